@@ -1,0 +1,131 @@
+"""What a run says while it goes on: one event a line in ``events.jsonl``."""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a run. ``time`` is in seconds since 1970."""
+
+    kind: ClassVar[str]
+    time: float = field(default_factory=time.time)
+
+    def to_json(self) -> str:
+        """One line of JSON; NaN and infinity become null."""
+        values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        return json.dumps({"event": self.kind, **values}, ensure_ascii=False)
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
+        """Rebuild from the values of :meth:`to_json`; unknown keys, of a newer version, are left out."""
+        known = {f.name: f.type for f in fields(cls)}
+        return cls(**{k: math.nan if v is None and known[k] is float else v for k, v in raw.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    """Training begins, or goes on from ``step``."""
+
+    kind: ClassVar[str] = "started"
+    step: int
+    steps: int
+    epochs: int
+    training_images: int
+    validation_images: int
+    trainable_parameters: int
+    total_parameters: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Event):
+    """One optimiser step: mean loss of the batch, and images a second since the last step."""
+
+    kind: ClassVar[str] = "step"
+    step: int
+    epoch: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epoch(Event):
+    """The end of an epoch (counted from 1): means over its training images, which were seen in training mode."""
+
+    kind: ClassVar[str] = "epoch"
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Event):
+    """Loss and accuracy in [0, 1] over a whole split; ``best`` where it is the best of the run so far."""
+
+    kind: ClassVar[str] = "evaluation"
+    epoch: int
+    step: int
+    split: str
+    loss: float
+    accuracy: float
+    best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Event):
+    """A checkpoint is complete on disk."""
+
+    kind: ClassVar[str] = "checkpoint"
+    step: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warning(Event):  # noqa: A001 - the contract's word
+    """Something the user should know; the run goes on."""
+
+    kind: ClassVar[str] = "warning"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Event):
+    """The run ended by itself, with the reason in one sentence."""
+
+    kind: ClassVar[str] = "error"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(Event):
+    """The run ended in good order: ``reason`` is "completed" or "stopped" (and can be resumed)."""
+
+    kind: ClassVar[str] = "finished"
+    step: int
+    reason: str
+    seconds: float
+    best_accuracy: float
+    best_epoch: int
+
+
+_KINDS: dict[str, type[Event]] = {
+    cls.kind: cls for cls in (Started, Step, Epoch, Evaluation, Checkpoint, Warning, Error, Finished)
+}
+
+
+def parse(line: str | bytes) -> Event | None:
+    """The event on one line of ``events.jsonl``; None for a broken line or a kind of a newer version."""
+    try:
+        raw = json.loads(line)
+        return _KINDS[raw.pop("event")].from_mapping(raw)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

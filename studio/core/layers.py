@@ -1,0 +1,61 @@
+"""The layer tree as plain rows: what a window, a pattern or a method needs to know of a layer, without torch."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a layer is for, in the field's own terms."""
+
+    BACKBONE = "backbone"
+    PATCH_EMBEDDING = "patch embedding"
+    STAGE = "stage"
+    BLOCK = "block"
+    ATTENTION = "attention"
+    QKV = "qkv"
+    Q = "q"
+    K = "k"
+    V = "v"
+    O = "o"  # noqa: E741 - the output projection's name in the literature
+    MLP = "mlp"
+    FC1 = "fc1"
+    FC2 = "fc2"
+    NORM = "norm"
+    CONV = "conv"
+    HEAD = "head"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One row of the layer tree.
+
+    ``path`` is torch's dotted name (empty for the backbone itself), ``type`` the class's name, ``kind`` the torch type that it
+    is an instance of where methods care: "linear", "conv2d", "norm" or "". ``shape`` is the weight's shape, empty without a
+    weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without its children.
+    ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that the layer is in.
+    ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
+    """
+
+    path: str
+    type: str
+    kind: str
+    role: Role
+    parameters: int
+    own_parameters: int
+    shape: tuple[int, ...] = ()
+    slices: tuple[str, ...] = ()
+    block: int | None = None
+    groups: int = 1
+    has_bias: bool = False
+    dead: str = ""
+
+    @property
+    def parent(self) -> str:
+        """Path of the layer that holds this one."""
+        return self.path.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition(".")[2]

@@ -1,0 +1,43 @@
+"""Where things are: resources shipped with the program, and the user's own folders."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+APP = "peft-studio"
+BUNDLED = "bundled:"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def resource(*parts: str) -> Path:
+    """Path of a shipped resource: inside the package in a wheel, at the top of the repository in a checkout."""
+    shipped = _PACKAGE / "resources"
+    return (shipped if shipped.is_dir() else _PACKAGE.parent / "resources").joinpath(*parts)
+
+
+def locate(path: str, folder: Path | None = None) -> Path:
+    """Turn a path written in a recipe into a real one.
+
+    ``bundled:NAME`` is a resource; a relative path counts from ``folder`` (the recipe's), else from the working directory.
+    """
+    if path.startswith(BUNDLED):
+        return resource(path.removeprefix(BUNDLED))
+    return (folder or Path.cwd()) / Path(path).expanduser()
+
+
+def home() -> Path:
+    """The user's data folder; ``PEFT_STUDIO_HOME`` replaces it."""
+    chosen = os.environ.get("PEFT_STUDIO_HOME")
+    return Path(chosen) if chosen else Path(platformdirs.user_data_dir(APP, appauthor=False))
+
+
+def runs() -> Path:
+    """The folder in which runs are kept unless another is named."""
+    return home() / "runs"
+
+
+def cache() -> Path:
+    """The folder for what can be computed again."""
+    chosen = os.environ.get("PEFT_STUDIO_HOME")
+    return Path(chosen) / "cache" if chosen else Path(platformdirs.user_cache_dir(APP, appauthor=False))

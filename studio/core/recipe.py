@@ -1,0 +1,198 @@
+"""The recipe: the one document from which everything else is derived.
+
+A recipe is pure data: it names methods and backbones, never an import path, so opening a stranger's recipe runs nothing.
+What only the engine can judge (a method's own fields, whether a pattern matches) is judged by
+:func:`studio.peft.check.check_recipe`, so that a recipe whose method is not installed still opens and is saved back as it was.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+
+from studio.core.errors import StudioError
+from studio.core.files import write_text
+from studio.core.paths import BUNDLED, locate
+
+SCHEMA = 1
+
+Slice = Literal["q", "k", "v"]
+Scalar = bool | int | float | str
+ConfigValue = Scalar | list[Scalar] | dict[str, Scalar]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class Part(BaseModel):
+    """An immutable piece of a recipe; an unknown key or a wrong type is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Backbone(Part):
+    """Which pretrained network."""
+
+    name: str = Field("starter", min_length=1, description="timm architecture, or the name of a bundled backbone")
+    source: Literal["bundled", "timm", "local"] = Field("bundled", description="where the weights come from")
+    weights: str = Field("", description="local: a .safetensors file or a timm model folder")
+    pretrained: bool = Field(True, description="start from pretrained weights")
+
+
+class Attachment(Part):
+    """A PEFT method attached to the layers that ``at`` matches. The method's own fields are in ``config``."""
+
+    name: Name
+    method: str = Field(min_length=1)
+    at: tuple[str, ...] = Field(min_length=1, description="layer paths or patterns, such as blocks.*.attn.qkv")
+    slices: tuple[Slice, ...] = Field((), description="parts of a fused qkv; empty means the whole layer")
+    enabled: bool = True
+    config: Mapping[str, ConfigValue] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_config(cls, value: Any) -> Any:
+        """In a file the method's fields stand beside ours: gather those that are not ours."""
+        if not isinstance(value, Mapping):
+            return value
+        own = {key: item for key, item in value.items() if key in cls.model_fields}
+        config = own.pop("config", {})
+        return own | {"config": {**config, **{k: v for k, v in value.items() if k not in cls.model_fields}}}
+
+    @field_serializer("config")
+    def _plain(self, config: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
+        return dict(config)
+
+
+class Head(Part):
+    """The classifier on top of the backbone."""
+
+    trainable: bool = Field(True, description="train the classifier together with the attachments")
+
+
+class Split(Part):
+    """How images are divided where the folder does not already do it."""
+
+    validation: float = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
+    seed: int = Field(0, ge=0, description="seed of the division")
+
+
+class Transforms(Part):
+    """What is done to an image before the backbone sees it; size and normalisation come from the backbone."""
+
+    augmentation: Literal["none", "light", "strong"] = Field("none", description="random changes to training images")
+
+
+class Data(Part):
+    """Which images."""
+
+    path: str = Field("", description="a folder with one folder of images for each class")
+    split: Split = Split()
+    transforms: Transforms = Transforms()
+
+
+class Training(Part):
+    """How to train."""
+
+    epochs: int = Field(10, ge=1, le=100_000)
+    batch_size: int = Field(32, ge=1, le=65_536)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0, le=100)
+    weight_decay: float = Field(0.01, ge=0, le=10)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 switches clipping off")
+    seed: int = Field(0, ge=0)
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+
+
+class Recipe(Part):
+    """One fine-tuning, completely described."""
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    backbone: Backbone = Backbone()
+    attachments: tuple[Attachment, ...] = ()
+    head: Head = Head()
+    data: Data = Data()
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _unique_names(self) -> Self:
+        names = [attachment.name for attachment in self.attachments]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"two attachments are called {twice!r}; give each its own name")
+        return self
+
+    @classmethod
+    def loads(cls, text: str, origin: str = "recipe") -> Self:
+        """Parse TOML; raise StudioError naming ``origin`` and the path of the first wrong key."""
+        try:
+            raw = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise StudioError(f"{origin} is not valid TOML: {error}.") from error
+        return cls.from_mapping(raw, origin)
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], origin: str = "recipe") -> Self:
+        """Validate plain data; raise StudioError naming ``origin`` and the path of the first wrong key."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            raise StudioError(f"{origin}: {first_error(error)}") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a recipe file; raise StudioError where it is missing or wrong."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StudioError(f"The recipe {path} cannot be read: {error}.") from error
+        return cls.loads(text, str(path))
+
+    def dumps(self) -> str:
+        """TOML in a fixed order with every value, so that the file means the same next year."""
+        raw = self.model_dump(by_alias=True)
+        raw["attachments"] = [_flat(a) for a in raw["attachments"]]
+        return tomli_w.dumps(raw)
+
+    def save(self, path: Path) -> None:
+        """Write the recipe atomically."""
+        write_text(path, self.dumps())
+
+    def located(self, folder: Path) -> Self:
+        """The same recipe with the paths in it absolute, relative ones counted from ``folder``."""
+        data = self.data.model_copy(update={"path": _absolute(self.data.path, folder)})
+        backbone = self.backbone.model_copy(update={"weights": _absolute(self.backbone.weights, folder)})
+        return self.model_copy(update={"data": data, "backbone": backbone})
+
+    def attachment(self, name: str) -> Attachment:
+        """The attachment called ``name``; KeyError where there is none."""
+        for attachment in self.attachments:
+            if attachment.name == name:
+                return attachment
+        raise KeyError(name)
+
+
+def first_error(error: ValidationError) -> str:
+    """The first complaint of pydantic as one sentence that begins with the key's path."""
+    first = error.errors(include_url=False)[0]
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in first["loc"]).removeprefix(".")
+    if first["type"] == "extra_forbidden":
+        return f"{path} is not a known key."
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}." if path else f"{message}."
+
+
+def _flat(attachment: dict[str, Any]) -> dict[str, Any]:
+    config = attachment.pop("config")
+    return attachment | config
+
+
+def _absolute(path: str, folder: Path) -> str:
+    if not path or path.startswith(BUNDLED):
+        return path
+    return str(locate(path, folder))

@@ -1,0 +1,65 @@
+"""Named things that plugins can add to: methods, exporters."""
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
+from typing import Generic, Protocol, TypeVar
+
+from studio.core.errors import StudioError
+
+
+class Named(Protocol):
+    """Anything with a name of its own."""
+
+    name: str
+
+
+T = TypeVar("T", bound=Named)
+
+
+class Registry(Generic[T]):
+    """Things by name, in the order of registration; built-in ones first, then those of installed plugins.
+
+    ``noun`` is used in error sentences, ``builtin`` imports the modules that register the built-in things, ``group`` is the
+    entry-point group of plugins. Nothing is imported before the first look. A plugin that fails to load is reported in
+    ``failures`` and never stops the program.
+    """
+
+    def __init__(self, noun: str, group: str, builtin: Callable[[], None]) -> None:
+        self._noun, self._group, self._builtin = noun, group, builtin
+        self._items: dict[str, T] = {}
+        self._loaded = False
+        self.failures: dict[str, str] = {}
+
+    def register(self, item: T) -> T:
+        """Add ``item`` under its name; a second one of the same name is an error."""
+        if item.name in self._items:
+            raise ValueError(f"There already is a {self._noun} called {item.name!r}.")
+        self._items[item.name] = item
+        return item
+
+    def get(self, name: str) -> T:
+        """The thing called ``name``; StudioError naming what there is where it is unknown."""
+        self._load()
+        try:
+            return self._items[name]
+        except KeyError:
+            raise StudioError(f"There is no {self._noun} called {name!r}; there are {', '.join(self._items)}.") from None
+
+    def __contains__(self, name: str) -> bool:
+        self._load()
+        return name in self._items
+
+    def __iter__(self) -> Iterator[T]:
+        self._load()
+        return iter(tuple(self._items.values()))
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        self._builtin()
+        for entry in entry_points(group=self._group):
+            try:
+                entry.load()
+            except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+                self.failures[entry.name] = f"The plugin {entry.name} ({entry.value}) could not be loaded: {error}"

@@ -1,0 +1,114 @@
+"""The run directory: the only thing that training writes and everything else reads."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.files import write_json
+from studio.core.recipe import Recipe
+
+
+class Run:
+    """A run on disk, by its folder. Making one reads nothing; what is asked for is read then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, recipe: Recipe, path: Path) -> Self:
+        """Make a new run directory holding ``recipe``; StudioError where ``path`` already has something in it."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise StudioError(f"{path} already exists and is not empty; name another folder, or resume the run in it.")
+        try:
+            (path / "checkpoints").mkdir(parents=True)
+            recipe.save(path / "recipe.toml")
+        except OSError as error:
+            raise StudioError(f"The run cannot be written to {path}: {error.strerror}.") from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """An existing run; StudioError where ``path`` is none."""
+        if not (path / "recipe.toml").is_file():
+            raise StudioError(f"{path} is not a run: it has no recipe.toml.")
+        return cls(path)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The frozen recipe that the run was started with."""
+        return Recipe.load(self.path / "recipe.toml")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The last written status; empty where none was written or it cannot be read."""
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((self.path / "status.json").read_text(encoding="utf-8")))
+        return {}
+
+    def write_status(self, **values: Any) -> None:
+        """Replace the status, atomically."""
+        write_json(self.path / "status.json", values)
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of the head's outputs."""
+        return list(json.loads((self.path / "labels.json").read_text(encoding="utf-8")))
+
+    def append(self, event: events.Event) -> None:
+        """Add one event to ``events.jsonl``."""
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(event.to_json() + "\n")
+
+    def events(self) -> list[events.Event]:
+        """All events so far."""
+        return Follower(self).poll()
+
+
+class Follower:
+    """Reads a run's events as they are appended: each :meth:`poll` returns what is new, whole lines only."""
+
+    def __init__(self, run: Run) -> None:
+        self._path = run.path / "events.jsonl"
+        self._offset = 0
+
+    def poll(self) -> list[events.Event]:
+        """The events since the last call; an empty list while there are none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                block = file.read()
+        except FileNotFoundError:
+            return []
+        whole = block[: block.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [event for line in whole.splitlines() if (event := events.parse(line)) is not None]
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """The runs directly in ``folder``, newest first."""
+    found = (Run(p.parent) for p in folder.glob("*/recipe.toml"))
+    return sorted(found, key=lambda run: (run.path / "recipe.toml").stat().st_mtime, reverse=True)
+
+
+def fresh_path(folder: Path, recipe: Recipe) -> Path:
+    """A path in ``folder`` that does not exist yet, named after the time and the recipe."""
+    methods = "-".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or "head"
+    stem = slug(f"{datetime.now():%Y-%m-%d-%H%M%S}-{recipe.backbone.name}-{methods}")
+    return next(p for p in _numbered(folder / stem) if not p.exists())
+
+
+def slug(text: str) -> str:
+    """``text`` as a file name that is safe on every system."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:100] or "unnamed"
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for number in range(2, 10_000):
+        yield path.with_name(f"{path.name}-{number}")
