@@ -1,0 +1,98 @@
+"""Random changes to training images, the same for the same (seed, epoch, image) whatever thread makes them.
+
+The random numbers come from a generator of each sample's own, never from a shared one, so that a resumed run sees the same images.
+Mirroring is left out on purpose: it turns some digits, letters and signs into others, and the program cannot know.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from studio.data.preprocessing import Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """The largest change of each kind; a sample's own is drawn evenly from minus to plus that.
+
+    ``rotation`` and ``shear`` in degrees, ``translation`` as a fraction of the edge, the others as a fraction of one.
+    ``erasing`` is the probability that a rectangle is painted over with the image's mean colour.
+    """
+
+    rotation: float = 0.0
+    translation: float = 0.0
+    scale: float = 0.0
+    shear: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    erasing: float = 0.0
+
+    @classmethod
+    def preset(cls, name: str) -> Self | None:
+        """The preset of a recipe's ``augmentation``; None for "none"."""
+        return cls(**PRESETS[name]) if PRESETS[name] else None
+
+    def apply(self, pixels: Pixels, seed: int, epoch: int, index: int) -> Pixels:
+        """A changed copy of an 8-bit RGB image (height, width, 3)."""
+        draw = random.Random(f"{seed}/{epoch}/{index}")
+        image = self._recolour(self._move(Image.fromarray(pixels), pixels, draw), draw)
+        changed = np.array(image)
+        if draw.random() < self.erasing:
+            _erase(changed, draw)
+        return changed
+
+    def _move(self, image: Image.Image, pixels: Pixels, draw: random.Random) -> Image.Image:
+        """Rotate, shift, scale and shear; what comes in from outside has the border's mean colour."""
+        moved: Image.Image = functional.affine(
+            image,
+            angle=_around(draw, self.rotation),
+            translate=[round(_around(draw, self.translation) * edge) for edge in image.size],
+            scale=1 + _around(draw, self.scale),
+            shear=[_around(draw, self.shear), 0.0],
+            interpolation=InterpolationMode.BILINEAR,
+            fill=_border_colour(pixels),
+        )
+        return moved
+
+    def _recolour(self, image: Image.Image, draw: random.Random) -> Image.Image:
+        image = functional.adjust_brightness(image, 1 + _around(draw, self.brightness))
+        image = functional.adjust_contrast(image, 1 + _around(draw, self.contrast))
+        return functional.adjust_saturation(image, 1 + _around(draw, self.saturation))
+
+
+PRESETS: dict[str, dict[str, float]] = {
+    "none": {},
+    "light": {"rotation": 8, "translation": 0.06, "scale": 0.08, "brightness": 0.12, "contrast": 0.12, "saturation": 0.12},
+    "strong": {
+        "rotation": 15,
+        "translation": 0.12,
+        "scale": 0.2,
+        "shear": 8,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "saturation": 0.3,
+        "erasing": 0.25,
+    },
+}
+
+
+def _around(draw: random.Random, most: float) -> float:
+    return draw.uniform(-most, most)
+
+
+def _border_colour(pixels: Pixels) -> list[float]:
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return [float(value) for value in np.rint(border.mean(axis=0))]
+
+
+def _erase(pixels: Pixels, draw: random.Random) -> None:
+    """Paint a rectangle of a fifth to two fifths of each edge over, in place."""
+    height, width = (max(1, round(edge * draw.uniform(0.2, 0.4))) for edge in pixels.shape[:2])
+    top, left = (draw.randint(0, edge - part) for edge, part in zip(pixels.shape[:2], (height, width), strict=True))
+    pixels[top : top + height, left : left + width] = np.rint(pixels.mean(axis=(0, 1)))

@@ -1,0 +1,91 @@
+"""One split as a map-style dataset, and the cache that decodes each image once."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from studio.core.errors import StudioError
+from studio.core.paths import locate
+from studio.core.recipe import Data
+from studio.data.folder import SPLITS, DatasetSummary, ImageFile, SplitName, scan
+from studio.data.images import read
+from studio.data.preprocessing import Pixels, Preprocessing
+
+CACHE_BYTES = 1 << 30
+"""A split whose resized images fit in this is kept in memory as 8-bit values."""
+
+
+class ImageDataset(Dataset[tuple[torch.Tensor, int, Path]]):
+    """Map-style dataset of (normalised image (3, height, width), label, path).
+
+    Reading an image that cannot be decoded raises UnreadableImage; it is never replaced by another.
+    """
+
+    def __init__(
+        self, root: Path, images: Sequence[ImageFile], classes: Sequence[str], preprocessing: Preprocessing
+    ) -> None:
+        self.root, self.images, self.classes = root, tuple(images), tuple(classes)
+        self.preprocessing = preprocessing
+        self._decoded = np.zeros(len(self.images), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int, Path]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        pixels = torch.from_numpy(self.pixels(index))
+        return self.preprocessing.normalise(pixels), self.images[index].label, self.path(index)
+
+    def path(self, index: int) -> Path:
+        """Where the image is."""
+        return self.root / self.images[index].path
+
+    def pixels(self, index: int) -> Pixels:
+        """The resized and cropped 8-bit image (height, width, 3); not to be written to."""
+        if self._cache is None:
+            return self._decode(index)
+        if not self._decoded[index]:
+            self._cache[index] = self._decode(index)
+            self._decoded[index] = True
+        kept: Pixels = self._cache[index]
+        return kept
+
+    @cached_property
+    def labels(self) -> torch.Tensor:
+        """The class index of every image."""
+        return torch.tensor([image.label for image in self.images], dtype=torch.int64)
+
+    @cached_property
+    def _cache(self) -> Pixels | None:
+        """Room for every image where that is not too much; its pages are only taken as they are filled."""
+        shape = (len(self), *self.preprocessing.size, 3)
+        return np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= CACHE_BYTES else None
+
+    def _decode(self, index: int) -> Pixels:
+        return self.preprocessing.pixels(read(self.path(index), wanted=self.preprocessing.scaled))
+
+
+def open_split(data: Data, preprocessing: Preprocessing, split: SplitName = "validation") -> ImageDataset:
+    """The images of one split of a recipe's data; StudioError where the split has none."""
+    return take(open_folder(data), preprocessing, split)
+
+
+def open_folder(data: Data) -> DatasetSummary:
+    """List and divide the images of a recipe, without opening each of them."""
+    if not data.path:
+        raise StudioError("The recipe names no images; set data.path to a folder with one folder of images for each class.")
+    return scan(locate(data.path), data.split, decode=False)
+
+
+def take(summary: DatasetSummary, preprocessing: Preprocessing, split: SplitName) -> ImageDataset:
+    """One split of a scanned folder; StudioError where it has no images."""
+    images = summary.of(split)
+    if not images:
+        there = ", ".join(name for name in SPLITS if summary.of(name))
+        raise StudioError(f"There are no {split} images in {summary.path}; it has {there}.")
+    return ImageDataset(summary.path, images, summary.classes, preprocessing)

@@ -1,0 +1,255 @@
+"""A folder of images, one folder inside it for each class: what is in it, how it is divided, and what is wrong with it."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Split
+from studio.data.images import SUFFIXES, UnreadableImage, read, shown
+from studio.data.split import held_out
+
+SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+_READY_MADE: dict[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_SYSTEM = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """One image: its path from the dataset's folder, its class as an index, and the split that it is in."""
+
+    path: Path
+    label: int
+    split: SplitName
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something about a folder that the user should know, in one sentence, and the files that it is about."""
+
+    text: str
+    files: tuple[Path, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {"text": self.text, "files": [shown(file) for file in self.files]}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSummary:
+    """What :func:`scan` found. ``images`` are those that can be used, ``problems`` what is wrong with the others."""
+
+    path: Path
+    classes: tuple[str, ...]
+    images: tuple[ImageFile, ...]
+    problems: tuple[Finding, ...] = ()
+
+    def of(self, split: SplitName) -> tuple[ImageFile, ...]:
+        """The images of one split."""
+        return tuple(image for image in self.images if image.split == split)
+
+    @property
+    def counts(self) -> Mapping[SplitName, int]:
+        """The number of images in each split."""
+        counted = Counter(image.split for image in self.images)
+        return {split: counted[split] for split in SPLITS}
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of images of each class, over all splits."""
+        counted = Counter(image.label for image in self.images)
+        return tuple(counted[label] for label in range(len(self.classes)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as ``data check --json`` prints them."""
+        return {
+            "path": shown(self.path),
+            "images": len(self.images),
+            "classes": dict(zip(self.classes, self.class_counts, strict=True)),
+            "splits": dict(self.counts),
+            "problems": [finding.as_json() for finding in self.problems],
+        }
+
+
+def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> DatasetSummary:
+    """List a folder's images, divide them, and with ``decode`` open each of them to find the unreadable ones.
+
+    The division depends on the list of files alone, so that it is the same with and without ``decode``. Raise StudioError where
+    there is no such folder, no image in it, or one class only.
+    """
+    listing = _list(path)
+    if not listing.files:
+        raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images for each class.")
+    images = _divide(listing, split or Split())
+    bad = _unreadable(path, images) if decode else {}
+    images = [image for image in images if image.path not in bad]
+    classes, images = _number(listing.classes, images)
+    if len(classes) == 1:
+        raise StudioError(
+            f"All images in {shown(path)} are of one class, {classes[0]}; at least two folders with images are needed."
+        )
+    if not classes:
+        raise StudioError(f"None of the {len(bad)} images in {shown(path)} can be read; choose another folder.")
+    return DatasetSummary(path, classes, tuple(images), (*listing.problems, *_findings(bad, classes, images)))
+
+
+@dataclass(slots=True)
+class _Listing:
+    classes: list[str]
+    files: list[tuple[Path, str, SplitName | None]]
+    problems: list[Finding]
+
+
+def _list(path: Path) -> _Listing:
+    if not path.exists():
+        raise StudioError(f"There is no folder {shown(path)}.")
+    if not path.is_dir():
+        raise StudioError(f"{shown(path)} is not a folder; choose a folder with one folder of images for each class.")
+    listing = _Listing([], [], [])
+    for split, folder in _split_folders(path):
+        _list_classes(path, folder, split, listing)
+    return listing
+
+
+def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
+    """The ready-made splits of a folder, or the folder itself as one without a split.
+
+    A folder called "train" is a split only where it holds folders and no images, beside nothing but other splits: it may as well
+    be the class of trains.
+    """
+    folders = _folders(path)
+    names = {_READY_MADE.get(folder.name.lower()) for folder in folders}
+    if "train" not in names or None in names or not all(_holds_only_folders(folder) for folder in folders):
+        return [(None, path)]
+    return [(_READY_MADE[folder.name.lower()], folder) for folder in folders]
+
+
+def _holds_only_folders(path: Path) -> bool:
+    return bool(_folders(path)) and not any(_is_image(entry) for entry in _entries(path))
+
+
+def _list_classes(root: Path, folder: Path, split: SplitName | None, listing: _Listing) -> None:
+    """Add the images of each class folder in ``folder``; what is not in one is a finding."""
+    loose = [entry.relative_to(root) for entry in _entries(folder) if _is_image(entry)]
+    other: list[Path] = []
+    for class_folder in _folders(folder):
+        files = list(_walk(class_folder))
+        images = [file.relative_to(root) for file in files if _is_image(file)]
+        other += [file.relative_to(root) for file in files if not _is_image(file)]
+        name = shown(class_folder.name)
+        if not images:
+            listing.problems.append(Finding(f"The folder {name} has no images and is left out.", (class_folder,)))
+        elif name not in listing.classes:
+            listing.classes.append(name)
+        listing.files += [(image, name, split) for image in images]
+    _note(listing, loose, "outside any class folder and left out")
+    _note(listing, other, "not an image and ignored", "not images and ignored")
+
+
+def _note(listing: _Listing, files: Sequence[Path], one: str, many: str = "") -> None:
+    if files:
+        text = f"1 file is {one}." if len(files) == 1 else f"{len(files)} files are {many or one}."
+        listing.problems.append(Finding(text, tuple(files)))
+
+
+def _divide(listing: _Listing, split: Split) -> list[ImageFile]:
+    """Give each image its class's index and a split; only a folder without validation images of its own is divided."""
+    index = {name: label for label, name in enumerate(listing.classes)}
+    images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
+    if any(image.split == "validation" for image in images):
+        return images
+    to_divide = [image for image in images if image.split == "train"]
+    kept = held_out([(image.path, image.label) for image in to_divide], split)
+    return [replace(image, split="validation") if image.path in kept else image for image in images]
+
+
+def _number(names: Sequence[str], images: Iterable[ImageFile]) -> tuple[tuple[str, ...], list[ImageFile]]:
+    """Number the classes in natural order, and leave out those without an image left."""
+    images = list(images)
+    present = {image.label for image in images}
+    order = sorted(present, key=lambda label: _natural(names[label]))
+    renumbered = {old: new for new, old in enumerate(order)}
+    moved = (replace(image, label=renumbered[image.label]) for image in images)
+    return tuple(names[label] for label in order), sorted(moved, key=lambda image: (image.label, os.fsencode(image.path)))
+
+
+def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
+    """The images that cannot be decoded, with the reason of each."""
+
+    def reason(image: ImageFile) -> str:
+        try:
+            read(root / image.path, wanted=(64, 64))
+        except UnreadableImage as error:
+            return error.reason
+        return ""
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        reasons = pool.map(reason, images)
+    return {image.path: why for image, why in zip(images, reasons, strict=True) if why}
+
+
+def _findings(bad: Mapping[Path, str], classes: Sequence[str], images: Sequence[ImageFile]) -> Iterator[Finding]:
+    if bad:
+        yield unreadable_finding(bad)
+    training = Counter(image.label for image in images if image.split == "train")
+    for label, name in enumerate(classes):
+        if training[label] == 0:
+            yield Finding(f"The class {name} has no training images.")
+        elif sum(image.label == label for image in images) == 1:
+            yield Finding(f"The class {name} has one image only, so it cannot be validated.")
+
+
+def unreadable_finding(bad: Mapping[Path, str]) -> Finding:
+    """The finding for images that cannot be read, by path with the reason of each."""
+    first, why = next(iter(bad.items()))
+    text = f"{shown(first)} cannot be read ({why}) and is left out."
+    if len(bad) > 1:
+        text = f"{len(bad)} images cannot be read and are left out, the first is {shown(first)} ({why})."
+    return Finding(text, tuple(bad))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder in a fixed order; linked folders inside are not followed, so there are no loops."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _ignored(name))
+        yield from (Path(parent, name) for name in sorted(files) if not _ignored(name))
+
+
+def _entries(path: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in path.iterdir() if not _ignored(entry.name))
+    except OSError as error:
+        raise StudioError(f"The folder {shown(path)} cannot be read: {error.strerror}.") from error
+
+
+def _folders(path: Path) -> list[Path]:
+    return [entry for entry in _entries(path) if entry.is_dir()]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    """Sort key in which "class 2" comes before "class 10"."""
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in parts)

@@ -1,0 +1,114 @@
+"""What is done to an image before a backbone sees it: the same at training, evaluation, prediction and export.
+
+The geometry is that of timm's evaluation transform, pixel for pixel, so that published accuracies hold. Images are resized and
+cropped as 8-bit RGB and normalised afterwards, so that the 8-bit result can be kept and augmented.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+Size = tuple[int, int]
+Pixels = NDArray[np.uint8]
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """Size (height, width) in pixels, normalisation by channel in [0, 1] units, and how an image is cut to the size.
+
+    ``crop_mode`` as in timm: "center" scales the shorter edge and crops the middle, "squash" ignores the aspect ratio,
+    "border" scales the longer edge and pads. The edge is scaled to ``size / crop_pct`` before the crop.
+    """
+
+    size: Size = (224, 224)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    interpolation: str = "bicubic"
+    crop_pct: float = 1.0
+    crop_mode: Literal["center", "squash", "border"] = "center"
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Rebuild from :meth:`as_json`."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @property
+    def scaled(self) -> Size:
+        """The (height, width) that an image is scaled to before the crop."""
+        return math.floor(self.size[0] / self.crop_pct), math.floor(self.size[1] / self.crop_pct)
+
+    def fit(self, image: Image.Image) -> Image.Image:
+        """Resize and crop an RGB image to exactly ``size``."""
+        width, height = self._scaled_size(image)
+        if (width, height) != image.size:
+            image = image.resize((width, height), _RESAMPLING.get(self.interpolation, Image.Resampling.BICUBIC))
+        return _crop(image, self.size, self._fill())
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """:meth:`fit` as an array of 8-bit values (height, width, 3)."""
+        return np.array(self.fit(image), dtype=np.uint8)
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """8-bit values (..., height, width, 3) to normalised float32 (..., 3, height, width), on the same device."""
+        scaled = pixels.movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
+        return scaled.sub_(mean).div_(std)
+
+    def __call__(self, image: Image.Image) -> torch.Tensor:
+        """An RGB image as the backbone's input (3, height, width)."""
+        return self.normalise(torch.from_numpy(self.pixels(image)))
+
+    def _scaled_size(self, image: Image.Image) -> Size:
+        """(width, height) after scaling, rounded as torchvision and timm round it."""
+        width, height = image.size
+        tall, wide = self.scaled
+        if self.crop_mode == "squash":
+            return wide, tall
+        if self.crop_mode == "border":
+            ratio = max(height / tall, width / wide)
+            return round(width / ratio), round(height / ratio)
+        if tall != wide:
+            ratio = min(height / tall, width / wide)
+            return round(width / ratio), round(height / ratio)
+        if width <= height:
+            return tall, int(tall * height / width)
+        return int(tall * width / height), tall
+
+    def _fill(self) -> tuple[int, ...]:
+        return tuple(round(255 * value) for value in self.mean) if self.crop_mode == "border" else (0, 0, 0)
+
+
+def _crop(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Image:
+    height, width = size
+    if image.width < width or image.height < height:
+        image = _pad(image, max(width, image.width), max(height, image.height), fill)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    if (image.width, image.height) == (width, height):
+        return image
+    return image.crop((left, top, left + width, top + height))
+
+
+def _pad(image: Image.Image, width: int, height: int, fill: tuple[int, ...]) -> Image.Image:
+    canvas = Image.new("RGB", (width, height), fill)
+    canvas.paste(image, ((width - image.width) // 2, (height - image.height) // 2))
+    return canvas
