@@ -21,6 +21,7 @@ class Role(StrEnum):
     FC1 = "fc1"
     FC2 = "fc2"
     NORM = "norm"
+    SCALE = "layer scale"
     CONV = "conv"
     HEAD = "head"
     OTHER = "other"

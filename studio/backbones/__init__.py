@@ -1,0 +1,1 @@
+"""Pretrained networks: the catalogue, loading them, and the anatomy of their layers."""

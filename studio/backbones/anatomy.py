@@ -1,0 +1,187 @@
+"""The layer tree of a backbone as plain rows, each with its role. Works on the meta device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from timm.layers import Conv2dSame, LayerScale, RmsNorm
+from timm.layers.attention import Attention, AttentionRope
+from timm.models.beit import Attention as BeitAttention
+from timm.models.eva import EvaAttention
+from timm.models.swin_transformer import WindowAttention
+from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
+from torch import nn
+
+from studio.core.layers import Layer, Role
+
+SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
+"""Attentions whose fused qkv has the rows [q; k; v]. Others interleave them by head or give them unequal widths."""
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.modules.batchnorm._BatchNorm)
+_BLOCK = re.compile(
+    r"(?:blocks|(?:stages|layers)\.\d+\.blocks|(?:stages|layers)\.\d+\.\d+|layer\d+|blocks\.\d+|network\.\d+)\.(\d+)\Z"
+)
+_STAGE = re.compile(r"(?:(?:stages|layers|blocks|network)\.\d+|layer\d+)\Z")
+_BY_NAME = {
+    "qkv": Role.QKV,
+    "q_proj": Role.Q,
+    "k_proj": Role.K,
+    "v_proj": Role.V,
+    "q": Role.Q,
+    "k": Role.K,
+    "v": Role.V,
+    "fc1": Role.FC1,
+    "fc1_g": Role.FC1,
+    "fc1_x": Role.FC1,
+    "fc2": Role.FC2,
+    "patch_embed": Role.PATCH_EMBEDDING,
+    "stem": Role.PATCH_EMBEDDING,
+    "conv_stem": Role.PATCH_EMBEDDING,
+}
+
+
+def describe(module: nn.Module) -> tuple[Layer, ...]:
+    """One row a layer, in pre-order; the first is the backbone itself, with an empty path."""
+    heads = head_paths(module)
+    modules = dict(module.named_modules(remove_duplicate=False))
+    blocks = _blocks(modules)
+    totals = _subtree_parameters(modules)
+    return tuple(
+        Layer(
+            path=path,
+            type=type(layer).__name__,
+            kind=_kind(layer),
+            role=_role(path, layer, modules, heads, blocks),
+            parameters=totals[path],
+            own_parameters=sum(p.numel() for p in layer.parameters(recurse=False)),
+            shape=_shape(layer),
+            slices=_slices(path, layer, modules),
+            block=_enclosing_block(path, blocks),
+            groups=getattr(layer, "groups", 1) if isinstance(layer, nn.Conv2d) else 1,
+            has_bias=isinstance(getattr(layer, "bias", None), nn.Parameter),
+            dead=_dead(path, modules),
+        )
+        for path, layer in modules.items()
+    )
+
+
+def head_paths(module: nn.Module) -> tuple[str, ...]:
+    """Paths of the classifier's layers: one, two for distilled DeiT, none where the network has no classifier."""
+    named = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ()
+    candidates = (named,) if isinstance(named, str) else tuple(named)
+    found = tuple(path for path in candidates if _has_parameters(module, path))
+    if found or not hasattr(module, "get_classifier"):
+        return found
+    classifier = module.get_classifier()
+    heads = classifier if isinstance(classifier, tuple) else (classifier,)
+    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and any(layer.parameters()))
+
+
+def call_switch(parent: nn.Module, name: str) -> str:
+    """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it; empty where none is needed.
+
+    timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it is set, which would bypass an adapter.
+    """
+    return "qkv_bias_separate" if name == "qkv" and getattr(parent, "qkv_bias_separate", None) is False else ""
+
+
+def _has_parameters(module: nn.Module, path: str) -> bool:
+    try:
+        return any(True for _ in module.get_submodule(path).parameters())
+    except AttributeError:
+        return False
+
+
+def _blocks(modules: dict[str, nn.Module]) -> dict[str, int]:
+    """Paths of the residual blocks, numbered through the whole network."""
+    found = [p for p, m in modules.items() if _BLOCK.search(p) and not isinstance(m, nn.Sequential | nn.ModuleList | nn.Identity)]
+    outermost = [p for p in found if not any(p != q and p.startswith(q + ".") for q in found)]
+    return {path: index for index, path in enumerate(outermost)}
+
+
+def _enclosing_block(path: str, blocks: dict[str, int]) -> int | None:
+    return next((blocks[p] for p in _ancestry(path) if p in blocks), None)
+
+
+def _ancestry(path: str) -> Iterator[str]:
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+
+
+def _subtree_parameters(modules: dict[str, nn.Module]) -> dict[str, int]:
+    """Parameters in each subtree; a tensor that is shared counts once in each subtree that has it."""
+    own = {path: {id(p): p.numel() for p in layer.parameters(recurse=False)} for path, layer in modules.items()}
+    inside: dict[str, dict[int, int]] = {path: dict(sizes) for path, sizes in own.items()}
+    for path in reversed(list(modules)):
+        if path:
+            inside[path.rpartition(".")[0]].update(inside[path])
+    return {path: sum(sizes.values()) for path, sizes in inside.items()}
+
+
+def _kind(layer: nn.Module) -> str:
+    """The torch type, only where the layer computes exactly what that type computes."""
+    forward = type(layer).forward
+    if isinstance(layer, nn.Linear) and forward is nn.Linear.forward:
+        return "linear"
+    if isinstance(layer, nn.Conv2d) and forward in (nn.Conv2d.forward, Conv2dSame.forward):
+        return "conv2d"
+    return "norm" if isinstance(layer, _NORMS) else ""
+
+
+def _role(
+    path: str, layer: nn.Module, modules: dict[str, nn.Module], heads: tuple[str, ...], blocks: dict[str, int]
+) -> Role:
+    if not path:
+        return Role.BACKBONE
+    if any(path == head or path.startswith(head + ".") for head in heads):
+        return Role.HEAD
+    if path in blocks:
+        return Role.BLOCK
+    if _is_attention(layer):
+        return Role.ATTENTION
+    return _named_role(path, layer, modules)
+
+
+def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> Role:
+    parent_path, _, name = path.rpartition(".")
+    if name in ("proj", "out_proj", "o") and _is_attention(modules[parent_path]):
+        return Role.O
+    if name in _BY_NAME and (isinstance(layer, nn.Linear | nn.Conv2d) or not name.startswith(("q", "k", "v", "fc"))):
+        return _BY_NAME[name]
+    if isinstance(layer, _NORMS):
+        return Role.NORM
+    if hasattr(layer, "fc1") and hasattr(layer, "fc2") or hasattr(layer, "fc1_g"):
+        return Role.MLP
+    if _STAGE.search(path) and not _enclosed_twice(path):
+        return Role.STAGE
+    if isinstance(layer, nn.Conv2d):
+        return Role.CONV
+    return Role.OTHER if not isinstance(layer, LayerScale) else Role.SCALE
+
+
+def _enclosed_twice(path: str) -> bool:
+    return path.count(".") > 1
+
+
+def _is_attention(layer: nn.Module) -> bool:
+    return hasattr(layer, "qkv") or hasattr(layer, "q_proj") or (hasattr(layer, "q") and hasattr(layer, "k"))
+
+
+def _shape(layer: nn.Module) -> tuple[int, ...]:
+    weight = getattr(layer, "weight", None)
+    return tuple(weight.shape) if isinstance(weight, nn.Parameter) else ()
+
+
+def _slices(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> tuple[str, ...]:
+    parent, _, name = path.rpartition(".")
+    fused = name == "qkv" and isinstance(layer, nn.Linear) and isinstance(modules[parent], SLICEABLE)
+    return ("q", "k", "v") if fused else ()
+
+
+def _dead(path: str, modules: dict[str, nn.Module]) -> str:
+    parent = modules[path.rpartition(".")[0]]
+    if path and isinstance(parent, nn.MultiheadAttention):
+        return "torch's MultiheadAttention reads this layer's weight and never calls the layer."
+    return ""

@@ -1,0 +1,267 @@
+"""Attach methods to a module, count them, save and load their tensors, merge them, and take them off again."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studio.backbones.anatomy import call_switch, describe, head_paths
+from studio.core.errors import StudioError
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment
+from studio.peft.census import AttachmentCensus, Census
+from studio.peft.changes import Assignment, Change, Replacement, Retraining
+from studio.peft.contract import AdaptedLayer, Site
+from studio.peft.resolution import Resolution, resolve
+
+HEAD = "head"
+
+
+def attach(
+    module: nn.Module, attachments: Sequence[Attachment], *, head: bool = True, layers: Sequence[Layer] | None = None
+) -> "Attached":
+    """Attach ``attachments`` to ``module`` in place and freeze everything else.
+
+    With ``head`` the classifier trains too (as a copy: the original comes back with :meth:`Attached.detach`). ``layers`` saves
+    the time of describing the module where its rows are known. Raises StudioError, with the module as it was, where an
+    attachment cannot be used: an unknown method, a wrong field, a pattern that matches nothing.
+    """
+    if any(isinstance(layer, AdaptedLayer) for layer in module.modules()):
+        raise StudioError("This backbone already has attachments; detach them first.")
+    rows = tuple(layers) if layers is not None else describe(module)
+    resolved = [(a, resolve(a, rows)) for a in attachments if a.enabled]
+    for attachment, resolution in resolved:
+        if resolution.problem:
+            raise StudioError(f"{attachment.name}: {resolution.problem}")
+    attached = Attached(module, rows)
+    attached._attach_all(resolved, head)
+    return attached
+
+
+class Attached:
+    """A backbone with attachments. The adapter is their tensors and the head's; the backbone's own are never modified."""
+
+    def __init__(self, module: nn.Module, layers: tuple[Layer, ...]) -> None:
+        self.module = module
+        self.layers = layers
+        self._changes: list[Change] = []
+        self._resolutions: dict[str, Resolution] = {}
+        self._enabled: dict[str, bool] = {}
+        self._frozen = [(p, p.requires_grad) for p in module.parameters()]
+        self._modes = [(m, m.training) for m in module.modules()]
+
+    def _attach_all(self, resolved: list[tuple[Attachment, Resolution]], head: bool) -> None:
+        modules = dict(self.module.named_modules(remove_duplicate=False))
+        for parameter, _ in self._frozen:
+            parameter.requires_grad_(False)
+        try:
+            if head:
+                self._retrain_head(modules)
+            for attachment, resolution in resolved:
+                self._attach_one(attachment, resolution, modules)
+        except BaseException:
+            self.detach()
+            raise
+        self.train(False)
+
+    def _retrain_head(self, modules: dict[str, nn.Module]) -> None:
+        self._enabled[HEAD] = True
+        heads = [m for path in head_paths(self.module) for m in (path, modules[path])]
+        for path, head in zip(heads[::2], heads[1::2], strict=True):
+            for inner, layer in head.named_modules(prefix=path):
+                for name in list(layer._parameters):
+                    self._retrain(HEAD, modules, inner, name)
+
+    def _attach_one(self, attachment: Attachment, resolution: Resolution, modules: dict[str, nn.Module]) -> None:
+        assert resolution.method is not None
+        name = attachment.name
+        self._resolutions[name] = resolution
+        self._enabled[name] = True
+        shared: dict[str, Any] = {}
+        for layer in resolution.matched:
+            site = Site(
+                layer=layer,
+                module=modules[layer.path],
+                config=resolution.config,
+                slices=attachment.slices,
+                model=self.module,
+                layers=self.layers,
+                shared=shared,
+                _replace=lambda path, make: self._replace(name, modules, path, make),
+                _retrain=lambda path, parameter: self._retrain(name, modules, path, parameter),
+                _assign=lambda path, attribute, value: self._assign(name, modules[path], path, attribute, value),
+            )
+            resolution.method.attach(site)
+
+    def _replace(self, attachment: str, modules: dict[str, nn.Module], path: str, make: Any) -> None:
+        parent_path, _, name = path.rpartition(".")
+        parent = modules[parent_path]
+        flag = call_switch(parent, name)
+        if flag:
+            self._assign(attachment, parent, parent_path, flag, True)
+        current = parent._modules[name]
+        assert current is not None
+        adapted = make(current)
+        parent._modules[name] = adapted
+        self._changes.append(Replacement(attachment, path, parent, name, adapted))
+
+    def _retrain(self, attachment: str, modules: dict[str, nn.Module], path: str, name: str) -> None:
+        owner = modules[path]
+        original = owner._parameters[name]
+        if original is None or original.requires_grad:
+            return
+        trained = nn.Parameter(original.detach().clone())
+        owner._parameters[name] = trained
+        self._changes.append(Retraining(attachment, path, owner, name, original, trained))
+
+    def _assign(self, attachment: str, owner: nn.Module, path: str, name: str, value: Any) -> None:
+        change = Assignment(attachment, path, owner, name, getattr(owner, name), value)
+        change.switch(True)
+        self._changes.append(change)
+
+    def named_tensors(self) -> Iterator[tuple[str, str, str, Tensor]]:
+        """Each tensor of the adapter once, as (attachment, layer path, name, tensor); shared ones at their first site."""
+        seen: set[int] = set()
+        for change in self._changes:
+            for name, tensor in change.tensors().items():
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield change.attachment, change.path, name, tensor
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The trainable parameters under the names of :meth:`state_dict`."""
+        for attachment, path, name, tensor in self.named_tensors():
+            if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
+                yield f"{attachment}/{path}/{name}", tensor
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The trainable parameters."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def rate_scales(self) -> dict[str, float]:
+        """Factor on the learning rate for each name of :meth:`named_parameters` (LoRA+ trains B faster than A)."""
+        return {
+            f"{attachment}/{path}/{name}": self._rate_scale(attachment, name)
+            for attachment, path, name, tensor in self.named_tensors()
+            if tensor.requires_grad
+        }
+
+    def _rate_scale(self, attachment: str, tensor: str) -> float:
+        resolution = self._resolutions.get(attachment)
+        return resolution.method.rate_scale(tensor, resolution.config) if resolution and resolution.method else 1.0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The adapter: every tensor of the attachments and of the head, as ``attachment/layer path/name``, not copied."""
+        return {f"{a}/{path}/{name}": tensor.detach() for a, path, name, tensor in self.named_tensors()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Copy an adapter in; StudioError, with nothing changed, where names, shapes or values do not fit."""
+        own = self.state_dict()
+        problem = _misfit(own, state)
+        if problem:
+            raise StudioError(problem)
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(state[name])
+
+    def census(self) -> Census:
+        """Count what is attached; on the meta device just the same."""
+        sizes = [(a, path, t.numel(), t.numel() * t.element_size(), t.requires_grad) for a, path, _, t in self.named_tensors()]
+        replaced = {id(c.original) for c in self._changes if isinstance(c, Retraining)}
+        added = sum(n for _, _, n, _, _ in sizes) - sum(p.numel() for p, _ in self._frozen if id(p) in replaced)
+        return Census(
+            total_parameters=self.layers[0].parameters + added,
+            trainable_parameters=sum(n for _, _, n, _, trains in sizes if trains),
+            adapter_bytes=sum(size for _, _, _, size, _ in sizes),
+            head_parameters=sum(n for a, _, n, _, _ in sizes if a == HEAD),
+            attachments=tuple(
+                AttachmentCensus(
+                    name=name,
+                    method=resolution.method.name if resolution.method else "",
+                    matched=tuple(layer.path for layer in resolution.matched),
+                    skipped=resolution.skipped,
+                    parameters=sum(n for a, _, n, _, trains in sizes if a == name and trains),
+                    per_site=_by_site(name, sizes),
+                )
+                for name, resolution in self._resolutions.items()
+            ),
+        )
+
+    def train(self, mode: bool = True) -> "Attached":
+        """Put adapters and head in training mode; the frozen backbone stays in evaluation mode, so BatchNorm stays frozen."""
+        self.module.eval()
+        for change in self._changes:
+            if isinstance(change, Replacement):
+                change.adapted.train(mode)
+        return self
+
+    def eval(self) -> "Attached":
+        """Put everything in evaluation mode."""
+        return self.train(False)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any attachment takes part; setting it switches all of them, the head included."""
+        return any(self._enabled.values())
+
+    @enabled.setter
+    def enabled(self, on: bool) -> None:
+        for name in self._enabled:
+            self.switch(name, on)
+
+    def switch(self, attachment: str, on: bool) -> None:
+        """Let one attachment take part or not; the head is called "head"."""
+        if self._enabled[attachment] != on:
+            self._enabled[attachment] = on
+            for change in self._changes if on else reversed(self._changes):
+                if change.attachment == attachment:
+                    change.switch(on)
+
+    def merge(self) -> nn.Module:
+        """A plain copy of the backbone with everything folded in, in evaluation mode.
+
+        Raises StudioError naming the methods that cannot be folded into weights.
+        """
+        refusals = [r.method.merge_refusal for r in self._resolutions.values() if r.method and r.method.merge_refusal]
+        if refusals:
+            raise StudioError(refusals[0])
+        twin = copy.deepcopy(self)
+        for change in twin._changes:
+            change.fold()
+        for parameter in twin.module.parameters():
+            parameter.requires_grad_(True)
+        return twin.module.eval()
+
+    def detach(self) -> nn.Module:
+        """Take everything off and return the module as it was: its tree, its tensors, their flags and its modes."""
+        for change in reversed(self._changes):
+            change.undo()
+        self._changes.clear()
+        for parameter, flag in self._frozen:
+            parameter.requires_grad_(flag)
+        for layer, mode in self._modes:
+            layer.training = mode
+        return self.module
+
+
+def _by_site(name: str, sizes: list[tuple[str, str, int, int, bool]]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for attachment, path, count, _, trains in sizes:
+        if attachment == name and trains:
+            counts[path] = counts.get(path, 0) + count
+    return counts
+
+
+def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """What is wrong with ``given``, in one sentence; empty where it fits."""
+    for name in own.keys() ^ given.keys():
+        lacking = "lacks" if name in own else "has an unexpected"
+        return f"The adapter {lacking} {name}; it was made for other attachments or another backbone."
+    for name, tensor in own.items():
+        if given[name].shape != tensor.shape:
+            return f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
+        if given[name].is_floating_point() and not bool(torch.isfinite(given[name]).all()):
+            return f"In the adapter {name} has values that are not numbers; the file is damaged or the training had failed."
+    return ""

@@ -1,0 +1,101 @@
+"""The three things a method may change in a backbone, each of which can be switched off and undone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from studio.peft.contract import AdaptedLayer
+
+
+@dataclass
+class Replacement:
+    """An adapted layer stands in the place of ``parent``'s child ``name``."""
+
+    attachment: str
+    path: str
+    parent: nn.Module
+    name: str
+    adapted: AdaptedLayer
+
+    def switch(self, on: bool) -> None:
+        """Let the adapter take part, or pass the layer's own output on."""
+        self.adapted.enabled = on
+
+    def undo(self) -> None:
+        """Put back what stood there."""
+        self.parent._modules[self.name] = self.adapted.base
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The adapter's tensors by name."""
+        return self.adapted.own_tensors()
+
+    def fold(self) -> None:
+        """Put the plain layer with the adapter folded in there; adapters under it go first."""
+        self.parent._modules[self.name] = _fold(self.parent._modules[self.name])
+
+
+@dataclass
+class Retraining:
+    """A trainable copy stands in the place of ``owner``'s parameter ``name``."""
+
+    attachment: str
+    path: str
+    owner: nn.Module
+    name: str
+    original: nn.Parameter
+    trained: nn.Parameter
+
+    def switch(self, on: bool) -> None:
+        """Use the trained tensor or the original one."""
+        self.owner._parameters[self.name] = self.trained if on else self.original
+
+    def undo(self) -> None:
+        """Put the original tensor back."""
+        self.switch(False)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The trained tensor by name."""
+        return {self.name: self.trained}
+
+    def fold(self) -> None:
+        """Nothing to do: the trained tensor is where it belongs."""
+
+
+@dataclass
+class Assignment:
+    """A plain attribute of ``owner`` has another value."""
+
+    attachment: str
+    path: str
+    owner: nn.Module
+    name: str
+    original: Any
+    value: Any
+
+    def switch(self, on: bool) -> None:
+        """Use the new value or the original one."""
+        setattr(self.owner, self.name, self.value if on else self.original)
+
+    def undo(self) -> None:
+        """Put the original value back."""
+        self.switch(False)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """There are none."""
+        return {}
+
+    def fold(self) -> None:
+        """A merged backbone has its own values."""
+        self.undo()
+
+
+Change = Replacement | Retraining | Assignment
+
+
+def _fold(layer: nn.Module | None) -> nn.Module | None:
+    if not isinstance(layer, AdaptedLayer):
+        return layer
+    base = _fold(layer.base)
+    assert base is not None
+    return layer.merged(base) if layer.enabled else base

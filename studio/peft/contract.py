@@ -1,0 +1,202 @@
+"""What a PEFT method is: the contract between the engine and one file in ``studio/peft/methods``.
+
+A method says which layers it accepts (:meth:`Method.refuses`), what it does there (:meth:`Method.attach`, through a
+:class:`Site`, whose changes the engine records and undoes), and whether it merges (:meth:`AdaptedLayer.merged`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.recipe import first_error
+from studio.core.registry import Registry
+
+
+class MethodConfig(BaseModel):
+    """A method's own fields, each with a default, bounds and a ``description``: the form, the help and the check of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=MethodConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultSites:
+    """Where a method goes unless told otherwise: layers of one of ``roles``, and which slices of a fused qkv."""
+
+    roles: tuple[Role, ...]
+    slices: tuple[str, ...] = ()
+
+
+class AdaptedLayer(nn.Module):
+    """Stands in a layer's place, holds the layer as ``base``, and adds what the method adds.
+
+    Everything that is not under ``base`` belongs to the adapter. Attributes that are not found here are looked up on the
+    layer, so that code which asks an attention for its ``num_heads`` still finds it.
+    """
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self.enabled = True
+        self.training = False
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer with its adapter, or the layer alone while the attachment is switched off."""
+        return self.adapted(*args, **kwargs) if self.enabled else self.base(*args, **kwargs)
+
+    def adapted(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer with its adapter."""
+        raise NotImplementedError
+
+    def merged(self, base: nn.Module) -> nn.Module:
+        """Fold the adapter into ``base`` (a plain copy of the layer that may be changed) and return what stands in its place."""
+        raise NotImplementedError
+
+    @property
+    def plain(self) -> nn.Module:
+        """The backbone's own layer, under every adapter that stands in its place."""
+        return self.base.plain if isinstance(self.base, AdaptedLayer) else self.base
+
+    def own_tensors(self) -> dict[str, Tensor]:
+        """The adapter's parameters and persistent buffers by name, without the layer's."""
+        own = {name: value for name, value in self._parameters.items() if value is not None}
+        own |= {name: b for name, b in self._buffers.items() if b is not None and name not in self._non_persistent_buffers_set}
+        for name, child in self.named_children():
+            if name != "base":
+                own |= {f"{name}.{key}": value for key, value in child.state_dict(keep_vars=True).items()}
+        return own
+
+    def train(self, mode: bool = True) -> AdaptedLayer:
+        """Set the mode of the adapter; a frozen layer under it stays as it is."""
+        self.training = mode
+        for name, child in self.named_children():
+            if name != "base":
+                child.train(mode)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            layer = self._modules.get("base")
+            while isinstance(layer, AdaptedLayer):
+                layer = layer._modules.get("base")
+            if layer is None:
+                raise
+            return getattr(layer, name)
+
+
+@dataclass
+class Site(Generic[C]):
+    """One layer at which one attachment is being attached: what the method may do there.
+
+    The engine carries the changes out and undoes them; ``shared`` is one dictionary for all sites of the attachment.
+    """
+
+    layer: Layer
+    module: nn.Module
+    config: C
+    slices: tuple[str, ...]
+    model: nn.Module
+    layers: tuple[Layer, ...]
+    shared: dict[str, Any]
+    _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer]], None] = field(repr=False)
+    _retrain: Callable[[str, str], None] = field(repr=False)
+    _assign: Callable[[str, str, Any], None] = field(repr=False)
+
+    @property
+    def factory(self) -> dict[str, Any]:
+        """``device`` and ``dtype`` of the layer, for the tensors that the method makes."""
+        tensor = next(self.module.parameters(), None)
+        tensor = next(self.model.parameters()) if tensor is None else tensor
+        return {"device": tensor.device, "dtype": tensor.dtype}
+
+    def replace(self, make: Callable[[nn.Module], AdaptedLayer], path: str | None = None) -> None:
+        """Put ``make(what is there now)`` in the place of this layer, or of the one at ``path``."""
+        self._replace(self.layer.path if path is None else path, make)
+
+    def retrain(self, parameter: str, path: str | None = None) -> None:
+        """Put a trainable copy in the place of a parameter of this layer, or of the one at ``path``."""
+        self._retrain(self.layer.path if path is None else path, parameter)
+
+    def assign(self, attribute: str, value: Any, path: str | None = None) -> None:
+        """Set a plain attribute of this layer, or of the one at ``path``, until the adapter is detached or switched off."""
+        self._assign(self.layer.path if path is None else path, attribute, value)
+
+
+class Method(ABC, Generic[C]):
+    """A PEFT method. One instance is registered; it keeps no state."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    family: ClassVar[str]
+    summary: ClassVar[str]
+    paper: ClassVar[str]
+    Config: ClassVar[type[MethodConfig]]
+    merge_refusal: ClassVar[str] = ""
+    """Why the method cannot be merged into the backbone; empty where it can."""
+    default_sites: ClassVar[tuple[DefaultSites, ...]]
+    """Tried in turn: the first that matches an accepted layer is what a drop on a block or on the backbone attaches to."""
+    learning_rate: ClassVar[float] = 1e-3
+    """A learning rate for AdamW to begin with."""
+
+    def configure(self, values: Mapping[str, Any]) -> C:
+        """Check the method's fields; raise StudioError naming the first wrong one."""
+        try:
+            return self.Config.model_validate(dict(values))  # type: ignore[return-value]
+        except ValidationError as error:
+            raise StudioError(f"{self.label}: {first_error(error)}") from error
+
+    @abstractmethod
+    def refuses(self, layer: Layer, config: C, slices: tuple[str, ...]) -> str:
+        """Why the method cannot attach to ``layer`` with ``config``, in one sentence; empty where it can."""
+
+    @abstractmethod
+    def attach(self, site: Site[C]) -> None:
+        """Attach at an accepted layer. Tensors are made with ``site.factory`` and never from values: it may be the meta device."""
+
+    def badge(self, config: C) -> str:
+        """A few characters that tell one configuration from another, such as ``r8``."""
+        return ""
+
+    def rate_scale(self, tensor: str, config: C) -> float:
+        """Factor on the learning rate of the adapter tensor called ``tensor`` (its last name, such as ``lora_B``)."""
+        return 1.0
+
+
+def _import_builtin() -> None:
+    import importlib
+    import pkgutil
+
+    import studio.peft.methods as package
+
+    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+METHODS: Registry[Method[Any]] = Registry("PEFT method", "peft_studio.methods", _import_builtin)
+
+M = TypeVar("M", bound=type[Method[Any]])
+
+
+def register(cls: M) -> M:
+    """Class decorator: add a method to the registry."""
+    METHODS.register(cls())
+    return cls
+
+
+def slice_rows(layer: Layer, slices: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Row ranges [start, stop) of a fused qkv's weight (3A, D) for each of ``slices``, in q, k, v order."""
+    width = layer.shape[0] // 3
+    return [(i * width, (i + 1) * width) for i, name in enumerate("qkv") if name in slices]
+

@@ -1,0 +1,53 @@
+"""From an attachment in a recipe to the layers it attaches to, with the reason for each miss."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment
+from studio.peft.contract import METHODS, Method, MethodConfig
+from studio.peft.targets import match, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A layer that a pattern matches and the method refuses."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What an attachment comes to on one backbone. ``problem`` is a sentence where it cannot be used, else empty."""
+
+    method: Method[Any] | None = None
+    config: MethodConfig | None = None
+    matched: tuple[Layer, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    problem: str = ""
+
+
+def resolve(attachment: Attachment, layers: Sequence[Layer]) -> Resolution:
+    """Find the method, check its fields, and sort the layers that the patterns match into accepted and refused."""
+    try:
+        method = METHODS.get(attachment.method)
+        config = method.configure(attachment.config)
+    except StudioError as error:
+        return Resolution(problem=str(error))
+    found = match(attachment.at, layers)
+    reasons = {layer.path: refusal(method, layer, config, attachment.slices) for layer in found}
+    matched = tuple(layer for layer in found if not reasons[layer.path])
+    skipped = tuple(Skipped(path, reason) for path, reason in reasons.items() if reason)
+    return Resolution(method, config, matched, skipped, _problem(attachment, matched, skipped))
+
+
+def _problem(attachment: Attachment, matched: tuple[Layer, ...], skipped: tuple[Skipped, ...]) -> str:
+    targets = ", ".join(attachment.at)
+    if matched:
+        return ""
+    if skipped:
+        return f"{attachment.method} attaches to none of the {len(skipped)} layers that {targets} matches: {skipped[0].reason}"
+    return f"No layer matches {targets}; see the layer tree for the names that this backbone has."

@@ -1,0 +1,119 @@
+"""Patterns over layer paths, and where a method goes by default."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.recipe import Attachment
+from studio.peft.contract import DefaultSites, Method, MethodConfig
+
+_TOKEN = re.compile(r"\*\*\.?|\*|\{(\d+)\.\.(\d+)\}|[^*{]+|\{")
+
+
+@lru_cache(maxsize=4096)
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Compile a target: ``*`` is one part of a path, ``**`` any number, ``{6..11}`` a range of numbers; "." is the backbone."""
+    if pattern in ("", "."):
+        return re.compile(r"\Z")
+    return re.compile("".join(_translate(token) for token in _TOKEN.finditer(pattern)) + r"\Z")
+
+
+def _translate(token: re.Match[str]) -> str:
+    text = token.group()
+    if text.startswith("**"):
+        return r"(?:[^.]+\.)*" if text.endswith(".") else ".*"
+    if text == "*":
+        return r"[^.]+"
+    if token.group(1) is not None:
+        return "(?:" + "|".join(map(str, range(int(token.group(1)), int(token.group(2)) + 1))) + ")"
+    return re.escape(text)
+
+
+def match(patterns: Iterable[str], layers: Sequence[Layer]) -> list[Layer]:
+    """The layers that any of ``patterns`` matches, in the order of the tree."""
+    compiled = [compile_pattern(pattern) for pattern in patterns]
+    return [layer for layer in layers if any(p.match(layer.path) for p in compiled)]
+
+
+def refusal(method: Method[Any], layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
+    """Why ``method`` does not attach to ``layer``, in one sentence; empty where it does."""
+    if layer.role is Role.HEAD:
+        return "The head is trained as a whole, so nothing attaches to it."
+    if layer.dead:
+        return layer.dead
+    if slices and not layer.slices:
+        return "This layer has no q, k and v rows to choose from."
+    return method.refuses(layer, config, slices)
+
+
+def default_attachment(
+    method: Method[Any],
+    layers: Sequence[Layer],
+    under: str = "",
+    taken: Iterable[str] = (),
+    config: Mapping[str, Any] | None = None,
+) -> Attachment:
+    """What dropping ``method`` on the layer called ``under`` means.
+
+    A layer that the method accepts is its own target; anything else stands for the method's default sites inside it. Raises
+    StudioError with the reason where there are none.
+    """
+    values = method.configure(config or {})
+    row = next((layer for layer in layers if layer.path == under), None)
+    if row is None:
+        raise StudioError(f"There is no layer called {under!r}.")
+    chosen = _default_targets(method, values, row, layers)
+    if chosen is None:
+        raise StudioError(refusal(method, row, values, ()) or f"{method.label} has nowhere to go in {under or 'this backbone'}.")
+    at, slices = chosen
+    return Attachment(
+        name=unused_name(method.name, taken), method=method.name, at=at, slices=slices, config=values.model_dump()
+    )
+
+
+def _default_targets(
+    method: Method[Any], config: Any, row: Layer, layers: Sequence[Layer]
+) -> tuple[tuple[str, ...], tuple[Any, ...]] | None:
+    for default in method.default_sites:
+        inside = [layer for layer in layers if _is_inside(layer, row) and layer.role in default.roles]
+        accepted = [layer for layer in inside if not refusal(method, layer, config, _slices(default, layer))]
+        if accepted:
+            return shorten([a.path for a in accepted], layers), _slices(default, accepted[0])
+    return None if refusal(method, row, config, ()) else ((row.path or ".",), ())
+
+
+def _slices(default: DefaultSites, layer: Layer) -> tuple[str, ...]:
+    return default.slices if layer.slices else ()
+
+
+def _is_inside(layer: Layer, row: Layer) -> bool:
+    return not row.path or layer.path == row.path or layer.path.startswith(row.path + ".")
+
+
+def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Patterns that match exactly ``paths``: numbers that differ become ``*`` or ``{a..b}`` where that adds no layer."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path), []).append(path)
+    return tuple(p for shape, members in groups.items() for p in _patterns(shape, members, layers))
+
+
+def _patterns(shape: str, members: list[str], layers: Sequence[Layer]) -> list[str]:
+    if len(members) == 1:
+        return members
+    candidates = [shape]
+    if shape.count("*") == 1:
+        start = shape.index("*")
+        numbers = [int(re.match(r"\d+", member[start:]).group()) for member in members]  # type: ignore[union-attr]
+        candidates.append(shape.replace("*", f"{{{min(numbers)}..{max(numbers)}}}"))
+    wanted = set(members)
+    return next(([c] for c in candidates if {x.path for x in match([c], layers)} == wanted), members)
+
+
+def unused_name(stem: str, taken: Iterable[str]) -> str:
+    """``stem``, or ``stem-2`` and so on where it is taken."""
+    names = set(taken)
+    return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(names) + 3))) if n not in names)
