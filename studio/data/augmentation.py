@@ -1,6 +1,7 @@
 """Random changes to training images, the same for the same (seed, epoch, image) whatever thread makes them.
 
-The random numbers come from a generator of each sample's own, never from a shared one, so that a resumed run sees the same images.
+The random numbers come from a generator of each sample's own, never from a shared one, so that a resumed run sees the
+same images.
 Mirroring is left out on purpose: it turns some digits, letters and signs into others, and the program cannot know.
 """
 
@@ -63,12 +64,20 @@ class Augmentation:
     def _recolour(self, image: Image.Image, draw: random.Random) -> Image.Image:
         image = functional.adjust_brightness(image, 1 + _around(draw, self.brightness))
         image = functional.adjust_contrast(image, 1 + _around(draw, self.contrast))
-        return functional.adjust_saturation(image, 1 + _around(draw, self.saturation))
+        recoloured: Image.Image = functional.adjust_saturation(image, 1 + _around(draw, self.saturation))
+        return recoloured
 
 
 PRESETS: dict[str, dict[str, float]] = {
     "none": {},
-    "light": {"rotation": 8, "translation": 0.06, "scale": 0.08, "brightness": 0.12, "contrast": 0.12, "saturation": 0.12},
+    "light": {
+        "rotation": 8,
+        "translation": 0.06,
+        "scale": 0.08,
+        "brightness": 0.12,
+        "contrast": 0.12,
+        "saturation": 0.12,
+    },
     "strong": {
         "rotation": 15,
         "translation": 0.12,

@@ -1,9 +1,9 @@
-"""A folder of images, one folder inside it for each class: what is in it, how it is divided, and what is wrong with it."""
+"""A folder of images, one folder inside it for each class: what is in it, how it is divided, and what is wrong."""
 
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,23 +89,29 @@ class DatasetSummary:
 def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> DatasetSummary:
     """List a folder's images, divide them, and with ``decode`` open each of them to find the unreadable ones.
 
-    The division depends on the list of files alone, so that it is the same with and without ``decode``. Raise StudioError where
-    there is no such folder, no image in it, or one class only.
+    The division depends on the list of files alone, so that it is the same with and without ``decode``.
+    Raise StudioError where there is no such folder, no image in it, or one class only.
     """
     listing = _list(path)
     if not listing.files:
-        raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images for each class.")
-    images = _divide(listing, split or Split())
+        raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
+    classes = tuple(sorted(listing.classes, key=_natural))
+    images = _divide(listing, classes, split or Split())
     bad = _unreadable(path, images) if decode else {}
-    images = [image for image in images if image.path not in bad]
-    classes, images = _number(listing.classes, images)
-    if len(classes) == 1:
+    usable = tuple(image for image in images if image.path not in bad)
+    _require_two_classes(path, classes, usable)
+    return DatasetSummary(path, classes, usable, (*listing.problems, *_findings(bad, classes, usable)))
+
+
+def _require_two_classes(path: Path, classes: Sequence[str], usable: Sequence[ImageFile]) -> None:
+    present = sorted({image.label for image in usable})
+    if not present:
+        raise StudioError(f"None of the images in {shown(path)} can be read; choose another folder.")
+    if len(present) == 1:
         raise StudioError(
-            f"All images in {shown(path)} are of one class, {classes[0]}; at least two folders with images are needed."
+            f"All images in {shown(path)} are of one class, {classes[present[0]]}; "
+            "at least two folders with images are needed."
         )
-    if not classes:
-        raise StudioError(f"None of the {len(bad)} images in {shown(path)} can be read; choose another folder.")
-    return DatasetSummary(path, classes, tuple(images), (*listing.problems, *_findings(bad, classes, images)))
 
 
 @dataclass(slots=True)
@@ -119,7 +125,7 @@ def _list(path: Path) -> _Listing:
     if not path.exists():
         raise StudioError(f"There is no folder {shown(path)}.")
     if not path.is_dir():
-        raise StudioError(f"{shown(path)} is not a folder; choose a folder with one folder of images for each class.")
+        raise StudioError(f"{shown(path)} is not a folder; choose a folder with one folder of images a class.")
     listing = _Listing([], [], [])
     for split, folder in _split_folders(path):
         _list_classes(path, folder, split, listing)
@@ -129,8 +135,8 @@ def _list(path: Path) -> _Listing:
 def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
     """The ready-made splits of a folder, or the folder itself as one without a split.
 
-    A folder called "train" is a split only where it holds folders and no images, beside nothing but other splits: it may as well
-    be the class of trains.
+    A folder called "train" is a split only where it holds folders and no images, beside nothing but other splits:
+    it may as well be the class of trains.
     """
     folders = _folders(path)
     names = {_READY_MADE.get(folder.name.lower()) for folder in folders}
@@ -153,7 +159,8 @@ def _list_classes(root: Path, folder: Path, split: SplitName | None, listing: _L
         other += [file.relative_to(root) for file in files if not _is_image(file)]
         name = shown(class_folder.name)
         if not images:
-            listing.problems.append(Finding(f"The folder {name} has no images and is left out.", (class_folder,)))
+            text = f"The folder {name} has no images and is left out."
+            listing.problems.append(Finding(text, (class_folder.relative_to(root),)))
         elif name not in listing.classes:
             listing.classes.append(name)
         listing.files += [(image, name, split) for image in images]
@@ -167,25 +174,16 @@ def _note(listing: _Listing, files: Sequence[Path], one: str, many: str = "") ->
         listing.problems.append(Finding(text, tuple(files)))
 
 
-def _divide(listing: _Listing, split: Split) -> list[ImageFile]:
+def _divide(listing: _Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
     """Give each image its class's index and a split; only a folder without validation images of its own is divided."""
-    index = {name: label for label, name in enumerate(listing.classes)}
+    index = {name: label for label, name in enumerate(classes)}
     images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
+    images.sort(key=lambda image: (image.label, os.fsencode(image.path)))
     if any(image.split == "validation" for image in images):
         return images
     to_divide = [image for image in images if image.split == "train"]
     kept = held_out([(image.path, image.label) for image in to_divide], split)
     return [replace(image, split="validation") if image.path in kept else image for image in images]
-
-
-def _number(names: Sequence[str], images: Iterable[ImageFile]) -> tuple[tuple[str, ...], list[ImageFile]]:
-    """Number the classes in natural order, and leave out those without an image left."""
-    images = list(images)
-    present = {image.label for image in images}
-    order = sorted(present, key=lambda label: _natural(names[label]))
-    renumbered = {old: new for new, old in enumerate(order)}
-    moved = (replace(image, label=renumbered[image.label]) for image in images)
-    return tuple(names[label] for label in order), sorted(moved, key=lambda image: (image.label, os.fsencode(image.path)))
 
 
 def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
@@ -207,10 +205,11 @@ def _findings(bad: Mapping[Path, str], classes: Sequence[str], images: Sequence[
     if bad:
         yield unreadable_finding(bad)
     training = Counter(image.label for image in images if image.split == "train")
+    everywhere = Counter(image.label for image in images)
     for label, name in enumerate(classes):
         if training[label] == 0:
             yield Finding(f"The class {name} has no training images.")
-        elif sum(image.label == label for image in images) == 1:
+        elif everywhere[label] == 1:
             yield Finding(f"The class {name} has one image only, so it cannot be validated.")
 
 

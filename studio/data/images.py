@@ -5,15 +5,19 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from studio.core.errors import StudioError
 
 SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"}
+    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
+_LONGEST = 500
+"""An image longer than this many times its width is refused."""
+
 _DRAFT_RESERVE = 2
-"""Decoding a large JPEG at a fraction of its size is allowed while this many times the wanted pixels remain in each direction."""
+"""A large JPEG may be decoded at a fraction of its size while this many times the wanted pixels remain each way."""
 
 
 class UnreadableImage(StudioError):
@@ -32,16 +36,23 @@ def shown(path: Path | str) -> str:
 def read(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:
     """Decode a file to upright RGB; raise UnreadableImage for anything else than a whole image.
 
-    ``wanted`` (height, width) is what the image will be scaled to: a JPEG several times larger is decoded at a reduced size.
+    ``wanted`` (height, width) is what the image will be scaled to: a JPEG several times larger is decoded smaller.
     """
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             if wanted is not None:
                 image.draft("RGB", (wanted[1] * _DRAFT_RESERVE, wanted[0] * _DRAFT_RESERVE))
+            _refuse_extreme(image)
             return to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # noqa: BLE001 - a damaged file makes a decoder raise anything
+    except Exception as error:  # a damaged file makes a decoder raise anything
         raise UnreadableImage(path, _reason(path, error)) from error
+
+
+def _refuse_extreme(image: Image.Image) -> None:
+    """Scaling the short edge up to a backbone's size would make the long one fill the memory."""
+    if max(image.size) > _LONGEST * min(image.size):
+        raise ValueError(f"at {image.width} x {image.height} pixels it is a line rather than an image")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -60,7 +71,7 @@ def _eight_bits(image: Image.Image) -> np.ndarray:
 
 
 def _full_scale(mode: str, values: np.ndarray) -> float:
-    """The value that means white: by the depth where the mode tells it, else the smallest depth that holds the values."""
+    """The value that means white: by the depth where the mode tells it, else the smallest that holds the values."""
     if mode.startswith("I;16"):
         return 65_535
     highest = float(values.max(initial=0))
@@ -76,7 +87,7 @@ def _reason(path: Path, error: Exception) -> str:
             return "the file is empty"
     except OSError:
         return "the file is gone"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "it is not an image of a known format"
     if isinstance(error, Image.DecompressionBombError):
         return "it has too many pixels"

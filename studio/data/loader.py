@@ -1,15 +1,16 @@
 """Batches in an order that is a function of (seed, epoch), read ahead by threads.
 
-Threads and not processes: Pillow lets go of the interpreter lock while it decodes, and forking a process that has a window or other
-threads can freeze it. As nothing is random but what (seed, epoch, index) decides, a loader's position is two numbers, and it can
-start anywhere.
+Threads and not processes: Pillow lets go of the interpreter lock while it decodes, and forking a process that has a
+window or other threads can freeze it. As nothing is random but what (seed, epoch, index) decides, a loader's position is
+two numbers, and it can start anywhere.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -72,8 +73,9 @@ class Loader:
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the one at ``start`` on."""
-        parts = self.order(epoch).split(self.batch_size)[start:]
-        return self._ahead([lambda part=part: self._make(part, epoch) for part in parts])
+        order = self.order(epoch)
+        parts = (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
+        return self._ahead(partial(self._make, part, epoch) for part in parts)
 
     def close(self) -> None:
         """End the reading threads."""
@@ -85,11 +87,10 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ahead(self, jobs: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
+    def _ahead(self, jobs: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()
-        todo = iter(jobs)
         try:
-            for job in todo:
+            for job in jobs:
                 waiting.append(self._pool.submit(job))
                 if len(waiting) >= self._threads * _AHEAD:
                     yield waiting.popleft().result()

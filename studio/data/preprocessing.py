@@ -1,7 +1,7 @@
 """What is done to an image before a backbone sees it: the same at training, evaluation, prediction and export.
 
-The geometry is that of timm's evaluation transform, pixel for pixel, so that published accuracies hold. Images are resized and
-cropped as 8-bit RGB and normalised afterwards, so that the 8-bit result can be kept and augmented.
+The geometry is that of timm's evaluation transform, pixel for pixel, so that published accuracies hold. Images are
+resized and cropped as 8-bit RGB and normalised afterwards, so that the 8-bit result can be kept and augmented.
 """
 
 import math
@@ -45,7 +45,8 @@ class Preprocessing:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
         """Rebuild from :meth:`as_json`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+        values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in raw.items()}
+        return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -86,7 +87,7 @@ class Preprocessing:
             return wide, tall
         if self.crop_mode == "border":
             ratio = max(height / tall, width / wide)
-            return round(width / ratio), round(height / ratio)
+            return max(1, round(width / ratio)), max(1, round(height / ratio))
         if tall != wide:
             ratio = min(height / tall, width / wide)
             return round(width / ratio), round(height / ratio)

@@ -1,4 +1,4 @@
-"""Dividing images into training and validation: stratified by class, and a function of the file names and the seed alone."""
+"""Dividing images into training and validation: stratified by class, decided by file names and seed alone."""
 
 import hashlib
 import os
@@ -12,8 +12,8 @@ from studio.core.recipe import Split
 def held_out(images: Iterable[tuple[Path, int]], split: Split) -> frozenset[Path]:
     """The paths kept for validation out of (path, label) pairs: the given fraction of each class.
 
-    Each class with two images or more has at least one on either side; a single image stays in training. Images are ranked by a
-    hash of seed and path, so that adding one image moves few others.
+    Each class with two images or more has at least one on either side; a single image stays in training. Images are
+    ranked by a hash of seed and path, so that adding one image moves few others.
     """
     by_class: dict[int, list[Path]] = defaultdict(list)
     for path, label in images:

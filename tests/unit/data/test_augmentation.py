@@ -1,0 +1,69 @@
+"""Augmentation is a function of (seed, epoch, index), and changes what it says."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from studio.data.augmentation import PRESETS, Augmentation
+from studio.data.preprocessing import Pixels
+
+
+def _image(size: int = 32) -> Pixels:
+    pixels = np.zeros((size, size, 3), np.uint8)
+    pixels[size // 4 : size // 2, size // 3 : size // 2] = (250, 120, 60)
+    return pixels
+
+
+def _preset(name: str) -> Augmentation:
+    preset = Augmentation.preset(name)
+    assert preset is not None
+    return preset
+
+
+def test_none_is_no_augmentation() -> None:
+    assert Augmentation.preset("none") is None
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
+@pytest.mark.parametrize("size", [32, 96])
+def test_same_seed_same_image_in_any_thread(name: str, size: int) -> None:
+    augmentation, image = _preset(name), _image(size)
+    alone = [augmentation.apply(image, 1, 2, index) for index in range(16)]
+    torch.manual_seed(0)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda index: augmentation.apply(image, 1, 2, index), range(16)))
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+    assert all(a.shape == image.shape and a.dtype == np.uint8 for a in alone)
+
+
+@pytest.mark.parametrize("other", [(1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_seed_epoch_and_index_each_matter(other: tuple[int, int, int]) -> None:
+    augmentation = _preset("light")
+    assert not np.array_equal(augmentation.apply(_image(), 0, 0, 0), augmentation.apply(_image(), *other))
+
+
+def test_the_original_and_the_shared_random_numbers_are_left_alone() -> None:
+    image, state = _image(), torch.get_rng_state()
+    image.setflags(write=False)
+    _preset("strong").apply(image, 0, 0, 0)
+    assert np.array_equal(image, _image())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_no_amounts_change_nothing() -> None:
+    assert np.array_equal(Augmentation().apply(_image(), 3, 4, 5), _image())
+
+
+def test_what_comes_in_from_outside_has_the_colour_of_the_border() -> None:
+    image = _image()
+    image[image.sum(axis=2) == 0] = (10, 200, 30)
+    moved = Augmentation(translation=0.4).apply(image, 0, 0, 0)
+    assert (moved == (10, 200, 30)).all(axis=2).mean() > 0.9
+
+
+def test_erasing_paints_the_mean_colour() -> None:
+    erased = Augmentation(erasing=1.0).apply(_image(), 0, 0, 0)
+    mean = np.rint(_image().mean(axis=(0, 1)))
+    assert 0.03 < (erased == mean).all(axis=2).mean() < 0.17

@@ -1,0 +1,102 @@
+"""Datasets and the order and content of batches."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Data
+from studio.data import dataset as dataset_module
+from studio.data.augmentation import Augmentation
+from studio.data.dataset import ImageDataset, open_split
+from studio.data.images import UnreadableImage
+from studio.data.loader import Batch, Loader
+from studio.data.preprocessing import Preprocessing
+
+MakeImages = Callable[..., Path]
+
+PREPROCESSING = Preprocessing((16, 16))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
+    make_images("a", 15), make_images("b", 10)
+    return open_split(Data(path=str(tmp_path)), PREPROCESSING, "train")
+
+
+def _same(first: list[Batch], second: list[Batch]) -> bool:
+    return len(first) == len(second) and all(
+        torch.equal(a.pixels, b.pixels) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_a_split_gives_tensor_label_and_path(dataset: ImageDataset, tmp_path: Path) -> None:
+    tensor, label, path = dataset[0]
+    assert len(dataset) == 20
+    assert tensor.shape == (3, 16, 16)
+    assert (label, path.parent) == (0, tmp_path / "a")
+    assert len(list(dataset)) == 20
+
+
+def test_a_split_without_images_is_refused(tmp_path: Path, dataset: ImageDataset) -> None:
+    with pytest.raises(StudioError, match=r"There are no test images in .* it has train, validation"):
+        open_split(Data(path=str(tmp_path)), PREPROCESSING, "test")
+    with pytest.raises(StudioError, match="names no images"):
+        open_split(Data(), PREPROCESSING)
+
+
+def test_an_image_is_decoded_once(dataset: ImageDataset) -> None:
+    first = dataset[3][0]
+    dataset.path(3).unlink()
+    assert torch.equal(dataset[3][0], first)
+
+
+def test_a_large_split_is_not_kept_in_memory(dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset_module, "CACHE_BYTES", 20 * 16 * 16 * 3 - 1)
+    first = dataset[3][0]
+    assert torch.equal(dataset[3][0], first)
+    dataset.path(3).unlink()
+    with pytest.raises(UnreadableImage):
+        dataset[3]
+
+
+def test_every_image_once_an_epoch_in_an_order_of_its_own(dataset: ImageDataset) -> None:
+    with Loader(dataset, 6, seed=3, shuffle=True) as loader:
+        epochs = [torch.cat([batch.indices for batch in loader.batches(epoch)]) for epoch in range(2)]
+        assert len(loader) == 4
+        assert [len(batch) for batch in loader.batches(0)] == [6, 6, 6, 2]
+    assert all(order.sort().values.tolist() == list(range(20)) for order in epochs)
+    assert epochs[0].tolist() != epochs[1].tolist()
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4])
+def test_a_loader_can_start_anywhere(dataset: ImageDataset, start: int) -> None:
+    light = Augmentation.preset("light")
+    with Loader(dataset, 6, shuffle=True, augmentation=light, threads=1) as one:
+        whole = list(one.batches(5))
+    with Loader(dataset, 6, shuffle=True, augmentation=light, threads=4) as other:
+        assert _same(list(other.batches(5, start)), whole[start:])
+
+
+def test_batches_hold_the_pixels_and_labels_of_their_images(dataset: ImageDataset) -> None:
+    with Loader(dataset, 7, shuffle=True) as loader:
+        batch = next(loader.batches())
+    for row, index in enumerate(batch.indices.tolist()):
+        tensor, label, _ = dataset[index]
+        assert torch.equal(PREPROCESSING.normalise(batch.pixels[row]), tensor)
+        assert batch.labels[row] == label
+
+
+def test_an_unreadable_image_is_left_out_and_named(dataset: ImageDataset) -> None:
+    bad = [dataset.path(index) for index in (0, 1, 7)]
+    for path in bad:
+        path.write_bytes(b"")
+    with Loader(dataset, 2) as loader:
+        batches = list(loader.batches())
+    assert [error.path for batch in batches for error in batch.unreadable] == bad
+    assert len(batches) == 10
+    assert batches[0].pixels.shape == (0, 16, 16, 3)
+    assert torch.cat([batch.indices for batch in batches]).tolist() == [i for i in range(20) if i not in (0, 1, 7)]
