@@ -202,6 +202,11 @@ class Attached:
         return self.train(False)
 
     @property
+    def has_head(self) -> bool:
+        """Whether the classifier trains with the attachments."""
+        return HEAD in self._enabled
+
+    @property
     def enabled(self) -> bool:
         """Whether any attachment takes part; setting it switches all of them, the head included."""
         return any(self._enabled.values())

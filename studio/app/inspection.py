@@ -1,0 +1,41 @@
+"""Looking at a backbone and counting attachments on it, without its weights."""
+
+from collections.abc import Sequence
+
+from studio.backbones.loading import skeleton
+from studio.backbones.anatomy import describe
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment, Backbone
+from studio.peft.attach import attach
+from studio.peft.census import AttachmentCensus, Census
+from studio.peft.resolution import resolve
+
+
+class Inspector:
+    """Answers questions about one backbone. Slow to make (it builds the network's shape), quick to ask. Not thread-safe."""
+
+    def __init__(self, backbone: Backbone, classes: int | None = None) -> None:
+        self.backbone = backbone
+        self._skeleton = skeleton(backbone, classes)
+        self.layers: tuple[Layer, ...] = describe(self._skeleton)
+
+    def census(self, attachments: Sequence[Attachment], head: bool = True) -> Census:
+        """Count ``attachments`` by attaching them to the shape. One that cannot be used counts nothing and matches nothing."""
+        usable = [a for a in attachments if a.enabled and not resolve(a, self.layers).problem]
+        attached = attach(self._skeleton, usable, head=head, layers=self.layers)
+        try:
+            counted = attached.census()
+        finally:
+            attached.detach()
+        return self._with_unusable(counted, attachments)
+
+    def _with_unusable(self, counted: Census, attachments: Sequence[Attachment]) -> Census:
+        known = {a.name: a for a in counted.attachments}
+        rows = tuple(known.get(a.name) or self._empty(a) for a in attachments if a.enabled)
+        return Census(
+            counted.total_parameters, counted.trainable_parameters, counted.adapter_bytes, counted.head_parameters, rows
+        )
+
+    def _empty(self, attachment: Attachment) -> AttachmentCensus:
+        skipped = resolve(attachment, self.layers).skipped
+        return AttachmentCensus(attachment.name, attachment.method, (), skipped, 0)

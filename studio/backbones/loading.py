@@ -1,0 +1,178 @@
+"""From a recipe's backbone to a network: its shape alone on the meta device, or with its weights."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from timm.models import get_pretrained_cfg, is_model, split_model_name_tag
+from torch import Tensor, nn
+
+from studio.backbones.anatomy import head_paths
+from studio.backbones.tensor_file import read_tensors
+from studio.core.errors import StudioError
+from studio.core.paths import locate, resource
+from studio.core.recipe import Backbone
+from studio.data.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """How timm builds the network: its entry point's name and arguments, its configuration, and where the weights are.
+
+    ``weights`` is a safetensors file, or None where timm fetches them (or where there are none).
+    """
+
+    name: str
+    model_args: dict[str, Any] = field(default_factory=dict)
+    pretrained_cfg: dict[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+
+    @property
+    def licence(self) -> str:
+        """The licence of the weights as their makers state it; "not stated" is an answer too."""
+        return str(self.pretrained_cfg.get("license") or "not stated")
+
+
+def architecture(backbone: Backbone) -> Architecture:
+    """Look a backbone up; StudioError where there is no such name, folder or file. Reads no weights."""
+    if backbone.source == "bundled":
+        return _from_folder(resource(backbone.name), f"There is no bundled backbone called {backbone.name!r}.")
+    if backbone.source == "timm":
+        return _from_timm(backbone.name)
+    weights = locate(backbone.weights)
+    if not backbone.weights or not weights.exists():
+        raise StudioError(f"There is no file or folder {backbone.weights!r} to load the local backbone from.")
+    if weights.is_dir():
+        return _from_folder(weights, f"{weights} is not a timm model folder: it has no config.json.")
+    known = _from_timm(backbone.name)
+    return Architecture(known.name, {}, known.pretrained_cfg, weights)
+
+
+def _from_folder(folder: Path, missing: str) -> Architecture:
+    try:
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name, args, cfg = raw["architecture"], raw.get("model_args", {}), raw.get("pretrained_cfg", {})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudioError(missing) from error
+    _require_known(name)
+    return Architecture(name, dict(args), {**cfg, "num_classes": raw.get("num_classes", cfg.get("num_classes", 0))}, folder / "model.safetensors")
+
+
+def _from_timm(name: str) -> Architecture:
+    _require_known(name)
+    config = get_pretrained_cfg(name)
+    return Architecture(name, {}, config.to_dict() if config else {})
+
+
+def _require_known(name: str) -> None:
+    stem = split_model_name_tag(name)[0] if not set(name) & set("/\\:") else name
+    if not is_model(stem):
+        close = difflib.get_close_matches(stem, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; see `peft-studio backbones` for the names."
+        raise StudioError(f"There is no backbone called {name!r}{hint}")
+
+
+def skeleton(backbone: Backbone, classes: int | None = None) -> nn.Module:
+    """The network on the meta device: every shape, no values, no weights read. ``classes`` outputs, or those it came with."""
+    found = architecture(backbone)
+    return _build(found, _class_count(found) if classes is None else classes, "meta")
+
+
+def load(backbone: Backbone, classes: int | None = None) -> nn.Module:
+    """The network with its weights, in evaluation mode, on the CPU in float32.
+
+    With ``classes`` the classifier is a new one of that many outputs, made with torch's global random numbers. Raises
+    StudioError where the weights are missing, unreadable, a pickle, or of another shape.
+    """
+    found = architecture(backbone)
+    if not backbone.pretrained:
+        module = _build(found, _class_count(found), "cpu")
+    elif found.weights is None:
+        module = _fetch(found)
+    else:
+        module = _from_file(found)
+    if classes is not None:
+        module.reset_classifier(classes)  # type: ignore[operator]
+    return module.float().eval()
+
+
+def preprocessing(module: nn.Module) -> Preprocessing:
+    """What the network expects of an image, from timm's configuration of it."""
+    config = resolve_model_data_config(module)
+    return Preprocessing(
+        size=tuple(config["input_size"][-2:]),
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        interpolation=config["interpolation"],
+        crop_pct=config["crop_pct"],
+        crop_mode=config.get("crop_mode") or "center",
+    )
+
+
+def identity(module: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of every tensor but the classifier's: which backbone an adapter belongs to."""
+    heads = tuple(f"{path}." for path in head_paths(module))
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if not name.startswith(heads):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _class_count(found: Architecture) -> int:
+    return int(found.pretrained_cfg.get("num_classes") or 0)
+
+
+def _build(found: Architecture, classes: int, device: str) -> nn.Module:
+    overlay = {k: v for k, v in found.pretrained_cfg.items() if k not in ("num_classes", "architecture")}
+    with torch.device(device):
+        return timm.create_model(found.name, num_classes=classes, pretrained_cfg_overlay=overlay, **found.model_args)
+
+
+def _fetch(found: Architecture) -> nn.Module:
+    """Let timm find the weights in its cache or fetch them."""
+    try:
+        return timm.create_model(found.name, pretrained=True, **found.model_args)
+    except Exception as error:  # noqa: BLE001 - hub, network, disk and format errors share no base class
+        raise StudioError(
+            f"The weights of {found.name} are not on this machine and could not be fetched ({type(error).__name__}); "
+            "connect to the internet, choose a local checkpoint, or switch pretrained off to start from random weights."
+        ) from error
+
+
+def _from_file(found: Architecture) -> nn.Module:
+    assert found.weights is not None
+    tensors = read_tensors(found.weights)
+    module = _build(found, _classes_in(tensors, found), "cpu")
+    own = module.state_dict()
+    problem = _misfit(own, tensors)
+    if problem:
+        raise StudioError(f"{found.weights} does not fit {found.name}: {problem}.")
+    module.load_state_dict(tensors)
+    return module
+
+
+def _classes_in(tensors: dict[str, Tensor], found: Architecture) -> int:
+    """How many classes the classifier in a checkpoint has; 0 where it has none."""
+    named = found.pretrained_cfg.get("classifier") or ""
+    weight = tensors.get(f"{named if isinstance(named, str) else named[0]}.weight")
+    return 0 if weight is None else len(weight)
+
+
+def _misfit(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    for name in own:
+        if name not in given:
+            return f"it has no {name}"
+        if given[name].shape != own[name].shape:
+            return f"its {name} is {tuple(given[name].shape)} where {tuple(own[name].shape)} is needed"
+    extra = next((name for name in given if name not in own), "")
+    return f"it has {extra}, which the network does not" if extra else ""

@@ -1,0 +1,52 @@
+"""Reading tensors from files that strangers made: safetensors only, never a pickle."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from studio.core.errors import StudioError
+
+LARGEST_HEADER = 32 << 20
+"""Bytes. The header of a network with 100,000 tensors takes a third of it."""
+
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".npz")
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; StudioError where it is missing, damaged or of another kind."""
+    _check_header(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise StudioError(f"{path} is damaged or is not a safetensors file: {error}.") from error
+
+
+def _check_header(path: Path) -> None:
+    """Refuse what is not worth opening, before any memory is taken for it."""
+    if path.suffix.lower() in _PICKLES:
+        raise StudioError(
+            f"{path} is a {path.suffix} file, which can run code when it is opened; convert it to .safetensors first."
+        )
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            start = file.read(1)
+    except OSError as error:
+        raise StudioError(f"{path} cannot be read: {error.strerror}.") from error
+    if length > LARGEST_HEADER or length + 8 > size or start != b"{":
+        raise StudioError(f"{path} is not a safetensors file, or it is damaged: its header does not fit.")
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The free-form strings in a safetensors file's header; empty where there are none."""
+    _check_header(path)
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+    try:
+        return dict(json.loads(header).get("__metadata__") or {})
+    except ValueError as error:
+        raise StudioError(f"{path} is damaged: its header is not JSON.") from error

@@ -1,0 +1,79 @@
+"""An adapter on disk: ``studio_adapter.json`` says what it is and ``studio_adapter.safetensors`` holds its tensors.
+
+The names are our own, so that HF peft refuses the folder rather than loading half of it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors.torch import save
+from torch import nn
+
+from studio.backbones.loading import identity
+from studio.backbones.tensor_file import read_tensors
+from studio.core.errors import StudioError
+from studio.core.files import write_bytes, write_json
+from studio.core.recipe import Attachment, Part, first_error
+from studio.peft.attach import Attached, attach
+
+DESCRIPTION = "studio_adapter.json"
+TENSORS = "studio_adapter.safetensors"
+
+
+class AdapterDescription(Part):
+    """What ``studio_adapter.json`` says: enough to attach again. ``metadata`` is for whoever reads it; the engine does not."""
+
+    format: int = 1
+    backbone_identity: str
+    attachments: tuple[Attachment, ...]
+    head: bool
+    metadata: Mapping[str, Any] = {}
+
+
+def save_adapter(
+    attached: Attached, attachments: Sequence[Attachment], folder: Path, backbone_identity: str, metadata: Mapping[str, Any]
+) -> None:
+    """Write the adapter to ``folder``; ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone."""
+    description = AdapterDescription(
+        backbone_identity=backbone_identity,
+        attachments=tuple(a for a in attachments if a.enabled),
+        head=attached.has_head,
+        metadata=metadata,
+    )
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in attached.state_dict().items()}
+    write_bytes(folder / TENSORS, save(tensors, metadata={"format": "pt"}))
+    write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
+
+
+def read_description(folder: Path) -> AdapterDescription:
+    """Read ``studio_adapter.json``; StudioError where it is missing or wrong."""
+    path = folder / DESCRIPTION
+    try:
+        return AdapterDescription.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise StudioError(f"{folder} is not an adapter: {DESCRIPTION} cannot be read.") from error
+    except ValidationError as error:
+        raise StudioError(f"{path}: {first_error(error)}") from error
+    except ValueError as error:
+        raise StudioError(f"{path} is damaged: {error}.") from error
+
+
+def load_adapter(module: nn.Module, folder: Path) -> Attached:
+    """Attach the adapter in ``folder`` to a bare backbone with a head of the right size, in evaluation mode.
+
+    Raises StudioError, with the module as it was, where the backbone is another or the tensors do not fit.
+    """
+    description = read_description(folder)
+    if identity(module) != description.backbone_identity:
+        raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
+    tensors = read_tensors(folder / TENSORS)
+    attached = attach(module, description.attachments, head=description.head)
+    try:
+        attached.load_state_dict(tensors)
+    except StudioError:
+        attached.detach()
+        raise
+    return attached.eval()
