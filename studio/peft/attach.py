@@ -140,6 +140,23 @@ class Attached:
         """The trainable parameters."""
         return (parameter for _, parameter in self.named_parameters())
 
+    def unused(self) -> tuple[str, ...]:
+        """Names of trainable tensors that the last backward pass did not reach: whatever holds them is never called.
+
+        Call it after a backward pass and before gradients are cleared. What sits a step out by design is not named.
+        """
+        idle = {id(t) for c in self._changes if isinstance(c, Replacement) and c.adapted.idles for t in c.tensors().values()}
+        return tuple(name for name, p in self.named_parameters() if p.grad is None and id(p) not in idle)
+
+    def require_used(self) -> None:
+        """Raise StudioError naming the layers of :meth:`unused`, so that nothing is ever silently dead."""
+        unused = self.unused()
+        if unused:
+            attachment, first, _ = unused[0].split("/")
+            others = len({name.split("/")[1] for name in unused}) - 1
+            where = f"{first or 'the backbone'} and {others} other layers" if others else first or "the backbone"
+            raise StudioError(f"{attachment} is never used in {where}: the backbone does not call it there. Choose other layers.")
+
     def rate_scales(self) -> dict[str, float]:
         """Factor on the learning rate for each name of :meth:`named_parameters` (LoRA+ trains B faster than A)."""
         return {

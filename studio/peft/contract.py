@@ -44,6 +44,9 @@ class AdaptedLayer(nn.Module):
     layer, so that code which asks an attention for its ``num_heads`` still finds it.
     """
 
+    idles: bool = False
+    """Whether it sits out some steps by design (a random depth), so that a step without a gradient is no fault."""
+
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
         self.base = base
@@ -147,6 +150,8 @@ class Method(ABC, Generic[C]):
     """Why the method cannot be merged into the backbone; empty where it can."""
     default_sites: ClassVar[tuple[DefaultSites, ...]]
     """Tried in turn: the first that matches an accepted layer is what a drop on a block or on the backbone attaches to."""
+    identity_at_start: ClassVar[bool] = True
+    """Whether a freshly attached backbone answers exactly as it did before, bit for bit."""
     learning_rate: ClassVar[float] = 1e-3
     """A learning rate for AdamW to begin with."""
 
