@@ -61,7 +61,15 @@ def augment(images: Tensor) -> Tensor:
     mirror = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
     shift = (torch.rand(n, 2) - 0.5) * 0.25
     theta = torch.stack(
-        [scale * mirror * angle.cos(), -scale * angle.sin(), shift[:, 0], scale * mirror * angle.sin(), scale * angle.cos(), shift[:, 1]], 1
+        [
+            scale * mirror * angle.cos(),
+            -scale * angle.sin(),
+            shift[:, 0],
+            scale * mirror * angle.sin(),
+            scale * angle.cos(),
+            shift[:, 1],
+        ],
+        1,
     ).view(n, 2, 3)
     grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
     return nn.functional.grid_sample(images + 1, grid, align_corners=False) - 1
@@ -83,7 +91,10 @@ def learning_rate(progress: float) -> float:
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Top-1 accuracy in [0, 1] over images (N, 1, 32, 32)."""
     model.eval()
-    hits = sum((model(x.expand(-1, 3, -1, -1)).argmax(1) == y).sum().item() for x, y in zip(images.split(500), labels.split(500), strict=True))
+    hits = sum(
+        (model(x.expand(-1, 3, -1, -1)).argmax(1) == y).sum().item()
+        for x, y in zip(images.split(500), labels.split(500), strict=True)
+    )
     return hits / len(labels)
 
 
@@ -123,10 +134,16 @@ def train(data: Path, checkpoint: Path, epochs: int, seed: int) -> nn.Module:
             optimizer.step()
             optimizer.zero_grad()
             average.update(model, step=epoch * steps + step)
-        state = {"model": model.state_dict(), "average": average.module.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1}
+        state = {
+            "model": model.state_dict(),
+            "average": average.module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "epoch": epoch + 1,
+        }
         torch.save(state, checkpoint)
         print(
-            f"epoch {epoch + 1}/{epochs} loss {loss.item():.3f} test {accuracy(average.module, test_images, test_labels):.4f} {time.monotonic() - started:.0f} s",
+            f"epoch {epoch + 1}/{epochs} loss {loss.item():.3f} "
+            f"test {accuracy(average.module, test_images, test_labels):.4f} {time.monotonic() - started:.0f} s",
             flush=True,
         )
     return average.module
@@ -136,7 +153,8 @@ def card(measured: float, digest: str, epochs: int, seed: int, parameters: int) 
     """The model card, with what was measured on the file that ships."""
     return f"""# Starter backbone
 
-A Vision Transformer for 32x32 images: patch 4, width 96, 6 blocks, 3 heads, average pooling, {parameters:,} parameters, stored as fp16.
+A Vision Transformer for 32x32 images: patch 4, width 96, 6 blocks, 3 heads, average pooling, {parameters:,} parameters,
+stored as fp16.
 
 | | |
 |---|---|
@@ -186,9 +204,13 @@ def export(model: nn.Module, data: Path, out: Path, epochs: int, seed: int) -> f
 def main() -> None:
     """Parse the command line, train, export, and print the measured accuracy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"), help="folder of the four IDX files")
+    parser.add_argument(
+        "--data", type=Path, default=Path("/usr/share/datasets/fashion-mnist"), help="folder of the four IDX files"
+    )
     parser.add_argument("--out", type=Path, default=Path("resources/starter"))
-    parser.add_argument("--checkpoint", type=Path, default=Path("starter-checkpoint.pt"), help="written after each epoch")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=Path("starter-checkpoint.pt"), help="written after each epoch"
+    )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from studio.backbones.loading import skeleton
 from studio.backbones.anatomy import describe
+from studio.backbones.loading import skeleton
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone
 from studio.peft.attach import attach
@@ -12,7 +12,10 @@ from studio.peft.resolution import resolve
 
 
 class Inspector:
-    """Answers questions about one backbone. Slow to make (it builds the network's shape), quick to ask. Not thread-safe."""
+    """Answers questions about one backbone.
+
+    Slow to make (it builds the network's shape), quick to ask. Not thread-safe.
+    """
 
     def __init__(self, backbone: Backbone, classes: int | None = None) -> None:
         self.backbone = backbone
@@ -20,7 +23,10 @@ class Inspector:
         self.layers: tuple[Layer, ...] = describe(self._skeleton)
 
     def census(self, attachments: Sequence[Attachment], head: bool = True) -> Census:
-        """Count ``attachments`` by attaching them to the shape. One that cannot be used counts nothing and matches nothing."""
+        """Count ``attachments`` by attaching them to the shape.
+
+        One that cannot be used counts nothing and matches nothing.
+        """
         usable = [a for a in attachments if a.enabled and not resolve(a, self.layers).problem]
         attached = attach(self._skeleton, usable, head=head, layers=self.layers)
         try:

@@ -18,7 +18,7 @@ from studio.core.layers import Layer, Role
 SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
 """Attentions whose fused qkv has the rows [q; k; v]. Others interleave them by head or give them unequal widths."""
 
-_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.modules.batchnorm._BatchNorm)
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 _BLOCK = re.compile(
     r"(?:blocks|(?:stages|layers)\.\d+\.blocks|(?:stages|layers)\.\d+\.\d+|layer\d+|blocks\.\d+|network\.\d+)\.(\d+)\Z"
 )
@@ -73,15 +73,20 @@ def head_paths(module: nn.Module) -> tuple[str, ...]:
     found = tuple(path for path in candidates if _has_parameters(module, path))
     if found or not hasattr(module, "get_classifier"):
         return found
-    classifier = module.get_classifier()
+    classifier = module.get_classifier()  # type: ignore[operator]
     heads = classifier if isinstance(classifier, tuple) else (classifier,)
-    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and any(layer.parameters()))
+    return tuple(
+        path for path, layer in module.named_modules() if any(layer is h for h in heads) and any(layer.parameters())
+    )
 
 
 def call_switch(parent: nn.Module, name: str) -> str:
-    """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it; empty where none is needed.
+    """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it.
 
-    timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it is set, which would bypass an adapter.
+    Empty where none is needed.
+
+    timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it is set, which would bypass an
+    adapter.
     """
     return "qkv_bias_separate" if name == "qkv" and getattr(parent, "qkv_bias_separate", None) is False else ""
 
@@ -95,7 +100,11 @@ def _has_parameters(module: nn.Module, path: str) -> bool:
 
 def _blocks(modules: dict[str, nn.Module]) -> dict[str, int]:
     """Paths of the residual blocks, numbered through the whole network."""
-    found = [p for p, m in modules.items() if _BLOCK.search(p) and not isinstance(m, nn.Sequential | nn.ModuleList | nn.Identity)]
+    found = [
+        p
+        for p, m in modules.items()
+        if _BLOCK.search(p) and not isinstance(m, nn.Sequential | nn.ModuleList | nn.Identity)
+    ]
     outermost = [p for p in found if not any(p != q and p.startswith(q + ".") for q in found)]
     return {path: index for index, path in enumerate(outermost)}
 
@@ -152,7 +161,7 @@ def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> R
         return _BY_NAME[name]
     if isinstance(layer, _NORMS):
         return Role.NORM
-    if hasattr(layer, "fc1") and hasattr(layer, "fc2") or hasattr(layer, "fc1_g"):
+    if (hasattr(layer, "fc1") and hasattr(layer, "fc2")) or hasattr(layer, "fc1_g"):
         return Role.MLP
     if _STAGE.search(path) and not _enclosed_twice(path):
         return Role.STAGE

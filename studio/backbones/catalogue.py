@@ -13,7 +13,10 @@ from studio.core.recipe import Backbone
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One backbone of the catalogue. ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine."""
+    """One backbone of the catalogue.
+
+    ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine.
+    """
 
     name: str
     source: str

@@ -63,7 +63,12 @@ def _from_folder(folder: Path, missing: str) -> Architecture:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudioError(missing) from error
     _require_known(name)
-    return Architecture(name, dict(args), {**cfg, "num_classes": raw.get("num_classes", cfg.get("num_classes", 0))}, folder / "model.safetensors")
+    return Architecture(
+        name,
+        dict(args),
+        {**cfg, "num_classes": raw.get("num_classes", cfg.get("num_classes", 0))},
+        folder / "model.safetensors",
+    )
 
 
 def _from_timm(name: str) -> Architecture:
@@ -81,7 +86,10 @@ def _require_known(name: str) -> None:
 
 
 def skeleton(backbone: Backbone, classes: int | None = None) -> nn.Module:
-    """The network on the meta device: every shape, no values, no weights read. ``classes`` outputs, or those it came with."""
+    """The network on the meta device: every shape, no values, no weights read.
+
+    ``classes`` outputs, or those it came with.
+    """
     found = architecture(backbone)
     return _build(found, _class_count(found) if classes is None else classes, "meta")
 
@@ -118,7 +126,10 @@ def preprocessing(module: nn.Module) -> Preprocessing:
 
 
 def identity(module: nn.Module) -> str:
-    """SHA-256 over names, shapes and values of every tensor but the classifier's: which backbone an adapter belongs to."""
+    """SHA-256 over names, shapes and values of every tensor but the classifier's.
+
+    Which backbone an adapter belongs to.
+    """
     heads = tuple(f"{path}." for path in head_paths(module))
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
@@ -142,7 +153,7 @@ def _fetch(found: Architecture) -> nn.Module:
     """Let timm find the weights in its cache or fetch them."""
     try:
         return timm.create_model(found.name, pretrained=True, **found.model_args)
-    except Exception as error:  # noqa: BLE001 - hub, network, disk and format errors share no base class
+    except Exception as error:
         raise StudioError(
             f"The weights of {found.name} are not on this machine and could not be fetched ({type(error).__name__}); "
             "connect to the internet, choose a local checkpoint, or switch pretrained off to start from random weights."

@@ -31,11 +31,12 @@ class Role(StrEnum):
 class Layer:
     """One row of the layer tree.
 
-    ``path`` is torch's dotted name (empty for the backbone itself), ``type`` the class's name, ``kind`` the torch type that it
-    is an instance of where methods care: "linear", "conv2d", "norm" or "". ``shape`` is the weight's shape, empty without a
-    weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without its children.
-    ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that the layer is in.
-    ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
+    ``path`` is torch's dotted name (empty for the backbone itself), ``type`` the class's name, ``kind`` the torch type
+    that it is an instance of where methods care: "linear", "conv2d", "norm" or "". ``shape`` is the weight's shape,
+    empty without a weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without
+    its children. ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that
+    the layer is in. ``dead`` says why a module put in this layer's place would never be called, empty where it would
+    be.
     """
 
     path: str

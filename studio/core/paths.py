@@ -19,7 +19,8 @@ def resource(*parts: str) -> Path:
 def locate(path: str, folder: Path | None = None) -> Path:
     """Turn a path written in a recipe into a real one.
 
-    ``bundled:NAME`` is a resource; a relative path counts from ``folder`` (the recipe's), else from the working directory.
+    ``bundled:NAME`` is a resource; a relative path counts from ``folder`` (the recipe's), else from the working
+    directory.
     """
     if path.startswith(BUNDLED):
         return resource(path.removeprefix(BUNDLED))

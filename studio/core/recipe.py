@@ -1,8 +1,9 @@
 """The recipe: the one document from which everything else is derived.
 
-A recipe is pure data: it names methods and backbones, never an import path, so opening a stranger's recipe runs nothing.
-What only the engine can judge (a method's own fields, whether a pattern matches) is judged by
-:func:`studio.peft.check.check_recipe`, so that a recipe whose method is not installed still opens and is saved back as it was.
+A recipe is pure data: it names methods and backbones, never an import path, so opening a stranger's recipe runs
+nothing. What only the engine can judge (a method's own fields, whether a pattern matches) is judged by
+:func:`studio.peft.check.check_recipe`, so that a recipe whose method is not installed still opens and is saved back as
+it was.
 """
 
 import tomllib
@@ -16,8 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from studio.core.errors import StudioError
 from studio.core.files import write_text
 from studio.core.paths import BUNDLED, locate
-
-SCHEMA = 1
 
 Slice = Literal["q", "k", "v"]
 Scalar = bool | int | float | str
@@ -112,7 +111,7 @@ class Training(Part):
 class Recipe(Part):
     """One fine-tuning, completely described."""
 
-    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     backbone: Backbone = Backbone()
     attachments: tuple[Attachment, ...] = ()
     head: Head = Head()
@@ -188,7 +187,7 @@ def first_error(error: ValidationError) -> str:
 
 
 def _flat(attachment: dict[str, Any]) -> dict[str, Any]:
-    config = attachment.pop("config")
+    config: dict[str, Any] = attachment.pop("config")
     return attachment | config
 
 

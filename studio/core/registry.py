@@ -10,7 +10,9 @@ from studio.core.errors import StudioError
 class Named(Protocol):
     """Anything with a name of its own."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in recipes and on the command line."""
 
 
 T = TypeVar("T", bound=Named)
@@ -19,9 +21,9 @@ T = TypeVar("T", bound=Named)
 class Registry(Generic[T]):
     """Things by name, in the order of registration; built-in ones first, then those of installed plugins.
 
-    ``noun`` is used in error sentences, ``builtin`` imports the modules that register the built-in things, ``group`` is the
-    entry-point group of plugins. Nothing is imported before the first look. A plugin that fails to load is reported in
-    ``failures`` and never stops the program.
+    ``noun`` is used in error sentences, ``builtin`` imports the modules that register the built-in things, ``group`` is
+    the entry-point group of plugins. Nothing is imported before the first look. A plugin that fails to load is reported
+    in ``failures`` and never stops the program.
     """
 
     def __init__(self, noun: str, group: str, builtin: Callable[[], None]) -> None:
@@ -43,7 +45,9 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise StudioError(f"There is no {self._noun} called {name!r}; there are {', '.join(self._items)}.") from None
+            raise StudioError(
+                f"There is no {self._noun} called {name!r}; there are {', '.join(self._items)}."
+            ) from None
 
     def __contains__(self, name: str) -> bool:
         self._load()
@@ -61,5 +65,5 @@ class Registry(Generic[T]):
         for entry in entry_points(group=self._group):
             try:
                 entry.load()
-            except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+            except Exception as error:
                 self.failures[entry.name] = f"The plugin {entry.name} ({entry.value}) could not be loaded: {error}"

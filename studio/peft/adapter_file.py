@@ -24,7 +24,10 @@ TENSORS = "studio_adapter.safetensors"
 
 
 class AdapterDescription(Part):
-    """What ``studio_adapter.json`` says: enough to attach again. ``metadata`` is for whoever reads it; the engine does not."""
+    """What ``studio_adapter.json`` says: enough to attach again.
+
+    ``metadata`` is for whoever reads it; the engine does not.
+    """
 
     format: int = 1
     backbone_identity: str
@@ -34,9 +37,16 @@ class AdapterDescription(Part):
 
 
 def save_adapter(
-    attached: Attached, attachments: Sequence[Attachment], folder: Path, backbone_identity: str, metadata: Mapping[str, Any]
+    attached: Attached,
+    attachments: Sequence[Attachment],
+    folder: Path,
+    backbone_identity: str,
+    metadata: Mapping[str, Any],
 ) -> None:
-    """Write the adapter to ``folder``; ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone."""
+    """Write the adapter to ``folder``.
+
+    ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone.
+    """
     description = AdapterDescription(
         backbone_identity=backbone_identity,
         attachments=tuple(a for a in attachments if a.enabled),

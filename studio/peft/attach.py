@@ -24,9 +24,9 @@ def attach(
 ) -> "Attached":
     """Attach ``attachments`` to ``module`` in place and freeze everything else.
 
-    With ``head`` the classifier trains too (as a copy: the original comes back with :meth:`Attached.detach`). ``layers`` saves
-    the time of describing the module where its rows are known. Raises StudioError, with the module as it was, where an
-    attachment cannot be used: an unknown method, a wrong field, a pattern that matches nothing.
+    With ``head`` the classifier trains too (as a copy: the original comes back with :meth:`Attached.detach`).
+    ``layers`` saves the time of describing the module where its rows are known. Raises StudioError, with the module as
+    it was, where an attachment cannot be used: an unknown method, a wrong field, a pattern that matches nothing.
     """
     if any(isinstance(layer, AdaptedLayer) for layer in module.modules()):
         raise StudioError("This backbone already has attachments; detach them first.")
@@ -41,7 +41,10 @@ def attach(
 
 
 class Attached:
-    """A backbone with attachments. The adapter is their tensors and the head's; the backbone's own are never modified."""
+    """A backbone with attachments.
+
+    The adapter is their tensors and the head's; the backbone's own are never modified.
+    """
 
     def __init__(self, module: nn.Module, layers: tuple[Layer, ...]) -> None:
         self.module = module
@@ -68,14 +71,14 @@ class Attached:
 
     def _retrain_head(self, modules: dict[str, nn.Module]) -> None:
         self._enabled[HEAD] = True
-        heads = [m for path in head_paths(self.module) for m in (path, modules[path])]
-        for path, head in zip(heads[::2], heads[1::2], strict=True):
-            for inner, layer in head.named_modules(prefix=path):
+        for path in head_paths(self.module):
+            for inner, layer in modules[path].named_modules(prefix=path):
                 for name in list(layer._parameters):
                     self._retrain(HEAD, modules, inner, name)
 
     def _attach_one(self, attachment: Attachment, resolution: Resolution, modules: dict[str, nn.Module]) -> None:
         assert resolution.method is not None
+        assert resolution.config is not None
         name = attachment.name
         self._resolutions[name] = resolution
         self._enabled[name] = True
@@ -122,7 +125,10 @@ class Attached:
         self._changes.append(change)
 
     def named_tensors(self) -> Iterator[tuple[str, str, str, Tensor]]:
-        """Each tensor of the adapter once, as (attachment, layer path, name, tensor); shared ones at their first site."""
+        """Each tensor of the adapter once, as (attachment, layer path, name, tensor).
+
+        Shared ones at their first site.
+        """
         seen: set[int] = set()
         for change in self._changes:
             for name, tensor in change.tensors().items():
@@ -145,7 +151,9 @@ class Attached:
 
         Call it after a backward pass and before gradients are cleared. What sits a step out by design is not named.
         """
-        idle = {id(t) for c in self._changes if isinstance(c, Replacement) and c.adapted.idles for t in c.tensors().values()}
+        idle = {
+            id(t) for c in self._changes if isinstance(c, Replacement) and c.adapted.idles for t in c.tensors().values()
+        }
         return tuple(name for name, p in self.named_parameters() if p.grad is None and id(p) not in idle)
 
     def require_used(self) -> None:
@@ -155,7 +163,9 @@ class Attached:
             attachment, first, _ = unused[0].split("/")
             others = len({name.split("/")[1] for name in unused}) - 1
             where = f"{first or 'the backbone'} and {others} other layers" if others else first or "the backbone"
-            raise StudioError(f"{attachment} is never used in {where}: the backbone does not call it there. Choose other layers.")
+            raise StudioError(
+                f"{attachment} is never used in {where}: the backbone does not call it there. Choose other layers."
+            )
 
     def rate_scales(self) -> dict[str, float]:
         """Factor on the learning rate for each name of :meth:`named_parameters` (LoRA+ trains B faster than A)."""
@@ -170,7 +180,10 @@ class Attached:
         return resolution.method.rate_scale(tensor, resolution.config) if resolution and resolution.method else 1.0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The adapter: every tensor of the attachments and of the head, as ``attachment/layer path/name``, not copied."""
+        """The adapter.
+
+        Every tensor of the attachments and of the head, as ``attachment/layer path/name``, not copied.
+        """
         return {f"{a}/{path}/{name}": tensor.detach() for a, path, name, tensor in self.named_tensors()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -185,7 +198,10 @@ class Attached:
 
     def census(self) -> Census:
         """Count what is attached; on the meta device just the same."""
-        sizes = [(a, path, t.numel(), t.numel() * t.element_size(), t.requires_grad) for a, path, _, t in self.named_tensors()]
+        sizes = [
+            (a, path, t.numel(), t.numel() * t.element_size(), t.requires_grad)
+            for a, path, _, t in self.named_tensors()
+        ]
         replaced = {id(c.original) for c in self._changes if isinstance(c, Retraining)}
         added = sum(n for _, _, n, _, _ in sizes) - sum(p.numel() for p, _ in self._frozen if id(p) in replaced)
         return Census(
@@ -207,7 +223,10 @@ class Attached:
         )
 
     def train(self, mode: bool = True) -> "Attached":
-        """Put adapters and head in training mode; the frozen backbone stays in evaluation mode, so BatchNorm stays frozen."""
+        """Put adapters and head in training mode.
+
+        The frozen backbone stays in evaluation mode, so BatchNorm stays frozen.
+        """
         self.module.eval()
         for change in self._changes:
             if isinstance(change, Replacement):
@@ -283,7 +302,9 @@ def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
         return f"The adapter {lacking} {name}; it was made for other attachments or another backbone."
     for name, tensor in own.items():
         if given[name].shape != tensor.shape:
-            return f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
+            return (
+                f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
+            )
         if given[name].is_floating_point() and not bool(torch.isfinite(given[name]).all()):
-            return f"In the adapter {name} has values that are not numbers; the file is damaged or the training had failed."
+            return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
     return ""

@@ -21,7 +21,10 @@ from studio.core.registry import Registry
 
 
 class MethodConfig(BaseModel):
-    """A method's own fields, each with a default, bounds and a ``description``: the form, the help and the check of it."""
+    """A method's own fields, each with a default, bounds and a ``description``.
+
+    The form, the help and the check of it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -40,8 +43,8 @@ class DefaultSites:
 class AdaptedLayer(nn.Module):
     """Stands in a layer's place, holds the layer as ``base``, and adds what the method adds.
 
-    Everything that is not under ``base`` belongs to the adapter. Attributes that are not found here are looked up on the
-    layer, so that code which asks an attention for its ``num_heads`` still finds it.
+    Everything that is not under ``base`` belongs to the adapter. Attributes that are not found here are looked up on
+    the layer, so that code which asks an attention for its ``num_heads`` still finds it.
     """
 
     idles: bool = False
@@ -62,7 +65,7 @@ class AdaptedLayer(nn.Module):
         raise NotImplementedError
 
     def merged(self, base: nn.Module) -> nn.Module:
-        """Fold the adapter into ``base`` (a plain copy of the layer that may be changed) and return what stands in its place."""
+        """Fold the adapter into ``base``, a plain copy of the layer that may be changed; return what takes its place."""
         raise NotImplementedError
 
     @property
@@ -72,8 +75,12 @@ class AdaptedLayer(nn.Module):
 
     def own_tensors(self) -> dict[str, Tensor]:
         """The adapter's parameters and persistent buffers by name, without the layer's."""
-        own = {name: value for name, value in self._parameters.items() if value is not None}
-        own |= {name: b for name, b in self._buffers.items() if b is not None and name not in self._non_persistent_buffers_set}
+        own: dict[str, Tensor] = {name: value for name, value in self._parameters.items() if value is not None}
+        own |= {
+            name: b
+            for name, b in self._buffers.items()
+            if b is not None and name not in self._non_persistent_buffers_set
+        }
         for name, child in self.named_children():
             if name != "base":
                 own |= {f"{name}.{key}": value for key, value in child.state_dict(keep_vars=True).items()}
@@ -133,7 +140,7 @@ class Site(Generic[C]):
         self._retrain(self.layer.path if path is None else path, parameter)
 
     def assign(self, attribute: str, value: Any, path: str | None = None) -> None:
-        """Set a plain attribute of this layer, or of the one at ``path``, until the adapter is detached or switched off."""
+        """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is there and switched on."""
         self._assign(self.layer.path if path is None else path, attribute, value)
 
 
@@ -149,7 +156,10 @@ class Method(ABC, Generic[C]):
     merge_refusal: ClassVar[str] = ""
     """Why the method cannot be merged into the backbone; empty where it can."""
     default_sites: ClassVar[tuple[DefaultSites, ...]]
-    """Tried in turn: the first that matches an accepted layer is what a drop on a block or on the backbone attaches to."""
+    """Tried in turn.
+
+    The first that matches an accepted layer is what a drop on a block or on the backbone attaches to.
+    """
     identity_at_start: ClassVar[bool] = True
     """Whether a freshly attached backbone answers exactly as it did before, bit for bit."""
     learning_rate: ClassVar[float] = 1e-3
@@ -168,7 +178,10 @@ class Method(ABC, Generic[C]):
 
     @abstractmethod
     def attach(self, site: Site[C]) -> None:
-        """Attach at an accepted layer. Tensors are made with ``site.factory`` and never from values: it may be the meta device."""
+        """Attach at an accepted layer.
+
+        Tensors are made with ``site.factory`` and never from values: it may be the meta device.
+        """
 
     def badge(self, config: C) -> str:
         """A few characters that tell one configuration from another, such as ``r8``."""
@@ -204,4 +217,3 @@ def slice_rows(layer: Layer, slices: tuple[str, ...]) -> list[tuple[int, int]]:
     """Row ranges [start, stop) of a fused qkv's weight (3A, D) for each of ``slices``, in q, k, v order."""
     width = layer.shape[0] // 3
     return [(i * width, (i + 1) * width) for i, name in enumerate("qkv") if name in slices]
-

@@ -49,5 +49,6 @@ def _problem(attachment: Attachment, matched: tuple[Layer, ...], skipped: tuple[
     if matched:
         return ""
     if skipped:
-        return f"{attachment.method} attaches to none of the {len(skipped)} layers that {targets} matches: {skipped[0].reason}"
+        reason = skipped[0].reason
+        return f"{attachment.method} attaches to none of the {len(skipped)} layers that {targets} matches: {reason}"
     return f"No layer matches {targets}; see the layer tree for the names that this backbone has."

@@ -15,7 +15,10 @@ _TOKEN = re.compile(r"\*\*\.?|\*|\{(\d+)\.\.(\d+)\}|[^*{]+|\{")
 
 @lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a target: ``*`` is one part of a path, ``**`` any number, ``{6..11}`` a range of numbers; "." is the backbone."""
+    """Compile a target: ``*`` is one part of a path, ``**`` any number, ``{6..11}`` a range of numbers.
+
+    "." is the backbone.
+    """
     if pattern in ("", "."):
         return re.compile(r"\Z")
     return re.compile("".join(_translate(token) for token in _TOKEN.finditer(pattern)) + r"\Z")
@@ -58,8 +61,8 @@ def default_attachment(
 ) -> Attachment:
     """What dropping ``method`` on the layer called ``under`` means.
 
-    A layer that the method accepts is its own target; anything else stands for the method's default sites inside it. Raises
-    StudioError with the reason where there are none.
+    A layer that the method accepts is its own target; anything else stands for the method's default sites inside it.
+    Raises StudioError with the reason where there are none.
     """
     values = method.configure(config or {})
     row = next((layer for layer in layers if layer.path == under), None)
@@ -67,7 +70,9 @@ def default_attachment(
         raise StudioError(f"There is no layer called {under!r}.")
     chosen = _default_targets(method, values, row, layers)
     if chosen is None:
-        raise StudioError(refusal(method, row, values, ()) or f"{method.label} has nowhere to go in {under or 'this backbone'}.")
+        raise StudioError(
+            refusal(method, row, values, ()) or f"{method.label} has nowhere to go in {under or 'this backbone'}."
+        )
     at, slices = chosen
     return Attachment(
         name=unused_name(method.name, taken), method=method.name, at=at, slices=slices, config=values.model_dump()
@@ -94,7 +99,10 @@ def _is_inside(layer: Layer, row: Layer) -> bool:
 
 
 def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
-    """Patterns that match exactly ``paths``: numbers that differ become ``*`` or ``{a..b}`` where that adds no layer."""
+    """Patterns that match exactly ``paths``.
+
+    Numbers that differ become ``*`` or ``{a..b}`` where that adds no layer.
+    """
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path), []).append(path)

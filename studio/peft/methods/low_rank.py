@@ -23,7 +23,9 @@ class LoRAConfig(MethodConfig):
     alpha: float = Field(8.0, gt=0, le=4096, description="the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
     init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A begins; B begins at zero")
-    plus_ratio: float = Field(1.0, ge=1, le=64, description="LoRA+: B learns this many times faster than A; 16 is usual")
+    plus_ratio: float = Field(
+        1.0, ge=1, le=64, description="LoRA+: B learns this many times faster than A; 16 is usual"
+    )
 
 
 class LowRankLayer(AdaptedLayer):
@@ -62,8 +64,8 @@ class LowRankLayer(AdaptedLayer):
 class LoRALinear(LowRankLayer):
     """LoRA on a linear layer, or on some of the q, k, v rows of a fused one.
 
-    With ``rows`` (ranges of output rows, n of them) each range has an A and a B of its own: ``lora_A`` is (n rank, in) and
-    ``lora_B`` (rows in all ranges, rank). Without, (rank, in) and (out, rank).
+    With ``rows`` (ranges of output rows, n of them) each range has an A and a B of its own: ``lora_A`` is (n rank, in)
+    and ``lora_B`` (rows in all ranges, rank). Without, (rank, in) and (out, rank).
     """
 
     def __init__(self, base: nn.Module, config: LoRAConfig, scale: float, site: Site[LoRAConfig]) -> None:
@@ -73,7 +75,9 @@ class LoRALinear(LowRankLayer):
         self.rows = slice_rows(site.layer, site.slices)
         ranges = self.rows or [(0, out_features)]
         self.lora_A = nn.Parameter(torch.empty(len(ranges) * config.rank, in_features, **site.factory))
-        self.lora_B = nn.Parameter(torch.empty(sum(stop - start for start, stop in ranges), config.rank, **site.factory))
+        self.lora_B = nn.Parameter(
+            torch.empty(sum(stop - start for start, stop in ranges), config.rank, **site.factory)
+        )
         self._begin(config)
 
     def full_B(self) -> Tensor:
@@ -87,7 +91,10 @@ class LoRALinear(LowRankLayer):
         return full
 
     def adapted(self, x: Tensor) -> Tensor:
-        """x (..., in) to (..., out); one addmm adds the update to the layer's output without an intermediate of its size."""
+        """x (..., in) to (..., out).
+
+        One addmm adds the update to the layer's output without an intermediate of its size.
+        """
         y = self.base(x)
         low = nn.functional.linear(self.dropout(x), self.lora_A)
         added = torch.addmm(y.flatten(0, -2), low.flatten(0, -2), self.full_B().t(), alpha=self.scale)
@@ -99,7 +106,9 @@ class LoRALinear(LowRankLayer):
 
 
 class LoRAConv2d(LowRankLayer):
-    """LoRA on a convolution: A is a convolution to ``rank`` channels with the layer's own geometry, B a 1x1 convolution.
+    """LoRA on a convolution.
+
+    A is a convolution to ``rank`` channels with the layer's own geometry, B a 1x1 convolution.
 
     ``lora_A`` is (rank, in / groups, height, width), ``lora_B`` (out, rank / groups, 1, 1), as HF peft stores them.
     """

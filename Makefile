@@ -1,0 +1,49 @@
+# make demo and make test work on a fresh machine with Python 3.11 or newer; each makes the environment that it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo app test check unit bench wheel clean
+
+help: ## Say what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.installed ## Train, evaluate, export and verify on the sample images, without a display
+	$(BIN)/peft-studio demo
+
+app: $(VENV)/.installed ## Open the window
+	$(BIN)/peft-studio app
+
+test: $(VENV)/.installed-test check unit ## Check the code and run every test
+
+check: $(VENV)/.installed-test ## Lint, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+# One torch thread a worker: two workers share two cores.
+unit: $(VENV)/.installed-test ## Run the tests
+	QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
+	$(BIN)/python -m tests.benchmarks.run
+
+wheel: $(VENV)/.installed-test ## Build the wheel into dist/
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean: ## Remove the environment and everything made
+	rm -rf $(VENV) dist build demo artifacts
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "PEFT Studio needs Python 3.11 or newer.")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
+	touch $@ $(VENV)/.installed
