@@ -76,7 +76,7 @@ def head_paths(module: nn.Module) -> tuple[str, ...]:
     classifier = module.get_classifier()  # type: ignore[operator]
     heads = classifier if isinstance(classifier, tuple) else (classifier,)
     return tuple(
-        path for path, layer in module.named_modules() if any(layer is h for h in heads) and any(layer.parameters())
+        path for path, layer in module.named_modules() if any(layer is h for h in heads) and _trains(layer)
     )
 
 
@@ -93,9 +93,13 @@ def call_switch(parent: nn.Module, name: str) -> str:
 
 def _has_parameters(module: nn.Module, path: str) -> bool:
     try:
-        return any(True for _ in module.get_submodule(path).parameters())
+        return _trains(module.get_submodule(path))
     except AttributeError:
         return False
+
+
+def _trains(layer: nn.Module) -> bool:
+    return next(layer.parameters(), None) is not None
 
 
 def _blocks(modules: dict[str, nn.Module]) -> dict[str, int]:
