@@ -1,0 +1,27 @@
+"""From a line such as ``lora@blocks.*.attn.qkv:q,v,rank=4`` to an attachment of a recipe."""
+
+from collections.abc import Collection, Sequence
+
+from studio.core.attachment_line import parse
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment
+
+
+def attachment(text: str, layers: Sequence[Layer], taken: Collection[str] = ()) -> Attachment:
+    """The attachment that ``text`` describes on a backbone of these ``layers``, named apart from those ``taken``."""
+    from studio.peft import targets
+    from studio.peft.contract import METHODS
+
+    line = parse(text)
+    method = METHODS.get(line.method)
+    config = dict(method.configure(line.config).model_dump())
+    if not line.target:
+        default = targets.default_attachment(method, layers, taken=taken, config=config)
+        return default.model_copy(update={"slices": line.slices or default.slices})
+    return Attachment(
+        name=targets.unused_name(line.method, taken),
+        method=line.method,
+        at=(line.target,),
+        slices=line.slices,
+        config=config,
+    )

@@ -1,0 +1,27 @@
+"""What is in a folder of images and what is wrong with it, as text."""
+
+from typing import TYPE_CHECKING
+
+from studio.app.text import table
+
+if TYPE_CHECKING:
+    from studio.data.folder import DatasetSummary
+
+_SHOWN = 5
+
+
+def as_text(summary: "DatasetSummary") -> str:
+    """Images by class and by split, then a line for each finding with its first files."""
+    classes = table(("class", "images"), zip(summary.classes, summary.class_counts, strict=True), right=(1,))
+    splits = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items() if count)
+    findings = [f"{finding.text}{_files(finding.files)}" for finding in summary.problems] or [
+        "Nothing is wrong with it."
+    ]
+    return "\n\n".join(
+        (f"{len(summary.images):,} images of {len(summary.classes)} classes: {splits}", classes, *findings)
+    )
+
+
+def _files(files: tuple[object, ...]) -> str:
+    more = f"\n  and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
+    return "".join(f"\n  {file}" for file in files[:_SHOWN]) + more

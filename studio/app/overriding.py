@@ -1,0 +1,41 @@
+"""Changing values of a recipe by their path: ``training.epochs=3``, ``attachments.lora.r=4``."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from studio.core.attachment_line import assignment
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+
+
+def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """The recipe with each ``dotted.key=value`` applied; an attachment is named by its name or its position from 0."""
+    raw = recipe.model_dump(by_alias=True)
+    for text in assignments:
+        path, value = assignment(text)
+        _put(raw, path.split("."), value, path)
+    return Recipe.from_mapping(raw, "--set")
+
+
+def _put(holder: Any, keys: list[str], value: Any, path: str) -> None:
+    key, *rest = keys
+    if isinstance(holder, list | tuple):
+        return _put(_attachment(holder, key), rest, value, path) if rest else _refuse(path)
+    if not rest:
+        holder[key] = value
+        return None
+    if not isinstance(holder.get(key), dict | list | tuple):
+        return _refuse(path)
+    return _put(holder[key], rest, value, path)
+
+
+def _attachment(attachments: list[Any] | tuple[Any, ...], key: str) -> Any:
+    for position, item in enumerate(attachments):
+        if key in (item["name"], str(position)):
+            return item
+    names = ", ".join(item["name"] for item in attachments) or "none"
+    raise StudioError(f"--set: there is no attachment called {key!r}; there are {names}.")
+
+
+def _refuse(path: str) -> None:
+    raise StudioError(f"--set: {path} is not a value of a recipe; see recipe.toml of any run for what there is.")

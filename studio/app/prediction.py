@@ -1,0 +1,96 @@
+"""Classifying images with a run or with any export."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core.errors import StudioError
+from studio.core.run import Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from studio.data.preprocessing import Preprocessing
+
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One image's probabilities by class, the likeliest first."""
+
+    image: str
+    probabilities: dict[str, float]
+
+    def best(self, count: int) -> list[tuple[str, float]]:
+        """The likeliest classes."""
+        return list(self.probabilities.items())[:count]
+
+    def as_json(self) -> dict[str, Any]:
+        """The likeliest class and all probabilities."""
+        label, probability = self.best(1)[0]
+        return {"image": self.image, "class": label, "probability": probability, "probabilities": self.probabilities}
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """What answers: ``logits`` maps images (N, 3, height, width) to scores (N, classes)."""
+
+    logits: "Callable[[Tensor], Tensor]"
+    labels: tuple[str, ...]
+    preprocessing: "Preprocessing"
+
+    def answer(self, paths: Sequence[Path]) -> list[Answer]:
+        """Classify image files; StudioError for one that cannot be read."""
+        return [answer for start in range(0, len(paths), BATCH) for answer in self._batch(paths[start : start + BATCH])]
+
+    def _batch(self, paths: Sequence[Path]) -> list[Answer]:
+        import torch
+
+        from studio.data.images import read
+
+        images = torch.stack([self.preprocessing(read(path)) for path in paths])
+        with torch.inference_mode():
+            odds = self.logits(images).float().cpu().softmax(1)
+        return [Answer(str(path), _ranked(self.labels, row.tolist())) for path, row in zip(paths, odds, strict=True)]
+
+
+def _ranked(labels: Sequence[str], odds: Sequence[float]) -> dict[str, float]:
+    return dict(sorted(zip(labels, odds, strict=True), key=lambda pair: -pair[1]))
+
+
+def predict(source: Path, images: Sequence[Path]) -> list[Answer]:
+    """Classify image files with the run or export in the folder ``source``."""
+    return open_classifier(source).answer(images)
+
+
+def open_classifier(source: Path) -> Classifier:
+    """A run's best adapter on its backbone, or an export of any kind; StudioError where the folder is neither."""
+    from studio.export.contract import exporters
+
+    for exporter in exporters:
+        if (source / exporter.marker).is_file() and (source / "preprocessing.json").is_file():
+            return _from_export(exporter.load(source), source)
+    if not (source / "recipe.toml").is_file():
+        raise StudioError(f"{source} is neither a run nor an export.")
+    return _from_run(Run.open(source))
+
+
+def _from_export(logits: "Callable[[Tensor], Tensor]", folder: Path) -> Classifier:
+    import json
+
+    from studio.data.preprocessing import Preprocessing
+
+    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+    settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+    return Classifier(logits, tuple(labels), Preprocessing.from_json(settings))
+
+
+def _from_run(run: Run) -> Classifier:
+    from studio.evaluation import restore
+
+    restored = restore.attached(run)
+    module = restored.attached.module
+    device = next(module.parameters()).device
+    return Classifier(lambda images: module(images.to(device)), tuple(restored.labels), restored.preprocessing)

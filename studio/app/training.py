@@ -1,0 +1,117 @@
+"""Training a recipe: what can be wrong is found before anything is written; what came out is read from the run."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from studio.app.overriding import override
+from studio.app.text import duration
+from studio.core import events, paths
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+from studio.core.run import Run, fresh_path
+
+if TYPE_CHECKING:
+    from studio.training.control import Control
+
+E = TypeVar("E", bound=events.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to. ``reason`` is "completed" or "stopped"; accuracies are in [0, 1]."""
+
+    run: str
+    reason: str
+    best_accuracy: float
+    best_epoch: int
+    seconds: float
+    metrics: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """Two lines for a person."""
+        best = f"best validation accuracy {self.best_accuracy:.1%} in epoch {self.best_epoch}"
+        return f"{best}, {duration(self.seconds)}\n{self.run}"
+
+
+def start(path: Path, out: Path | None = None, assignments: Iterable[str] = ()) -> Run:
+    """Make a run of a recipe file."""
+    return prepare(load(path, assignments), out)
+
+
+def load(path: Path, assignments: Iterable[str] = ()) -> Recipe:
+    """Read a recipe file, apply ``key=value`` assignments, and make its paths absolute."""
+    return override(Recipe.load(path), assignments).located(path.absolute().parent)
+
+
+def prepare(recipe: Recipe, out: Path | None = None) -> Run:
+    """Check the recipe against its backbone and images, then make the run's folder; StudioError if it cannot run."""
+    check(recipe)
+    return Run.create(recipe, out or fresh_path(paths.runs(), recipe))
+
+
+def check(recipe: Recipe) -> None:
+    """Raise StudioError with the first thing that would keep the recipe from being trained."""
+    from studio.app.inspection import Inspector
+    from studio.data.dataset import open_folder
+    from studio.peft.check import check_recipe
+
+    images = open_folder(recipe.data)
+    problems = check_recipe(recipe, Inspector(recipe.backbone, len(images.classes)).layers)
+    if problems:
+        raise StudioError(problems[0].text)
+
+
+def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ()) -> Run:
+    """The run to go on with: ``out`` where it is named, else ``path`` itself."""
+    if assignments:
+        raise StudioError("A run keeps its recipe: leave --set out to resume it, or start a new run with it.")
+    folder = out or path
+    if folder.is_file():
+        raise StudioError(f"{folder} is a recipe; say which run to go on with: train RUN --resume.")
+    return Run.open(folder)
+
+
+def train(run: Run, control: "Control", resume: bool = False) -> Iterator[events.Event]:
+    """Train, yielding each event; a new run that fails before its first step leaves nothing behind."""
+    from studio.training import loop
+
+    try:
+        yield from loop.train(run, control, resume)
+    except StudioError:
+        if not resume and not has_begun(run):
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
+
+
+def has_begun(run: Run) -> bool:
+    """Whether the run has made a step."""
+    return any(isinstance(event, events.Step) for event in run.events())
+
+
+def result(run: Run) -> Result:
+    """Read a run's result from its events; StudioError where it has none yet."""
+    happened = run.events()
+    finished, evaluated = last(happened, events.Finished), last(happened, events.Evaluation)
+    if finished is None:
+        raise StudioError(f"The run {run.path} has not finished; go on with: peft-studio train {run.path} --resume")
+    metrics = asdict(evaluated) if evaluated else {}
+    return Result(
+        run=str(run.path),
+        reason=finished.reason,
+        best_accuracy=finished.best_accuracy,
+        best_epoch=finished.best_epoch,
+        seconds=finished.seconds,
+        metrics=metrics,
+    )
+
+
+def last(happened: Sequence[events.Event], kind: type[E]) -> E | None:
+    """The last event of a kind."""
+    return next((event for event in reversed(happened) if isinstance(event, kind)), None)

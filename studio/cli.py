@@ -1,0 +1,250 @@
+"""The command line: ``peft-studio VERB``. What a verb needs is imported when it runs: ``--help`` answers at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from studio import terminal
+from studio.app.text import table
+from studio.core.errors import StudioError
+from studio.terminal import Commands, Meter, note, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from studio.core.events import Event
+    from studio.core.run import Run
+    from studio.export.contract import Verification
+
+PATH = click.Path(path_type=Path)
+FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+out_option = click.option("--out", type=PATH, help="Folder to write to.")
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="peft-studio", prog_name="peft-studio")
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Parameter-efficient fine-tuning of image classifiers. Without a verb: open the window."""
+    if context.invoked_subcommand is None:
+        context.invoke(app)
+
+
+@main.command()
+@click.argument("path", type=PATH, required=False, metavar="[RECIPE or RUN]")
+def app(path: Path | None = None) -> int:
+    """Open the window, on a recipe or a run if one is named."""
+    from studio.app.window import open_window
+
+    return open_window(path)
+
+
+@main.command()
+@out_option
+@as_json
+def demo(out: Path | None, as_json: bool) -> None:
+    """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
+    from studio.app import demo as embedded
+    from studio.training.control import Control
+
+    control = Control()
+    with terminal.ctrl_c_stops(control):
+        report = embedded.run(out, control, show=_follow, say=note)
+    print_json(report.as_json()) if as_json else click.echo(report.as_text())
+
+
+@main.command()
+@click.argument("name", required=False)
+@as_json
+def methods(name: str | None, as_json: bool) -> None:
+    """List the PEFT methods, or tell all about one."""
+    from studio.app import method_list as known
+
+    if name:
+        described = known.describe(name)
+        print_json(described.as_json()) if as_json else click.echo(described.as_text())
+    elif as_json:
+        print_json({"methods": [method.as_json() for method in known.describe_all()]})
+    else:
+        rows = [(m.name, m.label, "yes" if m.mergeable else "no", m.summary) for m in known.describe_all()]
+        click.echo(table(("name", "method", "merges", "what it is"), rows))
+
+
+@main.command()
+@click.argument("pattern", default="")
+@as_json
+def backbones(pattern: str, as_json: bool) -> None:
+    """List the backbones whose name contains PATTERN."""
+    from studio.app.backbone_list import search
+
+    found = search(pattern)
+    if as_json:
+        return print_json({"backbones": [entry.as_json() for entry in found]})
+    header = ("name", "parameters", "input", "source", "on this machine", "licence")
+    rows = [
+        (e.name, _count(e.parameters), "x".join(map(str, e.input_size)), e.source, _yes(e.available), e.licence)
+        for e in found
+    ]
+    return click.echo(table(header, rows, right=(1,)) if rows else f"No backbone's name contains {pattern!r}.")
+
+
+@main.command()
+@click.argument("backbone", metavar="BACKBONE_or_RECIPE")
+@click.option("--attach", multiple=True, metavar="METHOD@TARGET[:SLICES][,field=value…]", help="May be repeated.")
+@click.option("--classes", type=click.IntRange(1), help="Outputs of the classifier.")
+@as_json
+def inspect(backbone: str, attach: tuple[str, ...], classes: int | None, as_json: bool) -> None:
+    """Show the layer tree and what attachments would cost. No weights are loaded."""
+    from studio.app.layer_report import report
+
+    found = report(backbone, attach, classes)
+    print_json(found.as_json()) if as_json else click.echo(found.as_text())
+
+
+@main.group()
+def data() -> None:
+    """Look at a folder of images."""
+
+
+@data.command()
+@click.argument("path", type=str)
+@as_json
+def check(path: str, as_json: bool) -> None:
+    """Say what is in the folder and what is wrong with it."""
+    from studio.app import folder_report
+    from studio.core.paths import locate
+    from studio.data.folder import scan
+
+    found = scan(locate(path))
+    print_json(found.as_json()) if as_json else click.echo(folder_report.as_text(found))
+
+
+@main.command()
+@click.argument("recipe", type=PATH)
+@out_option
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
+@as_json
+def train(recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: bool, as_json: bool) -> int:
+    """Run a recipe."""
+    from studio.app import training
+    from studio.training.control import Control
+
+    control = Control()
+    with terminal.ctrl_c_stops(control):
+        run = training.reopen(recipe, out, assignments) if resume else training.start(recipe, out, assignments)
+        _follow("Training", training.train(run, control, resume))
+    result = training.result(run)
+    print_json(result.as_json()) if as_json else click.echo(result.as_text())
+    if result.reason == "stopped":
+        return terminal.interrupted(f"Stopped; go on with: peft-studio train {run.path} --resume")
+    return 0
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@as_json
+def evaluate(run: Path, split: str, as_json: bool) -> None:
+    """Measure a run's best adapter on a split."""
+    from studio.app import evaluation
+
+    metrics = evaluation.evaluate(_run(run), split)
+    print_json(metrics.as_json()) if as_json else click.echo(evaluation.as_text(metrics))
+
+
+@main.command()
+@click.argument("source", type=PATH, metavar="RUN_or_EXPORT")
+@click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE…")
+@as_json
+def predict(source: Path, images: tuple[Path, ...], as_json: bool) -> None:
+    """Classify images with a run or any export."""
+    from studio.app import prediction
+
+    answers = prediction.predict(source, images)
+    if as_json:
+        return print_json({"predictions": [answer.as_json() for answer in answers]})
+    rows = [(a.image, label, f"{probability:.1%}") for a in answers for label, probability in a.best(3)]
+    return click.echo(table(("image", "class", "probability"), rows, right=(2,)))
+
+
+@main.command()
+@click.argument("run", type=PATH)
+@click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="What to make.")
+@click.option("--out", type=PATH, required=True, help="Folder to make.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it is there.")
+@as_json
+def export(run: Path, form: str, out: Path, overwrite: bool, as_json: bool) -> None:
+    """Export a run's best adapter and verify the result."""
+    from studio.export import export as make
+
+    verification = make(_run(run), form, out, overwrite=overwrite)
+    if as_json:
+        return print_json({"export": str(out), "format": form, **verification.as_json()})
+    return click.echo(f"{out}: {_verified(verification)}")
+
+
+@main.command()
+@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN…")
+@as_json
+def compare(runs: tuple[Path, ...], as_json: bool) -> None:
+    """Put the recipes and results of runs side by side."""
+    from studio.app import comparison
+
+    found = comparison.compare([_run(path) for path in runs])
+    print_json(found.as_json()) if as_json else click.echo(found.as_text())
+
+
+@main.command()
+@as_json
+def doctor(as_json: bool) -> int:
+    """Say what this machine has and what is broken."""
+    from studio.app import health
+
+    findings = health.examine()
+    if as_json:
+        print_json({"findings": [finding.as_json() for finding in findings]})
+    else:
+        click.echo(table(("what", "state", ""), [(f.what, f.state, f.detail) for f in findings]))
+    return 1 if any(f.state == "broken" for f in findings) else 0
+
+
+def _run(path: Path) -> "Run":
+    from studio.core.run import Run
+
+    return Run.open(path)
+
+
+def _follow(label: str, happening: "Iterable[Event]") -> None:
+    """Show a training run as it goes."""
+    from studio.core import events
+
+    with Meter(label, 1) as meter:
+        for event in happening:
+            if isinstance(event, events.Started):
+                meter.expect(event.steps, event.step)
+            elif isinstance(event, events.Step):
+                meter.at(event.step, f"loss {event.loss:.3f}")
+            elif isinstance(event, events.Evaluation):
+                meter.line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
+            elif isinstance(event, events.Warning):
+                meter.line(event.text)
+            elif isinstance(event, events.Error):
+                raise StudioError(event.text)
+
+
+def _verified(verification: "Verification") -> str:
+    return (
+        f"verified on {verification.images} images, largest logit difference {verification.largest_difference:.2g} "
+        f"(allowed {verification.tolerance:.2g}), same answer on {verification.agreement:.1%}"
+    )
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _yes(value: Any) -> str:
+    return "yes" if value else "no"

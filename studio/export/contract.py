@@ -1,0 +1,110 @@
+"""What an exporter is: one file here, or a plugin of the entry-point group ``peft_studio.exporters``."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from studio.core.paths import resource
+from studio.core.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from studio.core.recipe import Recipe
+    from studio.core.run import Run
+    from studio.data.preprocessing import Preprocessing
+    from studio.peft import Attached
+    from studio.peft.contract import Method
+
+SHIPPED = resource("export")
+"""Files that are copied into exports; they know nothing of this program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing."""
+
+    run: Run
+    recipe: Recipe
+    attached: Attached
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The export, loaded again from disk in a fresh process, against the live model, on real validation images.
+
+    ``largest_difference`` is over all logits of all images; ``agreement`` the share of them with the same best class;
+    ``largest_logit`` the live model's, by absolute value, from which ``tolerance`` is made.
+    """
+
+    largest_difference: float
+    agreement: float
+    images: int
+    tolerance: float
+    largest_logit: float
+    loaded_with: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is a number within the tolerance."""
+        return self.largest_difference <= self.tolerance
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+class Exporter(ABC):
+    """One kind of export. One instance is registered; it keeps no state."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    marker: ClassVar[str]
+    """The file by which a folder of this kind is known."""
+    script: ClassVar[Path]
+    """The ``predict.py`` of the folder: it defines ``logits(paths)`` and runs by itself."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Optional packages that writing takes, by import name; they come with the extra of the exporter's name."""
+    verifies_with: ClassVar[tuple[str, ...]] = ()
+    """Optional packages that ``script`` takes; without them the folder is verified through :meth:`load`."""
+    relative_tolerance: ClassVar[float] = 1e-5
+    """Allowed difference of logits, in units of the largest logit (at least 1)."""
+
+    def refuses(self, method: Method[Any]) -> str:
+        """Why attachments of ``method`` cannot be exported in this form, in one sentence; empty where they can."""
+        return ""
+
+    @abstractmethod
+    def write(self, subject: Subject, folder: Path) -> None:
+        """Write the weights and what belongs to them into ``folder``; StudioError where the run does not allow it."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
+        """The export as a function from images (N, 3, height, width) to logits (N, classes)."""
+
+
+def _import_builtin() -> None:
+    from studio.export import adapter, merged, onnx, peft, torch_program  # noqa: F401 - they register themselves
+
+
+exporters: Registry[Exporter] = Registry("export format", "peft_studio.exporters", _import_builtin)
+
+E = TypeVar("E", bound=type[Exporter])
+
+
+def register(cls: E) -> E:
+    """Class decorator: add an exporter to the registry."""
+    exporters.register(cls())
+    return cls
+
+
+def formats(method: Method[Any]) -> list[str]:
+    """The names of the exporters that take ``method``."""
+    return [exporter.name for exporter in exporters if not exporter.refuses(method)]

@@ -1,0 +1,37 @@
+"""The whole computation as one torch.export program: needs torch alone, for every method."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from studio.export.contract import SHIPPED, Exporter, Subject, register
+
+
+@register
+class TorchProgram(Exporter):
+    """``model.pt2``, with any number of images a batch. Its operations are those of the live model."""
+
+    name = "torch"
+    label = "torch program"
+    summary = "The attached backbone as one program for torch.export.load, whatever the method. Needs torch alone."
+    marker = "model.pt2"
+    script = SHIPPED / "predict_torch.py"
+
+    def write(self, subject: Subject, folder: Path) -> None:
+        """Trace and save."""
+        torch.export.save(trace(subject), folder / "model.pt2")
+
+    def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
+        """The program as a function."""
+        return torch.export.load(folder / "model.pt2").module()
+
+
+def trace(subject: Subject) -> torch.export.ExportedProgram:
+    """The attached backbone as a program on the CPU, for a batch of any size."""
+    module = subject.attached.module.cpu().eval()
+    example = torch.zeros(2, 3, *subject.preprocessing.size)
+    batch = torch.export.Dim("batch", min=1, max=1 << 16)
+    with torch.no_grad():
+        return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))

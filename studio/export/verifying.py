@@ -1,0 +1,112 @@
+"""Verification: an export loaded again from disk, in a fresh process, answers as the live model does."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.core.errors import StudioError
+from studio.data import images, recorded
+from studio.data.dataset import open_folder, take
+from studio.export.contract import Exporter, Subject, Verification
+
+IMAGES = 64
+_TIMEOUT = 600
+_OWN_PACKAGE = "studio"
+_CHILD = """
+import json, runpy, sys
+sys.path.insert(0, sys.argv[1])
+logits = runpy.run_path(sys.argv[1] + "/predict.py")["logits"](json.load(sys.stdin))
+print(json.dumps({"logits": logits, "modules": sorted(name for name in sys.modules if "." not in name)}))
+"""
+
+
+def verify(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
+    """Compare the live model with the folder's own ``predict.py`` on up to 64 validation images.
+
+    The live model sees the images through the program's preprocessing, the export through its own: both are verified.
+    """
+    paths = validation_images(subject)
+    live = _live_logits(subject, paths)
+    missing = [name for name in exporter.verifies_with if find_spec(name) is None]
+    loaded, how = _load_here(exporter, folder, subject, paths, missing) if missing else _load_apart(folder, paths)
+    return _compare(live, loaded, exporter.relative_tolerance, how)
+
+
+def validation_images(subject: Subject) -> list[Path]:
+    """Up to 64 files spread evenly over the validation split."""
+    summary = recorded.read(subject.run.path) or open_folder(subject.recipe.data)
+    split = take(summary, subject.preprocessing, "validation")
+    count = min(IMAGES, len(split))
+    return [split.path(round(i * (len(split) - 1) / max(count - 1, 1))) for i in range(count)]
+
+
+def _live_logits(subject: Subject, paths: Sequence[Path]) -> torch.Tensor:
+    batch = torch.stack([subject.preprocessing(images.read(path)) for path in paths])
+    device = next(subject.attached.module.parameters()).device
+    with torch.inference_mode():
+        return torch.Tensor(subject.attached.module(batch.to(device)).float().cpu())
+
+
+def _load_apart(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
+    """Run ``predict.py`` in a process that has nothing of ours but what the script itself imports."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _CHILD, str(folder)],
+        input=json.dumps([str(path.absolute()) for path in paths]),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=_TIMEOUT,
+        cwd=folder,
+        check=False,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StudioError(f"The export was discarded, because its own predict.py does not run: {reason}")
+    said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    packages = [name for name in ("timm", "peft", "onnxruntime", "torch", _OWN_PACKAGE) if name in said["modules"]]
+    return torch.tensor(said["logits"]), f"predict.py in a fresh process, with {_versions(packages)}"
+
+
+def _load_here(
+    exporter: Exporter, folder: Path, subject: Subject, paths: Sequence[Path], missing: Sequence[str]
+) -> tuple[torch.Tensor, str]:
+    batch = torch.stack([subject.preprocessing(images.read(path)) for path in paths])
+    with torch.inference_mode():
+        logits = exporter.load(folder)(batch)
+    return logits.float().cpu(), f"the program's own importer, because {', '.join(missing)} is not installed"
+
+
+def _versions(packages: Sequence[str]) -> str:
+    return ", ".join(f"{name} {_version(name)}" for name in packages)
+
+
+def _version(package: str) -> str:
+    try:
+        return version("peft-studio" if package == _OWN_PACKAGE else package)
+    except PackageNotFoundError:
+        return "(no version)"
+
+
+def _compare(live: torch.Tensor, loaded: torch.Tensor, relative: float, how: str) -> Verification:
+    if live.shape != loaded.shape:
+        raise StudioError(
+            f"The export was discarded: it gives scores of shape {tuple(loaded.shape)} instead of {tuple(live.shape)}."
+        )
+    difference = float((live.double() - loaded.double()).abs().max())
+    largest = float(live.abs().max())
+    return Verification(
+        largest_difference=difference if math.isfinite(difference) else math.inf,
+        agreement=float((live.argmax(1) == loaded.argmax(1)).double().mean()),
+        images=len(live),
+        tolerance=relative * max(1.0, largest),
+        largest_logit=largest,
+        loaded_with=how,
+    )

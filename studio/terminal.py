@@ -1,0 +1,186 @@
+"""What the command line shows and how it ends: one sentence for an error, tables, JSON, progress. No torch, no Qt."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import click
+
+from studio.app.text import duration
+from studio.core.errors import StudioError
+
+INTERRUPTED = 130
+WRONG_INPUT = 2
+UNEXPECTED = 1
+
+
+class Stoppable(Protocol):
+    """What Ctrl+C asks to stop (a :class:`studio.training.control.Control`)."""
+
+    def stop(self) -> None:
+        """Ask for a clean end; returns at once."""
+
+
+class Commands(click.Group):
+    """A group of verbs whose errors all end in one place: a sentence on stderr and the contract's exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the verb that the arguments name, then exit the process."""
+        kwargs["standalone_mode"] = False
+        sys.exit(_guarded(lambda: super(Commands, self).main(*args, **kwargs)))
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    try:
+        result = run()
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return _say(_click_sentence(error), WRONG_INPUT)
+    except StudioError as error:
+        return _say(str(error), WRONG_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("Interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        _silence_stdout()
+        return UNEXPECTED
+    except Exception as error:  # the last place before the user
+        return _say(_report(error), UNEXPECTED)
+
+
+def interrupted(sentence: str) -> int:
+    """End after Ctrl+C with everything in order; the sentence says how to go on. Returns the exit code."""
+    return _say(sentence, INTERRUPTED)
+
+
+def _say(sentence: str, code: int) -> int:
+    click.echo(" ".join(sentence.split()), err=True)
+    return code
+
+
+def _click_sentence(error: click.ClickException) -> str:
+    """click's own message (a wrong option, a missing argument) with the place where to read more."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message().rstrip(".")
+    return f"{message}; see {context.command_path} --help." if context else f"{message}."
+
+
+def _report(error: Exception) -> str:
+    """Keep the traceback in a file for a bug report; the sentence says where."""
+    title = f"{type(error).__name__}: {error}"
+    try:
+        path = _write_log(error)
+    except OSError:
+        return f"Something unexpected went wrong ({title}), and the log could not be written."
+    return f"Something unexpected went wrong ({title}); the details are in {path}."
+
+
+def _write_log(error: Exception) -> Path:
+    from studio.core import paths
+
+    folder = paths.home() / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"error-{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}.txt"
+    path.write_text(f"{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}", encoding="utf-8")
+    return path
+
+
+def _silence_stdout() -> None:
+    """The reader of our output went away (``| head``): leave nothing that Python would complain about at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def ctrl_c_stops(control: Stoppable) -> Iterator[None]:
+    """Turn the first Ctrl+C into a clean stop; a second one interrupts at once."""
+
+    def ask(number: int, frame: object) -> None:
+        control.stop()
+        note("Stopping after this step. Press Ctrl+C again to stop at once.")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def print_json(value: Any) -> None:
+    """The one JSON object on stdout; NaN and infinity become null, because JSON has neither."""
+    click.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def note(text: str) -> None:
+    """A line on stderr."""
+    click.echo(text, err=True)
+
+
+class Meter:
+    """Progress of long work on stderr: a bar with the time left on a terminal, else a plain line now and then."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self._label = label
+        self._total, self._done, self._from, self._began = max(total, 1), 0, 0, time.monotonic()
+        self._bar = _bar(label, self._total) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> "Meter":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def expect(self, total: int, done: int = 0) -> None:
+        """The total has become known; time left is reckoned from here."""
+        self._total, self._done, self._from, self._began = max(total, 1), done, done, time.monotonic()
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], total=self._total, completed=done)
+
+    def at(self, done: int, detail: str = "") -> None:
+        """``done`` of the total is reached."""
+        self._done = done
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done, detail=detail)
+
+    def line(self, text: str) -> None:
+        """A milestone: printed above the bar, or as a line of its own with the time left."""
+        if self._bar:
+            self._bar.console.print(f"{self._label}: {text}", highlight=False, markup=False)
+        else:
+            note(f"{self._label}: {text}{self._remaining()}")
+
+    def _remaining(self) -> str:
+        if not self._from < self._done < self._total:
+            return ""
+        seconds = (time.monotonic() - self._began) / (self._done - self._from) * (self._total - self._done)
+        return f", about {duration(seconds)} left"
+
+
+def _bar(label: str, total: int) -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), "{task.fields[detail]}")
+    made = [TextColumn(c, markup=False) if isinstance(c, str) else c for c in columns]
+    progress = Progress(*made, console=Console(stderr=True), transient=True)
+    progress.add_task(label, total=total, detail="")
+    return progress
