@@ -47,6 +47,7 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
     modules = dict(module.named_modules(remove_duplicate=False))
     blocks = _blocks(modules)
     totals = _subtree_parameters(modules)
+    names = _subtree_names(modules)
     return tuple(
         Layer(
             path=path,
@@ -60,6 +61,7 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
             block=_enclosing_block(path, blocks),
             groups=getattr(layer, "groups", 1) if isinstance(layer, nn.Conv2d) else 1,
             has_bias=isinstance(getattr(layer, "bias", None), nn.Parameter),
+            parameter_names=names[path],
             dead=_dead(path, modules),
         )
         for path, layer in modules.items()
@@ -141,6 +143,15 @@ def _kind(layer: nn.Module) -> str:
     if isinstance(layer, nn.Conv2d) and forward in (nn.Conv2d.forward, Conv2dSame.forward):
         return "conv2d"
     return "norm" if isinstance(layer, _NORMS) else ""
+
+
+def _subtree_names(modules: dict[str, nn.Module]) -> dict[str, frozenset[str]]:
+    """The last names of the parameters in each subtree."""
+    inside = {path: {n for n, p in layer._parameters.items() if p is not None} for path, layer in modules.items()}
+    for path in reversed(list(modules)):
+        if path:
+            inside[path.rpartition(".")[0]] |= inside[path]
+    return {path: frozenset(names) for path, names in inside.items()}
 
 
 def _role(

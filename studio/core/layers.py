@@ -35,8 +35,8 @@ class Layer:
     that it is an instance of where methods care: "linear", "conv2d", "norm" or "". ``shape`` is the weight's shape,
     empty without a weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without
     its children. ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that
-    the layer is in. ``dead`` says why a module put in this layer's place would never be called, empty where it would
-    be.
+    the layer is in. ``parameter_names`` are the last names of all parameters in it, such as "weight" or "q_bias".
+    ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
     """
 
     path: str
@@ -50,6 +50,7 @@ class Layer:
     block: int | None = None
     groups: int = 1
     has_bias: bool = False
+    parameter_names: frozenset[str] = frozenset()
     dead: str = ""
 
     @property

@@ -13,7 +13,7 @@ from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 from studio.peft.census import AttachmentCensus, Census
 from studio.peft.changes import Assignment, Change, Replacement, Retraining
-from studio.peft.contract import AdaptedLayer, Site
+from studio.peft.contract import AdaptedLayer, Method, Site
 from studio.peft.resolution import Resolution, resolve
 
 HEAD = "head"
@@ -123,6 +123,20 @@ class Attached:
         change = Assignment(attachment, path, owner, name, getattr(owner, name), value)
         change.switch(True)
         self._changes.append(change)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Everything that is attached, in the order in which it was."""
+        return tuple(self._changes)
+
+    def is_enabled(self, attachment: str) -> bool:
+        """Whether one attachment takes part; the head is called "head"."""
+        return self._enabled.get(attachment, False)
+
+    def method(self, attachment: str) -> Method[Any] | None:
+        """The method of an attachment; None for the head."""
+        resolution = self._resolutions.get(attachment)
+        return resolution.method if resolution else None
 
     def named_tensors(self) -> Iterator[tuple[str, str, str, Tensor]]:
         """Each tensor of the adapter once, as (attachment, layer path, name, tensor).

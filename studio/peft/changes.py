@@ -32,7 +32,7 @@ class Replacement:
 
     def fold(self) -> None:
         """Put the plain layer with the adapter folded in there; adapters under it go first."""
-        self.parent._modules[self.name] = _fold(self.parent._modules[self.name])
+        self.parent._modules[self.name] = _fold(self.parent._modules[self.name], self.parent)
 
 
 @dataclass
@@ -93,9 +93,13 @@ class Assignment:
 Change = Replacement | Retraining | Assignment
 
 
-def _fold(layer: nn.Module | None) -> nn.Module | None:
+def _fold(layer: nn.Module | None, parent: nn.Module) -> nn.Module | None:
     if not isinstance(layer, AdaptedLayer):
         return layer
-    base = _fold(layer.base)
+    base = _fold(layer.base, parent)
     assert base is not None
-    return layer.merged(base) if layer.enabled else base
+    if not layer.enabled:
+        return base
+    merged = layer.merged(base)
+    layer.merge_outside(parent)
+    return merged

@@ -68,6 +68,12 @@ class AdaptedLayer(nn.Module):
         """Fold the adapter into ``base``, a plain copy of the layer that may be changed; return what takes its place."""
         raise NotImplementedError
 
+    def merge_outside(self, parent: nn.Module) -> None:  # noqa: B027 - most methods have nothing to do
+        """Fold what acts on tensors that ``parent``, a plain copy of the layer's holder, keeps outside of the layer.
+
+        Called after :meth:`merged`; timm's BEiT keeps the bias of its qkv in the attention, for one.
+        """
+
     @property
     def plain(self) -> nn.Module:
         """The backbone's own layer, under every adapter that stands in its place."""
@@ -160,6 +166,8 @@ class Method(ABC, Generic[C]):
 
     The first that matches an accepted layer is what a drop on a block or on the backbone attaches to.
     """
+    mixes_slices: ClassVar[bool] = False
+    """Whether an attachment to q, k, v slices may take whole layers too, the slices counting where there are any."""
     identity_at_start: ClassVar[bool] = True
     """Whether a freshly attached backbone answers exactly as it did before, bit for bit."""
     learning_rate: ClassVar[float] = 1e-3

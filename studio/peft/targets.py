@@ -47,7 +47,7 @@ def refusal(method: Method[Any], layer: Layer, config: MethodConfig, slices: tup
         return "The head is trained as a whole, so nothing attaches to it."
     if layer.dead:
         return layer.dead
-    if slices and not layer.slices:
+    if slices and not layer.slices and not method.mixes_slices:
         return "This layer has no q, k and v rows to choose from."
     return method.refuses(layer, config, slices)
 
