@@ -1,0 +1,93 @@
+"""Which method meets which family, and with which fields: what the contract tests are parametrised over."""
+
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from torch import nn
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment
+from studio.peft import METHODS, Attached, Method, attach
+from studio.peft.targets import default_attachment
+from studio.testing.families import FAMILIES, build, layers, skeleton
+
+
+@dataclass(frozen=True)
+class Case:
+    """A method where it goes by default on the small backbone of a family, with some fields other than their defaults."""
+
+    method: str
+    family: str
+    changed: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return "-".join([self.method, self.family, *(f"{k}={v}" for k, v in self.changed.items())])
+
+    @property
+    def attachment(self) -> Attachment:
+        """What a drop of the method on the backbone means; StudioError with the reason where it is refused."""
+        return default_attachment(METHODS.get(self.method), layers(self.family), config=self.changed)
+
+    def attach(self, *, meta: bool = False) -> Attached:
+        """Attach to a new backbone."""
+        return self.attach_to(skeleton(self.family) if meta else build(self.family))
+
+    def attach_to(self, module: nn.Module) -> Attached:
+        """Attach to ``module``, the backbone of the family."""
+        return attach(module, [self.attachment])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a case: a sentence where the method refuses the family, an exception where the attempt failed."""
+
+    case: Case
+    refusal: str | None = None
+    failure: Exception | None = None
+
+
+@lru_cache(maxsize=None)
+def outcome(method: str, family: str) -> Outcome:
+    """Ask a method whether it goes on a family."""
+    case = Case(method, family)
+    try:
+        case.attachment
+    except StudioError as error:
+        return Outcome(case, refusal=str(error))
+    except Exception as error:  # noqa: BLE001 - a stranger's method may raise anything, and the tests are to show it
+        return Outcome(case, failure=error)
+    return Outcome(case)
+
+
+def outcomes(methods: Iterable[str]) -> Iterator[Outcome]:
+    """Every method on every family."""
+    return (outcome(method, family) for method in methods for family in FAMILIES)
+
+
+def accepted(methods: Iterable[str]) -> list[Case]:
+    """The cases to test, those that failed among them: running them shows how."""
+    return [found.case for found in outcomes(methods) if found.refusal is None]
+
+
+def homes(methods: Iterable[str]) -> list[Case]:
+    """The first family that each method goes on."""
+    return [case for method in methods for case in accepted([method])[:1]]
+
+
+def variants(methods: Iterable[str]) -> list[Case]:
+    """Each method at home with one choice or switch of its fields set to something other than the default."""
+    return [
+        Case(case.method, case.family, {name: value})
+        for case in homes(methods)
+        for name, value in _alternatives(METHODS.get(case.method))
+    ]
+
+
+def _alternatives(method: Method[Any]) -> Iterator[tuple[str, Any]]:
+    for name, info in method.Config.model_fields.items():
+        choices = (True, False) if info.annotation is bool else typing.get_args(info.annotation)
+        if info.annotation is bool or typing.get_origin(info.annotation) is typing.Literal:
+            yield from ((name, choice) for choice in choices if choice != info.default)

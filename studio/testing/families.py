@@ -1,0 +1,128 @@
+"""One small backbone of each timm family, with random weights that make every layer matter."""
+
+import copy
+import math
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import Any
+
+import timm
+import torch
+from timm.models._efficientnet_builder import decode_arch_def
+from timm.models.efficientnet import EfficientNet
+from timm.models.mobilenetv3 import MobileNetV3
+from torch import Tensor, nn
+
+from studio.backbones.anatomy import describe
+from studio.core.layers import Layer
+
+CLASSES = 5
+"""Outputs of every small backbone."""
+
+_VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
+_SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2)}
+_MAXVIT = {"img_size": 64, "embed_dim": (32, 32), "depths": (1, 1), "stem_width": 8, "head_hidden_size": 32}
+_MBCONV = (("ds_r1_k3_s1_e1_c16_se0.25",), ("ir_r2_k3_s2_e2_c16_se0.25",), ("ir_r1_k5_s2_e2_c24_se0.25",))
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A row of :data:`FAMILIES`: how to make the backbone, and its input's height and width in pixels.
+
+    ``architecture`` is timm's name or a constructor. ``exported`` chooses the families that ``torch.export`` is tried on.
+    """
+
+    name: str
+    architecture: str | Callable[..., nn.Module]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 32
+    exported: bool = False
+
+    def make(self) -> nn.Module:
+        """A new backbone with timm's own initial values, on torch's default device."""
+        if callable(self.architecture):
+            return self.architecture(num_classes=CLASSES, **self.arguments)
+        return timm.create_model(self.architecture, num_classes=CLASSES, **self.arguments)
+
+
+def _inverted_residuals(network: type[nn.Module], **arguments: Any) -> nn.Module:
+    return network(decode_arch_def([list(stage) for stage in _MBCONV]), num_features=32, stem_size=16, **arguments)
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        family.name: family
+        for family in (
+            Family("vit", "vit_tiny_patch16_224", _VIT, exported=True),
+            Family("deit-distilled", "deit_tiny_distilled_patch16_224", _VIT),
+            Family("dinov2-registers", "vit_small_patch14_reg4_dinov2", _VIT),
+            Family("siglip", "vit_base_patch16_siglip_224", _VIT),
+            Family("beit", "beit_base_patch16_224", _VIT, exported=True),
+            Family("eva02", "eva02_tiny_patch14_224", _VIT),
+            Family("eva02-fused", "eva02_tiny_patch14_224", _VIT | {"qkv_fused": True}),
+            Family("swin", "swin_tiny_patch4_window7_224", _SWIN),
+            Family("swinv2", "swinv2_tiny_window8_256", _SWIN),
+            Family("convnext", "convnext_tiny", {"depths": (1, 1, 1, 1), "dims": (16, 16, 32, 32)}),
+            Family("efficientnet", partial(_inverted_residuals, EfficientNet)),
+            Family("resnet", "resnet18", {"layers": (1, 1, 1, 1), "channels": (8, 16, 16, 32)}, exported=True),
+            Family("maxvit", "maxvit_tiny_tf_224", _MAXVIT, size=64),
+            Family("mobilenetv3", partial(_inverted_residuals, MobileNetV3)),
+        )
+    }
+)
+
+
+def build(family: str) -> nn.Module:
+    """The small backbone of ``family``, in evaluation mode; the same values every time."""
+    return copy.deepcopy(_prototype(family))
+
+
+def skeleton(family: str) -> nn.Module:
+    """The same on the meta device."""
+    with torch.device("meta"):
+        return FAMILIES[family].make().eval()
+
+
+@lru_cache(maxsize=None)
+def layers(family: str) -> tuple[Layer, ...]:
+    """The rows of the family's layer tree."""
+    return describe(_prototype(family))
+
+
+def images(family: str, count: int = 4, seed: int = 0) -> Tensor:
+    """Random images, (count, 3, height, width)."""
+    size = FAMILIES[family].size
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+@lru_cache(maxsize=None)
+def _prototype(family: str) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(zlib.crc32(family.encode()))
+        module = FAMILIES[family].make().eval()
+        randomise(module)
+    return module
+
+
+@torch.no_grad()
+def randomise(module: nn.Module) -> None:
+    """Draw every tensor anew, so that no branch is closed and no bias, scale or running mean is the neutral one."""
+    for layer in module.modules():
+        for name, tensor in layer.named_parameters(recurse=False):
+            if name != "logit_scale":  # Swin V2's temperature: a logarithm with a bound
+                tensor.copy_(_values(layer, name, tensor))
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.running_mean.normal_(std=0.1)
+            layer.running_var.uniform_(0.5, 1.5)
+
+
+def _values(layer: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    noise = torch.randn_like(tensor)
+    if name == "weight" and tensor.ndim > 1:
+        return noise / math.sqrt(tensor[0].numel())
+    if name in ("weight", "gamma", "gamma_1", "gamma_2"):
+        return 1 + 0.1 * noise
+    return 0.2 * noise

@@ -1,0 +1,116 @@
+"""Looking at backbones closely: bytes of tensors, everything in a module tree, a few steps of training."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studio.peft import Attached
+from studio.testing.cases import Case
+from studio.testing.families import CLASSES, images
+
+LEARNING_RATE = 1e-2
+"""Large enough that a few steps of AdamW move every value well beyond rounding."""
+
+
+def tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by name, those that are not saved among them."""
+    return dict(module.named_parameters()) | dict(module.named_buffers())
+
+
+def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The values as they are now."""
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def changed(state: dict[str, Tensor], before: dict[str, Tensor]) -> list[str]:
+    """Names whose bytes are not those of ``before``."""
+    return [name for name, tensor in state.items() if not same_bytes(tensor, before[name])]
+
+
+def same_bytes(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors agree bit for bit, signs of zero and NaN included."""
+    return a.dtype == b.dtype and a.shape == b.shape and torch.equal(_bytes(a), _bytes(b))
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().contiguous().flatten().view(torch.uint8)
+
+
+class Tree:
+    """Everything that a module tree consists of: the objects, their attributes, hooks, modes, and what trains."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._before = dict(_facts(module))
+
+    def differences(self) -> list[str]:
+        """What is no longer as it was when this was made."""
+        now = dict(_facts(self._module))
+        names = self._before.keys() | now.keys()
+        return sorted(name for name in names if not _same(self._before.get(name, _ABSENT), now.get(name, _ABSENT)))
+
+
+_ABSENT = object()
+
+
+def _facts(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    for path, layer in module.named_modules(remove_duplicate=False):
+        yield path, layer
+        for name, value in vars(layer).items():
+            entries = value.items() if isinstance(value, dict) else [("", value)]
+            yield from ((f"{path}:{name}:{key}", item) for key, item in entries)
+        yield from ((f"{path}.{n}: trains", p.requires_grad) for n, p in layer.named_parameters(recurse=False))
+
+
+def _same(a: Any, b: Any) -> bool:
+    simple = (bool, int, float, str, tuple, list, set)
+    return a is b or (isinstance(a, simple) and type(a) is type(b) and a == b)
+
+
+def backward(attached: Attached, x: Tensor) -> Tensor:
+    """One backward pass of cross-entropy on ``x`` (N, 3, H, W) and made-up labels; returns the logits (N, classes)."""
+    logits = attached.module(x)
+    labels = torch.arange(len(x)) % CLASSES
+    nn.functional.cross_entropy(logits.float(), labels).backward()
+    return logits
+
+
+def optimizer(attached: Attached) -> torch.optim.Optimizer:
+    """AdamW over what trains."""
+    return torch.optim.AdamW(list(attached.parameters()), lr=LEARNING_RATE, weight_decay=0.0)
+
+
+def train(attached: Attached, family: str, steps: int = 3) -> Attached:
+    """Train on random images, then put everything in evaluation mode."""
+    attached.train()
+    stepping = optimizer(attached)
+    for number in range(steps):
+        stepping.zero_grad()
+        backward(attached, images(family, seed=number))
+        stepping.step()
+    stepping.zero_grad()
+    return attached.eval()
+
+
+def trained(case: Case) -> Attached:
+    """The case on a new backbone after a few steps, in evaluation mode."""
+    return train(case.attach(), case.family)
+
+
+@torch.no_grad()
+def logits(module: nn.Module, family: str) -> Tensor:
+    """The answers to the same random images each time, (4, classes)."""
+    return module(images(family, seed=99))
+
+
+def largest_difference(a: Tensor, b: Tensor) -> float:
+    """The largest absolute difference, relative to the larger of 1 and the largest value."""
+    return float((a - b).abs().max() / max(1.0, float(a.abs().max())))
+
+
+def is_sentence(text: object) -> bool:
+    """Whether ``text`` can stand before a user: a few words on one line, with a full stop."""
+    said = str(text)
+    return len(said.split()) > 3 and said.endswith(".") and "\n" not in said

@@ -1,0 +1,62 @@
+"""What pytest needs for the contract tests: the cases that they run over, and a quiet place to run in."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pytest
+import torch
+
+from studio.peft import METHODS
+from studio.testing import cases
+from studio.testing.families import FAMILIES
+from studio.testing.matrix import lines
+
+_PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
+    "method": lambda names: [METHODS.get(name) for name in names],
+    "case": cases.accepted,
+    "refused": lambda names: [o.case for o in cases.outcomes(names) if o.refusal is not None],
+    "exported": lambda names: [c for c in cases.accepted(names) if FAMILIES[c.family].exported],
+    "home": cases.homes,
+    "variant": cases.variants,
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each contract test over the methods and families that its arguments ask for."""
+    for name in set(_PARAMETERS) & set(metafunc.fixturenames):
+        metafunc.parametrize(name, _PARAMETERS[name](chosen(metafunc.config)), ids=_label)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the matrix where it was asked for."""
+    if config.getoption("--matrix", default=False):
+        terminalreporter.section("methods on families")
+        for line in lines(chosen(config)):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """One torch thread: small backbones are slower on several, and two tests may run at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """The same random numbers for each test, whatever ran before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def chosen(config: pytest.Config) -> list[str]:
+    """Names of the methods to test: those of ``--method``, or all."""
+    names = config.getoption("--method", default=None)
+    return [METHODS.get(name).name for name in names] if names else [method.name for method in METHODS]
+
+
+def _label(value: Any) -> str:
+    return str(value) if isinstance(value, cases.Case) else str(value.name)

@@ -1,0 +1,43 @@
+"""Folding a trained method into the backbone's weights."""
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.peft import METHODS
+from studio.testing import observing
+from studio.testing.cases import Case
+from studio.testing.families import FAMILIES, build
+
+TOLERANCE = 1e-5
+
+
+def test_merged_is_unmerged(case: Case) -> None:
+    _merges(case)
+
+
+def test_merged_is_unmerged_whatever_is_chosen(variant: Case) -> None:
+    _merges(variant)
+
+
+def _merges(case: Case) -> None:
+    attached = observing.trained(case)
+    refusal = METHODS.get(case.method).merge_refusal
+    if refusal:
+        with pytest.raises(StudioError) as raised:
+            attached.merge()
+        assert observing.is_sentence(raised.value)
+        return
+    before = observing.copied(observing.tensors(attached.module))
+    expected = observing.logits(attached.module, case.family)
+    merged = attached.merge()
+    assert observing.changed(observing.tensors(attached.module), before) == []
+    assert not any(p.requires_grad for p in merged.parameters())
+    plain = build(case.family)
+    assert [(path, type(layer)) for path, layer in merged.named_modules()] == [
+        (path, type(layer)) for path, layer in plain.named_modules()
+    ]
+    assert observing.largest_difference(expected, observing.logits(merged, case.family)) < TOLERANCE
+    fresh = FAMILIES[case.family].make().eval()
+    fresh.load_state_dict(merged.state_dict())
+    assert observing.largest_difference(expected, observing.logits(fresh, case.family)) < TOLERANCE
+    assert observing.largest_difference(expected, observing.logits(plain, case.family)) > TOLERANCE

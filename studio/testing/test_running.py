@@ -1,0 +1,74 @@
+"""An attached backbone under what people do with backbones."""
+
+import copy
+import warnings
+
+import torch
+
+from studio.testing import observing
+from studio.testing.cases import Case
+from studio.testing.families import build, images
+
+BFLOAT16_TOLERANCE = 0.15
+"""bfloat16 has three digits; what is looked for is a branch that is left out or counted twice."""
+
+
+def test_bfloat16_autocast(case: Case) -> None:
+    attached = observing.trained(case)
+    exact = observing.logits(attached.module, case.family)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = observing.logits(attached.module, case.family)
+        observing.backward(attached.train(), images(case.family))
+    assert observing.largest_difference(exact, rounded.float()) < BFLOAT16_TOLERANCE
+    assert all(p.dtype is torch.float32 for p in attached.parameters())
+    assert all(torch.isfinite(p.grad).all() for p in attached.parameters() if p.grad is not None)
+
+
+def test_deepcopy_is_independent(case: Case) -> None:
+    attached = observing.trained(case)
+    before = observing.logits(attached.module, case.family)
+    twin = copy.deepcopy(attached)
+    assert twin.census() == attached.census()
+    assert observing.same_bytes(observing.logits(twin.module, case.family), before)
+    observing.train(twin, case.family)
+    assert not observing.same_bytes(observing.logits(twin.module, case.family), before)
+    twin.detach()
+    assert observing.same_bytes(observing.logits(attached.module, case.family), before)
+
+
+def test_gradient_checkpointing(case: Case) -> None:
+    attached = observing.trained(case).train()
+    plain = _gradients(attached, case)
+    attached.module.set_grad_checkpointing(True)
+    again = _gradients(attached, case)
+    assert max(observing.largest_difference(plain[name], again[name]) for name in plain) < 1e-5
+
+
+def _gradients(attached: observing.Attached, case: Case) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    for parameter in attached.parameters():
+        parameter.grad = None
+    observing.backward(attached, images(case.family))
+    return {name: p.grad.clone() for name, p in attached.named_parameters() if p.grad is not None}
+
+
+def test_forward_intermediates(case: Case) -> None:
+    attached = observing.trained(case)
+    x = images(case.family)
+    with torch.no_grad():
+        last, between = attached.module.forward_intermediates(x)
+        whole = attached.module.forward_features(x)
+        plain_last, plain_between = build(case.family).forward_intermediates(x)
+    assert [t.shape for t in between] == [t.shape for t in plain_between]
+    assert last.shape == plain_last.shape
+    assert observing.largest_difference(whole, last) < 1e-6
+
+
+def test_torch_export(exported: Case) -> None:
+    attached = observing.trained(exported)
+    x = images(exported.family, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(attached.module, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    again = observing.logits(program.module(), exported.family)
+    assert observing.largest_difference(observing.logits(attached.module, exported.family), again) < 1e-5
