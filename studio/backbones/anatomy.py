@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from timm.layers import Conv2dSame, LayerScale, RmsNorm
 from timm.layers.attention import Attention, AttentionRope
 from timm.models.beit import Attention as BeitAttention
-from timm.models.eva import EvaAttention
-from timm.models.swin_transformer import WindowAttention
+from timm.models.beit import Beit
+from timm.models.beit import Block as BeitBlock
+from timm.models.eva import Eva, EvaAttention, EvaBlock, EvaBlockPostNorm
+from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
 from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
+from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import nn
 
 from studio.core.layers import Layer, Role
@@ -18,6 +22,13 @@ from studio.core.layers import Layer, Role
 SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
 """Attentions whose fused qkv has the rows [q; k; v]. Others interleave them by head or give them unequal widths."""
 
+PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
+"""Blocks that hand ``norm1(x)`` to their ``attn``."""
+
+POST_NORM_BLOCKS = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block)
+"""Blocks that hand ``x`` itself to their ``attn``."""
+
+_TOKEN_NETWORKS = (VisionTransformer, Eva, Beit)
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 _BLOCK = re.compile(
     r"(?:blocks|(?:stages|layers)\.\d+\.blocks|(?:stages|layers)\.\d+\.\d+|layer\d+|blocks\.\d+|network\.\d+)\.(\d+)\Z"
@@ -63,6 +74,8 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
             has_bias=isinstance(getattr(layer, "bias", None), nn.Parameter),
             parameter_names=names[path],
             dead=_dead(path, modules),
+            prefix_tokens=_prefix_tokens(path, modules, blocks),
+            opens=_opens(layer),
         )
         for path, layer in modules.items()
     )
@@ -202,6 +215,17 @@ def _slices(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> tuple
     parent, _, name = path.rpartition(".")
     fused = name == "qkv" and isinstance(layer, nn.Linear) and isinstance(modules[parent], SLICEABLE)
     return ("q", "k", "v") if fused else ()
+
+
+def _prefix_tokens(path: str, modules: dict[str, nn.Module], blocks: dict[str, int]) -> int | None:
+    network = modules.get(path.rpartition(".")[0].rpartition(".")[0] if path in blocks else path)
+    return int(network.num_prefix_tokens) if isinstance(network, _TOKEN_NETWORKS) else None  # type: ignore[arg-type]
+
+
+def _opens(layer: nn.Module) -> bool:
+    """Subclasses are left out: their forward may be another one."""
+    attention = layer.attn if type(layer) in PRE_NORM_BLOCKS + POST_NORM_BLOCKS else layer
+    return type(attention) in SLICEABLE
 
 
 def _dead(path: str, modules: dict[str, nn.Module]) -> str:

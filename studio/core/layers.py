@@ -37,6 +37,8 @@ class Layer:
     its children. ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that
     the layer is in. ``parameter_names`` are the last names of all parameters in it, such as "weight" or "q_bias".
     ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
+    ``prefix_tokens`` counts the tokens (class, registers) before the patches in a network of tokens and its blocks,
+    None elsewhere. ``opens`` tells an attention, or a block around one, that the engine can add keys and values to.
     """
 
     path: str
@@ -52,6 +54,8 @@ class Layer:
     has_bias: bool = False
     parameter_names: frozenset[str] = frozenset()
     dead: str = ""
+    prefix_tokens: int | None = None
+    opens: bool = False
 
     @property
     def parent(self) -> str:

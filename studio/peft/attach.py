@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 from studio.peft.census import AttachmentCensus, Census
-from studio.peft.changes import Assignment, Change, Replacement, Retraining
+from studio.peft.changes import Assignment, Change, Increase, Replacement, Retraining
 from studio.peft.contract import AdaptedLayer, Method, Site
 from studio.peft.resolution import Resolution, resolve
 
@@ -92,18 +92,26 @@ class Attached:
                 model=self.module,
                 layers=self.layers,
                 shared=shared,
-                _replace=lambda path, make: self._replace(name, modules, path, make),
+                _replace=lambda path, make, innermost: self._replace(name, modules, path, make, innermost),
                 _retrain=lambda path, parameter: self._retrain(name, modules, path, parameter),
                 _assign=lambda path, attribute, value: self._assign(name, modules[path], path, attribute, value),
+                _increase=lambda path, attribute, n: self._increase(name, modules[path], path, attribute, n),
             )
+            before = len(self._changes)
             resolution.method.attach(site)
+            for change in self._changes[before:]:
+                change.site = layer.path
 
-    def _replace(self, attachment: str, modules: dict[str, nn.Module], path: str, make: Any) -> None:
+    def _replace(
+        self, attachment: str, modules: dict[str, nn.Module], path: str, make: Any, innermost: bool = False
+    ) -> None:
         parent_path, _, name = path.rpartition(".")
         parent = modules[parent_path]
         flag = call_switch(parent, name)
         if flag:
             self._assign(attachment, parent, parent_path, flag, True)
+        while innermost and isinstance(above := parent._modules[name], AdaptedLayer):
+            parent, name = above, "base"
         current = parent._modules[name]
         assert current is not None
         adapted = make(current)
@@ -121,6 +129,11 @@ class Attached:
 
     def _assign(self, attachment: str, owner: nn.Module, path: str, name: str, value: Any) -> None:
         change = Assignment(attachment, path, owner, name, getattr(owner, name), value)
+        change.switch(True)
+        self._changes.append(change)
+
+    def _increase(self, attachment: str, owner: nn.Module, path: str, name: str, amount: int) -> None:
+        change = Increase(attachment, path, owner, name, amount)
         change.switch(True)
         self._changes.append(change)
 
@@ -230,11 +243,22 @@ class Attached:
                     matched=tuple(layer.path for layer in resolution.matched),
                     skipped=resolution.skipped,
                     parameters=sum(n for a, _, n, _, trains in sizes if a == name and trains),
-                    per_site=_by_site(name, sizes),
+                    per_site=self._by_site(name),
                 )
                 for name, resolution in self._resolutions.items()
             ),
         )
+
+    def _by_site(self, name: str) -> dict[str, int]:
+        """Trainable parameters at each layer that the attachment matches, wherever in it they are."""
+        counts: dict[str, int] = {}
+        seen: set[int] = set()
+        for change in self._changes:
+            for tensor in change.tensors().values() if change.attachment == name else ():
+                if tensor.requires_grad and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    counts[change.site] = counts.get(change.site, 0) + tensor.numel()
+        return counts
 
     def train(self, mode: bool = True) -> "Attached":
         """Put adapters and head in training mode.
@@ -299,14 +323,6 @@ class Attached:
         for layer, mode in self._modes:
             layer.training = mode
         return self.module
-
-
-def _by_site(name: str, sizes: list[tuple[str, str, int, int, bool]]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for attachment, path, count, _, trains in sizes:
-        if attachment == name and trains:
-            counts[path] = counts.get(path, 0) + count
-    return counts
 
 
 def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

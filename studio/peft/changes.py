@@ -1,4 +1,4 @@
-"""The three things a method may change in a backbone, each of which can be switched off and undone."""
+"""The things a method may change in a backbone, each of which can be switched off and undone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ class Replacement:
     parent: nn.Module
     name: str
     adapted: AdaptedLayer
+    site: str = ""
 
     def switch(self, on: bool) -> None:
         """Let the adapter take part, or pass the layer's own output on."""
@@ -45,6 +46,7 @@ class Retraining:
     name: str
     original: nn.Parameter
     trained: nn.Parameter
+    site: str = ""
 
     def switch(self, on: bool) -> None:
         """Use the trained tensor or the original one."""
@@ -72,6 +74,7 @@ class Assignment:
     name: str
     original: Any
     value: Any
+    site: str = ""
 
     def switch(self, on: bool) -> None:
         """Use the new value or the original one."""
@@ -90,7 +93,38 @@ class Assignment:
         self.undo()
 
 
-Change = Replacement | Retraining | Assignment
+@dataclass
+class Increase:
+    """A count of ``owner`` is larger by ``amount``. Several add up, whichever of them are switched off."""
+
+    attachment: str
+    path: str
+    owner: nn.Module
+    name: str
+    amount: int
+    on: bool = False
+    site: str = ""
+
+    def switch(self, on: bool) -> None:
+        """Add the amount or take it off again."""
+        if on != self.on:
+            self.on = on
+            setattr(self.owner, self.name, getattr(self.owner, self.name) + (self.amount if on else -self.amount))
+
+    def undo(self) -> None:
+        """Take the amount off."""
+        self.switch(False)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """There are none."""
+        return {}
+
+    def fold(self) -> None:
+        """A merged backbone has its own counts."""
+        self.undo()
+
+
+Change = Replacement | Retraining | Assignment | Increase
 
 
 def _fold(layer: nn.Module | None, parent: nn.Module) -> nn.Module | None:

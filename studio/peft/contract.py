@@ -126,9 +126,10 @@ class Site(Generic[C]):
     model: nn.Module
     layers: tuple[Layer, ...]
     shared: dict[str, Any]
-    _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer]], None] = field(repr=False)
+    _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer], bool], None] = field(repr=False)
     _retrain: Callable[[str, str], None] = field(repr=False)
     _assign: Callable[[str, str, Any], None] = field(repr=False)
+    _increase: Callable[[str, str, int], None] = field(repr=False)
 
     @property
     def factory(self) -> dict[str, Any]:
@@ -137,9 +138,14 @@ class Site(Generic[C]):
         tensor = next(self.model.parameters()) if tensor is None else tensor
         return {"device": tensor.device, "dtype": tensor.dtype}
 
-    def replace(self, make: Callable[[nn.Module], AdaptedLayer], path: str | None = None) -> None:
-        """Put ``make(what is there now)`` in the place of this layer, or of the one at ``path``."""
-        self._replace(self.layer.path if path is None else path, make)
+    def replace(
+        self, make: Callable[[nn.Module], AdaptedLayer], path: str | None = None, *, innermost: bool = False
+    ) -> None:
+        """Put ``make(what is there now)`` in the place of this layer, or of the one at ``path``.
+
+        ``innermost`` puts it under the adapters that already stand there, next to the backbone's own layer.
+        """
+        self._replace(self.layer.path if path is None else path, make, innermost)
 
     def retrain(self, parameter: str, path: str | None = None) -> None:
         """Put a trainable copy in the place of a parameter of this layer, or of the one at ``path``."""
@@ -148,6 +154,10 @@ class Site(Generic[C]):
     def assign(self, attribute: str, value: Any, path: str | None = None) -> None:
         """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is there and switched on."""
         self._assign(self.layer.path if path is None else path, attribute, value)
+
+    def increase(self, attribute: str, amount: int, path: str | None = None) -> None:
+        """Add to a count of this layer, or of the one at ``path``, until the adapter is detached or switched off."""
+        self._increase(self.layer.path if path is None else path, attribute, amount)
 
 
 class Method(ABC, Generic[C]):

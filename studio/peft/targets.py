@@ -86,7 +86,7 @@ def _default_targets(
         inside = [layer for layer in layers if _is_inside(layer, row) and layer.role in default.roles]
         accepted = [layer for layer in inside if not refusal(method, layer, config, _slices(default, layer))]
         if accepted:
-            return shorten([a.path for a in accepted], layers), _slices(default, accepted[0])
+            return shorten([a.path or "." for a in accepted], layers), _slices(default, accepted[0])
     return None if refusal(method, row, config, ()) else ((row.path or ".",), ())
 
 
