@@ -1,8 +1,8 @@
 """Batches in an order that is a function of (seed, epoch), read ahead by threads.
 
 Threads and not processes: Pillow lets go of the interpreter lock while it decodes, and forking a process that has a
-window or other threads can freeze it. As nothing is random but what (seed, epoch, index) decides, a loader's position is
-two numbers, and it can start anywhere.
+window or other threads can freeze it. As nothing is random but what (seed, epoch, index) decides, a loader's position
+is two numbers, and it can start anywhere.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -27,18 +27,29 @@ _AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """8-bit images (batch, height, width, 3), class indices, and the images' places in the dataset.
+    """Inputs, class indices, and the images' places in the dataset.
 
+    The inputs are 8-bit images (batch, height, width, 3), or what the frozen part of a backbone made of them.
     Images that could not be read are not in it but in ``unreadable``; it may be empty.
     """
 
-    pixels: torch.Tensor
+    inputs: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
     unreadable: tuple[UnreadableImage, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class Source(Protocol):
+    """Anything that gives batches of a dataset, an epoch at a time."""
+
+    dataset: ImageDataset
+
+    def __len__(self) -> int: ...
+
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]: ...
 
 
 class Loader:
@@ -63,19 +74,14 @@ class Loader:
         """Batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
 
-    def order(self, epoch: int) -> torch.Tensor:
-        """The places of all images in the order in which an epoch shows them."""
-        if not self.shuffle:
-            return torch.arange(len(self.dataset))
-        mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(mixed) & (1 << 63) - 1)
-        return torch.randperm(len(self.dataset), generator=generator)
+    def places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
+        """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
+        order = _order(len(self.dataset), self.seed, epoch) if self.shuffle else torch.arange(len(self.dataset))
+        return (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the one at ``start`` on."""
-        order = self.order(epoch)
-        parts = (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
-        return self._ahead(partial(self._make, part, epoch) for part in parts)
+        return self._ahead(partial(self._make, places, epoch) for places in self.places(epoch, start))
 
     def close(self) -> None:
         """End the reading threads."""
@@ -119,3 +125,9 @@ class Loader:
         if not images:
             return torch.empty((0, *self.dataset.preprocessing.size, 3), dtype=torch.uint8)
         return torch.from_numpy(np.stack(images))
+
+
+def _order(images: int, seed: int, epoch: int) -> torch.Tensor:
+    mixed = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(mixed) & (1 << 63) - 1)
+    return torch.randperm(images, generator=generator)

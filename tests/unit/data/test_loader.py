@@ -28,7 +28,7 @@ def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
 
 def _same(first: list[Batch], second: list[Batch]) -> bool:
     return len(first) == len(second) and all(
-        torch.equal(a.pixels, b.pixels) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
+        torch.equal(a.inputs, b.inputs) and torch.equal(a.labels, b.labels) and torch.equal(a.indices, b.indices)
         for a, b in zip(first, second, strict=True)
     )
 
@@ -86,7 +86,7 @@ def test_batches_hold_the_pixels_and_labels_of_their_images(dataset: ImageDatase
         batch = next(loader.batches())
     for row, index in enumerate(batch.indices.tolist()):
         tensor, label, _ = dataset[index]
-        assert torch.equal(PREPROCESSING.normalise(batch.pixels[row]), tensor)
+        assert torch.equal(PREPROCESSING.normalise(batch.inputs[row]), tensor)
         assert batch.labels[row] == label
 
 
@@ -98,5 +98,5 @@ def test_an_unreadable_image_is_left_out_and_named(dataset: ImageDataset) -> Non
         batches = list(loader.batches())
     assert [error.path for batch in batches for error in batch.unreadable] == bad
     assert len(batches) == 10
-    assert batches[0].pixels.shape == (0, 16, 16, 3)
+    assert batches[0].inputs.shape == (0, 16, 16, 3)
     assert torch.cat([batch.indices for batch in batches]).tolist() == [i for i in range(20) if i not in (0, 1, 7)]

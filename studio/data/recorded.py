@@ -1,0 +1,35 @@
+"""The division that a run was trained on, kept in the run: what is added to the folder later changes no score of it."""
+
+import json
+from pathlib import Path
+
+from studio.core.errors import StudioError
+from studio.core.files import write_text
+from studio.data.folder import SPLITS, DatasetSummary, ImageFile
+
+FILE = "images.json"
+
+
+def write(summary: DatasetSummary, folder: Path) -> None:
+    """Keep which image is in which split, and its class, in ``folder``."""
+    splits = {split: {image.path.as_posix(): image.label for image in summary.of(split)} for split in SPLITS}
+    # Escaped, because a file name need not be valid Unicode.
+    raw = json.dumps({"path": str(summary.path), "classes": summary.classes, "splits": splits}, ensure_ascii=True)
+    write_text(folder / FILE, raw)
+
+
+def read(folder: Path) -> DatasetSummary | None:
+    """What :func:`write` kept, without looking at the images; None where nothing was kept.
+
+    Raises StudioError where it is damaged.
+    """
+    try:
+        raw = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        images = tuple(
+            ImageFile(Path(path), int(label), split) for split in SPLITS for path, label in raw["splits"][split].items()
+        )
+        return DatasetSummary(Path(raw["path"]), tuple(raw["classes"]), images)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudioError(f"{folder / FILE} is damaged, so the run's images are not known; train it again.") from error

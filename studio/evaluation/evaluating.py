@@ -1,0 +1,37 @@
+"""Metrics of a run's best adapter over one of its splits."""
+
+from studio.core.errors import StudioError
+from studio.core.run import Run
+from studio.data import recorded
+from studio.data.dataset import open_folder, take
+from studio.data.folder import SPLITS
+from studio.data.loader import Loader
+from studio.evaluation import restore
+from studio.training import device as devices
+from studio.training.control import Control
+from studio.training.feed import images_to_logits
+from studio.training.metrics import Metrics
+from studio.training.validation import measure
+
+
+def evaluate(run: Run, split: str = "validation", control: Control | None = None) -> Metrics:
+    """Metrics in float32 over the images that the run has recorded for ``split``.
+
+    Images that cannot be read are left out. Raises StudioError where the run has no adapter, or the split no images.
+    """
+    name = next((name for name in SPLITS if name == split), None)
+    if name is None:
+        raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")
+    recipe = run.recipe
+    restored = restore.attached(run)
+    images = recorded.read(run.path) or open_folder(recipe.data)
+    device = devices.resolve(recipe.training.device)
+    restored.attached.module.to(device)
+    network = images_to_logits(restored.attached, restored.preprocessing)
+    dataset = take(images, restored.preprocessing, name)
+    with Loader(dataset, recipe.training.batch_size) as loader:
+        measured = measure(network, loader, device, "float32", control or Control())
+    metrics = measured.tally.metrics(split)
+    if not metrics.images:
+        raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
+    return metrics

@@ -1,0 +1,39 @@
+"""What a run was made with, for whoever wants to make it again."""
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from studio.training import device as devices
+
+_PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
+
+
+def describe(device: torch.device, precision: str, backbone: str) -> dict[str, Any]:
+    """Versions, machine, device, threads and precision; ``backbone`` is the hash of the base weights."""
+    return {
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "device": devices.describe(device),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "backbone": backbone,
+    }
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """In words, what is no longer as it was and makes results differ in their last digits."""
+    rows = [(key, before.get(key), now[key]) for key in ("device", "threads", "precision")]
+    rows += [(name, before.get("packages", {}).get(name), now["packages"][name]) for name in ("torch", "timm")]
+    return [f"{name} was {old} and is {new}" for name, old, new in rows if old != new]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

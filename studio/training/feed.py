@@ -1,0 +1,67 @@
+"""What training and validation read, and the network that turns it into logits.
+
+Both are chosen together: the plain feed reads images and runs the whole backbone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from studio.core.recipe import Recipe
+from studio.data.augmentation import Augmentation
+from studio.data.dataset import ImageDataset, take
+from studio.data.folder import DatasetSummary
+from studio.data.loader import Loader, Source
+from studio.data.preprocessing import Preprocessing
+from studio.peft import Attached
+
+Network = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """``network`` takes the inputs of either source, on the training's device, to logits (batch, classes)."""
+
+    network: Network
+    training: Source
+    validation: Source
+
+
+def whole(attached: Attached, preprocessing: Preprocessing, training: Loader, validation: Loader) -> Feed:
+    """Read images, and run all of the backbone."""
+    return Feed(images_to_logits(attached, preprocessing), training, validation)
+
+
+def images_to_logits(attached: Attached, preprocessing: Preprocessing) -> Network:
+    """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
+
+    def network(pixels: Tensor) -> Tensor:
+        logits: Tensor = attached.module(preprocessing.normalise(pixels))
+        return logits
+
+    return network
+
+
+def loaders(recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing) -> tuple[Loader, Loader]:
+    """Shuffled and augmented training images, and validation images as they are."""
+    settings = recipe.training
+    training = Loader(
+        take(images, preprocessing, "train"),
+        settings.batch_size,
+        seed=settings.seed,
+        shuffle=True,
+        augmentation=Augmentation.preset(recipe.data.transforms.augmentation),
+    )
+    return training, plain_loader(take(images, preprocessing, "validation"), settings.batch_size)
+
+
+def plain_loader(dataset: ImageDataset, batch_size: int) -> Loader:
+    """Images in order and unchanged."""
+    return Loader(dataset, batch_size)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a batch without waiting for the copy where the device allows it."""
+    return tensor.to(device, non_blocking=True)

@@ -1,0 +1,72 @@
+"""Writing what a run says: every event to ``events.jsonl``, and what a person would read to ``log.txt``."""
+
+import time
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+from studio.core import events
+
+E = TypeVar("E", bound=events.Event)
+
+
+class Journal:
+    """Keeps both files of a run open. What is written has left the process when a call returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._events = _append(folder / "events.jsonl")
+        self._log = _append(folder / "log.txt")
+
+    def write(self, event: E) -> E:
+        """Append an event, and return it."""
+        _line(self._events, event.to_json())
+        if text := _sentence(event):
+            self.note(text, event.time)
+        return event
+
+    def note(self, text: str, when: float | None = None) -> None:
+        """Append a line to the log alone."""
+        _line(self._log, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))}  {text}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.close()
+        self._log.close()
+
+
+def _append(path: Path) -> IO[bytes]:
+    """Open for appending; a last line that a kill cut short is ended, so that the next one stays whole."""
+    file = path.open("ab+")
+    if file.tell():
+        file.seek(-1, 2)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
+    return file
+
+
+def _line(file: IO[bytes], text: str) -> None:
+    file.write(text.encode("utf-8", "replace") + b"\n")
+    file.flush()
+
+
+def _sentence(event: events.Event) -> str:
+    match event:
+        case events.Started():
+            begun = f"goes on from step {event.step}" if event.step else "begins"
+            return (
+                f"Training {begun} on {event.device}: {event.steps} steps in {event.epochs} epochs, "
+                f"{event.training_images} training and {event.validation_images} validation images, "
+                f"{event.trainable_parameters:,} of {event.total_parameters:,} parameters train."
+            )
+        case events.Epoch():
+            means = f"training loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
+            return f"Epoch {event.epoch}: {means}, {event.seconds:.1f} s."
+        case events.Evaluation():
+            means = f"{event.split} loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
+            return f"After epoch {event.epoch}: {means}{', the best so far' if event.best else ''}."
+        case events.Warning() | events.Error():
+            return f"{event.kind.capitalize()}: {event.text}"
+        case events.Finished():
+            return f"Training {event.reason} at step {event.step} after {event.seconds:.0f} s."
+    return ""

@@ -1,0 +1,37 @@
+"""One writer a run directory. The operating system holds the lock, so that it ends with the process in any case."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from studio.core.errors import StudioError
+
+LOCK = ".lock"
+
+if os.name == "nt":
+    import msvcrt
+
+    def _take(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+else:
+    import fcntl
+
+    def _take(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Be the only writer of a run directory; StudioError where there is another one, or the folder is read-only."""
+    try:
+        file = (folder / LOCK).open("ab")
+    except OSError as error:
+        raise StudioError(f"The run cannot be written to {folder}: {error.strerror}.") from error
+    with file:
+        try:
+            _take(file)
+        except OSError as error:
+            raise StudioError(f"The run {folder} is being trained already; wait for it, or stop it first.") from error
+        yield

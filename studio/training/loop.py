@@ -1,0 +1,78 @@
+"""The training loop: a generator of events that writes the run directory. It knows neither window nor command line."""
+
+from collections.abc import Iterator
+
+import torch
+
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.run import Run
+from studio.training.control import Control
+from studio.training.journal import Journal
+from studio.training.lock import exclusive
+from studio.training.session import Session
+from studio.training.status import Status
+
+
+def train(run: Run, control: Control, resume: bool = False) -> Iterator[events.Event]:
+    """Train ``run``, yielding each event once it is in ``events.jsonl``.
+
+    With ``resume`` it goes on from the last checkpoint, or from the beginning where there is none yet.
+    Raises StudioError, with nothing written, where the recipe cannot be trained, another process trains the run, or it
+    is complete; and where the training itself fails, after an error event and with the best adapter kept.
+    """
+    with exclusive(run.path):
+        _require_new(run, resume)
+        with Session.prepare(run, resume) as session, Journal(run.path) as journal:
+            status = Status(run, session.recipe.training.epochs)
+            try:
+                for event in _training(session, control):
+                    status.take(journal.write(event))
+                    yield event
+            except Exception as error:  # whatever it is, the run says so before it ends
+                failure = _failure(error)
+                status.take(event := journal.write(events.Error(text=str(failure))))
+                yield event
+                raise failure from error
+
+
+def _training(session: Session, control: Control) -> Iterator[events.Event]:
+    """The whole training, from wherever the session stands."""
+    yield from session.start()
+    if session.progress.step == 0:
+        yield from session.evaluate(control, epoch=0)
+    while not session.complete and not control.stopping:
+        yield from _epoch(session, control)
+    if not session.complete:
+        yield session.save("last")
+    yield session.finished("completed" if session.complete else "stopped")
+
+
+def _epoch(session: Session, control: Control) -> Iterator[events.Event]:
+    """What is left of an epoch, and its evaluation; asked to stop, it leaves the session where it can go on."""
+    for batch in session.batches():
+        yield from session.step(batch)
+        if control.stopping:
+            return
+        if session.checkpoint_due:
+            yield session.save("last")
+    yield session.end_of_epoch()
+    yield from session.evaluate(control, session.progress.epoch + 1)
+    if not control.stopping:
+        session.progress.next_epoch()
+        yield session.save("last")
+
+
+def _require_new(run: Run, resume: bool) -> None:
+    if not resume and (run.path / "events.jsonl").exists():
+        raise StudioError(f"The run {run.path} has begun already; resume it, or train the recipe as a new run.")
+
+
+def _failure(error: Exception) -> Exception:
+    """What ends a run as a sentence where it can happen to anyone; a fault of the program stays as it is."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return StudioError("The memory is not enough for this training; lower training.batch_size, and train again.")
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        return StudioError(f"The run cannot be written any more ({reason}); its last checkpoint is kept.")
+    return error

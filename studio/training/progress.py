@@ -1,0 +1,68 @@
+"""Where a training stands, and the best that it has had; everything that a checkpoint needs besides tensors."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from studio.training.metrics import Metrics
+
+
+@dataclass(slots=True)
+class Progress:
+    """Position as epochs done, batches done in the epoch after them, and optimiser steps done; then this epoch's sums.
+
+    ``skipped`` counts the last steps in a row whose loss was not a number; ``best_loss`` is None before an evaluation.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    total_seconds: float = 0.0
+    skipped: int = 0
+    best_accuracy: float = 0.0
+    best_loss: float | None = None
+    best_epoch: int = 0
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+        """Rebuild from :meth:`as_json`."""
+        return cls(**raw)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    def count(self, loss: float, correct: int, images: int) -> None:
+        """Add a batch to the epoch's sums; a loss that is not a number is left out and counted as skipped."""
+        if math.isfinite(loss):
+            self.skipped = 0
+            self.loss_sum += loss * images
+            self.correct += correct
+            self.images += images
+        else:
+            self.skipped += 1
+
+    def tick(self, seconds: float) -> None:
+        """Count time."""
+        self.seconds += seconds
+        self.total_seconds += seconds
+
+    def next_epoch(self) -> None:
+        """Go on to the first batch of the next epoch."""
+        self.epoch += 1
+        self.batch = self.correct = self.images = 0
+        self.loss_sum = self.seconds = 0.0
+
+    def take_best(self, metrics: Metrics, epoch: int) -> bool:
+        """Whether ``metrics`` is the best so far, by accuracy and then by loss; if so it is kept as that."""
+        if not math.isfinite(metrics.loss):
+            return False
+        if self.best_loss is not None and (metrics.accuracy, -metrics.loss) <= (self.best_accuracy, -self.best_loss):
+            return False
+        self.best_accuracy, self.best_loss, self.best_epoch = metrics.accuracy, metrics.loss, epoch
+        return True

@@ -1,0 +1,287 @@
+"""One training in memory: the attached backbone, its images, its optimiser and where it stands."""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from studio.backbones import loading
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.files import write_bytes, write_json
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.data import recorded
+from studio.data.dataset import open_folder
+from studio.data.folder import DatasetSummary
+from studio.data.images import UnreadableImage
+from studio.data.loader import Batch
+from studio.peft import Attached, attach
+from studio.training import checkpoint, environment, optimizer, precision, randomness
+from studio.training import device as devices
+from studio.training.control import Control
+from studio.training.feed import loaders, to_device, whole
+from studio.training.metrics import Metrics
+from studio.training.progress import Progress
+from studio.training.schedule import rate_factor
+from studio.training.validation import measure
+
+ADAPTER = "adapter.safetensors"
+_DIVERGED = (
+    "The loss was not a number for three steps in a row, so the training was ended with its best adapter kept; "
+    "lower training.learning_rate, and train again."
+)
+PATIENCE = 3
+"""This many steps in a row whose loss is not a number end the run."""
+CHECKPOINT_SECONDS = 300
+"""Inside a long epoch a checkpoint is written this often."""
+
+
+class Session:
+    """Made by :meth:`prepare`, which raises StudioError, with nothing written, for whatever cannot be trained."""
+
+    def __init__(self, run: Run, recipe: Recipe, images: DatasetSummary) -> None:
+        self.run, self.recipe, self.images = run, recipe, images
+        self.device = devices.resolve(recipe.training.device)
+        self.precision = precision.resolve(recipe.training.precision, self.device)
+        self.progress = Progress()
+        self._pending: list[str] = []
+        self._unreadable: set[Path] = set()
+        self._clock = self._saved = time.monotonic()
+        self._make_network()
+
+    @classmethod
+    def prepare(cls, run: Run, resume: bool) -> Self:
+        """Load, attach and open everything; with ``resume`` put the last checkpoint back where there is one."""
+        recipe = run.recipe
+        saved = cls._last_checkpoint(run, recipe) if resume else None
+        images = (recorded.read(run.path) if resume else None) or open_folder(recipe.data)
+        session = cls(run, recipe, images)
+        if saved is not None:
+            session._restore(saved)
+        return session
+
+    @staticmethod
+    def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
+        saved = checkpoint.read(run.path / "checkpoints" / "last")
+        done = saved.values["progress"]["epoch"] if saved else 0
+        if done >= recipe.training.epochs:
+            raise StudioError(f"This run is complete, with {done} epochs; raise training.epochs to go on.")
+        return saved
+
+    def _make_network(self) -> None:
+        torch.manual_seed(self.recipe.training.seed)
+        module = loading.load(self.recipe.backbone, len(self.images.classes))
+        self.preprocessing = loading.preprocessing(module)
+        self.backbone = loading.identity(module)
+        self.attached: Attached = attach(
+            module.to(self.device), self.recipe.attachments, head=self.recipe.head.trainable
+        ).train()
+        self.named = list(self.attached.named_parameters())
+        if not self.named:
+            raise StudioError("Nothing would train: attach a method or let the head train.")
+        self.optimizer = optimizer.make(self.named, self.attached.rate_scales(), self.recipe.training)
+        self._loaders = loaders(self.recipe, self.images, self.preprocessing)
+        self.feed = whole(self.attached, self.preprocessing, *self._loaders)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for loader in self._loaders:
+            loader.close()
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return self.recipe.training.epochs * len(self.feed.training)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all epochs are done."""
+        return self.progress.epoch >= self.recipe.training.epochs
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another one inside the epoch."""
+        return time.monotonic() - self._saved >= CHECKPOINT_SECONDS
+
+    def start(self) -> Iterator[events.Event]:
+        """Write what describes the run, and say that it begins or goes on."""
+        now = environment.describe(self.device, self.precision, self.backbone)
+        write_json(self.run.path / "environment.json", now)
+        write_json(self.run.path / "labels.json", list(self.images.classes))
+        recorded.write(self.images, self.run.path)
+        census = self.attached.census()
+        yield events.Started(
+            step=self.progress.step,
+            steps=self.steps,
+            epochs=self.recipe.training.epochs,
+            training_images=len(self.feed.training.dataset),
+            validation_images=len(self.feed.validation.dataset),
+            trainable_parameters=census.trainable_parameters,
+            total_parameters=census.total_parameters,
+            device=now["device"],
+        )
+        if self.precision == "bfloat16" and not precision.has_bfloat16(self.device):
+            self._pending.append("This device has no bfloat16 arithmetic, so float32 would be faster.")
+        yield from self._warnings()
+        self._lap()
+
+    def batches(self) -> Iterator[Batch]:
+        """What is left of the current epoch."""
+        return self.feed.training.batches(self.progress.epoch, self.progress.batch)
+
+    def step(self, batch: Batch) -> Iterator[events.Event]:
+        """Train on one batch. A loss or gradient that is not a number changes nothing but is said."""
+        self._name(batch.unreadable)
+        rate = self.recipe.training.learning_rate * rate_factor(self.progress.step, self.steps, self.recipe.training)
+        loss, correct = self._learn(batch, rate) if len(batch) else (0.0, 0)
+        self.progress.batch += 1
+        self.progress.step += 1
+        self.progress.count(loss, correct, len(batch))
+        seconds = self._lap()
+        self.progress.tick(seconds)
+        if not math.isfinite(loss):
+            self._pending.append(f"The loss of step {self.progress.step} is not a number; the step was skipped.")
+        yield from self._warnings()
+        if len(batch):
+            yield events.Step(
+                step=self.progress.step,
+                epoch=self.progress.epoch + 1,
+                loss=loss,
+                accuracy=correct / len(batch),
+                learning_rate=rate,
+                images_per_second=len(batch) / max(seconds, 1e-9),
+            )
+        if self.progress.skipped >= PATIENCE:
+            raise StudioError(_DIVERGED)
+
+    def _learn(self, batch: Batch, rate: float) -> tuple[float, int]:
+        """The batch's mean loss (NaN where the step was not taken) and the number of images that were right."""
+        settings = self.recipe.training
+        labels = to_device(batch.labels, self.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        with precision.autocast(self.device, self.precision):
+            logits = self.feed.network(to_device(batch.inputs, self.device))
+        loss = cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = optimizer.gradient_norm((parameter for _, parameter in self.named), settings.gradient_clip)
+        correct = int((logits.argmax(1) == labels).sum())
+        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
+            return math.nan, correct
+        optimizer.set_rate(self.optimizer, rate)
+        self.optimizer.step()
+        return loss.item(), correct
+
+    def end_of_epoch(self) -> events.Epoch:
+        """The training's means over the epoch; StudioError where no image could be read at all."""
+        if not self.progress.images and not self.progress.skipped:
+            raise StudioError("None of the training images can be read any more; put them back, and resume the run.")
+        return events.Epoch(
+            epoch=self.progress.epoch + 1,
+            step=self.progress.step,
+            loss=self.progress.loss_sum / self.progress.images if self.progress.images else math.nan,
+            accuracy=self.progress.correct / max(1, self.progress.images),
+            seconds=self.progress.seconds,
+        )
+
+    def evaluate(self, control: Control, epoch: int) -> Iterator[events.Event]:
+        """Say how good the adapter is after ``epoch`` and keep it where it is the best; a stop cuts this short."""
+        metrics = self._validate(control)
+        yield from self._warnings()
+        if metrics is None:
+            return
+        if not metrics.images:
+            raise StudioError("None of the validation images can be read; put them back, and resume the run.")
+        best = self.progress.take_best(metrics, epoch)
+        yield events.Evaluation(
+            epoch=epoch,
+            step=self.progress.step,
+            split=metrics.split,
+            loss=metrics.loss,
+            accuracy=metrics.accuracy,
+            best=best,
+        )
+        if best:
+            yield self.save("best")
+
+    def _validate(self, control: Control) -> Metrics | None:
+        self.attached.eval()
+        measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
+        self.attached.train()
+        self.progress.total_seconds += self._lap()
+        self._name(measured.unreadable)
+        return None if control.stopping else measured.tally.metrics("validation")
+
+    def save(self, name: str) -> events.Checkpoint:
+        """Write a checkpoint; "best" also becomes the run's adapter."""
+        self._saved = time.monotonic()
+        checkpoint.write(self.run.path / "checkpoints" / name, self._tensors(), self._values())
+        if name == "best":
+            adapter = {key: tensor.cpu().contiguous() for key, tensor in self.attached.state_dict().items()}
+            write_bytes(self.run.path / ADAPTER, save(adapter, metadata={"format": "pt"}))
+        return events.Checkpoint(step=self.progress.step, name=name)
+
+    def finished(self, reason: str) -> events.Finished:
+        """The end in good order: "completed" or "stopped"."""
+        return events.Finished(
+            step=self.progress.step,
+            reason=reason,
+            seconds=self.progress.total_seconds,
+            best_accuracy=self.progress.best_accuracy,
+            best_epoch=self.progress.best_epoch,
+        )
+
+    def _tensors(self) -> dict[str, Tensor]:
+        sections: Mapping[str, Mapping[str, Tensor]] = {
+            "adapter": self.attached.state_dict(),
+            "optimizer": optimizer.tensors(self.optimizer, self.named),
+            "random": randomness.states(self.device),
+        }
+        return {f"{section}/{name}": tensor for section, named in sections.items() for name, tensor in named.items()}
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "progress": self.progress.as_json(),
+            "environment": environment.describe(self.device, self.precision, self.backbone),
+        }
+
+    def _restore(self, saved: checkpoint.Checkpoint) -> None:
+        before = saved.values["environment"]
+        if before["backbone"] != self.backbone:
+            raise StudioError("The backbone's weights are not those that this run began with; put them back first.")
+        self.precision = before["precision"]
+        self.attached.load_state_dict(saved.section("adapter"))
+        optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
+        self.progress = Progress.from_json(saved.values["progress"])
+        randomness.restore(self.device, saved.section("random"))
+        if saved.damaged:
+            self._pending.append("The last checkpoint is damaged; the run goes on from the one before it.")
+        changed = environment.differences(before, environment.describe(self.device, self.precision, self.backbone))
+        if changed:
+            self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
+
+    def _name(self, unreadable: Iterable[UnreadableImage]) -> None:
+        """Warn once of each image that cannot be read."""
+        for error in unreadable:
+            if error.path not in self._unreadable:
+                self._unreadable.add(error.path)
+                self._pending.append(f"{error} It is left out.")
+
+    def _warnings(self) -> Iterator[events.Event]:
+        """What there is to warn of since the last time."""
+        texts, self._pending = self._pending, []
+        return (events.Warning(text=text) for text in texts)
+
+    def _lap(self) -> float:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        seconds, self._clock = now - self._clock, now
+        return seconds

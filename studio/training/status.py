@@ -1,0 +1,34 @@
+"""``status.json``: where a run stands, for whoever lists runs without reading their events."""
+
+import math
+
+from studio.core import events
+from studio.core.run import Run
+
+
+class Status:
+    """Follows a run's events, and writes the status when it changes for a reader: not at every step."""
+
+    def __init__(self, run: Run, epochs: int) -> None:
+        self._run = run
+        self._values = {**run.status, "state": "running", "epochs": epochs, "text": ""}
+
+    def take(self, event: events.Event) -> None:
+        """Take an event in."""
+        match event:
+            case events.Started():
+                self._set(step=event.step, steps=event.steps, device=event.device, begun=event.time)
+            case events.Epoch():
+                self._set(step=event.step, epoch=event.epoch)
+            case events.Evaluation():
+                self._set(accuracy=event.accuracy, loss=event.loss if math.isfinite(event.loss) else None)
+                if event.best:
+                    self._set(best_accuracy=event.accuracy, best_epoch=event.epoch)
+            case events.Error():
+                self._set(state="failed", text=event.text)
+            case events.Finished():
+                self._set(state=event.reason, step=event.step, seconds=event.seconds)
+
+    def _set(self, **values: object) -> None:
+        self._values |= values
+        self._run.write_status(**self._values)

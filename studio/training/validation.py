@@ -1,0 +1,34 @@
+"""One pass over a split without training."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from studio.data.images import UnreadableImage
+from studio.data.loader import Source
+from studio.training.control import Control
+from studio.training.feed import Network, to_device
+from studio.training.metrics import Tally
+from studio.training.precision import Precision, autocast
+
+
+@dataclass(slots=True)
+class Measured:
+    """The batches measured so far, and the images that could not be read and are not among them."""
+
+    tally: Tally
+    unreadable: list[UnreadableImage] = field(default_factory=list)
+
+
+def measure(network: Network, source: Source, device: torch.device, precision: Precision, control: Control) -> Measured:
+    """Run ``network`` over all of ``source``, or until ``control`` asks to stop."""
+    measured = Measured(Tally(source.dataset.classes))
+    for batch in source.batches():
+        if control.stopping:
+            break
+        measured.unreadable += batch.unreadable
+        if len(batch):
+            with torch.no_grad(), autocast(device, precision):
+                logits = network(to_device(batch.inputs, device))
+            measured.tally.add(logits, to_device(batch.labels, device))
+    return measured
