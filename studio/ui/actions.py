@@ -1,0 +1,72 @@
+"""The window's actions as a table: menus, shortcuts and icons are made from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow, QMenu
+
+from studio.ui.icons import Tint
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row: ``call`` is the name of the window's method; a row without words is a line in the menu."""
+
+    menu: str
+    words: str = ""
+    call: str = ""
+    keys: str = ""
+    icon: str = ""
+
+
+TABLE = (
+    Entry("File", "New recipe", "new", "Ctrl+N", "new"),
+    Entry("File", "Open recipe or run…", "open", "Ctrl+O", "open"),
+    Entry("File", "Open the sample project", "open_sample", "", "sample"),
+    Entry("File"),
+    Entry("File", "Save", "save", "Ctrl+S", "save"),
+    Entry("File", "Save as…", "save_as", "Ctrl+Shift+S"),
+    Entry("File"),
+    Entry("File", "Quit", "close", "Ctrl+Q"),
+    Entry("Edit", "Undo", "undo", "Ctrl+Z", "undo"),
+    Entry("Edit", "Redo", "redo", "Ctrl+Shift+Z", "redo"),
+    Entry("Run", "Start training", "start_training", "Ctrl+R", "train"),
+    Entry("Run", "Stop", "stop_training", "Ctrl+.", "stop"),
+    Entry("View", "Data", "show_data", "Ctrl+1", "data"),
+    Entry("View", "Backbone and adapters", "show_adapters", "Ctrl+2", "layers"),
+    Entry("View", "Train", "show_train", "Ctrl+3", "train"),
+    Entry("View", "Results", "show_results", "Ctrl+4", "results"),
+    Entry("View", "Export", "show_export", "Ctrl+5", "export"),
+    Entry("View"),
+    Entry("View", "Light theme", "light", "", "sun"),
+    Entry("View", "Dark theme", "dark", "", "moon"),
+    Entry("View", "Theme of the system", "system_theme"),
+    Entry("Help", "About PEFT Studio", "about", "", "info"),
+)
+
+
+def build(window: QMainWindow, table: tuple[Entry, ...] = TABLE) -> dict[str, QAction]:
+    """Fill the menu bar; return the actions by the name of their method."""
+    menus: dict[str, QMenu] = {}
+    actions: dict[str, QAction] = {}
+    for entry in table:
+        menu = menus.get(entry.menu) or window.menuBar().addMenu(entry.menu)
+        menus[entry.menu] = menu
+        if entry.words:
+            menu.addAction(actions.setdefault(entry.call, _action(window, entry)))
+        else:
+            menu.addSeparator()
+    return actions
+
+
+def _action(window: QMainWindow, entry: Entry) -> QAction:
+    action = QAction(entry.words, window)
+    action.setObjectName(entry.call)
+    call: Callable[[], object] = getattr(window, entry.call)
+    action.triggered.connect(lambda checked=False: call())
+    if entry.keys:
+        action.setShortcut(QKeySequence(entry.keys))
+    if entry.icon:
+        Tint(action, entry.icon, "muted")
+    return action

@@ -1,0 +1,95 @@
+"""The Qt application: theme, window, and what happens with an error that nobody expected."""
+
+import faulthandler
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QIcon
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from studio.core import paths
+from studio.core.errors import StudioError
+from studio.ui.main_window import MainWindow
+from studio.ui.settings import Settings
+from studio.ui.theme import load_fonts, theme
+
+
+class ErrorReporter(QObject):
+    """Shows errors that reached the top, from any thread, in a dialog; one at a time."""
+
+    _caught = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._showing = False
+        self._caught.connect(self.show)
+        self._previous = sys.excepthook, threading.excepthook
+
+    def install(self) -> None:
+        """Catch what nobody else catches."""
+        sys.excepthook = self.caught
+        threading.excepthook = lambda args: self.caught(args.exc_type, args.exc_value, args.exc_traceback)
+
+    def remove(self) -> None:
+        """Put back what was there before."""
+        sys.excepthook, threading.excepthook = self._previous
+
+    def caught(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take an error from any thread."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            QTimer.singleShot(0, QApplication.closeAllWindows)
+            return
+        report = "".join(traceback.format_exception(kind, error, trace))
+        print(report, file=sys.stderr)
+        self._caught.emit((str(error) if isinstance(error, StudioError) else f"{kind.__name__}: {error}", report))
+
+    def show(self, caught: tuple[str, str]) -> None:
+        """Say what happened; the report can be copied."""
+        if self._showing:
+            return
+        self._showing = True
+        words, report = caught
+        box = QMessageBox(QMessageBox.Icon.Critical, "Something went wrong", words, QMessageBox.StandardButton.Ok)
+        box.setInformativeText("The window goes on. Save your recipe, and copy the report if you want to tell us.")
+        box.setDetailedText(report)
+        copy = box.addButton("Copy the report", QMessageBox.ButtonRole.ActionRole)
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(report))
+        box.exec()
+        self._showing = False
+
+
+def make_application(arguments: list[str], choice: str = "light") -> QApplication:
+    """The application in its theme; the one that is there already where there is one."""
+    existing = QApplication.instance()
+    application = existing if isinstance(existing, QApplication) else QApplication(arguments)
+    application.setApplicationName("peft-studio")
+    application.setApplicationDisplayName("PEFT Studio")
+    application.setDesktopFileName("peft-studio")
+    application.setWindowIcon(QIcon(str(paths.resource("icons", "peft-studio.svg"))))
+    application.setStyle("Fusion")
+    load_fonts()
+    theme().apply(choice)
+    return application
+
+
+def run(path: str | None = None) -> int:
+    """Open the window, with the recipe or run at ``path``; return when it is closed."""
+    if sys.stderr is not None:
+        faulthandler.enable()
+    settings = Settings()
+    application = make_application(sys.argv[:1], settings.theme)
+    reporter = ErrorReporter()
+    reporter.install()
+    QGuiApplication.styleHints().colorSchemeChanged.connect(lambda scheme: theme().apply(theme().choice))
+    window = MainWindow(settings)
+    window.restoreGeometry(settings.geometry)
+    window.show()
+    window.start(Path(path) if path else None)
+    try:
+        return application.exec()
+    finally:
+        reporter.remove()

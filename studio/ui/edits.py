@@ -1,0 +1,44 @@
+"""Edits of a recipe: each returns the changed recipe, the old one stays."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment, Recipe, first_error
+
+
+def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
+    """``recipe`` with the value at the dotted ``path``, such as ``training.epochs``; StudioError where it is not allowed."""
+    raw = recipe.model_dump(by_alias=True)
+    *tables, key = path.split(".")
+    table = raw
+    for name in tables:
+        table = table[name]
+    table[key] = value
+    return _checked(raw)
+
+
+def with_attachment(recipe: Recipe, attachment: Attachment) -> Recipe:
+    """``recipe`` with one more attachment at the end."""
+    return recipe.model_copy(update={"attachments": (*recipe.attachments, attachment)})
+
+
+def without_attachments(recipe: Recipe, names: set[str]) -> Recipe:
+    """``recipe`` without the attachments called ``names``."""
+    return recipe.model_copy(update={"attachments": tuple(a for a in recipe.attachments if a.name not in names)})
+
+
+def with_changed_attachment(recipe: Recipe, name: str, changes: Mapping[str, Any]) -> Recipe:
+    """``recipe`` with other values in the attachment called ``name``; StudioError where one is not allowed."""
+    raw = recipe.model_dump(by_alias=True)
+    raw["attachments"] = [a | dict(changes) if a["name"] == name else a for a in raw["attachments"]]
+    return _checked(raw)
+
+
+def _checked(raw: dict[str, Any]) -> Recipe:
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise StudioError(f"{first_error(error)}") from error

@@ -1,0 +1,177 @@
+"""The engine behind the window: torch is imported on its thread, layer trees and counts are made there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment, Backbone, Recipe
+from studio.ui.jobs import Lane, sentence
+from studio.ui.models.layer_tree import Spot
+from studio.ui.models.palette import MethodRow
+
+if TYPE_CHECKING:
+    from studio.app.inspection import Inspector
+    from studio.peft.census import Census
+    from studio.peft.contract import Method
+    from studio.peft.resolution import Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a recipe comes to: ``problem`` where its backbone cannot be built, ``problems`` by attachment name."""
+
+    recipe: Recipe
+    classes: int
+    layers: tuple[Layer, ...] = ()
+    census: "Census | None" = None
+    problem: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+class Engine(QObject):
+    """Answers, for the newest recipe only: which layers, how many parameters, what is wrong."""
+
+    loaded = Signal()
+    load_failed = Signal(object)
+    counted = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lane = Lane("engine", self)
+        self._inspector: tuple[tuple[Backbone, int], Inspector] | None = None
+        self.ready = False
+        self.last: Counted | None = None
+
+    def start(self) -> None:
+        """Begin to import the engine."""
+        self._lane.submit(_import, self._ready, lambda error: self.load_failed.emit(sentence(error)))
+
+    def count(self, recipe: Recipe, classes: int) -> None:
+        """Ask for :attr:`counted` of ``recipe`` with a head of ``classes`` outputs; an older question that waits is dropped."""
+        self._lane.submit(lambda: self._count(recipe, classes), self._counted, key="count")
+
+    def preview(self, recipe: Recipe, classes: int, done: Callable[[int], None]) -> None:
+        """Call ``done`` with the number of parameters that ``recipe`` trains."""
+        self._lane.submit(
+            lambda: self._count(recipe, classes),
+            lambda counted: done(counted.census.trainable_parameters) if counted.census else None,
+            key="preview",
+        )
+
+    def verify(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
+        self._lane.submit(lambda: _verify(backbone), done, failed, key="verify")
+
+    def search(self, pattern: str, done: Callable[[list[Any]], None]) -> None:
+        """Call ``done`` with the entries of the catalogue of backbones that ``pattern`` finds."""
+        self._lane.submit(lambda: _search(pattern), done, key="search")
+
+    def close(self) -> None:
+        """End the thread; what it computes at the moment is waited for."""
+        self._lane.close()
+
+    # on the window's thread, once the engine is loaded
+
+    def method_rows(self) -> tuple[MethodRow, ...]:
+        """The methods as plain rows; none before the engine is loaded."""
+        return tuple(
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal) for m in (_methods() if self.ready else ())
+        )
+
+    def method(self, name: str) -> "Method[Any]":
+        """The method called ``name``; StudioError where it is unknown or the engine still loads."""
+        if not self.ready:
+            raise StudioError("The engine is still loading; try again in a moment.")
+        return _methods().get(name)
+
+    def proposal(self, method: str, spots: tuple[Spot, ...], taken: tuple[str, ...] = ()) -> Attachment:
+        """What dropping ``method`` on ``spots`` attaches; StudioError with the reason where it cannot."""
+        from studio.peft.resolution import resolve
+        from studio.peft.targets import default_attachment, shorten
+
+        layers = self.layers
+        if not layers:
+            raise StudioError("There is no layer tree yet; choose a backbone first.")
+        proposals = [default_attachment(self.method(method), layers, spot.path, taken) for spot in spots]
+        proposal = proposals[0]
+        if spots[0].part:
+            parts = tuple(sorted({spot.part for spot in spots}, key="qkv".index))
+            proposal = proposal.model_copy(update={"slices": parts, "at": (spots[0].path,)})
+        if len(spots) > 1:
+            paths = list(dict.fromkeys(layer.path for p in proposals for layer in resolve(p, layers).matched))
+            proposal = proposal.model_copy(update={"at": shorten(paths, layers)})
+        if problem := resolve(proposal, layers).problem:
+            raise StudioError(problem)
+        return proposal
+
+    def resolve(self, attachment: Attachment) -> "Resolution":
+        """Which layers ``attachment`` matches and skips, with reasons."""
+        from studio.peft.resolution import resolve
+
+        return resolve(attachment, self.layers)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the newest backbone that could be built."""
+        return self.last.layers if self.last else ()
+
+    # on the lane's thread
+
+    def _count(self, recipe: Recipe, classes: int) -> Counted:
+        from studio.peft.resolution import resolve
+
+        try:
+            inspector = self._inspect(recipe.backbone, classes)
+        except StudioError as error:
+            return Counted(recipe, classes, problem=str(error))
+        on = [a for a in recipe.attachments if a.enabled]
+        problems = {a.name: p for a in on if (p := resolve(a, inspector.layers).problem)}
+        try:
+            census = inspector.census(recipe.attachments, head=recipe.head.trainable)
+        except StudioError as error:
+            return Counted(recipe, classes, inspector.layers, problem=str(error), problems=problems)
+        return Counted(recipe, classes, inspector.layers, census, problems=problems)
+
+    def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
+        from studio.app.inspection import Inspector
+
+        key = (backbone, classes)
+        if self._inspector is None or self._inspector[0] != key:
+            self._inspector = (key, Inspector(backbone, classes))
+        return self._inspector[1]
+
+    def _ready(self, value: Any) -> None:
+        self.ready = True
+        self.loaded.emit()
+
+    def _counted(self, counted: Counted) -> None:
+        self.last = counted
+        self.counted.emit(counted)
+
+
+def _import() -> None:
+    import studio.app.inspection  # noqa: F401 - imports torch and timm
+
+    tuple(_methods())
+
+
+def _methods() -> Any:
+    from studio.peft.contract import METHODS
+
+    return METHODS
+
+
+def _search(pattern: str) -> list[Any]:
+    from studio.backbones import catalogue
+
+    return catalogue.search(pattern)
+
+
+def _verify(backbone: Backbone) -> None:
+    from studio.backbones.loading import load
+
+    load(backbone)

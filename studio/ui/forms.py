@@ -1,0 +1,102 @@
+"""A form made from the fields of a pydantic config: their types, bounds, choices and descriptions."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
+from studio.ui.widgets.parts import Row, text
+
+
+class Form(QWidget):
+    """Shows the fields of ``config`` that are named in ``only`` (all where empty); ``edited`` carries a name and a value."""
+
+    edited = Signal(str, object)
+
+    def __init__(self, config: type[BaseModel], only: Sequence[str] = (), captions: bool = True) -> None:
+        super().__init__()
+        self.fields: dict[str, Field] = {}
+        self._captions = captions
+        self._box = QVBoxLayout(self)
+        self._box.setContentsMargins(0, 0, 0, 0)
+        self._box.setSpacing(12)
+        for name in only or config.model_fields:
+            self._add(name, config.model_fields[name])
+
+    def _add(self, name: str, info: FieldInfo) -> None:
+        field = field_for(info)
+        field.setAccessibleName(title(name, info))
+        field.setAccessibleDescription(info.description or "")
+        field.setToolTip(sentence(info))
+        field.edited.connect(lambda value, name=name: self.edited.emit(name, value))
+        self.fields[name] = field
+        label = text(title(name, info), "field")
+        label.setBuddy(field)
+        label.setToolTip(sentence(info))
+        if isinstance(field, SwitchField):
+            head: Row = Row(field, (label, 1))
+        else:
+            field.setMinimumWidth(112)
+            head = Row((label, 1), field)
+        box = QVBoxLayout()
+        box.setSpacing(2)
+        box.addLayout(head)
+        if self._captions and info.description:
+            box.addWidget(text(sentence(info), "caption", wrap=True))
+        self._box.addLayout(box)
+
+    def show_values(self, values: Mapping[str, Any]) -> None:
+        """Show ``values`` without telling anyone."""
+        for name, field in self.fields.items():
+            if name in values:
+                field.show_value(values[name])
+
+
+def field_for(info: FieldInfo) -> Field:
+    """The kind of field that a config's field needs."""
+    kind = _plain_type(info.annotation)
+    if get_origin(kind) is Literal:
+        return ChoiceField(get_args(kind))
+    if kind is bool:
+        return SwitchField()
+    if kind is int:
+        return IntField(*bounds(info, 1))
+    if kind is float:
+        return FloatField(*bounds(info, 1e-12))
+    return TextField()
+
+
+def _plain_type(annotation: Any) -> Any:
+    """The type itself, without ``| None``."""
+    others = [kind for kind in get_args(annotation) if kind is not type(None)]
+    return others[0] if others and get_origin(annotation) is not Literal and len(others) == 1 else annotation
+
+
+def bounds(info: FieldInfo, step: float) -> tuple[float, float]:
+    """The smallest and largest value of a field; an open bound moves inwards by ``step``."""
+    low, high = -math.inf, math.inf
+    for rule in info.metadata:
+        low = _either(rule, "ge", 0, _either(rule, "gt", step, low))
+        high = _either(rule, "le", 0, _either(rule, "lt", -step, high))
+    return low, high
+
+
+def _either(rule: Any, name: str, shift: float, otherwise: float) -> float:
+    value = getattr(rule, name, None)
+    return otherwise if value is None else value + shift
+
+
+def title(name: str, info: FieldInfo) -> str:
+    """``Learning rate`` for ``learning_rate``, or the field's own title."""
+    return info.title or name.replace("_", " ").capitalize()
+
+
+def sentence(info: FieldInfo) -> str:
+    """The description, as a sentence with a capital."""
+    words = (info.description or "").strip()
+    return words[:1].upper() + words[1:]

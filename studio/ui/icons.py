@@ -1,0 +1,58 @@
+"""Icons: shipped SVG drawings, tinted with a colour of the theme when asked for."""
+
+from functools import lru_cache
+
+from PySide6.QtCore import QByteArray, QObject, QRectF, Qt
+from PySide6.QtGui import QAction, QIcon, QPainter, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QAbstractButton
+
+from studio.core.paths import resource
+from studio.ui.theme import theme
+
+_SIZES = (16, 20, 32, 40)
+
+
+def pixmap(name: str, colour: str = "text", size: int = 16, ratio: float = 2.0) -> QPixmap:
+    """The icon ``name`` in the theme's ``colour``, ``size`` points wide, drawn for a screen of ``ratio`` pixels a point."""
+    return _drawn(name, getattr(theme().tokens, colour), size, ratio)
+
+
+@lru_cache(maxsize=512)
+def _drawn(name: str, colour: str, size: int, ratio: float) -> QPixmap:
+    drawing = resource("icons", f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
+    image = QPixmap(round(size * ratio), round(size * ratio))
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    QSvgRenderer(QByteArray(drawing.encode())).render(painter, QRectF(0, 0, image.width(), image.height()))
+    painter.end()
+    image.setDevicePixelRatio(ratio)
+    return image
+
+
+def icon(name: str, colour: str = "text") -> QIcon:
+    """The icon ``name``, faint where its button is disabled."""
+    made = QIcon()
+    for size in _SIZES:
+        made.addPixmap(pixmap(name, colour, size))
+        made.addPixmap(pixmap(name, "faint", size), QIcon.Mode.Disabled)
+    return made
+
+
+class Tint(QObject):
+    """Keeps the icon of one button or action in the theme's colours."""
+
+    def __init__(self, target: QAbstractButton | QAction, name: str, colour: str = "text") -> None:
+        super().__init__(target)
+        self.name, self.resting = name, colour
+        self._target, self._colour = target, colour
+        theme().changed.connect(self._set)
+        self._set()
+
+    def show(self, name: str, colour: str | None = None) -> None:
+        """Change to the icon ``name``."""
+        self.name, self._colour = name, colour or self._colour
+        self._set()
+
+    def _set(self) -> None:
+        self._target.setIcon(icon(self.name, self._colour))

@@ -1,0 +1,105 @@
+"""Work that must not hold up the window: lanes, each one background thread that takes its requests in turn."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+
+from studio.core.errors import StudioError
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    key: str
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    reply: Callable[[Any], None]
+    value: Any
+
+
+def sentence(error: Exception) -> str:
+    """What to tell the user: our own errors as they are, anything else named as unexpected."""
+    return str(error) if isinstance(error, StudioError) else f"Unexpected {type(error).__name__}: {error}"
+
+
+class Lane(QObject):
+    """One background thread. A waiting request is replaced by a newer one with the same non-empty key.
+
+    ``done`` and ``failed`` are called on the thread that made the lane, never after :meth:`close`.
+    """
+
+    _answered = Signal(object)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: list[_Request] = []
+        self._changed = threading.Condition()
+        self._busy = False
+        self._closed = False
+        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs or waits."""
+        with self._changed:
+            return self._busy or bool(self._waiting)
+
+    def submit(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None] = lambda value: None,
+        failed: Callable[[Exception], None] | None = None,
+        key: str = "",
+    ) -> None:
+        """Run ``work`` on the lane's thread, then ``done`` with its value, or ``failed`` with the exception."""
+        request = _Request(key, work, done, failed or _raise)
+        with self._changed:
+            if key:
+                self._waiting = [waiting for waiting in self._waiting if waiting.key != key]
+            self._waiting.append(request)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Drop what waits, let what runs come to its end, and join."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while (request := self._next()) is not None:
+            try:
+                answer = _Answer(request.done, request.work())
+            except Exception as error:  # noqa: BLE001 - whatever it is, the window shows it
+                answer = _Answer(request.failed, error)
+            with self._changed:
+                self._busy = False
+                if self._closed:
+                    return
+            self._answered.emit(answer)
+
+    def _next(self) -> _Request | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            if self._closed:
+                return None
+            self._busy = True
+            return self._waiting.pop(0)
+
+    def _deliver(self, answer: _Answer) -> None:
+        if not self._closed:
+            answer.reply(answer.value)
+
+
+def _raise(error: Exception) -> None:
+    raise error

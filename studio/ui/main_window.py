@@ -1,0 +1,309 @@
+"""The main window: steps from left to right over one document, counts at the foot."""
+
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QFileDialog, QFrame, QMainWindow, QMessageBox, QStackedWidget
+
+from studio import __version__
+from studio.core.errors import StudioError
+from studio.core.paths import resource
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.ui import actions
+from studio.ui.engine import Counted
+from studio.ui.panels.adapters import AdaptersPage
+from studio.ui.panels.data import DataPage
+from studio.ui.panels.export import ExportPage
+from studio.ui.panels.results import ResultsPage
+from studio.ui.panels.train import TrainPage
+from studio.ui.settings import Settings
+from studio.ui.theme import theme
+from studio.ui.widgets.parts import Column, Row, holder, icon_button
+from studio.ui.widgets.step_bar import StepBar
+from studio.ui.widgets.summary_bar import SummaryBar
+from studio.ui.workspace import Workspace
+
+STEPS = (("Data", "data"), ("Backbone and adapters", "layers"), ("Train", "train"), ("Results", "results"), ("Export", "export"))
+DATA, ADAPTERS, TRAIN, RESULTS, EXPORT = range(5)
+_FILES = "Recipes (*.toml)"
+
+
+class MainWindow(QMainWindow):
+    """Wires pages, actions and document together; decides nothing about recipes itself."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.settings = settings or Settings()
+        self.workspace = Workspace()
+        self.data = DataPage(self.workspace, self.open_sample)
+        self.adapters = AdaptersPage(self.workspace)
+        self.train = TrainPage(self.workspace)
+        self.results = ResultsPage(self.workspace)
+        self.export = ExportPage(self.workspace)
+        self.steps, self.summary = StepBar(STEPS), SummaryBar()
+        self.actions_by_call = actions.build(self)
+        self._asking = False
+        self._build()
+        self._connect()
+        self.show_step(DATA)
+        self._title()
+        self.summary.say("Loading the engine…", "refresh")
+
+    def _build(self) -> None:
+        self.pages = QStackedWidget()
+        for page in (self.data, self.adapters, self.train, self.results, self.export):
+            self.pages.addWidget(page)
+        self.undo_button = icon_button("Undo (Ctrl+Z)", "undo", self.undo)
+        self.redo_button = icon_button("Redo (Ctrl+Shift+Z)", "redo", self.redo)
+        self.theme_button = icon_button("Light or dark", "moon", self._other_theme)
+        header = QFrame()
+        header.setObjectName("header")
+        header.setLayout(
+            Row(self.steps, None, self.undo_button, self.redo_button, 8, self.theme_button, gap=4, margins=(16, 6, 16, 6))
+        )
+        self.setCentralWidget(holder(Column(header, (self.pages, 1), self.summary, gap=0)))
+        self.setMinimumSize(1080, 680)
+        self.resize(1360, 860)
+
+    def _connect(self) -> None:
+        workspace, document = self.workspace, self.workspace.document
+        self.steps.chosen.connect(self.show_step)
+        workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
+        document.file_changed.connect(self._title)
+        document.changed.connect(lambda recipe: self._changed())
+        document.history.canUndoChanged.connect(lambda on: self._history())
+        document.history.canRedoChanged.connect(lambda on: self._history())
+        document.history.indexChanged.connect(lambda index: self._history())
+        workspace.engine.counted.connect(self._counted)
+        workspace.engine.loaded.connect(lambda: self.summary.say(""))
+        workspace.engine.load_failed.connect(lambda words: self.summary.say("The engine could not be loaded", "error", "bad"))
+        workspace.images.changed.connect(lambda scan: self._marks())
+        workspace.runs.changed.connect(lambda rows: self._marks())
+        workspace.refused.connect(lambda words: self.summary.say(words, "error", "bad"))
+        workspace.trainer.preparing.connect(self._training)
+        workspace.trainer.ended.connect(lambda run: self._training())
+        self._history()
+        self._training()
+
+    def start(self, path: Path | None = None) -> None:
+        """Begin to load the engine; open the recipe or run at ``path``."""
+        if path is not None:
+            self.open_path(path)
+        QTimer.singleShot(0, self.workspace.start)
+
+    # steps
+
+    def show_step(self, number: int) -> None:
+        """Bring a page into view."""
+        self.pages.setCurrentIndex(number)
+        self.steps.show_step(number)
+        self._marks()
+
+    def show_data(self) -> None:
+        """The first step."""
+        self.show_step(DATA)
+
+    def show_adapters(self) -> None:
+        """The second step."""
+        self.show_step(ADAPTERS)
+
+    def show_train(self) -> None:
+        """The third step."""
+        self.show_step(TRAIN)
+
+    def show_results(self) -> None:
+        """The fourth step."""
+        self.show_step(RESULTS)
+
+    def show_export(self) -> None:
+        """The fifth step."""
+        self.show_step(EXPORT)
+
+    # the document
+
+    def new(self) -> None:
+        """Begin a new recipe."""
+        if self._may_leave():
+            self.workspace.document.new()
+            self.show_step(DATA)
+
+    def open(self) -> None:
+        """Ask for a recipe file and open it."""
+        if self._may_leave():
+            path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", "", _FILES)
+            if path:
+                self.open_path(Path(path))
+
+    def open_path(self, path: Path) -> None:
+        """Open a recipe file or a run directory; say why where it cannot be."""
+        try:
+            if path.is_dir():
+                self.workspace.document.new(Run.open(path).recipe)
+                self.workspace.runs.select(Run.open(path))
+                self.show_step(TRAIN)
+            else:
+                self.workspace.document.open(path)
+                self.settings.note_recent(str(path))
+                self.show_step(ADAPTERS)
+        except StudioError as error:
+            self._complain("This file cannot be opened", str(error))
+
+    def open_sample(self) -> None:
+        """Open the recipe of the sample project: bundled backbone, bundled images, LoRA on q and v."""
+        if self._may_leave():
+            self.workspace.document.new(Recipe.load(resource("recipes", "digits-lora.toml")))
+            self.show_step(ADAPTERS)
+
+    def save(self) -> bool:
+        """Save to the document's file; ask for one where it has none."""
+        path = self.workspace.document.path
+        return self._save_to(path) if path else self.save_as()
+
+    def save_as(self) -> bool:
+        """Ask for a file and save to it."""
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.toml", _FILES)
+        return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
+
+    def _save_to(self, path: Path) -> bool:
+        try:
+            self.workspace.document.save(path)
+        except OSError as error:
+            self._complain("The recipe is not saved", f"{path} cannot be written: {error.strerror}.")
+            return False
+        self.settings.note_recent(str(path))
+        return True
+
+    def undo(self) -> None:
+        """Take back the last edit."""
+        self.workspace.document.history.undo()
+
+    def redo(self) -> None:
+        """Make the edit again."""
+        self.workspace.document.history.redo()
+
+    # training
+
+    def start_training(self) -> None:
+        """Go to the third step and start."""
+        self.show_step(TRAIN)
+        self.train.start()
+
+    def stop_training(self) -> None:
+        """Ask the run to stop."""
+        self.workspace.trainer.stop()
+
+    # the look
+
+    def light(self) -> None:
+        """Light theme."""
+        self._use_theme("light")
+
+    def dark(self) -> None:
+        """Dark theme."""
+        self._use_theme("dark")
+
+    def system_theme(self) -> None:
+        """Theme of the system."""
+        self._use_theme("system")
+
+    def _other_theme(self) -> None:
+        self._use_theme("light" if theme().tokens.dark else "dark")
+
+    def _use_theme(self, choice: str) -> None:
+        self.settings.theme = choice
+        theme().apply(choice)
+
+    def about(self) -> None:
+        """Say what this is."""
+        QMessageBox.about(
+            self, "About PEFT Studio", f"PEFT Studio {__version__}\n\nFine-tune vision networks by attaching adapters to layers."
+        )
+
+    # showing
+
+    def _title(self) -> None:
+        document = self.workspace.document
+        self.setWindowTitle(f"{document.name}[*] · PEFT Studio")
+        self.setWindowModified(document.modified)
+
+    def _history(self) -> None:
+        history = self.workspace.document.history
+        pairs = (
+            ("undo", history.canUndo(), history.undoText(), self.undo_button),
+            ("redo", history.canRedo(), history.redoText(), self.redo_button),
+        )
+        for call, possible, words, button in pairs:
+            action = self.actions_by_call[call]
+            action.setEnabled(possible)
+            action.setText(f"{call.capitalize()}: {words}" if words else call.capitalize())
+            button.setEnabled(possible)
+            button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
+
+    def _changed(self) -> None:
+        self.summary.say("")
+
+    def _counted(self, counted: Counted) -> None:
+        census = counted.census
+        if census is None:
+            self.summary.show_nothing()
+            return
+        self.summary.show_counts(
+            census.trainable_parameters, census.total_parameters, census.adapter_bytes, census.head_parameters
+        )
+        problem = next(iter(counted.problems.values()), "")
+        if problem:
+            self.summary.say(problem, "error", "bad")
+        self._marks()
+
+    def _training(self) -> None:
+        running = self.workspace.trainer.running
+        self.actions_by_call["start_training"].setEnabled(not running)
+        self.actions_by_call["stop_training"].setEnabled(running)
+        self._marks()
+
+    def _marks(self) -> None:
+        """Tick the steps that are done."""
+        workspace = self.workspace
+        counted = workspace.engine.last
+        row = workspace.runs.row(workspace.runs.selected)
+        self.steps.show_done(DATA, workspace.images.scan.summary is not None)
+        self.steps.show_done(ADAPTERS, bool(workspace.recipe.attachments) and bool(counted and not counted.problems))
+        self.steps.show_done(TRAIN, row is not None and row.state == "completed")
+
+    # leaving
+
+    def _complain(self, heading: str, words: str) -> None:
+        QMessageBox.warning(self, heading, words)
+
+    def _may_leave(self) -> bool:
+        """Whether the document may be given up: saved, or the user does not want it."""
+        if not self.workspace.document.modified:
+            return True
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self, "Save the recipe?", f"{self.workspace.document.name} has changes that are not saved.",
+            buttons.Save | buttons.Discard | buttons.Cancel,
+        )  # fmt: skip
+        return self.save() if answer == buttons.Save else answer == buttons.Discard
+
+    def _may_stop(self) -> bool:
+        if not self.workspace.trainer.running:
+            return True
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self, "Stop the training?", "A run is being trained. It stops after its step and can be resumed later.",
+            buttons.Yes | buttons.No,
+        )  # fmt: skip
+        return answer == buttons.Yes
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        """Qt: ask about unsaved changes and a running training, then end all threads."""
+        if not (self._may_stop() and self._may_leave()):
+            event.ignore()
+            return
+        self.settings.geometry = self.saveGeometry()
+        self.hide()
+        self.workspace.close()
+        event.accept()

@@ -1,0 +1,381 @@
+"""The layer tree: plain layer rows as a Qt item model, on which methods are dropped."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from studio.core.layers import Layer, Role
+from studio.ui.figures import count, short_count
+
+METHOD_MIME = "application/x-peft-studio-method"
+COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
+NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
+NODE_ROLE = Qt.ItemDataRole.UserRole + 1
+MARKS_ROLE = Qt.ItemDataRole.UserRole + 2
+DIM_ROLE = Qt.ItemDataRole.UserRole + 3
+SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
+
+_Index = QModelIndex | QPersistentModelIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in the tree: a layer, or one slice of a fused qkv."""
+
+    path: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """One attachment at one layer: ``parameters`` is what it trains there, None before they are counted."""
+
+    attachment: str
+    text: str
+    parameters: int | None
+    enabled: bool = True
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the attachments do to the tree: badges by layer path, and whether the head is trained."""
+
+    badges: dict[str, tuple[Badge, ...]] = field(default_factory=dict)
+    head_trains: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """What lies in and under a row: number of badges, and trained parameters of adapters and head."""
+
+    badges: int = 0
+    adapter_parameters: int = 0
+    head_parameters: int = 0
+    enabled: bool = True
+
+    @property
+    def trainable(self) -> int:
+        """All trained parameters."""
+        return self.adapter_parameters + self.head_parameters
+
+
+@dataclass(slots=True)
+class Node:
+    """One row: ``parent`` and ``children`` are positions in the model's list of nodes."""
+
+    layer: Layer
+    part: str
+    parent: int
+    row: int
+    children: list[int] = field(default_factory=list)
+    visible: list[int] = field(default_factory=list)
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is."""
+        return Spot(self.layer.path, self.part)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is the classifier."""
+        return self.layer.role is Role.HEAD
+
+
+def build_nodes(layers: Sequence[Layer]) -> list[Node]:
+    """Nodes of a tree from rows in pre-order; each fused qkv gets a child for each of its slices."""
+    nodes: list[Node] = []
+    at: dict[str, int] = {}
+    for layer in layers:
+        parent = _holder(layer.path, at) if nodes else -1
+        at[layer.path] = _add(nodes, layer, "", parent)
+        for part in layer.slices:
+            _add(nodes, layer, part, at[layer.path])
+    return nodes
+
+
+def _holder(path: str, at: dict[str, int]) -> int:
+    """The nearest layer above ``path`` that is a row: a layer in between may be left out of the rows."""
+    while path:
+        path = path.rpartition(".")[0]
+        if path in at:
+            return at[path]
+    return at.get("", 0)
+
+
+def _add(nodes: list[Node], layer: Layer, part: str, parent: int) -> int:
+    row = len(nodes[parent].children) if parent >= 0 else 0
+    nodes.append(Node(layer, part, parent, row))
+    if parent >= 0:
+        nodes[parent].children.append(len(nodes) - 1)
+        nodes[parent].visible.append(len(nodes) - 1)
+    return len(nodes) - 1
+
+
+class LayerTree(QAbstractItemModel):
+    """The tree. ``refusal(method, spots)`` says why a method cannot go somewhere; ``attach(method, spots)`` attaches it."""
+
+    def __init__(
+        self,
+        refusal: Callable[[str, tuple[Spot, ...]], str],
+        attach: Callable[[str, tuple[Spot, ...]], None],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._refusal, self._attach = refusal, attach
+        self._nodes: list[Node] = []
+        self._at: dict[Spot, int] = {}
+        self._marks = Marks()
+        self._roll_ups: dict[int, RollUp] = {}
+        self._filter = ""
+        self._dragged = ""
+        self._refusals: dict[Spot, str] = {}
+
+    # what is shown
+
+    def show_layers(self, layers: Sequence[Layer]) -> None:
+        """Replace the whole tree."""
+        self.beginResetModel()
+        self._nodes = build_nodes(layers)
+        self._at = {node.spot: number for number, node in enumerate(self._nodes)}
+        self._roll_ups.clear()
+        self._refusals.clear()
+        self._apply_filter()
+        self.endResetModel()
+
+    def show_marks(self, marks: Marks) -> None:
+        """Replace badges and counts; the tree stays as it is."""
+        if marks == self._marks:
+            return
+        self._marks = marks
+        self._roll_ups.clear()
+        self._repaint()
+
+    def show_filter(self, text: str) -> None:
+        """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them."""
+        self.beginResetModel()
+        self._filter = text.strip().lower()
+        self._apply_filter()
+        self.endResetModel()
+
+    def show_drag(self, method: str) -> None:
+        """Dim the rows that cannot take ``method`` while it is dragged; an empty name ends that."""
+        if method != self._dragged:
+            self._dragged = method
+            self._refusals.clear()
+            self._repaint()
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter hides rows."""
+        return bool(self._filter)
+
+    @property
+    def layer_count(self) -> int:
+        """Number of layers, slices not counted."""
+        return sum(not node.part for node in self._nodes)
+
+    def _apply_filter(self) -> None:
+        kept = set()
+        for number in reversed(range(len(self._nodes))):
+            node = self._nodes[number]
+            if number in kept or self._filter in f"{node.layer.path} {node.layer.type} {node.layer.role}".lower():
+                kept.update((number, node.parent))
+        for node in self._nodes:
+            node.visible = [child for child in node.children if child in kept]
+            for row, child in enumerate(node.visible):
+                self._nodes[child].row = row
+
+    def _repaint(self) -> None:
+        def walk(parent: QModelIndex) -> None:
+            rows = self.rowCount(parent)
+            if rows:
+                self.dataChanged.emit(self.index(0, 0, parent), self.index(rows - 1, len(COLUMNS) - 1, parent))
+            for row in range(rows):
+                walk(self.index(row, 0, parent))
+
+        walk(QModelIndex())
+
+    # where things are
+
+    def node(self, index: _Index) -> Node | None:
+        """The node of ``index``; None for an invalid one."""
+        return self._nodes[index.internalId()] if index.isValid() else None
+
+    def spot(self, index: _Index) -> Spot:
+        """The place of ``index``; an invalid one stands for the backbone."""
+        node = self.node(index)
+        return node.spot if node else Spot()
+
+    def index_of(self, spot: Spot, column: int = 0) -> QModelIndex:
+        """The index of a place; invalid where there is none or a filter hides it."""
+        number = self._at.get(spot)
+        if number is None:
+            return QModelIndex()
+        node = self._nodes[number]
+        shown = node.parent < 0 or (node.row < len(v := self._nodes[node.parent].visible) and v[node.row] == number)
+        return self.createIndex(node.row, column, number) if shown else QModelIndex()
+
+    def badges(self, node: Node) -> tuple[Badge, ...]:
+        """The badges at a node: of a qkv those that take the whole layer or several slices, of a slice those that take it."""
+        badges = self._marks.badges.get(node.layer.path, ())
+        return tuple(b for b in badges if node.part in b.slices) if node.part else badges
+
+    def roll_up(self, number: int) -> RollUp:
+        """Sums over a node and everything in it."""
+        if number not in self._roll_ups:
+            self._roll_ups[number] = self._sum(number)
+        return self._roll_ups[number]
+
+    def _sum(self, number: int) -> RollUp:
+        node = self._nodes[number]
+        parts = [self.roll_up(child) for child in node.children if not self._nodes[child].part]
+        own = () if node.part else self.badges(node)
+        inside_head = node.is_head and not (node.parent >= 0 and self._nodes[node.parent].is_head)
+        head = node.layer.parameters if inside_head and self._marks.head_trains else 0
+        return RollUp(
+            len(own) + sum(p.badges for p in parts),
+            sum(b.parameters or 0 for b in own if b.enabled) + sum(p.adapter_parameters for p in parts),
+            head or sum(p.head_parameters for p in parts),
+        )
+
+    # Qt's side
+
+    def index(self, row: int, column: int, parent: _Index = QModelIndex()) -> QModelIndex:  # noqa: B008
+        """Qt: the index of a cell."""
+        if not self.hasIndex(row, column, parent):
+            return QModelIndex()
+        return self.createIndex(row, column, self._visible(parent)[row])
+
+    def parent(self, index: _Index = QModelIndex()) -> Any:  # type: ignore[override] # noqa: B008
+        """Qt: the index of the row above; without an argument the owner."""
+        node = self.node(index)
+        if node is None or node.parent < 0:
+            return QModelIndex()
+        return self.createIndex(self._nodes[node.parent].row, 0, node.parent)
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+        """Qt: number of rows in ``parent``."""
+        return 0 if parent.column() > 0 else len(self._visible(parent))
+
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+        """Qt: number of columns."""
+        return len(COLUMNS)
+
+    def _visible(self, parent: _Index) -> list[int]:
+        if parent.isValid():
+            return self._nodes[parent.internalId()].visible
+        return [0] if self._nodes else []
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:  # noqa: N802
+        """Qt: the columns' names."""
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in (PARAMETERS, TRAINABLE):
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt: what a cell shows. The delegate asks for ``NODE_ROLE``, ``MARKS_ROLE`` and ``DIM_ROLE``."""
+        node = self.node(index)
+        if node is None:
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(node, index.internalId(), index.column())
+        if role == NODE_ROLE:
+            return node
+        if role == MARKS_ROLE:
+            return self.badges(node)
+        if role == DIM_ROLE:
+            return bool(self._dragged) and bool(self.refusal_at(self._dragged, node.spot))
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return self._tool_tip(node)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{COLUMNS[index.column()]}: {self._text(node, index.internalId(), index.column())}"
+        return None
+
+    def _text(self, node: Node, number: int, column: int) -> str:
+        if column == NAME:
+            return f"{node.part} ({SLICE_LABELS[node.part]})" if node.part else node.layer.name or "backbone"
+        if column == TYPE:
+            return type_and_shape(node)
+        if column == PARAMETERS:
+            return count(node.layer.parameters // 3 if node.part else node.layer.parameters)
+        if column == TRAINABLE:
+            return self._trainable_text(node, number)
+        return ", ".join(badge_text(b, node.part) for b in self.badges(node))
+
+    def _trainable_text(self, node: Node, number: int) -> str:
+        if node.part:
+            return "adapter" if any(b.enabled for b in self.badges(node)) else "frozen"
+        total = self.roll_up(number).trainable
+        return count(total) if total else "frozen"
+
+    def _tool_tip(self, node: Node) -> str:
+        if self._dragged and (why := self.refusal_at(self._dragged, node.spot)):
+            return why
+        lines = [node.layer.path or "the whole backbone", f"{node.layer.type}, {node.layer.role}"]
+        lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
+        return "\n".join([*lines, node.layer.dead] if node.layer.dead else lines)
+
+    def flags(self, index: _Index) -> Qt.ItemFlag:
+        """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""
+        flag = Qt.ItemFlag
+        if not index.isValid():
+            return flag.ItemIsDropEnabled
+        return flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemIsDropEnabled
+
+    # dropping
+
+    def mimeTypes(self) -> list[str]:  # noqa: N802
+        """Qt: what can be dropped."""
+        return [METHOD_MIME]
+
+    def supportedDropActions(self) -> Qt.DropAction:  # noqa: N802
+        """Qt: a drop copies."""
+        return Qt.DropAction.CopyAction
+
+    def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:  # noqa: N802
+        """Qt: whether the method in ``data`` can attach at ``parent``."""
+        method = method_in(data)
+        return bool(method) and bool(self._nodes) and not self.refusal_at(method, self.spot(parent))
+
+    def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:  # noqa: N802
+        """Qt: attach the method in ``data`` at ``parent``."""
+        if not self.canDropMimeData(data, action, row, column, parent):
+            return False
+        self._attach(method_in(data), (self.spot(parent),))
+        return True
+
+    def refusal_at(self, method: str, spot: Spot) -> str:
+        """Why ``method`` cannot attach at ``spot``; empty where it can. Remembered while one method is dragged."""
+        if method != self._dragged:
+            return self._refusal(method, (spot,))
+        if spot not in self._refusals:
+            self._refusals[spot] = self._refusal(method, (spot,))
+        return self._refusals[spot]
+
+
+def type_and_shape(node: Node) -> str:
+    """``Linear 288 × 96``: outputs first, as torch stores the weight."""
+    if node.part:
+        rows, *rest = node.layer.shape
+        return "rows of qkv  " + " × ".join(map(str, (rows // 3, *rest)))
+    shape = " × ".join(map(str, node.layer.shape))
+    return f"{node.layer.type}  {shape}" if shape else node.layer.type
+
+
+def badge_text(badge: Badge, part: str = "") -> str:
+    """``LoRA r8 +12.3k``; inside a qkv the slices are named too."""
+    slices = f" on {', '.join(badge.slices)}" if badge.slices and not part else ""
+    if not badge.enabled:
+        return f"{badge.text}{slices} off"
+    added = f" +{short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
+    return f"{badge.text}{slices}{added}"
+
+
+def method_in(data: QMimeData) -> str:
+    """The name of the method that is dragged; empty for anything else."""
+    return bytes(data.data(METHOD_MIME).data()).decode("utf-8", "replace") if data.hasFormat(METHOD_MIME) else ""

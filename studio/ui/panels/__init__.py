@@ -1,0 +1,1 @@
+"""The five pages, and what is on them."""

@@ -1,0 +1,290 @@
+"""Backbone and adapters: the palette, the layer tree to drop on, the inspector."""
+
+from PySide6.QtCore import QPoint, Qt, QTimer
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QLineEdit, QMenu, QSplitter, QStackedWidget, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.recipe import Recipe
+from studio.ui.engine import Counted
+from studio.ui.figures import count, plural
+from studio.ui.models.layer_tree import LayerTree, Spot
+from studio.ui.models.palette import Palette
+from studio.ui.panels.backbone_dialog import BackboneDialog
+from studio.ui.panels.inspector import Inspector
+from studio.ui.panels.page import Page
+from studio.ui.widgets.palette_view import PaletteView
+from studio.ui.widgets.parts import Card, Column, Empty, Picture, Row, button, icon_button, text
+from studio.ui.widgets.tree_view import TreeView
+from studio.ui.workspace import Workspace, marks
+
+_IDLE = "Drag a method onto a layer, a block or the backbone. Or select rows and press Enter."
+
+
+class AdaptersPage(Page):
+    """The second step."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(
+            workspace,
+            "Backbone and adapters",
+            "Attach adapters to layers of a frozen, pretrained network. Only adapters and head are trained.",
+            "Train",
+        )
+        self._shown_layers: tuple[Layer, ...] = ()
+        self.dialog: BackboneDialog | None = None
+        self.palette_model = Palette(self)
+        self.tree_model = LayerTree(workspace.refusal, workspace.attach, self)
+        self.palette = PaletteView()
+        self.palette.setModel(self.palette_model)
+        self.tree = TreeView()
+        self.tree.setModel(self.tree_model)
+        self.tree.show_columns()
+        self.inspector = Inspector(workspace)
+        self._build()
+        self._connect()
+        self._show_recipe(workspace.recipe)
+        self._hint_idle()
+
+    # building
+
+    def _build(self) -> None:
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setHandleWidth(14)
+        splitter.setChildrenCollapsible(False)
+        for widget, width in ((self._left(), 256), (self._centre(), 700), (self.inspector, 312)):
+            splitter.addWidget(widget)
+            widget.setMinimumWidth(min(width, 420))
+        splitter.setSizes([256, 700, 312])
+        for column, stretch in enumerate((0, 1, 0)):
+            splitter.setStretchFactor(column, stretch)
+        self.fill(splitter)
+
+    def _left(self) -> QWidget:
+        self.backbone_name = text("", "heading", wrap=True)
+        self.backbone_note = text("", "caption", wrap=True)
+        self.choose = button("Choose another…", self.choose_backbone, "search")
+        backbone = Card("Backbone", self.backbone_name, self.backbone_note, 2, self.choose, gap=4)
+        backbone.heading.setProperty("role", "caption")
+        self.attach_button = button("Attach to selection", self.attach_selected, "plus")
+        self.attach_button.setToolTip("Attach the chosen method to the selected rows (Enter in the tree)")
+        self.loading = Empty("refresh", "Loading the engine", "PyTorch takes a few seconds to start.")
+        self.loading.sentence.setFixedWidth(180)
+        self.palette_stack = QStackedWidget()
+        self.palette_stack.addWidget(self.loading)
+        self.palette_stack.addWidget(self.palette)
+        methods = Card("Methods", (self.palette_stack, 1), self.attach_button, gap=8, padding=12)
+        left = QWidget()
+        left.setLayout(Column(backbone, (methods, 1), gap=14))
+        return left
+
+    def _centre(self) -> QWidget:
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter layers, such as qkv or norm")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setAccessibleName("Filter layers")
+        self.count = text("", "caption")
+        bar = Row(
+            (self.filter, 1),
+            self.count,
+            icon_button("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
+            icon_button("Close all", "chevron-up", self._collapse),
+            gap=6,
+        )
+        self.hint_icon = Picture("info", "muted", 16)
+        self.hint = text(_IDLE, "muted", wrap=True)
+        self.hint.setMinimumHeight(34)
+        self.tree_empty = Empty("layers", "The layer tree comes in a moment", "It is built without loading any weights.")
+        self.tree_stack = QStackedWidget()
+        self.tree_stack.addWidget(self.tree_empty)
+        self.tree_stack.addWidget(self.tree)
+        return Card("", bar, (self.tree_stack, 1), Row(self.hint_icon, (self.hint, 1)), padding=12)
+
+    def _connect(self) -> None:
+        engine, workspace = self.workspace.engine, self.workspace
+        engine.loaded.connect(self._show_methods)
+        engine.load_failed.connect(lambda words: self.notice.say(words, "bad"))
+        engine.counted.connect(self._show_counted)
+        workspace.document.changed.connect(self._show_recipe)
+        workspace.refused.connect(self._hint_refusal)
+        self.palette.drag_changed.connect(self._drag)
+        self.palette.method_activated.connect(self._attach)
+        self.tree.drag_changed.connect(self._drag)
+        self.tree.hovered.connect(self._hover)
+        self.tree.attach_wanted.connect(self.attach_selected)
+        self.tree.detach_wanted.connect(self.detach_selected)
+        self.tree.selectionModel().selectionChanged.connect(lambda *_: self._selected())
+        self.tree.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.tree.customContextMenuRequested.connect(self._menu)
+        self.filter.textChanged.connect(self._filter_changed)
+        shortcut = QShortcut(QKeySequence("Ctrl+Return"), self)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(self.attach_selected)
+
+    # showing
+
+    def _show_methods(self) -> None:
+        self.palette_model.show_methods(self.workspace.engine.method_rows())
+        self.palette_stack.setCurrentWidget(self.palette)
+        if self.palette_model.rowCount():
+            self.palette.setCurrentIndex(self.palette_model.index(0))
+
+    def _show_recipe(self, recipe: Recipe) -> None:
+        backbone = recipe.backbone
+        self.backbone_name.setText(backbone.name)
+        origin = {"bundled": "Comes with the program", "timm": "From timm", "local": "From your checkpoint"}[backbone.source]
+        self.backbone_note.setText(origin if backbone.pretrained else f"{origin}, random weights")
+
+    def _show_counted(self, counted: Counted) -> None:
+        if counted.recipe.backbone != self.workspace.recipe.backbone:
+            return
+        self.notice.say(counted.problem, "bad")
+        if counted.layers and counted.layers is not self._shown_layers:
+            self._show_tree(counted)
+        if not counted.layers:
+            self._show_no_tree(counted.problem)
+        self.tree_model.show_marks(marks(counted, self.workspace.engine))
+        self.inspector.show_counted(counted)
+
+    def _show_tree(self, counted: Counted) -> None:
+        same = [layer.path for layer in counted.layers] == [layer.path for layer in self._shown_layers]
+        opened = self._opened() if same else set()
+        self._shown_layers = counted.layers
+        self.tree_model.show_layers(counted.layers)
+        self.tree_stack.setCurrentWidget(self.tree)
+        if same:
+            self._open(opened)
+        else:
+            self._open_first_block()
+        self.count.setText(plural(self.tree_model.layer_count, "layer"))
+        self.backbone_note.setText(f"{self.backbone_note.text()}\n{count(counted.layers[0].parameters)} parameters")
+
+    def _show_no_tree(self, problem: str) -> None:
+        self._shown_layers = ()
+        self.tree_model.show_layers(())
+        self.tree_empty.heading.setText("There is no layer tree")
+        self.tree_empty.sentence.setText(problem)
+        self.tree_stack.setCurrentWidget(self.tree_empty)
+
+    def _open_first_block(self) -> None:
+        """Open the backbone and the first block with its attention, so that q, k and v are in view."""
+        self.tree.collapseAll()
+        self.tree.expand(self.tree_model.index_of(Spot()))
+        layers = self.workspace.engine.layers
+        first = next((layer for layer in layers if layer.role is Role.QKV), None)
+        path = first.path if first else ""
+        while path:
+            self.tree.expand(self.tree_model.index_of(Spot(path)))
+            path = path.rpartition(".")[0]
+
+    def _opened(self) -> set[Spot]:
+        return {
+            Spot(layer.path)
+            for layer in self.workspace.engine.layers
+            if (index := self.tree_model.index_of(Spot(layer.path))).isValid() and self.tree.isExpanded(index)
+        }
+
+    def _open(self, spots: set[Spot]) -> None:
+        for spot in spots:
+            self.tree.expand(self.tree_model.index_of(spot))
+
+    def _collapse(self) -> None:
+        self.tree.collapseAll()
+        self.tree.expand(self.tree_model.index_of(Spot()))
+
+    def _filter_changed(self, words: str) -> None:
+        self.tree_model.show_filter(words)
+        if words.strip():
+            self.tree.expandAll()
+        else:
+            self._open_first_block()
+
+    # attaching
+
+    def attach_selected(self) -> None:
+        """Attach the chosen method to the selected rows, or to the whole backbone."""
+        if method := self.palette.method:
+            self._attach(method)
+
+    def _attach(self, method: str) -> None:
+        before = self.workspace.recipe
+        self.workspace.attach(method, self.tree.spots())
+        if self.workspace.recipe != before:
+            self._hint_idle()
+
+    def detach_selected(self) -> None:
+        """Remove the attachments whose badges are on the selected rows."""
+        model = self.tree_model
+        rows = [model.node(index) for index in self.tree.selectionModel().selectedRows()]
+        names = {badge.attachment for node in rows if node for badge in model.badges(node)}
+        if names:
+            self.workspace.detach(names)
+        else:
+            self._hint("Nothing is attached to the selected rows.", "info", "muted")
+
+    def choose_backbone(self) -> None:
+        """Let the user choose another backbone."""
+        if self.dialog is None:
+            self.dialog = BackboneDialog(self.workspace, self)
+            self.dialog.chosen.connect(lambda backbone: self.workspace.set_value("backbone", backbone.model_dump()))
+        self.dialog.open()
+
+    def _menu(self, position: QPoint) -> None:
+        self.menu_at(position).popup(self.tree.viewport().mapToGlobal(position))
+
+    def menu_at(self, position: QPoint) -> QMenu:
+        """The context menu for a place in the tree's viewport: methods to attach, attachments to remove."""
+        index = self.tree.indexAt(position)
+        spot = self.tree_model.spot(index)
+        spots = self.tree.spots() if spot in self.tree.spots() else (spot,)
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)
+        for row in self.workspace.engine.method_rows():
+            why = self.workspace.refusal(row.name, spots)
+            action = menu.addAction(f"Attach {row.label}", lambda name=row.name: self.workspace.attach(name, spots))
+            action.setEnabled(not why)
+            action.setToolTip(why or row.summary)
+        node = self.tree_model.node(index)
+        for badge in self.tree_model.badges(node) if node else ():
+            menu.addSeparator()
+            menu.addAction(f"Edit {badge.attachment}", lambda name=badge.attachment: self.inspector.select(name))
+            menu.addAction(f"Remove {badge.attachment}", lambda name=badge.attachment: self.workspace.detach({name}))
+        return menu
+
+    # saying
+
+    def _selected(self) -> None:
+        spots = self.tree.spots()
+        badges = self.tree_model.badges(node) if (node := self.tree_model.node(self.tree.currentIndex())) else ()
+        if badges and len(spots) == 1:
+            self.inspector.select(badges[0].attachment)
+
+    def _drag(self, method: str) -> None:
+        self.tree_model.show_drag(method)
+        if not method:
+            QTimer.singleShot(0, self._hint_idle)
+
+    def _hover(self, method: str, spot: Spot) -> None:
+        if not method:
+            self._hint_idle()
+            return
+        try:
+            proposal = self.workspace.proposal(method, (spot,))
+        except StudioError as error:
+            self._hint(str(error), "error", "bad")
+            return
+        words = f"{self.workspace.engine.method(method).label} on {', '.join(proposal.at)}"
+        self._hint(words, "adapter", "adapter")
+        self.workspace.preview(proposal, lambda added: self._hint(f"{words}: +{count(added)} parameters", "adapter", "adapter"))
+
+    def _hint_refusal(self, words: str) -> None:
+        self._hint(words, "error", "bad")
+
+    def _hint_idle(self) -> None:
+        self._hint(_IDLE, "info", "muted")
+
+    def _hint(self, words: str, icon: str, tint: str) -> None:
+        self.hint_icon.show_icon(icon, tint)
+        self.hint.setText(words)

@@ -1,0 +1,234 @@
+"""Export: choose a form, write it, see how well it was verified."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QKeyEvent, QMouseEvent
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QLineEdit, QStackedWidget, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.run import Run
+from studio.ui.figures import count, percent, size
+from studio.ui.jobs import sentence
+from studio.ui.panels.page import Page
+from studio.ui.panels.run_picker import RunPicker
+from studio.ui.widgets.parts import Card, Column, Empty, Notice, Picture, Row, button, clear, holder, restyle, scrolled, text
+from studio.ui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.export import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One kind of export as a run has it; ``refusal`` says why it cannot be made."""
+
+    name: str
+    label: str
+    summary: str
+    refusal: str
+
+
+class _FormCard(QFrame):
+    """One kind of export to choose."""
+
+    chosen = Signal(object)
+
+    def __init__(self, form: Form) -> None:
+        super().__init__()
+        self.form = form
+        self.setObjectName("choice")
+        self.setProperty("refused", bool(form.refusal))
+        self.setAccessibleName(form.label)
+        self.setAccessibleDescription(form.refusal or form.summary)
+        tint = "faint" if form.refusal else "accent"
+        words = Column(text(form.label, "field"), text(form.refusal or form.summary, "caption", wrap=True), gap=2)
+        icon = Picture("error" if form.refusal else "export", tint, 20)
+        row = Row(icon, (words, 1), gap=12, margins=(14, 10, 14, 10))
+        row.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
+        self.setLayout(row)
+        if not form.refusal:
+            self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Qt: choose this one."""
+        self._choose()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        """Qt: Enter or space choose."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self._choose()
+        else:
+            super().keyPressEvent(event)
+
+    def _choose(self) -> None:
+        if not self.form.refusal:
+            self.chosen.emit(self.form.name)
+
+    def show_chosen(self, chosen: bool) -> None:
+        """Mark it as the chosen one."""
+        self.setProperty("chosen", chosen)
+        restyle(self)
+
+
+class ExportPage(Page):
+    """The fifth step."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace, "Export", "Each export is loaded again from disk and compared with the run before it counts.")
+        self.picker = RunPicker(workspace.runs)
+        self.head.addWidget(self.picker)
+        self.cards: dict[str, _FormCard] = {}
+        self.format = ""
+        self._listed: Path | None = None
+        self._made: Path | None = None
+        self.stack = QStackedWidget()
+        self.empty = Empty("export", "No trained run is chosen", "Train a recipe first; then its adapter can be exported.")
+        self.stack.addWidget(self.empty)
+        self.stack.addWidget(self._content())
+        self.fill(self.stack)
+        workspace.runs.selected_changed.connect(lambda run: self._look())
+        workspace.runs.changed.connect(lambda rows: self._look())
+        workspace.engine.loaded.connect(self._look)
+
+    # building
+
+    def _content(self) -> QWidget:
+        self.list = Column(gap=8)
+        inner = holder(Column(self.list, None, margins=(0, 0, 8, 0)))
+        forms = Card("What to make", (scrolled(inner), 1))
+        self.folder = QLineEdit()
+        self.folder.setAccessibleName("Folder to export to")
+        self.folder.textEdited.connect(lambda words: self._show_button())
+        self.overwrite = QCheckBox("Replace what is in the folder")
+        self.go = button("Export and verify", self.export, "export", "primary")
+        where = Card(
+            "Where to put it",
+            Row((self.folder, 1), button("Choose…", self._choose_folder, "folder")),
+            self.overwrite,
+            Row(self.go, None),
+            gap=10,
+        )
+        self.result = Card("Result", gap=10)
+        self.result_notice = Notice()
+        self.facts = text("", "muted", wrap=True)
+        self.path = text("", "field", wrap=True)
+        self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.open_button = button("Open the folder", self._open_folder, "open")
+        for item in (self.result_notice, self.facts, self.path):
+            self.result.body.addWidget(item)
+        self.result.body.addLayout(Row(self.open_button, None))
+        self.result.hide()
+        return holder(Row((forms, 1), (Column(where, self.result, None, gap=14), 1), gap=14))
+
+    # showing
+
+    def showEvent(self, event: object) -> None:  # noqa: N802
+        """Qt: the page comes into view."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self._look()
+
+    def _look(self) -> None:
+        run = self.workspace.runs.selected
+        row = self.workspace.runs.row(run)
+        ready = row is not None and row.accuracy is not None and row.state != "running" and self.workspace.engine.ready
+        self.stack.setCurrentIndex(1 if ready else 0)
+        if not ready or run is None or not self.isVisible() or self._listed == run.path:
+            return
+        self._listed = run.path
+        self.result.hide()
+        self.workspace.lane.submit(lambda: forms_of(run), self._show_forms, key="forms")
+
+    def _show_forms(self, forms: tuple[Form, ...]) -> None:
+        clear(self.list)
+        self.cards = {form.name: _FormCard(form) for form in forms}
+        for card in self.cards.values():
+            card.chosen.connect(self.choose)
+            self.list.addWidget(card)
+        possible = next((form.name for form in forms if not form.refusal), "")
+        self.choose(self.format if self.format in self.cards and not self.cards[self.format].form.refusal else possible)
+
+    def choose(self, name: str) -> None:
+        """Choose the kind of export called ``name``."""
+        self.format = name
+        for card in self.cards.values():
+            card.show_chosen(card.form.name == name)
+        run = self.workspace.runs.selected
+        if run is not None and name:
+            self.folder.setText(str(run.path / "exports" / name))
+        self._show_button()
+
+    def _show_button(self) -> None:
+        self.go.setEnabled(bool(self.format and self.folder.text().strip()))
+
+    # acting
+
+    def _choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Choose a folder to export to")
+        if path:
+            self.folder.setText(str(Path(path) / (self.format or "export")))
+            self._show_button()
+
+    def export(self) -> None:
+        """Write the export and verify it."""
+        run, out = self.workspace.runs.selected, Path(self.folder.text().strip()).expanduser()
+        if run is None or not self.format:
+            return
+        name, overwrite = self.format, self.overwrite.isChecked()
+        self.go.setEnabled(False)
+        self._say("Writing the export, loading it again and comparing it with the run…", "info")
+        self.workspace.lane.submit(
+            lambda: _export(run, name, out, overwrite), lambda made: self._show_made(made, out), self._show_refused
+        )
+
+    def _say(self, words: str, tone: str) -> None:
+        self.result_notice.say(words, tone)
+        for widget in (self.facts, self.path, self.open_button):
+            widget.hide()
+        self.result.show()
+
+    def _show_made(self, made: "Verification", out: Path) -> None:
+        self._show_button()
+        self._made = out
+        self._say(f"Exported and verified on {count(made.images)} images.", "good")
+        self.facts.setText(
+            f"Largest difference of a score: {made.largest_difference:.2g} (allowed: {made.tolerance:.2g})\n"
+            f"Same best class: {percent(made.agreement, 2)} of the images\n"
+            f"On disk: {size(sum(f.stat().st_size for f in out.rglob('*') if f.is_file()))}"
+        )
+        self.path.setText(str(out))
+        for widget in (self.facts, self.path, self.open_button):
+            widget.show()
+
+    def _show_refused(self, error: Exception) -> None:
+        self._show_button()
+        self._say(sentence(error), "bad")
+
+    def _open_folder(self) -> None:
+        if self._made is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._made)))
+
+
+def forms_of(run: Run) -> tuple[Form, ...]:
+    """Every kind of export, with the reason where the run's methods do not allow it."""
+    from studio.export.contract import exporters
+    from studio.peft.contract import METHODS
+
+    used = dict.fromkeys(a.method for a in run.recipe.attachments if a.enabled)
+    made = []
+    for exporter in exporters:
+        try:
+            refusal = next((why for name in used if (why := exporter.refuses(METHODS.get(name)))), "")
+        except StudioError as error:
+            refusal = str(error)
+        made.append(Form(exporter.name, exporter.label, exporter.summary, refusal))
+    return tuple(made)
+
+
+def _export(run: Run, name: str, out: Path, overwrite: bool) -> "Verification":
+    from studio.export import export
+
+    return export(run, name, out, overwrite)

@@ -1,0 +1,36 @@
+"""The choice of a run, on every page that looks at one."""
+
+from PySide6.QtWidgets import QComboBox
+
+from studio.ui.figures import percent
+from studio.ui.training import RunRow, Runs
+from studio.ui.widgets.fields import guard_wheel
+
+
+class RunPicker(QComboBox):
+    """Lists the runs; what is chosen here is what all pages look at."""
+
+    def __init__(self, runs: Runs) -> None:
+        super().__init__()
+        self._runs = runs
+        self.setMinimumWidth(300)
+        self.setMinimumContentsLength(34)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setAccessibleName("Run")
+        guard_wheel(self)
+        runs.changed.connect(self._show)
+        runs.selected_changed.connect(self._mark)
+        self.activated.connect(lambda row: runs.select(self.itemData(row)))
+        self._show(runs.rows)
+
+    def _show(self, rows: tuple[RunRow, ...]) -> None:
+        self.clear()
+        for row in rows:
+            detail = percent(row.accuracy) if row.accuracy is not None else row.state
+            self.addItem(f"{row.name}  ({detail})", row.run)
+        self._mark(self._runs.selected)
+
+    def _mark(self, run: object) -> None:
+        selected = self._runs.selected
+        names = [self.itemData(row).path for row in range(self.count())]
+        self.setCurrentIndex(names.index(selected.path) if selected and selected.path in names else -1)

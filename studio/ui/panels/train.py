@@ -1,0 +1,263 @@
+"""Train: settings, start and stop, live curves, the list of runs."""
+
+import math
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHeaderView,
+    QProgressBar,
+    QSplitter,
+    QStackedWidget,
+    QTableView,
+    QWidget,
+)
+
+from studio.core import events
+from studio.core.recipe import Recipe, Training
+from studio.ui.figures import duration, percent
+from studio.ui.forms import Form
+from studio.ui.models.runs import RUN_ROLE, RunTable
+from studio.ui.panels.page import Page
+from studio.ui.training import LiveRun, RunRow
+from studio.ui.widgets.parts import Card, Column, Empty, Notice, Row, button, holder, scrolled, text
+from studio.ui.workspace import Workspace
+
+
+class TrainPage(Page):
+    """The third step."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(
+            workspace, "Train", "A frozen copy of the recipe is what runs; you can go on editing meanwhile.", "Results"
+        )
+        self.live = LiveRun(self)
+        self.run_model = RunTable(self)
+        self._build()
+        workspace.document.changed.connect(self._show_recipe)
+        workspace.trainer.preparing.connect(self._preparing)
+        workspace.trainer.began.connect(self._began)
+        workspace.trainer.ended.connect(self._ended)
+        workspace.trainer.failed.connect(lambda words: self.notice.say(words, "bad"))
+        workspace.runs.changed.connect(self._show_runs)
+        workspace.runs.selected_changed.connect(self._select)
+        self.live.advanced.connect(self._advanced)
+        self.live.switched.connect(self._advanced)
+        self._show_recipe(workspace.recipe)
+        self._show_runs(workspace.runs.rows)
+        self._show_buttons()
+
+    # building
+
+    def _build(self) -> None:
+        self.form = Form(Training)
+        self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
+        self.start_button = button("Start training", self.start, "train", "primary")
+        self.stop_button = button("Stop", self.workspace.trainer.stop, "stop", "danger")
+        self.resume_button = button("Resume", self.resume, "resume")
+        self.resume_button.setToolTip("Go on with the chosen run from its last checkpoint")
+        settings = Card("Settings", (scrolled(holder(Column(self.form, None, margins=(0, 0, 10, 0)))), 1))
+        left = Column((settings, 1), self.start_button, Row((self.stop_button, 1), (self.resume_button, 1)), gap=10)
+        left_side = holder(left)
+        left_side.setFixedWidth(312)
+        right = QSplitter(Qt.Orientation.Vertical)
+        right.setHandleWidth(14)
+        right.setChildrenCollapsible(False)
+        right.addWidget(self._curves())
+        right.addWidget(self._runs())
+        right.setSizes([520, 180])
+        right.setStretchFactor(0, 1)
+        self.fill(Row(left_side, (right, 1), gap=14))
+
+    def _curves(self) -> QWidget:
+        self.stage = text("", "heading")
+        self.detail = text("", "muted")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setRange(0, 1000)
+        self.warning = Notice()
+        self.plots = QWidget()
+        self.plots.setLayout(QGridLayout())
+        self._made_plots = False
+        self.empty = Empty(
+            "results",
+            "Nothing is trained yet",
+            "Press Start training. Loss, accuracy and learning rate are drawn here while it goes on.",
+        )
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.empty)
+        head = Column(Row(self.stage, None, self.detail), self.bar, self.warning, gap=8)
+        self.stack.addWidget(holder(Column(head, (self.plots, 1), gap=12)))
+        return Card("", (self.stack, 1))
+
+    def make_plots(self) -> None:
+        """Make the plots; imports pyqtgraph, which takes a moment."""
+        if self._made_plots:
+            return
+        from studio.ui.widgets.plots import Plot
+
+        self._made_plots = True
+        lines = (("training", "accent"), ("validation", "adapter"))
+        self.loss = Plot("Loss", lines, bottom=0)
+        self.accuracy = Plot("Accuracy", lines, bottom=0)
+        self.rate = Plot("Learning rate", (("learning rate", "second"),), bottom=0)
+        grid = self.plots.layout()
+        assert isinstance(grid, QGridLayout)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(20)
+        grid.addWidget(self.loss, 0, 0)
+        grid.addWidget(self.accuracy, 0, 1)
+        grid.addWidget(self.rate, 1, 0, 1, 2)
+        grid.setRowStretch(0, 3)
+        grid.setRowStretch(1, 1)
+
+    def _runs(self) -> QWidget:
+        table = self.table = QTableView()
+        table.setModel(self.run_model)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setShowGrid(False)
+        table.setAccessibleName("Runs")
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(30)
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column, width in ((1, 104), (2, 130), (3, 120), (4, 110)):
+            table.setColumnWidth(column, width)
+        table.selectionModel().currentChanged.connect(self._row_chosen)
+        self.no_runs = text("Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True)
+        return Card("Runs", self.no_runs, (table, 1), padding=14)
+
+    # acting
+
+    def start(self) -> None:
+        """Train the recipe as it is now."""
+        if not self.workspace.trainer.running:
+            self.workspace.trainer.start(self.workspace.recipe)
+
+    def resume(self) -> None:
+        """Go on with the chosen run."""
+        run = self.workspace.runs.selected
+        if run is not None and not self.workspace.trainer.running:
+            self.workspace.trainer.resume(run)
+
+    def _preparing(self) -> None:
+        self.make_plots()
+        self.notice.say("")
+        self.stage.setText("Checking the recipe")
+        self.detail.setText("")
+        self.bar.setValue(0)
+        self.stack.setCurrentIndex(1)
+        self._show_buttons()
+
+    def _began(self, run: object) -> None:
+        self.live.follow(self.workspace.trainer.run, live=True)
+        self._show_buttons()
+
+    def _ended(self, run: object) -> None:
+        self.live.stop()
+        self._show_buttons()
+        if self.live.history.started is None:
+            self.stack.setCurrentIndex(0)
+
+    # showing
+
+    def _show_recipe(self, recipe: Recipe) -> None:
+        self.form.show_values(recipe.training.model_dump())
+
+    def _show_runs(self, rows: tuple[RunRow, ...]) -> None:
+        self.run_model.show_rows(rows)
+        self.no_runs.setVisible(not rows)
+        self.table.setVisible(bool(rows))
+        if self.workspace.runs.selected is None and rows and not self.workspace.trainer.running:
+            self.workspace.runs.select(rows[0].run)
+        self._mark_selected()
+        self._show_buttons()
+
+    def _row_chosen(self, current: QModelIndex) -> None:
+        if current.isValid():
+            self.workspace.runs.select(current.data(RUN_ROLE).run)
+
+    def _select(self, run: object) -> None:
+        self._mark_selected()
+        selected = self.workspace.runs.selected
+        if selected is not None and self.isVisible():
+            self._follow()
+        self._show_buttons()
+
+    def showEvent(self, event: object) -> None:  # noqa: N802
+        """Qt: the page comes into view."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        self._follow()
+
+    def _follow(self) -> None:
+        selected, trainer = self.workspace.runs.selected, self.workspace.trainer
+        if selected is None or (self.live.run is not None and self.live.run.path == selected.path):
+            return
+        self.make_plots()
+        live = trainer.running and trainer.run is not None and trainer.run.path == selected.path
+        self.live.follow(selected, live)
+
+    def _mark_selected(self) -> None:
+        selected = self.workspace.runs.selected
+        row = self.run_model.row_of(selected.path.name) if selected else -1
+        if row >= 0 and self.table.currentIndex().row() != row:
+            flags = QItemSelectionModel.SelectionFlag
+            self.table.selectionModel().setCurrentIndex(self.run_model.index(row, 0), flags.ClearAndSelect | flags.Rows)
+
+    def _show_buttons(self) -> None:
+        trainer, row = self.workspace.trainer, self.workspace.runs.row(self.workspace.runs.selected)
+        self.start_button.setEnabled(not trainer.running)
+        self.stop_button.setEnabled(trainer.running and not trainer.stopping)
+        self.resume_button.setVisible(row is not None and row.resumable)
+        self.resume_button.setEnabled(not trainer.running)
+
+    def _advanced(self) -> None:
+        history = self.live.history
+        self.stack.setCurrentIndex(1 if history.started or self.workspace.trainer.running else 0)
+        self.stage.setText(self._stage())
+        self.detail.setText(self._detail())
+        self.bar.setValue(round(1000 * history.progress))
+        self.warning.say(*_warning(self.live))
+        if self._made_plots:
+            self.loss.show_curves(history.training_loss, history.validation_loss)
+            self.accuracy.show_curves(history.training_accuracy, history.validation_accuracy)
+            self.rate.show_curves(history.learning_rate)
+        if self.workspace.trainer.stopping:
+            self._show_buttons()
+
+    def _stage(self) -> str:
+        history = self.live.history
+        if history.started is None:
+            return "Preparing"
+        if isinstance(history.ended, events.Finished):
+            words = "Finished" if history.ended.reason == "completed" else "Stopped"
+            return f"{words} after {duration(history.ended.seconds)}"
+        if isinstance(history.ended, events.Error):
+            return "Ended with an error"
+        if self.workspace.trainer.stopping:
+            return "Stopping after this step"
+        return f"Epoch {min(history.epoch + 1, history.started.epochs)} of {history.started.epochs}"
+
+    def _detail(self) -> str:
+        history = self.live.history
+        parts = []
+        if history.started:
+            parts.append(f"step {history.step:,} of {history.started.steps:,}")
+        if history.best:
+            parts.append(f"best validation accuracy {percent(history.best.accuracy)}")
+        if history.ended is None and history.images_per_second:
+            parts.append(f"{history.images_per_second:,.0f} images/s")
+        if history.ended is None and not math.isnan(history.seconds_left):
+            parts.append(f"{duration(history.seconds_left)} left")
+        return "   ·   ".join(parts)
+
+
+def _warning(live: LiveRun) -> tuple[str, str]:
+    history = live.history
+    if isinstance(history.ended, events.Error):
+        return history.ended.text, "bad"
+    return (history.notes[-1], "warn") if history.notes else ("", "warn")

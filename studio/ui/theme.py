@@ -1,0 +1,143 @@
+"""The look: one table of colours for light and one for dark, from which the palette and the style sheet are made."""
+
+from dataclasses import asdict, dataclass
+from string import Template
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
+from PySide6.QtWidgets import QApplication
+
+from studio.core.paths import resource
+
+FAMILY = "Inter"
+GAP = 8
+RADIUS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The colours of one theme, by what they are for. A ``soft`` colour is the quiet ground under its strong one."""
+
+    dark: bool
+    ground: str
+    surface: str
+    sunken: str
+    hover: str
+    line: str
+    line_strong: str
+    text: str
+    muted: str
+    faint: str
+    accent: str
+    accent_hover: str
+    accent_soft: str
+    on_accent: str
+    frozen: str
+    frozen_soft: str
+    adapter: str
+    adapter_soft: str
+    head: str
+    head_soft: str
+    good: str
+    good_soft: str
+    bad: str
+    bad_soft: str
+    second: str
+
+    def colour(self, name: str) -> QColor:
+        """The colour called ``name``."""
+        return QColor(getattr(self, name))
+
+
+LIGHT = Tokens(
+    dark=False, ground="#f3f4f8", surface="#ffffff", sunken="#eaecf2", hover="#f0f2f8", line="#dfe3eb",
+    line_strong="#bcc4d2", text="#19202e", muted="#566074", faint="#7e889a", accent="#3b4fd8", accent_hover="#2f41bb",
+    accent_soft="#e8ebfd", on_accent="#ffffff", frozen="#4d6a88", frozen_soft="#e9eff5", adapter="#a84c08",
+    adapter_soft="#fdeeda", head="#6d34d6", head_soft="#f0e9fd", good="#13733a", good_soft="#e2f5e9", bad="#b91f32",
+    bad_soft="#fdeaec", second="#0c7a86",
+)  # fmt: skip
+
+DARK = Tokens(
+    dark=True, ground="#11141b", surface="#191d26", sunken="#0d1016", hover="#222733", line="#2a303d",
+    line_strong="#465063", text="#e7eaf1", muted="#a3adbf", faint="#7d879a", accent="#8b9aff", accent_hover="#a3afff",
+    accent_soft="#262d52", on_accent="#0d1020", frozen="#93b3d1", frozen_soft="#1d2733", adapter="#ffb660",
+    adapter_soft="#3b2c15", head="#c6a8ff", head_soft="#2e2547", good="#62d892", good_soft="#15301f", bad="#ff8490",
+    bad_soft="#3d1e23", second="#4ccbd8",
+)  # fmt: skip
+
+
+def style_sheet(tokens: Tokens) -> str:
+    """The style sheet in ``tokens``' colours."""
+    style = resource("style")
+    check = style / ("check-dark.svg" if tokens.dark else "check-light.svg")
+    values = {**asdict(tokens), "style": style.as_posix(), "check": check.as_posix(), "family": FAMILY}
+    return Template((style / "studio.qss").read_text(encoding="utf-8")).substitute(values)
+
+
+def palette(tokens: Tokens) -> QPalette:
+    """The palette in ``tokens``' colours, for what style sheets do not reach."""
+    role = QPalette.ColorRole
+    made = QPalette()
+    pairs = {
+        role.Window: "ground", role.WindowText: "text", role.Base: "surface", role.AlternateBase: "hover",
+        role.Text: "text", role.Button: "surface", role.ButtonText: "text", role.BrightText: "bad",
+        role.ToolTipBase: "text", role.ToolTipText: "surface", role.PlaceholderText: "faint", role.Link: "accent",
+        role.LinkVisited: "accent", role.Highlight: "accent_soft", role.HighlightedText: "text", role.Accent: "accent",
+        role.Mid: "line", role.Midlight: "line", role.Dark: "line_strong", role.Light: "surface", role.Shadow: "line",
+    }  # fmt: skip
+    for which, name in pairs.items():
+        made.setColor(which, tokens.colour(name))
+    for which in (role.WindowText, role.Text, role.ButtonText):
+        made.setColor(QPalette.ColorGroup.Disabled, which, tokens.colour("faint"))
+    return made
+
+
+class Theme(QObject):
+    """The theme in use. ``choice`` is "system", "light" or "dark"."""
+
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = "light"
+        self.tokens = LIGHT
+
+    def apply(self, choice: str) -> None:
+        """Show the application in the theme ``choice``."""
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        self.choice = choice
+        self.tokens = DARK if choice == "dark" or (choice == "system" and _system_is_dark()) else LIGHT
+        application.setPalette(palette(self.tokens))
+        application.setStyleSheet(style_sheet(self.tokens))
+        self.changed.emit(self.tokens)
+
+
+def _system_is_dark() -> bool:
+    return QGuiApplication.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
+def load_fonts() -> None:
+    """Make the shipped typeface known and the application's default, with figures of equal width."""
+    for path in sorted(resource("style", "fonts").glob("*.otf")):
+        QFontDatabase.addApplicationFont(str(path))
+    font = QFont(FAMILY)
+    font.setPixelSize(13)
+    font.setFeature(QFont.Tag("tnum"), 1)
+    QApplication.setFont(font)
+
+
+_theme: Theme | None = None
+
+
+def theme() -> Theme:
+    """The application's theme."""
+    global _theme
+    if _theme is None:
+        _theme = Theme()
+    return _theme
+
+
+def colour(name: str) -> QColor:
+    """The colour called ``name`` in the theme in use; for painting."""
+    return theme().tokens.colour(name)

@@ -1,0 +1,108 @@
+"""The confusion matrix: true classes down, found classes across."""
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from studio.ui.figures import plural
+from studio.ui.theme import colour
+from studio.ui.widgets.painting import small_font
+
+_MARGIN_LEFT = 96
+_MARGIN_TOP = 44
+_SMALLEST_WITH_NUMBERS = 20
+
+
+class Confusion(QWidget):
+    """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels: tuple[str, ...] = ()
+        self.counts: tuple[tuple[int, ...], ...] = ()
+        self.setMinimumSize(300, 260)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Confusion matrix")
+
+    def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+        """Show ``counts`` (true class, found class)."""
+        self.labels, self.counts = tuple(labels), tuple(tuple(row) for row in counts)
+        self.update()
+
+    def _cell(self) -> float:
+        room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
+        return max(1.0, min(56.0, room / max(1, len(self.labels))))
+
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+        """Qt: draw."""
+        if not self.labels:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(small_font(self.font()))
+        cell = self._cell()
+        self._draw_names(painter, cell)
+        for row, counts in enumerate(self.counts):
+            total = sum(counts) or 1
+            for column, number in enumerate(counts):
+                self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, number / total, row == column)
+
+    def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
+        return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
+
+    def _draw_cell(self, painter: QPainter, box: QRectF, number: int, share: float, right: bool) -> None:
+        gap = 1.0 if box.width() > 8 else 0.0
+        inner = box.adjusted(gap, gap, -gap, -gap)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(_blend(colour("sunken"), colour("accent" if right else "bad"), share if number else 0))
+        painter.drawRoundedRect(inner, 3, 3)
+        if number and box.width() >= _SMALLEST_WITH_NUMBERS:
+            painter.setPen(colour("on_accent") if share > 0.5 else colour("text"))
+            painter.drawText(inner, int(Qt.AlignmentFlag.AlignCenter), str(number))
+
+    def _draw_names(self, painter: QPainter, cell: float) -> None:
+        middle, right = int(Qt.AlignmentFlag.AlignVCenter), int(Qt.AlignmentFlag.AlignRight)
+        painter.setPen(colour("muted"))
+        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, "Found class")
+        painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, "True class")
+        painter.setPen(colour("text"))
+        every = max(1, round(18 / cell + 0.49))
+        metrics = painter.fontMetrics()
+        for number, label in list(enumerate(self.labels))[::every]:
+            left, top, _, _ = self._place(number, number, cell)
+            name = metrics.elidedText(label, Qt.TextElideMode.ElideRight, _MARGIN_LEFT - 14)
+            painter.drawText(QRectF(0, top, _MARGIN_LEFT - 12, max(cell, 14)), middle | right, name)
+            across = metrics.elidedText(label, Qt.TextElideMode.ElideRight, int(cell * every) - 2)
+            painter.drawText(QRectF(left, 22, cell * every, 20), int(Qt.AlignmentFlag.AlignHCenter), across) if every == 1 else None
+
+    def cell_at(self, position: QPointF) -> tuple[int, int] | None:
+        """Row and column under a point."""
+        cell = self._cell()
+        column, row = int((position.x() - _MARGIN_LEFT) // cell), int((position.y() - _MARGIN_TOP) // cell)
+        inside = 0 <= row < len(self.labels) and 0 <= column < len(self.labels)
+        return (row, column) if inside else None
+
+    def sentence(self, row: int, column: int) -> str:
+        """What a cell says."""
+        images = plural(self.counts[row][column], "image")
+        if row == column:
+            return f"{images} of {self.labels[row]} found as such"
+        return f"{images} of {self.labels[row]} taken for {self.labels[column]}"
+
+    def event(self, event: QEvent) -> bool:
+        """Qt: a tool tip for each cell."""
+        if isinstance(event, QHelpEvent):
+            place = self.cell_at(QPointF(event.pos()))
+            if place:
+                QToolTip.showText(event.globalPos(), self.sentence(*place), self)
+            return True
+        return super().event(event)
+
+
+def _blend(ground: QColor, ink: QColor, share: float) -> QColor:
+    """``ground`` at 0, ``ink`` at 1; anything above 0 can be told from 0."""
+    amount = 0 if share <= 0 else 0.18 + 0.82 * share
+    mixed = [round(g + (i - g) * amount) for g, i in zip(ground.getRgb()[:3], ink.getRgb()[:3], strict=True)]
+    return QColor(*mixed)

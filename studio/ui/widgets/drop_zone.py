@@ -1,0 +1,43 @@
+"""A place to drop files or folders on."""
+
+from pathlib import Path
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
+from PySide6.QtWidgets import QFrame, QLayout
+
+from studio.ui.widgets.parts import restyle
+
+
+class DropZone(QFrame):
+    """``dropped`` carries the path of the first file or folder that is dropped."""
+
+    dropped = Signal(object)
+
+    def __init__(self, content: QLayout, role: str = "drop") -> None:
+        super().__init__()
+        self.setProperty("role", role)
+        self.setAcceptDrops(True)
+        self.setLayout(content)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+        """Qt: take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+            self._mark(True)
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+        """Qt: the drag has left."""
+        self._mark(False)
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+        """Qt: tell the path."""
+        self._mark(False)
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.dropped.emit(Path(paths[0]))
+
+    def _mark(self, over: bool) -> None:
+        self.setProperty("over", over)
+        restyle(self)

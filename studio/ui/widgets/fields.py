@@ -1,0 +1,175 @@
+"""Fields of forms: each shows one value, and tells when the user has changed it."""
+
+import math
+from typing import Any
+
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QValidator, QWheelEvent
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
+
+_LARGEST_INT = 2**31 - 1
+
+
+class _WheelGuard(QObject):
+    """Passes the wheel on to what lies under a field that does not have the focus, so that scrolling changes no values."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+        """Qt: swallow the wheel."""
+        if isinstance(event, QWheelEvent) and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+def guard_wheel(field: QWidget) -> None:
+    """Make ``field`` ignore the wheel unless it has the focus."""
+    field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    field.installEventFilter(_WheelGuard(field))
+
+
+class IntField(QSpinBox):
+    """A whole number."""
+
+    edited = Signal(object)
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.setRange(max(round(low) if math.isfinite(low) else -_LARGEST_INT, -_LARGEST_INT), _whole(high))
+        self.setAccelerated(True)
+        self.setKeyboardTracking(False)
+        guard_wheel(self)
+        self.valueChanged.connect(self.edited.emit)
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self.blockSignals(True)
+        self.setValue(int(value))
+        self.blockSignals(False)
+
+
+def _whole(high: float) -> int:
+    return min(int(high), _LARGEST_INT) if math.isfinite(high) else _LARGEST_INT
+
+
+class FloatField(QDoubleSpinBox):
+    """A number, written as short as it goes; a step goes up or down by 1, 2, 5, 10 where the range spans several decades."""
+
+    edited = Signal(object)
+
+    def __init__(self, low: float, high: float) -> None:
+        super().__init__()
+        self.setDecimals(12)
+        self.setRange(low if math.isfinite(low) else -1e12, high if math.isfinite(high) else 1e12)
+        self.setKeyboardTracking(False)
+        guard_wheel(self)
+        self.valueChanged.connect(self.edited.emit)
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self.blockSignals(True)
+        self.setValue(float(value))
+        self.blockSignals(False)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802
+        """Qt: 0.001, 1e-05."""
+        return f"{value:.6g}"
+
+    def valueFromText(self, text: str) -> float:  # noqa: N802
+        """Qt: read a number."""
+        try:
+            return float(text.replace(",", "."))
+        except ValueError:
+            return self.value()
+
+    def validate(self, text: str, position: int) -> object:
+        """Qt: let through what is or may become a number in the range."""
+        try:
+            value = float(text.replace(",", "."))
+        except ValueError:
+            partial = all(letter in "0123456789.,eE+-" for letter in text)
+            return (QValidator.State.Intermediate if partial else QValidator.State.Invalid, text, position)
+        inside = self.minimum() <= value <= self.maximum()
+        return (QValidator.State.Acceptable if inside else QValidator.State.Intermediate, text, position)
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802
+        """Qt: go ``steps`` up or down."""
+        for _ in range(abs(steps)):
+            self.setValue(_neighbour(self.value(), up=steps > 0))
+
+
+_LADDER = (1.0, 2.0, 5.0)
+
+
+def _neighbour(value: float, up: bool) -> float:
+    """The next of …, 0.1, 0.2, 0.5, 1, 2, 5, … above or below ``value``."""
+    if value <= 0:
+        return 0.01 if up else 0.0
+    decade = math.floor(math.log10(value))
+    rungs = [rung * 10.0 ** (decade + d) for d in (-1, 0, 1) for rung in _LADDER]
+    if up:
+        return next(rung for rung in rungs if rung > value * 1.0001)
+    return next(rung for rung in reversed(rungs) if rung < value * 0.9999)
+
+
+class ChoiceField(QComboBox):
+    """One of a few values."""
+
+    edited = Signal(object)
+
+    def __init__(self, choices: tuple[Any, ...]) -> None:
+        super().__init__()
+        for choice in choices:
+            self.addItem(str(choice).replace("_", " "), choice)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        guard_wheel(self)
+        self.activated.connect(lambda _: self.edited.emit(self.currentData()))
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self.setCurrentIndex(max(0, self.findData(value)))
+
+
+class SwitchField(QCheckBox):
+    """Yes or no."""
+
+    edited = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.toggled.connect(self._told)
+        self._quiet = False
+
+    def _told(self, on: bool) -> None:
+        if not self._quiet:
+            self.edited.emit(on)
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self._quiet = True
+        self.setChecked(bool(value))
+        self._quiet = False
+
+
+class TextField(QLineEdit):
+    """A text; it has changed when Enter is pressed or the field is left."""
+
+    edited = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = ""
+        self.editingFinished.connect(self._told)
+
+    def _told(self) -> None:
+        if self.text() != self._shown:
+            self._shown = self.text()
+            self.edited.emit(self._shown)
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self._shown = str(value)
+        if self.text() != self._shown:
+            self.setText(self._shown)
+
+
+Field = IntField | FloatField | ChoiceField | SwitchField | TextField

@@ -1,0 +1,60 @@
+"""Drawing that several widgets share: fonts and badges."""
+
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen
+from PySide6.QtWidgets import QApplication
+
+from studio.ui.icons import pixmap
+from studio.ui.theme import colour
+
+_BADGE_HEIGHT = 20
+
+
+def small_font(font: QFont | None = None) -> QFont:
+    """A caption's size."""
+    made = QFont(font or QApplication.font())
+    made.setPixelSize(12)
+    return made
+
+
+def strong_font(font: QFont | None = None) -> QFont:
+    """The usual size in strong letters."""
+    made = QFont(font or QApplication.font())
+    made.setPixelSize(13)
+    made.setWeight(QFont.Weight.DemiBold)
+    return made
+
+
+def badge_width(words: str, icon: str = "adapter") -> int:
+    """The width of a badge with ``words``."""
+    return QFontMetrics(_badge_font()).horizontalAdvance(words) + (32 if icon else 16)
+
+
+def draw_badge(
+    painter: QPainter, area: QRect, words: str, strong: str, soft: str, icon: str = "adapter", outlined: bool = False
+) -> int:
+    """Draw a badge at the left of ``area``, cut to its width; return the width taken."""
+    width = min(badge_width(words, icon), area.width())
+    box = QRect(area.left(), area.center().y() - _BADGE_HEIGHT // 2 + 1, width, _BADGE_HEIGHT)
+    painter.save()
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setBrush(colour(soft))
+    painter.setPen(QPen(colour(strong), 1) if outlined else Qt.PenStyle.NoPen)
+    painter.drawRoundedRect(box, 6, 6)
+    left = box.left() + 8
+    if icon:
+        painter.drawPixmap(box.left() + 6, box.center().y() - 6, pixmap(icon, strong, 13))
+        left = box.left() + 24
+    painter.setFont(_badge_font())
+    painter.setPen(colour(strong))
+    room = box.right() - left - 6
+    cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room)
+    painter.drawText(QRect(left, box.top(), room + 4, _BADGE_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), cut)
+    painter.restore()
+    return width
+
+
+def _badge_font() -> QFont:
+    made = small_font()
+    made.setWeight(QFont.Weight.Medium)
+    return made

@@ -1,0 +1,230 @@
+"""The building blocks of every page: texts, buttons, cards, notices, layouts with the same spacing."""
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.ui.icons import Tint, pixmap
+from studio.ui.theme import theme
+
+
+def text(words: str = "", role: str = "", wrap: bool = False) -> QLabel:
+    """A label. Roles: title, heading, muted, caption, figure, field, good, bad."""
+    label = QLabel(words)
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setProperty("role", role)
+    label.setWordWrap(wrap)
+    if wrap:
+        label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def button(words: str, clicked: Callable[[], object] | None = None, icon: str = "", kind: str = "") -> QPushButton:
+    """A push button. Kinds: primary, quiet, danger."""
+    made = QPushButton(words)
+    made.setProperty("kind", kind)
+    made.setCursor(Qt.CursorShape.PointingHandCursor)
+    made.setAccessibleName(words)
+    if icon:
+        Tint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
+        made.setIconSize(QSize(16, 16))
+    if clicked:
+        made.clicked.connect(lambda checked=False: clicked())
+    return made
+
+
+def icon_button(words: str, icon: str, clicked: Callable[[], object] | None = None) -> QToolButton:
+    """A button with an icon only; ``words`` are its tool tip and accessible name."""
+    made = QToolButton()
+    Tint(made, icon, "muted")
+    made.setIconSize(QSize(18, 18))
+    made.setToolTip(words)
+    made.setAccessibleName(words)
+    if clicked:
+        made.clicked.connect(lambda checked=False: clicked())
+    return made
+
+
+class Picture(QLabel):
+    """An icon that keeps to the theme's colours."""
+
+    def __init__(self, name: str, colour: str = "text", size: int = 16) -> None:
+        super().__init__()
+        self._name, self._colour, self._size = name, colour, size
+        self.setFixedSize(size, size)
+        theme().changed.connect(self._draw)
+        self._draw()
+
+    def show_icon(self, name: str, colour: str) -> None:
+        """Change to another icon."""
+        self._name, self._colour = name, colour
+        self._draw()
+
+    def _draw(self) -> None:
+        self.setPixmap(pixmap(self._name, self._colour, self._size))
+
+
+class Column(QVBoxLayout):
+    """Widgets from top to bottom; an int is a stretch-free space, None a stretch."""
+
+    def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        super().__init__()
+        fill(self, items, gap, margins)
+
+
+class Row(QHBoxLayout):
+    """Widgets from left to right; an int is a space, None a stretch."""
+
+    def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
+        super().__init__()
+        fill(self, items, gap, margins)
+
+
+def fill(box: QVBoxLayout | QHBoxLayout, items: tuple[object, ...], gap: int, margins: tuple[int, int, int, int]) -> None:
+    """Put ``items`` into ``box``; a pair is a widget or layout with its stretch."""
+    box.setSpacing(gap)
+    box.setContentsMargins(*margins)
+    for item in items:
+        item, stretch = item if isinstance(item, tuple) else (item, 0)
+        if item is None:
+            box.addStretch(1)
+        elif isinstance(item, int):
+            box.addSpacing(item)
+        elif isinstance(item, QLayout):
+            box.addLayout(item, stretch)
+        elif isinstance(item, QWidget):
+            box.addWidget(item, stretch)
+
+
+def holder(layout: QLayout, name: str = "") -> QWidget:
+    """A plain widget around a layout."""
+    widget = QWidget()
+    widget.setObjectName(name)
+    widget.setLayout(layout)
+    return widget
+
+
+class Card(QFrame):
+    """A white panel with an optional heading, and widgets or buttons at the heading's right end."""
+
+    def __init__(self, heading: str, *items: object, beside: tuple[object, ...] = (), gap: int = 8, padding: int = 16) -> None:
+        super().__init__()
+        self.setProperty("role", "card")
+        self.body = Column(gap=gap, margins=(padding, padding - 2, padding, padding))
+        self.heading = text(heading, "heading")
+        if heading:
+            self.body.addLayout(Row(self.heading, None, *beside))
+        for item in items:
+            item, stretch = item if isinstance(item, tuple) else (item, 0)
+            fill_one(self.body, item, stretch)
+        self.setLayout(self.body)
+
+
+def fill_one(box: QVBoxLayout, item: object, stretch: int = 0) -> None:
+    """Add one item to ``box`` by the rules of :func:`fill`, without touching its spacing."""
+    if item is None:
+        box.addStretch(1)
+    elif isinstance(item, int):
+        box.addSpacing(item)
+    elif isinstance(item, QLayout):
+        box.addLayout(item, stretch)
+    elif isinstance(item, QWidget):
+        box.addWidget(item, stretch)
+
+
+class Notice(QFrame):
+    """One sentence on a coloured ground with an icon; hidden while it has nothing to say."""
+
+    _ICONS = {"bad": ("error", "bad"), "warn": ("warning", "adapter"), "good": ("check", "good"), "info": ("info", "accent")}
+
+    def __init__(self, tone: str = "info", words: str = "") -> None:
+        super().__init__()
+        self.setProperty("role", "notice")
+        self._icon = Picture("info", "accent", 18)
+        self._words = text("", wrap=True)
+        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        row = Row((self._icon, 0), (self._words, 1), gap=10, margins=(12, 9, 12, 9))
+        row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
+        self.setLayout(row)
+        self.say(words, tone)
+
+    def say(self, words: str, tone: str = "info") -> None:
+        """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad."""
+        self.setProperty("tone", tone)
+        self._icon.show_icon(*self._ICONS[tone])
+        self._words.setText(words)
+        self.setVisible(bool(words))
+        restyle(self)
+
+    @property
+    def words(self) -> str:
+        """The sentence shown."""
+        return self._words.text()
+
+
+class Empty(QWidget):
+    """What a page says while there is nothing to show: an icon, one line, one sentence, and what to do."""
+
+    def __init__(self, icon: str, heading: str, sentence: str, *buttons: QWidget) -> None:
+        super().__init__()
+        picture = Picture(icon, "faint", 40)
+        self.heading, self.sentence = text(heading, "heading"), text(sentence, "muted", wrap=True)
+        for label in (self.heading, self.sentence):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+        self.sentence.setFixedWidth(380)
+        centre = Qt.AlignmentFlag.AlignHCenter
+        box = Column(None, picture, 4, self.heading, self.sentence, 8, gap=6, margins=(24, 24, 24, 24))
+        for widget in (picture, self.heading, self.sentence):
+            box.setAlignment(widget, centre)
+        if buttons:
+            box.addLayout(Row(None, *buttons, None))
+        box.addStretch(1)
+        self.setLayout(box)
+
+
+def line() -> QFrame:
+    """A thin horizontal rule."""
+    made = QFrame()
+    made.setProperty("role", "line")
+    made.setFixedHeight(1)
+    return made
+
+
+def scrolled(widget: QWidget) -> QScrollArea:
+    """``widget`` in a vertical scroll area without a frame."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    widget.setObjectName(widget.objectName() or "scrolled")
+    area.setWidget(widget)
+    area.viewport().setAutoFillBackground(False)
+    return area
+
+
+def restyle(widget: QWidget) -> None:
+    """Apply the style sheet again after a property that it selects by has changed."""
+    widget.style().unpolish(widget)
+    widget.style().polish(widget)
+
+
+def clear(layout: QLayout) -> None:
+    """Remove and delete everything in ``layout``."""
+    while (item := layout.takeAt(0)) is not None:
+        if widget := item.widget():
+            widget.setParent(None)
+            widget.deleteLater()
+        elif inner := item.layout():
+            clear(inner)

@@ -1,0 +1,91 @@
+"""Live curves. pyqtgraph is imported when the first plot is made, not before."""
+
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QWidget
+
+from studio.ui.theme import colour, theme
+from studio.ui.widgets.parts import Column, Row, text
+
+if TYPE_CHECKING:
+    from studio.ui.history import Curve
+
+
+class _Swatch(QWidget):
+    """The key of one line: a short stroke in its colour."""
+
+    def __init__(self, tint: str) -> None:
+        super().__init__()
+        self._tint = tint
+        self.setFixedSize(16, 14)
+
+    def paintEvent(self, event: Any) -> None:  # noqa: N802
+        """Qt: draw."""
+        from PySide6.QtGui import QPainter, QPen
+
+        painter = QPainter(self)
+        painter.setPen(QPen(colour(self._tint), 2))
+        painter.drawLine(0, 7, 16, 7)
+
+
+class Plot(QWidget):
+    """A titled plot of a few lines over steps. ``lines`` are pairs of a name and a colour of the theme."""
+
+    def __init__(self, title: str, lines: tuple[tuple[str, str], ...], bottom: float | None = None) -> None:
+        super().__init__()
+        import pyqtgraph as pg
+
+        self._tints = [tint for _, tint in lines]
+        self.plot = pg.PlotWidget(background=None)
+        self.plot.setMenuEnabled(False)
+        self.plot.hideButtons()
+        self.plot.setFrameShape(self.plot.Shape.NoFrame)
+        self.plot.setMinimumHeight(110)
+        item = self.plot.getPlotItem()
+        item.setDownsampling(auto=True, mode="peak")
+        item.setClipToView(True)
+        item.setContentsMargins(0, 4, 8, 0)
+        if bottom is not None:
+            item.getViewBox().setLimits(yMin=bottom)
+        self.lines = [item.plot([], [], connect="finite", antialias=True) for _ in lines]
+        key = [part for name, tint in lines for part in (_Swatch(tint), text(name, "caption"))]
+        legend = Row(text(title, "heading"), None, *(key if len(lines) > 1 else ()), gap=6)
+        self.setLayout(Column(legend, (self.plot, 1), gap=2))
+        self._values = text("", "caption")
+        self.plot.scene().sigMouseMoved.connect(self._point)
+        theme().changed.connect(self._colour)
+        self._colour()
+
+    def show_curves(self, *curves: "Curve") -> None:
+        """Draw the curves; one with few points also shows its points."""
+        for line, curve, tint in zip(self.lines, curves, self._tints, strict=True):
+            few = len(curve.x) <= 60 and tint != "accent"
+            line.setData(curve.x, curve.y, symbol="o" if few else None, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
+
+    def _point(self, position: Any) -> None:
+        """Show the values under the pointer as the plot's tool tip."""
+        item = self.plot.getPlotItem()
+        if not item.sceneBoundingRect().contains(position):
+            return
+        x = item.getViewBox().mapSceneToView(position).x()
+        words = [f"step {x:,.0f}"]
+        for line in self.lines:
+            xs, ys = line.getOriginalDataset()
+            if xs is not None and len(xs):
+                nearest = min(range(len(xs)), key=lambda i: abs(xs[i] - x)) if len(xs) < 500 else int(xs.searchsorted(x))
+                words.append(f"{ys[min(nearest, len(ys) - 1)]:.4g}")
+        self.plot.setToolTip("\n".join(words))
+
+    def _colour(self) -> None:
+        import pyqtgraph as pg
+
+        item = self.plot.getPlotItem()
+        for name in ("left", "bottom"):
+            axis = item.getAxis(name)
+            axis.setPen(pg.mkPen(colour("line_strong")))
+            axis.setTextPen(pg.mkPen(colour("muted")))
+            axis.setStyle(tickLength=-4, tickTextOffset=6)
+        item.showGrid(x=False, y=True, alpha=0.15)
+        for line, tint in zip(self.lines, self._tints, strict=True):
+            line.setPen(pg.mkPen(colour(tint), width=1 if tint == "accent" else 2, style=Qt.PenStyle.SolidLine))

@@ -1,0 +1,53 @@
+"""The steps from left to right, at the head of the window."""
+
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtWidgets import QButtonGroup, QToolButton, QWidget
+
+from studio.ui.icons import Tint
+from studio.ui.widgets.parts import Picture, Row
+
+
+class StepBar(QWidget):
+    """A button for each step; ``chosen`` carries its number, counted from 0."""
+
+    chosen = Signal(object)
+
+    def __init__(self, steps: tuple[tuple[str, str], ...]) -> None:
+        super().__init__()
+        self._group = QButtonGroup(self)
+        self._icons = [icon for _, icon in steps]
+        self._tints: list[Tint] = []
+        row = Row(gap=2)
+        for number, (words, icon) in enumerate(steps):
+            if number:
+                row.addWidget(Picture("chevron-right", "faint", 12))
+            row.addWidget(self._add(number, words, icon))
+        self.setLayout(row)
+        self._group.idClicked.connect(self.chosen.emit)
+
+    def _add(self, number: int, words: str, icon: str) -> QToolButton:
+        button = QToolButton()
+        button.setText(f" {words}")
+        button.setToolTip(f"{words} (Ctrl+{number + 1})")
+        button.setAccessibleName(f"Step {number + 1}: {words}")
+        button.setProperty("role", "step")
+        button.setCheckable(True)
+        button.setCursor(Qt.CursorShape.PointingHandCursor)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button.setIconSize(QSize(16, 16))
+        self._tints.append(Tint(button, icon, "muted"))
+        self._group.addButton(button, number)
+        return button
+
+    def show_step(self, number: int) -> None:
+        """Mark the step that is in view."""
+        for other, tint in enumerate(self._tints):
+            self._group.button(other).setChecked(other == number)
+            tint.show(tint.name, "accent" if other == number else tint.resting)
+
+    def show_done(self, number: int, done: bool) -> None:
+        """Mark a step as done with a tick."""
+        tint = self._tints[number]
+        tint.resting = "good" if done else "muted"
+        checked = self._group.button(number).isChecked()
+        tint.show("check" if done else self._icons[number], "accent" if checked else tint.resting)
