@@ -2,7 +2,7 @@
 
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,11 +17,15 @@ from studio.testing.families import FAMILIES, build, layers, skeleton
 
 @dataclass(frozen=True)
 class Case:
-    """A method where it goes by default on the small backbone of a family, with some fields other than their defaults."""
+    """A method on the small backbone of a family, with some fields other than their defaults.
+
+    It is where it goes by default, or ``everywhere``: on each layer that it does not refuse.
+    """
 
     method: str
     family: str
     changed: Mapping[str, Any] = field(default_factory=dict)
+    everywhere: bool = False
 
     def __str__(self) -> str:
         return "-".join([self.method, self.family, *(f"{k}={v}" for k, v in self.changed.items())])
@@ -29,7 +33,8 @@ class Case:
     @property
     def attachment(self) -> Attachment:
         """What a drop of the method on the backbone means; StudioError with the reason where it is refused."""
-        return default_attachment(METHODS.get(self.method), layers(self.family), config=self.changed)
+        found = default_attachment(METHODS.get(self.method), layers(self.family), config=self.changed)
+        return found.model_copy(update={"at": ("**",), "slices": ()}) if self.everywhere else found
 
     def attach(self, *, meta: bool = False) -> Attached:
         """Attach to a new backbone."""
@@ -70,6 +75,11 @@ def outcomes(methods: Iterable[str]) -> Iterator[Outcome]:
 def accepted(methods: Iterable[str]) -> list[Case]:
     """The cases to test, those that failed among them: running them shows how."""
     return [found.case for found in outcomes(methods) if found.refusal is None]
+
+
+def everywhere(methods: Iterable[str]) -> list[Case]:
+    """The accepted cases, each on every layer that the method does not refuse."""
+    return [replace(case, everywhere=True) for case in accepted(methods)]
 
 
 def homes(methods: Iterable[str]) -> list[Case]:

@@ -16,6 +16,7 @@ _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
     "case": cases.accepted,
     "refused": lambda names: [o.case for o in cases.outcomes(names) if o.refusal is not None],
     "exported": lambda names: [c for c in cases.accepted(names) if FAMILIES[c.family].exported],
+    "everywhere": cases.everywhere,
     "home": cases.homes,
     "variant": cases.variants,
 }

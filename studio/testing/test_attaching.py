@@ -39,6 +39,10 @@ def test_every_trainable_tensor_has_a_gradient_whatever_is_chosen(variant: Case)
     _learns_everywhere(variant)
 
 
+def test_no_accepted_layer_is_silently_dead(everywhere: Case) -> None:
+    _learns_everywhere(everywhere)
+
+
 def _learns_everywhere(case: Case) -> None:
     attached = case.attach().train()
     assert attached.unused(), "before any backward pass nothing has a gradient"
