@@ -1,10 +1,11 @@
-"""Low-rank updates of a weight: LoRA.
+"""Low-rank updates of a weight: LoRA and rsLoRA.
 
-LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. LoRA+: Hayou et al. 2024, https://arxiv.org/abs/2402.12354.
+LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. rsLoRA: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732.
+LoRA+: Hayou et al. 2024, https://arxiv.org/abs/2402.12354.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -16,41 +17,67 @@ from studio.core.layers import Layer, Role
 from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register, slice_rows
 
 
-class LoRAConfig(MethodConfig):
-    """Fields of LoRA."""
+class LowRankConfig(MethodConfig):
+    """Fields of every low-rank method."""
 
     rank: int = Field(8, ge=1, le=1024, description="r, the rank of the update: more learns more and weighs more")
     alpha: float = Field(8.0, gt=0, le=4096, description="the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
+    plus_ratio: float = Field(1.0, ge=1, le=64, description="LoRA+: B learns this much faster than A; 16 is usual")
+
+
+class LoRAConfig(LowRankConfig):
+    """Fields of LoRA."""
+
     init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A begins; B begins at zero")
-    plus_ratio: float = Field(
-        1.0, ge=1, le=64, description="LoRA+: B learns this many times faster than A; 16 is usual"
-    )
+
+
+class RSLoRAConfig(LoRAConfig):
+    """Fields of rsLoRA."""
+
+    alpha: float = Field(8.0, gt=0, le=4096, description="the update is scaled by alpha / the square root of the rank")
 
 
 class LowRankLayer(AdaptedLayer):
     """y = base(x) + scale B A dropout(x): what linear layers and convolutions have in common.
 
-    ``lora_A`` projects to the rank, ``lora_B`` back, beginning at zero so that nothing changes at first.
+    ``lora_A`` projects to the rank, ``lora_B`` back, beginning at zero so that nothing changes at first. ``rows`` are
+    the ranges of output rows that are adapted; empty means all.
     """
 
     lora_A: nn.Parameter
     lora_B: nn.Parameter
 
-    def __init__(self, base: nn.Module, config: LoRAConfig, scale: float) -> None:
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
         super().__init__(base)
-        self.scale = scale
+        self.rank, self.scale = config.rank, scale
+        self.out_features, self.groups = site.layer.shape[0], site.layer.groups
+        self.rows = slice_rows(site.layer, site.slices)
         self.dropout = nn.Dropout(config.dropout)
 
-    def _begin(self, config: LoRAConfig) -> None:
+    def _begin(self, config: Any) -> None:
         if config.init == "kaiming":
             nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         else:
             nn.init.normal_(self.lora_A, std=1 / config.rank)
         nn.init.zeros_(self.lora_B)
 
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The two factors of the update over all rows of the weight, whose product times ``scale`` it is."""
+        return self.lora_A, self.over_all_rows(self.lora_B)
+
+    def over_all_rows(self, b: Tensor) -> Tensor:
+        """A tensor of ``lora_B``'s shape over all rows: a block of columns for each range of rows, zero elsewhere."""
+        if not self.rows:
+            return b
+        blocks = b.split([stop - start for start, stop in self.rows])
+        full = b.new_zeros(self.out_features, len(blocks) * self.rank)
+        for i, ((start, stop), block) in enumerate(zip(self.rows, blocks, strict=True)):
+            full[start:stop, i * self.rank : (i + 1) * self.rank] = block
+        return full
+
     def delta(self) -> Tensor:
-        """The update of the weight, scale B A, in the weight's shape."""
+        """The update of the weight, scale B A, in float32 and the weight's shape."""
         raise NotImplementedError
 
     def merged(self, base: nn.Module) -> nn.Module:
@@ -68,117 +95,130 @@ class LoRALinear(LowRankLayer):
     and ``lora_B`` (rows in all ranges, rank). Without, (rank, in) and (out, rank).
     """
 
-    def __init__(self, base: nn.Module, config: LoRAConfig, scale: float, site: Site[LoRAConfig]) -> None:
-        super().__init__(base, config, scale)
-        out_features, in_features = site.layer.shape
-        self.rank, self.out_features = config.rank, out_features
-        self.rows = slice_rows(site.layer, site.slices)
-        ranges = self.rows or [(0, out_features)]
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
+        super().__init__(base, config, scale, site)
+        ranges = self.rows or [(0, self.out_features)]
+        in_features = site.layer.shape[1]
         self.lora_A = nn.Parameter(torch.empty(len(ranges) * config.rank, in_features, **site.factory))
-        self.lora_B = nn.Parameter(
-            torch.empty(sum(stop - start for start, stop in ranges), config.rank, **site.factory)
-        )
+        self.lora_B = nn.Parameter(torch.empty(sum(b - a for a, b in ranges), config.rank, **site.factory))
         self._begin(config)
 
-    def full_B(self) -> Tensor:
-        """B over all output rows, (out, n rank): a block for each range, zero elsewhere."""
-        if not self.rows:
-            return self.lora_B
-        full = self.lora_B.new_zeros(self.out_features, len(self.lora_A))
-        blocks = self.lora_B.split([stop - start for start, stop in self.rows])
-        for i, ((start, stop), block) in enumerate(zip(self.rows, blocks, strict=True)):
-            full[start:stop, i * self.rank : (i + 1) * self.rank] = block
-        return full
-
     def adapted(self, x: Tensor) -> Tensor:
-        """x (..., in) to (..., out).
+        """x (..., in) to (..., out)."""
+        a, b = self.factors()
+        return self.updated(self.base(x), x, a, b * self.scale)
 
-        One addmm adds the update to the layer's output without an intermediate of its size.
-        """
-        y = self.base(x)
-        low = nn.functional.linear(self.dropout(x), self.lora_A)
-        added = torch.addmm(y.flatten(0, -2), low.flatten(0, -2), self.full_B().t(), alpha=self.scale)
-        return added.view(y.shape)
+    def updated(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """y (..., out) plus b a dropout(x); one addmm adds without an intermediate of the output's size."""
+        low = nn.functional.linear(self.dropout(x), a)
+        return torch.addmm(y.flatten(0, -2), low.flatten(0, -2), b.t()).view(y.shape)
 
     def delta(self) -> Tensor:
         """scale B A, (out, in)."""
-        return self.scale * (self.full_B().detach().float() @ self.lora_A.detach().float())
+        a, b = self.factors()
+        return self.scale * (b.detach().float() @ a.detach().float())
 
 
 class LoRAConv2d(LowRankLayer):
-    """LoRA on a convolution.
-
-    A is a convolution to ``rank`` channels with the layer's own geometry, B a 1x1 convolution.
+    """LoRA on a convolution: A is one to ``rank`` channels with the layer's own geometry, B a 1x1 convolution.
 
     ``lora_A`` is (rank, in / groups, height, width), ``lora_B`` (out, rank / groups, 1, 1), as HF peft stores them.
     """
 
-    def __init__(self, base: nn.Module, config: LoRAConfig, scale: float, site: Site[LoRAConfig]) -> None:
-        super().__init__(base, config, scale)
-        out, in_per_group, height, width = site.layer.shape
-        self.groups = site.layer.groups
-        self.lora_A = nn.Parameter(torch.empty(config.rank, in_per_group, height, width, **site.factory))
-        self.lora_B = nn.Parameter(torch.empty(out, config.rank // self.groups, 1, 1, **site.factory))
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
+        super().__init__(base, config, scale, site)
+        self.lora_A = nn.Parameter(torch.empty(config.rank, *site.layer.shape[1:], **site.factory))
+        self.lora_B = nn.Parameter(torch.empty(self.out_features, config.rank // self.groups, 1, 1, **site.factory))
         self._begin(config)
 
     def adapted(self, x: Tensor) -> Tensor:
         """x (N, in, H, W) to (N, out, H', W')."""
+        a, b = self.factors()
+        return self.base(x) + self.update(x, a, b * self.scale)
+
+    def update(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        """b a dropout(x), with the layer's own stride, padding, dilation and groups for a."""
         plain = self.plain
         assert isinstance(plain, nn.Conv2d)
         padded = self.dropout(x)
         if isinstance(plain, Conv2dSame):
             padded = pad_same(padded, plain.kernel_size, plain.stride, plain.dilation)
-        low = plain._conv_forward(padded, self.lora_A, None)
-        return self.base(x) + self.scale * nn.functional.conv2d(low, self.lora_B, groups=self.groups)
+        return nn.functional.conv2d(plain._conv_forward(padded, a, None), b, groups=self.groups)
 
     def delta(self) -> Tensor:
         """scale times the sum over the rank of B's columns and A's kernels, (out, in / groups, height, width)."""
-        a = self.lora_A.detach().float().unflatten(0, (self.groups, -1))
-        b = self.lora_B.detach().float().flatten(1).unflatten(0, (self.groups, -1))
+        a, b = (factor.detach().float() for factor in self.factors())
+        a, b = a.unflatten(0, (self.groups, -1)), b.flatten(1).unflatten(0, (self.groups, -1))
         return self.scale * torch.einsum("gor,grihw->goihw", b, a).flatten(0, 1)
 
 
-@register
-class LoRA(Method[LoRAConfig]):
-    """Low-Rank Adaptation."""
+L = TypeVar("L", bound=LowRankConfig)
 
-    name = "lora"
-    label = "LoRA"
+
+class LowRankMethod(Method[L]):
+    """What the low-rank methods have in common; each names the layers that it puts in place."""
+
     family = "low rank"
-    summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
-    paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
-    Config = LoRAConfig
+    linear: type[LowRankLayer] = LoRALinear
+    conv2d: type[LowRankLayer] = LoRAConv2d
     default_sites = (
         DefaultSites((Role.QKV,), ("q", "v")),
         DefaultSites((Role.Q, Role.V)),
         DefaultSites((Role.FC1, Role.FC2)),
         DefaultSites((Role.CONV,)),
     )
-    learning_rate = 2e-3
 
-    def refuses(self, layer: Layer, config: LoRAConfig, slices: tuple[str, ...]) -> str:
+    def refuses(self, layer: Layer, config: L, slices: tuple[str, ...]) -> str:
         """Linear layers and convolutions; in a grouped one each group needs a part of the rank."""
         if layer.kind not in ("linear", "conv2d"):
             return f"{self.label} needs a plain linear or convolution layer; this is a {layer.type}."
         if layer.kind == "conv2d" and layer.groups == layer.shape[0] > 1:
             return "A depthwise convolution has one input channel for each output, so there is no rank to reduce."
-        if config.rank % layer.groups and layer.groups > 1:
+        if config.rank % layer.groups:
             return f"The rank must be a multiple of this convolution's {layer.groups} groups."
         return ""
 
-    def attach(self, site: Site[LoRAConfig]) -> None:
+    def attach(self, site: Site[L]) -> None:
         """Replace the layer by itself plus the low-rank update."""
-        layer = LoRALinear if site.layer.kind == "linear" else LoRAConv2d
+        layer = self.linear if site.layer.kind == "linear" else self.conv2d
         site.replace(lambda base: layer(base, site.config, self.scale(site.config), site))
 
-    def scale(self, config: LoRAConfig) -> float:
+    def scale(self, config: L) -> float:
         """The factor on B A."""
         return config.alpha / config.rank
 
-    def badge(self, config: LoRAConfig) -> str:
+    def badge(self, config: L) -> str:
         """The rank."""
         return f"r{config.rank}"
 
-    def rate_scale(self, tensor: str, config: LoRAConfig) -> float:
+    def rate_scale(self, tensor: str, config: L) -> float:
         """LoRA+: B learns faster than A."""
         return config.plus_ratio if tensor == "lora_B" else 1.0
+
+
+@register
+class LoRA(LowRankMethod[LoRAConfig]):
+    """Low-Rank Adaptation."""
+
+    name = "lora"
+    label = "LoRA"
+    summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
+    paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
+    Config = LoRAConfig
+    learning_rate = 2e-3
+
+
+@register
+class RSLoRA(LowRankMethod[RSLoRAConfig]):
+    """Rank-stabilised LoRA: the update does not shrink as the rank grows."""
+
+    name = "rslora"
+    label = "rsLoRA"
+    summary = "LoRA scaled so that a higher rank keeps learning as fast. Merges, so it costs nothing afterwards."
+    paper = "Kalajdzievski 2023, https://arxiv.org/abs/2312.03732"
+    Config = RSLoRAConfig
+    learning_rate = 1e-3
+
+    def scale(self, config: RSLoRAConfig) -> float:
+        """alpha over the square root of the rank."""
+        return config.alpha / math.sqrt(config.rank)

@@ -1,0 +1,128 @@
+"""DoRA: a weight's rows are split into length and direction; LoRA turns the direction, a vector scales the length.
+
+Liu et al. 2024, https://arxiv.org/abs/2402.09353. W' = m (W + s B A) / ||W + s B A||, row by row, with the norm held
+constant in the backward pass (section 4.3). The norm comes from ||W||^2 + 2 s <W A^T, B> + s^2 <B A A^T, B>, so that
+B A, which is as large as the weight, is never built.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from studio.core.errors import StudioError
+from studio.peft.contract import AdaptedLayer, register
+from studio.peft.methods.low_rank import LoRAConfig, LoRAConv2d, LoRALinear, LowRankLayer, LowRankMethod
+
+
+def row_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """||weight + scale b a|| of each row, float32: weight (n, rows, in), a (n, r, in), b (n, rows, r) to (n rows,)."""
+    weight, a, b = weight.float(), a.float(), b.float()
+    own = torch.linalg.vector_norm(weight, dim=-1).square()
+    cross = (torch.bmm(weight, a.mT) * b).sum(-1)
+    update = (torch.bmm(b, torch.bmm(a, a.mT)) * b).sum(-1)
+    square = own + 2 * scale * cross + scale * scale * update
+    return square.clamp_min(torch.finfo(torch.float32).tiny).sqrt().flatten()
+
+
+class _Directed(LowRankLayer):
+    """What linear layers and convolutions have in common: ``magnitude``, the length of each adapted row."""
+
+    magnitude: nn.Parameter
+
+    def _begin(self, config: Any) -> None:
+        super()._begin(config)
+        self._require_own_weight()
+        self.magnitude = nn.Parameter(self.norm().to(self.lora_B.dtype))
+
+    def _require_own_weight(self) -> None:
+        """The length is that of the layer's own weight, so nothing that changes these rows may be under it."""
+        layer = self.base
+        while isinstance(layer, AdaptedLayer):
+            if _overlap(self.rows, vars(layer).get("rows")):
+                raise StudioError(
+                    "DoRA needs a layer's own weight, but another attachment is already there; "
+                    "put DoRA before it in the list, or choose other layers."
+                )
+            layer = layer.base
+
+    def norm(self) -> Tensor:
+        """Length of each adapted row now, (rows,), outside the graph."""
+        with torch.no_grad(), torch.autocast(self.lora_B.device.type, enabled=False):
+            return row_norm(*self._grouped(), self.scale)
+
+    def _grouped(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Weight, A and B as batches of matrices: one for each range of rows, or for each group of a convolution."""
+        weight = cast(Tensor, self.plain.weight)
+        if self.rows:
+            weight = torch.cat([weight[start:stop] for start, stop in self.rows])
+        count = len(self.rows) or self.groups
+        return tuple(t.flatten(1).unflatten(0, (count, -1)) for t in (weight, self.lora_A, self.lora_B))  # type: ignore[return-value]
+
+    def gain(self) -> Tensor:
+        """What each adapted row is multiplied by, m / ||W + s B A||, (rows,)."""
+        return self.magnitude / self.norm().to(self.magnitude.dtype)
+
+    def excess(self, gain: Tensor) -> Tensor:
+        """``gain`` - 1 over all rows of the weight, zero where nothing is adapted."""
+        if not self.rows:
+            return gain - 1
+        full = gain.new_zeros(self.out_features)
+        for (start, stop), part in zip(self.rows, gain.split(gain.numel() // len(self.rows)), strict=True):
+            full[start:stop] = part - 1
+        return full
+
+    def without_bias(self, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The layer's output ``y`` as it was before the bias, which has no part in the length."""
+        bias = cast("Tensor | None", self.plain.bias)
+        return y if bias is None else y - bias.to(y.dtype).view(shape)
+
+    def merged(self, base: nn.Module) -> nn.Module:
+        """The plain layer with its rows turned and stretched."""
+        excess = self.excess(self.gain()).detach()
+        merged = super().merged(base)
+        weight = cast(Tensor, merged.weight)
+        gain = (1 + excess).view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
+        merged.weight = nn.Parameter(weight.detach() * gain, requires_grad=False)
+        return merged
+
+
+class DoRALinear(_Directed, LoRALinear):
+    """DoRA on a linear layer or on some of the q, k, v rows of a fused one; tensors as of :class:`LoRALinear`."""
+
+    def adapted(self, x: Tensor) -> Tensor:
+        """x (..., in) to (..., out): base(x) + (gain - 1) W x + gain s B A x, which is base(x) exactly at first."""
+        y, gain = self.base(x), self.gain()
+        b = self.over_all_rows(self.lora_B * (self.scale * gain).unsqueeze(1))
+        turned = self.updated(y, x, self.lora_A, b)
+        return torch.addcmul(turned, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
+
+
+class DoRAConv2d(_Directed, LoRAConv2d):
+    """DoRA on a convolution: each output channel has a length; tensors as of :class:`LoRAConv2d`."""
+
+    def adapted(self, x: Tensor) -> Tensor:
+        """x (N, in, H, W) to (N, out, H', W')."""
+        y, gain = self.base(x), self.gain()
+        turned = y + self.update(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
+        excess = self.excess(gain).to(y.dtype).view(-1, 1, 1)
+        return torch.addcmul(turned, self.without_bias(y, (-1, 1, 1)), excess)
+
+
+def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]] | None) -> bool:
+    """Whether two lists of row ranges share a row; an empty or unknown list stands for all rows."""
+    return not one or not other or any(a < d and c < b for a, b in one for c, d in other)
+
+
+@register
+class DoRA(LowRankMethod[LoRAConfig]):
+    """Weight-Decomposed Low-Rank Adaptation."""
+
+    name = "dora"
+    label = "DoRA"
+    summary = "LoRA for the direction of each row of a weight and a vector for its length. Merges into the weight."
+    paper = "Liu et al. 2024, https://arxiv.org/abs/2402.09353"
+    Config = LoRAConfig
+    linear = DoRALinear
+    conv2d = DoRAConv2d
+    learning_rate = 1e-3

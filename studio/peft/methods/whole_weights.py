@@ -1,0 +1,145 @@
+"""Methods that train tensors of the backbone as they are: full fine-tuning, linear probe, BitFit, LayerNorm tuning.
+
+BitFit: Ben-Zaken et al. 2022, https://arxiv.org/abs/2106.10199.
+LayerNorm tuning: Zhao et al. 2024, https://arxiv.org/abs/2312.11420.
+The engine puts a trainable copy in a tensor's place, so the backbone's own tensors stay as they are. A BatchNorm keeps
+its running statistics: only its weight and bias train.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from studio.backbones.anatomy import head_paths
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
+
+BIASES = frozenset({"bias", "q_bias", "v_bias", "in_proj_bias"})
+"""What biases are called: BEiT, EVA and Swin V2 keep those of q and v in the attention, as torch's own does."""
+
+
+class NoFields(MethodConfig):
+    """A method without fields of its own."""
+
+
+def retrain(site: Site[NoFields], wanted: Callable[[str], bool]) -> None:
+    """Let the parameters in the site's layer train whose last name is ``wanted``; the head is not touched."""
+    for row in site.layers:
+        if row.role is not Role.HEAD and _is_inside(row.path, site.layer.path):
+            for name in _parameter_names(site.model, row.path):
+                if wanted(name):
+                    site.retrain(name, row.path)
+
+
+def _is_inside(path: str, layer: str) -> bool:
+    return not layer or path == layer or path.startswith(f"{layer}.")
+
+
+def _parameter_names(model: nn.Module, path: str) -> list[str]:
+    """Names of the layer's own parameters, whatever stands in its place by now."""
+    layer = model.get_submodule(path)
+    plain = layer.plain if isinstance(layer, AdaptedLayer) else layer
+    return [name for name, value in plain._parameters.items() if value is not None]
+
+
+def _whole(label: str, slices: tuple[str, ...]) -> str:
+    return f"{label} trains whole tensors, so it cannot take only some of q, k and v." if slices else ""
+
+
+@register
+class FullFineTuning(Method[NoFields]):
+    """Every weight of a layer, a block or the whole backbone."""
+
+    name = "full"
+    label = "Full fine-tuning"
+    family = "whole weights"
+    summary = "Trains every weight. Learns the most, weighs as much as the backbone, and forgets the most easily."
+    paper = "https://arxiv.org/abs/1411.1792 (Yosinski et al. 2014)"
+    Config = NoFields
+    default_sites = (DefaultSites((Role.BACKBONE,)),)
+    learning_rate = 5e-5
+
+    def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
+        """Anything with parameters in it."""
+        return _whole(self.label, slices) or ("" if layer.parameters else f"This {layer.type} has no weights to train.")
+
+    def attach(self, site: Site[NoFields]) -> None:
+        """Let everything inside train."""
+        retrain(site, lambda name: True)
+
+
+@register
+class LinearProbe(Method[NoFields]):
+    """The classifier alone, on frozen features."""
+
+    name = "linear_probe"
+    label = "Linear probe"
+    family = "whole weights"
+    summary = "Trains the head alone on frozen features: the fastest start, and the measure for everything else."
+    paper = "https://arxiv.org/abs/1610.01644 (Alain & Bengio 2016)"
+    Config = NoFields
+    default_sites = (DefaultSites((Role.BACKBONE,)),)
+    learning_rate = 3e-3
+
+    def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
+        """The backbone as a whole."""
+        return "" if layer.role is Role.BACKBONE else "A linear probe reads the whole backbone; drop it on the top row."
+
+    def attach(self, site: Site[NoFields]) -> None:
+        """Let the head train, if the recipe does not already; StudioError where there is none."""
+        heads = head_paths(site.model)
+        if not heads:
+            raise StudioError("This backbone has no head to train; give it a number of classes.")
+        for head in heads:
+            for path, layer in site.model.get_submodule(head).named_modules(prefix=head):
+                for name in list(layer._parameters):
+                    site.retrain(name, path)
+
+
+@register
+class BitFit(Method[NoFields]):
+    """The biases alone."""
+
+    name = "bitfit"
+    label = "BitFit"
+    family = "whole weights"
+    summary = "Trains the biases and nothing else. Tiny, and part of the weights once trained."
+    paper = "Ben-Zaken et al. 2022, https://arxiv.org/abs/2106.10199"
+    Config = NoFields
+    default_sites = (DefaultSites((Role.BACKBONE,)),)
+    learning_rate = 3e-3
+
+    def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
+        """Anything with a bias in it; a layer without one cannot be given one."""
+        found = layer.parameter_names & BIASES
+        return _whole(self.label, slices) or ("" if found else f"This {layer.type} has no bias to train.")
+
+    def attach(self, site: Site[NoFields]) -> None:
+        """Let the biases inside train."""
+        retrain(site, BIASES.__contains__)
+
+
+@register
+class NormTuning(Method[NoFields]):
+    """Weight and bias of normalisation layers."""
+
+    name = "norm_tuning"
+    label = "LayerNorm tuning"
+    family = "whole weights"
+    summary = "Trains the weight and bias of the normalisation layers. Tiny, and part of the weights once trained."
+    paper = "Zhao et al. 2024, https://arxiv.org/abs/2312.11420"
+    Config = NoFields
+    default_sites = (DefaultSites((Role.NORM,)),)
+    learning_rate = 1e-3
+
+    def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
+        """Normalisation layers that have a weight; statistics of a BatchNorm stay as they are."""
+        if layer.kind != "norm":
+            return f"{self.label} needs a normalisation layer; this is a {layer.type}."
+        return "" if layer.own_parameters else f"This {layer.type} has no weight to train."
+
+    def attach(self, site: Site[NoFields]) -> None:
+        """Let the layer's weight and bias train."""
+        for name in _parameter_names(site.model, site.layer.path):
+            site.retrain(name)
