@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from timm.layers import Conv2dSame, LayerScale, RmsNorm
+from timm.layers import Conv2dSame, LayerScale, LayerScale2d, RmsNorm, SEModule
 from timm.layers.attention import Attention, AttentionRope
 from timm.models.beit import Attention as BeitAttention
 from timm.models.beit import Beit
@@ -17,6 +17,7 @@ from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import nn
 
+from studio.backbones.branches import token_width
 from studio.core.layers import Layer, Role
 
 SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
@@ -28,6 +29,7 @@ PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
 POST_NORM_BLOCKS = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block)
 """Blocks that hand ``x`` itself to their ``attn``."""
 
+_TOKENS = (Role.BLOCK, Role.ATTENTION, Role.MLP)
 _TOKEN_NETWORKS = (VisionTransformer, Eva, Beit)
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 _BLOCK = re.compile(
@@ -59,12 +61,14 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
     blocks = _blocks(modules)
     totals = _subtree_parameters(modules)
     names = _subtree_names(modules)
+    roles = {path: _role(path, layer, modules, heads, blocks) for path, layer in modules.items()}
+    widths = {path: token_width(m) if roles[path] in _TOKENS else (0, False) for path, m in modules.items()}
     return tuple(
         Layer(
             path=path,
             type=type(layer).__name__,
             kind=_kind(layer),
-            role=_role(path, layer, modules, heads, blocks),
+            role=roles[path],
             parameters=totals[path],
             own_parameters=sum(p.numel() for p in layer.parameters(recurse=False)),
             shape=_shape(layer),
@@ -76,6 +80,8 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
             dead=_dead(path, modules),
             prefix_tokens=_prefix_tokens(path, modules, blocks),
             opens=_opens(layer),
+            width=widths[path][0],
+            channels_first=widths[path][1],
         )
         for path, layer in modules.items()
     )
@@ -189,13 +195,19 @@ def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> R
         return _BY_NAME[name]
     if isinstance(layer, _NORMS):
         return Role.NORM
-    if (hasattr(layer, "fc1") and hasattr(layer, "fc2")) or hasattr(layer, "fc1_g"):
+    if _is_mlp(layer):
         return Role.MLP
     if _STAGE.search(path) and not _enclosed_twice(path):
         return Role.STAGE
     if isinstance(layer, nn.Conv2d):
         return Role.CONV
-    return Role.OTHER if not isinstance(layer, LayerScale) else Role.SCALE
+    return Role.OTHER if not isinstance(layer, LayerScale | LayerScale2d) else Role.SCALE
+
+
+def _is_mlp(layer: nn.Module) -> bool:
+    """A squeeze-and-excitation calls its layers fc1 and fc2 too, but it weighs channels."""
+    has_both = hasattr(layer, "fc1") and hasattr(layer, "fc2")
+    return (has_both or hasattr(layer, "fc1_g")) and not isinstance(layer, SEModule)
 
 
 def _enclosed_twice(path: str) -> bool:

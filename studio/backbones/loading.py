@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,15 @@ def identity(module: nn.Module) -> str:
 
     Which backbone an adapter belongs to.
     """
-    heads = tuple(f"{path}." for path in head_paths(module))
+    return identity_of(module.state_dict(), head_paths(module))
+
+
+def identity_of(tensors: Mapping[str, Tensor], heads: Sequence[str]) -> str:
+    """:func:`identity` from the tensors of a network and the paths of its classifier's layers."""
+    prefixes = tuple(f"{path}." for path in heads)
     digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if not name.startswith(heads):
+    for name, tensor in sorted(tensors.items()):
+        if not name.startswith(prefixes):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -39,6 +39,8 @@ class Layer:
     ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
     ``prefix_tokens`` counts the tokens (class, registers) before the patches in a network of tokens and its blocks,
     None elsewhere. ``opens`` tells an attention, or a block around one, that the engine can add keys and values to.
+    ``width`` counts the features of the tokens that an attention, an MLP or a block takes in and passes on, 0 elsewhere
+    and where it is not known; ``channels_first`` tells that they stand before height and width, not last.
     """
 
     path: str
@@ -56,6 +58,8 @@ class Layer:
     dead: str = ""
     prefix_tokens: int | None = None
     opens: bool = False
+    width: int = 0
+    channels_first: bool = False
 
     @property
     def parent(self) -> str:

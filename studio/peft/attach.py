@@ -1,13 +1,16 @@
 """Attach methods to a module, count them, save and load their tensors, merge them, and take them off again."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from studio.backbones.anatomy import call_switch, describe, head_paths
+from studio.backbones.loading import identity_of
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
@@ -52,18 +55,21 @@ class Attached:
         self._changes: list[Change] = []
         self._resolutions: dict[str, Resolution] = {}
         self._enabled: dict[str, bool] = {}
+        self._resting: dict[str, int] = {}
+        self._blocks = {layer.path: layer.block for layer in layers}
         self._frozen = [(p, p.requires_grad) for p in module.parameters()]
         self._modes = [(m, m.training) for m in module.modules()]
 
     def _attach_all(self, resolved: list[tuple[Attachment, Resolution]], head: bool) -> None:
         modules = dict(self.module.named_modules(remove_duplicate=False))
+        bare = functools.partial(identity_of, self.module.state_dict(keep_vars=True), head_paths(self.module))
         for parameter, _ in self._frozen:
             parameter.requires_grad_(False)
         try:
             if head:
                 self._retrain_head(modules)
             for attachment, resolution in resolved:
-                self._attach_one(attachment, resolution, modules)
+                self._attach_one(attachment, resolution, modules, bare)
         except BaseException:
             self.detach()
             raise
@@ -76,7 +82,9 @@ class Attached:
                 for name in list(layer._parameters):
                     self._retrain(HEAD, modules, inner, name)
 
-    def _attach_one(self, attachment: Attachment, resolution: Resolution, modules: dict[str, nn.Module]) -> None:
+    def _attach_one(
+        self, attachment: Attachment, resolution: Resolution, modules: dict[str, nn.Module], bare: Callable[[], str]
+    ) -> None:
         assert resolution.method is not None
         assert resolution.config is not None
         name = attachment.name
@@ -91,7 +99,10 @@ class Attached:
                 slices=attachment.slices,
                 model=self.module,
                 layers=self.layers,
+                modules=modules,
                 shared=shared,
+                rest_first=functools.partial(self.rest_first, name),
+                backbone_identity=bare,
                 _replace=lambda path, make, innermost: self._replace(name, modules, path, make, innermost),
                 _retrain=lambda path, parameter: self._retrain(name, modules, path, parameter),
                 _assign=lambda path, attribute, value: self._assign(name, modules[path], path, attribute, value),
@@ -179,7 +190,10 @@ class Attached:
         Call it after a backward pass and before gradients are cleared. What sits a step out by design is not named.
         """
         idle = {
-            id(t) for c in self._changes if isinstance(c, Replacement) and c.adapted.idles for t in c.tensors().values()
+            id(t)
+            for c in self._changes
+            if not self._takes_part(c) or (isinstance(c, Replacement) and c.adapted.idles)
+            for t in c.tensors().values()
         }
         return tuple(name for name, p in self.named_parameters() if p.grad is None and id(p) not in idle)
 
@@ -296,7 +310,49 @@ class Attached:
             self._enabled[attachment] = on
             for change in self._changes if on else reversed(self._changes):
                 if change.attachment == attachment:
-                    change.switch(on)
+                    change.switch(self._takes_part(change))
+
+    def rest_first(self, attachment: str, blocks: int) -> None:
+        """Let everything in the first ``blocks`` blocks rest, on behalf of ``attachment``; 0 wakes them.
+
+        Whichever attachment they belong to; what is in no block, and the head, go on. The deepest wish counts.
+        """
+        before = self._depth
+        self._resting[attachment] = blocks
+        if self._depth == before:
+            return
+        for change in reversed(self._changes):
+            if not self._takes_part(change):
+                change.switch(False)
+        for change in self._changes:
+            if self._takes_part(change):
+                change.switch(True)
+
+    @property
+    def _depth(self) -> int:
+        return max(self._resting.values(), default=0)
+
+    def _takes_part(self, change: Change) -> bool:
+        block = self._blocks.get(change.path)
+        return self._enabled[change.attachment] and (block is None or block >= self._depth)
+
+    def settle(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:
+        """Drop what only training needs, such as the network behind a prefix, for good.
+
+        Returns ``attachments`` as they describe what is left. Trained further, it would be another training.
+        """
+        for change in self._changes:
+            if isinstance(change, Replacement):
+                change.adapted.settle()
+        for name, resolution in self._resolutions.items():
+            assert resolution.method is not None
+            self._resolutions[name] = replace(resolution, config=resolution.method.settled(resolution.config))
+        return tuple(self._as_settled(attachment) for attachment in attachments)
+
+    def _as_settled(self, attachment: Attachment) -> Attachment:
+        resolution = self._resolutions.get(attachment.name)
+        config = resolution.config if resolution else None
+        return attachment if config is None else attachment.model_copy(update={"config": config.model_dump()})
 
     def merge(self) -> nn.Module:
         """A plain copy of the backbone with everything folded in, in evaluation mode.
@@ -306,7 +362,7 @@ class Attached:
         refusals = [r.method.merge_refusal for r in self._resolutions.values() if r.method and r.method.merge_refusal]
         if refusals:
             raise StudioError(refusals[0])
-        twin = copy.deepcopy(self)
+        twin = copy.deepcopy(self).eval()
         for change in twin._changes:
             change.fold()
         for parameter in twin.module.parameters():

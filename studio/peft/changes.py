@@ -21,7 +21,7 @@ class Replacement:
 
     def switch(self, on: bool) -> None:
         """Let the adapter take part, or pass the layer's own output on."""
-        self.adapted.enabled = on
+        self.adapted.switch(on)
 
     def undo(self) -> None:
         """Put back what stood there."""

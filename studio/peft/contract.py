@@ -60,6 +60,10 @@ class AdaptedLayer(nn.Module):
         """The layer with its adapter, or the layer alone while the attachment is switched off."""
         return self.adapted(*args, **kwargs) if self.enabled else self.base(*args, **kwargs)
 
+    def switch(self, on: bool) -> None:
+        """Take part from now on, or let the layer work alone."""
+        self.enabled = on
+
     def adapted(self, *args: Any, **kwargs: Any) -> Any:
         """The layer with its adapter."""
         raise NotImplementedError
@@ -68,11 +72,14 @@ class AdaptedLayer(nn.Module):
         """Fold the adapter into ``base``, a plain copy of the layer that may be changed; return what takes its place."""
         raise NotImplementedError
 
-    def merge_outside(self, parent: nn.Module) -> None:  # noqa: B027 - most methods have nothing to do
+    def merge_outside(self, parent: nn.Module) -> None:
         """Fold what acts on tensors that ``parent``, a plain copy of the layer's holder, keeps outside of the layer.
 
         Called after :meth:`merged`; timm's BEiT keeps the bias of its qkv in the attention, for one.
         """
+
+    def settle(self) -> None:  # noqa: B027 - most methods train what they keep
+        """Put what they amount to in the place of tensors that only training needs; the output stays the same."""
 
     @property
     def plain(self) -> nn.Module:
@@ -116,7 +123,10 @@ class AdaptedLayer(nn.Module):
 class Site(Generic[C]):
     """One layer at which one attachment is being attached: what the method may do there.
 
-    The engine carries the changes out and undoes them; ``shared`` is one dictionary for all sites of the attachment.
+    The engine carries the changes out and undoes them. ``modules`` are the backbone's own layers by path, whatever
+    stands in their place by now; ``shared`` is one dictionary for all sites of the attachment. ``rest_first(n)`` lets
+    everything in the first n blocks rest, whichever attachment it belongs to, until it is told another number.
+    ``backbone_identity()`` is :func:`studio.backbones.loading.identity` of the bare backbone.
     """
 
     layer: Layer
@@ -125,7 +135,10 @@ class Site(Generic[C]):
     slices: tuple[str, ...]
     model: nn.Module
     layers: tuple[Layer, ...]
+    modules: Mapping[str, nn.Module]
     shared: dict[str, Any]
+    rest_first: Callable[[int], None] = field(repr=False)
+    backbone_identity: Callable[[], str] = field(repr=False)
     _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer], bool], None] = field(repr=False)
     _retrain: Callable[[str, str], None] = field(repr=False)
     _assign: Callable[[str, str, Any], None] = field(repr=False)
@@ -200,6 +213,10 @@ class Method(ABC, Generic[C]):
 
         Tensors are made with ``site.factory`` and never from values: it may be the meta device.
         """
+
+    def settled(self, config: C) -> C:
+        """The fields that describe an adapter of this method after :meth:`AdaptedLayer.settle`."""
+        return config
 
     def badge(self, config: C) -> str:
         """A few characters that tell one configuration from another, such as ``r8``."""

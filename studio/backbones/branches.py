@@ -1,0 +1,104 @@
+"""The residual branches of a block: how wide their tokens are, where a branch begins and where it ends.
+
+A block computes ``x + drop_path(scale(sublayer(norm(x))))``, with a norm before the sub-layer or after it, and with a
+layer scale that is a layer (DINOv2), a bare parameter (BEiT, EVA, DINOv3, ConvNeXt) or not there at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from timm.layers import LayerScale, LayerScale2d
+from timm.models.beit import Block as BeitBlock
+from timm.models.convnext import ConvNeXtBlock
+from timm.models.eva import EvaBlock, EvaBlockPostNorm
+from timm.models.maxxvit import MaxxVitBlock
+from timm.models.mvitv2 import MultiScaleAttention, MultiScaleAttentionPoolFirst
+from timm.models.swin_transformer import SwinTransformerBlock
+from timm.models.swin_transformer_v2 import SwinTransformerV2Block
+from timm.models.swin_transformer_v2_cr import SwinTransformerV2CrBlock
+from timm.models.vision_transformer import Block, ResPostBlock
+from torch import nn
+
+_POST_NORM = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block, SwinTransformerV2CrBlock)
+_TOKEN_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock, *_POST_NORM)
+_IMAGE_BLOCKS = (ConvNeXtBlock, MaxxVitBlock)
+_PAIRS = (MultiScaleAttention, MultiScaleAttentionPoolFirst)
+"""Attentions that return their tokens together with the tokens' height and width."""
+
+_NUMBERS = {"attn": "1", "mlp": "2"}
+"""timm numbers what belongs to a block's attention (norm1, ls1, drop_path1) and to its MLP (norm2, ls2, drop_path2)."""
+
+
+def token_width(layer: nn.Module) -> tuple[int, bool]:
+    """Features of the tokens that an attention, an MLP or a block takes in and gives out, and whether they come first.
+
+    They come first in (N, C, H, W) and last in (N, tokens, C) and (N, H, W, C). (0, False) where that is not known, or
+    where as many do not come out as go in.
+    """
+    if isinstance(layer, _TOKEN_BLOCKS + _IMAGE_BLOCKS):
+        inner = [found for part in layer.modules() if hasattr(part, "fc2") and (found := token_width(part))[0]]
+        return (inner[-1][0], isinstance(layer, _IMAGE_BLOCKS)) if inner else (0, False)
+    first = _first(layer, "fc1", "fc1_g", "qkv", "q_proj", "q")
+    last = _first(layer, "fc2", "proj", "out_proj")
+    if isinstance(layer, _PAIRS) or first is None or last is None or _width(first)[1] != _width(last)[0]:
+        return 0, False
+    return _width(last)[0], isinstance(last, nn.Conv2d)
+
+
+def _first(layer: nn.Module, *names: str) -> nn.Module | None:
+    return next(
+        (child for name in names if isinstance(child := getattr(layer, name, None), nn.Linear | nn.Conv2d)), None
+    )
+
+
+def _width(layer: nn.Module) -> tuple[int, int]:
+    """Features out and in."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.out_channels, layer.in_channels
+    assert isinstance(layer, nn.Linear)
+    return layer.out_features, layer.in_features
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The residual branch around one sub-layer, as paths of layers.
+
+    ``start`` takes the block's stream as it is, before any normalisation; ``norm`` is the branch's normalisation, empty
+    where none is known. The output of ``end`` is the sub-layer's output after the layer scale; it is the sub-layer
+    itself without one. ``end_channels_first`` tells (N, C, H, W) there. ``reachable`` is False where there is a layer
+    scale, but no layer after it whose output could be caught.
+    """
+
+    start: str
+    norm: str
+    end: str
+    end_channels_first: bool
+    reachable: bool = True
+
+
+def branch(path: str, modules: Mapping[str, nn.Module], channels_first: bool) -> Branch:
+    """The branch around the sub-layer at ``path``, whose own output is ``channels_first`` or not."""
+    parent_path, _, name = path.rpartition(".")
+    parent, number = modules[parent_path], _NUMBERS.get(name, "")
+    norm = _child(parent_path, parent, f"norm{number}", "norm") if number else ""
+    post_norm = isinstance(parent, _POST_NORM)
+    start = path if post_norm or not norm else norm
+    scale = _child(parent_path, parent, f"ls{number}", "ls") if number else ""
+    if isinstance(modules.get(scale), LayerScale | LayerScale2d):
+        return Branch(start, norm, scale, isinstance(modules[scale], LayerScale2d))
+    if isinstance(parent, BeitBlock | EvaBlock) and getattr(parent, f"gamma_{number}", None) is not None:
+        return Branch(start, norm, f"{parent_path}.drop_path{number}", False)
+    if isinstance(parent, ConvNeXtBlock) and parent.gamma is not None:
+        return Branch(start, norm, f"{parent_path}.drop_path", True)
+    known = isinstance(parent, _TOKEN_BLOCKS + _IMAGE_BLOCKS)
+    return Branch(start, norm, path, channels_first, known or not _has_scale(parent))
+
+
+def _child(path: str, parent: nn.Module, *names: str) -> str:
+    """Path of the first of the children called ``names`` that there is; empty where there is none."""
+    return next((f"{path}.{n}" if path else n for n in names if getattr(parent, n, None) is not None), "")
+
+
+def _has_scale(parent: nn.Module) -> bool:
+    own = (*parent.named_parameters(recurse=False), *parent.named_children())
+    return any(name.startswith(("gamma", "layer_scale")) for name, _ in own)
