@@ -175,4 +175,4 @@ def _refusal(label: str, layer: Layer) -> str:
         return ""
     if layer.role is Role.ATTENTION:
         return f"{label} cannot add keys and values to this kind of attention ({layer.type})."
-    return f"{label} needs an attention layer; this is a {layer.type}."
+    return f"{label} needs an attention layer; {layer.type} is none."
