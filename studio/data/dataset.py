@@ -22,7 +22,7 @@ CACHE_BYTES = 1 << 30
 class ImageDataset(Dataset[tuple[torch.Tensor, int, Path]]):
     """Map-style dataset of (normalised image (3, height, width), label, path).
 
-    Reading an image that cannot be decoded raises UnreadableImage; it is never replaced by another.
+    Reading an image that cannot be decoded raises UnreadableImageError; it is never replaced by another.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Split
-from studio.data.images import SUFFIXES, UnreadableImage, read, shown
+from studio.data.images import SUFFIXES, UnreadableImageError, read, shown
 from studio.data.split import held_out
 
 SplitName = Literal["train", "validation", "test"]
@@ -192,7 +192,7 @@ def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
     def reason(image: ImageFile) -> str:
         try:
             read(root / image.path, wanted=(64, 64))
-        except UnreadableImage as error:
+        except UnreadableImageError as error:
             return error.reason
         return ""
 

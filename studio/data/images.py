@@ -20,7 +20,7 @@ _DRAFT_RESERVE = 2
 """A large JPEG may be decoded at a fraction of its size while this many times the wanted pixels remain each way."""
 
 
-class UnreadableImage(StudioError):
+class UnreadableImageError(StudioError):
     """An image file that cannot be decoded; ``path`` says which and ``reason`` why."""
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -34,7 +34,7 @@ def shown(path: Path | str) -> str:
 
 
 def read(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:
-    """Decode a file to upright RGB; raise UnreadableImage for anything else than a whole image.
+    """Decode a file to upright RGB; raise UnreadableImageError for anything else than a whole image.
 
     ``wanted`` (height, width) is what the image will be scaled to: a JPEG several times larger is decoded smaller.
     """
@@ -46,7 +46,7 @@ def read(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:
             _refuse_extreme(image)
             return to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # a damaged file makes a decoder raise anything
-        raise UnreadableImage(path, _reason(path, error)) from error
+        raise UnreadableImageError(path, _reason(path, error)) from error
 
 
 def _refuse_extreme(image: Image.Image) -> None:

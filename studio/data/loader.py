@@ -18,7 +18,7 @@ import torch
 
 from studio.data.augmentation import Augmentation
 from studio.data.dataset import ImageDataset
-from studio.data.images import UnreadableImage
+from studio.data.images import UnreadableImageError
 from studio.data.preprocessing import Pixels
 
 _AHEAD = 2
@@ -36,7 +36,7 @@ class Batch:
     inputs: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
-    unreadable: tuple[UnreadableImage, ...] = ()
+    unreadable: tuple[UnreadableImageError, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,7 +49,9 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]: ...
+    def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the one at ``start`` on."""
+        ...
 
 
 class Loader:
@@ -112,7 +114,7 @@ class Loader:
             try:
                 images.append(self._image(index, epoch))
                 kept.append(index)
-            except UnreadableImage as error:
+            except UnreadableImageError as error:
                 unreadable.append(error)
         places = torch.tensor(kept, dtype=torch.int64)
         return Batch(self._stack(images), self.dataset.labels[places], places, tuple(unreadable))

@@ -22,7 +22,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """A split's result: ``loss`` is the mean cross entropy, ``confusion`` counts by true (row) and found (column) class."""
+    """A split's result: the mean cross entropy, and images counted by true (row) and found (column) class."""
 
     split: str
     images: int

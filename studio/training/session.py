@@ -20,7 +20,7 @@ from studio.core.run import Run
 from studio.data import recorded
 from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
-from studio.data.images import UnreadableImage
+from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
 from studio.peft import Attached, attach
 from studio.training import checkpoint, environment, optimizer, precision, randomness
@@ -268,7 +268,7 @@ class Session:
         if changed:
             self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
 
-    def _name(self, unreadable: Iterable[UnreadableImage]) -> None:
+    def _name(self, unreadable: Iterable[UnreadableImageError]) -> None:
         """Warn once of each image that cannot be read."""
         for error in unreadable:
             if error.path not in self._unreadable:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from studio.data.images import UnreadableImage
+from studio.data.images import UnreadableImageError
 from studio.data.loader import Source
 from studio.training.control import Control
 from studio.training.feed import Network, to_device
@@ -17,7 +17,7 @@ class Measured:
     """The batches measured so far, and the images that could not be read and are not among them."""
 
     tally: Tally
-    unreadable: list[UnreadableImage] = field(default_factory=list)
+    unreadable: list[UnreadableImageError] = field(default_factory=list)
 
 
 def measure(network: Network, source: Source, device: torch.device, precision: Precision, control: Control) -> Measured:

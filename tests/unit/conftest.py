@@ -1,26 +1,83 @@
-"""A folder of small images."""
+"""Small images, a small backbone and a recipe that trains it in a second."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from PIL import Image
+from safetensors.torch import save_file
+
+from studio.core.recipe import Recipe
 
 MakeImages = Callable[..., Path]
+MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture
 def make_images(tmp_path: Path) -> MakeImages:
-    """Make ``count`` images in a folder below ``tmp_path``; the folder's name decides their brightness."""
+    """Make ``count`` images in a folder below ``tmp_path``: noise around a colour that the folder's name decides."""
 
     def make(folder: str, count: int, size: int = 24) -> Path:
         target = tmp_path / folder
         target.mkdir(parents=True, exist_ok=True)
         draw = np.random.default_rng(sum(folder.encode()))
+        colour = draw.integers(0, 156, 3)
         for number in range(count):
-            pixels = draw.integers(0, 256, (size, size, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(target / f"{number:03}.png")
+            pixels = colour + draw.integers(0, 100, (size, size, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(target / f"{number:03}.png")
         return target
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A timm model folder: a ViT of two blocks of width 16 for images of 32 x 32, with random weights."""
+    folder = tmp_path_factory.mktemp("backbone") / "tiny"
+    folder.mkdir()
+    args = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = timm.create_model("vit_tiny_patch16_224", num_classes=5, **args)
+    save_file(module.state_dict(), folder / "model.safetensors")
+    cfg = {"input_size": [3, 32, 32], "crop_pct": 1.0, "classifier": "head", "num_classes": 5}
+    config = {"architecture": "vit_tiny_patch16_224", "num_classes": 5, "model_args": args, "pretrained_cfg": cfg}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) -> MakeRecipe:
+    """A recipe with LoRA, dropout included, for three classes of 8 images; keywords are training's."""
+
+    def make(*, head: bool = True, lora: bool = True, augmentation: str = "none", **training: Any) -> Recipe:
+        for name in ("a", "b", "c"):
+            make_images(f"images/{name}", 8)
+        attachment = {
+            "name": "lora",
+            "method": "lora",
+            "at": ["blocks.*.attn.qkv"],
+            "slices": ["q", "v"],
+            "dropout": 0.1,
+        }
+        return Recipe.from_mapping(
+            {
+                "schema": 1,
+                "backbone": {"name": "tiny", "source": "local", "weights": str(tiny_backbone)},
+                "attachments": [attachment] if lora else [],
+                "head": {"trainable": head},
+                "data": {
+                    "path": str(tmp_path / "images"),
+                    "split": {"validation": 0.25},
+                    "transforms": {"augmentation": augmentation},
+                },
+                "training": {"epochs": 3, "batch_size": 5, "device": "cpu", "learning_rate": 0.01} | training,
+            }
+        )
 
     return make

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.data.images import UnreadableImage, read
+from studio.data.images import UnreadableImageError, read
 
 
 def _pixel(path: Path, x: int = 0, y: int = 0) -> tuple[int, ...]:
@@ -88,6 +88,6 @@ def test_a_damaged_file_is_refused_with_its_name_and_the_reason(
     tmp_path: Path, make: Callable[[Path], object], reason: str
 ) -> None:
     make(tmp_path / "bad.png")
-    with pytest.raises(UnreadableImage, match=r"bad\.png") as caught:
+    with pytest.raises(UnreadableImageError, match=r"bad\.png") as caught:
         read(tmp_path / "bad.png")
     assert reason in caught.value.reason

@@ -11,7 +11,7 @@ from studio.core.recipe import Data
 from studio.data import dataset as dataset_module
 from studio.data.augmentation import Augmentation
 from studio.data.dataset import ImageDataset, open_split
-from studio.data.images import UnreadableImage
+from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch, Loader
 from studio.data.preprocessing import Preprocessing
 
@@ -59,7 +59,7 @@ def test_a_large_split_is_not_kept_in_memory(dataset: ImageDataset, monkeypatch:
     first = dataset[3][0]
     assert torch.equal(dataset[3][0], first)
     dataset.path(3).unlink()
-    with pytest.raises(UnreadableImage):
+    with pytest.raises(UnreadableImageError):
         dataset[3]
 
 

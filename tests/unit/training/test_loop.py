@@ -1,0 +1,368 @@
+"""A training as a whole: its events, its directory, stopping, resuming, and what goes wrong."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.training import checkpoint, session
+from studio.training.control import Control
+from studio.training.loop import train
+
+MakeRecipe = Callable[..., Recipe]
+STEPS = 12  # 18 training images in batches of 5, for 3 epochs
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
+    def make(name: str = "run", **values: Any) -> Run:
+        return Run.create(make_recipe(**values), tmp_path / name)
+
+    return make
+
+
+def _of(happened: list[events.Event], kind: type[events.Event]) -> list[Any]:
+    return [event for event in happened if type(event) is kind]
+
+
+def _losses(run: Run) -> list[tuple[int, float]]:
+    """The loss of every step; where a step was made twice, the later one."""
+    return sorted({event.step: event.loss for event in _of(run.events(), events.Step)}.items())
+
+
+def _adapter(run: Run, which: str = "last") -> dict[str, torch.Tensor]:
+    saved = checkpoint.read(run.path / "checkpoints" / which)
+    assert saved is not None
+    return saved.tensors
+
+
+def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _same_outcome(first: Run, second: Run) -> bool:
+    ours = [(e.epoch, e.loss, e.accuracy) for e in _of(first.events(), events.Evaluation)]
+    theirs = [(e.epoch, e.loss, e.accuracy) for e in _of(second.events(), events.Evaluation)]
+    return (
+        _losses(first) == _losses(second)
+        and set(ours) == set(theirs)
+        and _equal(_adapter(first), _adapter(second))
+        and (first.path / "adapter.safetensors").read_bytes() == (second.path / "adapter.safetensors").read_bytes()
+    )
+
+
+def _stop_at(run: Run, step: int, resume: bool = False) -> list[events.Event]:
+    control = Control()
+    happened = []
+    for event in train(run, control, resume):
+        happened.append(event)
+        if isinstance(event, events.Step) and event.step == step:
+            control.stop()
+    return happened
+
+
+def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    happened = []
+    for event in train(run, Control()):
+        happened.append(event)
+        assert run.events()[-1] == event
+    assert run.events() == happened
+    kinds = [event.kind for event in happened if event.kind != "checkpoint"]
+    assert kinds == ["started", "evaluation", *(["step"] * 4 + ["epoch", "evaluation"]) * 3, "finished"]
+    started, finished = happened[0], happened[-1]
+    assert isinstance(started, events.Started)
+    assert isinstance(finished, events.Finished)
+    assert (started.step, started.steps, started.training_images, started.validation_images) == (0, STEPS, 18, 6)
+    assert 0 < started.trainable_parameters < started.total_parameters
+    assert (finished.step, finished.reason) == (STEPS, "completed")
+    assert finished.best_accuracy == max(event.accuracy for event in _of(happened, events.Evaluation)) == 1.0
+
+
+def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    happened = list(train(run, Control()))
+    evaluations = _of(happened, events.Evaluation)
+    assert run.labels == ["a", "b", "c"]
+    assert run.status["state"] == "completed"
+    assert (run.status["step"], run.status["steps"], run.status["epoch"], run.status["epochs"]) == (12, 12, 3, 3)
+    assert run.status["best_accuracy"] == happened[-1].best_accuracy
+    assert run.status["accuracy"] == evaluations[-1].accuracy
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["threads"] == torch.get_num_threads()
+    best = {
+        name.removeprefix("adapter/"): t for name, t in _adapter(run, "best").items() if name.startswith("adapter/")
+    }
+    assert _equal(load_file(run.path / "adapter.safetensors"), best)
+    assert "After epoch 3" in (run.path / "log.txt").read_text()
+    assert not list(run.path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("step", [1, 3, 4, 6, 11])
+@pytest.mark.parametrize("augmentation", ["none", "light"])
+def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, augmentation: str) -> None:
+    whole = make_run("whole", augmentation=augmentation)
+    list(train(whole, Control()))
+    parts = make_run("parts", augmentation=augmentation)
+    happened = _stop_at(parts, step)
+    assert isinstance(happened[-1], events.Finished)
+    assert (happened[-1].step, happened[-1].reason) == (step, "stopped")
+    assert parts.status["state"] == "stopped"
+    torch.manual_seed(99)
+    resumed = list(train(parts, Control(), resume=True))
+    assert _of(resumed, events.Started)[0].step == step
+    assert _same_outcome(whole, parts)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer: str) -> None:
+    whole, parts = make_run("whole", optimizer=optimizer), make_run("parts", optimizer=optimizer)
+    list(train(whole, Control()))
+    _stop_at(parts, 2)
+    _stop_at(parts, 9, resume=True)
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9, 13, 20])
+def test_a_run_that_was_just_dropped_goes_on_too(make_run: Callable[..., Run], count: int) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    training = train(parts, Control())
+    for _ in range(count):
+        next(training)
+    training.close()  # type: ignore[attr-defined]
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_asked_to_stop_during_an_evaluation(make_run: Callable[..., Run]) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    control = Control()
+    for event in train(parts, control):
+        if isinstance(event, events.Epoch) and event.epoch == 2:
+            control.stop()
+    assert parts.events()[-1].kind == "finished"
+    assert max(event.epoch for event in _of(parts.events(), events.Evaluation)) == 1
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_asked_to_stop_before_anything(make_run: Callable[..., Run]) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    control = Control()
+    control.stop()
+    assert [event.kind for event in train(parts, control)] == ["started", "checkpoint", "finished"]
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+from studio.core.run import Run
+from studio.training.control import Control
+from studio.training.loop import train
+for event in train(Run.open(Path(sys.argv[1])), Control()):
+    pass
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
+    whole, killed = make_run("whole", epochs=12), make_run("killed", epochs=12)
+    list(train(whole, Control()))
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen([sys.executable, "-c", _CHILD, str(killed.path)], env=os.environ | threads)
+    deadline = time.monotonic() + 60
+    while len(_of(killed.events(), events.Step)) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 10 <= len(_of(killed.events(), events.Step)) < 48
+    list(train(killed, Control(), resume=True))
+    assert _same_outcome(whole, killed)
+
+
+def test_a_complete_run_says_so_and_can_be_given_more_epochs(make_run: Callable[..., Run]) -> None:
+    run = make_run(schedule="constant", warmup=0.0)
+    list(train(run, Control()))
+    before = sorted(path.name for path in run.path.rglob("*"))
+    with pytest.raises(StudioError, match=r"complete, with 3 epochs; raise training\.epochs"):
+        list(train(run, Control(), resume=True))
+    assert sorted(path.name for path in run.path.rglob("*")) == before
+    longer = run.recipe.model_copy(update={"training": run.recipe.training.model_copy(update={"epochs": 4})})
+    longer.save(run.path / "recipe.toml")
+    happened = list(train(run, Control(), resume=True))
+    assert [event.step for event in _of(happened, events.Step)] == [13, 14, 15, 16]
+
+
+def test_a_run_is_not_begun_twice(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    _stop_at(run, 1)
+    with pytest.raises(StudioError, match="has begun already; resume it"):
+        list(train(run, Control()))
+
+
+def test_a_second_writer_is_refused(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    first = train(run, Control())
+    next(first)
+    with pytest.raises(StudioError, match="is being trained already"):
+        next(iter(train(run, Control(), resume=True)))
+    rest = list(first)
+    assert rest[-1].kind == "finished"
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(make_run: Callable[..., Run]) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    _stop_at(parts, 10)
+    newest = max((parts.path / "checkpoints" / "last").glob("*.safetensors"))
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    resumed = list(train(parts, Control(), resume=True))
+    assert _of(resumed, events.Started)[0].step == 8
+    assert "The last checkpoint is damaged" in _of(resumed, events.Warning)[0].text
+    assert _same_outcome(whole, parts)
+
+
+def _broken_losses(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
+    """Let the loss of the given steps be no number."""
+    true, count = session.cross_entropy, iter(range(1, 1000))
+
+    def broken(*args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = true(*args, **kwargs)
+        return loss * float("nan") if next(count) in steps else loss
+
+    monkeypatch.setattr(session, "cross_entropy", broken)
+
+
+def test_a_step_without_a_finite_loss_is_skipped(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    _broken_losses(monkeypatch, {2, 3, 5, 6})
+    run = make_run()
+    happened = list(train(run, Control()))
+    assert [warning.text for warning in _of(happened, events.Warning)] == [
+        f"The loss of step {step} is not a number; the step was skipped." for step in (2, 3, 5, 6)
+    ]
+    assert [event.step for event in _of(happened, events.Step) if event.loss != event.loss] == [2, 3, 5, 6]
+    assert all(epoch.loss == epoch.loss for epoch in _of(happened, events.Epoch))
+    assert all(torch.isfinite(tensor).all() for tensor in _adapter(run).values())
+    assert happened[-1].kind == "finished"
+
+
+def test_three_of_them_end_the_run_with_its_best_kept(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _broken_losses(monkeypatch, {8, 9, 10})
+    run = make_run()
+    happened: list[events.Event] = []
+    with pytest.raises(StudioError, match="not a number for three steps in a row"):
+        happened.extend(train(run, Control()))
+    assert happened[-1].kind == "error"
+    assert happened[-1] == run.events()[-1]
+    assert run.status["state"] == "failed"
+    assert "learning_rate" in run.status["text"]
+    assert (run.path / "adapter.safetensors").exists()
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    training = train(parts, Control())
+    for event in training:
+        if isinstance(event, events.Epoch) and event.epoch == 2:
+            break
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_bytes", full)
+        with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
+            list(training)
+    assert parts.status["state"] == "failed"
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_images_that_break_during_the_run_are_named_and_left_out(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    broken = [run.path.parent / "images" / name for name in ("a/000.png", "b/003.png", "c/005.png", "c/006.png")]
+    training = train(run, Control())
+    next(training)
+    for path in broken:
+        path.write_bytes(b"")
+    happened = list(training)
+    warnings = [warning.text for warning in _of(happened, events.Warning)]
+    assert len(warnings) == 4
+    assert all(any(str(path) in text for text in warnings) for path in broken)
+    assert happened[-1].kind == "finished"
+
+
+def test_images_added_later_do_not_change_the_run(
+    make_run: Callable[..., Run], make_images: Callable[..., Path]
+) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    _stop_at(parts, 5)
+    make_images("images/a", 12)
+    make_images("images/new", 5)
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_what_cannot_be_trained_is_refused_with_nothing_written(make_run: Callable[..., Run]) -> None:
+    run = make_run(head=False, lora=False)
+    with pytest.raises(StudioError, match="Nothing would train"):
+        list(train(run, Control()))
+    assert sorted(p.name for p in run.path.iterdir() if p.name != ".lock") == ["checkpoints", "recipe.toml"]
+    with pytest.raises(StudioError, match="This machine has no cuda:63"):
+        list(train(make_run("other", device="cuda:63"), Control()))
+
+
+def test_the_head_alone_and_the_attachments_alone(make_run: Callable[..., Run]) -> None:
+    for name, values in (("head", {"lora": False}), ("lora", {"head": False})):
+        run = make_run(name, **values)
+        list(train(run, Control()))
+        trained = load_file(run.path / "adapter.safetensors")
+        assert {key.split("/")[0] for key in trained} == {name}
+
+
+def test_the_same_seed_gives_the_same_run_and_another_another(make_run: Callable[..., Run]) -> None:
+    runs = [make_run("first", seed=1), make_run("second", seed=1), make_run("third", seed=2)]
+    for run in runs:
+        list(train(run, Control()))
+    assert _same_outcome(runs[0], runs[1])
+    assert not _same_outcome(runs[0], runs[2])
+
+
+def test_bfloat16_trains_and_goes_on_in_bfloat16(make_run: Callable[..., Run]) -> None:
+    whole, parts, exact = make_run("w", precision="bfloat16"), make_run("p", precision="bfloat16"), make_run("e")
+    for run in (whole, exact):
+        list(train(run, Control()))
+    _stop_at(parts, 5)
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+    assert _losses(whole) != _losses(exact)
+    assert _losses(whole)[-1][1] == pytest.approx(_losses(exact)[-1][1], abs=0.1)

@@ -1,0 +1,185 @@
+"""The small parts of a training: schedule, optimiser, device, precision, journal, lock, progress."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.recipe import Training
+from studio.core.run import Run
+from studio.training import device, environment, optimizer, precision
+from studio.training.control import Control
+from studio.training.journal import Journal
+from studio.training.lock import exclusive
+from studio.training.metrics import Metrics
+from studio.training.progress import Progress
+from studio.training.schedule import rate_factor
+
+
+def test_the_rate_warms_up_and_follows_a_cosine_to_nearly_zero() -> None:
+    factors = [rate_factor(step, 100, Training(warmup=0.1)) for step in range(100)]
+    assert factors[:11] == sorted(factors[:11])
+    assert factors[0] == pytest.approx(1 / 11)
+    assert factors[10] == 1.0
+    assert factors[10:] == sorted(factors[10:], reverse=True)
+    assert factors[55] == pytest.approx(0.5)
+    assert 0 < factors[-1] < 0.001
+
+
+def test_a_constant_rate_stays() -> None:
+    factors = [rate_factor(step, 10, Training(warmup=0.2, schedule="constant")) for step in range(10)]
+    assert factors == [pytest.approx(1 / 3), pytest.approx(2 / 3)] + [1.0] * 8
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_short_training_has_a_rate_too(steps: int) -> None:
+    assert all(0 < rate_factor(step, steps, Training(warmup=0.9)) <= 1 for step in range(steps))
+
+
+def _named() -> list[tuple[str, nn.Parameter]]:
+    torch.manual_seed(0)
+    return [
+        ("a", nn.Parameter(torch.randn(3, 4))),
+        ("b", nn.Parameter(torch.randn(3))),
+        ("c", nn.Parameter(torch.randn(4, 2))),
+    ]
+
+
+def _step(named: list[tuple[str, nn.Parameter]], made: torch.optim.Optimizer, count: int) -> None:
+    for number in range(count):
+        for _, parameter in named:
+            parameter.grad = torch.sin(parameter.detach() * (number + 2))
+        optimizer.set_rate(made, 0.1 / (number + 1))
+        made.step()
+
+
+@pytest.mark.parametrize("kind", ["adamw", "sgd"])
+def test_an_optimiser_goes_on_from_its_named_tensors(kind: str) -> None:
+    training = Training(optimizer=kind)  # type: ignore[arg-type]
+    first, second = _named(), _named()
+    whole, part = (optimizer.make(named, {"c": 4.0}, training) for named in (first, second))
+    _step(first, whole, 3), _step(second, part, 3)
+    saved = {name: tensor.clone() for name, tensor in optimizer.tensors(part, second).items()}
+    fresh = optimizer.make(second, {"c": 4.0}, training)
+    optimizer.restore(fresh, second, saved)
+    _step(first, whole, 2), _step(second, fresh, 2)
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
+
+
+def test_matrices_alone_are_decayed_and_rates_scaled() -> None:
+    named = _named()
+    made = optimizer.make(named, {"c": 4.0}, Training(weight_decay=0.5))
+    optimizer.set_rate(made, 0.1)
+    groups = {id(p): group for group in made.param_groups for p in group["params"]}
+    found = {name: (groups[id(p)]["weight_decay"], groups[id(p)]["lr"]) for name, p in named}
+    assert found == {"a": (0.5, 0.1), "b": (0.0, 0.1), "c": (0.5, 0.4)}
+
+
+def test_gradients_are_scaled_down_to_the_norm_or_left_alone() -> None:
+    parameter = nn.Parameter(torch.zeros(4))
+    parameter.grad = torch.full((4,), 3.0)
+    assert optimizer.gradient_norm([parameter], 0.0).item() == 6.0
+    assert parameter.grad.norm().item() == 6.0
+    optimizer.gradient_norm([parameter], 1.5)
+    assert parameter.grad.norm().item() == pytest.approx(1.5)
+
+
+def test_devices() -> None:
+    assert device.resolve("cpu") == torch.device("cpu")
+    assert device.resolve("auto").type in ("cpu", "cuda", "mps")
+    for name in ("toaster", "meta", "cuda:63"):
+        with pytest.raises(StudioError, match=name):
+            device.resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "gain", "expected"),
+    [(True, 2.0, "bfloat16"), (True, 1.0, "float32"), (False, 9.0, "float32")],
+)
+def test_auto_needs_the_hardware_and_a_measured_gain(
+    monkeypatch: pytest.MonkeyPatch, hardware: bool, gain: float, expected: str
+) -> None:
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: hardware)
+    monkeypatch.setattr(precision, "speedup", lambda _: gain)
+    cpu = torch.device("cpu")
+    assert precision.resolve("auto", cpu) == expected
+    assert precision.resolve("float32", cpu) == "float32"
+    assert precision.resolve("bfloat16", cpu) == "bfloat16"
+
+
+def test_the_gain_is_measured() -> None:
+    cpu = torch.device("cpu")
+    if precision.has_bfloat16(cpu):
+        assert 0.05 < precision.speedup(cpu) < 50
+
+
+def test_a_cut_last_line_stays_alone(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text('{"event": "warning", "time": 1, "text": "whole"}\n{"event": "warn')
+    with Journal(tmp_path) as journal:
+        journal.write(events.Warning(text="café \udce9"))
+    assert [event.text for event in Run(tmp_path).events() if isinstance(event, events.Warning)] == ["whole", "café ?"]
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").endswith("  Warning: café ?\n")
+
+
+def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        with pytest.raises(StudioError, match="trained already"), exclusive(tmp_path):
+            pass
+        with pytest.raises(StudioError, match="trained already"), exclusive(tmp_path):
+            pass
+    with exclusive(tmp_path):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything can be written here")
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(StudioError, match="cannot be written"), exclusive(tmp_path):
+        pass
+
+
+def test_a_folder_that_is_gone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="cannot be written"), exclusive(tmp_path / "gone"):
+        pass
+
+
+def test_control_from_another_thread() -> None:
+    control = Control()
+    assert not control.stopping
+    thread = threading.Thread(target=control.stop)
+    thread.start()
+    thread.join()
+    assert control.stopping
+
+
+def _metrics(accuracy: float, loss: float) -> Metrics:
+    return Metrics("validation", 10, accuracy, loss, (), ())
+
+
+def test_the_best_is_by_accuracy_and_then_by_loss() -> None:
+    progress = Progress()
+    results = [(0.5, 1.0), (0.5, 1.0), (0.5, 0.9), (0.4, 0.1), (0.6, 5.0), (0.9, float("nan"))]
+    assert [progress.take_best(_metrics(*result), epoch) for epoch, result in enumerate(results)] == [
+        True, False, True, False, True, False,
+    ]  # fmt: skip
+    assert (progress.best_accuracy, progress.best_loss, progress.best_epoch) == (0.6, 5.0, 4)
+    assert Progress.from_json(progress.as_json()) == progress
+
+
+def test_an_accuracy_of_zero_can_be_the_best() -> None:
+    assert Progress().take_best(_metrics(0.0, 3.0), 0)
+
+
+def test_what_changed_between_two_environments_is_said() -> None:
+    now = environment.describe(torch.device("cpu"), "float32", "hash")
+    before = now | {"threads": 64, "packages": now["packages"] | {"torch": "1.0"}}
+    assert environment.differences(now, now) == []
+    assert environment.differences(before, now) == [
+        f"threads was 64 and is {now['threads']}",
+        f"torch was 1.0 and is {now['packages']['torch']}",
+    ]
