@@ -3,7 +3,7 @@
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -54,15 +54,15 @@ class Outcome:
     failure: Exception | None = None
 
 
-@lru_cache(maxsize=None)
+@cache
 def outcome(method: str, family: str) -> Outcome:
     """Ask a method whether it goes on a family."""
     case = Case(method, family)
     try:
-        case.attachment
+        default_attachment(METHODS.get(method), layers(family))
     except StudioError as error:
         return Outcome(case, refusal=str(error))
-    except Exception as error:  # noqa: BLE001 - a stranger's method may raise anything, and the tests are to show it
+    except Exception as error:  # a stranger's method may raise anything, and the tests are to show it
         return Outcome(case, failure=error)
     return Outcome(case)
 

@@ -5,7 +5,7 @@ import math
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -32,7 +32,7 @@ _MBCONV = (("ds_r1_k3_s1_e1_c16_se0.25",), ("ir_r2_k3_s2_e2_c16_se0.25",), ("ir_
 class Family:
     """A row of :data:`FAMILIES`: how to make the backbone, and its input's height and width in pixels.
 
-    ``architecture`` is timm's name or a constructor. ``exported`` chooses the families that ``torch.export`` is tried on.
+    ``architecture`` is timm's name or a constructor. ``exported`` chooses those that ``torch.export`` is tried on.
     """
 
     name: str
@@ -86,7 +86,7 @@ def skeleton(family: str) -> nn.Module:
         return FAMILIES[family].make().eval()
 
 
-@lru_cache(maxsize=None)
+@cache
 def layers(family: str) -> tuple[Layer, ...]:
     """The rows of the family's layer tree."""
     return describe(_prototype(family))
@@ -98,7 +98,7 @@ def images(family: str, count: int = 4, seed: int = 0) -> Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _prototype(family: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(family.encode()))

@@ -1,4 +1,4 @@
-"""The options of the contract tests. A plugin of pytest, so it is loaded with every pytest and imports nothing heavy."""
+"""The options of the contract tests: a plugin that every pytest loads, so it imports nothing heavy."""
 
 import contextlib
 
