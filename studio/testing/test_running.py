@@ -4,6 +4,7 @@ import copy
 import warnings
 
 import torch
+from torch import Tensor, nn
 
 from studio.testing import observing
 from studio.testing.cases import Case

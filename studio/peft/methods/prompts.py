@@ -176,19 +176,20 @@ class VPTDeep(VPT):
 
 def _insert(site: Site[PromptConfig], network: str) -> None:
     inside = f"{network}." if network else ""
-    owner: Any = site.model.get_submodule(network)
+    owner: Any = site.modules[network]
     position, length = _position(site, network), site.config.length
-    pooled = _pooled_prefix(owner, inside)
+    pooling = _pooling_of_prefix(owner)
     prompts = _begin(site, owner.embed_dim)
     site.replace(lambda base: Prompts(base, prompts, position, site.config.dropout), f"{inside}blocks.0")
     site.increase("num_prefix_tokens", length, network)
-    for path, attention in _attentions(owner, f"{inside}blocks"):
+    for path in (f"{inside}blocks.{i}.attn" for i in range(len(owner.blocks))):
+        attention = site.modules.get(path)
         if hasattr(attention, "num_prefix_tokens"):  # RoPE turns only what comes after them
             site.increase("num_prefix_tokens", length, path)
         if isinstance(attention, BeitAttention):
             site.replace(lambda base: PromptsInBias(base, position, length), path, innermost=True)
-    if pooled:
-        site.replace(lambda base: WithoutPrompts(base, position, length), pooled)
+    if pooling:
+        site.replace(lambda base: WithoutPrompts(base, position, length), f"{inside}{pooling}")
 
 
 def _position(site: Site[PromptConfig], network: str) -> int:
@@ -198,23 +199,16 @@ def _position(site: Site[PromptConfig], network: str) -> int:
     return position
 
 
-def _attentions(owner: Any, blocks: str) -> list[tuple[str, nn.Module]]:
-    """Each block's own attention with its path, where the block has it as ``attn``."""
-    found = [(f"{blocks}.{i}.attn", getattr(block, "attn", None)) for i, block in enumerate(owner.blocks)]
-    return [(path, a.plain if isinstance(a, AdaptedLayer) else a) for path, a in found if a is not None]
-
-
-def _pooled_prefix(owner: Any, inside: str) -> str:
-    """Path of the pooling layer that looks at prefix tokens too, empty where there is none."""
-    resized = getattr(owner, "dynamic_img_size", False) and getattr(owner, "pos_embed", None) is not None
+def _pooling_of_prefix(owner: Any) -> str:
+    """Name of the pooling layer that looks at prefix tokens too; empty where there is none."""
+    resized = getattr(owner, "dynamic_img_size", False) and owner.pos_embed is not None
     if resized and not owner.no_embed_class:
         raise StudioError(
             "This backbone adapts its position embedding to each image and counts prefix tokens for that, "
             "so VPT-shallow cannot add any; VPT-deep works here."
         )
-    includes = getattr(owner, "pool_include_prefix", True)  # EVA has no choice
     if getattr(owner, "attn_pool", None) is not None:
-        return f"{inside}attn_pool" if includes else ""
+        return "attn_pool" if getattr(owner, "pool_include_prefix", True) else ""  # EVA has no choice
     if getattr(owner, "pool_include_prefix", False) and owner.global_pool != "token":
         raise StudioError("This backbone averages over all tokens, prompts included; VPT-deep works here.")
     return ""
