@@ -44,7 +44,7 @@ def app(path: Path | None = None) -> int:
 @main.command()
 @out_option
 @as_json
-def demo(out: Path | None, as_json: bool) -> None:
+def demo(out: Path | None, as_json: bool) -> int:
     """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
     from studio.app import demo as embedded
     from studio.training.control import Control
@@ -52,7 +52,10 @@ def demo(out: Path | None, as_json: bool) -> None:
     control = Control()
     with terminal.ctrl_c_stops(control):
         report = embedded.run(out, control, show=_follow, say=note)
+    if report is None:
+        return terminal.interrupted("Stopped; the demo can be started anew at any time.")
     print_json(report.as_json()) if as_json else click.echo(report.as_text())
+    return 0
 
 
 @main.command()
@@ -149,10 +152,11 @@ def train(recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: 
 @as_json
 def evaluate(run: Path, split: str, as_json: bool) -> None:
     """Measure a run's best adapter on a split."""
-    from studio.app import evaluation
+    from studio.app.metrics_report import as_text
+    from studio.evaluation import evaluate as measure
 
-    metrics = evaluation.evaluate(_run(run), split)
-    print_json(metrics.as_json()) if as_json else click.echo(evaluation.as_text(metrics))
+    metrics = measure(_run(run), split)
+    print_json(metrics.as_json()) if as_json else click.echo(as_text(metrics))
 
 
 @main.command()

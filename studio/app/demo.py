@@ -49,12 +49,13 @@ class Report:
     def as_text(self) -> str:
         """What a person wants to know, and what to do next."""
         gain = 100 * (self.accuracy - self.accuracy_head_alone)
+        counts = f"{self.trainable_parameters:,} of {self.total_parameters:,}"
         share = 100 * self.trainable_parameters / self.total_parameters
         return "\n".join(
             (
                 f"accuracy with the head alone  {self.accuracy_head_alone:.1%}",
                 f"accuracy with LoRA            {self.accuracy:.1%}  ({gain:+.1f} points)",
-                f"trainable parameters          {self.trainable_parameters:,} of {self.total_parameters:,} ({share:.2f} %)",
+                f"trainable parameters          {counts} ({share:.2f} %)",
                 f"run                           {self.run}",
                 *(f"{e.format + ' export':<30}{e.path}  {_verified(e.verification)}" for e in self.exports),
                 f"open it in the window         peft-studio app {self.run}",
@@ -66,24 +67,36 @@ def _verified(verification: "Verification") -> str:
     return f"(verified on {verification.images} images, largest logit difference {verification.largest_difference:.1e})"
 
 
-class Stopped(Exception):
-    """The demo was interrupted while it trained."""
+def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], None]) -> Report | None:
+    """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
 
-
-def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], None]) -> Report:
-    """Run the whole example in ``out``, or in a new folder under ``demo``; ``show`` follows a training run as it goes."""
-    from studio.app.evaluation import evaluate
+    ``show`` is given a label and the events of a training run as it goes on; ``say`` a line about what happens next.
+    """
     from studio.export import export
 
     folder = out or _unused(FOLDER)
     recipe = training.load(paths.resource(*RECIPE))
     alone = _train(recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show)
     tuned = _train(recipe, folder / "run", control, "LoRA", show)
+    if control.stopping:
+        return None
     exports = []
     for form in FORMATS:
         say(f"Exporting and verifying: {form}")
         place = folder / "exports" / form
         exports.append(Export(form, str(place), export(tuned, form, place)))
+    return _report(alone, tuned, tuple(exports))
+
+
+def _train(recipe: Recipe, path: Path, control: "Control", label: str, show: Show) -> Run:
+    made = training.prepare(recipe, path)
+    show(label, training.train(made, control))
+    return made
+
+
+def _report(alone: Run, tuned: Run, exports: tuple[Export, ...]) -> Report:
+    from studio.evaluation import evaluate
+
     started = next(event for event in tuned.events() if isinstance(event, events.Started))
     return Report(
         run=str(tuned.path),
@@ -91,16 +104,8 @@ def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], N
         accuracy=evaluate(tuned).accuracy,
         trainable_parameters=started.trainable_parameters,
         total_parameters=started.total_parameters,
-        exports=tuple(exports),
+        exports=exports,
     )
-
-
-def _train(recipe: Recipe, path: Path, control: "Control", label: str, show: Show) -> Run:
-    made = training.prepare(recipe, path)
-    show(label, training.train(made, control))
-    if control.stopping:
-        raise Stopped(f"Stopped; the run is in {made.path}")
-    return made
 
 
 def _unused(folder: Path) -> Path:

@@ -1,13 +1,11 @@
 """The adapter alone, in the program's own format: goes onto the same backbone, whatever the method."""
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from studio.backbones.loading import identity
 from studio.backbones.loading import load as load_backbone
 from studio.core.recipe import Recipe
 from studio.export.contract import SHIPPED, Exporter, Subject, register
@@ -26,12 +24,11 @@ class Adapter(Exporter):
 
     def write(self, subject: Subject, folder: Path) -> None:
         """Write the tensors, and which backbone they belong to."""
-        bare = copy.deepcopy(subject.attached).detach()
         save_adapter(
             subject.attached,
             subject.recipe.attachments,
             folder,
-            identity(bare),
+            subject.identity,
             {
                 "backbone": subject.recipe.backbone.model_dump(),
                 "labels": list(subject.labels),

@@ -26,13 +26,17 @@ SHIPPED = resource("export")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing."""
+    """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing.
+
+    ``identity`` is the hash of the backbone's own weights.
+    """
 
     run: Run
     recipe: Recipe
     attached: Attached
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)

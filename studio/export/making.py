@@ -75,7 +75,8 @@ def _subject(run: Run) -> Subject:
     from studio.evaluation import restore
 
     restored = restore.attached(run)
-    return Subject(run, run.recipe, restored.attached, tuple(restored.labels), restored.preprocessing)
+    labels = tuple(restored.labels)
+    return Subject(run, run.recipe, restored.attached, labels, restored.preprocessing, restored.identity)
 
 
 @contextlib.contextmanager
