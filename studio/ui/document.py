@@ -92,6 +92,10 @@ class Document(QObject):
         self.history.setClean()
         self.file_changed.emit()
 
+    def close(self) -> None:
+        """Say nothing more; Qt's undo stack would still speak while it is taken down."""
+        self.history.blockSignals(True)
+
     def _reset(self, recipe: Recipe, path: Path | None) -> None:
         self.history.clear()
         self._path = path

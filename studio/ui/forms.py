@@ -13,6 +13,9 @@ from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, S
 from studio.ui.widgets.parts import Row, text
 
 
+FIELD_WIDTH = 120
+
+
 class Form(QWidget):
     """Shows the fields of ``config`` that are named in ``only`` (all where empty); ``edited`` carries a name and a value."""
 
@@ -27,6 +30,7 @@ class Form(QWidget):
         self._box.setSpacing(12)
         for name in only or config.model_fields:
             self._add(name, config.model_fields[name])
+        self._box.addStretch(1)
 
     def _add(self, name: str, info: FieldInfo) -> None:
         field = field_for(info)
@@ -41,7 +45,7 @@ class Form(QWidget):
         if isinstance(field, SwitchField):
             head: Row = Row(field, (label, 1))
         else:
-            field.setMinimumWidth(112)
+            field.setFixedWidth(FIELD_WIDTH)
             head = Row((label, 1), field)
         box = QVBoxLayout()
         box.setSpacing(2)
@@ -99,4 +103,5 @@ def title(name: str, info: FieldInfo) -> str:
 def sentence(info: FieldInfo) -> str:
     """The description, as a sentence with a capital."""
     words = (info.description or "").strip()
-    return words[:1].upper() + words[1:]
+    starts_with_symbol = len(words.split(" ")[0].strip(",")) < 2
+    return words if starts_with_symbol else words[:1].upper() + words[1:]

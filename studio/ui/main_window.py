@@ -13,6 +13,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui import actions
 from studio.ui.engine import Counted
+from studio.ui.icons import Tint
 from studio.ui.panels.adapters import AdaptersPage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
@@ -58,6 +59,9 @@ class MainWindow(QMainWindow):
         self.undo_button = icon_button("Undo (Ctrl+Z)", "undo", self.undo)
         self.redo_button = icon_button("Redo (Ctrl+Shift+Z)", "redo", self.redo)
         self.theme_button = icon_button("Light or dark", "moon", self._other_theme)
+        self._theme_tint = Tint(self.theme_button, "moon", "muted")
+        theme().changed.connect(lambda tokens: self._show_theme())
+        self._show_theme()
         header = QFrame()
         header.setObjectName("header")
         header.setLayout(
@@ -210,6 +214,11 @@ class MainWindow(QMainWindow):
 
     def _other_theme(self) -> None:
         self._use_theme("light" if theme().tokens.dark else "dark")
+
+    def _show_theme(self) -> None:
+        dark = theme().tokens.dark
+        self._theme_tint.show("sun" if dark else "moon")
+        self.theme_button.setToolTip("Light theme" if dark else "Dark theme")
 
     def _use_theme(self, choice: str) -> None:
         self.settings.theme = choice

@@ -49,6 +49,7 @@ class Workspace(QObject):
         self.lane.close()
         self.images.close()
         self.engine.close()
+        self.document.close()
 
     @property
     def recipe(self) -> Recipe:

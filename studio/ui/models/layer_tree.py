@@ -130,6 +130,7 @@ class LayerTree(QAbstractItemModel):
         self._marks = Marks()
         self._roll_ups: dict[int, RollUp] = {}
         self._filter = ""
+        self._with_empty = False
         self._dragged = ""
         self._refusals: dict[Spot, str] = {}
 
@@ -153,10 +154,13 @@ class LayerTree(QAbstractItemModel):
         self._roll_ups.clear()
         self._repaint()
 
-    def show_filter(self, text: str) -> None:
-        """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them."""
+    def show_filter(self, text: str, with_empty: bool = False) -> None:
+        """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them.
+
+        Layers without parameters, such as dropout, are kept only ``with_empty``.
+        """
         self.beginResetModel()
-        self._filter = text.strip().lower()
+        self._filter, self._with_empty = text.strip().lower(), with_empty
         self._apply_filter()
         self.endResetModel()
 
@@ -181,12 +185,16 @@ class LayerTree(QAbstractItemModel):
         kept = set()
         for number in reversed(range(len(self._nodes))):
             node = self._nodes[number]
-            if number in kept or self._filter in f"{node.layer.path} {node.layer.type} {node.layer.role}".lower():
+            if number in kept or self._passes(node.layer):
                 kept.update((number, node.parent))
         for node in self._nodes:
             node.visible = [child for child in node.children if child in kept]
             for row, child in enumerate(node.visible):
                 self._nodes[child].row = row
+
+    def _passes(self, layer: Layer) -> bool:
+        found = self._filter in f"{layer.path} {layer.type} {layer.role}".lower()
+        return found and (self._with_empty or layer.parameters > 0 or not layer.path)
 
     def _repaint(self) -> None:
         def walk(parent: QModelIndex) -> None:
@@ -302,7 +310,8 @@ class LayerTree(QAbstractItemModel):
         if column == TYPE:
             return type_and_shape(node)
         if column == PARAMETERS:
-            return count(node.layer.parameters // 3 if node.part else node.layer.parameters)
+            number = node.layer.parameters // 3 if node.part else node.layer.parameters
+            return count(number) if number else "–"
         if column == TRAINABLE:
             return self._trainable_text(node, number)
         return ", ".join(badge_text(b, node.part) for b in self.badges(node))
@@ -311,7 +320,7 @@ class LayerTree(QAbstractItemModel):
         if node.part:
             return "adapter" if any(b.enabled for b in self.badges(node)) else "frozen"
         total = self.roll_up(number).trainable
-        return count(total) if total else "frozen"
+        return count(total) if total else "frozen" if node.layer.parameters else "–"
 
     def _tool_tip(self, node: Node) -> str:
         if self._dragged and (why := self.refusal_at(self._dragged, node.spot)):

@@ -69,8 +69,7 @@ class AdaptersPage(Page):
         backbone.heading.setProperty("role", "caption")
         self.attach_button = button("Attach to selection", self.attach_selected, "plus")
         self.attach_button.setToolTip("Attach the chosen method to the selected rows (Enter in the tree)")
-        self.loading = Empty("refresh", "Loading the engine", "PyTorch takes a few seconds to start.")
-        self.loading.sentence.setFixedWidth(180)
+        self.loading = Empty("refresh", "Loading the engine", "PyTorch takes a few seconds to start.", width=180)
         self.palette_stack = QStackedWidget()
         self.palette_stack.addWidget(self.loading)
         self.palette_stack.addWidget(self.palette)
@@ -85,9 +84,13 @@ class AdaptersPage(Page):
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName("Filter layers")
         self.count = text("", "caption")
+        self.with_empty = icon_button("Show layers without parameters too", "eye")
+        self.with_empty.setCheckable(True)
+        self.with_empty.toggled.connect(lambda on: self._filter_changed(self.filter.text()))
         bar = Row(
             (self.filter, 1),
             self.count,
+            self.with_empty,
             icon_button("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
             icon_button("Close all", "chevron-up", self._collapse),
             gap=6,
@@ -194,9 +197,12 @@ class AdaptersPage(Page):
         self.tree.expand(self.tree_model.index_of(Spot()))
 
     def _filter_changed(self, words: str) -> None:
-        self.tree_model.show_filter(words)
+        opened = self._opened()
+        self.tree_model.show_filter(words, self.with_empty.isChecked())
         if words.strip():
             self.tree.expandAll()
+        elif opened:
+            self._open(opened)
         else:
             self._open_first_block()
 

@@ -1,6 +1,7 @@
 """The inspector: what is attached, and the settings of the attachment that is chosen."""
 
 import re
+from html import escape
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
@@ -11,6 +12,7 @@ from studio.core.recipe import Attachment
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural, short_count
 from studio.ui.forms import Form
+from studio.ui.theme import theme
 from studio.ui.widgets.fields import SwitchField, TextField
 from studio.ui.widgets.parts import Card, Column, Empty, Row, clear, icon_button, line, restyle, scrolled, text
 from studio.ui.workspace import Workspace, badge_words
@@ -63,8 +65,7 @@ class Inspector(QWidget):
         listing = Card("Attachments", self.none, self.list, line(), self.head_switch, padding=14)
         self.settings = AttachmentSettings(workspace)
         self.stack = QStackedWidget()
-        empty = Empty("adapter", "No attachment is chosen", "Choose one above or in the tree to change its settings.")
-        empty.sentence.setFixedWidth(220)
+        empty = Empty("adapter", "No attachment is chosen", "Choose one above or in the tree to change its settings.", width=220)
         self.stack.addWidget(empty)
         self.stack.addWidget(scrolled(self.settings))
         card = Card("", (self.stack, 1), padding=14)
@@ -147,6 +148,8 @@ class AttachmentSettings(QWidget):
         self.summary = text("", "caption", wrap=True)
         self.paper = QLabel()
         self.paper.setOpenExternalLinks(True)
+        self.paper.setWordWrap(True)
+        self.paper.setProperty("role", "caption")
         self.targets = TextField()
         self.targets.setAccessibleName("Target layers")
         self.targets.setToolTip("Layer paths, separated by commas. * is one part of a path, ** any number, {6..11} a range.")
@@ -214,7 +217,7 @@ class AttachmentSettings(QWidget):
             self.form_box.addWidget(self._form)
         self.title.setText(f"{method.label}: {attachment.name}")
         self.summary.setText(method.summary)
-        self.paper.setText(f'<a href="{method.paper}">Paper</a>' if method.paper.startswith("http") else method.paper)
+        self.paper.setText(linked(method.paper))
         assert self._form is not None
         defaults = {name: info.get_default(call_default_factory=True) for name, info in method.Config.model_fields.items()}
         self._form.show_values(defaults | dict(attachment.config))
@@ -244,6 +247,14 @@ class AttachmentSettings(QWidget):
 def patterns(words: str) -> tuple[str, ...]:
     """The patterns in a field, separated by commas or spaces."""
     return tuple(re.split(r"[,\s]+", words.strip(", \t"))) if words.strip(", \t") else ()
+
+
+def linked(paper: str) -> str:
+    """A paper's name as a link to it, where its address stands behind the name."""
+    name, _, address = paper.rpartition(", http")
+    if not address:
+        return escape(paper)
+    return f'<a href="http{escape(address)}" style="color: {theme().tokens.accent}">{escape(name)}</a>'
 
 
 def _some(lines: list[str]) -> list[str]:

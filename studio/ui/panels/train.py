@@ -58,7 +58,7 @@ class TrainPage(Page):
         self.resume_button = button("Resume", self.resume, "resume")
         self.resume_button.setToolTip("Go on with the chosen run from its last checkpoint")
         settings = Card("Settings", (scrolled(holder(Column(self.form, None, margins=(0, 0, 10, 0)))), 1))
-        left = Column((settings, 1), self.start_button, Row((self.stop_button, 1), (self.resume_button, 1)), gap=10)
+        left = Column((settings, 1), self.start_button, self.stop_button, self.resume_button, gap=10)
         left_side = holder(left)
         left_side.setFixedWidth(312)
         right = QSplitter(Qt.Orientation.Vertical)
@@ -129,7 +129,7 @@ class TrainPage(Page):
             table.setColumnWidth(column, width)
         table.selectionModel().currentChanged.connect(self._row_chosen)
         self.no_runs = text("Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True)
-        return Card("Runs", self.no_runs, (table, 1), padding=14)
+        return Card("Runs", self.no_runs, (table, 1), None, padding=14)
 
     # acting
 
@@ -210,10 +210,10 @@ class TrainPage(Page):
 
     def _show_buttons(self) -> None:
         trainer, row = self.workspace.trainer, self.workspace.runs.row(self.workspace.runs.selected)
-        self.start_button.setEnabled(not trainer.running)
+        self.start_button.setVisible(not trainer.running)
+        self.stop_button.setVisible(trainer.running)
         self.stop_button.setEnabled(trainer.running and not trainer.stopping)
-        self.resume_button.setVisible(row is not None and row.resumable)
-        self.resume_button.setEnabled(not trainer.running)
+        self.resume_button.setVisible(row is not None and row.resumable and not trainer.running)
 
     def _advanced(self) -> None:
         history = self.live.history

@@ -10,7 +10,7 @@ from studio.ui.figures import count
 from studio.ui.theme import colour
 
 _ROW = 26
-_NAME = 120
+_NAME_LIMIT = 160
 _NUMBER = 60
 
 
@@ -20,6 +20,7 @@ class Bars(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.rows: tuple[tuple[str, int], ...] = ()
+        self._name_width = 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setObjectName("scrolled")
 
@@ -27,6 +28,8 @@ class Bars(QWidget):
         """Show ``rows`` of names and numbers."""
         self.rows = tuple(rows)
         self.setFixedHeight(max(1, len(self.rows)) * _ROW)
+        widest = max((self.fontMetrics().horizontalAdvance(name) for name, _ in self.rows[:500]), default=0)
+        self._name_width = min(_NAME_LIMIT, widest) + 16
         self.setAccessibleName(", ".join(f"{name}: {number}" for name, number in self.rows[:50]))
         self.update()
 
@@ -43,14 +46,14 @@ class Bars(QWidget):
         name, number = self.rows[row]
         top, middle = row * _ROW, int(Qt.AlignmentFlag.AlignVCenter)
         painter.setPen(colour("text"))
-        cut = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, _NAME - 12)
-        painter.drawText(QRect(0, top, _NAME - 12, _ROW), middle, cut)
-        room = self.width() - _NAME - _NUMBER
+        cut = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, self._name_width - 12)
+        painter.drawText(QRect(0, top, self._name_width - 12, _ROW), middle, cut)
+        room = self.width() - self._name_width - _NUMBER
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour("sunken"))
-        painter.drawRoundedRect(QRectF(_NAME, top + 8, room, 10), 4, 4)
+        painter.drawRoundedRect(QRectF(self._name_width, top + 8, room, 10), 4, 4)
         painter.setBrush(colour("accent"))
-        painter.drawRoundedRect(QRectF(_NAME, top + 8, max(6.0, room * number / largest), 10), 4, 4)
+        painter.drawRoundedRect(QRectF(self._name_width, top + 8, max(6.0, room * number / largest), 10), 4, 4)
         painter.setPen(colour("muted"))
         area = QRect(self.width() - _NUMBER, top, _NUMBER - 4, _ROW)
         painter.drawText(area, middle | int(Qt.AlignmentFlag.AlignRight), count(number))

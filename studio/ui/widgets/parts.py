@@ -45,6 +45,13 @@ def button(words: str, clicked: Callable[[], object] | None = None, icon: str = 
     return made
 
 
+def next_button(words: str, clicked: Callable[[], object]) -> QPushButton:
+    """A button that leads to the right: its arrow stands behind the words."""
+    made = button(words, clicked, "chevron-right")
+    made.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    return made
+
+
 def icon_button(words: str, icon: str, clicked: Callable[[], object] | None = None) -> QToolButton:
     """A button with an icon only; ``words`` are its tool tip and accessible name."""
     made = QToolButton()
@@ -174,16 +181,33 @@ class Notice(QFrame):
         return self._words.text()
 
 
+class Paragraph(QLabel):
+    """Centred text of a fixed width, as high as it needs to be."""
+
+    def __init__(self, words: str, width: int) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setProperty("role", "muted")
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        self.setFixedWidth(width)
+        self.setText(words)
+
+    def setText(self, words: str) -> None:  # noqa: N802 - Qt's name
+        """Show ``words``, and take the height that they need."""
+        super().setText(words)
+        self.ensurePolished()
+        self.setFixedHeight(self.heightForWidth(self.width()))
+
+
 class Empty(QWidget):
     """What a page says while there is nothing to show: an icon, one line, one sentence, and what to do."""
 
-    def __init__(self, icon: str, heading: str, sentence: str, *buttons: QWidget) -> None:
+    def __init__(self, icon: str, heading: str, sentence: str, *buttons: QWidget, width: int = 380) -> None:
         super().__init__()
         picture = Picture(icon, "faint", 40)
-        self.heading, self.sentence = text(heading, "heading"), text(sentence, "muted", wrap=True)
-        for label in (self.heading, self.sentence):
-            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        self.sentence.setFixedWidth(380)
+        self.heading, self.sentence = text(heading, "heading"), Paragraph(sentence, width)
+        self.heading.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         centre = Qt.AlignmentFlag.AlignHCenter
         box = Column(None, picture, 4, self.heading, self.sentence, 8, gap=6, margins=(24, 24, 24, 24))
         for widget in (picture, self.heading, self.sentence):

@@ -34,7 +34,7 @@ from studio.ui.models.layer_tree import (
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import draw_badge, small_font, strong_font
 
-ROW = 30
+ROW = 28
 _GAP = 6
 
 
@@ -73,7 +73,8 @@ class _RowPainter(QStyledItemDelegate):
 
     def _name(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
         icon, tint = state_glyph(node, roll_up)
-        painter.drawPixmap(area.left(), area.center().y() - 7, pixmap(icon, tint, 15))
+        if icon:
+            painter.drawPixmap(area.left(), area.center().y() - 7, pixmap(icon, tint, 15))
         strong = node.layer.role in (Role.BLOCK, Role.BACKBONE, Role.STAGE, Role.HEAD)
         painter.setFont(strong_font(painter.font()) if strong else painter.font())
         self._plain(painter, area.adjusted(22, 0, 0, 0), words, "text", small=False)
@@ -113,14 +114,14 @@ class _RowPainter(QStyledItemDelegate):
 
 
 def state_glyph(node: Node, roll_up: RollUp) -> tuple[str, str]:
-    """Icon and colour of a row: adapted, trained head, holding trained layers, or frozen."""
+    """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
     if node.is_head and roll_up.head_parameters:
         return "head", "head"
     if roll_up.badges:
         return "adapter", "adapter"
     if roll_up.head_parameters:
         return "trainable", "head"
-    return "frozen", "frozen"
+    return ("frozen", "frozen") if node.layer.parameters else ("", "frozen")
 
 
 class TreeView(QTreeView):
@@ -156,7 +157,7 @@ class TreeView(QTreeView):
         header.setStretchLastSection(True)
         header.setSectionsMovable(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in {NAME: 210, TYPE: 170, PARAMETERS: 96, TRAINABLE: 84}.items():
+        for column, width in {NAME: 196, TYPE: 158, PARAMETERS: 92, TRAINABLE: 78}.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, width)
 
