@@ -65,6 +65,7 @@ class Attached:
         bare = functools.partial(identity_of, self.module.state_dict(keep_vars=True), head_paths(self.module))
         for parameter, _ in self._frozen:
             parameter.requires_grad_(False)
+        self.module.eval()  # now, as what an adapted layer holds keeps the mode that it has
         try:
             if head:
                 self._retrain_head(modules)
@@ -244,7 +245,8 @@ class Attached:
             for a, path, _, t in self.named_tensors()
         ]
         replaced = {id(c.original) for c in self._changes if isinstance(c, Retraining)}
-        added = sum(n for _, _, n, _, _ in sizes) - sum(p.numel() for p, _ in self._frozen if id(p) in replaced)
+        made = sum(t.numel() for _, _, _, t in self.named_tensors() if isinstance(t, nn.Parameter))
+        added = made - sum(p.numel() for p, _ in self._frozen if id(p) in replaced)
         return Census(
             total_parameters=self.layers[0].parameters + added,
             trainable_parameters=sum(n for _, _, n, _, trains in sizes if trains),
@@ -333,7 +335,7 @@ class Attached:
         return max(self._resting.values(), default=0)
 
     def _takes_part(self, change: Change) -> bool:
-        block = self._blocks.get(change.path)
+        block = self._blocks.get(change.site)
         return self._enabled[change.attachment] and (block is None or block >= self._depth)
 
     def settle(self, attachments: Sequence[Attachment]) -> tuple[Attachment, ...]:

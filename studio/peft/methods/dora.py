@@ -32,36 +32,37 @@ class _Directed(LowRankLayer):
 
     def _begin(self, config: Any) -> None:
         super()._begin(config)
-        self._require_own_weight()
-        self.magnitude = nn.Parameter(self.norm().to(self.lora_B.dtype))
+        self._require_weight()
+        self.magnitude = nn.Parameter(self.lora_B.new_empty(len(self.lora_B)))
+        if not self.magnitude.is_meta:
+            self.magnitude.data.copy_(self.norm(weight_of(self.base)))
 
-    def _require_own_weight(self) -> None:
-        """The length is that of the layer's own weight, so nothing that changes these rows may be under it."""
+    def _require_weight(self) -> None:
+        """Lengths are those of a weight, so what is under it on the same rows must come to one."""
         layer = self.base
         while isinstance(layer, AdaptedLayer):
-            if _overlap(self.rows, vars(layer).get("rows")):
+            if not isinstance(layer, LowRankLayer) and _overlap(self.rows, vars(layer).get("rows")):
                 raise StudioError(
-                    "DoRA needs a layer's own weight, but another attachment is already there; "
+                    "DoRA scales the rows of a weight, but another attachment is already on this layer; "
                     "put DoRA before it in the list, or choose other layers."
                 )
             layer = layer.base
 
-    def norm(self) -> Tensor:
-        """Length of each adapted row now, (rows,), outside the graph."""
+    def norm(self, weight: Tensor) -> Tensor:
+        """Length of each adapted row of ``weight`` with the update, (rows,)."""
         with torch.no_grad(), torch.autocast(self.lora_B.device.type, enabled=False):
-            return row_norm(*self._grouped(), self.scale)
+            return row_norm(*self._grouped(weight), self.scale)
 
-    def _grouped(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _grouped(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weight, A and B as batches of matrices: one for each range of rows, or for each group of a convolution."""
-        weight = cast(Tensor, self.plain.weight)
         if self.rows:
             weight = torch.cat([weight[start:stop] for start, stop in self.rows])
         count = len(self.rows) or self.groups
         return tuple(t.flatten(1).unflatten(0, (count, -1)) for t in (weight, self.lora_A, self.lora_B))  # type: ignore[return-value]
 
-    def gain(self) -> Tensor:
+    def gain(self, weight: Tensor) -> Tensor:
         """What each adapted row is multiplied by, m / ||W + s B A||, (rows,)."""
-        return self.magnitude / self.norm().to(self.magnitude.dtype)
+        return self.magnitude / self.norm(weight).to(self.magnitude.dtype)
 
     def excess(self, gain: Tensor) -> Tensor:
         """``gain`` - 1 over all rows of the weight, zero where nothing is adapted."""
@@ -77,14 +78,10 @@ class _Directed(LowRankLayer):
         bias = cast("Tensor | None", self.plain.bias)
         return y if bias is None else y - bias.to(y.dtype).view(shape)
 
-    def merged(self, base: nn.Module) -> nn.Module:
-        """The plain layer with its rows turned and stretched."""
-        excess = self.excess(self.gain()).detach()
-        merged = super().merged(base)
-        weight = cast(Tensor, merged.weight)
-        gain = (1 + excess).view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
-        merged.weight = nn.Parameter(weight.detach() * gain, requires_grad=False)
-        return merged
+    def folded(self, weight: Tensor) -> Tensor:
+        """What ``weight`` comes to with its rows turned and stretched."""
+        gain = 1 + self.excess(self.gain(weight).detach())
+        return super().folded(weight) * gain.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
 
 
 class DoRALinear(_Directed, LoRALinear):
@@ -92,7 +89,7 @@ class DoRALinear(_Directed, LoRALinear):
 
     def adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out): base(x) + (gain - 1) W x + gain s B A x, which is base(x) exactly at first."""
-        y, gain = self.base(x), self.gain()
+        y, gain = self.base(x), self.gain(weight_of(self.base))
         b = self.over_all_rows(self.lora_B * (self.scale * gain).unsqueeze(1))
         turned = self.updated(y, x, self.lora_A, b)
         return torch.addcmul(turned, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
@@ -103,10 +100,21 @@ class DoRAConv2d(_Directed, LoRAConv2d):
 
     def adapted(self, x: Tensor) -> Tensor:
         """x (N, in, H, W) to (N, out, H', W')."""
-        y, gain = self.base(x), self.gain()
+        y, gain = self.base(x), self.gain(weight_of(self.base))
         turned = y + self.update(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
         excess = self.excess(gain).to(y.dtype).view(-1, 1, 1)
         return torch.addcmul(turned, self.without_bias(y, (-1, 1, 1)), excess)
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The weight that ``layer`` comes to, with the low-rank updates in it."""
+    if not isinstance(layer, AdaptedLayer):
+        return cast(Tensor, layer.weight)
+    under = weight_of(layer.base)
+    if not isinstance(layer, LowRankLayer) or not layer.enabled:
+        return under
+    with torch.autocast(under.device.type, enabled=False):
+        return layer.folded(under)
 
 
 def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]] | None) -> bool:

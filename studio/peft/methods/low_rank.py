@@ -5,7 +5,7 @@ LoRA+: Hayou et al. 2024, https://arxiv.org/abs/2402.12354.
 """
 
 import math
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from pydantic import Field
@@ -80,11 +80,13 @@ class LowRankLayer(AdaptedLayer):
         """The update of the weight, scale B A, in float32 and the weight's shape."""
         raise NotImplementedError
 
+    def folded(self, weight: Tensor) -> Tensor:
+        """What ``weight``, that of the layer under this one, comes to with the update."""
+        return weight.detach() + self.delta().to(weight.dtype)
+
     def merged(self, base: nn.Module) -> nn.Module:
-        """The plain layer with the update added to its weight."""
-        weight = base.weight
-        assert isinstance(weight, nn.Parameter)
-        base.weight = nn.Parameter(weight.detach() + self.delta().to(weight.dtype), requires_grad=False)
+        """The plain layer with the update folded into its weight."""
+        base.weight = nn.Parameter(self.folded(cast(Tensor, base.weight)), requires_grad=False)
         return base
 
 
