@@ -1,0 +1,179 @@
+"""Adding a small network's output to what an attention, an MLP or a block gives: what all adapters of that kind share.
+
+A serial adapter reads the sub-layer's output, a parallel one its input or the block's stream. Either is added to the
+sub-layer's output, before the block's layer scale or after it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from studio.backbones.branches import Branch, branch
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.peft.contract import AdaptedLayer, Method, MethodConfig, Site
+
+Source = Literal["output", "input", "stream"]
+"""What an adapter reads: the sub-layer's output, its input, or the block's stream before any normalisation."""
+
+SUBLAYERS = (Role.ATTENTION, Role.MLP)
+
+
+class AdapterConfig(MethodConfig):
+    """The field that all adapters have."""
+
+    layer_scale: Literal["after", "before"] = Field(
+        "after",
+        description="where a block scales what its layers give (DINOv2, BEiT, ConvNeXt): add after that or before it",
+    )
+
+
+class Carried:
+    """One tensor on its way from where it is read to where it is added, within one forward pass of one block."""
+
+    def __init__(self) -> None:
+        self._tensor: Tensor | None = None
+
+    def put(self, tensor: Tensor) -> None:
+        """Take a tensor along."""
+        self._tensor = tensor
+
+    def take(self) -> Tensor:
+        """Hand it over; nothing is kept."""
+        tensor, self._tensor = self._tensor, None
+        assert tensor is not None
+        return tensor
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
+        return Carried()
+
+
+class Tap(AdaptedLayer):
+    """Lets an adapter further on read this layer's input."""
+
+    def __init__(self, base: nn.Module, carried: Carried) -> None:
+        super().__init__(base)
+        self.carried = carried
+
+    def adapted(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """The layer's own output."""
+        self.carried.put(x)
+        return self.base(x, *args, **kwargs)
+
+
+class Addition(AdaptedLayer):
+    """h + adapter(x, h), with h the layer's output and x the layer's input, its output, or what a :class:`Tap` read.
+
+    ``adapter`` works on channels last, (N, ..., D); ``first`` tells of x and of h whether they come as (N, D, H, W).
+    """
+
+    def __init__(
+        self, base: nn.Module, adapter: nn.Module, source: Source | Carried, first: tuple[bool, bool] = (False, False)
+    ) -> None:
+        super().__init__(base)
+        self.adapter = adapter
+        self.source = source
+        self.first = first
+
+    def adapted(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The layer's output with the adapter's added, in the layer's own layout."""
+        output = self.base(*args, **kwargs)
+        x = self._read(args, output)
+        added = self.adapter(_to_last(x, self.first[0]), _to_last(output, self.first[1]))
+        added = added.permute(0, 3, 1, 2) if self.first[1] else added
+        if added.shape != output.shape:
+            raise StudioError("This block cuts its tokens into windows in between; choose layer_scale = before.")
+        return output + added
+
+    def _read(self, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        if isinstance(self.source, Carried):
+            return self.source.take()
+        return output if self.source == "output" else args[0]
+
+
+def _to_last(x: Tensor, first: bool) -> Tensor:
+    return x.permute(0, 2, 3, 1) if first else x
+
+
+def add(site: Site[Any], adapter: nn.Module, source: Source, layer_scale: str) -> Branch:
+    """Add ``adapter(source, output)`` to what the site's layer gives, and return the branch that the layer is in.
+
+    Raises StudioError where the block has a layer scale that cannot be passed.
+    """
+    path, first = site.layer.path, site.layer.channels_first
+    found = branch(path, site.modules, first)
+    end, end_first = path, first
+    if layer_scale == "after":
+        if not found.reachable:
+            raise StudioError(f"{path}: this block's layer scale cannot be passed; choose layer_scale = before.")
+        end, end_first = found.end, found.end_channels_first
+    start = {"output": end, "input": path, "stream": found.start}[source]
+    if start == end:
+        own: Source = "output" if source == "output" else "input"
+        site.replace(lambda base: Addition(base, adapter, own, (end_first, end_first)), end)
+    else:
+        carried = Carried()
+        site.replace(lambda base: Tap(base, carried), start)
+        site.replace(lambda base: Addition(base, adapter, carried, (first, end_first)), end)
+    return found
+
+
+def _lack(layer: Layer) -> str:
+    if layer.role in (Role.BACKBONE, Role.STAGE, Role.BLOCK):
+        return f"not to a whole {layer.type}, and convolutional networks have none that it fits"
+    return f"and this is a {layer.type}"
+
+
+A = TypeVar("A", bound=AdapterConfig)
+
+
+class AdapterMethod(Method[A]):
+    """A method that adds a small network's output to a sub-layer's."""
+
+    family = "bottleneck"
+    merge_refusal = (
+        "An adapter with an activation inside is not a change of any weight, so it cannot be merged; "
+        "export it as adapter, onnx or torch."
+    )
+    roles: ClassVar[tuple[Role, ...]] = SUBLAYERS
+    """The layers that it goes to."""
+
+    @abstractmethod
+    def adapter(self, width: int, config: A, factory: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
+        """The network, called with source and output (N, ..., width), whose result is added to the output.
+
+        ``shared`` is one dictionary for all layers of an attachment.
+        """
+
+    def source(self, config: A) -> Source:
+        """What the adapter reads."""
+        return "output"
+
+    def trains_norms(self, config: A) -> bool:
+        """Whether the branch's normalisation trains too."""
+        return False
+
+    def refuses(self, layer: Layer, config: A, slices: tuple[str, ...]) -> str:
+        """Attention and MLP layers, whole, whose tokens are as wide going in as coming out."""
+        if layer.role not in self.roles:
+            return f"{self.label} goes to {self._places()} layers, {_lack(layer)}."
+        if slices:
+            return f"{self.label} takes what the layer gives as a whole, so it cannot take only some of q, k and v."
+        if not layer.width:
+            return f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
+        return ""
+
+    def _places(self) -> str:
+        return " and ".join("MLP" if role is Role.MLP else str(role) for role in self.roles)
+
+    def attach(self, site: Site[A]) -> None:
+        """Add the adapter's output to the layer's."""
+        network = self.adapter(site.layer.width, site.config, site.factory, site.shared)
+        found = add(site, network, self.source(site.config), site.config.layer_scale)
+        if self.trains_norms(site.config) and found.norm:
+            for name, _ in list(site.modules[found.norm].named_parameters(recurse=False)):
+                site.retrain(name, found.norm)
