@@ -23,18 +23,37 @@ class MethodRow:
     merge_refusal: str
 
 
+_FAMILIES = ("low rank", "scaling", "tokens", "adapters", "whole weights")
+
+
+def _rank(row: MethodRow) -> tuple[int, str, bool]:
+    known = _FAMILIES.index(row.family) if row.family in _FAMILIES else len(_FAMILIES)
+    return known, row.family, row.name != "lora"
+
+
 class Palette(QAbstractListModel):
-    """The methods in the registry's order."""
+    """The methods by family."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self._all: tuple[MethodRow, ...] = ()
         self._rows: tuple[MethodRow, ...] = ()
 
     def show_methods(self, rows: Sequence[MethodRow]) -> None:
-        """Replace the list."""
+        """Replace the list; families stand together, in the order that people look for them."""
+        self._all = tuple(sorted(rows, key=_rank))
+        self.show_filter("")
+
+    def show_filter(self, words: str) -> None:
+        """Keep only methods that have ``words`` in name, family or summary."""
+        wanted = words.strip().lower()
         self.beginResetModel()
-        self._rows = tuple(rows)
+        self._rows = tuple(row for row in self._all if wanted in f"{row.label} {row.family} {row.summary}".lower())
         self.endResetModel()
+
+    def begins_family(self, row: int) -> bool:
+        """Whether a row is the first of its family."""
+        return row == 0 or self._rows[row].family != self._rows[row - 1].family
 
     def row_of(self, name: str) -> int:
         """The row of the method called ``name``; -1 where there is none."""

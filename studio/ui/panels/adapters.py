@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QLineEdit, QMenu, QSplitter, QStackedWidget, QWidg
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.recipe import Recipe
+from studio.core.recipe import Backbone, Recipe
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural
 from studio.ui.models.layer_tree import LayerTree, Spot
@@ -33,6 +33,7 @@ class AdaptersPage(Page):
             "Train",
         )
         self._shown_layers: tuple[Layer, ...] = ()
+        self._shown_backbone: Backbone | None = None
         self.dialog: BackboneDialog | None = None
         self.palette_model = Palette(self)
         self.tree_model = LayerTree(workspace.refusal, workspace.attach, self)
@@ -53,10 +54,10 @@ class AdaptersPage(Page):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setHandleWidth(14)
         splitter.setChildrenCollapsible(False)
-        for widget, width in ((self._left(), 256), (self._centre(), 700), (self.inspector, 312)):
+        for widget, width in ((self._left(), 250), (self._centre(), 700), (self.inspector, 300)):
             splitter.addWidget(widget)
             widget.setMinimumWidth(min(width, 420))
-        splitter.setSizes([256, 700, 312])
+        splitter.setSizes([250, 760, 300])
         for column, stretch in enumerate((0, 1, 0)):
             splitter.setStretchFactor(column, stretch)
         self.fill(splitter)
@@ -73,7 +74,12 @@ class AdaptersPage(Page):
         self.palette_stack = QStackedWidget()
         self.palette_stack.addWidget(self.loading)
         self.palette_stack.addWidget(self.palette)
-        methods = Card("Methods", (self.palette_stack, 1), self.attach_button, gap=8, padding=12)
+        self.palette_filter = QLineEdit()
+        self.palette_filter.setPlaceholderText("Find a method")
+        self.palette_filter.setClearButtonEnabled(True)
+        self.palette_filter.setAccessibleName("Find a method")
+        self.palette_filter.textChanged.connect(self._palette_filtered)
+        methods = Card("Methods", self.palette_filter, (self.palette_stack, 1), self.attach_button, gap=8, padding=12)
         left = QWidget()
         left.setLayout(Column(backbone, (methods, 1), gap=14))
         return left
@@ -130,14 +136,22 @@ class AdaptersPage(Page):
     def _show_methods(self) -> None:
         self.palette_model.show_methods(self.workspace.engine.method_rows())
         self.palette_stack.setCurrentWidget(self.palette)
+        self._palette_filtered("")
+
+    def _palette_filtered(self, words: str) -> None:
+        chosen = self.palette.method
+        self.palette_model.show_filter(words)
+        row = max(0, self.palette_model.row_of(chosen))
         if self.palette_model.rowCount():
-            self.palette.setCurrentIndex(self.palette_model.index(0))
+            self.palette.setCurrentIndex(self.palette_model.index(row))
 
     def _show_recipe(self, recipe: Recipe) -> None:
         backbone = recipe.backbone
         self.backbone_name.setText(backbone.name)
         origin = {"bundled": "Comes with the program", "timm": "From timm", "local": "From your checkpoint"}[backbone.source]
-        self.backbone_note.setText(origin if backbone.pretrained else f"{origin}, random weights")
+        note = origin if backbone.pretrained else f"{origin}, random weights"
+        layers = self._shown_layers if self._shown_backbone == backbone else ()
+        self.backbone_note.setText(f"{note}\n{count(layers[0].parameters)} parameters" if layers else note)
 
     def _show_counted(self, counted: Counted) -> None:
         if counted.recipe.backbone != self.workspace.recipe.backbone:
@@ -153,7 +167,7 @@ class AdaptersPage(Page):
     def _show_tree(self, counted: Counted) -> None:
         same = [layer.path for layer in counted.layers] == [layer.path for layer in self._shown_layers]
         opened = self._opened() if same else set()
-        self._shown_layers = counted.layers
+        self._shown_layers, self._shown_backbone = counted.layers, counted.recipe.backbone
         self.tree_model.show_layers(counted.layers)
         self.tree_stack.setCurrentWidget(self.tree)
         if same:
@@ -161,7 +175,7 @@ class AdaptersPage(Page):
         else:
             self._open_first_block()
         self.count.setText(plural(self.tree_model.layer_count, "layer"))
-        self.backbone_note.setText(f"{self.backbone_note.text()}\n{count(counted.layers[0].parameters)} parameters")
+        self._show_recipe(counted.recipe)
 
     def _show_no_tree(self, problem: str) -> None:
         self._shown_layers = ()

@@ -44,7 +44,7 @@ class _FormCard(QFrame):
         self.setAccessibleName(form.label)
         self.setAccessibleDescription(form.refusal or form.summary)
         tint = "faint" if form.refusal else "accent"
-        words = Column(text(form.label, "field"), text(form.refusal or form.summary, "caption", wrap=True), gap=2)
+        words = Column(text(form.label[:1].upper() + form.label[1:], "field"), text(form.refusal or form.summary, "caption", wrap=True), gap=2)
         icon = Picture("error" if form.refusal else "export", tint, 20)
         row = Row(icon, (words, 1), gap=12, margins=(14, 10, 14, 10))
         row.setAlignment(icon, Qt.AlignmentFlag.AlignTop)

@@ -98,10 +98,10 @@ class TrainPage(Page):
         from studio.ui.widgets.plots import Plot
 
         self._made_plots = True
-        lines = (("training", "accent"), ("validation", "adapter"))
+        lines = (("training", "accent", False), ("validation", "adapter", True))
         self.loss = Plot("Loss", lines, bottom=0)
-        self.accuracy = Plot("Accuracy", lines, bottom=0)
-        self.rate = Plot("Learning rate", (("learning rate", "second"),), bottom=0)
+        self.accuracy = Plot("Accuracy", (("training", "accent", True), lines[1]), bottom=0)
+        self.rate = Plot("Learning rate", (("learning rate", "second", False),), bottom=0)
         grid = self.plots.layout()
         assert isinstance(grid, QGridLayout)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -129,7 +129,8 @@ class TrainPage(Page):
             table.setColumnWidth(column, width)
         table.selectionModel().currentChanged.connect(self._row_chosen)
         self.no_runs = text("Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True)
-        return Card("Runs", self.no_runs, (table, 1), None, padding=14)
+        self.no_runs.setAlignment(Qt.AlignmentFlag.AlignTop)
+        return Card("Runs", self.no_runs, (table, 1), padding=14)
 
     # acting
 
@@ -146,6 +147,7 @@ class TrainPage(Page):
 
     def _preparing(self) -> None:
         self.make_plots()
+        self.live.follow(None, live=False)
         self.notice.say("")
         self.stage.setText("Checking the recipe")
         self.detail.setText("")

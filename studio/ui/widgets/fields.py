@@ -8,6 +8,7 @@ from PySide6.QtGui import QValidator, QWheelEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
 
 _LARGEST_INT = 2**31 - 1
+_INSET = 5
 
 
 class _WheelGuard(QObject):
@@ -37,6 +38,7 @@ class IntField(QSpinBox):
         self.setRange(max(round(low) if math.isfinite(low) else -_LARGEST_INT, -_LARGEST_INT), _whole(high))
         self.setAccelerated(True)
         self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(_INSET, 0, 0, 0)
         guard_wheel(self)
         self.valueChanged.connect(self.edited.emit)
 
@@ -61,6 +63,7 @@ class FloatField(QDoubleSpinBox):
         self.setDecimals(12)
         self.setRange(low if math.isfinite(low) else -1e12, high if math.isfinite(high) else 1e12)
         self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(_INSET, 0, 0, 0)
         guard_wheel(self)
         self.valueChanged.connect(self.edited.emit)
 

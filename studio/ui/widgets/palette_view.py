@@ -5,24 +5,25 @@ from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen, QPixma
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.ui.icons import pixmap
-from studio.ui.models.palette import METHOD_ROLE, MethodRow
+from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import draw_badge, small_font, strong_font
 
 _PADDING = 10
+_FAMILY = 26
+_BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 
 
 class _CardPainter(QStyledItemDelegate):
-    """Draws a method: name in strong letters, summary below, a grip at the right."""
+    """Draws a method: its family above the first of each, name in strong letters, two lines of summary, a grip at the right."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
-        """Qt: as high as the summary needs."""
+        """Qt: two lines of summary, and room for the family's name where it is shown."""
         view = option.widget
         width = (view.viewport().width() if isinstance(view, QAbstractItemView) else 220) - 2
-        row: MethodRow = index.data(METHOD_ROLE)
-        metrics = QFontMetrics(small_font(option.font))
-        words = metrics.boundingRect(QRect(0, 0, width - 4 * _PADDING - 8, 999), int(Qt.TextFlag.TextWordWrap), row.summary)
-        return QSize(width, words.height() + QFontMetrics(strong_font(option.font)).height() + 2 * _PADDING + 8)
+        lines = QFontMetrics(small_font(option.font)).lineSpacing() * 2
+        card = lines + QFontMetrics(strong_font(option.font)).height() + 2 * _PADDING + 4
+        return QSize(width, card + (_FAMILY if _begins_family(index) else 0))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         """Qt: draw one card."""
@@ -31,13 +32,23 @@ class _CardPainter(QStyledItemDelegate):
         hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        card = option.rect.adjusted(1, 1, -1, -5)
+        area = option.rect
+        if _begins_family(index):
+            self._draw_family(painter, area, row.family, option)
+            area = area.adjusted(0, _FAMILY, 0, 0)
+        card = area.adjusted(1, 1, -1, -5)
         painter.setBrush(colour("adapter_soft" if chosen else "hover" if hovered else "surface"))
         painter.setPen(QPen(colour("adapter" if chosen else "line"), 1))
         painter.drawRoundedRect(card, 8, 8)
-        self._draw_words(painter, card.adjusted(_PADDING, _PADDING - 2, -_PADDING - 18, -_PADDING + 4), row, option)
-        painter.drawPixmap(card.right() - 24, card.center().y() - 8, pixmap("drag", "faint", 16))
+        self._draw_words(painter, card.adjusted(_PADDING, _PADDING - 2, -_PADDING - 18, -4), row, option)
+        painter.drawPixmap(card.right() - 22, card.center().y() - 8, pixmap("drag", "faint", 16))
         painter.restore()
+
+    def _draw_family(self, painter: QPainter, area: QRect, family: str, option: QStyleOptionViewItem) -> None:
+        painter.setFont(small_font(option.font))
+        painter.setPen(colour("muted"))
+        words = family[:1].upper() + family[1:]
+        painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY - 4), _BOTTOM, words)
 
     def _draw_words(self, painter: QPainter, area: QRect, row: MethodRow, option: QStyleOptionViewItem) -> None:
         painter.setFont(strong_font(option.font))
@@ -46,7 +57,23 @@ class _CardPainter(QStyledItemDelegate):
         painter.drawText(QRect(area.left(), area.top(), area.width(), height), Qt.AlignmentFlag.AlignVCenter, row.label)
         painter.setFont(small_font(option.font))
         painter.setPen(colour("muted"))
-        painter.drawText(area.adjusted(0, height + 2, 0, 4), int(Qt.TextFlag.TextWordWrap), row.summary)
+        spacing = painter.fontMetrics().lineSpacing()
+        for number, words in enumerate(two_lines(row.summary, painter.fontMetrics(), area.width())):
+            top = area.top() + height + 2 + number * spacing
+            painter.drawText(QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words)
+
+
+def two_lines(words: str, metrics: QFontMetrics, width: int) -> tuple[str, ...]:
+    """``words`` broken into at most two lines, the second cut with dots where there is more."""
+    first, rest = "", words.split()
+    while rest and metrics.horizontalAdvance(f"{first} {rest[0]}".strip()) <= width:
+        first = f"{first} {rest.pop(0)}".strip()
+    return (first, metrics.elidedText(" ".join(rest), Qt.TextElideMode.ElideRight, width)) if rest else (first,)
+
+
+def _begins_family(index: QModelIndex | QPersistentModelIndex) -> bool:
+    model = index.model()
+    return isinstance(model, Palette) and model.begins_family(index.row())
 
 
 class PaletteView(QListView):

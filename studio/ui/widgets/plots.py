@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from studio.ui.theme import colour, theme
@@ -10,6 +10,9 @@ from studio.ui.widgets.parts import Column, Row, text
 
 if TYPE_CHECKING:
     from studio.ui.history import Curve
+
+
+_FEW = 60
 
 
 class _Swatch(QWidget):
@@ -20,23 +23,25 @@ class _Swatch(QWidget):
         self._tint = tint
         self.setFixedSize(16, 14)
 
-    def paintEvent(self, event: Any) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
         """Qt: draw."""
-        from PySide6.QtGui import QPainter, QPen
-
         painter = QPainter(self)
         painter.setPen(QPen(colour(self._tint), 2))
         painter.drawLine(0, 7, 16, 7)
 
 
 class Plot(QWidget):
-    """A titled plot of a few lines over steps. ``lines`` are pairs of a name and a colour of the theme."""
+    """A titled plot of a few lines over steps.
 
-    def __init__(self, title: str, lines: tuple[tuple[str, str], ...], bottom: float | None = None) -> None:
+    ``lines`` are a name, a colour of the theme, and whether its points are marked while they are few.
+    """
+
+    def __init__(self, title: str, lines: tuple[tuple[str, str, bool], ...], bottom: float | None = None) -> None:
         super().__init__()
         import pyqtgraph as pg
 
-        self._tints = [tint for _, tint in lines]
+        self._tints = [tint for _, tint, _ in lines]
+        self._marked = [marked for _, _, marked in lines]
         self.plot = pg.PlotWidget(background=None)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
@@ -49,7 +54,7 @@ class Plot(QWidget):
         if bottom is not None:
             item.getViewBox().setLimits(yMin=bottom)
         self.lines = [item.plot([], [], connect="finite", antialias=True) for _ in lines]
-        key = [part for name, tint in lines for part in (_Swatch(tint), text(name, "caption"))]
+        key = [part for name, tint, _ in lines for part in (_Swatch(tint), text(name, "caption"))]
         legend = Row(text(title, "heading"), None, *(key if len(lines) > 1 else ()), gap=6)
         self.setLayout(Column(legend, (self.plot, 1), gap=2))
         self._values = text("", "caption")
@@ -59,9 +64,9 @@ class Plot(QWidget):
 
     def show_curves(self, *curves: "Curve") -> None:
         """Draw the curves; one with few points also shows its points."""
-        for line, curve, tint in zip(self.lines, curves, self._tints, strict=True):
-            few = len(curve.x) <= 60 and tint != "accent"
-            line.setData(curve.x, curve.y, symbol="o" if few else None, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
+        for line, curve, tint, marked in zip(self.lines, curves, self._tints, self._marked, strict=True):
+            mark = "o" if marked and len(curve.x) <= _FEW else None
+            line.setData(curve.x, curve.y, symbol=mark, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
 
     def _point(self, position: Any) -> None:
         """Show the values under the pointer as the plot's tool tip."""
@@ -80,6 +85,7 @@ class Plot(QWidget):
     def _colour(self) -> None:
         import pyqtgraph as pg
 
+        self.plot.setBackground(colour("surface"))
         item = self.plot.getPlotItem()
         for name in ("left", "bottom"):
             axis = item.getAxis(name)
@@ -88,4 +94,5 @@ class Plot(QWidget):
             axis.setStyle(tickLength=-4, tickTextOffset=6)
         item.showGrid(x=False, y=True, alpha=0.15)
         for line, tint in zip(self.lines, self._tints, strict=True):
-            line.setPen(pg.mkPen(colour(tint), width=1 if tint == "accent" else 2, style=Qt.PenStyle.SolidLine))
+            line.setPen(pg.mkPen(colour(tint), width=1 if tint == "accent" else 2))
+            line.setSymbolBrush(colour(tint))

@@ -144,7 +144,7 @@ class TreeView(QTreeView):
         self.setDragDropMode(QAbstractItemView.DragDropMode.DropOnly)
         self.setDropIndicatorShown(False)
         self.setAutoExpandDelay(700)
-        self.setIndentation(18)
+        self.setIndentation(15)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setAccessibleName("Layer tree")
@@ -157,7 +157,7 @@ class TreeView(QTreeView):
         header.setStretchLastSection(True)
         header.setSectionsMovable(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in {NAME: 196, TYPE: 158, PARAMETERS: 92, TRAINABLE: 78}.items():
+        for column, width in {NAME: 190, TYPE: 142, PARAMETERS: 90, TRAINABLE: 74}.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, width)
 
