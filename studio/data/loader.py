@@ -85,6 +85,10 @@ class Loader:
         """The batches of an epoch from the one at ``start`` on."""
         return self._ahead(partial(self._make, places, epoch) for places in self.places(epoch, start))
 
+    def batch(self, epoch: int, number: int) -> Batch:
+        """One batch of an epoch, read here and now."""
+        return self._make(next(self.places(epoch, number)), epoch)
+
     def close(self) -> None:
         """End the reading threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)

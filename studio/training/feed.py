@@ -1,6 +1,7 @@
 """What training and validation read, and the network that turns it into logits.
 
-Both are chosen together: the plain feed reads images and runs the whole backbone.
+Both are chosen together: images and the whole backbone, or what its frozen part makes of the images, computed once, and
+the rest of it.
 """
 
 from collections.abc import Callable
@@ -16,22 +17,44 @@ from studio.data.folder import DatasetSummary
 from studio.data.loader import Loader, Source
 from studio.data.preprocessing import Preprocessing
 from studio.peft import Attached
+from studio.training import prefix
+from studio.training.features import FeatureSource
+from studio.training.precision import Precision, autocast
 
 Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """``network`` takes the inputs of either source, on the training's device, to logits (batch, classes)."""
+    """``network`` takes the inputs of either source, on the training's device, to logits (batch, classes).
+
+    ``cut`` is the path of the first layer that it runs, empty where that is the whole backbone.
+    """
 
     network: Network
     training: Source
     validation: Source
+    cut: str = ""
 
 
-def whole(attached: Attached, preprocessing: Preprocessing, training: Loader, validation: Loader) -> Feed:
-    """Read images, and run all of the backbone."""
-    return Feed(images_to_logits(attached, preprocessing), training, validation)
+def choose(
+    attached: Attached,
+    preprocessing: Preprocessing,
+    training: Loader,
+    validation: Loader,
+    device: torch.device,
+    precision: Precision,
+) -> Feed:
+    """Features behind the frozen part of the backbone where it has one and images are not augmented, else images."""
+    cut = None if training.augmentation else prefix.find(attached, preprocessing.size)
+    if cut is None:
+        return Feed(images_to_logits(attached, preprocessing), training, validation)
+
+    def features(pixels: Tensor) -> Tensor:
+        with torch.no_grad(), autocast(device, precision):
+            return cut.prefix(preprocessing.normalise(to_device(pixels, device)))
+
+    return Feed(cut.tail, FeatureSource(training, features), FeatureSource(validation, features), cut.before)
 
 
 def images_to_logits(attached: Attached, preprocessing: Preprocessing) -> Network:

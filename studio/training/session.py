@@ -26,7 +26,7 @@ from studio.peft import Attached, attach
 from studio.training import checkpoint, environment, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.control import Control
-from studio.training.feed import loaders, to_device, whole
+from studio.training.feed import choose, loaders, to_device
 from studio.training.metrics import Metrics
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
@@ -46,15 +46,20 @@ CHECKPOINT_SECONDS = 300
 class Session:
     """Made by :meth:`prepare`, which raises StudioError, with nothing written, for whatever cannot be trained."""
 
-    def __init__(self, run: Run, recipe: Recipe, images: DatasetSummary) -> None:
+    def __init__(
+        self, run: Run, recipe: Recipe, images: DatasetSummary, saved: checkpoint.Checkpoint | None = None
+    ) -> None:
         self.run, self.recipe, self.images = run, recipe, images
         self.device = devices.resolve(recipe.training.device)
-        self.precision = precision.resolve(recipe.training.precision, self.device)
+        self.precision = _precision(recipe, self.device, saved)
         self.progress = Progress()
         self._pending: list[str] = []
         self._unreadable: set[Path] = set()
         self._clock = self._saved = time.monotonic()
+        self._checked = False
         self._make_network()
+        if saved is not None:
+            self._restore(saved)
 
     @classmethod
     def prepare(cls, run: Run, resume: bool) -> Self:
@@ -62,10 +67,7 @@ class Session:
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
         images = (recorded.read(run.path) if resume else None) or open_folder(recipe.data)
-        session = cls(run, recipe, images)
-        if saved is not None:
-            session._restore(saved)
-        return session
+        return cls(run, recipe, images, saved)
 
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
@@ -80,15 +82,15 @@ class Session:
         module = loading.load(self.recipe.backbone, len(self.images.classes))
         self.preprocessing = loading.preprocessing(module)
         self.backbone = loading.identity(module)
-        self.attached: Attached = attach(
-            module.to(self.device), self.recipe.attachments, head=self.recipe.head.trainable
-        ).train()
+        module = module.to(self.device)
+        self.attached: Attached = attach(module, self.recipe.attachments, head=self.recipe.head.trainable)
         self.named = list(self.attached.named_parameters())
         if not self.named:
             raise StudioError("Nothing would train: attach a method or let the head train.")
         self.optimizer = optimizer.make(self.named, self.attached.rate_scales(), self.recipe.training)
         self._loaders = loaders(self.recipe, self.images, self.preprocessing)
-        self.feed = whole(self.attached, self.preprocessing, *self._loaders)
+        self.feed = choose(self.attached, self.preprocessing, *self._loaders, self.device, self.precision)
+        self.attached.train()
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +174,7 @@ class Session:
             logits = self.feed.network(to_device(batch.inputs, self.device))
         loss = cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
+        self._check_once()
         norm = optimizer.gradient_norm((parameter for _, parameter in self.named), settings.gradient_clip)
         correct = int((logits.argmax(1) == labels).sum())
         if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
@@ -179,6 +182,12 @@ class Session:
         optimizer.set_rate(self.optimizer, rate)
         self.optimizer.step()
         return loss.item(), correct
+
+    def _check_once(self) -> None:
+        """After the first backward pass: an attachment that the backbone never calls is an error, not a silence."""
+        if not self._checked:
+            self.attached.require_used()
+            self._checked = True
 
     def end_of_epoch(self) -> events.Epoch:
         """The training's means over the epoch; StudioError where no image could be read at all."""
@@ -257,7 +266,6 @@ class Session:
         before = saved.values["environment"]
         if before["backbone"] != self.backbone:
             raise StudioError("The backbone's weights are not those that this run began with; put them back first.")
-        self.precision = before["precision"]
         self.attached.load_state_dict(saved.section("adapter"))
         optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
         self.progress = Progress.from_json(saved.values["progress"])
@@ -285,3 +293,11 @@ class Session:
         now = time.monotonic()
         seconds, self._clock = now - self._clock, now
         return seconds
+
+
+def _precision(recipe: Recipe, device: torch.device, saved: checkpoint.Checkpoint | None) -> precision.Precision:
+    """A run goes on in the precision that it began with; a measurement might decide otherwise the second time."""
+    if saved is not None:
+        began: precision.Precision = saved.values["environment"]["precision"]
+        return began
+    return precision.resolve(recipe.training.precision, device)

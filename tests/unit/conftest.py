@@ -55,13 +55,20 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) -> MakeRecipe:
     """A recipe with LoRA, dropout included, for three classes of 8 images; keywords are training's."""
 
-    def make(*, head: bool = True, lora: bool = True, augmentation: str = "none", **training: Any) -> Recipe:
+    def make(
+        *,
+        head: bool = True,
+        lora: bool = True,
+        at: str = "blocks.*.attn.qkv",
+        augmentation: str = "none",
+        **training: Any,
+    ) -> Recipe:
         for name in ("a", "b", "c"):
             make_images(f"images/{name}", 8)
         attachment = {
             "name": "lora",
             "method": "lora",
-            "at": ["blocks.*.attn.qkv"],
+            "at": [at],
             "slices": ["q", "v"],
             "dropout": 0.1,
         }

@@ -1,0 +1,184 @@
+"""The frozen part of a backbone is computed once an image, and nothing else about the training changes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from studio.core import events
+from studio.core.recipe import Attachment, Recipe
+from studio.core.run import Run
+from studio.peft import Attached, attach
+from studio.training import feed, features, prefix
+from studio.training.control import Control
+from studio.training.loop import train
+
+MakeRecipe = Callable[..., Recipe]
+LAST_BLOCK: dict[str, Any] = {"at": "blocks.1.attn.qkv"}
+HEAD_ALONE: dict[str, Any] = {"lora": False}
+TRAINING, VALIDATION, PROBE = 18, 6, 2
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
+    def make(name: str, **values: Any) -> Run:
+        return Run.create(make_recipe(**values), tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of images in every batch that goes through the first block."""
+    seen: list[int] = []
+    true = feed.choose
+
+    def counting(attached: Attached, *rest: Any) -> feed.Feed:
+        attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))  # type: ignore[index]
+        return true(attached, *rest)
+
+    monkeypatch.setattr("studio.training.session.choose", counting)
+    return seen
+
+
+def _uncached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(prefix, "find", lambda *_: None)
+        list(train(run, Control()))
+
+
+def _losses(run: Run) -> list[tuple[str, int, float]]:
+    """The loss of every step and evaluation; where one was made twice, the later one."""
+    kinds = (events.Step, events.Evaluation)
+    return sorted({(e.kind, e.step): e.loss for e in run.events() if isinstance(e, kinds)}.items())  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_cached_and_uncached_losses_are_equal(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], precision: str
+) -> None:
+    cached, uncached = (make_run(name, precision=precision, **values) for name in ("cached", "uncached"))
+    list(train(cached, Control()))
+    _uncached(uncached, monkeypatch)
+    ours, theirs = _losses(cached), _losses(uncached)
+    assert [key for key, _ in ours] == [key for key, _ in theirs]
+    tolerance = 1e-5 if precision == "float32" else 1e-2
+    assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], rel=tolerance)
+    assert [loss for key, loss in ours if key <= ("step", 4)][-4:] == [loss for k, loss in theirs if k <= ("step", 4)][
+        -4:
+    ]
+
+
+@pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
+def test_every_image_goes_through_the_frozen_part_once(
+    make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
+) -> None:
+    list(train(make_run("run", **values), Control()))
+    assert sum(images_seen) == 2 * PROBE + TRAINING + VALIDATION
+
+
+@pytest.mark.parametrize("values", [{}, LAST_BLOCK | {"augmentation": "light"}], ids=["all blocks", "augmented"])
+def test_without_a_frozen_part_or_with_random_images_nothing_is_kept(
+    make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
+) -> None:
+    list(train(make_run("run", **values), Control()))
+    assert sum(images_seen) == 3 * TRAINING + 4 * VALIDATION
+
+
+@pytest.mark.parametrize("step", [2, 4, 7, 11])
+@pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
+def test_a_resumed_run_has_the_same_features_bit_for_bit(
+    make_run: Callable[..., Run], step: int, values: dict[str, Any]
+) -> None:
+    whole, parts = make_run("whole", **values), make_run("parts", **values)
+    list(train(whole, Control()))
+    control = Control()
+    for event in train(parts, control):
+        if event.kind == "step" and event.step == step:  # type: ignore[attr-defined]
+            control.stop()
+    list(train(parts, Control(), resume=True))
+    assert _losses(whole) == _losses(parts)
+    assert (whole.path / "adapter.safetensors").read_bytes() == (parts.path / "adapter.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("memory", "share", "times"), [(0, 0.9, 1), (0, 0.0, 3)], ids=["file", "nowhere"])
+def test_features_in_a_file_or_nowhere_train_alike(
+    make_run: Callable[..., Run],
+    monkeypatch: pytest.MonkeyPatch,
+    images_seen: list[int],
+    memory: int,
+    share: float,
+    times: int,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
+    usual, other = make_run("usual", **LAST_BLOCK), make_run("other", **LAST_BLOCK)
+    list(train(usual, Control()))
+    images_seen.clear()
+    monkeypatch.setattr(features, "MEMORY_BYTES", memory)
+    monkeypatch.setattr(features, "DISK_SHARE", share)
+    list(train(other, Control()))
+    assert [loss for _, loss in _losses(other)] == pytest.approx([loss for _, loss in _losses(usual)], rel=1e-5)
+    assert sum(images_seen) == 2 * PROBE + times * TRAINING + (times + (times > 1)) * VALIDATION
+    assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
+def test_images_that_cannot_be_read_are_left_out_of_their_batches(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    cached, uncached = make_run("cached", **values), make_run("uncached", **values)
+    for name in ("a/000", "a/004", "b/003", "c/006"):
+        (tmp_path / "images" / f"{name}.png").write_bytes(b"")
+    list(train(cached, Control()))
+    _uncached(uncached, monkeypatch)
+    assert [loss for _, loss in _losses(cached)] == pytest.approx([loss for _, loss in _losses(uncached)], rel=1e-5)
+    assert sum(event.kind == "warning" for event in cached.events()) == 4
+
+
+def _cut(name: str, at: str | None, method: str = "lora", head: bool = True, **args: Any) -> str:
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=3, **args)
+    attachments = [Attachment(name="x", method=method, at=(at,))] if at else []
+    cut = prefix.find(attach(module, attachments, head=head), (32, 32))
+    return cut.before if cut else ""
+
+
+VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (None, "head"),
+        ("head", "head"),
+        ("blocks.2.attn.qkv", "blocks.2"),
+        ("blocks.{1..2}.mlp.fc1", "blocks.1"),
+        ("blocks.*.attn.proj", ""),
+        ("patch_embed.proj", ""),
+    ],
+)
+def test_where_a_vision_transformer_is_cut(at: str | None, expected: str) -> None:
+    assert _cut("vit_tiny_patch16_224", at, **VIT) == expected
+
+
+def test_other_networks_are_cut_before_their_head_or_not_at_all() -> None:
+    assert _cut("resnet10t", None) == "fc"
+    assert _cut("resnet10t", "layer4.0.conv1") == ""
+    assert _cut("convnext_atto", None) == "head.fc"
+
+
+def test_a_network_that_does_more_between_its_parts_is_not_cut() -> None:
+    module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
+    attached = attach(module, [], head=True)
+    assert prefix.find(attached, (32, 32)) is not None
+    module.head.register_forward_hook(lambda *call: call[2] + 1)
+    true = module.forward_features
+    module.forward_features = lambda x: true(x)
+    assert prefix.find(attached, (32, 32)) is not None
+    module.forward = lambda x: 2 * type(module).forward(module, x)
+    assert prefix.find(attached, (32, 32)) is None
