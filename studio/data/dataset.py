@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.paths import locate
 from studio.core.recipe import Data
 from studio.data.folder import SPLITS, DatasetSummary, ImageFile, SplitName, scan
-from studio.data.images import read
+from studio.data.images import read, shown
 from studio.data.preprocessing import Pixels, Preprocessing
 
 CACHE_BYTES = 1 << 30
@@ -86,6 +86,6 @@ def take(summary: DatasetSummary, preprocessing: Preprocessing, split: SplitName
     """One split of a scanned folder; StudioError where it has no images."""
     images = summary.of(split)
     if not images:
-        there = ", ".join(name for name in SPLITS if summary.of(name))
-        raise StudioError(f"There are no {split} images in {summary.path}; it has {there}.")
+        there = " and ".join(name for name in SPLITS if summary.of(name))
+        raise StudioError(f"There are no {split} images in {shown(summary.path)}; it has {there} images only.")
     return ImageDataset(summary.path, images, summary.classes, preprocessing)

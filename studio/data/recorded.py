@@ -5,6 +5,8 @@ from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.core.files import write_text
+from studio.core.recipe import Data
+from studio.data.dataset import open_folder
 from studio.data.folder import SPLITS, DatasetSummary, ImageFile
 
 FILE = "images.json"
@@ -16,6 +18,11 @@ def write(summary: DatasetSummary, folder: Path) -> None:
     # Escaped, because a file name need not be valid Unicode.
     raw = json.dumps({"path": str(summary.path), "classes": summary.classes, "splits": splits}, ensure_ascii=True)
     write_text(folder / FILE, raw)
+
+
+def images_of(folder: Path, data: Data) -> DatasetSummary:
+    """The images that the run in ``folder`` is trained on: as recorded, or before that as its recipe's data says."""
+    return read(folder) or open_folder(data)
 
 
 def read(folder: Path) -> DatasetSummary | None:

@@ -3,7 +3,7 @@
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data import recorded
-from studio.data.dataset import open_folder, take
+from studio.data.dataset import take
 from studio.data.folder import SPLITS
 from studio.data.loader import Loader
 from studio.evaluation import restore
@@ -24,7 +24,7 @@ def evaluate(run: Run, split: str = "validation", control: Control | None = None
         raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")
     recipe = run.recipe
     restored = restore.attached(run)
-    images = recorded.read(run.path) or open_folder(recipe.data)
+    images = recorded.images_of(run.path, recipe.data)
     device = devices.resolve(recipe.training.device)
     restored.attached.module.to(device)
     network = images_to_logits(restored.attached, restored.preprocessing)

@@ -1,8 +1,8 @@
 """What a frozen prefix makes of each image, computed once and kept in memory, or in a file where that is too small.
 
 The last digits of a product depend on which images are in a batch together. So that a resumed run has the same
-features, an image's are always computed in the batch in which the first epoch shows it, also where a later epoch asks for
-them first.
+features, an image's are always computed in the batch in which the first epoch shows it, also where a later epoch asks
+for them first.
 """
 
 import shutil

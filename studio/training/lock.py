@@ -22,6 +22,18 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process trains the run in ``folder`` right now, this one or another."""
+    try:
+        with (folder / LOCK).open("rb+") as file:
+            _take(file)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Be the only writer of a run directory; StudioError where there is another one, or the folder is read-only."""

@@ -66,7 +66,7 @@ class Session:
         """Load, attach and open everything; with ``resume`` put the last checkpoint back where there is one."""
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
-        images = (recorded.read(run.path) if resume else None) or open_folder(recipe.data)
+        images = recorded.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
         return cls(run, recipe, images, saved)
 
     @staticmethod

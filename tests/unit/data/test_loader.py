@@ -42,7 +42,7 @@ def test_a_split_gives_tensor_label_and_path(dataset: ImageDataset, tmp_path: Pa
 
 
 def test_a_split_without_images_is_refused(tmp_path: Path, dataset: ImageDataset) -> None:
-    with pytest.raises(StudioError, match=r"There are no test images in .* it has train, validation"):
+    with pytest.raises(StudioError, match=r"There are no test images in .* it has train and validation images only"):
         open_split(Data(path=str(tmp_path)), PREPROCESSING, "test")
     with pytest.raises(StudioError, match="names no images"):
         open_split(Data(), PREPROCESSING)

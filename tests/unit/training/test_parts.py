@@ -15,7 +15,7 @@ from studio.core.run import Run
 from studio.training import device, environment, optimizer, precision
 from studio.training.control import Control
 from studio.training.journal import Journal
-from studio.training.lock import exclusive
+from studio.training.lock import exclusive, is_held
 from studio.training.metrics import Metrics
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
@@ -127,11 +127,14 @@ def test_a_cut_last_line_stays_alone(tmp_path: Path) -> None:
 
 
 def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
+    assert not is_held(tmp_path)
     with exclusive(tmp_path):
+        assert is_held(tmp_path)
         with pytest.raises(StudioError, match="trained already"), exclusive(tmp_path):
             pass
         with pytest.raises(StudioError, match="trained already"), exclusive(tmp_path):
             pass
+    assert not is_held(tmp_path)
     with exclusive(tmp_path):
         pass
 

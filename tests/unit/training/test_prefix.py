@@ -12,7 +12,7 @@ from studio.core import events
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.peft import Attached, attach
-from studio.training import feed, features, prefix
+from studio.training import features, feed, prefix
 from studio.training.control import Control
 from studio.training.loop import train
 
@@ -20,6 +20,7 @@ MakeRecipe = Callable[..., Recipe]
 LAST_BLOCK: dict[str, Any] = {"at": "blocks.1.attn.qkv"}
 HEAD_ALONE: dict[str, Any] = {"lora": False}
 TRAINING, VALIDATION, PROBE = 18, 6, 2
+FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step", 4)]
 
 
 @pytest.fixture
@@ -68,9 +69,7 @@ def test_cached_and_uncached_losses_are_equal(
     assert [key for key, _ in ours] == [key for key, _ in theirs]
     tolerance = 1e-5 if precision == "float32" else 1e-2
     assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], rel=tolerance)
-    assert [loss for key, loss in ours if key <= ("step", 4)][-4:] == [loss for k, loss in theirs if k <= ("step", 4)][
-        -4:
-    ]
+    assert [pair for pair in ours if pair[0] in FIRST_EPOCH] == [pair for pair in theirs if pair[0] in FIRST_EPOCH]
 
 
 @pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
@@ -155,7 +154,6 @@ VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth"
     ("at", "expected"),
     [
         (None, "head"),
-        ("head", "head"),
         ("blocks.2.attn.qkv", "blocks.2"),
         ("blocks.{1..2}.mlp.fc1", "blocks.1"),
         ("blocks.*.attn.proj", ""),
@@ -172,13 +170,10 @@ def test_other_networks_are_cut_before_their_head_or_not_at_all() -> None:
     assert _cut("convnext_atto", None) == "head.fc"
 
 
-def test_a_network_that_does_more_between_its_parts_is_not_cut() -> None:
+def test_a_network_that_does_more_than_its_parts_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
+    torch.nn.init.normal_(module.head.weight)
     attached = attach(module, [], head=True)
     assert prefix.find(attached, (32, 32)) is not None
-    module.head.register_forward_hook(lambda *call: call[2] + 1)
-    true = module.forward_features
-    module.forward_features = lambda x: true(x)
-    assert prefix.find(attached, (32, 32)) is not None
-    module.forward = lambda x: 2 * type(module).forward(module, x)
+    monkeypatch.setattr(module, "forward", lambda x: 2 * type(module).forward(module, x))
     assert prefix.find(attached, (32, 32)) is None

@@ -1,0 +1,55 @@
+"""A run keeps which image is in which split."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Data
+from studio.data import recorded
+from studio.data.folder import scan
+
+MakeImages = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_images: MakeImages) -> Path:
+    make_images("images/a", 6), make_images("images/b", 6)
+    return tmp_path / "images"
+
+
+def test_round_trip(folder: Path, tmp_path: Path) -> None:
+    summary = scan(folder)
+    recorded.write(summary, tmp_path)
+    again = recorded.read(tmp_path)
+    assert again is not None
+    assert (again.path, again.classes) == (summary.path, summary.classes)
+    assert all(again.of(split) == summary.of(split) for split in ("train", "validation", "test"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
+def test_a_name_that_is_not_unicode_is_kept(folder: Path, tmp_path: Path) -> None:
+    os.rename(folder / "a" / "000.png", os.fsencode(folder / "a") + b"/caf\xe9.png")
+    recorded.write(scan(folder), tmp_path)
+    again = recorded.read(tmp_path)
+    assert again is not None
+    assert all((again.path / image.path).exists() for image in again.images)
+
+
+def test_what_was_recorded_goes_before_what_is_there(folder: Path, tmp_path: Path, make_images: MakeImages) -> None:
+    data = Data(path=str(folder))
+    assert len(recorded.images_of(tmp_path, data).images) == 12
+    recorded.write(scan(folder), tmp_path)
+    make_images("images/a", 9)
+    assert len(recorded.images_of(tmp_path, data).images) == 12
+    (tmp_path / recorded.FILE).unlink()
+    assert len(recorded.images_of(tmp_path, data).images) == 15
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"splits": 3}'])
+def test_damage_is_said(tmp_path: Path, content: str) -> None:
+    (tmp_path / recorded.FILE).write_text(content)
+    with pytest.raises(StudioError, match="is damaged"):
+        recorded.read(tmp_path)
