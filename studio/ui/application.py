@@ -93,3 +93,8 @@ def run(path: str | None = None) -> int:
         return application.exec()
     finally:
         reporter.remove()
+
+
+def main() -> None:
+    """Entry point of the program without a console: the window, with the file named on the command line."""
+    sys.exit(run(sys.argv[1] if len(sys.argv) > 1 else None))

@@ -12,7 +12,9 @@ from studio.core.recipe import Recipe
 class _Edit(QUndoCommand):
     """The one command: an old recipe gives way to a new one. Edits with the same non-empty key become one step."""
 
-    def __init__(self, text: str, change: tuple[Recipe, Recipe], merge_key: str, show: Callable[[Recipe], None]) -> None:
+    def __init__(
+        self, text: str, change: tuple[Recipe, Recipe], merge_key: str, show: Callable[[Recipe], None]
+    ) -> None:
         super().__init__(text)
         self.old, self.new = change
         self.merge_key = merge_key
@@ -22,7 +24,7 @@ class _Edit(QUndoCommand):
         """Equal for all edits, so that Qt asks :meth:`mergeWith`."""
         return 1
 
-    def mergeWith(self, other: QUndoCommand) -> bool:  # noqa: N802 - Qt's name
+    def mergeWith(self, other: QUndoCommand) -> bool:
         """Take in ``other``, the next edit of the same thing."""
         if not isinstance(other, _Edit) or not self.merge_key or other.merge_key != self.merge_key:
             return False

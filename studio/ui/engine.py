@@ -79,7 +79,8 @@ class Engine(QObject):
     def method_rows(self) -> tuple[MethodRow, ...]:
         """The methods as plain rows; none before the engine is loaded."""
         return tuple(
-            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal) for m in (_methods() if self.ready else ())
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal)
+            for m in (_methods() if self.ready else ())
         )
 
     def method(self, name: str) -> "Method[Any]":

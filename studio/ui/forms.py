@@ -12,7 +12,6 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
 from studio.ui.widgets.parts import Row, text
 
-
 FIELD_WIDTH = 120
 
 

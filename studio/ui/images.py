@@ -94,7 +94,7 @@ def _thumbnails(summary: "DatasetSummary") -> tuple[Thumbnail, ...]:
     """A few images of each class in turn, evenly spread over the classes."""
     by_class = [[i for i in summary.images if i.label == label] for label in range(len(summary.classes))]
     each = max(1, _SHOWN // max(1, len(by_class)))
-    chosen = [image for images in by_class for image in images[: each]][:_SHOWN]
+    chosen = [image for images in by_class for image in images[:each]][:_SHOWN]
     return tuple(
         Thumbnail(picture, summary.classes[image.label], summary.path / image.path)
         for image in chosen
@@ -110,4 +110,8 @@ def small_picture(path: Path, side: int) -> QImage:
     if reader.size().isValid():
         reader.setScaledSize(reader.size().scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
     image = reader.read()
-    return image.copy((image.width() - side) // 2, (image.height() - side) // 2, side, side) if not image.isNull() else image
+    return (
+        image.copy((image.width() - side) // 2, (image.height() - side) // 2, side, side)
+        if not image.isNull()
+        else image
+    )

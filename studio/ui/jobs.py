@@ -80,7 +80,7 @@ class Lane(QObject):
         while (request := self._next()) is not None:
             try:
                 answer = _Answer(request.done, request.work())
-            except Exception as error:  # noqa: BLE001 - whatever it is, the window shows it
+            except Exception as error:
                 answer = _Answer(request.failed, error)
             with self._changed:
                 self._busy = False

@@ -26,7 +26,13 @@ from studio.ui.widgets.step_bar import StepBar
 from studio.ui.widgets.summary_bar import SummaryBar
 from studio.ui.workspace import Workspace
 
-STEPS = (("Data", "data"), ("Backbone and adapters", "layers"), ("Train", "train"), ("Results", "results"), ("Export", "export"))
+STEPS = (
+    ("Data", "data"),
+    ("Backbone and adapters", "layers"),
+    ("Train", "train"),
+    ("Results", "results"),
+    ("Export", "export"),
+)
 DATA, ADAPTERS, TRAIN, RESULTS, EXPORT = range(5)
 _FILES = "Recipes (*.toml)"
 
@@ -65,7 +71,16 @@ class MainWindow(QMainWindow):
         header = QFrame()
         header.setObjectName("header")
         header.setLayout(
-            Row(self.steps, None, self.undo_button, self.redo_button, 8, self.theme_button, gap=4, margins=(16, 6, 16, 6))
+            Row(
+                self.steps,
+                None,
+                self.undo_button,
+                self.redo_button,
+                8,
+                self.theme_button,
+                gap=4,
+                margins=(16, 6, 16, 6),
+            )
         )
         self.setCentralWidget(holder(Column(header, (self.pages, 1), self.summary, gap=0)))
         self.setMinimumSize(1080, 680)
@@ -82,7 +97,9 @@ class MainWindow(QMainWindow):
         document.history.indexChanged.connect(lambda index: self._history())
         workspace.engine.counted.connect(self._counted)
         workspace.engine.loaded.connect(lambda: self.summary.say(""))
-        workspace.engine.load_failed.connect(lambda words: self.summary.say("The engine could not be loaded", "error", "bad"))
+        workspace.engine.load_failed.connect(
+            lambda words: self.summary.say("The engine could not be loaded", "error", "bad")
+        )
         workspace.images.changed.connect(lambda scan: self._marks())
         workspace.runs.changed.connect(lambda rows: self._marks())
         workspace.refused.connect(lambda words: self.summary.say(words, "error", "bad"))
@@ -227,7 +244,9 @@ class MainWindow(QMainWindow):
     def about(self) -> None:
         """Say what this is."""
         QMessageBox.about(
-            self, "About PEFT Studio", f"PEFT Studio {__version__}\n\nFine-tune vision networks by attaching adapters to layers."
+            self,
+            "About PEFT Studio",
+            f"PEFT Studio {__version__}\n\nFine-tune vision networks by attaching adapters to layers.",
         )
 
     # showing
@@ -307,7 +326,7 @@ class MainWindow(QMainWindow):
         )  # fmt: skip
         return answer == buttons.Yes
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+    def closeEvent(self, event: QCloseEvent) -> None:
         """Qt: ask about unsaved changes and a running training, then end all threads."""
         if not (self._may_stop() and self._may_leave()):
             event.ignore()

@@ -26,15 +26,15 @@ class Backbones(QAbstractTableModel):
         self._entries = tuple(entries)
         self.endResetModel()
 
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         """Qt: number of entries."""
         return 0 if parent.isValid() else len(self._entries)
 
-    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         """Qt: number of columns."""
         return 0 if parent.isValid() else len(COLUMNS)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:  # noqa: N802
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
         """Qt: names of the columns."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section]
@@ -54,5 +54,11 @@ class Backbones(QAbstractTableModel):
 
 def _cells(entry: "Entry") -> tuple[str, ...]:
     height, width = entry.input_size
-    where = "comes with the program" if entry.source == "bundled" else "on this machine" if entry.available else "to be fetched"
+    where = (
+        "comes with the program"
+        if entry.source == "bundled"
+        else "on this machine"
+        if entry.available
+        else "to be fetched"
+    )
     return entry.name, f"{height} × {width}" if height else "any", where, entry.licence

@@ -264,11 +264,11 @@ class LayerTree(QAbstractItemModel):
             return QModelIndex()
         return self.createIndex(self._nodes[node.parent].row, 0, node.parent)
 
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         """Qt: number of rows in ``parent``."""
         return 0 if parent.column() > 0 else len(self._visible(parent))
 
-    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def columnCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
         """Qt: number of columns."""
         return len(COLUMNS)
 
@@ -277,7 +277,7 @@ class LayerTree(QAbstractItemModel):
             return self._nodes[parent.internalId()].visible
         return [0] if self._nodes else []
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:  # noqa: N802
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
         """Qt: the columns' names."""
         if orientation != Qt.Orientation.Horizontal:
             return None
@@ -338,20 +338,20 @@ class LayerTree(QAbstractItemModel):
 
     # dropping
 
-    def mimeTypes(self) -> list[str]:  # noqa: N802
+    def mimeTypes(self) -> list[str]:
         """Qt: what can be dropped."""
         return [METHOD_MIME]
 
-    def supportedDropActions(self) -> Qt.DropAction:  # noqa: N802
+    def supportedDropActions(self) -> Qt.DropAction:
         """Qt: a drop copies."""
         return Qt.DropAction.CopyAction
 
-    def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:  # noqa: N802
+    def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
         """Qt: whether the method in ``data`` can attach at ``parent``."""
         method = method_in(data)
         return bool(method) and bool(self._nodes) and not self.refusal_at(method, self.spot(parent))
 
-    def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:  # noqa: N802
+    def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
         """Qt: attach the method in ``data`` at ``parent``."""
         if not self.canDropMimeData(data, action, row, column, parent):
             return False

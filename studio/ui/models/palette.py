@@ -59,7 +59,7 @@ class Palette(QAbstractListModel):
         """The row of the method called ``name``; -1 where there is none."""
         return next((i for i, row in enumerate(self._rows) if row.name == name), -1)
 
-    def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: N802, B008
+    def rowCount(self, parent: QModelIndex | QPersistentModelIndex = QModelIndex()) -> int:  # noqa: B008
         """Qt: number of methods."""
         return 0 if parent.isValid() else len(self._rows)
 
@@ -81,17 +81,17 @@ class Palette(QAbstractListModel):
             return flag.NoItemFlags
         return flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemIsDragEnabled | flag.ItemNeverHasChildren
 
-    def mimeTypes(self) -> list[str]:  # noqa: N802
+    def mimeTypes(self) -> list[str]:
         """Qt: what a drag carries."""
         return [METHOD_MIME]
 
-    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:  # noqa: N802
+    def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
         """Qt: the name of the dragged method."""
         data = QMimeData()
         for index in indexes[:1]:
             data.setData(METHOD_MIME, self._rows[index.row()].name.encode())
         return data
 
-    def supportedDragActions(self) -> Qt.DropAction:  # noqa: N802
+    def supportedDragActions(self) -> Qt.DropAction:
         """Qt: dragging copies."""
         return Qt.DropAction.CopyAction

@@ -104,7 +104,9 @@ class AdaptersPage(Page):
         self.hint_icon = Picture("info", "muted", 16)
         self.hint = text(_IDLE, "muted", wrap=True)
         self.hint.setMinimumHeight(34)
-        self.tree_empty = Empty("layers", "The layer tree comes in a moment", "It is built without loading any weights.")
+        self.tree_empty = Empty(
+            "layers", "The layer tree comes in a moment", "It is built without loading any weights."
+        )
         self.tree_stack = QStackedWidget()
         self.tree_stack.addWidget(self.tree_empty)
         self.tree_stack.addWidget(self.tree)
@@ -148,7 +150,9 @@ class AdaptersPage(Page):
     def _show_recipe(self, recipe: Recipe) -> None:
         backbone = recipe.backbone
         self.backbone_name.setText(backbone.name)
-        origin = {"bundled": "Comes with the program", "timm": "From timm", "local": "From your checkpoint"}[backbone.source]
+        origin = {"bundled": "Comes with the program", "timm": "From timm", "local": "From your checkpoint"}[
+            backbone.source
+        ]
         note = origin if backbone.pretrained else f"{origin}, random weights"
         layers = self._shown_layers if self._shown_backbone == backbone else ()
         self.backbone_note.setText(f"{note}\n{count(layers[0].parameters)} parameters" if layers else note)
@@ -297,7 +301,9 @@ class AdaptersPage(Page):
             return
         words = f"{self.workspace.engine.method(method).label} on {', '.join(proposal.at)}"
         self._hint(words, "adapter", "adapter")
-        self.workspace.preview(proposal, lambda added: self._hint(f"{words}: +{count(added)} parameters", "adapter", "adapter"))
+        self.workspace.preview(
+            proposal, lambda added: self._hint(f"{words}: +{count(added)} parameters", "adapter", "adapter")
+        )
 
     def _hint_refusal(self, words: str) -> None:
         self._hint(words, "error", "bad")

@@ -116,7 +116,9 @@ class BackboneDialog(QDialog):
         self.notice.say("")
 
     def _browse(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a checkpoint", "", "Checkpoints (*.safetensors);;All files (*)")
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Choose a checkpoint", "", "Checkpoints (*.safetensors);;All files (*)"
+        )
         if path:
             self.use_file(path)
 

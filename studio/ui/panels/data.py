@@ -26,7 +26,10 @@ class DataPage(Page):
 
     def __init__(self, workspace: Workspace, open_sample: Callable[[], object]) -> None:
         super().__init__(
-            workspace, "Data", "The images to learn from: one folder, with a folder of images for each class.", "Backbone"
+            workspace,
+            "Data",
+            "The images to learn from: one folder, with a folder of images for each class.",
+            "Backbone",
         )
         self.stack = QStackedWidget()
         self.stack.addWidget(self._welcome(open_sample))
@@ -52,7 +55,9 @@ class DataPage(Page):
         zone.dropped.connect(self.use)
         words = Column(
             text("New here? Try the whole way in three minutes", "heading"),
-            text("Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline.", "muted", wrap=True),
+            text(
+                "Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline.", "muted", wrap=True
+            ),
             gap=2,
         )
         start = button("Open the sample project", open_sample, "sample", "primary")
@@ -102,7 +107,9 @@ class DataPage(Page):
     def _options(self) -> QWidget:
         self.split_form, self.transform_form = Form(Split, ("validation", "seed")), Form(Transforms)
         self.split_form.edited.connect(lambda name, value: self.workspace.set_value(f"data.split.{name}", value))
-        self.transform_form.edited.connect(lambda name, value: self.workspace.set_value(f"data.transforms.{name}", value))
+        self.transform_form.edited.connect(
+            lambda name, value: self.workspace.set_value(f"data.transforms.{name}", value)
+        )
         return Card("Division and changes", Row((self.split_form, 1), (self.transform_form, 1), gap=28))
 
     # acting

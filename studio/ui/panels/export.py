@@ -14,7 +14,20 @@ from studio.ui.figures import count, percent, size
 from studio.ui.jobs import sentence
 from studio.ui.panels.page import Page
 from studio.ui.panels.run_picker import RunPicker
-from studio.ui.widgets.parts import Card, Column, Empty, Notice, Picture, Row, button, clear, holder, restyle, scrolled, text
+from studio.ui.widgets.parts import (
+    Card,
+    Column,
+    Empty,
+    Notice,
+    Picture,
+    Row,
+    button,
+    clear,
+    holder,
+    restyle,
+    scrolled,
+    text,
+)
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,7 +57,11 @@ class _FormCard(QFrame):
         self.setAccessibleName(form.label)
         self.setAccessibleDescription(form.refusal or form.summary)
         tint = "faint" if form.refusal else "accent"
-        words = Column(text(form.label[:1].upper() + form.label[1:], "field"), text(form.refusal or form.summary, "caption", wrap=True), gap=2)
+        words = Column(
+            text(form.label[:1].upper() + form.label[1:], "field"),
+            text(form.refusal or form.summary, "caption", wrap=True),
+            gap=2,
+        )
         icon = Picture("error" if form.refusal else "export", tint, 20)
         row = Row(icon, (words, 1), gap=12, margins=(14, 10, 14, 10))
         row.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
@@ -53,11 +70,11 @@ class _FormCard(QFrame):
             self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             self.setCursor(Qt.CursorShape.PointingHandCursor)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         """Qt: choose this one."""
         self._choose()
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter or space choose."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self._choose()
@@ -78,7 +95,9 @@ class ExportPage(Page):
     """The fifth step."""
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, "Export", "Each export is loaded again from disk and compared with the run before it counts.")
+        super().__init__(
+            workspace, "Export", "Each export is loaded again from disk and compared with the run before it counts."
+        )
         self.picker = RunPicker(workspace.runs)
         self.head.addWidget(self.picker)
         self.cards: dict[str, _FormCard] = {}
@@ -86,7 +105,9 @@ class ExportPage(Page):
         self._listed: Path | None = None
         self._made: Path | None = None
         self.stack = QStackedWidget()
-        self.empty = Empty("export", "No trained run is chosen", "Train a recipe first; then its adapter can be exported.")
+        self.empty = Empty(
+            "export", "No trained run is chosen", "Train a recipe first; then its adapter can be exported."
+        )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.fill(self.stack)
@@ -126,7 +147,7 @@ class ExportPage(Page):
 
     # showing
 
-    def showEvent(self, event: object) -> None:  # noqa: N802
+    def showEvent(self, event: object) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)  # type: ignore[arg-type]
         self._look()

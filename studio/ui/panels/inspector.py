@@ -38,7 +38,7 @@ class _AttachmentRow(QFrame):
         bin_ = icon_button(f"Remove {name}", "trash", lambda: workspace.detach({name}))
         self.setLayout(Row(self.switch, (Column(self.words, self.count, gap=0), 1), bin_, margins=(10, 6, 4, 6)))
 
-    def mousePressEvent(self, event: Any) -> None:  # noqa: N802
+    def mousePressEvent(self, event: Any) -> None:
         """Qt: choose this one."""
         self.chosen.emit(self.name)
 
@@ -65,7 +65,9 @@ class Inspector(QWidget):
         listing = Card("Attachments", self.none, self.list, line(), self.head_switch, padding=14)
         self.settings = AttachmentSettings(workspace)
         self.stack = QStackedWidget()
-        empty = Empty("adapter", "No attachment is chosen", "Choose one above or in the tree to change its settings.", width=220)
+        empty = Empty(
+            "adapter", "No attachment is chosen", "Choose one above or in the tree to change its settings.", width=220
+        )
         self.stack.addWidget(empty)
         self.stack.addWidget(scrolled(self.settings))
         card = Card("", (self.stack, 1), padding=14)
@@ -152,7 +154,9 @@ class AttachmentSettings(QWidget):
         self.paper.setProperty("role", "caption")
         self.targets = TextField()
         self.targets.setAccessibleName("Target layers")
-        self.targets.setToolTip("Layer paths, separated by commas. * is one part of a path, ** any number, {6..11} a range.")
+        self.targets.setToolTip(
+            "Layer paths, separated by commas. * is one part of a path, ** any number, {6..11} a range."
+        )
         self.targets.textEdited.connect(lambda words: self.show_matches())
         self.targets.edited.connect(self._edit_targets)
         self.matches = text("", "caption", wrap=True)
@@ -161,12 +165,27 @@ class AttachmentSettings(QWidget):
             switch.setText(part)
             switch.edited.connect(lambda on: self._edit_parts())
         self.part_row = QWidget()
-        self.part_row.setLayout(Column(text("Slices of the fused qkv", "field"), Row(*self.parts.values(), None, gap=18), gap=6))
+        self.part_row.setLayout(
+            Column(text("Slices of the fused qkv", "field"), Row(*self.parts.values(), None, gap=18), gap=6)
+        )
         self.form_box = Column()
         self.setLayout(
             Column(
-                self.title, self.summary, self.paper, 4, self.form_box, 4, line(), 2,
-                text("Attached to", "field"), self.targets, self.matches, self.part_row, None, gap=6, margins=(0, 0, 6, 0),
+                self.title,
+                self.summary,
+                self.paper,
+                4,
+                self.form_box,
+                4,
+                line(),
+                2,
+                text("Attached to", "field"),
+                self.targets,
+                self.matches,
+                self.part_row,
+                None,
+                gap=6,
+                margins=(0, 0, 6, 0),
             )  # fmt: skip
         )
 
@@ -192,9 +211,15 @@ class AttachmentSettings(QWidget):
         if found.problem:
             self._say(found.problem, bad=True)
             return
-        lines = [f"Matches {plural(len(found.matched), 'layer')}", *_some([layer.path or "." for layer in found.matched])]
+        lines = [
+            f"Matches {plural(len(found.matched), 'layer')}",
+            *_some([layer.path or "." for layer in found.matched]),
+        ]
         if found.skipped:
-            lines += [f"Skips {plural(len(found.skipped), 'layer')}", *_some([f"{s.path}: {s.reason}" for s in found.skipped])]
+            lines += [
+                f"Skips {plural(len(found.skipped), 'layer')}",
+                *_some([f"{s.path}: {s.reason}" for s in found.skipped]),
+            ]
         self._say("\n".join(lines), bad=False)
 
     def _say(self, words: str, bad: bool) -> None:
@@ -219,7 +244,9 @@ class AttachmentSettings(QWidget):
         self.summary.setText(method.summary)
         self.paper.setText(linked(method.paper))
         assert self._form is not None
-        defaults = {name: info.get_default(call_default_factory=True) for name, info in method.Config.model_fields.items()}
+        defaults = {
+            name: info.get_default(call_default_factory=True) for name, info in method.Config.model_fields.items()
+        }
         self._form.show_values(defaults | dict(attachment.config))
 
     def _drop_form(self, attachment: Attachment, why: str) -> None:

@@ -32,7 +32,12 @@ class ResultsPage(Page):
     """The fourth step."""
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, "Results", "How well the best checkpoint of a run does on images it was not trained on.", "Export")
+        super().__init__(
+            workspace,
+            "Results",
+            "How well the best checkpoint of a run does on images it was not trained on.",
+            "Export",
+        )
         self.picker = RunPicker(workspace.runs)
         self.head.addWidget(self.picker)
         self.class_model = ClassTable(self)
@@ -94,7 +99,7 @@ class ResultsPage(Page):
 
     # showing
 
-    def showEvent(self, event: object) -> None:  # noqa: N802
+    def showEvent(self, event: object) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)  # type: ignore[arg-type]
         self._look()
@@ -111,7 +116,9 @@ class ResultsPage(Page):
         elif run.path != self.shown:
             self.shown = run.path
             self._say_empty("Evaluating", "The best checkpoint looks at every validation image.")
-            self.workspace.lane.submit(lambda: _evaluate(run), lambda m: self._show(run, m), lambda e: self._fail(run, e), "evaluate")
+            self.workspace.lane.submit(
+                lambda: _evaluate(run), lambda m: self._show(run, m), lambda e: self._fail(run, e), "evaluate"
+            )
 
     def _say_empty(self, heading: str, words: str) -> None:
         self.notice.say("")
@@ -137,7 +144,9 @@ class ResultsPage(Page):
     # trying images
 
     def _pick(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Choose an image", "", "Images (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)")
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Choose an image", "", "Images (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
+        )
         if path:
             self.try_image(Path(path))
 

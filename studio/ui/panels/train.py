@@ -128,7 +128,9 @@ class TrainPage(Page):
         for column, width in ((1, 104), (2, 130), (3, 120), (4, 110)):
             table.setColumnWidth(column, width)
         table.selectionModel().currentChanged.connect(self._row_chosen)
-        self.no_runs = text("Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True)
+        self.no_runs = text(
+            "Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True
+        )
         self.no_runs.setAlignment(Qt.AlignmentFlag.AlignTop)
         return Card("Runs", self.no_runs, (table, 1), padding=14)
 
@@ -190,7 +192,7 @@ class TrainPage(Page):
             self._follow()
         self._show_buttons()
 
-    def showEvent(self, event: object) -> None:  # noqa: N802
+    def showEvent(self, event: object) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)  # type: ignore[arg-type]
         self._follow()

@@ -33,7 +33,7 @@ class Bars(QWidget):
         self.setAccessibleName(", ".join(f"{name}: {number}" for name, number in self.rows[:50]))
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw the rows that are in view."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -35,7 +35,7 @@ class Confusion(QWidget):
         room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
         return max(1.0, min(56.0, room / max(1, len(self.labels))))
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         if not self.labels:
             return
@@ -75,7 +75,9 @@ class Confusion(QWidget):
             name = metrics.elidedText(label, Qt.TextElideMode.ElideRight, _MARGIN_LEFT - 14)
             painter.drawText(QRectF(0, top, _MARGIN_LEFT - 12, max(cell, 14)), middle | right, name)
             across = metrics.elidedText(label, Qt.TextElideMode.ElideRight, int(cell * every) - 2)
-            painter.drawText(QRectF(left, 22, cell * every, 20), int(Qt.AlignmentFlag.AlignHCenter), across) if every == 1 else None
+            painter.drawText(
+                QRectF(left, 22, cell * every, 20), int(Qt.AlignmentFlag.AlignHCenter), across
+            ) if every == 1 else None
 
     def cell_at(self, position: QPointF) -> tuple[int, int] | None:
         """Row and column under a point."""

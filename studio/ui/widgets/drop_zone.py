@@ -20,17 +20,17 @@ class DropZone(QFrame):
         self.setAcceptDrops(True)
         self.setLayout(content)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Qt: take files."""
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
             self._mark(True)
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Qt: the drag has left."""
         self._mark(False)
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         """Qt: tell the path."""
         self._mark(False)
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]

@@ -14,7 +14,7 @@ _INSET = 5
 class _WheelGuard(QObject):
     """Passes the wheel on to what lies under a field that does not have the focus, so that scrolling changes no values."""
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: swallow the wheel."""
         if isinstance(event, QWheelEvent) and isinstance(watched, QWidget) and not watched.hasFocus():
             event.ignore()
@@ -73,11 +73,11 @@ class FloatField(QDoubleSpinBox):
         self.setValue(float(value))
         self.blockSignals(False)
 
-    def textFromValue(self, value: float) -> str:  # noqa: N802
+    def textFromValue(self, value: float) -> str:
         """Qt: 0.001, 1e-05."""
         return f"{value:.6g}"
 
-    def valueFromText(self, text: str) -> float:  # noqa: N802
+    def valueFromText(self, text: str) -> float:
         """Qt: read a number."""
         try:
             return float(text.replace(",", "."))
@@ -94,7 +94,7 @@ class FloatField(QDoubleSpinBox):
         inside = self.minimum() <= value <= self.maximum()
         return (QValidator.State.Acceptable if inside else QValidator.State.Intermediate, text, position)
 
-    def stepBy(self, steps: int) -> None:  # noqa: N802
+    def stepBy(self, steps: int) -> None:
         """Qt: go ``steps`` up or down."""
         for _ in range(abs(steps)):
             self.setValue(_neighbour(self.value(), up=steps > 0))

@@ -17,7 +17,7 @@ _BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 class _CardPainter(QStyledItemDelegate):
     """Draws a method: its family above the first of each, name in strong letters, two lines of summary, a grip at the right."""
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: two lines of summary, and room for the family's name where it is shown."""
         view = option.widget
         width = (view.viewport().width() if isinstance(view, QAbstractItemView) else 220) - 2
@@ -25,7 +25,9 @@ class _CardPainter(QStyledItemDelegate):
         card = lines + QFontMetrics(strong_font(option.font)).height() + 2 * _PADDING + 4
         return QSize(width, card + (_FAMILY if _begins_family(index) else 0))
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         """Qt: draw one card."""
         row: MethodRow = index.data(METHOD_ROLE)
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
@@ -60,7 +62,9 @@ class _CardPainter(QStyledItemDelegate):
         spacing = painter.fontMetrics().lineSpacing()
         for number, words in enumerate(two_lines(row.summary, painter.fontMetrics(), area.width())):
             top = area.top() + height + 2 + number * spacing
-            painter.drawText(QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words)
+            painter.drawText(
+                QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words
+            )
 
 
 def two_lines(words: str, metrics: QFontMetrics, width: int) -> tuple[str, ...]:
@@ -101,14 +105,14 @@ class PaletteView(QListView):
         index = self.currentIndex()
         return index.data(METHOD_ROLE).name if index.isValid() else ""
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter attaches."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.method:
             self.method_activated.emit(self.method)
             return
         super().keyPressEvent(event)
 
-    def startDrag(self, actions: Qt.DropAction) -> None:  # noqa: N802
+    def startDrag(self, actions: Qt.DropAction) -> None:
         """Qt: tell that a drag begins, carry it out, tell that it is over."""
         index = self.currentIndex()
         if not index.isValid():

@@ -99,7 +99,9 @@ class Row(QHBoxLayout):
         fill(self, items, gap, margins)
 
 
-def fill(box: QVBoxLayout | QHBoxLayout, items: tuple[object, ...], gap: int, margins: tuple[int, int, int, int]) -> None:
+def fill(
+    box: QVBoxLayout | QHBoxLayout, items: tuple[object, ...], gap: int, margins: tuple[int, int, int, int]
+) -> None:
     """Put ``items`` into ``box``; a pair is a widget or layout with its stretch."""
     box.setSpacing(gap)
     box.setContentsMargins(*margins)
@@ -126,7 +128,9 @@ def holder(layout: QLayout, name: str = "") -> QWidget:
 class Card(QFrame):
     """A white panel with an optional heading, and widgets or buttons at the heading's right end."""
 
-    def __init__(self, heading: str, *items: object, beside: tuple[object, ...] = (), gap: int = 8, padding: int = 16) -> None:
+    def __init__(
+        self, heading: str, *items: object, beside: tuple[object, ...] = (), gap: int = 8, padding: int = 16
+    ) -> None:
         super().__init__()
         self.setProperty("role", "card")
         self.body = Column(gap=gap, margins=(padding, padding - 2, padding, padding))
@@ -154,7 +158,12 @@ def fill_one(box: QVBoxLayout, item: object, stretch: int = 0) -> None:
 class Notice(QFrame):
     """One sentence on a coloured ground with an icon; hidden while it has nothing to say."""
 
-    _ICONS = {"bad": ("error", "bad"), "warn": ("warning", "adapter"), "good": ("check", "good"), "info": ("info", "accent")}
+    _ICONS = {
+        "bad": ("error", "bad"),
+        "warn": ("warning", "adapter"),
+        "good": ("check", "good"),
+        "info": ("info", "accent"),
+    }
 
     def __init__(self, tone: str = "info", words: str = "") -> None:
         super().__init__()
@@ -193,7 +202,7 @@ class Paragraph(QLabel):
         self.setFixedWidth(width)
         self.setText(words)
 
-    def setText(self, words: str) -> None:  # noqa: N802 - Qt's name
+    def setText(self, words: str) -> None:
         """Show ``words``, and take the height that they need."""
         super().setText(words)
         self.ensurePolished()

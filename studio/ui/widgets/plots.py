@@ -23,7 +23,7 @@ class _Swatch(QWidget):
         self._tint = tint
         self.setFixedSize(16, 14)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
         painter.setPen(QPen(colour(self._tint), 2))
@@ -78,7 +78,9 @@ class Plot(QWidget):
         for line in self.lines:
             xs, ys = line.getOriginalDataset()
             if xs is not None and len(xs):
-                nearest = min(range(len(xs)), key=lambda i: abs(xs[i] - x)) if len(xs) < 500 else int(xs.searchsorted(x))
+                nearest = (
+                    min(range(len(xs)), key=lambda i: abs(xs[i] - x)) if len(xs) < 500 else int(xs.searchsorted(x))
+                )
                 words.append(f"{ys[min(nearest, len(ys) - 1)]:.4g}")
         self.plot.setToolTip("\n".join(words))
 

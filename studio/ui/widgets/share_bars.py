@@ -31,7 +31,7 @@ class ShareBars(QWidget):
         self.setAccessibleName(", ".join(f"{name} {percent(share)}" for name, share in self.rows))
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

@@ -22,7 +22,7 @@ class ShareBar(QWidget):
         self._adapter, self._head = adapter, head
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -60,8 +60,16 @@ class SummaryBar(QFrame):
         self._state = text("", "muted")
         self.setLayout(
             Row(
-                self.trainable, self.total, self.share, self.bar, self.file, None, self._icon, self._state,
-                gap=28, margins=(24, 8, 24, 8),
+                self.trainable,
+                self.total,
+                self.share,
+                self.bar,
+                self.file,
+                None,
+                self._icon,
+                self._state,
+                gap=28,
+                margins=(24, 8, 24, 8),
             )  # fmt: skip
         )
         self.say("")

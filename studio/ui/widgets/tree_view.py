@@ -41,11 +41,13 @@ _GAP = 6
 class _RowPainter(QStyledItemDelegate):
     """Draws the cells: name with a glyph of its state, type and shape, numbers, badges or a roll-up."""
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:  # noqa: N802
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: rows of one height."""
         return QSize(80, ROW)
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         """Qt: draw one cell."""
         node: Node = index.data(NODE_ROLE)
         model = cast(LayerTree, index.model())
@@ -171,7 +173,7 @@ class TreeView(QTreeView):
         rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.internalId())
         return tuple(self.tree.spot(index) for index in rows) or (Spot(),)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter attaches the chosen method, Delete removes."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.attach_wanted.emit()
@@ -182,7 +184,7 @@ class TreeView(QTreeView):
 
     # dropping: always on a row, or on the empty ground for the whole backbone
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Qt: a drag comes in; dim what cannot take it."""
         if method := method_in(event.mimeData()):
             self.drag_changed.emit(method)
@@ -190,7 +192,7 @@ class TreeView(QTreeView):
             return
         super().dragEnterEvent(event)
 
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Qt: say what a drop here would do."""
         super().dragMoveEvent(event)
         index = self._target(event.position().toPoint())
@@ -202,12 +204,12 @@ class TreeView(QTreeView):
         else:
             event.ignore()
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:  # noqa: N802
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Qt: the drag has left."""
         super().dragLeaveEvent(event)
         self.hovered.emit("", Spot())
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         """Qt: let the model attach."""
         index = self._target(event.position().toPoint())
         if self.tree.dropMimeData(event.mimeData(), Qt.DropAction.CopyAction, -1, -1, index):

@@ -1,0 +1,135 @@
+"""A window without a screen: any Qt warning fails a test, and so does a thread that is left running."""
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest
+from PySide6.QtCore import QMimeData, QThread
+from PySide6.QtTest import QAbstractItemModelTester
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from studio.core.layers import Layer, Role
+from studio.ui.application import make_application
+from studio.ui.main_window import MainWindow
+from studio.ui.models.layer_tree import METHOD_MIME
+
+LANES = {"engine", "images", "training", "results"}
+ENGINE_MS = 60_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let any Qt warning fail a test of the window, but for what the platform without a screen says of itself."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.qt_log_level_fail("WARNING"))
+            item.add_marker(pytest.mark.qt_log_ignore("This plugin does not support"))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder, empty."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread.name in LANES]
+    running = [thing for thing in gc.get_objects() if isinstance(thing, QThread) and thing.isRunning()]
+    assert not left
+    assert not [thread for thread in running if thread is not QApplication.instance().thread()]
+
+
+@pytest.fixture(scope="session")
+def qapp() -> QApplication:
+    """The application with its typeface and theme."""
+    return make_application(["peft-studio"], "light")
+
+
+@pytest.fixture
+def window(qtbot: QtBot, qapp: QApplication) -> Iterator[MainWindow]:
+    """The main window in view, its engine not yet started; closed without a question."""
+    made = MainWindow()
+    made.show()
+    yield made
+    made.workspace.document.history.setClean()
+    made.workspace.trainer.stop()
+    qtbot.waitUntil(lambda: not made.workspace.trainer.running, timeout=ENGINE_MS)
+    assert made.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def ready(window: MainWindow, qtbot: QtBot) -> MainWindow:
+    """The window with the engine loaded and the starter's layers counted."""
+    window.start()
+    qtbot.waitUntil(lambda: window.workspace.engine.last is not None, timeout=ENGINE_MS)
+    window.show_adapters()
+    return window
+
+
+@pytest.fixture
+def settled(qtbot: QtBot) -> Callable[[MainWindow], None]:
+    """Wait until the counts on screen are those of the recipe as it is."""
+
+    def wait(window: MainWindow) -> None:
+        workspace = window.workspace
+        qtbot.waitUntil(
+            lambda: workspace.engine.last is not None and workspace.engine.last.recipe == workspace.recipe,
+            timeout=ENGINE_MS,
+        )
+
+    return wait
+
+
+@pytest.fixture
+def check_model() -> Callable[[object], None]:
+    """Let Qt's own tester watch a model for the rest of the test."""
+    testers = []
+
+    def watch(model: object) -> None:
+        testers.append(QAbstractItemModelTester(model, QAbstractItemModelTester.FailureReportingMode.Fatal))
+
+    return watch
+
+
+@pytest.fixture
+def drag() -> Callable[[str], QMimeData]:
+    """What a drag of the method called so carries."""
+
+    def make(method: str) -> QMimeData:
+        data = QMimeData()
+        data.setData(METHOD_MIME, method.encode())
+        return data
+
+    return make
+
+
+@pytest.fixture
+def rows() -> tuple[Layer, ...]:
+    """Layer rows of a network of two blocks, as plain values."""
+
+    def linear(path: str, role: Role, out: int, slices: tuple[str, ...] = ()) -> Layer:
+        size = out * 16 + out
+        return Layer(path, "Linear", "linear", role, size, size, (out, 16), slices, has_bias=True)
+
+    made = [Layer("", "VisionTransformer", "", Role.BACKBONE, 4000, 0), Layer("blocks", "Sequential", "", Role.OTHER, 3000, 0)]
+    for number in range(2):
+        block = f"blocks.{number}"
+        made += [
+            Layer(block, "Block", "", Role.BLOCK, 1500, 0, block=number),
+            Layer(f"{block}.attn", "Attention", "", Role.ATTENTION, 1088, 0, block=number),
+            linear(f"{block}.attn.qkv", Role.QKV, 48, ("q", "k", "v")),
+            Layer(f"{block}.attn.drop", "Dropout", "", Role.OTHER, 0, 0),
+            linear(f"{block}.attn.proj", Role.O, 16),
+        ]
+    return (*made, linear("head", Role.HEAD, 10))

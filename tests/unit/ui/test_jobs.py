@@ -1,0 +1,69 @@
+"""Lanes: work in the background."""
+
+import threading
+
+import pytest
+
+from studio.core.errors import StudioError
+from studio.ui.jobs import Lane, sentence
+
+
+@pytest.fixture
+def lane(qapp):
+    made = Lane("a lane")
+    yield made
+    made.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "a lane"]
+
+
+def test_work_runs_elsewhere_and_is_answered_here(lane, qtbot):
+    answers = []
+    lane.submit(threading.get_ident, lambda ident: answers.append((ident, threading.get_ident())))
+    qtbot.waitUntil(lambda: bool(answers))
+    worker, here = answers[0]
+    assert worker != here == threading.get_ident()
+
+
+def test_only_the_newest_waiting_request_of_a_key_is_worked_on(lane, qtbot):
+    gate, answers = threading.Event(), []
+    lane.submit(gate.wait)
+    for number in range(5):
+        lane.submit(lambda number=number: number, answers.append, key="count")
+    gate.set()
+    qtbot.waitUntil(lambda: bool(answers))
+    qtbot.wait(20)
+    assert answers == [4]
+
+
+def test_errors_are_answered_too(lane, qtbot):
+    failures = []
+
+    def fail():
+        raise StudioError("No.")
+
+    lane.submit(fail, failed=failures.append)
+    qtbot.waitUntil(lambda: bool(failures))
+    assert sentence(failures[0]) == "No."
+    assert "ValueError" in sentence(ValueError("x"))
+
+
+def test_nothing_is_answered_after_closing(qapp, qtbot):
+    lane, answers, gate = Lane("a lane"), [], threading.Event()
+    lane.submit(gate.wait, answers.append)
+    gate.set()
+    lane.close()
+    qtbot.wait(20)
+    assert answers == []
+
+
+def test_five_thousand_signals_do_not_end_the_program(qapp):
+    from PySide6.QtCore import QObject, Signal
+
+    class Teller(QObject):
+        told = Signal(object)
+
+    teller, heard = Teller(), []
+    teller.told.connect(heard.append)
+    for number in range(5000):
+        teller.told.emit(number)
+    assert heard[-1] == 4999

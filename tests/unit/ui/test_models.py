@@ -1,0 +1,194 @@
+"""The item models over plain rows."""
+
+import pytest
+from PySide6.QtCore import QModelIndex, Qt
+
+from studio.core.run import Run
+from studio.ui.models.backbones import Backbones
+from studio.ui.models.classes import ClassTable
+from studio.ui.models.layer_tree import (
+    ATTACHMENTS,
+    DIM_ROLE,
+    NAME,
+    PARAMETERS,
+    TRAINABLE,
+    TYPE,
+    Badge,
+    LayerTree,
+    Marks,
+    Spot,
+    badge_text,
+)
+from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
+from studio.ui.models.runs import RunTable
+from studio.ui.training import RunRow
+
+QKV = Spot("blocks.0.attn.qkv")
+
+
+@pytest.fixture
+def dropped():
+    return []
+
+
+@pytest.fixture
+def tree(qapp, rows, check_model, dropped):
+    model = LayerTree(
+        lambda method, spots: "" if "qkv" in spots[0].path else "Only qkv takes it.",
+        lambda method, spots: dropped.append((method, spots)),
+    )
+    check_model(model)
+    model.show_layers(rows)
+    return model
+
+
+def text(model, spot, column=NAME):
+    return model.index_of(spot, column).data()
+
+
+def names(model, parent):
+    return [model.index(row, 0, parent).data() for row in range(model.rowCount(parent))]
+
+
+def test_the_tree_has_the_backbone_as_its_root_and_slices_under_a_fused_qkv(tree):
+    root = tree.index(0, 0)
+    assert tree.rowCount() == 1
+    assert root.data() == "backbone"
+    assert names(tree, root) == ["blocks", "head"]
+    assert names(tree, tree.index_of(QKV)) == ["q (query)", "k (key)", "v (value)"]
+
+
+def test_a_row_says_type_shape_parameters_and_that_it_is_frozen(tree):
+    assert text(tree, QKV, TYPE) == "Linear  48 × 16"
+    assert text(tree, QKV, PARAMETERS) == "816"
+    assert text(tree, QKV, TRAINABLE) == "frozen"
+    assert text(tree, Spot(QKV.path, "q"), TYPE) == "rows of qkv  16 × 16"
+
+
+def test_layers_without_parameters_are_shown_only_when_asked_for(tree):
+    drop = Spot("blocks.0.attn.drop")
+    tree.show_filter("")
+    assert not tree.index_of(drop).isValid()
+    tree.show_filter("", with_empty=True)
+    assert text(tree, drop, PARAMETERS) == "–"
+
+
+def test_a_filter_keeps_what_matches_and_the_way_to_it(tree):
+    tree.show_filter("1.attn.proj")
+    assert names(tree, tree.index(0, 0)) == ["blocks"]
+    assert names(tree, tree.index_of(Spot("blocks"))) == ["1"]
+    assert not tree.index_of(QKV).isValid()
+    tree.show_filter("")
+    assert text(tree, QKV) == "qkv"
+
+
+def test_badges_stand_at_their_layer_and_slices_and_roll_up_to_the_root(tree):
+    badge = Badge("lora", "LoRA r8", 512, slices=("q", "v"))
+    tree.show_marks(Marks({QKV.path: (badge,)}, head_trains=True))
+    assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 on q, v +512"
+    assert text(tree, Spot(QKV.path, "q"), TRAINABLE) == "adapter"
+    assert text(tree, Spot(QKV.path, "k"), TRAINABLE) == "frozen"
+    assert text(tree, Spot("blocks.0"), TRAINABLE) == "512"
+    assert text(tree, Spot("blocks.1"), TRAINABLE) == "frozen"
+    assert text(tree, Spot(), TRAINABLE) == "682"
+
+
+def test_a_badge_that_is_switched_off_says_so_and_counts_nothing(tree):
+    tree.show_marks(Marks({QKV.path: (Badge("lora", "LoRA r8", None, enabled=False),)}, head_trains=False))
+    assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 off"
+    assert text(tree, Spot(), TRAINABLE) == "frozen"
+
+
+def test_badges_of_counts_above_32_bits_are_told_in_full(tree):
+    assert badge_text(Badge("a", "Full", 5_000_000_000)) == "Full +5.0B"
+    tree.show_marks(Marks({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trains=False))
+    assert text(tree, Spot(), TRAINABLE) == "5,000,000,000"
+
+
+def test_a_drop_on_a_layer_attaches_there(tree, drag, dropped):
+    index = tree.index_of(QKV)
+    assert tree.canDropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
+    assert tree.dropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
+    assert dropped == [("lora", (QKV,))]
+
+
+def test_a_refused_drop_attaches_nothing(tree, drag, dropped):
+    index = tree.index_of(Spot("head"))
+    assert not tree.canDropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
+    assert not tree.dropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
+    assert dropped == []
+
+
+def test_rows_that_cannot_take_the_dragged_method_dim_and_say_why(tree):
+    tree.show_drag("lora")
+    assert tree.index_of(Spot("head")).data(DIM_ROLE) is True
+    assert tree.index_of(Spot("head")).data(Qt.ItemDataRole.ToolTipRole) == "Only qkv takes it."
+    assert tree.index_of(QKV).data(DIM_ROLE) is False
+    tree.show_drag("")
+    assert tree.index_of(Spot("head")).data(DIM_ROLE) is False
+
+
+def test_ten_thousand_layers_keep_their_order(qapp, check_model, rows):
+    from dataclasses import replace
+
+    model = LayerTree(lambda method, spots: "", lambda method, spots: None)
+    check_model(model)
+    block = rows[2]
+    model.show_layers((rows[0], rows[1], *(replace(block, path=f"blocks.{i}", block=i) for i in range(10_000))))
+    blocks = model.index_of(Spot("blocks"))
+    assert model.rowCount(blocks) == 10_000
+    assert model.index(9_999, 0, blocks).data() == "9999"
+
+
+@pytest.fixture
+def palette(qapp, check_model):
+    model = Palette()
+    check_model(model)
+    rows = [("bitfit", "whole weights"), ("dora", "low rank"), ("lora", "low rank"), ("mine", "of a plugin")]
+    model.show_methods([MethodRow(name, name.upper(), family, f"About {name}.", "", "") for name, family in rows])
+    return model
+
+
+def test_the_palette_begins_with_lora_and_keeps_families_together(palette):
+    assert [palette.index(row).data() for row in range(4)] == ["LORA", "DORA", "BITFIT", "MINE"]
+    assert [palette.begins_family(row) for row in range(4)] == [True, False, True, True]
+
+
+def test_the_palette_filters_by_words_of_the_summary(palette):
+    palette.show_filter("about bit")
+    assert palette.rowCount() == 1
+    assert palette.index(0).data(METHOD_ROLE).name == "bitfit"
+    assert palette.row_of("lora") == -1
+
+
+def test_a_drag_from_the_palette_carries_the_methods_name(palette):
+    data = palette.mimeData([palette.index(0)])
+    assert bytes(data.data("application/x-peft-studio-method").data()) == b"lora"
+
+
+def test_runs_are_a_table_with_state_and_accuracy(qapp, check_model, tmp_path):
+    model = RunTable()
+    check_model(model)
+    row = RunRow(Run(tmp_path / "one"), "one", "completed", "starter", "lora", 0.987, 10, 10)
+    model.show_rows([row])
+    assert [model.index(0, c).data() for c in range(5)] == ["one", "completed", "starter", "lora", "98.7 %"]
+    assert model.row_of("one") == 0
+    model.show_rows([])
+    assert model.rowCount() == 0
+
+
+def test_backbones_and_classes_are_tables(qapp, check_model):
+    from studio.backbones.catalogue import Entry
+    from studio.training.metrics import ClassMetrics
+
+    backbones, classes = Backbones(), ClassTable()
+    check_model(backbones)
+    check_model(classes)
+    backbones.show_entries([Entry("starter", "bundled", (32, 32), "mit", True), Entry("vit", "timm", (0, 0), "not stated", False)])
+    classes.show_classes([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
+    assert [backbones.index(0, c).data() for c in range(4)] == ["starter", "32 × 32", "comes with the program", "mit"]
+    assert backbones.index(1, 2).data() == "to be fetched"
+    assert [classes.index(0, c).data() for c in range(5)] == ["cat", "3", "50.0 %", "100.0 %", "0.667"]
+    assert backbones.rowCount(backbones.index(0, 0)) == 0
+    assert classes.headerData(0, Qt.Orientation.Horizontal, Qt.ItemDataRole.DisplayRole) == "Class"
+    assert QModelIndex().data() is None
