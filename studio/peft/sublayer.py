@@ -7,6 +7,7 @@ sub-layer's output, before the block's layer scale or after it.
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
@@ -100,17 +101,17 @@ def _to_last(x: Tensor, first: bool) -> Tensor:
 
 
 def add(site: Site[Any], adapter: nn.Module, source: Source, layer_scale: str) -> Branch:
-    """Add ``adapter(source, output)`` to what the site's layer gives, and return the branch that the layer is in.
+    """Add ``adapter(source, output)`` to what the site's layer gives, and return its branch: added at the branch's end.
 
     Raises StudioError where the block has a layer scale that cannot be passed.
     """
     path, first = site.layer.path, site.layer.channels_first
     found = branch(path, site.modules, first)
-    end, end_first = path, first
-    if layer_scale == "after":
-        if not found.reachable:
-            raise StudioError(f"{path}: this block's layer scale cannot be passed; choose layer_scale = before.")
-        end, end_first = found.end, found.end_channels_first
+    if layer_scale == "before":
+        found = replace(found, end=path, end_channels_first=first)
+    elif not found.reachable:
+        raise StudioError(f"{path}: this block's layer scale cannot be passed; choose layer_scale = before.")
+    end, end_first = found.end, found.end_channels_first
     start = {"output": end, "input": path, "stream": found.start}[source]
     if start == end:
         own: Source = "output" if source == "output" else "input"

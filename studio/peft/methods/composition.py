@@ -1,0 +1,97 @@
+"""AdapterDrop: adapters in the last blocks alone, or however many of them a moment allows.
+
+Rueckle et al. 2021, https://arxiv.org/abs/2010.11918. A fixed range is a matter of patterns: ``blocks.{5..11}.mlp``
+attaches to the blocks from 5 to 11. The method here is the robust kind, over everything else in the recipe: each
+training batch leaves out the first k blocks, with k drawn anew, and afterwards any k can be chosen.
+"""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from studio.core.layers import Layer, Role
+from studio.peft.contract import AdaptedLayer, Method, MethodConfig, Site, register
+
+
+class AdapterDropConfig(MethodConfig):
+    """Fields of AdapterDrop."""
+
+    train_most: int = Field(
+        11, ge=0, le=1000, description="each training batch leaves out the first k blocks, k drawn from 0 to this"
+    )
+    skip: int = Field(0, ge=0, le=1000, description="after training, the first k blocks are left out: k")
+
+
+class DepthDrop(AdaptedLayer):
+    """Stands at the first layer of the backbone, and before each pass says how many of the first blocks rest."""
+
+    idles = True
+
+    def __init__(
+        self, base: nn.Module, config: AdapterDropConfig, blocks: int, rest_first: Callable[[int], None]
+    ) -> None:
+        super().__init__(base)
+        self.most = min(config.train_most, blocks - 1)
+        self.skip = config.skip
+        self.rest_first = rest_first
+
+    def adapted(self, *args: Any, **kwargs: Any) -> Any:
+        """The layer's own output; in training after drawing a depth with torch's global random numbers."""
+        if self.training:
+            self.rest_first(int(torch.randint(self.most + 1, ())))
+        return self.base(*args, **kwargs)
+
+    def train(self, mode: bool = True) -> Self:
+        """Nothing rests at first in training; in evaluation what ``skip`` says."""
+        super().train(mode)
+        self.switch(self.enabled)
+        return self
+
+    def switch(self, on: bool) -> None:
+        """Switched off, it lets nothing rest."""
+        super().switch(on)
+        self.rest_first(self.skip if on and not self.training else 0)
+
+    def merged(self, base: nn.Module) -> nn.Module:
+        """The layer; what rests is not merged."""
+        return base
+
+
+@register
+class AdapterDrop(Method[AdapterDropConfig]):
+    """A random depth for everything else in the recipe."""
+
+    name = "adapter_drop"
+    label = "AdapterDrop"
+    family = "composition"
+    summary = "Trains the other attachments so that those in the first blocks can be left out afterwards, to save time."
+    paper = "Rueckle et al. 2021, https://arxiv.org/abs/2010.11918"
+    Config = AdapterDropConfig
+    default_sites = ()
+
+    def refuses(self, layer: Layer, config: AdapterDropConfig, slices: tuple[str, ...]) -> str:
+        """The backbone as a whole."""
+        if layer.role is not Role.BACKBONE:
+            return (
+                "AdapterDrop is for the backbone as a whole; for a fixed range give a pattern such as blocks.{5..11}."
+            )
+        return "AdapterDrop works on blocks as a whole, so it cannot take only some of q, k and v." if slices else ""
+
+    def attach(self, site: Site[AdapterDropConfig]) -> None:
+        """Take the place of the layer that sees an image first."""
+        blocks = len({row.block for row in site.layers} - {None})
+        site.replace(lambda base: DepthDrop(base, site.config, max(blocks, 1), site.rest_first), _first(site.layers))
+
+    def badge(self, config: AdapterDropConfig) -> str:
+        """How many blocks are left out after training."""
+        return f"k{config.skip}"
+
+
+def _first(layers: tuple[Layer, ...]) -> str:
+    """The patch embedding, or else the first layer in no block that has parameters of its own."""
+    embedding = (row for row in layers if row.role is Role.PATCH_EMBEDDING)
+    leading = (row for row in layers[1:] if row.block is None and row.own_parameters and row.kind)
+    return next(embedding, next(leading, layers[-1])).path

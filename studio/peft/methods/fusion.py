@@ -1,0 +1,232 @@
+"""AdapterFusion: several trained adapters at once, with an attention over what they give.
+
+Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247. The adapters are read from folders that the export ``adapter``
+writes, and stay as they are. An exported fusion carries them with it and needs the folders no longer.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
+
+from studio.backbones.tensor_file import read_tensors
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.paths import locate
+from studio.core.recipe import Attachment
+from studio.peft.adapter_file import DESCRIPTION, TENSORS, AdapterDescription, read_description
+from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, Site, register
+from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source, add
+from studio.peft.targets import match, refusal
+
+Mixing = Literal["full", "static", "gates"]
+
+
+class FusionConfig(MethodConfig):
+    """Fields of AdapterFusion."""
+
+    adapters: tuple[str, ...] = Field(
+        (),
+        max_length=16,
+        description="two or more folders of trained adapters, as the export adapter writes them",
+    )
+    mixing: Mixing = Field(
+        "full",
+        description="full: an attention with query, key and value, 3 D² weights a layer; static: without the value, "
+        "2 D²; gates: one number for each adapter and layer",
+    )
+    temperature: float = Field(1.0, ge=0.01, le=100, description="T, which the attention's scores are divided by")
+    layouts: tuple[str, ...] = Field(
+        (), max_length=16, description="how the adapters are built; an exported fusion says it, so leave it empty"
+    )
+
+
+class Mixture(nn.Module):
+    """sum over i of a_i V u_i, with u_i what adapter i gives and a = softmax over i of (Q h) · (K u_i) / T.
+
+    ``fused`` are the n trained adapters, frozen. V begins as the identity. With gates, a = softmax of n numbers, and
+    neither Q, K nor V.
+    """
+
+    def __init__(self, fused: list[nn.Module], width: int, config: FusionConfig, factory: dict[str, Any]) -> None:
+        super().__init__()
+        self.fused = nn.ModuleList(fused).requires_grad_(False)
+        self.temperature = config.temperature
+        if config.mixing == "gates":
+            self.gates = nn.Parameter(torch.zeros(len(fused), **factory))
+            return
+        self.query, self.key = nn.Linear(width, width, **factory), nn.Linear(width, width, **factory)
+        for layer in (self.query, self.key):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        if config.mixing == "full":
+            self.value = nn.Linear(width, width, bias=False, **factory)
+            self.value.weight = nn.Parameter(torch.eye(width, **factory) * (1 - 1e-6) + 1e-6)
+
+    def forward(self, x: Tensor, output: Tensor) -> Tensor:
+        """What is added to ``output`` h (N, ..., D), from what the adapters read, x (N, ..., D)."""
+        given = torch.stack([adapter(x, output) for adapter in self.fused], dim=-2)
+        weights = self.weights(given, output).unsqueeze(-1)
+        values = self.value(given) if hasattr(self, "value") else given
+        return (weights * values).sum(-2)
+
+    def weights(self, given: Tensor, output: Tensor) -> Tensor:
+        """a, (N, ..., n), from u (N, ..., n, D) and h (N, ..., D)."""
+        if hasattr(self, "gates"):
+            return self.gates.div(self.temperature).softmax(-1).expand(given.shape[:-1])
+        scores = (self.query(output).unsqueeze(-2) * self.key(given)).sum(-1)
+        return scores.div(self.temperature).softmax(-1)
+
+    def train(self, mode: bool = True) -> Self:
+        """The fused adapters stay in evaluation mode."""
+        super().train(mode)
+        self.fused.eval()
+        return self
+
+
+@register
+class Fusion(Method[FusionConfig]):
+    """Trained adapters side by side, and an attention that chooses among them for each token."""
+
+    name = "fusion"
+    label = "AdapterFusion"
+    family = "composition"
+    summary = (
+        "Combines adapters trained on other tasks and learns which to listen to. Weighs much: a quarter of a ViT-B."
+    )
+    paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
+    Config = FusionConfig
+    merge_refusal = AdapterMethod.merge_refusal
+    default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)), DefaultSites((Role.BLOCK,)))
+    identity_at_start = False
+    learning_rate = 5e-5
+
+    def refuses(self, layer: Layer, config: FusionConfig, slices: tuple[str, ...]) -> str:
+        """Layers at which each of the adapters has been trained, all of them placed alike."""
+        if len(config.layouts or config.adapters) < 2:
+            return "Name at least two folders of trained adapters in the field adapters."
+        if slices:
+            return "AdapterFusion takes what the layer gives as a whole, so it cannot take only some of q, k and v."
+        try:
+            placed = {_placement(attachment) for attachment in _attachments(config, layer)}
+        except StudioError as error:
+            return str(error)
+        return "" if len(placed) == 1 else "The adapters read or add in different places here, so they cannot be fused."
+
+    def attach(self, site: Site[FusionConfig]) -> None:
+        """Build the adapters, mix what they give, and fill in their values."""
+        attachments = _attachments(site.config, site.layer)
+        fused = [_build(site, number, attachment) for number, attachment in enumerate(attachments)]
+        mixture = Mixture(fused, site.layer.width, site.config, site.factory)
+        found = add(site, mixture, *_placement(attachments[0]))
+        if site.factory["device"].type != "meta":
+            for number, attachment in enumerate(attachments):
+                _fill(site, number, fused[number], f"{attachment.name}/{found.end}/adapter")
+
+    def settled(self, config: FusionConfig) -> FusionConfig:
+        """How the adapters are built instead of where they are."""
+        layouts = tuple(d.model_dump_json(exclude={"metadata"}) for d in _descriptions(config))
+        return config.model_copy(update={"adapters": (), "layouts": layouts})
+
+
+def _descriptions(config: FusionConfig) -> tuple[AdapterDescription, ...]:
+    """What the adapters are; StudioError where a folder or a layout cannot be read."""
+    if config.layouts:
+        return tuple(_parse(text) for text in config.layouts)
+    return tuple(_read(folder) for folder in config.adapters)
+
+
+@lru_cache(maxsize=64)
+def _parse(text: str) -> AdapterDescription:
+    try:
+        return AdapterDescription.model_validate_json(text)
+    except ValidationError as error:
+        raise StudioError("AdapterFusion: layouts is not what an exported fusion says; leave it empty.") from error
+
+
+def _read(folder: str) -> AdapterDescription:
+    path = locate(folder)
+    try:
+        changed = (path / DESCRIPTION).stat().st_mtime_ns
+    except OSError as error:
+        raise StudioError(f"There is no trained adapter in {path} to fuse: {DESCRIPTION} is missing.") from error
+    return _read_once(path, changed)
+
+
+@lru_cache(maxsize=64)
+def _read_once(path: Path, changed: int) -> AdapterDescription:
+    return read_description(path)
+
+
+def _attachments(config: FusionConfig, layer: Layer) -> list[Attachment]:
+    """The attachment of each adapter that stands at ``layer``; StudioError where one has none, or more than one."""
+    return [_attachment(number, d, layer) for number, d in enumerate(_descriptions(config), start=1)]
+
+
+def _attachment(number: int, description: AdapterDescription, layer: Layer) -> Attachment:
+    found = []
+    for attachment in description.attachments:
+        method = METHODS.get(attachment.method)
+        config = method.configure(attachment.config)
+        if not isinstance(method, AdapterMethod) or method.trains_norms(config):
+            extra = "trained norms" if isinstance(method, AdapterMethod) else method.label
+            raise StudioError(f"Adapter {number} cannot be fused: it has {extra}, which is more than an added network.")
+        if match(attachment.at, [layer]) and not refusal(method, layer, config, attachment.slices):
+            found.append(attachment)
+    if len(found) != 1:
+        count = "more than one network" if found else "nothing"
+        raise StudioError(f"Adapter {number} cannot be fused here: it has {count} at this layer.")
+    return found[0]
+
+
+def _placement(attachment: Attachment) -> tuple[Source, str]:
+    method, config = _method(attachment)
+    return method.source(config), config.layer_scale
+
+
+def _method(attachment: Attachment) -> tuple[AdapterMethod[Any], AdapterConfig]:
+    method = METHODS.get(attachment.method)
+    assert isinstance(method, AdapterMethod)
+    return method, method.configure(attachment.config)
+
+
+def _build(site: Site[FusionConfig], number: int, attachment: Attachment) -> nn.Module:
+    method, config = _method(attachment)
+    return method.adapter(site.layer.width, config, site.factory, site.shared.setdefault(f"shared by {number}", {}))
+
+
+@torch.no_grad()
+def _fill(site: Site[FusionConfig], number: int, adapter: nn.Module, prefix: str) -> None:
+    """Give the adapter its trained values; not a number where they are still to come, from the fusion's own file."""
+    tensors = None if site.config.layouts else _tensors(site, number)
+    for name, parameter in adapter.named_parameters():
+        if tensors is None:
+            parameter.fill_(float("nan"))
+        else:
+            parameter.copy_(_trained(tensors, prefix, name, parameter.shape))
+
+
+def _tensors(site: Site[FusionConfig], number: int) -> dict[str, Tensor]:
+    """The tensors of an adapter, read once; StudioError where it was trained on another backbone."""
+    key = f"tensors of {number}"
+    if key not in site.shared:
+        folder = locate(site.config.adapters[number])
+        if "identity" not in site.shared:
+            site.shared["identity"] = site.backbone_identity()
+        if read_description(folder).backbone_identity != site.shared["identity"]:
+            raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
+        site.shared[key] = read_tensors(folder / TENSORS)
+    return site.shared[key]
+
+
+def _trained(tensors: dict[str, Tensor], prefix: str, name: str, shape: torch.Size) -> Tensor:
+    """One tensor; one that all layers share is stored at the first of them only."""
+    attachment = prefix.partition("/")[0]
+    elsewhere = (t for n, t in tensors.items() if n.startswith(f"{attachment}/") and n.endswith(f"/adapter.{name}"))
+    found = tensors.get(f"{prefix}.{name}", next(elsewhere, None))
+    if found is None or found.shape != shape:
+        raise StudioError(f"An adapter to fuse lacks {prefix}.{name} or has it in another shape.")
+    return found
