@@ -36,9 +36,16 @@ def main(context: click.Context) -> None:
 @click.argument("path", type=PATH, required=False, metavar="[RECIPE or RUN]")
 def app(path: Path | None = None) -> int:
     """Open the window, on a recipe or a run if one is named."""
-    from studio.app.window import open_window
+    from studio.app.health import require_display
 
-    return open_window(path)
+    require_display()
+    if path is not None and not path.exists():
+        raise StudioError(f"There is no recipe or run {path}.")
+    try:
+        from studio.ui.application import run
+    except ImportError as error:
+        raise StudioError(f"The window cannot be opened, because Qt does not load: {error}.") from error
+    return run(str(path) if path else None)
 
 
 @main.command()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from studio.core import paths
+from studio.core.errors import StudioError
 
 State = Literal["ok", "note", "broken"]
 PACKAGES = ("torch", "torchvision", "timm", "safetensors", "pillow", "numpy")
@@ -138,16 +139,24 @@ def _window() -> Finding:
 
 
 def _display() -> Finding:
+    found = display()
+    return Finding("display", "ok" if found else "note", found or "none: the command line works, the window does not")
+
+
+def display() -> str:
+    """What the window would be shown on; empty where there is nothing."""
     if sys.platform in ("win32", "darwin"):
-        return Finding("display", "ok", "native")
-    named = [
-        f"{name}={os.environ[name]}"
-        for name in ("WAYLAND_DISPLAY", "DISPLAY", "QT_QPA_PLATFORM")
-        if os.environ.get(name)
-    ]
-    return Finding(
-        "display", "ok" if named else "note", ", ".join(named) or "none: the command line works, the window does not"
-    )
+        return "native"
+    variables = ("WAYLAND_DISPLAY", "DISPLAY", "QT_QPA_PLATFORM")
+    return ", ".join(f"{name}={os.environ[name]}" for name in variables if os.environ.get(name))
+
+
+def require_display() -> None:
+    """Raise StudioError where there is no display: Qt would end the process."""
+    if not display():
+        raise StudioError(
+            "There is no display to open the window on; the verbs of peft-studio --help work without one."
+        )
 
 
 def _folder() -> Finding:

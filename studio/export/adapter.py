@@ -1,5 +1,6 @@
 """The adapter alone, in the program's own format: goes onto the same backbone, whatever the method."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +24,12 @@ class Adapter(Exporter):
     script = SHIPPED / "predict_adapter.py"
 
     def write(self, subject: Subject, folder: Path) -> None:
-        """Write the tensors, and which backbone they belong to."""
+        """Write the tensors without what only training needs, and which backbone they belong to."""
+        settled = copy.deepcopy(subject.attached)
+        attachments = settled.settle(subject.recipe.attachments)
         save_adapter(
-            subject.attached,
-            subject.recipe.attachments,
+            settled,
+            attachments,
             folder,
             subject.identity,
             {

@@ -1,13 +1,10 @@
 """A Hugging Face peft folder: ``peft.PeftModel.from_pretrained(timm_model, DIR)``. Written without peft.
 
-What HF peft stores for each kind of adapted layer is a function of its own, registered with :func:`form`. Only the
-configuration's stable keys are written, and full layer names; both were tried with peft 0.21.2.
+Only the configuration's stable keys are written, and full layer names; both were tried with peft 0.21.2.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import singledispatch
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,67 +15,30 @@ from torch import Tensor, nn
 from studio.backbones.anatomy import head_paths
 from studio.core.errors import StudioError
 from studio.core.files import write_json
+from studio.export import peft_low_rank, peft_norms, peft_scaling
 from studio.export.backbone import describe as describe_backbone
 from studio.export.backbone import rebuild
 from studio.export.contract import SHIPPED, Exporter, Subject, register
+from studio.export.peft_form import ELSEWHERE, PeftForm, tensor_name
+from studio.peft import Attached
+from studio.peft.changes import Replacement
 from studio.peft.contract import AdaptedLayer, Method
-from studio.peft.methods.low_rank import LoRAConv2d, LoRALinear
 
-PREFIX = "base_model.model."
-TYPES = {"lora": "LORA"}
+TYPES = {
+    "lora": "LORA",
+    "rslora": "LORA",
+    "dora": "LORA",
+    "pissa": "LORA",
+    "ia3": "IA3",
+    "norm_tuning": "LN_TUNING",
+}
 """HF peft's type for each of our methods that it can hold."""
 
-
-@dataclass(frozen=True, slots=True)
-class LowRank:
-    """An update ``scale * B A`` as HF peft stores it: ``a`` (r, in[, h, w]), ``b`` (out, r[, 1, 1])."""
-
-    a: Tensor
-    b: Tensor
-    scale: float
-
-    @property
-    def rank(self) -> int:
-        """r."""
-        return len(self.a)
-
-    @property
-    def alpha(self) -> float:
-        """HF peft multiplies by alpha / r."""
-        return self.scale * self.rank
-
-
-@singledispatch
-def form(layer: AdaptedLayer) -> LowRank:
-    """What HF peft would store for an adapted layer; StudioError with the reason where it has nothing of the kind."""
-    raise StudioError(f"HF peft has no form for a {type(layer).__name__}; export as merged, adapter, onnx or torch.")
-
-
-@form.register
-def _linear(layer: LoRALinear) -> LowRank:
-    """q, k, v slices become blocks: each has rows of A and columns of B of its own, and the rest of B is zero."""
-    return LowRank(layer.lora_A.detach(), layer.full_B().detach(), layer.scale)
-
-
-@form.register
-def _conv(layer: LoRAConv2d) -> LowRank:
-    plain = layer.plain
-    assert isinstance(plain, nn.Conv2d)
-    odd = plain.groups > 1 or plain.padding_mode != "zeros" or max(plain.dilation) > 1
-    if odd:
-        raise StudioError(
-            "HF peft cannot hold LoRA on a grouped, dilated or specially padded convolution; "
-            "export as merged, adapter, onnx or torch."
-        )
-    return LowRank(layer.lora_A.detach(), layer.lora_B.detach(), layer.scale)
-
-
-def combine(updates: list[LowRank]) -> LowRank:
-    """Several updates of one weight as one: ranks add up, each scale goes into its B, that of the whole is 1."""
-    if len(updates) == 1:
-        return updates[0]
-    b = torch.cat([u.b * u.scale for u in updates], dim=1)
-    return LowRank(torch.cat([u.a for u in updates]), b, 1.0)
+_FOLD: dict[str, Callable[[nn.Module, Mapping[str, Any], Mapping[str, Tensor]], None]] = {
+    "LORA": peft_low_rank.fold,
+    "IA3": peft_scaling.fold,
+    "LN_TUNING": peft_norms.fold,
+}
 
 
 @register
@@ -96,96 +56,82 @@ class Peft(Exporter):
     verifies_with = ("peft",)
 
     def refuses(self, method: Method[Any]) -> str:
-        """HF peft knows the LoRA family only."""
-        return "" if method.name in TYPES else f"HF peft has no form for {method.label} on images"
+        """HF peft has forms for the LoRA family, (IA)^3 and LayerNorm tuning."""
+        return "" if method.name in TYPES else f"HF peft has no form for {method.label} on images."
 
     def write(self, subject: Subject, folder: Path) -> None:
         """Write the two files of HF peft, and ``backbone.json``, which says how timm makes the backbone."""
-        updates = dict(low_rank_updates(subject.attached.module))
-        if not updates:
-            raise StudioError("HF peft has no form for a head trained alone; export as merged, adapter, onnx or torch.")
-        save_file(_tensors(updates, subject.attached.module), folder / "adapter_model.safetensors", {"format": "pt"})
-        write_json(folder / "adapter_config.json", _config(updates, head_paths(subject.attached.module)))
-        write_json(folder / "backbone.json", describe_backbone(subject, list(updates)))
+        paths, form = _form(subject.attached)
+        heads = head_paths(subject.attached.module)
+        config = {
+            "peft_type": form.peft_type,
+            "auto_mapping": None,
+            "base_model_name_or_path": None,
+            "inference_mode": True,
+            "modules_to_save": list(heads) or None,
+            "revision": None,
+            "target_modules": paths,
+            "task_type": None,
+        }
+        tensors = form.tensors | _heads(subject.attached.module, heads)
+        plain = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(plain, folder / "adapter_model.safetensors", {"format": "pt"})
+        write_json(folder / "adapter_config.json", config | form.config)
+        write_json(folder / "backbone.json", describe_backbone(subject, paths))
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The backbone with the updates added to its weights, without peft."""
+        """The backbone with the adapter folded into its weights, without peft."""
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")
         module = rebuild(json.loads((folder / "backbone.json").read_text(encoding="utf-8")))
         with torch.no_grad():
-            for path in config["target_modules"]:
-                _add(module.get_submodule(path), path, tensors, config)
+            _FOLD[config["peft_type"]](module, config, tensors)
             for path in config["modules_to_save"] or ():
                 for name, parameter in module.get_submodule(path).named_parameters():
-                    parameter.copy_(tensors[f"{PREFIX}{path}.{name}"])
+                    parameter.copy_(tensors[tensor_name(path, name)])
         return module.eval()
 
 
-def low_rank_updates(module: nn.Module) -> Iterator[tuple[str, LowRank]]:
-    """Each adapted layer's path in the plain backbone with everything that is attached there, as one update."""
-    for path, layer in module.named_modules():
-        outermost = isinstance(layer, AdaptedLayer) and not _inside_adapted(module, path)
-        if outermost:
-            yield path, combine([form(one) for one in _chain(layer)])
+def _form(attached: Attached) -> tuple[list[str], PeftForm]:
+    """The adapted layers' paths, and what HF peft stores for them; StudioError where one type cannot hold it all."""
+    layers = _adapted_layers(attached)
+    norms = _trained(attached)
+    types = {TYPES[name] for name in _methods(attached)}
+    if not layers and not norms:
+        raise StudioError(f"HF peft has no form for a head that was trained alone; {ELSEWHERE}.")
+    if len(types) > 1:
+        raise StudioError(
+            f"HF peft holds one type in a folder, and this run has {' and '.join(sorted(types))}; {ELSEWHERE}."
+        )
+    if norms:
+        return list(norms), peft_norms.form(norms)
+    return list(layers), (peft_scaling if types == {"IA3"} else peft_low_rank).form(layers)
 
 
-def _chain(layer: nn.Module) -> Iterator[AdaptedLayer]:
-    while isinstance(layer, AdaptedLayer):
-        yield layer
-        layer = layer.base
+def _methods(attached: Attached) -> set[str]:
+    found = (attached.method(change.attachment) for change in attached.changes)
+    return {method.name for method in found if method is not None}
 
 
-def _inside_adapted(module: nn.Module, path: str) -> bool:
-    parent, _, name = path.rpartition(".")
-    return name == "base" and isinstance(module.get_submodule(parent), AdaptedLayer)
+def _adapted_layers(attached: Attached) -> dict[str, list[AdaptedLayer]]:
+    """What stands in each adapted layer's place, in the order of attachment."""
+    layers: dict[str, list[AdaptedLayer]] = {}
+    for change in attached.changes:
+        if isinstance(change, Replacement):
+            layers.setdefault(change.path, []).append(change.adapted)
+    return layers
 
 
-def _tensors(updates: dict[str, LowRank], module: nn.Module) -> dict[str, Tensor]:
-    named = {}
-    for path, update in updates.items():
-        named[f"{PREFIX}{path}.lora_A.weight"] = update.a
-        named[f"{PREFIX}{path}.lora_B.weight"] = update.b
-    for path in head_paths(module):
-        for name, tensor in module.get_submodule(path).state_dict().items():
-            named[f"{PREFIX}{path}.{name}"] = tensor
-    return {name: tensor.cpu().contiguous().clone() for name, tensor in named.items()}
+def _trained(attached: Attached) -> dict[str, dict[str, Tensor]]:
+    """The backbone's own parameters that trained, by layer path and name; not the head's."""
+    found: dict[str, dict[str, Tensor]] = {}
+    replaced = _adapted_layers(attached)
+    for attachment, path, name, tensor in attached.named_tensors():
+        if attached.method(attachment) is not None and path not in replaced:
+            found.setdefault(path, {})[name] = tensor
+    return found
 
 
-def _config(updates: dict[str, LowRank], heads: tuple[str, ...]) -> dict[str, Any]:
-    first = next(iter(updates.values()))
-    alphas = {path: _number(update.alpha) for path, update in updates.items()}
-    return {
-        "auto_mapping": None,
-        "base_model_name_or_path": None,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "inference_mode": True,
-        "init_lora_weights": True,
-        "lora_alpha": _number(first.alpha),
-        "lora_dropout": 0.0,
-        "modules_to_save": list(heads) or None,
-        "peft_type": "LORA",
-        "r": first.rank,
-        "rank_pattern": {path: u.rank for path, u in updates.items() if u.rank != first.rank},
-        "alpha_pattern": {path: alpha for path, alpha in alphas.items() if alpha != _number(first.alpha)},
-        "revision": None,
-        "target_modules": list(updates),
-        "task_type": None,
-        "use_rslora": False,
-        "use_dora": False,
-    }
-
-
-def _number(value: float) -> int | float:
-    """alpha as an integer where it is one, as older versions of peft expect."""
-    return int(value) if float(value).is_integer() else value
-
-
-def _add(layer: nn.Module, path: str, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
-    a, b = (tensors[f"{PREFIX}{path}.lora_{half}.weight"] for half in "AB")
-    rank = config["rank_pattern"].get(path, config["r"])
-    scale = config["alpha_pattern"].get(path, config["lora_alpha"]) / rank
-    weight = layer.weight
-    assert isinstance(weight, nn.Parameter)
-    weight += scale * (b.flatten(1) @ a.flatten(1)).view(weight.shape)
+def _heads(module: nn.Module, heads: tuple[str, ...]) -> dict[str, Tensor]:
+    states = {path: module.get_submodule(path).state_dict() for path in heads}
+    return {tensor_name(path, name): tensor for path, state in states.items() for name, tensor in state.items()}
