@@ -193,6 +193,8 @@ class Method(ABC, Generic[C]):
     """Whether an attachment to q, k, v slices may take whole layers too, the slices counting where there are any."""
     identity_at_start: ClassVar[bool] = True
     """Whether a freshly attached backbone answers exactly as it did before, bit for bit."""
+    peft_type: ClassVar[str] = ""
+    """HF peft's type that holds what this trains; empty where there is none."""
     learning_rate: ClassVar[float] = 1e-3
     """A learning rate for AdamW to begin with."""
 

@@ -161,6 +161,7 @@ class LowRankMethod(Method[L]):
     """What the low-rank methods have in common; each names the layers that it puts in place."""
 
     family = "low rank"
+    peft_type = "LORA"
     linear: type[LowRankLayer] = LoRALinear
     conv2d: type[LowRankLayer] = LoRAConv2d
     default_sites = (

@@ -17,7 +17,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register, slice_rows
 
-_OUTER_BIASES = {"q": "q_bias", "v": "v_bias"}
+OUTER_BIASES = {"q": "q_bias", "v": "v_bias"}
 """The attention's names for biases that it adds to the output of its qkv; that of k is always zero."""
 
 
@@ -167,7 +167,7 @@ def outer_biases(site: Site[Any]) -> dict[int, str]:
     if not site.layer.slices or not hasattr(parent, "qkv_bias_separate"):
         return {}
     width = site.layer.shape[0] // 3
-    names = {"qkv".index(part) * width: name for part, name in _OUTER_BIASES.items()}
+    names = {"qkv".index(part) * width: name for part, name in OUTER_BIASES.items()}
     return {row: name for row, name in names.items() if getattr(parent, name, None) is not None}
 
 
@@ -202,6 +202,7 @@ class IA3(Method[IA3Config]):
         DefaultSites((Role.CONV,)),
     )
     mixes_slices = True
+    peft_type = "IA3"
     learning_rate = 3e-3
 
     def refuses(self, layer: Layer, config: IA3Config, slices: tuple[str, ...]) -> str:

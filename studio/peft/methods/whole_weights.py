@@ -131,6 +131,7 @@ class NormTuning(Method[NoFields]):
     paper = "Zhao et al. 2024, https://arxiv.org/abs/2312.11420"
     Config = NoFields
     default_sites = (DefaultSites((Role.NORM,)),)
+    peft_type = "LN_TUNING"
     learning_rate = 1e-3
 
     def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:

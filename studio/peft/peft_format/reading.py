@@ -1,0 +1,217 @@
+"""From a folder of HF peft to attachments and their tensors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from studio.backbones.anatomy import describe
+from studio.backbones.tensor_file import read_tensors
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.recipe import Attachment
+from studio.peft.attach import HEAD, Attached, attach
+from studio.peft.contract import METHODS
+from studio.peft.methods.whole_weights import BIASES
+from studio.peft.peft_format.naming import CONFIG, INFIX, PREFIX, TENSORS
+from studio.peft.peft_format.parts import Part, lora_parts, scaled_parts
+from studio.peft.targets import refusal, shorten, unused_name
+
+_LAYER_TENSORS = (
+    ".lora_A.weight",
+    ".lora_B.weight",
+    ".lora_magnitude_vector",
+    ".lora_magnitude_vector.weight",
+    ".ia3_l",
+    ".ln_tuning_layers.weight",
+    ".ln_tuning_layers.bias",
+)
+_FOREIGN = (
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "monteclora_config",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_qalora",
+    "velora_config",
+)
+"""Switches of HF peft's LORA that make it compute something else."""
+_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Values of ``init_lora_weights`` that leave the backbone's weights alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a folder of HF peft comes to on a backbone.
+
+    ``tensors`` are under the names of :meth:`Attached.state_dict`; one that is not among them keeps the backbone's
+    value. ``head`` says whether the folder brings a classifier.
+    """
+
+    attachments: tuple[Attachment, ...]
+    tensors: dict[str, Tensor]
+    head: bool
+
+
+def load_peft(module: nn.Module, folder: Path) -> Attached:
+    """Attach what is in a folder of HF peft to a bare backbone with a head of the right size, in evaluation mode.
+
+    Raises StudioError, with the module as it was, where there is something that has no counterpart here.
+    """
+    imported = from_peft(folder, module)
+    attached = attach(module, imported.attachments, head=imported.head)
+    try:
+        attached.load_state_dict(attached.state_dict() | imported.tensors)
+    except StudioError:
+        attached.detach()
+        raise
+    return attached.eval()
+
+
+def from_peft(folder: Path, module: nn.Module) -> Imported:
+    """Read a folder of HF peft for the bare backbone ``module``, whose weights are looked at and not changed.
+
+    Raises StudioError where the folder is damaged, for another backbone, or has something without a counterpart here.
+    """
+    config = _read_config(folder)
+    rows = {layer.path: layer for layer in describe(module)}
+    layers, others = _sorted(read_tensors(folder / TENSORS), rows)
+    parts = _layer_parts(config, layers, rows, others, module)
+    parts += _trained_parts(others, rows, module)
+    return _gather(
+        [part for part in parts if part.method != HEAD], [part for part in parts if part.method == HEAD], rows
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG} cannot be read.") from error
+    except ValueError as error:
+        raise StudioError(f"{folder / CONFIG} is damaged: {error}.") from error
+    if not isinstance(config, dict) or "peft_type" not in config:
+        raise StudioError(f"{folder / CONFIG} is damaged: it does not say which type it is.")
+    _require_known(config, folder)
+    return config
+
+
+def _require_known(config: Mapping[str, Any], folder: Path) -> None:
+    if config["peft_type"] not in ("LORA", "IA3", "LN_TUNING"):
+        raise StudioError(f"{folder} is HF peft's {config['peft_type']}, which has no counterpart here.")
+    foreign = [key for key in _FOREIGN if config.get(key)]
+    if foreign:
+        raise StudioError(f"{folder} uses {foreign[0]} of HF peft, which has no counterpart here.")
+    start = config.get("init_lora_weights")
+    if start not in _STARTS:
+        raise StudioError(
+            f"{folder} was trained from {start}, which changed the backbone; "
+            "save it in HF peft with path_initial_model_for_weight_conversion to make it plain LoRA."
+        )
+
+
+Named = dict[str, dict[str, Tensor]]
+
+
+def _sorted(tensors: Mapping[str, Tensor], rows: Mapping[str, Layer]) -> tuple[Named, Named]:
+    """By layer path: the tensors that HF peft added to a layer, and the layer's own that it trained."""
+    layers: Named = {}
+    others: Named = {}
+    for name, tensor in tensors.items():
+        inner = name.removeprefix(PREFIX).removeprefix(INFIX)
+        suffix = next((s for s in _LAYER_TENSORS if inner.endswith(s)), "")
+        path, key = (inner.removesuffix(suffix), suffix) if suffix else _own(inner)
+        if path not in rows or inner == name:
+            raise StudioError(f"The folder has {name}, which belongs to no layer of this backbone.")
+        (layers if suffix else others).setdefault(path, {})[key] = tensor
+    return layers, others
+
+
+def _own(name: str) -> tuple[str, str]:
+    path, _, parameter = name.rpartition(".")
+    return path.removesuffix(".base_layer").removesuffix(".ln_tuning_layers"), parameter
+
+
+def _layer_parts(
+    config: Mapping[str, Any], layers: Named, rows: Mapping[str, Layer], others: Named, module: nn.Module
+) -> list[Part]:
+    found = []
+    for path, tensors in layers.items():
+        if config["peft_type"] == "LORA":
+            found += lora_parts(rows[path], tensors, config)
+        elif config["peft_type"] == "IA3":
+            found += scaled_parts(rows[path], tensors, config, module, others)
+        else:
+            own = {key.rpartition(".")[2]: tensor for key, tensor in tensors.items()}
+            found.append(Part(path, "norm_tuning", (), {}, own))
+    return found
+
+
+def _trained_parts(others: Named, rows: Mapping[str, Layer], module: nn.Module) -> list[Part]:
+    found = []
+    for path, tensors in others.items():
+        layer = module.get_submodule(path)
+        trained = {name: t for name, t in tensors.items() if not _is_unchanged_buffer(layer, path, name, t)}
+        if trained:
+            found.append(Part(path, _training_method(rows[path], trained), (), {}, trained))
+    return found
+
+
+def _is_unchanged_buffer(layer: nn.Module, path: str, name: str, tensor: Tensor) -> bool:
+    """Whether ``name`` is no parameter; StudioError where it then has another value than the backbone's."""
+    if name in layer._parameters:
+        return False
+    own = layer._buffers.get(name)
+    if own is None or own.shape != tensor.shape or not torch.equal(own.cpu(), tensor):
+        raise StudioError(f"The folder changes {path}.{name}, which is a statistic and no weight; it cannot be kept.")
+    return True
+
+
+def _training_method(layer: Layer, trained: Mapping[str, Tensor]) -> str:
+    """Our method for parameters of the backbone that trained."""
+    if layer.role is Role.HEAD:
+        return HEAD
+    if layer.kind == "norm":
+        return "norm_tuning"
+    return "bitfit" if trained.keys() <= BIASES else "full"
+
+
+def _gather(parts: list[Part], heads: list[Part], rows: Mapping[str, Layer]) -> Imported:
+    """One attachment for all parts with the same method, slices and fields."""
+    groups: dict[str, list[Part]] = {}
+    for part in parts:
+        _require_accepted(part, rows[part.path])
+        groups.setdefault(repr((part.method, part.slices, part.config)), []).append(part)
+    attachments: list[Attachment] = []
+    tensors = {f"{HEAD}/{part.path}/{name}": t for part in heads for name, t in part.tensors.items()}
+    for group in groups.values():
+        attachments.append(_attachment(group, rows, [a.name for a in attachments]))
+        name = attachments[-1].name
+        tensors |= {f"{name}/{part.path}/{key}": t for part in group for key, t in part.tensors.items()}
+    return Imported(tuple(attachments), tensors, bool(heads))
+
+
+def _attachment(group: list[Part], rows: Mapping[str, Layer], taken: list[str]) -> Attachment:
+    first = group[0]
+    return Attachment(
+        name=unused_name(first.method, [*taken, HEAD]),
+        method=first.method,
+        at=shorten([part.path for part in group], list(rows.values())),
+        slices=first.slices,
+        config=METHODS.get(first.method).configure(first.config).model_dump(),
+    )
+
+
+def _require_accepted(part: Part, layer: Layer) -> None:
+    method = METHODS.get(part.method)
+    reason = refusal(method, layer, method.configure(part.config), part.slices)
+    if reason:
+        raise StudioError(f"The folder has {method.label} at {part.path}, which cannot be attached here: {reason}")
