@@ -170,6 +170,8 @@ def _is_unchanged_buffer(layer: nn.Module, path: str, name: str, tensor: Tensor)
     if name in layer._parameters:
         return False
     own = layer._buffers.get(name)
+    if own is not None and not own.is_floating_point():
+        return True  # a count of batches, which only training looks at
     if own is None or own.shape != tensor.shape or not torch.equal(own.cpu(), tensor):
         raise StudioError(f"The folder changes {path}.{name}, which is a statistic and no weight; it cannot be kept.")
     return True
