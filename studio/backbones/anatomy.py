@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from timm.layers import Conv2dSame, LayerScale, LayerScale2d, RmsNorm, SEModule
 from timm.layers.attention import Attention, AttentionRope
@@ -33,25 +33,24 @@ _TOKENS = (Role.BLOCK, Role.ATTENTION, Role.MLP)
 _TOKEN_NETWORKS = (VisionTransformer, Eva, Beit)
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)
 _BLOCK = re.compile(
-    r"(?:blocks|(?:stages|layers)\.\d+\.blocks|(?:stages|layers)\.\d+\.\d+|layer\d+|blocks\.\d+|network\.\d+)\.(\d+)\Z"
+    r"(?:\A|[._])(?:blocks(?:_token_only)?(?:\.\d+){1,2}|(?:stages|layers)\.\d+\.\d+|post_network\.\d+|network\.\d+\.\d+"
+    r"|(?:layer|stage)\d+\.\d+|s\d+\.b\d+|denselayer\d+|transformer_encoder\.\d+)\Z"
 )
-_STAGE = re.compile(r"(?:(?:stages|layers|blocks|network)\.\d+|layer\d+)\Z")
-_BY_NAME = {
+_STAGE = re.compile(r"(?:\A|[._])(?:(?:stages|layers|blocks|network|levels)\.\d+|(?:layer|stage|s|denseblock)\d+)\Z")
+_STEMS = ("patch_embed", "stem", "conv_stem")
+_OF_ATTENTION = {
     "qkv": Role.QKV,
-    "q_proj": Role.Q,
-    "k_proj": Role.K,
-    "v_proj": Role.V,
     "q": Role.Q,
+    "q_proj": Role.Q,
     "k": Role.K,
+    "k_proj": Role.K,
     "v": Role.V,
-    "fc1": Role.FC1,
-    "fc1_g": Role.FC1,
-    "fc1_x": Role.FC1,
-    "fc2": Role.FC2,
-    "patch_embed": Role.PATCH_EMBEDDING,
-    "stem": Role.PATCH_EMBEDDING,
-    "conv_stem": Role.PATCH_EMBEDDING,
+    "v_proj": Role.V,
+    "o": Role.O,
+    "proj": Role.O,
+    "out_proj": Role.O,
 }
+_OF_MLP = {"fc1": Role.FC1, "fc1_g": Role.FC1, "fc1_x": Role.FC1, "fc2": Role.FC2}
 
 
 def describe(module: nn.Module) -> tuple[Layer, ...]:
@@ -96,9 +95,7 @@ def head_paths(module: nn.Module) -> tuple[str, ...]:
         return found
     classifier = module.get_classifier()  # type: ignore[operator]
     heads = classifier if isinstance(classifier, tuple) else (classifier,)
-    return tuple(
-        path for path, layer in module.named_modules() if any(layer is h for h in heads) and _trains(layer)
-    )
+    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and _trains(layer))
 
 
 def call_switch(parent: nn.Module, name: str) -> str:
@@ -128,7 +125,7 @@ def _blocks(modules: dict[str, nn.Module]) -> dict[str, int]:
     found = [
         p
         for p, m in modules.items()
-        if _BLOCK.search(p) and not isinstance(m, nn.Sequential | nn.ModuleList | nn.Identity)
+        if _BLOCK.search(p) and next(m.children(), None) and not isinstance(m, nn.Sequential | nn.ModuleList)
     ]
     outermost = [p for p in found if not any(p != q and p.startswith(q + ".") for q in found)]
     return {path: index for index, path in enumerate(outermost)}
@@ -166,7 +163,7 @@ def _kind(layer: nn.Module) -> str:
 
 def _subtree_names(modules: dict[str, nn.Module]) -> dict[str, frozenset[str]]:
     """The last names of the parameters in each subtree."""
-    inside = {path: {n for n, p in layer._parameters.items() if p is not None} for path, layer in modules.items()}
+    inside = {path: {n for n, _ in m.named_parameters(recurse=False)} for path, m in modules.items()}
     for path in reversed(list(modules)):
         if path:
             inside[path.rpartition(".")[0]] |= inside[path]
@@ -187,21 +184,38 @@ def _role(
     return _named_role(path, layer, modules)
 
 
+def _parts(path: str, modules: dict[str, nn.Module]) -> Mapping[str, Role]:
+    """What the layers of an attention or of an MLP are for, by their names; empty in other layers."""
+    if _is_attention(modules[path]):
+        return _OF_ATTENTION
+    return _OF_MLP if _is_block_mlp(path, modules) else {}
+
+
 def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> Role:
     parent_path, _, name = path.rpartition(".")
-    if name in ("proj", "out_proj", "o") and _is_attention(modules[parent_path]):
-        return Role.O
-    if name in _BY_NAME and (isinstance(layer, nn.Linear | nn.Conv2d) or not name.startswith(("q", "k", "v", "fc"))):
-        return _BY_NAME[name]
+    if _has_weight(layer) and name in (parts := _parts(parent_path, modules)):
+        return parts[name]
+    if name in _STEMS and not parent_path:
+        return Role.PATCH_EMBEDDING
     if isinstance(layer, _NORMS):
         return Role.NORM
-    if _is_mlp(layer):
+    if _is_block_mlp(path, modules):
         return Role.MLP
     if _STAGE.search(path) and not _enclosed_twice(path):
         return Role.STAGE
     if isinstance(layer, nn.Conv2d):
         return Role.CONV
     return Role.OTHER if not isinstance(layer, LayerScale | LayerScale2d) else Role.SCALE
+
+
+def _has_weight(layer: nn.Module) -> bool:
+    """Linear layers and convolutions, alone or together with their normalisation."""
+    return any(isinstance(part, nn.Linear | nn.Conv2d) for part in layer.modules())
+
+
+def _is_block_mlp(path: str, modules: dict[str, nn.Module]) -> bool:
+    """Inside an attention an MLP computes position biases, inside a pooling it belongs to that."""
+    return _is_mlp(modules[path]) and not any(_has_queries(modules[p]) for p in _ancestry(path))
 
 
 def _is_mlp(layer: nn.Module) -> bool:
@@ -215,7 +229,13 @@ def _enclosed_twice(path: str) -> bool:
 
 
 def _is_attention(layer: nn.Module) -> bool:
-    return hasattr(layer, "qkv") or hasattr(layer, "q_proj") or (hasattr(layer, "q") and hasattr(layer, "k"))
+    """A pooling by attention (SigLIP) is none: it has an MLP of its own."""
+    return _has_queries(layer) and not hasattr(layer, "mlp")
+
+
+def _has_queries(layer: nn.Module) -> bool:
+    fused = any(hasattr(layer, name) for name in ("qkv", "q_proj", "qk"))
+    return fused or (hasattr(layer, "q") and (hasattr(layer, "k") or hasattr(layer, "kv")))
 
 
 def _shape(layer: nn.Module) -> tuple[int, ...]:
@@ -241,7 +261,10 @@ def _opens(layer: nn.Module) -> bool:
 
 
 def _dead(path: str, modules: dict[str, nn.Module]) -> str:
-    parent = modules[path.rpartition(".")[0]]
-    if path and isinstance(parent, nn.MultiheadAttention):
+    """torch's own attention and encoder layer hand weights to one fused function."""
+    parent = modules[path.rpartition(".")[0]] if path else None
+    if isinstance(parent, nn.MultiheadAttention):
         return "torch's MultiheadAttention reads this layer's weight and never calls the layer."
+    if isinstance(parent, nn.TransformerEncoderLayer):
+        return "torch's TransformerEncoderLayer reads this layer's weight past it as soon as nothing is being trained."
     return ""

@@ -24,7 +24,7 @@ CLASSES = 5
 
 _VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 _SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2)}
-_MAXVIT = {"img_size": 64, "embed_dim": (32, 32), "depths": (1, 1), "stem_width": 8, "head_hidden_size": 32}
+_MAXVIT = {"img_size": 64, "embed_dim": (32,), "depths": (1,), "stem_width": 8, "head_hidden_size": 32}
 _MBCONV = (("ds_r1_k3_s1_e1_c16_se0.25",), ("ir_r2_k3_s2_e2_c16_se0.25",), ("ir_r1_k5_s2_e2_c24_se0.25",))
 
 
@@ -61,8 +61,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             Family("dinov2-registers", "vit_small_patch14_reg4_dinov2", _VIT),
             Family("siglip", "vit_base_patch16_siglip_224", _VIT),
             Family("beit", "beit_base_patch16_224", _VIT, exported=True),
-            Family("eva02", "eva02_tiny_patch14_224", _VIT),
-            Family("eva02-fused", "eva02_tiny_patch14_224", _VIT | {"qkv_fused": True}),
+            Family("eva02", "eva02_base_patch14_224", _VIT),
+            Family("eva02-fused", "eva02_tiny_patch14_224", _VIT),
             Family("swin", "swin_tiny_patch4_window7_224", _SWIN),
             Family("swinv2", "swinv2_tiny_window8_256", _SWIN),
             Family("convnext", "convnext_tiny", {"depths": (1, 1, 1, 1), "dims": (16, 16, 32, 32)}),

@@ -107,6 +107,7 @@ def logits(module: nn.Module, family: str) -> Tensor:
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
     """The largest absolute difference, relative to the larger of 1 and the largest value."""
+    a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / max(1.0, float(a.abs().max())))
 
 
