@@ -141,7 +141,7 @@ def identity_of(tensors: Mapping[str, Tensor], heads: Sequence[str]) -> str:
     for name, tensor in sorted(tensors.items()):
         if not name.startswith(prefixes):
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -317,7 +317,8 @@ class Attached:
     def rest_first(self, attachment: str, blocks: int) -> None:
         """Let everything in the first ``blocks`` blocks rest, on behalf of ``attachment``; 0 wakes them.
 
-        Whichever attachment they belong to; what is in no block, and the head, go on. The deepest wish counts.
+        Whatever is attached to layers in them; what is attached to the backbone as a whole, and the head, go on.
+        The deepest wish counts.
         """
         before = self._depth
         self._resting[attachment] = blocks
@@ -354,7 +355,9 @@ class Attached:
     def _as_settled(self, attachment: Attachment) -> Attachment:
         resolution = self._resolutions.get(attachment.name)
         config = resolution.config if resolution else None
-        return attachment if config is None else attachment.model_copy(update={"config": config.model_dump()})
+        return (
+            attachment if config is None else attachment.model_copy(update={"config": config.model_dump(mode="json")})
+        )
 
     def merge(self) -> nn.Module:
         """A plain copy of the backbone with everything folded in, in evaluation mode.

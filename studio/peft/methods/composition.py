@@ -47,13 +47,15 @@ class DepthDrop(AdaptedLayer):
     def train(self, mode: bool = True) -> Self:
         """Nothing rests at first in training; in evaluation what ``skip`` says."""
         super().train(mode)
-        self.switch(self.enabled)
+        if self.enabled:
+            self.rest_first(0 if mode else self.skip)
         return self
 
     def switch(self, on: bool) -> None:
-        """Switched off, it lets nothing rest."""
+        """Switched off, it lets nothing rest; in training the next pass draws a depth."""
         super().switch(on)
-        self.rest_first(self.skip if on and not self.training else 0)
+        if not (on and self.training):
+            self.rest_first(self.skip if on else 0)
 
     def merged(self, base: nn.Module) -> nn.Module:
         """The layer; what rests is not merged."""

@@ -10,9 +10,9 @@ from timm.models.beit import Beit
 from timm.models.cait import Cait
 from timm.models.convnext import ConvNeXt
 from timm.models.eva import Eva
-from timm.models.maxxvit import MaxxVit
+from timm.models.maxxvit import MaxxVit, MaxxVitCfg, MaxxVitTransformerCfg
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from studio.backbones.anatomy import describe
 from studio.core.errors import StudioError
@@ -54,9 +54,9 @@ def test_houlsby_follows_attention_and_mlp() -> None:
     plain, attached = build("vit").blocks[1], adapted(build("vit"), "houlsby")
     x = tokens()
     attention = plain.attn(plain.norm1(x))
-    middle = x + attention + added(attached, "blocks.1.attn", attention, F.gelu)
+    middle = x + attention + added(attached, "blocks.1.attn", attention, functional.gelu)
     hidden = plain.mlp(plain.norm2(middle))
-    agree(attached.module.blocks[1](x), middle + hidden + added(attached, "blocks.1.mlp", hidden, F.gelu))
+    agree(attached.module.blocks[1](x), middle + hidden + added(attached, "blocks.1.mlp", hidden, functional.gelu))
 
 
 def test_pfeiffer_follows_the_mlp() -> None:
@@ -64,7 +64,7 @@ def test_pfeiffer_follows_the_mlp() -> None:
     x = tokens()
     middle = x + plain.attn(plain.norm1(x))
     hidden = plain.mlp(plain.norm2(middle))
-    agree(attached.module.blocks[0](x), middle + hidden + added(attached, "blocks.0.mlp", hidden, F.relu))
+    agree(attached.module.blocks[0](x), middle + hidden + added(attached, "blocks.0.mlp", hidden, functional.relu))
 
 
 def test_parallel_reads_what_the_mlp_reads() -> None:
@@ -72,7 +72,7 @@ def test_parallel_reads_what_the_mlp_reads() -> None:
     x = tokens()
     middle = x + plain.attn(plain.norm1(x))
     read = plain.norm2(middle)
-    expected = middle + plain.mlp(read) + 2.5 * added(attached, "blocks.0.mlp", read, F.relu)
+    expected = middle + plain.mlp(read) + 2.5 * added(attached, "blocks.0.mlp", read, functional.relu)
     agree(attached.module.blocks[0](x), expected)
 
 
@@ -85,7 +85,7 @@ def test_adaptformer_reads_the_stream(norm: str) -> None:
         norm
     ]()
     expected = middle + plain.mlp(plain.norm2(middle))
-    expected = expected + state["a/blocks.0.mlp/adapter.scale"] * added(attached, "blocks.0.mlp", read, F.relu)
+    expected = expected + state["a/blocks.0.mlp/adapter.scale"] * added(attached, "blocks.0.mlp", read, functional.relu)
     agree(attached.module.blocks[0](x), expected)
 
 
@@ -100,7 +100,7 @@ def test_adapter_plus_follows_the_block_with_a_scale_for_each_channel() -> None:
     h = plain(x)
     scale = attached.state_dict()["a/blocks.0/adapter.scale"]
     assert scale.shape == (32,)
-    agree(attached.module.blocks[0](x), h + scale * added(attached, "blocks.0", h, F.gelu))
+    agree(attached.module.blocks[0](x), h + scale * added(attached, "blocks.0", h, functional.gelu))
 
 
 def test_after_the_layer_scale_of_dinov2_or_before_it() -> None:
@@ -108,13 +108,15 @@ def test_after_the_layer_scale_of_dinov2_or_before_it() -> None:
     scaled = plain.ls1(plain.attn(plain.norm1(x)))
     after = adapted(build("dinov2-registers"), "houlsby")
     before = adapted(build("dinov2-registers"), "houlsby", layer_scale="before")
-    middle = x + scaled + added(after, "blocks.0.ls1", scaled, F.gelu)
+    middle = x + scaled + added(after, "blocks.0.ls1", scaled, functional.gelu)
     hidden = plain.ls2(plain.mlp(plain.norm2(middle)))
-    agree(after.module.blocks[0](x), middle + hidden + added(after, "blocks.0.ls2", hidden, F.gelu))
+    agree(after.module.blocks[0](x), middle + hidden + added(after, "blocks.0.ls2", hidden, functional.gelu))
     attention = plain.attn(plain.norm1(x))
-    middle = x + plain.ls1(attention + added(before, "blocks.0.attn", attention, F.gelu))
+    middle = x + plain.ls1(attention + added(before, "blocks.0.attn", attention, functional.gelu))
     hidden = plain.mlp(plain.norm2(middle))
-    agree(before.module.blocks[0](x), middle + plain.ls2(hidden + added(before, "blocks.0.mlp", hidden, F.gelu)))
+    agree(
+        before.module.blocks[0](x), middle + plain.ls2(hidden + added(before, "blocks.0.mlp", hidden, functional.gelu))
+    )
 
 
 def test_wherever_it_is_added_it_counts_at_the_layer_that_is_named() -> None:
@@ -137,10 +139,10 @@ def test_after_a_layer_scale_that_is_a_parameter(network: type[nn.Module]) -> No
     read = plain.norm2(middle)
     hidden = plain.gamma_2 * plain.mlp(read)
     attached = adapted(module, "parallel")
-    agree(module.blocks[0](x), middle + hidden + 4 * added(attached, "blocks.0.drop_path2", read, F.relu))
+    agree(module.blocks[0](x), middle + hidden + 4 * added(attached, "blocks.0.drop_path2", read, functional.relu))
     attached.detach()
     attached = adapted(module, "pfeiffer")
-    agree(module.blocks[0](x), middle + hidden + added(attached, "blocks.0.drop_path2", hidden, F.relu))
+    agree(module.blocks[0](x), middle + hidden + added(attached, "blocks.0.drop_path2", hidden, functional.relu))
 
 
 @pytest.mark.parametrize("conv_mlp", [False, True])
@@ -160,7 +162,7 @@ def test_convnext_in_both_layouts(conv_mlp: bool, layer_scale: str, method: str)
     path = "stages.1.blocks.0." + ("drop_path" if layer_scale == "after" else "mlp")
     scale = 0.1 if method == "adaptformer" else 1.0
     read = stream if method == "adaptformer" else scaled if layer_scale == "after" else hidden
-    given = scale * added(attached, path, read, F.relu)
+    given = scale * added(attached, path, read, functional.relu)
     expected = scaled + (given if layer_scale == "after" else given * plain.gamma)
     agree(attached.module.stages[1].blocks[0](x), x + expected.permute(0, 3, 1, 2))
 
@@ -169,7 +171,7 @@ def test_adaptformer_reads_the_mlps_input_where_the_norm_comes_after_it() -> Non
     plain, attached = build("swinv2").layers[0].blocks[0], adapted(build("swinv2"), "adaptformer")
     x = torch.randn(2, 8, 8, 16)
     middle = (x + plain.norm1(plain._attn(x))).flatten(1, 2)
-    given = 0.1 * added(attached, "layers.0.blocks.0.mlp", middle, F.relu)
+    given = 0.1 * added(attached, "layers.0.blocks.0.mlp", middle, functional.relu)
     expected = middle + plain.norm2(plain.mlp(middle) + given)
     agree(attached.module.layers[0].blocks[0](x).flatten(1, 2), expected)
 
@@ -257,7 +259,7 @@ def test_a_wrong_layer_is_named(family: str, path: str, reason: str) -> None:
 
 
 def test_slices_are_refused() -> None:
-    with pytest.raises(StudioError, match="cannot take only some of q, k and v|no q, k and v rows"):
+    with pytest.raises(StudioError, match="no q, k and v rows"):
         attach(build("vit"), [Attachment(name="a", method="houlsby", at=("blocks.0.attn",), slices=("q",))])
 
 
@@ -279,10 +281,8 @@ def test_a_layer_scale_that_cannot_be_passed_says_the_way_out() -> None:
 
 
 def test_windows_between_input_and_layer_scale_say_the_way_out() -> None:
-    cfg = timm.models.maxxvit.MaxxVitCfg(
-        embed_dim=(16,), depths=(1,), stem_width=8, block_type=("M",),
-        transformer_cfg=timm.models.maxxvit.MaxxVitTransformerCfg(dim_head=8, init_values=0.1, window_size=(2, 2), grid_size=(2, 2)),
-    )  # fmt: skip
+    windows = MaxxVitTransformerCfg(dim_head=8, init_values=0.1, window_size=(2, 2), grid_size=(2, 2))
+    cfg = MaxxVitCfg(embed_dim=(16,), depths=(1,), stem_width=8, block_type=("M",), transformer_cfg=windows)
     module = MaxxVit(cfg, img_size=16, num_classes=3).eval()
     at = ("stages.0.blocks.0.attn_block.attn",)
     attached = attach(module, [Attachment(name="a", method="parallel", at=at)])

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from studio.core.errors import StudioError
 from studio.peft import METHODS, Attached, Attachment, attach
+from studio.peft.methods.bottleneck import ACTIVATIONS
 from studio.peft.methods.compacter import CompacterConfig, bottleneck
 from studio.peft.targets import default_attachment
 from studio.testing.families import build, images, layers
@@ -107,7 +108,5 @@ def test_norms_train_where_it_is_wanted() -> None:
 
 def test_gelu_is_the_papers() -> None:
     x = torch.linspace(-3, 3, 31)
-    from studio.peft.methods.bottleneck import ACTIVATIONS
-
-    assert torch.equal(ACTIVATIONS["gelu_tanh"](x), F.gelu(x, approximate="tanh"))
+    assert torch.equal(ACTIVATIONS["gelu_tanh"](x), functional.gelu(x, approximate="tanh"))
     torch.testing.assert_close(ACTIVATIONS["quick_gelu"](x), x / (1 + torch.exp(-1.702 * x)))
