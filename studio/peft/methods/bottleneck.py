@@ -123,6 +123,8 @@ class Bottleneck(nn.Module):
 
 def begin(down: nn.Linear, up: nn.Linear, init: str) -> None:
     """Houlsby's beginning near zero (truncated normal, 0.01), or LoRA's, which is zero exactly."""
+    if down.weight.is_meta:  # counting needs no values
+        return
     if init == "small":
         nn.init.trunc_normal_(down.weight, std=0.01, a=-0.02, b=0.02)
         nn.init.trunc_normal_(up.weight, std=0.01, a=-0.02, b=0.02)

@@ -45,7 +45,7 @@ class PHMLinear(nn.Module):
         self.s = nn.Parameter(torch.empty(n, inside // n, rank, **factory))
         self.t = nn.Parameter(torch.empty(n, rank, outside // n, **factory))
         self.bias = nn.Parameter(torch.zeros(outside, **factory))
-        for factor in (*self.s.unbind(), *self.t.unbind()):
+        for factor in () if rule.is_meta else (*self.s.unbind(), *self.t.unbind()):  # counting needs no values
             nn.init.xavier_uniform_(factor)
 
     def weight(self) -> Tensor:
