@@ -12,7 +12,9 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import METHODS, Attached, Method, attach
 from studio.peft.targets import default_attachment
+from studio.testing.examples import example
 from studio.testing.families import FAMILIES, build, layers, skeleton
+from studio.testing.observing import train
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,21 @@ class Case:
     @property
     def attachment(self) -> Attachment:
         """What a drop of the method on the backbone means; StudioError with the reason where it is refused."""
-        found = default_attachment(METHODS.get(self.method), layers(self.family), config=self.changed)
+        fields = {**example(self.method, self.family), **self.changed}
+        found = default_attachment(METHODS.get(self.method), layers(self.family), config=fields)
         return found.model_copy(update={"at": ("**",), "slices": ()}) if self.everywhere else found
+
+    def require_attachment(self) -> None:
+        """Raise StudioError with the reason where the method is refused."""
+        _ = self.attachment
 
     def attach(self, *, meta: bool = False) -> Attached:
         """Attach to a new backbone."""
         return self.attach_to(skeleton(self.family) if meta else build(self.family))
+
+    def trained(self) -> Attached:
+        """Attach to a new backbone and train a few steps; in evaluation mode."""
+        return train(self.attach(), self.family)
 
     def attach_to(self, module: nn.Module) -> Attached:
         """Attach to ``module``, the backbone of the family."""
@@ -59,7 +70,7 @@ def outcome(method: str, family: str) -> Outcome:
     """Ask a method whether it goes on a family."""
     case = Case(method, family)
     try:
-        default_attachment(METHODS.get(method), layers(family))
+        case.require_attachment()
     except StudioError as error:
         return Outcome(case, refusal=str(error))
     except Exception as error:  # a stranger's method may raise anything, and the tests are to show it

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from studio.peft import Attached
-from studio.testing.cases import Case
 from studio.testing.families import CLASSES, images
 
 LEARNING_RATE = 1e-2
@@ -92,11 +91,6 @@ def train(attached: Attached, family: str, steps: int = 3) -> Attached:
         stepping.step()
     stepping.zero_grad()
     return attached.eval()
-
-
-def trained(case: Case) -> Attached:
-    """The case on a new backbone after a few steps, in evaluation mode."""
-    return train(case.attach(), case.family)
 
 
 @torch.no_grad()

@@ -94,7 +94,7 @@ def test_detach_restores_the_module_tree(case: Case) -> None:
 
 def test_switched_off_it_is_the_plain_backbone(case: Case) -> None:
     before = observing.logits(build(case.family), case.family)
-    attached = observing.trained(case)
+    attached = case.trained()
     after = observing.logits(attached.module, case.family)
     assert not observing.same_bytes(after, before)
     attached.enabled = False

@@ -24,7 +24,7 @@ def test_merged_is_unmerged_on_every_accepted_layer(everywhere: Case) -> None:
 
 
 def _merges(case: Case) -> None:
-    attached = observing.trained(case)
+    attached = case.trained()
     refusal = METHODS.get(case.method).merge_refusal
     if refusal:
         with pytest.raises(StudioError) as raised:

@@ -15,7 +15,7 @@ BFLOAT16_TOLERANCE = 0.15
 
 
 def test_bfloat16_autocast(case: Case) -> None:
-    attached = observing.trained(case)
+    attached = case.trained()
     exact = observing.logits(attached.module, case.family)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = observing.logits(attached.module, case.family)
@@ -26,7 +26,7 @@ def test_bfloat16_autocast(case: Case) -> None:
 
 
 def test_deepcopy_is_independent(case: Case) -> None:
-    attached = observing.trained(case)
+    attached = case.trained()
     before = observing.logits(attached.module, case.family)
     twin = copy.deepcopy(attached)
     assert twin.census() == attached.census()
@@ -38,7 +38,7 @@ def test_deepcopy_is_independent(case: Case) -> None:
 
 
 def test_gradient_checkpointing(case: Case) -> None:
-    attached = observing.trained(case).train()
+    attached = case.trained().train()
     plain = _gradients(attached, case)
     attached.module.set_grad_checkpointing(True)
     again = _gradients(attached, case)
@@ -54,7 +54,7 @@ def _gradients(attached: observing.Attached, case: Case) -> dict[str, torch.Tens
 
 
 def test_forward_intermediates(case: Case) -> None:
-    attached = observing.trained(case)
+    attached = case.trained()
     x = images(case.family)
     with torch.no_grad():
         last, between = attached.module.forward_intermediates(x)
@@ -72,7 +72,7 @@ def _without_prefix(module: nn.Module, features: Tensor) -> Tensor:
 
 
 def test_torch_export(exported: Case) -> None:
-    attached = observing.trained(exported)
+    attached = exported.trained()
     x = images(exported.family, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

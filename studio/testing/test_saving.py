@@ -28,7 +28,7 @@ def test_saved_and_loaded_whatever_is_chosen(variant: Case, tmp_path: Path) -> N
 
 
 def _comes_back(case: Case, folder: Path) -> None:
-    attached = observing.trained(case)
+    attached = case.trained()
     _save(attached, case, folder)
     loaded = load_adapter(_with_another_head(case.family), folder)
     expected = observing.logits(attached.module, case.family)

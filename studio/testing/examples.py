@@ -1,0 +1,45 @@
+"""Fields for methods that their defaults alone do not suffice for."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from studio.backbones.loading import identity
+from studio.peft import METHODS, attach
+from studio.peft.adapter_file import save_adapter
+from studio.peft.targets import default_attachment
+from studio.testing.families import build, layers
+from studio.testing.observing import train
+
+
+def example(method: str, family: str) -> Mapping[str, Any]:
+    """The fields with which to try ``method`` on a family; StudioError with the reason where there are none."""
+    return EXAMPLES[method](family) if method in EXAMPLES else {}
+
+
+@cache
+def _two_adapters(family: str) -> Mapping[str, Any]:
+    return {"adapters": [str(_trained(family, number)) for number in range(2)]}
+
+
+def _trained(family: str, number: int) -> Path:
+    attachment = default_attachment(METHODS.get("pfeiffer"), layers(family), config={"bottleneck": 4 + number})
+    module = build(family)
+    origin = identity(module)
+    attached = train(attach(module, [attachment]), family)
+    folder = Path(_folder().name, f"{family}-{number}")
+    folder.mkdir()
+    save_adapter(attached, [attachment], folder, origin, {})
+    return folder
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Kept as long as the process."""
+    return tempfile.TemporaryDirectory(prefix="peft-studio-examples-")
+
+
+EXAMPLES: dict[str, Callable[[str], Mapping[str, Any]]] = {"fusion": _two_adapters}
+"""By method; a plugin's tests may add to it."""
