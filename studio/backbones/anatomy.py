@@ -101,12 +101,12 @@ def head_paths(module: nn.Module) -> tuple[str, ...]:
 def call_switch(parent: nn.Module, name: str) -> str:
     """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it.
 
-    Empty where none is needed.
+    Empty where it always calls it.
 
     timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it is set, which would bypass an
     adapter.
     """
-    return "qkv_bias_separate" if name == "qkv" and getattr(parent, "qkv_bias_separate", None) is False else ""
+    return "qkv_bias_separate" if name == "qkv" and hasattr(parent, "qkv_bias_separate") else ""
 
 
 def _has_parameters(module: nn.Module, path: str) -> bool:

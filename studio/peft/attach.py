@@ -310,9 +310,7 @@ class Attached:
         """Let one attachment take part or not; the head is called "head"."""
         if self._enabled[attachment] != on:
             self._enabled[attachment] = on
-            for change in self._changes if on else reversed(self._changes):
-                if change.attachment == attachment:
-                    change.switch(self._takes_part(change))
+            self._apply()
 
     def rest_first(self, attachment: str, blocks: int) -> None:
         """Let everything in the first ``blocks`` blocks rest, on behalf of ``attachment``; 0 wakes them.
@@ -322,8 +320,14 @@ class Attached:
         """
         before = self._depth
         self._resting[attachment] = blocks
-        if self._depth == before:
-            return
+        if self._depth != before:
+            self._apply()
+
+    def _apply(self) -> None:
+        """Switch everything off that rests, last things first, then on what takes part.
+
+        In this order, as two attachments may want the same attribute, and the one that stays on has the last word.
+        """
         for change in reversed(self._changes):
             if not self._takes_part(change):
                 change.switch(False)
