@@ -1,0 +1,113 @@
+"""What the window makes its user wait: for a count after a drop, and for the event loop while a run trains."""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import itertools
+
+from PySide6.QtCore import QMimeData, QModelIndex, Qt, QTimer
+from PySide6.QtWidgets import QApplication
+
+from studio.core.recipe import Backbone, Recipe
+from studio.ui.application import make_application
+from studio.ui.main_window import MainWindow
+from studio.ui.models.layer_tree import METHOD_MIME
+from tests.benchmarks.harness import benchmark
+
+GIANT = Recipe(backbone=Backbone(name="vit_giant_patch14_clip_224", source="timm"))
+TICK_MS = 16
+TICKS = 1000
+
+
+@cache
+def application() -> QApplication:
+    return make_application(["peft-studio"], "light")
+
+
+@contextmanager
+def window(recipe: Recipe | None) -> Iterator[MainWindow]:
+    """The window with its engine loaded, showing ``recipe`` or else the sample project, in a home of its own."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["PEFT_STUDIO_HOME"] = home
+        application()
+        made = MainWindow()
+        made.show()
+        made.start()
+        made.workspace.document.new(recipe) if recipe else made.open_sample()
+        wait_until(lambda: counted(made), seconds=120)
+        yield made
+        made.workspace.document.history.setClean()
+        made.workspace.trainer.stop()
+        wait_until(lambda: not made.workspace.trainer.running, seconds=60)
+        made.close()
+
+
+def counted(made: MainWindow) -> bool:
+    """Whether the counts on screen are those of the recipe as it is."""
+    last = made.workspace.engine.last
+    return last is not None and last.recipe == made.workspace.recipe
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "the window did not get there in time"
+        application().processEvents()
+
+
+@benchmark("Count on screen after a drop of LoRA on every qkv of ViT-giant (1.0 B)", "seconds", at_most=0.1)
+def drop_to_count() -> float:
+    data = QMimeData()
+    data.setData(METHOD_MIME, b"lora")
+    with window(GIANT) as made:
+        made.show_adapters()
+        application().processEvents()
+        return statistics.median(drop(made, data) for _ in range(5))
+
+
+def drop(made: MainWindow, data: QMimeData) -> float:
+    """Seconds from the drop until the bar shows and has painted another number; undone afterwards."""
+    before = made.summary.trainable.value.text()
+    start = time.perf_counter()
+    assert made.adapters.tree_model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, QModelIndex())
+    wait_until(lambda: made.summary.trainable.value.text() != before, seconds=30)
+    made.summary.repaint()
+    taken = time.perf_counter() - start
+    made.undo()
+    wait_until(lambda: counted(made), seconds=30)
+    return taken
+
+
+@benchmark("99th percentile of a 16 ms timer's interval while training", "seconds", at_most=0.05)
+def loop_while_training() -> float:
+    with window(None) as made:
+        wait_until(lambda: made.workspace.images.scan.summary is not None, seconds=60)
+        made.workspace.set_value("training.epochs", 1000)
+        made.start_training()
+        wait_until(lambda: steps_written(Path(os.environ["PEFT_STUDIO_HOME"])) > 5, seconds=120)
+        return statistics.quantiles(intervals(), n=100)[98]
+
+
+def steps_written(home: Path) -> int:
+    return sum(path.read_text().count('"event": "step"') for path in home.glob("runs/*/events.jsonl"))
+
+
+def intervals() -> list[float]:
+    """Seconds between the ticks of a timer of 16 ms on the window's thread."""
+    times: list[float] = []
+    timer = QTimer(timerType=Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: times.append(time.perf_counter()))
+    timer.start(TICK_MS)
+    while len(times) <= TICKS:
+        application().processEvents()
+        time.sleep(0.0005)
+    timer.stop()
+    return [after - before for before, after in itertools.pairwise(times)]
