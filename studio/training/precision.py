@@ -4,7 +4,6 @@ bfloat16 halves memory traffic and is about twice as fast where the hardware has
 and 50 to 500 times slower.
 """
 
-import statistics
 import time
 from pathlib import Path
 from typing import Literal
@@ -45,13 +44,13 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
 
 
 def _seconds(x: Tensor, weight: Tensor) -> float:
-    """Median time of a product after a warm-up."""
+    """The shortest time of a product: whatever else the machine does can only make it longer."""
     times = []
     for _ in range(15):
         begun = time.perf_counter()
         torch.nn.functional.linear(x, weight).sum().item()
         times.append(time.perf_counter() - begun)
-    return statistics.median(times[5:])
+    return min(times)
 
 
 def _cpu_flags() -> set[str]:
