@@ -1,10 +1,12 @@
 """The division that a run was trained on, kept in the run: what is added to the folder later changes no score of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.core.files import write_text
+from studio.core.paths import locate
 from studio.core.recipe import Data
 from studio.data.dataset import open_folder
 from studio.data.folder import SPLITS, DatasetSummary, ImageFile
@@ -21,8 +23,14 @@ def write(summary: DatasetSummary, folder: Path) -> None:
 
 
 def images_of(folder: Path, data: Data) -> DatasetSummary:
-    """The images that the run in ``folder`` is trained on: as recorded, or before that as its recipe's data says."""
-    return read(folder) or open_folder(data)
+    """The images that the run in ``folder`` is trained on: as recorded, or before that as its recipe's data says.
+
+    Where they are no longer, as after the run was copied to another machine, they are looked for where the recipe says.
+    """
+    summary = read(folder)
+    if summary is None:
+        return open_folder(data)
+    return summary if summary.path.is_dir() else replace(summary, path=locate(data.path))
 
 
 def read(folder: Path) -> DatasetSummary | None:

@@ -1,6 +1,7 @@
 """The training loop: a generator of events that writes the run directory. It knows neither window nor command line."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import torch
 
@@ -31,8 +32,9 @@ def train(run: Run, control: Control, resume: bool = False) -> Iterator[events.E
                     yield event
             except Exception as error:  # whatever it is, the run says so before it ends
                 failure = _failure(error)
-                status.take(event := journal.write(events.Error(text=str(failure))))
-                yield event
+                with suppress(OSError):  # where the disk is full, there is no room for this either
+                    status.take(event := journal.write(events.Error(text=str(failure))))
+                    yield event
                 raise failure from error
 
 

@@ -117,7 +117,7 @@ class Session:
     def start(self) -> Iterator[events.Event]:
         """Write what describes the run, and say that it begins or goes on."""
         now = environment.describe(self.device, self.precision, self.backbone)
-        write_json(self.run.path / "environment.json", now)
+        write_json(self.run.path / "environment.json", now | {"frozen_before": self.feed.cut})
         write_json(self.run.path / "labels.json", list(self.images.classes))
         recorded.write(self.images, self.run.path)
         census = self.attached.census()

@@ -48,6 +48,14 @@ def test_what_was_recorded_goes_before_what_is_there(folder: Path, tmp_path: Pat
     assert len(recorded.images_of(tmp_path, data).images) == 15
 
 
+def test_images_that_moved_are_found_where_the_recipe_says(folder: Path, tmp_path: Path) -> None:
+    recorded.write(scan(folder), tmp_path)
+    folder.rename(tmp_path / "moved")
+    found = recorded.images_of(tmp_path, Data(path=str(tmp_path / "moved")))
+    assert found.path == tmp_path / "moved"
+    assert all((found.path / image.path).exists() for image in found.images)
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"splits": 3}'])
 def test_damage_is_said(tmp_path: Path, content: str) -> None:
     (tmp_path / recorded.FILE).write_text(content)

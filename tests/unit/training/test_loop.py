@@ -19,7 +19,7 @@ from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training import checkpoint, session
+from studio.training import checkpoint, journal, session
 from studio.training.control import Control
 from studio.training.loop import train
 
@@ -302,6 +302,27 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
         with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
             list(training)
     assert parts.status["state"] == "failed"
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_a_disk_that_is_full_for_events_too_ends_the_run_with_a_sentence(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    training = train(parts, Control())
+    for event in training:
+        if isinstance(event, events.Step) and event.step == 6:
+            break
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "_line", full)
+        with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
+            list(training)
     list(train(parts, Control(), resume=True))
     assert _same_outcome(whole, parts)
 
