@@ -436,3 +436,13 @@ def test_a_backbone_inside_another_module() -> None:
     alone.load_state_dict({"vpt_shallow/blocks.0/prompts": next(iter(inside.state_dict().values()))})
     assert torch.equal(answer(inside.module, x), answer(alone.module, x))
     assert inside.module.backbone.num_prefix_tokens == 4
+
+
+@pytest.mark.parametrize(("at", "seen"), [(".", True), ("blocks.0", False)])
+def test_adapter_drop_takes_the_prompts_whole_or_not_at_all(at: str, seen: bool) -> None:
+    """Attached to the backbone they are in no block, attached to the first block they rest with it, count and all."""
+    x = images("eva02")
+    drop = Attachment(name="drop", method="adapter_drop", at=(".",), config={"skip": 1})
+    dropped = on(build("eva02"), attachment("vpt_shallow", at), drop)
+    whole = on(build("eva02"), attachment("vpt_shallow", at))
+    close(answer(dropped.module, x), answer(whole.module if seen else build("eva02"), x))
