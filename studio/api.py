@@ -1,0 +1,35 @@
+"""The names that a plugin may use; everything else may change from one version to the next."""
+
+from pydantic import Field
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
+from studio.core.recipe import Attachment
+from studio.export.contract import Exporter, Subject
+from studio.export.contract import register as register_exporter
+from studio.peft.attach import Attached, attach
+from studio.peft.census import Census
+from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site, slice_rows
+from studio.peft.contract import register as register_method
+
+__all__ = [
+    "METHODS",
+    "AdaptedLayer",
+    "Attached",
+    "Attachment",
+    "Census",
+    "DefaultSites",
+    "Exporter",
+    "Field",
+    "Layer",
+    "Method",
+    "MethodConfig",
+    "Role",
+    "Site",
+    "StudioError",
+    "Subject",
+    "attach",
+    "register_exporter",
+    "register_method",
+    "slice_rows",
+]
