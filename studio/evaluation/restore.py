@@ -1,18 +1,20 @@
 """From a run directory back to the live model."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from studio.backbones import loading
 from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.preprocessing import Preprocessing
-from studio.peft import Attached, attach
+from studio.peft import Attached
 from studio.training import checkpoint
+from studio.training.network import build
 from studio.training.session import ADAPTER
 
 Which = Literal["best", "last"]
@@ -31,12 +33,23 @@ class Restored:
 def attached(run: Run, which: Which = "best") -> Restored:
     """Rebuild the model of a run with its best or last adapter; StudioError where there is none or it does not fit."""
     tensors = _tensors(run.path, which)
-    recipe, labels = run.recipe, run.labels
-    module = loading.load(recipe.backbone, len(labels))
-    identity, preprocessing = loading.identity(module), loading.preprocessing(module)
-    live = attach(module, recipe.attachments, head=recipe.head.trainable)
-    live.load_state_dict(tensors)
-    return Restored(live.eval(), labels, preprocessing, identity)
+    labels = run.labels
+    with torch.random.fork_rng(devices=[]):
+        built = build(run.recipe, len(labels), torch.device("cpu"))
+    if built.identity != _trained_identity(run.path):
+        raise StudioError(
+            f"The backbone's weights are not those that the run {run.path} was trained on; put those back."
+        )
+    built.attached.load_state_dict(tensors)
+    return Restored(built.attached.eval(), labels, built.preprocessing, built.identity)
+
+
+def _trained_identity(folder: Path) -> str:
+    """The hash of the base weights that the run was trained on."""
+    try:
+        return str(json.loads((folder / "environment.json").read_text(encoding="utf-8"))["backbone"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudioError(f"The run {folder} is damaged: its environment.json cannot be read.") from error
 
 
 def _tensors(folder: Path, which: Which) -> dict[str, Tensor]:

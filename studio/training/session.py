@@ -11,7 +11,6 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from studio.backbones import loading
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
@@ -22,12 +21,12 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.peft import Attached, attach
 from studio.training import checkpoint, environment, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.control import Control
 from studio.training.feed import choose, loaders, to_device
 from studio.training.metrics import Metrics
+from studio.training.network import build
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
 from studio.training.validation import measure
@@ -78,18 +77,14 @@ class Session:
         return saved
 
     def _make_network(self) -> None:
-        torch.manual_seed(self.recipe.training.seed)
-        module = loading.load(self.recipe.backbone, len(self.images.classes))
-        self.preprocessing = loading.preprocessing(module)
-        self.backbone = loading.identity(module)
-        module = module.to(self.device)
-        self.attached: Attached = attach(module, self.recipe.attachments, head=self.recipe.head.trainable)
+        built = build(self.recipe, len(self.images.classes), self.device)
+        self.attached, self.backbone = built.attached, built.identity
         self.named = list(self.attached.named_parameters())
         if not self.named:
             raise StudioError("Nothing would train: attach a method or let the head train.")
         self.optimizer = optimizer.make(self.named, self.attached.rate_scales(), self.recipe.training)
-        self._loaders = loaders(self.recipe, self.images, self.preprocessing)
-        self.feed = choose(self.attached, self.preprocessing, *self._loaders, self.device, self.precision)
+        self._loaders = loaders(self.recipe, self.images, built.preprocessing)
+        self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
         self.attached.train()
 
     def __enter__(self) -> Self:

@@ -61,6 +61,7 @@ def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) ->
         lora: bool = True,
         at: str = "blocks.*.attn.qkv",
         augmentation: str = "none",
+        pretrained: bool = True,
         **training: Any,
     ) -> Recipe:
         for name in ("a", "b", "c"):
@@ -75,7 +76,12 @@ def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) ->
         return Recipe.from_mapping(
             {
                 "schema": 1,
-                "backbone": {"name": "tiny", "source": "local", "weights": str(tiny_backbone)},
+                "backbone": {
+                    "name": "tiny",
+                    "source": "local",
+                    "weights": str(tiny_backbone),
+                    "pretrained": pretrained,
+                },
                 "attachments": [attachment] if lora else [],
                 "head": {"trainable": head},
                 "data": {

@@ -1,10 +1,12 @@
 """From a run directory back to the model and its metrics."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from studio.core import events
 from studio.core.errors import StudioError
@@ -60,6 +62,26 @@ def test_the_model_is_rebuilt_whole(run: Run) -> None:
     assert live.preprocessing.size == (32, 32)
     assert not any(layer.training for layer in live.attached.module.modules())
     assert len(live.identity) == 64
+
+
+def test_a_backbone_of_random_weights_is_the_same_again(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    run = Run.create(make_recipe(pretrained=False, seed=5), tmp_path / "random")
+    list(train(run, Control()))
+    state = torch.get_rng_state()
+    assert evaluate(run).loss == _evaluations(run)[run.status["best_epoch"]].loss
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_another_backbone_of_the_same_shape_is_refused(run: Run, tmp_path: Path, tiny_backbone: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_backbone, other)
+    tensors = load_file(other / "model.safetensors")
+    save_file(tensors | {"pos_embed": tensors["pos_embed"] + 1}, other / "model.safetensors")
+    recipe = run.recipe
+    backbone = recipe.backbone.model_copy(update={"weights": str(other)})
+    recipe.model_copy(update={"backbone": backbone}).save(run.path / "recipe.toml")
+    with pytest.raises(StudioError, match="weights are not those that the run"):
+        restore.attached(run)
 
 
 def test_the_recorded_division_is_used(run: Run, make_images: Callable[..., Path]) -> None:

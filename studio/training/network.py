@@ -1,0 +1,31 @@
+"""From a recipe to the network that it describes: the same for training and for whatever reads a run."""
+
+from dataclasses import dataclass
+
+import torch
+
+from studio.backbones import loading
+from studio.core.recipe import Recipe
+from studio.data.preprocessing import Preprocessing
+from studio.peft import Attached, attach
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A backbone with the recipe's attachments. ``identity`` is the hash of its base weights."""
+
+    attached: Attached
+    preprocessing: Preprocessing
+    identity: str
+
+
+def build(recipe: Recipe, classes: int, device: torch.device) -> Built:
+    """Load the backbone onto ``device`` and attach everything; StudioError where the recipe does not allow it.
+
+    What begins at random is decided by the recipe's seed, through torch's global random numbers.
+    """
+    torch.manual_seed(recipe.training.seed)
+    module = loading.load(recipe.backbone, classes)
+    identity, preprocessing = loading.identity(module), loading.preprocessing(module)
+    attached = attach(module.to(device), recipe.attachments, head=recipe.head.trainable)
+    return Built(attached, preprocessing, identity)
