@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu
@@ -11,7 +12,7 @@ from studio.ui.icons import Tint
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row: ``call`` is the name of the window's method; a row without words is a line in the menu."""
+    """One row: ``call`` is a method of the window or of a part of it; a row without words is a line in the menu."""
 
     menu: str
     words: str = ""
@@ -21,12 +22,13 @@ class Entry:
 
 
 TABLE = (
-    Entry("File", "New recipe", "new", "Ctrl+N", "new"),
-    Entry("File", "Open recipe or run…", "open", "Ctrl+O", "open"),
-    Entry("File", "Open the sample project", "open_sample", "", "sample"),
+    Entry("File", "New recipe", "files.new", "Ctrl+N", "new"),
+    Entry("File", "Open a recipe…", "files.open", "Ctrl+O", "open"),
+    Entry("File", "Open a run…", "files.open_run", "Ctrl+Shift+O"),
+    Entry("File", "Open the sample project", "files.open_sample", "", "sample"),
     Entry("File"),
-    Entry("File", "Save", "save", "Ctrl+S", "save"),
-    Entry("File", "Save as…", "save_as", "Ctrl+Shift+S"),
+    Entry("File", "Save", "files.save", "Ctrl+S", "save"),
+    Entry("File", "Save as…", "files.save_as", "Ctrl+Shift+S"),
     Entry("File"),
     Entry("File", "Quit", "close", "Ctrl+Q"),
     Entry("Edit", "Undo", "undo", "Ctrl+Z", "undo"),
@@ -63,7 +65,7 @@ def build(window: QMainWindow, table: tuple[Entry, ...] = TABLE) -> dict[str, QA
 def _action(window: QMainWindow, entry: Entry) -> QAction:
     action = QAction(entry.words, window)
     action.setObjectName(entry.call)
-    call: Callable[[], object] = getattr(window, entry.call)
+    call: Callable[[], object] = attrgetter(entry.call)(window)
     action.triggered.connect(lambda checked=False: call())
     if entry.keys:
         action.setShortcut(QKeySequence(entry.keys))

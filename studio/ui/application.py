@@ -44,7 +44,7 @@ class ErrorReporter(QObject):
             QTimer.singleShot(0, QApplication.closeAllWindows)
             return
         report = "".join(traceback.format_exception(kind, error, trace))
-        print(report, file=sys.stderr)
+        sys.stderr.write(report)
         self._caught.emit((str(error) if isinstance(error, StudioError) else f"{kind.__name__}: {error}", report))
 
     def show(self, caught: tuple[str, str]) -> None:

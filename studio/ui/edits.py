@@ -10,7 +10,7 @@ from studio.core.recipe import Attachment, Recipe, first_error
 
 
 def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
-    """``recipe`` with the value at the dotted ``path``, such as ``training.epochs``; StudioError where it is not allowed."""
+    """``recipe`` with another value at ``path``, such as ``training.epochs``; StudioError where it is not allowed."""
     raw = recipe.model_dump(by_alias=True)
     *tables, key = path.split(".")
     table = raw

@@ -51,7 +51,7 @@ class Engine(QObject):
         self._lane.submit(_import, self._ready, lambda error: self.load_failed.emit(sentence(error)))
 
     def count(self, recipe: Recipe, classes: int) -> None:
-        """Ask for :attr:`counted` of ``recipe`` with a head of ``classes`` outputs; an older question that waits is dropped."""
+        """Ask for :attr:`counted` of ``recipe`` with ``classes`` outputs; an older question that waits is dropped."""
         self._lane.submit(lambda: self._count(recipe, classes), self._counted, key="count")
 
     def preview(self, recipe: Recipe, classes: int, done: Callable[[int], None]) -> None:

@@ -16,7 +16,7 @@ FIELD_WIDTH = 120
 
 
 class Form(QWidget):
-    """Shows the fields of ``config`` that are named in ``only`` (all where empty); ``edited`` carries a name and a value."""
+    """Shows the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value."""
 
     edited = Signal(str, object)
 

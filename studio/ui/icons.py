@@ -14,7 +14,7 @@ _SIZES = (16, 20, 32, 40)
 
 
 def pixmap(name: str, colour: str = "text", size: int = 16, ratio: float = 2.0) -> QPixmap:
-    """The icon ``name`` in the theme's ``colour``, ``size`` points wide, drawn for a screen of ``ratio`` pixels a point."""
+    """The icon ``name`` in the theme's ``colour``, ``size`` points wide, with ``ratio`` pixels a point."""
     return _drawn(name, getattr(theme().tokens, colour), size, ratio)
 
 

@@ -103,7 +103,7 @@ def _thumbnails(summary: "DatasetSummary") -> tuple[Thumbnail, ...]:
 
 
 def small_picture(path: Path, side: int) -> QImage:
-    """The image in ``path``, upright, its middle square scaled to ``side`` pixels; a null image where it cannot be read."""
+    """The middle square of the image in ``path``, upright and ``side`` pixels wide; null where it cannot be read."""
     reader = QImageReader(str(path))
     reader.setAutoTransform(True)
     reader.setDecideFormatFromContent(True)

@@ -4,16 +4,13 @@ from pathlib import Path
 
 from PySide6.QtCore import QTimer
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QFileDialog, QFrame, QMainWindow, QMessageBox, QStackedWidget
+from PySide6.QtWidgets import QFrame, QMainWindow, QMessageBox, QStackedWidget
 
 from studio import __version__
-from studio.core.errors import StudioError
-from studio.core.paths import resource
-from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui import actions
 from studio.ui.engine import Counted
-from studio.ui.icons import Tint
+from studio.ui.files import Files
 from studio.ui.panels.adapters import AdaptersPage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
@@ -21,7 +18,7 @@ from studio.ui.panels.results import ResultsPage
 from studio.ui.panels.train import TrainPage
 from studio.ui.settings import Settings
 from studio.ui.theme import theme
-from studio.ui.widgets.parts import Column, Row, holder, icon_button
+from studio.ui.widgets.parts import Column, IconButton, Row, holder
 from studio.ui.widgets.step_bar import StepBar
 from studio.ui.widgets.summary_bar import SummaryBar
 from studio.ui.workspace import Workspace
@@ -34,7 +31,6 @@ STEPS = (
     ("Export", "export"),
 )
 DATA, ADAPTERS, TRAIN, RESULTS, EXPORT = range(5)
-_FILES = "Recipes (*.toml)"
 
 
 class MainWindow(QMainWindow):
@@ -44,14 +40,14 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.settings = settings or Settings()
         self.workspace = Workspace()
-        self.data = DataPage(self.workspace, self.open_sample)
+        self.files = Files(self, self.workspace.document, self.settings)
+        self.data = DataPage(self.workspace, self.files.open_sample)
         self.adapters = AdaptersPage(self.workspace)
         self.train = TrainPage(self.workspace)
         self.results = ResultsPage(self.workspace)
         self.export = ExportPage(self.workspace)
         self.steps, self.summary = StepBar(STEPS), SummaryBar()
         self.actions_by_call = actions.build(self)
-        self._asking = False
         self._build()
         self._connect()
         self.show_step(DATA)
@@ -62,11 +58,10 @@ class MainWindow(QMainWindow):
         self.pages = QStackedWidget()
         for page in (self.data, self.adapters, self.train, self.results, self.export):
             self.pages.addWidget(page)
-        self.undo_button = icon_button("Undo (Ctrl+Z)", "undo", self.undo)
-        self.redo_button = icon_button("Redo (Ctrl+Shift+Z)", "redo", self.redo)
-        self.theme_button = icon_button("Light or dark", "moon", self._other_theme)
-        self._theme_tint = Tint(self.theme_button, "moon", "muted")
-        theme().changed.connect(lambda tokens: self._show_theme())
+        self.undo_button = IconButton("Undo (Ctrl+Z)", "undo", self.undo)
+        self.redo_button = IconButton("Redo (Ctrl+Shift+Z)", "redo", self.redo)
+        self.theme_button = IconButton("Light or dark", "moon", self._other_theme)
+        theme().changed.connect(self._show_theme)
         self._show_theme()
         header = QFrame()
         header.setObjectName("header")
@@ -89,6 +84,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         workspace, document = self.workspace, self.workspace.document
         self.steps.chosen.connect(self.show_step)
+        self.files.opened.connect(self._opened)
         workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
         document.file_changed.connect(self._title)
         document.changed.connect(lambda recipe: self._changed())
@@ -111,7 +107,7 @@ class MainWindow(QMainWindow):
     def start(self, path: Path | None = None) -> None:
         """Begin to load the engine; open the recipe or run at ``path``."""
         if path is not None:
-            self.open_path(path)
+            self.files.open_path(path)
         QTimer.singleShot(0, self.workspace.start)
 
     # steps
@@ -144,57 +140,10 @@ class MainWindow(QMainWindow):
 
     # the document
 
-    def new(self) -> None:
-        """Begin a new recipe."""
-        if self._may_leave():
-            self.workspace.document.new()
-            self.show_step(DATA)
-
-    def open(self) -> None:
-        """Ask for a recipe file and open it."""
-        if self._may_leave():
-            path, _ = QFileDialog.getOpenFileName(self, "Open a recipe", "", _FILES)
-            if path:
-                self.open_path(Path(path))
-
-    def open_path(self, path: Path) -> None:
-        """Open a recipe file or a run directory; say why where it cannot be."""
-        try:
-            if path.is_dir():
-                self.workspace.document.new(Run.open(path).recipe)
-                self.workspace.runs.select(Run.open(path))
-                self.show_step(TRAIN)
-            else:
-                self.workspace.document.open(path)
-                self.settings.note_recent(str(path))
-                self.show_step(ADAPTERS)
-        except StudioError as error:
-            self._complain("This file cannot be opened", str(error))
-
-    def open_sample(self) -> None:
-        """Open the recipe of the sample project: bundled backbone, bundled images, LoRA on q and v."""
-        if self._may_leave():
-            self.workspace.document.new(Recipe.load(resource("recipes", "digits-lora.toml")))
-            self.show_step(ADAPTERS)
-
-    def save(self) -> bool:
-        """Save to the document's file; ask for one where it has none."""
-        path = self.workspace.document.path
-        return self._save_to(path) if path else self.save_as()
-
-    def save_as(self) -> bool:
-        """Ask for a file and save to it."""
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.toml", _FILES)
-        return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
-
-    def _save_to(self, path: Path) -> bool:
-        try:
-            self.workspace.document.save(path)
-        except OSError as error:
-            self._complain("The recipe is not saved", f"{path} cannot be written: {error.strerror}.")
-            return False
-        self.settings.note_recent(str(path))
-        return True
+    def _opened(self, what: object) -> None:
+        if isinstance(what, Run):
+            self.workspace.runs.select(what)
+        self.show_step(TRAIN if isinstance(what, Run) else DATA if what == "new" else ADAPTERS)
 
     def undo(self) -> None:
         """Take back the last edit."""
@@ -234,7 +183,7 @@ class MainWindow(QMainWindow):
 
     def _show_theme(self) -> None:
         dark = theme().tokens.dark
-        self._theme_tint.show("sun" if dark else "moon")
+        self.theme_button.tint.show("sun" if dark else "moon")
         self.theme_button.setToolTip("Light theme" if dark else "Dark theme")
 
     def _use_theme(self, choice: str) -> None:
@@ -302,20 +251,6 @@ class MainWindow(QMainWindow):
 
     # leaving
 
-    def _complain(self, heading: str, words: str) -> None:
-        QMessageBox.warning(self, heading, words)
-
-    def _may_leave(self) -> bool:
-        """Whether the document may be given up: saved, or the user does not want it."""
-        if not self.workspace.document.modified:
-            return True
-        buttons = QMessageBox.StandardButton
-        answer = QMessageBox.question(
-            self, "Save the recipe?", f"{self.workspace.document.name} has changes that are not saved.",
-            buttons.Save | buttons.Discard | buttons.Cancel,
-        )  # fmt: skip
-        return self.save() if answer == buttons.Save else answer == buttons.Discard
-
     def _may_stop(self) -> bool:
         if not self.workspace.trainer.running:
             return True
@@ -328,7 +263,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Qt: ask about unsaved changes and a running training, then end all threads."""
-        if not (self._may_stop() and self._may_leave()):
+        if not (self._may_stop() and self.files.may_leave()):
             event.ignore()
             return
         self.settings.geometry = self.saveGeometry()

@@ -64,6 +64,7 @@ class Trainer(QObject):
         """Stop and wait for the end of the thread."""
         self.stop()
         self._lane.close()
+        self._control = None
 
     def _new_control(self) -> "Control":
         from studio.training.control import Control

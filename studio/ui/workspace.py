@@ -135,18 +135,22 @@ class Workspace(QObject):
         )
 
 
-def marks(counted: Counted, engine: Engine) -> Marks:
-    """Badges and counts for the tree."""
+def marks(recipe: Recipe, counted: Counted | None, engine: Engine) -> Marks:
+    """Badges for the tree, with counts where ``counted`` has them for the same attachment."""
     badges: dict[str, tuple[Badge, ...]] = {}
-    counts = {a.name: a.per_site for a in counted.census.attachments} if counted.census else {}
-    for attachment in counted.recipe.attachments:
+    census = counted.census if counted else None
+    known = {a.name: a for a in counted.recipe.attachments} if counted else {}
+    counts = {a.name: a.per_site for a in census.attachments} if census else {}
+    for attachment in recipe.attachments:
+        if attachment != known.get(attachment.name):
+            counts.pop(attachment.name, None)
         words = badge_words(attachment, engine)
         resolution = engine.resolve(attachment)
         for layer in resolution.matched:
             per_site = counts.get(attachment.name, {}).get(layer.path)
             badge = Badge(attachment.name, words, per_site, attachment.enabled, attachment.slices)
             badges[layer.path] = (*badges.get(layer.path, ()), badge)
-    return Marks(badges, counted.recipe.head.trainable)
+    return Marks(badges, recipe.head.trainable)
 
 
 def badge_words(attachment: Attachment, engine: Engine) -> str:

@@ -115,7 +115,7 @@ def _add(nodes: list[Node], layer: Layer, part: str, parent: int) -> int:
 
 
 class LayerTree(QAbstractItemModel):
-    """The tree. ``refusal(method, spots)`` says why a method cannot go somewhere; ``attach(method, spots)`` attaches it."""
+    """The tree. ``refusal(method, spots)`` says why a method cannot go there; ``attach(method, spots)`` attaches it."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class LayerTree(QAbstractItemModel):
         return self.createIndex(node.row, column, number) if shown else QModelIndex()
 
     def badges(self, node: Node) -> tuple[Badge, ...]:
-        """The badges at a node: of a qkv those that take the whole layer or several slices, of a slice those that take it."""
+        """The badges at a node; at a slice of a qkv, those that take the slice."""
         badges = self._marks.badges.get(node.layer.path, ())
         return tuple(b for b in badges if node.part in b.slices) if node.part else badges
 

@@ -15,7 +15,7 @@ from studio.ui.panels.backbone_dialog import BackboneDialog
 from studio.ui.panels.inspector import Inspector
 from studio.ui.panels.page import Page
 from studio.ui.widgets.palette_view import PaletteView
-from studio.ui.widgets.parts import Card, Column, Empty, Picture, Row, button, icon_button, text
+from studio.ui.widgets.parts import Card, Column, Empty, IconButton, Picture, Row, button, text
 from studio.ui.widgets.tree_view import TreeView
 from studio.ui.workspace import Workspace, marks
 
@@ -90,15 +90,15 @@ class AdaptersPage(Page):
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName("Filter layers")
         self.count = text("", "caption")
-        self.with_empty = icon_button("Show layers without parameters too", "eye")
+        self.with_empty = IconButton("Show layers without parameters too", "eye")
         self.with_empty.setCheckable(True)
         self.with_empty.toggled.connect(lambda on: self._filter_changed(self.filter.text()))
         bar = Row(
             (self.filter, 1),
             self.count,
             self.with_empty,
-            icon_button("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
-            icon_button("Close all", "chevron-up", self._collapse),
+            IconButton("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
+            IconButton("Close all", "chevron-up", self._collapse),
             gap=6,
         )
         self.hint_icon = Picture("info", "muted", 16)
@@ -156,6 +156,8 @@ class AdaptersPage(Page):
         note = origin if backbone.pretrained else f"{origin}, random weights"
         layers = self._shown_layers if self._shown_backbone == backbone else ()
         self.backbone_note.setText(f"{note}\n{count(layers[0].parameters)} parameters" if layers else note)
+        if layers:
+            self._show_marks(recipe)
 
     def _show_counted(self, counted: Counted) -> None:
         if counted.recipe.backbone != self.workspace.recipe.backbone:
@@ -165,8 +167,12 @@ class AdaptersPage(Page):
             self._show_tree(counted)
         if not counted.layers:
             self._show_no_tree(counted.problem)
-        self.tree_model.show_marks(marks(counted, self.workspace.engine))
+        self._show_marks(counted.recipe)
         self.inspector.show_counted(counted)
+
+    def _show_marks(self, recipe: Recipe) -> None:
+        engine = self.workspace.engine
+        self.tree_model.show_marks(marks(recipe, engine.last, engine))
 
     def _show_tree(self, counted: Counted) -> None:
         same = [layer.path for layer in counted.layers] == [layer.path for layer in self._shown_layers]

@@ -51,8 +51,8 @@ class DataPage(Page):
             button("Choose a folder…", self.choose, "folder", "primary"),
             button("Use the sample images", self.use_sample, "sample"),
         )
-        zone = DropZone(Column((empty, 1)))
-        zone.dropped.connect(self.use)
+        self.zone = DropZone(Column((empty, 1)))
+        self.zone.dropped.connect(self.use)
         words = Column(
             text("New here? Try the whole way in three minutes", "heading"),
             text(
@@ -62,7 +62,7 @@ class DataPage(Page):
         )
         start = button("Open the sample project", open_sample, "sample", "primary")
         tour = Card("", Row(Picture("sample", "accent", 32), (words, 1), start, gap=16))
-        return holder(Column(tour, (zone, 1), gap=14))
+        return holder(Column(tour, (self.zone, 1), gap=14))
 
     def _content(self) -> QWidget:
         self.source = text("", "heading")

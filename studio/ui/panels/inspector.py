@@ -14,7 +14,7 @@ from studio.ui.figures import count, plural, short_count
 from studio.ui.forms import Form
 from studio.ui.theme import theme
 from studio.ui.widgets.fields import SwitchField, TextField
-from studio.ui.widgets.parts import Card, Column, Empty, Row, clear, icon_button, line, restyle, scrolled, text
+from studio.ui.widgets.parts import Card, Column, Empty, IconButton, Row, clear, line, restyle, scrolled, text
 from studio.ui.workspace import Workspace, badge_words
 
 _LISTED = 6
@@ -35,7 +35,7 @@ class _AttachmentRow(QFrame):
         self.switch.setAccessibleName(f"Use {name}")
         self.switch.edited.connect(lambda on: workspace.change_attachment(name, {"enabled": on}))
         self.words, self.count = text("", "field"), text("", "caption")
-        bin_ = icon_button(f"Remove {name}", "trash", lambda: workspace.detach({name}))
+        bin_ = IconButton(f"Remove {name}", "trash", lambda: workspace.detach({name}))
         self.setLayout(Row(self.switch, (Column(self.words, self.count, gap=0), 1), bin_, margins=(10, 6, 4, 6)))
 
     def mousePressEvent(self, event: Any) -> None:
@@ -186,7 +186,7 @@ class AttachmentSettings(QWidget):
                 None,
                 gap=6,
                 margins=(0, 0, 6, 0),
-            )  # fmt: skip
+            )
         )
 
     def show_attachment(self, attachment: Attachment) -> None:

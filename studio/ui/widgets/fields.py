@@ -12,7 +12,7 @@ _INSET = 5
 
 
 class _WheelGuard(QObject):
-    """Passes the wheel on to what lies under a field that does not have the focus, so that scrolling changes no values."""
+    """Passes the wheel on to what lies under a field without the focus, so that scrolling changes no values."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: swallow the wheel."""
@@ -54,7 +54,7 @@ def _whole(high: float) -> int:
 
 
 class FloatField(QDoubleSpinBox):
-    """A number, written as short as it goes; a step goes up or down by 1, 2, 5, 10 where the range spans several decades."""
+    """A number, written as short as it goes; steps go along 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     edited = Signal(object)
 

@@ -15,7 +15,7 @@ _BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 
 
 class _CardPainter(QStyledItemDelegate):
-    """Draws a method: its family above the first of each, name in strong letters, two lines of summary, a grip at the right."""
+    """Draws a method: name, two lines of summary and a grip, and the family's name above its first."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: two lines of summary, and room for the family's name where it is shown."""

@@ -1,6 +1,7 @@
 """The building blocks of every page: texts, buttons, cards, notices, layouts with the same spacing."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import (
@@ -52,16 +53,17 @@ def next_button(words: str, clicked: Callable[[], object]) -> QPushButton:
     return made
 
 
-def icon_button(words: str, icon: str, clicked: Callable[[], object] | None = None) -> QToolButton:
+class IconButton(QToolButton):
     """A button with an icon only; ``words`` are its tool tip and accessible name."""
-    made = QToolButton()
-    Tint(made, icon, "muted")
-    made.setIconSize(QSize(18, 18))
-    made.setToolTip(words)
-    made.setAccessibleName(words)
-    if clicked:
-        made.clicked.connect(lambda checked=False: clicked())
-    return made
+
+    def __init__(self, words: str, icon: str, clicked: Callable[[], object] | None = None) -> None:
+        super().__init__()
+        self.tint = Tint(self, icon, "muted")
+        self.setIconSize(QSize(18, 18))
+        self.setToolTip(words)
+        self.setAccessibleName(words)
+        if clicked:
+            self.clicked.connect(lambda checked=False: clicked())
 
 
 class Picture(QLabel):
@@ -158,7 +160,7 @@ def fill_one(box: QVBoxLayout, item: object, stretch: int = 0) -> None:
 class Notice(QFrame):
     """One sentence on a coloured ground with an icon; hidden while it has nothing to say."""
 
-    _ICONS = {
+    _ICONS: ClassVar[dict[str, tuple[str, str]]] = {
         "bad": ("error", "bad"),
         "warn": ("warning", "adapter"),
         "good": ("check", "good"),

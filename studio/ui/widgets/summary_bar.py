@@ -70,7 +70,7 @@ class SummaryBar(QFrame):
                 self._state,
                 gap=28,
                 margins=(24, 8, 24, 8),
-            )  # fmt: skip
+            )
         )
         self.say("")
 

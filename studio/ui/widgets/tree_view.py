@@ -101,11 +101,9 @@ class _RowPainter(QStyledItemDelegate):
         self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
     ) -> None:
         for badge in model.badges(node):
-            tint = "adapter" if badge.enabled else "faint"
-            area = area.adjusted(
-                draw_badge(painter, area, badge_text(badge, node.part), tint, f"{'adapter' if badge.enabled else 'frozen'}_soft")
-                + _GAP, 0, 0, 0,
-            )  # fmt: skip
+            strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
+            taken = draw_badge(painter, area, badge_text(badge, node.part), strong, soft)
+            area = area.adjusted(taken + _GAP, 0, 0, 0)
             if area.width() < 30:
                 return
         if node.is_head and roll_up.head_parameters:

@@ -122,7 +122,10 @@ def rows() -> tuple[Layer, ...]:
         size = out * 16 + out
         return Layer(path, "Linear", "linear", role, size, size, (out, 16), slices, has_bias=True)
 
-    made = [Layer("", "VisionTransformer", "", Role.BACKBONE, 4000, 0), Layer("blocks", "Sequential", "", Role.OTHER, 3000, 0)]
+    made = [
+        Layer("", "VisionTransformer", "", Role.BACKBONE, 4000, 0),
+        Layer("blocks", "Sequential", "", Role.OTHER, 3000, 0),
+    ]
     for number in range(2):
         block = f"blocks.{number}"
         made += [

@@ -87,7 +87,14 @@ def wheel(field, qapp):
     centre = QPointF(field.rect().center())
     angle, phase = QPoint(0, 120), Qt.ScrollPhase.NoScrollPhase
     event = QWheelEvent(
-        centre, field.mapToGlobal(centre), QPoint(), angle, Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier, phase, False
+        centre,
+        field.mapToGlobal(centre),
+        QPoint(),
+        angle,
+        Qt.MouseButton.NoButton,
+        Qt.KeyboardModifier.NoModifier,
+        phase,
+        False,
     )
     qapp.sendEvent(field, event)
 

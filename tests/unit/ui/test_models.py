@@ -184,7 +184,9 @@ def test_backbones_and_classes_are_tables(qapp, check_model):
     backbones, classes = Backbones(), ClassTable()
     check_model(backbones)
     check_model(classes)
-    backbones.show_entries([Entry("starter", "bundled", (32, 32), "mit", True), Entry("vit", "timm", (0, 0), "not stated", False)])
+    backbones.show_entries(
+        [Entry("starter", "bundled", (32, 32), "mit", True), Entry("vit", "timm", (0, 0), "not stated", False)]
+    )
     classes.show_classes([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
     assert [backbones.index(0, c).data() for c in range(4)] == ["starter", "32 × 32", "comes with the program", "mit"]
     assert backbones.index(1, 2).data() == "to be fetched"

@@ -1,0 +1,98 @@
+"""New, open, save: the document's way to and from files, with the questions that belong to it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.paths import resource
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.ui.document import Document
+from studio.ui.settings import Settings
+
+_FILES = "Recipes (*.toml)"
+
+
+class Files(QObject):
+    """``opened`` tells what came into the document: "new", "recipe", "sample", or the run that was opened."""
+
+    opened = Signal(object)
+
+    def __init__(self, window: QWidget, document: Document, settings: Settings) -> None:
+        super().__init__(window)
+        self._window, self._document, self._settings = window, document, settings
+
+    def new(self) -> None:
+        """Begin a new recipe."""
+        if self.may_leave():
+            self._document.new()
+            self.opened.emit("new")
+
+    def open_sample(self) -> None:
+        """Open the sample project: bundled backbone, bundled images, LoRA on q and v."""
+        if self.may_leave():
+            self._document.new(Recipe.load(resource("recipes", "digits-lora.toml")))
+            self.opened.emit("sample")
+
+    def open(self) -> None:
+        """Ask for a recipe file and open it."""
+        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, "Open a recipe", "", _FILES)[0])
+
+    def open_run(self) -> None:
+        """Ask for a run directory and open it."""
+        self._ask_and_open(lambda: QFileDialog.getExistingDirectory(self._window, "Open a run"))
+
+    def _ask_and_open(self, ask: Callable[[], str]) -> None:
+        if self.may_leave() and (path := ask()):
+            self.open_path(Path(path))
+
+    def open_path(self, path: Path) -> None:
+        """Open a recipe file or a run directory; say why where it cannot be."""
+        try:
+            self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
+        except StudioError as error:
+            self._complain("This cannot be opened", str(error))
+
+    def _open_run(self, run: Run) -> None:
+        self._document.new(run.recipe)
+        self.opened.emit(run)
+
+    def _open_recipe(self, path: Path) -> None:
+        self._document.open(path)
+        self._settings.note_recent(str(path))
+        self.opened.emit("recipe")
+
+    def save(self) -> bool:
+        """Save to the document's file; ask for one where it has none."""
+        path = self._document.path
+        return self._save_to(path) if path else self.save_as()
+
+    def save_as(self) -> bool:
+        """Ask for a file and save to it."""
+        path, _ = QFileDialog.getSaveFileName(self._window, "Save the recipe", "recipe.toml", _FILES)
+        return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
+
+    def _save_to(self, path: Path) -> bool:
+        try:
+            self._document.save(path)
+        except OSError as error:
+            self._complain("The recipe is not saved", f"{path} cannot be written: {error.strerror}.")
+            return False
+        self._settings.note_recent(str(path))
+        return True
+
+    def may_leave(self) -> bool:
+        """Whether the document may be given up: saved, or the user does not want it."""
+        if not self._document.modified:
+            return True
+        buttons = QMessageBox.StandardButton
+        words = f"{self._document.name} has changes that are not saved."
+        choices = buttons.Save | buttons.Discard | buttons.Cancel
+        answer = QMessageBox.question(self._window, "Save the recipe?", words, choices)
+        return self.save() if answer == buttons.Save else answer == buttons.Discard
+
+    def _complain(self, heading: str, words: str) -> None:
+        QMessageBox.warning(self._window, heading, words)

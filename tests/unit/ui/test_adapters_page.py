@@ -1,0 +1,308 @@
+"""Attaching adapters in the window: by drop, key, double-click and menu; counters, inspector, undo."""
+
+import pytest
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME, Spot
+
+QKV = Spot("blocks.0.attn.qkv")
+
+
+@pytest.fixture
+def page(ready):
+    return ready.adapters
+
+
+def drop(page, method, spot, drag):
+    index = page.tree_model.index_of(spot) if spot else page.tree_model.index(-1, -1)
+    return page.tree_model.dropMimeData(drag(method), Qt.DropAction.CopyAction, -1, -1, index)
+
+
+def only(window):
+    (attachment,) = window.workspace.recipe.attachments
+    return attachment
+
+
+def figures(window):
+    bar = window.summary
+    return bar.trainable.value.text(), bar.total.value.text(), bar.share.value.text(), bar.file.value.text()
+
+
+def test_the_palette_shows_every_method_of_the_registry(page):
+    from studio.peft.contract import METHODS
+
+    assert page.palette_model.rowCount() == len(list(METHODS))
+    assert page.palette.method == "lora"
+
+
+def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model, drag, settled):
+    check_model(page.tree_model)
+    check_model(page.palette_model)
+    drop(page, "lora", QKV, drag)
+    settled(ready)
+    page.filter.setText("qkv")
+    page.filter.clear()
+    page.with_empty.click()
+
+
+def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, settled):
+    settled(ready)
+    before = figures(ready)
+    assert drop(page, "lora", QKV, drag)
+    attachment = only(ready)
+    assert (attachment.method, attachment.at, attachment.slices) == ("lora", (QKV.path,), ("q", "v"))
+    settled(ready)
+    assert figures(ready) != before
+    assert int(figures(ready)[0].replace(",", "")) - int(before[0].replace(",", "")) == 2 * 8 * (96 + 96)
+    assert page.tree_model.index_of(QKV, ATTACHMENTS).data() == "LoRA r8 on q, v +3.1k"
+
+
+def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page, ready, drag):
+    drop(page, "lora", Spot(QKV.path, "k"), drag)
+    drop(page, "lora", Spot("blocks.2"), drag)
+    drop(page, "lora", None, drag)
+    k, block, whole = ready.workspace.recipe.attachments
+    assert (k.at, k.slices) == ((QKV.path,), ("k",))
+    assert block.at == ("blocks.2.attn.qkv",)
+    assert whole.at == ("blocks.*.attn.qkv",)
+    assert [a.name for a in (k, block, whole)] == ["lora", "lora-2", "lora-3"]
+
+
+def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, ready, drag):
+    head = Spot("head")
+    assert not drop(page, "lora", head, drag)
+    assert ready.workspace.recipe.attachments == ()
+    page._hover("lora", head)
+    assert "head" in page.hint.text()
+    page._drag("lora")
+    assert page.tree_model.index_of(head).data(DIM_ROLE) is True
+    assert page.tree_model.index_of(QKV).data(DIM_ROLE) is False
+    page._drag("")
+
+
+def test_hovering_shows_the_count_that_a_drop_would_add(page, ready, qtbot, settled):
+    settled(ready)
+    page._hover("lora", Spot("blocks.1"))
+    qtbot.waitUntil(lambda: "+3,072 parameters" in page.hint.text(), timeout=10_000)
+    assert ready.workspace.recipe.attachments == ()
+
+
+def test_the_views_own_drag_events_lead_to_an_attachment(page, ready, drag, qapp):
+    tree, data = page.tree, drag("lora")
+    point = tree.visualRect(page.tree_model.index_of(QKV)).center()
+    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    qapp.sendEvent(tree.viewport(), QDragEnterEvent(point, copy, data, left, none))
+    assert page.tree_model.index_of(Spot("head")).data(DIM_ROLE) is True
+    move = QDragMoveEvent(point, copy, data, left, none)
+    qapp.sendEvent(tree.viewport(), move)
+    assert move.isAccepted()
+    assert "LoRA" in page.hint.text()
+    qapp.sendEvent(tree.viewport(), QDropEvent(QPointF(point), copy, data, left, none))
+    assert only(ready).at == (QKV.path,)
+    assert page.tree_model.index_of(Spot("head")).data(DIM_ROLE) is False
+
+
+def test_enter_attaches_the_chosen_method_to_the_selected_row(page, ready, qtbot):
+    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.1")))
+    qtbot.keyClick(page.tree, Qt.Key.Key_Return)
+    assert only(ready).at == ("blocks.1.attn.qkv",)
+
+
+def test_ctrl_return_attaches_from_anywhere_on_the_page(page, ready, qtbot):
+    page.palette.setFocus()
+    qtbot.waitUntil(page.palette.hasFocus)
+    qtbot.keyClick(page.palette, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    assert only(ready).at == ("blocks.*.attn.qkv",)
+
+
+def test_a_double_click_attaches_to_every_selected_row(page, ready, qtbot):
+    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.0")))
+    flag = page.tree.selectionModel().SelectionFlag
+    for block in (1, 2):
+        page.tree.selectionModel().select(page.tree_model.index_of(Spot(f"blocks.{block}")), flag.Select | flag.Rows)
+    rect = page.palette.visualRect(page.palette_model.index(0))
+    qtbot.mouseClick(page.palette.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    qtbot.mouseDClick(page.palette.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    assert only(ready).at == ("blocks.{0..2}.attn.qkv",)
+
+
+def test_the_menu_attaches_and_removes_and_says_why_it_cannot(page, ready, drag):
+    place = page.tree.visualRect(page.tree_model.index_of(QKV)).center()
+    actions = {a.text(): a for a in page.menu_at(place).actions()}
+    actions["Attach LoRA"].trigger()
+    assert only(ready).at == (QKV.path,)
+    actions = {a.text(): a for a in page.menu_at(place).actions()}
+    actions["Remove lora"].trigger()
+    assert ready.workspace.recipe.attachments == ()
+    page.tree.scrollTo(page.tree_model.index_of(Spot("head")))
+    head = page.menu_at(page.tree.visualRect(page.tree_model.index_of(Spot("head"))).center()).actions()[0]
+    assert not head.isEnabled()
+    assert head.toolTip().endswith(".")
+
+
+def test_delete_removes_what_is_attached_to_the_selected_row(page, ready, drag, settled, qtbot):
+    drop(page, "lora", QKV, drag)
+    settled(ready)
+    page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
+    qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
+    assert ready.workspace.recipe.attachments == ()
+    qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
+    assert "Nothing" in page.hint.text()
+
+
+def test_the_inspector_edits_rank_and_the_counter_follows(page, ready, drag, settled, qtbot):
+    drop(page, "lora", QKV, drag)
+    settled(ready)
+    before = figures(ready)
+    page.inspector.settings._form.fields["rank"].setValue(16)
+    assert only(ready).config["rank"] == 16
+    settled(ready)
+    assert figures(ready) != before
+    assert "LoRA r16" in page.tree_model.index_of(QKV, ATTACHMENTS).data()
+
+
+def test_everything_is_undone_and_made_again(page, ready, drag, settled):
+    beginning = ready.workspace.recipe
+    drop(page, "lora", QKV, drag)
+    page.inspector.settings._form.fields["rank"].setValue(4)
+    page.inspector.settings._form.fields["rank"].setValue(5)
+    page.inspector.head_switch.click()
+    page.inspector.rows["lora"].switch.click()
+    end = ready.workspace.recipe
+    steps = ready.workspace.document.history.count()
+    assert steps == 4
+    for _ in range(steps):
+        ready.undo_button.click()
+    assert ready.workspace.recipe == beginning
+    settled(ready)
+    assert page.tree_model.index_of(QKV, ATTACHMENTS).data() == ""
+    for _ in range(steps):
+        ready.actions_by_call["redo"].trigger()
+    assert ready.workspace.recipe == end
+    assert page.inspector.settings._form.fields["rank"].value() == 5
+
+
+def test_switching_an_attachment_off_takes_it_out_of_the_count(page, ready, drag, settled):
+    settled(ready)
+    before = figures(ready)
+    drop(page, "lora", QKV, drag)
+    page.inspector.rows["lora"].switch.click()
+    settled(ready)
+    assert figures(ready) == before
+    assert page.tree_model.index_of(QKV, ATTACHMENTS).data().endswith("off")
+
+
+def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag):
+    drop(page, "lora", QKV, drag)
+    settings = page.inspector.settings
+    assert settings.part_row.isVisible()
+    settings.parts["k"].click()
+    assert only(ready).slices == ("q", "k", "v")
+    drop(page, "lora", Spot("blocks.0.mlp.fc1"), drag)
+    assert not settings.part_row.isVisible()
+
+
+def test_matches_and_misses_are_told_while_the_pattern_is_typed(page, ready, drag, qtbot):
+    drop(page, "lora", QKV, drag)
+    settings, field = page.inspector.settings, page.inspector.settings.targets
+    settings.parts["q"].click()
+    settings.parts["v"].click()
+    field.selectAll()
+    qtbot.keyClicks(field, "blocks.{1..3}.attn.*")
+    assert "Matches 6 layers" in settings.matches.text()
+    assert only(ready).at == (QKV.path,)
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    assert only(ready).at == ("blocks.{1..3}.attn.*",)
+
+
+def test_a_pattern_that_matches_nothing_is_one_clear_sentence(page, ready, drag, qtbot, settled):
+    drop(page, "lora", QKV, drag)
+    settings, field = page.inspector.settings, page.inspector.settings.targets
+    field.selectAll()
+    qtbot.keyClicks(field, "nowhere.*")
+    assert settings.matches.text().startswith("No layer matches nowhere.*")
+    assert field.property("wrong") is True
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    settled(ready)
+    assert "No layer matches nowhere.*" in ready.summary.words
+    assert "matches nothing" in page.inspector.rows["lora"].count.text()
+
+
+def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp_path, settled):
+    path = tmp_path / "r.toml"
+    path.write_text('schema = 1\n[[attachments]]\nname = "a"\nmethod = "unheard_of"\nat = ["blocks.*"]\nwidth = 3\n')
+    ready.files.open_path(path)
+    settled(ready)
+    assert "unheard_of" in ready.summary.words
+    assert only(ready).config == {"width": 3}
+    assert ready.adapters.inspector.settings.title.text() == "a"
+
+
+def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, ready, settled):
+    ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
+    settled(ready)
+    assert page.notice.words.startswith("There is no backbone called 'vit_of_oz'")
+    assert page.tree_model.rowCount() == 0
+    assert ready.summary.trainable.value.text() == "–"
+    ready.undo()
+    settled(ready)
+    assert page.notice.words == ""
+    assert page.tree_model.rowCount() == 1
+
+
+def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot, settled):
+    page.choose.click()
+    dialog = page.dialog
+    qtbot.keyClicks(dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
+    qtbot.waitUntil(lambda: dialog.model.rowCount() == 1, timeout=30_000)
+    dialog.random.click()
+    dialog.accept_button.click()
+    backbone = ready.workspace.recipe.backbone
+    assert (backbone.source, backbone.pretrained) == ("timm", False)
+    settled(ready)
+    assert page.tree_model.index_of(Spot("blocks.11.attn.qkv")).isValid()
+    assert page.backbone_name.text().startswith("vit_tiny_patch16_224")
+
+
+@pytest.fixture
+def dialog(page, qtbot):
+    page.choose.click()
+    qtbot.keyClicks(page.dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
+    qtbot.waitUntil(lambda: page.dialog.model.rowCount() == 1, timeout=30_000)
+    yield page.dialog
+    page.dialog.close()
+
+
+def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, ready, qtbot, tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    before = ready.workspace.recipe
+    save_file({"patch_embed.proj.weight": torch.zeros(3, 3, 2, 2)}, tmp_path / "x.safetensors")
+    dialog.use_file(str(tmp_path / "x.safetensors"))
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: dialog.notice.property("tone") == "bad", timeout=30_000)
+    assert "does not fit vit_tiny" in dialog.notice.words
+    assert dialog.isVisible()
+    assert ready.workspace.recipe == before
+
+
+def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
+    import torch
+
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "x.pth")
+    dialog.use_file(str(tmp_path / "x.pth"))
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: dialog.notice.property("tone") == "bad", timeout=30_000)
+    assert "pickle" in dialog.notice.words
+    assert dialog.notice.words.count("\n") == 0
+
+
+def test_without_the_engine_the_page_says_that_it_loads(window):
+    window.show_adapters()
+    page = window.adapters
+    assert page.palette_stack.currentWidget() is page.loading
+    assert window.summary.words == "Loading the engine…"
+    assert METHOD_MIME in page.tree_model.mimeTypes()
+    assert page.tree.indexAt(QPoint(5, 5)).isValid() is False

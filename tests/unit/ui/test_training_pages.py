@@ -1,0 +1,169 @@
+"""Training, results and export in the window, on a backbone that trains in a second."""
+
+import pytest
+from PySide6.QtWidgets import QMessageBox
+
+YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+
+
+@pytest.fixture
+def prepared(ready, make_recipe, settled):
+    """The window with a tiny recipe."""
+
+    def prepare(**training):
+        ready.workspace.document.new(make_recipe(**training))
+        settled(ready)
+        ready.show_train()
+        return ready
+
+    return prepare
+
+
+@pytest.fixture
+def finish(qtbot):
+    def wait(window):
+        qtbot.waitUntil(lambda: not window.workspace.trainer.running, timeout=60_000)
+
+    return wait
+
+
+@pytest.fixture
+def trained(prepared, finish):
+    window = prepared()
+    window.train.start_button.click()
+    finish(window)
+    return window
+
+
+def test_a_run_is_trained_and_its_curves_are_drawn(trained):
+    page, history = trained.train, trained.train.live.history
+    assert page.stage.text().startswith("Finished after")
+    assert "best validation accuracy" in page.detail.text()
+    assert page.bar.value() == 1000
+    assert len(history.training_loss.x) == history.started.steps
+    assert len(history.validation_accuracy.x) == 4
+    drawn, _ = page.loss.lines[0].getOriginalDataset()
+    assert len(drawn) == history.started.steps
+    assert page.run_model.index(0, 1).data() == "completed"
+    assert page.start_button.isVisible()
+
+
+def test_what_runs_is_a_frozen_copy(prepared, finish):
+    window = prepared()
+    recipe = window.workspace.recipe
+    window.train.start_button.click()
+    window.workspace.set_value("training.epochs", 7)
+    finish(window)
+    assert window.workspace.runs.selected.recipe == recipe
+    assert window.workspace.recipe.training.epochs == 7
+
+
+def test_a_second_run_leaves_the_first_as_it_is(trained, finish):
+    first = trained.workspace.runs.selected
+    trained.train.start_button.click()
+    finish(trained)
+    assert len(trained.workspace.runs.rows) == 2
+    assert trained.workspace.runs.selected.path != first.path
+
+
+def test_stopping_ends_in_good_order_and_the_run_can_be_resumed(prepared, finish, qtbot):
+    window = prepared(epochs=200)
+    window.train.start_button.click()
+    qtbot.waitUntil(lambda: window.train.live.history.step > 5, timeout=30_000)
+    assert window.train.stop_button.isVisible()
+    assert not window.train.start_button.isVisible()
+    window.train.stop_button.click()
+    finish(window)
+    page = window.train
+    assert page.stage.text().startswith("Stopped")
+    stopped_at = page.live.history.step
+    assert page.resume_button.isVisible()
+    page.resume_button.click()
+    qtbot.waitUntil(lambda: page.live.history.step > stopped_at + 3, timeout=30_000)
+    page.stop_button.click()
+    finish(window)
+    assert len(window.workspace.runs.rows) == 1
+
+
+def test_a_recipe_that_cannot_be_trained_says_why_and_leaves_nothing(prepared, finish, home):
+    window = prepared()
+    window.workspace.change_attachment("lora", {"at": ("nowhere",)})
+    window.train.start_button.click()
+    finish(window)
+    assert "No layer matches nowhere" in window.train.notice.words
+    assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
+    assert window.train.start_button.isVisible()
+
+
+def test_an_old_run_opens_with_its_curves(trained, prepared):
+    run = trained.workspace.runs.selected
+    trained.files.open_path(run.path)
+    assert trained.train.live.history.ended is not None
+    assert trained.workspace.recipe == run.recipe
+    assert trained.pages.currentWidget() is trained.train
+
+
+def test_closing_while_training_asks_stops_and_joins(prepared, qtbot, monkeypatch):
+    window = prepared(epochs=2000)
+    window.train.start_button.click()
+    qtbot.waitUntil(lambda: window.train.live.history.step > 3, timeout=30_000)
+    answers = [NO, YES]
+    monkeypatch.setattr(QMessageBox, "question", lambda *a, **k: answers.pop(0))
+    assert not window.close()
+    assert window.workspace.trainer.running
+    assert window.close()
+    run = window.workspace.trainer.run
+    assert run.status["state"] == "stopped"
+    assert (run.path / "checkpoints" / "last").exists()
+
+
+def test_results_show_accuracy_confusion_and_classes(trained, qtbot):
+    trained.show_results()
+    page = trained.results
+    qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=30_000)
+    assert page.accuracy.text().endswith("%")
+    assert page.images.text() == "6"
+    assert page.confusion.labels == ("a", "b", "c")
+    assert sum(map(sum, page.confusion.counts)) == 6
+    assert page.class_model.rowCount() == 3
+    assert page.confusion.sentence(0, 1).endswith("of a taken for b")
+
+
+def test_an_image_is_tried_and_a_broken_one_is_one_sentence(trained, qtbot, tmp_path):
+    trained.show_results()
+    page = trained.results
+    qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=30_000)
+    page.try_image(next((tmp_path / "images/a").glob("*.png")))
+    qtbot.waitUntil(lambda: bool(page.odds.rows), timeout=30_000)
+    assert sum(share for _, share in page.odds.rows) == pytest.approx(1, abs=1e-5)
+    assert page.answer.text().startswith(page.odds.rows[0][0])
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"x")
+    page.try_image(broken)
+    qtbot.waitUntil(lambda: page.trouble.isVisible(), timeout=30_000)
+    assert "broken.png" in page.trouble.words
+    assert page.odds.rows == ()
+
+
+def test_exports_are_listed_with_reasons_and_made_with_a_verification(trained, qtbot):
+    from studio.export.contract import exporters
+
+    trained.show_export()
+    page = trained.export
+    qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
+    assert set(page.cards) == {exporter.name for exporter in exporters}
+    page.choose("merged")
+    page.go.click()
+    qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
+    assert page.result_notice.words.startswith("Exported and verified on 6 images")
+    assert "Same best class: 100.00 %" in page.facts.text()
+    assert (trained.workspace.runs.selected.path / "exports" / "merged" / "model.safetensors").exists()
+    page.go.click()
+    qtbot.waitUntil(lambda: page.result_notice.property("tone") == "bad", timeout=60_000)
+    assert "already exists" in page.result_notice.words
+
+
+def test_before_anything_is_trained_results_and_export_say_what_to_do(ready):
+    for page in (ready.results, ready.export):
+        assert page.stack.currentIndex() == 0
+        assert "Train a recipe first" in page.empty.sentence.text()
