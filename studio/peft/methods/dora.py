@@ -90,7 +90,7 @@ class DoRALinear(_Directed, LoRALinear):
     def adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out): base(x) + (gain - 1) W x + gain s B A x, which is base(x) exactly at first."""
         y, gain = self.base(x), self.gain(weight_of(self.base))
-        b = self.over_all_rows(self.lora_B * (self.scale * gain).unsqueeze(1))
+        b = self.over_all_rows(self.lora_B * gain.unsqueeze(1))
         turned = self.updated(y, x, self.lora_A, b)
         return torch.addcmul(turned, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
 

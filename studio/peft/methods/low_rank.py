@@ -107,13 +107,15 @@ class LoRALinear(LowRankLayer):
 
     def adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out)."""
-        a, b = self.factors()
-        return self.updated(self.base(x), x, a, b * self.scale)
+        return self.updated(self.base(x), x, *self.factors())
 
     def updated(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """y (..., out) plus b a dropout(x); one addmm adds without an intermediate of the output's size."""
-        low = nn.functional.linear(self.dropout(x), a)
-        return torch.addmm(y.flatten(0, -2), low.flatten(0, -2), b.t()).view(y.shape)
+        """y (..., out) plus scale b a dropout(x); one addmm adds without an intermediate of the output's size.
+
+        With b transposed in memory, the backward pass takes a product that is several times faster on a CPU.
+        """
+        low = nn.functional.linear(self.dropout(x), a).flatten(0, -2)
+        return torch.addmm(y.flatten(0, -2), low, b.t().contiguous(), alpha=self.scale).view(y.shape)
 
     def delta(self) -> Tensor:
         """scale B A, (out, in)."""

@@ -17,6 +17,9 @@ from studio.core.layers import Layer
 from studio.peft.contract import register
 from studio.peft.methods.low_rank import LoRAConv2d, LoRALinear, LowRankConfig, LowRankLayer, LowRankMethod
 
+_OVERSAMPLING = 8
+"""Directions beyond the rank that the approximation looks at, as without them it misses some."""
+
 
 class PiSSAConfig(LowRankConfig):
     """Fields of PiSSA."""
@@ -57,7 +60,8 @@ class _Principal(LowRankLayer):
 def principal(weight: Tensor, rank: int, scale: float, iterations: int) -> tuple[Tensor, Tensor]:
     """A (rank, in) and B (out, rank) so that scale B A is the best of that rank for ``weight`` (out, in)."""
     if iterations:
-        u, s, v = torch.svd_lowrank(weight.float(), q=rank, niter=iterations)
+        more = min(rank + _OVERSAMPLING, *weight.shape)
+        u, s, v = torch.svd_lowrank(weight.float(), q=more, niter=iterations)
         vh = v.mT
     else:
         u, s, vh = torch.linalg.svd(weight.float(), full_matrices=False)
