@@ -1,0 +1,87 @@
+"""A run that was really trained, and subjects with any attachments whose tensors all matter."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from studio.app.prediction import open_classifier
+from studio.app.training import prepare, train
+from studio.backbones import loading
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.data.images import read
+from studio.export import Subject, verifying
+from studio.peft import attach
+from studio.training.control import Control
+from tests.unit.conftest import MakeRecipe
+
+MakeSubject = Callable[[Sequence[dict[str, Any]]], Subject]
+
+
+@pytest.fixture
+def recipe(make_recipe: MakeRecipe) -> Recipe:
+    return make_recipe(epochs=1, learning_rate=0.05)
+
+
+@pytest.fixture
+def run(recipe: Recipe, tmp_path: Path) -> Run:
+    """A run of one epoch at a rate that moves the adapter well away from where it began."""
+    return trained(recipe, tmp_path / "run")
+
+
+def trained(recipe: Recipe, path: Path) -> Run:
+    """Train a recipe."""
+    made = prepare(recipe, path)
+    for _ in train(made, Control()):
+        pass
+    return made
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verify here, which is quicker, for tests that are not about the process."""
+
+    def load(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
+        classifier = open_classifier(folder)
+        batch = torch.stack([classifier.preprocessing(read(path)) for path in paths])
+        with torch.inference_mode():
+            return classifier.logits(batch), "here"
+
+    monkeypatch.setattr(verifying, "_load_apart", load)
+
+
+@pytest.fixture
+def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
+    """A subject with the given attachments on the small backbone, every adapter tensor moved at random."""
+
+    def make(attachments: Sequence[dict[str, Any]]) -> Subject:
+        raw = recipe.model_dump(by_alias=True) | {"attachments": list(attachments)}
+        changed = Recipe.from_mapping(raw)
+        torch.manual_seed(1)
+        module = loading.load(changed.backbone, 3)
+        identity, preprocessing = loading.identity(module), loading.preprocessing(module)
+        attached = attach(module, changed.attachments)
+        with torch.no_grad():
+            for parameter in attached.parameters():
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+        return Subject(Run(tmp_path / "run"), changed, attached.eval(), ("a", "b", "c"), preprocessing, identity)
+
+    return make
+
+
+def elsewhere(code: str) -> str:
+    """What Python code prints in a fresh process in which this program cannot be imported."""
+    guarded = f"import sys; sys.modules['studio'] = None\n{code}"
+    done = subprocess.run([sys.executable, "-I", "-c", guarded], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def images_of(recipe: Recipe) -> list[Path]:
+    """The images that the tests' recipe is about."""
+    return sorted(Path(recipe.data.path).glob("*/*.png"))

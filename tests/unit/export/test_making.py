@@ -1,0 +1,208 @@
+"""Every export answers as the run does, in a process of its own; what does not is not kept."""
+
+import json
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from studio.app.prediction import predict
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment, Recipe
+from studio.core.run import Run
+from studio.evaluation import restore
+from studio.export import export, exporters, making, verifying
+from studio.export.merged import Merged
+from tests.unit.export.conftest import MakeSubject, elsewhere, images_of, trained
+
+FORMATS = ("adapter", "merged", "torch", "onnx", "peft")
+COMPANIONS = {"labels.json", "preprocessing.json", "preprocess.py", "predict.py", "README.md", "verification.json"}
+
+
+def no_leftovers(out: Path) -> bool:
+    return not out.exists() and not list(out.parent.glob(f".{out.name}*"))
+
+
+def test_there_is_an_exporter_for_each_format_of_the_contract() -> None:
+    assert {exporter.name for exporter in exporters} == set(FORMATS)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_export_is_complete_verified_and_predicts_what_the_run_predicts(
+    form: str, run: Run, recipe: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "exports" / form
+    verification = export(run, form, out)
+
+    assert verification.passed
+    assert verification.agreement == 1.0
+    assert verification.images == 6
+    assert "predict.py in a fresh process" in verification.loaded_with
+    assert ("studio" in verification.loaded_with) == (form == "adapter")
+    assert COMPANIONS | {exporters.get(form).marker} <= {file.name for file in out.iterdir()}
+    assert json.loads((out / "verification.json").read_text())["largest_difference"] == verification.largest_difference
+    assert json.loads((out / "labels.json").read_text()) == ["a", "b", "c"]
+
+    images = images_of(recipe)[::5]
+    here, there = predict(run.path, images), predict(out, images)
+    assert [answer.best(1)[0][0] for answer in here] == [answer.best(1)[0][0] for answer in there]
+    for mine, theirs in zip(here, there, strict=True):
+        assert mine.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["merged", "torch", "onnx", "peft"])
+@pytest.mark.usefixtures("in_process")
+def test_the_script_in_an_export_runs_where_this_program_cannot_be_imported(
+    form: str, run: Run, recipe: Recipe, tmp_path: Path
+) -> None:
+    out, images = tmp_path / form, images_of(recipe)[::7]
+    export(run, form, out)
+    said = elsewhere(
+        f"import runpy; sys.path.insert(0, {str(out)!r}); sys.argv[1:] = {list(map(str, images))!r}\n"
+        f"runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')"
+    )
+    classes = [line.split("\t")[1] for line in said.strip().splitlines()]
+    assert classes == [answer.best(1)[0][0] for answer in predict(run.path, images)]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_merged_export_is_a_timm_model_with_the_same_logits(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "merged"
+    export(run, "merged", out)
+    said = elsewhere(f"""
+import json, timm, torch
+model = timm.create_model("local-dir:{out}", pretrained=True).eval()
+with torch.inference_mode():
+    logits = model(torch.linspace(-1, 1, 3072).view(1, 3, 32, 32)).tolist()
+print(json.dumps([type(model).__name__, model.pretrained_cfg["label_names"], logits]))
+""")
+    kind, labels, logits = json.loads(said)
+    with torch.inference_mode():
+        live = restore.attached(run).attached.module(torch.linspace(-1, 1, 3072).view(1, 3, 32, 32))
+    assert kind == "VisionTransformer"
+    assert labels == ["a", "b", "c"]
+    assert float((torch.tensor(logits) - live).abs().max()) < 1e-5
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_changed_export_is_discarded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Merged.write
+
+    def write_wrongly(self, subject, folder):
+        write(self, subject, folder)
+        tensors = load_file(folder / "model.safetensors")
+        tensors["blocks.0.attn.qkv.weight"] *= 1.01
+        save_file(tensors, folder / "model.safetensors")
+
+    monkeypatch.setattr(Merged, "write", write_wrongly)
+    out = tmp_path / "exports" / "merged"
+    with pytest.raises(StudioError, match="was discarded"):
+        export(run, "merged", out)
+    assert no_leftovers(out)
+
+
+def test_a_script_that_does_not_run_discards_the_export(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise RuntimeError('no such thing')")
+    monkeypatch.setattr(Merged, "script", broken)
+    with pytest.raises(StudioError, match="does not run: RuntimeError: no such thing"):
+        export(run, "merged", tmp_path / "merged")
+    assert no_leftovers(tmp_path / "merged")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_existing_folder_is_only_replaced_when_asked(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "merged"
+    out.mkdir()
+    (out / "precious.txt").write_text("mine")
+    with pytest.raises(StudioError, match="already exists"):
+        export(run, "merged", out)
+    assert (out / "precious.txt").read_text() == "mine"
+
+    export(run, "merged", out, overwrite=True)
+    assert not (out / "precious.txt").exists()
+    assert (out / "model.safetensors").exists()
+    assert not list(tmp_path.glob(".merged*"))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_failed_overwrite_leaves_the_old_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "merged"
+    export(run, "merged", out)
+    before = (out / "model.safetensors").read_bytes()
+    monkeypatch.setattr(Merged, "relative_tolerance", -1.0)
+    with pytest.raises(StudioError, match="was discarded"):
+        export(run, "merged", out, overwrite=True)
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_a_method_that_does_not_merge_is_refused_with_the_formats_that_work(recipe: Recipe, tmp_path: Path) -> None:
+    houlsby = Attachment(name="h", method="houlsby", at=("blocks.*.mlp",))
+    run = trained(recipe.model_copy(update={"attachments": (houlsby,)}), tmp_path / "run-h")
+    for form in ("merged", "peft"):
+        with pytest.raises(StudioError, match=r"this run can be exported as adapter, torch, onnx"):
+            export(run, form, tmp_path / form)
+        assert no_leftovers(tmp_path / form)
+
+
+def test_a_missing_package_is_named_with_the_command_that_brings_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(name: str) -> ModuleSpec | None:
+        return None if name == "onnxscript" else ModuleSpec(name, None)
+
+    monkeypatch.setattr(making, "find_spec", find)
+    with pytest.raises(StudioError, match=r"needs onnxscript: pip install 'peft-studio\[onnx\]'"):
+        export(run, "onnx", tmp_path / "onnx")
+
+
+def test_without_peft_its_export_is_read_back_by_our_own_importer(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "find_spec", lambda name: None)
+    verification = export(run, "peft", tmp_path / "peft")
+    assert verification.passed
+    assert verification.loaded_with == "the program's own importer, because peft is not installed"
+
+
+def test_an_unknown_format_is_named_with_those_there_are(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="no export format called 'gguf'; there are "):
+        export(run, "gguf", tmp_path / "gguf")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_adapter_is_refused_by_another_backbone(run: Run, recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    export(run, "adapter", out)
+    raw = json.loads((out / "studio_adapter.json").read_text())
+    raw["backbone_identity"] = "0" * 64
+    (out / "studio_adapter.json").write_text(json.dumps(raw))
+    with pytest.raises(StudioError, match="another backbone"):
+        predict(out, images_of(recipe)[:1])
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_card_says_what_it_is_and_how_good(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "merged"
+    export(run, "merged", out)
+    card = (out / "README.md").read_text()
+    best = max(event.accuracy for event in run.events() if type(event).__name__ == "Evaluation")
+    assert f"Validation accuracy {best:.2%}" in card
+    assert "lora@blocks.*.attn.qkv:q,v" in card
+    assert "18 to train, 6 to validate" in card
+    assert "The backbone's weights: not stated" in card
+
+
+def test_verification_would_notice_an_export_without_the_adapter(make_subject: MakeSubject) -> None:
+    subject = make_subject(
+        [{"name": "l", "method": "lora", "at": ["blocks.*.attn.qkv"], "slices": ["q"], "rank": 2, "alpha": 2.0}]
+    )
+    paths = verifying.validation_images(subject)
+    live = verifying._live_logits(subject, paths)
+    subject.attached.switch("l", False)
+    bare = verifying._live_logits(subject, paths)
+    assert not verifying._compare(live, bare, Merged.relative_tolerance, "").passed
