@@ -173,6 +173,7 @@ def export(model: nn.Module, data: Path, out: Path, epochs: int, seed: int) -> f
     out.mkdir(parents=True, exist_ok=True)
     weights = out / "model.safetensors"
     save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)  # safetensors writes for the owner alone
     config = {
         "architecture": ARCHITECTURE,
         "num_classes": len(LABELS),
