@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_serializer, model_validator
 
 from studio.core.errors import StudioError
 from studio.core.files import write_text
@@ -21,6 +21,9 @@ from studio.core.paths import BUNDLED, locate
 Slice = Literal["q", "k", "v"]
 Scalar = bool | int | float | str
 ConfigValue = Scalar | list[Scalar] | dict[str, Scalar]
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict()]
+Switch = Annotated[bool, Strict()]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
@@ -36,7 +39,7 @@ class Backbone(Part):
     name: str = Field("starter", min_length=1, description="timm architecture, or the name of a bundled backbone")
     source: Literal["bundled", "timm", "local"] = Field("bundled", description="where the weights come from")
     weights: str = Field("", description="local: a .safetensors file or a timm model folder")
-    pretrained: bool = Field(True, description="start from pretrained weights")
+    pretrained: Switch = Field(True, description="start from pretrained weights")
 
 
 class Attachment(Part):
@@ -46,7 +49,7 @@ class Attachment(Part):
     method: str = Field(min_length=1)
     at: tuple[str, ...] = Field(min_length=1, description="layer paths or patterns, such as blocks.*.attn.qkv")
     slices: tuple[Slice, ...] = Field((), description="parts of a fused qkv; empty means the whole layer")
-    enabled: bool = True
+    enabled: Switch = True
     config: Mapping[str, ConfigValue] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -67,14 +70,14 @@ class Attachment(Part):
 class Head(Part):
     """The classifier on top of the backbone."""
 
-    trainable: bool = Field(True, description="train the classifier together with the attachments")
+    trainable: Switch = Field(True, description="train the classifier together with the attachments")
 
 
 class Split(Part):
     """How images are divided where the folder does not already do it."""
 
-    validation: float = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
-    seed: int = Field(0, ge=0, description="seed of the division")
+    validation: Real = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
+    seed: Whole = Field(0, ge=0, description="seed of the division")
 
 
 class Transforms(Part):
@@ -94,16 +97,16 @@ class Data(Part):
 class Training(Part):
     """How to train."""
 
-    epochs: int = Field(10, ge=1, le=100_000)
-    batch_size: int = Field(32, ge=1, le=65_536)
+    epochs: Whole = Field(10, ge=1, le=100_000)
+    batch_size: Whole = Field(32, ge=1, le=65_536)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0, le=100)
-    weight_decay: float = Field(0.01, ge=0, le=10)
+    learning_rate: Real = Field(1e-3, gt=0, le=100)
+    weight_decay: Real = Field(0.01, ge=0, le=10)
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 switches clipping off")
-    seed: int = Field(0, ge=0)
+    warmup: Real = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
+    label_smoothing: Real = Field(0.0, ge=0, lt=1)
+    gradient_clip: Real = Field(1.0, ge=0, description="largest gradient norm; 0 switches clipping off")
+    seed: Whole = Field(0, ge=0)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
 

@@ -6,6 +6,7 @@ A method says which layers it accepts (:meth:`Method.refuses`), what it does the
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -199,9 +200,9 @@ class Method(ABC, Generic[C]):
     """A learning rate for AdamW to begin with."""
 
     def configure(self, values: Mapping[str, Any]) -> C:
-        """Check the method's fields; raise StudioError naming the first wrong one."""
+        """Check the method's fields, as strictly as those of a file; StudioError naming the first wrong one."""
         try:
-            return self.Config.model_validate(dict(values))  # type: ignore[return-value]
+            return self.Config.model_validate_json(json.dumps(dict(values), default=str), strict=True)  # type: ignore[return-value]
         except ValidationError as error:
             raise StudioError(f"{self.label}: {first_error(error)}") from error
 
