@@ -1,0 +1,169 @@
+"""The whole main job through the window, page by page, with a picture of each page.
+
+Run it by hand, ``python tests/e2e/story.py [light|dark] [FOLDER]``, to look at the window; the test of the story runs it too.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QEventLoop, QMimeData, Qt, QTimer
+from PySide6.QtWidgets import QApplication
+
+from studio.core.paths import resource
+from studio.ui.main_window import MainWindow
+from studio.ui.models.layer_tree import METHOD_MIME, Spot
+
+PATIENCE_S = 120
+
+
+def pause(milliseconds: int) -> None:
+    """Let the window work, without holding Python's lock as QTest's own wait does."""
+    loop = QEventLoop()
+    QTimer.singleShot(milliseconds, loop.quit)
+    loop.exec()
+
+
+def wait(until: Callable[[], object], what: str) -> None:
+    """Wait for something to come true."""
+    for _ in range(PATIENCE_S * 50):
+        if until():
+            return
+        pause(20)
+    raise AssertionError(f"waited in vain for {what}")
+
+
+class Story:
+    """Drives one window; pictures go to ``folder``."""
+
+    def __init__(self, window: MainWindow, folder: Path, epochs: int) -> None:
+        self.window, self.folder, self.epochs = window, folder, epochs
+        self.pictures: list[Path] = []
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def picture(self, name: str) -> None:
+        """Save what the window shows."""
+        pause(200)
+        path = self.folder / f"{len(self.pictures) + 1:02}-{name}.png"
+        assert self.window.grab().save(str(path))
+        self.pictures.append(path)
+
+    def tell(self) -> None:
+        """Everything, from the first start to an export."""
+        self.begin()
+        self.attach()
+        self.train()
+        self.look_at_results()
+        self.export()
+
+    def begin(self) -> None:
+        """First start, engine, sample project."""
+        window = self.window
+        self.picture("first-start")
+        window.show_adapters()
+        self.picture("engine-loads")
+        window.start()
+        wait(lambda: window.workspace.engine.ready, "the engine")
+        window.files.open_sample()
+        wait(self._counted, "the counts")
+        wait(lambda: window.workspace.images.scan.summary, "the images")
+        window.show_data()
+        self.picture("data")
+        window.show_adapters()
+        self.picture("adapters")
+
+    def _counted(self) -> bool:
+        last = self.window.workspace.engine.last
+        return last is not None and last.recipe == self.window.workspace.recipe and last.census is not None
+
+    def attach(self) -> None:
+        """A refused drag, a drop on a block, a change of rank, and back again by undo."""
+        page, workspace = self.window.adapters, self.window.workspace
+        page.tree.scrollToTop()
+        page._drag("lora")
+        page._hover("lora", Spot("patch_embed.norm"))
+        page._hover("lora", Spot("head"))
+        self.picture("drag-refused")
+        page._hover("lora", Spot("blocks.0.mlp"))
+        wait(lambda: "parameters" in page.hint.text(), "the count before the drop")
+        self.picture("drag-accepted")
+        self.drop("lora", Spot("blocks.0.mlp.fc1"))
+        page._drag("")
+        wait(self._counted, "the counts")
+        page.inspector.settings._form.fields["rank"].setValue(16)
+        wait(self._counted, "the counts")
+        page.tree.expand(page.tree_model.index_of(Spot("blocks.0.mlp")))
+        self.picture("two-attachments")
+        while workspace.document.history.canUndo():
+            self.window.undo()
+        wait(self._counted, "the counts")
+
+    def drop(self, method: str, spot: Spot) -> None:
+        """Drop a method on a place."""
+        data = QMimeData()
+        data.setData(METHOD_MIME, method.encode())
+        model = self.window.adapters.tree_model
+        assert model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, model.index_of(spot))
+
+    def train(self) -> None:
+        """Train for a few epochs and watch."""
+        window = self.window
+        window.show_train()
+        self.picture("before-training")
+        window.train.form.fields["epochs"].setValue(self.epochs)
+        window.train.start_button.click()
+        wait(lambda: window.train.live.history.step > 20, "the first steps")
+        self.picture("training")
+        wait(lambda: not window.workspace.trainer.running, "the end of training")
+        assert not window.train.notice.words
+        self.picture("trained")
+
+    def look_at_results(self) -> None:
+        """Evaluate, and try one image."""
+        window = self.window
+        window.show_results()
+        wait(lambda: window.results.stack.currentIndex() == 1, "the results")
+        window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
+        wait(lambda: window.results.odds.rows, "the answer")
+        self.picture("results")
+
+    def export(self) -> None:
+        """Export merged weights, verified."""
+        page = self.window.export
+        self.window.show_export()
+        wait(lambda: page.cards, "the kinds of export")
+        self.picture("export")
+        page.choose("merged")
+        page.go.click()
+        wait(lambda: page.result_notice.property("tone") in ("good", "bad"), "the export")
+        self.picture("exported")
+        assert page.result_notice.property("tone") == "good", page.result_notice.words
+
+    def end(self) -> None:
+        """Close the window without a question."""
+        self.window.workspace.document.history.setClean()
+        self.window.close()
+
+
+def main(choice: str = "light", folder: str = "artifacts/story") -> None:
+    """Tell the story in the theme ``choice``."""
+    from studio.ui.application import make_application
+
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["PEFT_STUDIO_HOME"] = home
+        application: QApplication = make_application(["peft-studio"], choice)
+        window = MainWindow()
+        window.show()
+        story = Story(window, Path(folder) / choice, epochs=3)
+        try:
+            story.tell()
+        finally:
+            story.end()
+            application.processEvents()
+    print("\n".join(map(str, story.pictures)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
