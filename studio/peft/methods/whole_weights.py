@@ -8,12 +8,10 @@ its running statistics: only its weight and bias train.
 
 from collections.abc import Callable
 
-from torch import nn
-
 from studio.backbones.anatomy import head_paths
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
+from studio.peft.contract import DefaultSites, Method, MethodConfig, Site, register
 
 BIASES = frozenset({"bias", "q_bias", "v_bias", "in_proj_bias"})
 """What biases are called: BEiT, EVA and Swin V2 keep those of q and v in the attention, as torch's own does."""
@@ -27,20 +25,17 @@ def retrain(site: Site[NoFields], wanted: Callable[[str], bool]) -> None:
     """Let the parameters in the site's layer train whose last name is ``wanted``; the head is not touched."""
     for row in site.layers:
         if row.role is not Role.HEAD and _is_inside(row.path, site.layer.path):
-            for name in _parameter_names(site.model, row.path):
-                if wanted(name):
-                    site.retrain(name, row.path)
+            for name in filter(wanted, _parameter_names(site, row.path)):
+                site.retrain(name, row.path)
 
 
 def _is_inside(path: str, layer: str) -> bool:
     return not layer or path == layer or path.startswith(f"{layer}.")
 
 
-def _parameter_names(model: nn.Module, path: str) -> list[str]:
-    """Names of the layer's own parameters, whatever stands in its place by now."""
-    layer = model.get_submodule(path)
-    plain = layer.plain if isinstance(layer, AdaptedLayer) else layer
-    return [name for name, value in plain._parameters.items() if value is not None]
+def _parameter_names(site: Site[NoFields], path: str) -> list[str]:
+    """Names of the own parameters of the backbone's layer at ``path``."""
+    return [name for name, value in site.modules[path]._parameters.items() if value is not None]
 
 
 def _whole(label: str, slices: tuple[str, ...]) -> str:
@@ -92,7 +87,7 @@ class LinearProbe(Method[NoFields]):
         if not heads:
             raise StudioError("This backbone has no head to train; give it a number of classes.")
         for head in heads:
-            for path, layer in site.model.get_submodule(head).named_modules(prefix=head):
+            for path, layer in site.modules[head].named_modules(prefix=head):
                 for name in list(layer._parameters):
                     site.retrain(name, path)
 
@@ -142,5 +137,5 @@ class NormTuning(Method[NoFields]):
 
     def attach(self, site: Site[NoFields]) -> None:
         """Let the layer's weight and bias train."""
-        for name in _parameter_names(site.model, site.layer.path):
+        for name in _parameter_names(site, site.layer.path):
             site.retrain(name)

@@ -36,26 +36,23 @@ def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: Mapping[str,
     same rank are one part.
     """
     a, b = _factors(layer, tensors)
-    rank = len(a)
     rooted = bool(config.get("use_rslora"))
-    alpha = pattern_value(layer.path, config.get("alpha_pattern") or {}, config.get("lora_alpha", rank))
-    scale = alpha / (math.sqrt(rank) if rooted else rank)
-    fields = {"dropout": config.get("lora_dropout") or 0.0}
+    alpha = pattern_value(layer.path, config.get("alpha_pattern") or {}, config.get("lora_alpha", len(a)))
+    scale = alpha / (math.sqrt(len(a)) if rooted else len(a))
+    dropout = {"dropout": config.get("lora_dropout") or 0.0}
     lengths = next((t for key, t in tensors.items() if key.startswith(".lora_magnitude_vector")), None)
     if lengths is not None:
-        values = {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()}
-        return [Part(layer.path, "dora", (), {**fields, "rank": rank, "alpha": scale * rank}, values)]
-    method = "rslora" if rooted else "lora"
+        fields = {**dropout, "rank": len(a), "alpha": scale * len(a)}
+        return [Part(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})]
     return [
-        Part(
-            layer.path,
-            method,
-            slices,
-            {**fields, "rank": r, "alpha": scale * (math.sqrt(r) if rooted else r)},
-            {"lora_A": own_a, "lora_B": own_b},
-        )
-        for slices, r, own_a, own_b in _blocks(layer, a, b)
+        Part(layer.path, "rslora" if rooted else "lora", slices, dropout | _strength(rank, scale, rooted), values)
+        for slices, rank, values in _blocks(layer, a, b)
     ]
+
+
+def _strength(rank: int, scale: float, rooted: bool) -> dict[str, Any]:
+    """Rank and alpha of a method that multiplies by ``scale``."""
+    return {"rank": rank, "alpha": scale * (math.sqrt(rank) if rooted else rank)}
 
 
 def _factors(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -69,11 +66,11 @@ def _factors(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     return a, b
 
 
-def _blocks(layer: Layer, a: Tensor, b: Tensor) -> Iterator[tuple[Slices, int, Tensor, Tensor]]:
-    """Slices with their rank, A and B; the whole layer where B is not made of blocks."""
+def _blocks(layer: Layer, a: Tensor, b: Tensor) -> Iterator[tuple[Slices, int, dict[str, Tensor]]]:
+    """Slices with their rank and tensors; the whole layer where B is not made of blocks."""
     columns = _columns_of_slices(layer, b) if layer.slices else {}
     if not columns:
-        yield (), len(a), a, b
+        yield (), len(a), {"lora_A": a, "lora_B": b}
         return
     ranks = {len(indices) for indices in columns.values()}
     groups = [tuple(columns)] if len(ranks) == 1 else [(name,) for name in columns]
@@ -81,7 +78,7 @@ def _blocks(layer: Layer, a: Tensor, b: Tensor) -> Iterator[tuple[Slices, int, T
         own_a = torch.cat([a[columns[name]] for name in slices])
         blocks = zip(slice_rows(layer, slices), slices, strict=True)
         own_b = torch.cat([b[start:stop, columns[name]] for (start, stop), name in blocks])
-        yield slices, len(columns[slices[0]]), own_a, own_b
+        yield slices, len(columns[slices[0]]), {"lora_A": own_a, "lora_B": own_b}
 
 
 def _columns_of_slices(layer: Layer, b: Tensor) -> dict[str, list[int]]:
