@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -61,9 +62,12 @@ class Run:
         return list(json.loads((self.path / "labels.json").read_text(encoding="utf-8")))
 
     def append(self, event: events.Event) -> None:
-        """Add one event to ``events.jsonl``."""
-        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(event.to_json() + "\n")
+        """Add one event to ``events.jsonl``, on a line of its own even where the last writer was killed within one."""
+        with (self.path / "events.jsonl").open("ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            torn = file.read(1) not in (b"", b"\n")
+            file.write(b"\n" * torn + event.to_json().encode() + b"\n")
 
     def events(self) -> list[events.Event]:
         """All events so far."""

@@ -1,0 +1,71 @@
+"""Events: one JSON line each, and a reader that outlives broken lines and newer versions."""
+
+import json
+import math
+
+import pytest
+
+from studio.core import events
+
+EVERY = [
+    events.Started(
+        step=0,
+        steps=10,
+        epochs=2,
+        training_images=80,
+        validation_images=20,
+        trainable_parameters=3_000_000_000,
+        total_parameters=90_000_000_000,
+        device="cpu",
+    ),
+    events.Step(step=1, epoch=1, loss=0.5, accuracy=0.25, learning_rate=1e-3, images_per_second=12.5),
+    events.Epoch(epoch=1, step=5, loss=0.4, accuracy=0.5, seconds=1.5),
+    events.Evaluation(epoch=1, step=5, split="validation", loss=0.3, accuracy=0.75, best=True),
+    events.Checkpoint(step=5, name="best"),
+    events.Warning(text="Zwei Bilder fehlen: ä, 猫"),
+    events.Error(text="The disk is full."),
+    events.Finished(step=10, reason="completed", seconds=3.0, best_accuracy=0.75, best_epoch=1),
+]
+
+
+@pytest.mark.parametrize("event", EVERY, ids=lambda event: event.kind)
+def test_an_event_comes_back(event: events.Event) -> None:
+    line = event.to_json()
+    assert "\n" not in line
+    assert json.loads(line)["event"] == event.kind
+    assert events.parse(line) == event
+    assert events.parse(line.encode()) == event
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_is_null_and_comes_back_as_nan(value: float) -> None:
+    step = events.Step(step=1, epoch=1, loss=value, accuracy=0.0, learning_rate=1e-3, images_per_second=1.0)
+    assert json.loads(step.to_json())["loss"] is None
+    again = events.parse(step.to_json())
+    assert isinstance(again, events.Step)
+    assert math.isnan(again.loss)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        '{"event": "from the future", "step": 1}',
+        '{"step": 1}',
+        '{"event": "step"}',
+        '{"event": []}',
+        b"\xff\xfe",
+    ],
+)
+def test_what_cannot_be_read_is_none(line: str | bytes) -> None:
+    assert events.parse(line) is None
+
+
+def test_keys_of_a_newer_version_are_left_out() -> None:
+    assert events.parse('{"event": "warning", "time": 1.0, "text": "x", "colour": "red"}') == events.Warning(
+        time=1.0, text="x"
+    )
