@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core import paths
+from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Follower, Run, list_runs
 from studio.ui.history import History
@@ -169,6 +171,7 @@ class Runs(QObject):
         super().__init__(parent)
         self._trainer = trainer
         self.rows: tuple[RunRow, ...] = ()
+        self._descriptions: dict[Path, tuple[str, str]] = {}
         self.selected: Run | None = None
         trainer.began.connect(self._began)
         trainer.ended.connect(lambda run: self.refresh())
@@ -193,19 +196,29 @@ class Runs(QObject):
         self.select(run)
 
     def _row(self, run: Run) -> RunRow:
-        from studio.core.errors import StudioError
-
         status = run.status
-        try:
-            recipe = run.recipe
-            methods = ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or "head only"
-            backbone = recipe.backbone.name
-        except StudioError:
-            methods, backbone = "recipe cannot be read", "?"
+        backbone, methods = self._described(run)
         return RunRow(
-            run, run.path.name, self._state(run, status), backbone, methods,
-            status.get("best_accuracy"), status.get("step", 0), status.get("steps", 0),
-        )  # fmt: skip
+            run=run,
+            name=run.path.name,
+            state=self._state(run, status),
+            backbone=backbone,
+            methods=methods,
+            accuracy=status.get("best_accuracy"),
+            step=status.get("step", 0),
+            steps=status.get("steps", 0),
+        )
+
+    def _described(self, run: Run) -> tuple[str, str]:
+        """Backbone and methods of a run; read once, because a run's recipe is frozen."""
+        if run.path not in self._descriptions:
+            try:
+                recipe = run.recipe
+            except StudioError:
+                return "?", "recipe cannot be read"
+            methods = ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or "head only"
+            self._descriptions[run.path] = (recipe.backbone.name, methods)
+        return self._descriptions[run.path]
 
     def _state(self, run: Run, status: dict[str, object]) -> str:
         if self._trainer.running and self._trainer.run and self._trainer.run.path == run.path:

@@ -1,6 +1,6 @@
 """The whole main job through the window, page by page, with a picture of each page.
 
-Run it by hand, ``python tests/e2e/story.py [light|dark] [FOLDER]``, to look at the window; the test of the story runs it too.
+Run it by hand, ``python tests/e2e/story.py [light|dark] [FOLDER]``, to look at the window; its test runs it too.
 """
 
 import os

@@ -182,7 +182,7 @@ class LayerTree(QAbstractItemModel):
         return sum(not node.part for node in self._nodes)
 
     def _apply_filter(self) -> None:
-        kept = set()
+        kept: set[int] = set()
         for number in reversed(range(len(self._nodes))):
             node = self._nodes[number]
             if number in kept or self._passes(node.layer):

@@ -44,6 +44,11 @@ class Palette(QAbstractListModel):
         self._all = tuple(sorted(rows, key=_rank))
         self.show_filter("")
 
+    @property
+    def methods(self) -> tuple[MethodRow, ...]:
+        """All methods by family, whatever the filter."""
+        return self._all
+
     def show_filter(self, words: str) -> None:
         """Keep only methods that have ``words`` in name, family or summary."""
         wanted = words.strip().lower()

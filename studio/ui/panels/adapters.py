@@ -1,5 +1,7 @@
 """Backbone and adapters: the palette, the layer tree to drop on, the inspector."""
 
+from functools import partial
+
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QLineEdit, QMenu, QSplitter, QStackedWidget, QWidget
@@ -10,7 +12,7 @@ from studio.core.recipe import Backbone, Recipe
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural
 from studio.ui.models.layer_tree import LayerTree, Spot
-from studio.ui.models.palette import Palette
+from studio.ui.models.palette import MethodRow, Palette
 from studio.ui.panels.backbone_dialog import BackboneDialog
 from studio.ui.panels.inspector import Inspector
 from studio.ui.panels.page import Page
@@ -37,8 +39,8 @@ class AdaptersPage(Page):
         self.dialog: BackboneDialog | None = None
         self.palette_model = Palette(self)
         self.tree_model = LayerTree(workspace.refusal, workspace.attach, self)
-        self.palette = PaletteView()
-        self.palette.setModel(self.palette_model)
+        self.method_list = PaletteView()
+        self.method_list.setModel(self.palette_model)
         self.tree = TreeView()
         self.tree.setModel(self.tree_model)
         self.tree.show_columns()
@@ -73,7 +75,7 @@ class AdaptersPage(Page):
         self.loading = Empty("refresh", "Loading the engine", "PyTorch takes a few seconds to start.", width=180)
         self.palette_stack = QStackedWidget()
         self.palette_stack.addWidget(self.loading)
-        self.palette_stack.addWidget(self.palette)
+        self.palette_stack.addWidget(self.method_list)
         self.palette_filter = QLineEdit()
         self.palette_filter.setPlaceholderText("Find a method")
         self.palette_filter.setClearButtonEnabled(True)
@@ -119,8 +121,8 @@ class AdaptersPage(Page):
         engine.counted.connect(self._show_counted)
         workspace.document.changed.connect(self._show_recipe)
         workspace.refused.connect(self._hint_refusal)
-        self.palette.drag_changed.connect(self._drag)
-        self.palette.method_activated.connect(self._attach)
+        self.method_list.drag_changed.connect(self._drag)
+        self.method_list.method_activated.connect(self._attach)
         self.tree.drag_changed.connect(self._drag)
         self.tree.hovered.connect(self._hover)
         self.tree.attach_wanted.connect(self.attach_selected)
@@ -137,15 +139,15 @@ class AdaptersPage(Page):
 
     def _show_methods(self) -> None:
         self.palette_model.show_methods(self.workspace.engine.method_rows())
-        self.palette_stack.setCurrentWidget(self.palette)
+        self.palette_stack.setCurrentWidget(self.method_list)
         self._palette_filtered("")
 
     def _palette_filtered(self, words: str) -> None:
-        chosen = self.palette.method
+        chosen = self.method_list.method
         self.palette_model.show_filter(words)
         row = max(0, self.palette_model.row_of(chosen))
         if self.palette_model.rowCount():
-            self.palette.setCurrentIndex(self.palette_model.index(row))
+            self.method_list.setCurrentIndex(self.palette_model.index(row))
 
     def _show_recipe(self, recipe: Recipe) -> None:
         backbone = recipe.backbone
@@ -234,7 +236,7 @@ class AdaptersPage(Page):
 
     def attach_selected(self) -> None:
         """Attach the chosen method to the selected rows, or to the whole backbone."""
-        if method := self.palette.method:
+        if method := self.method_list.method:
             self._attach(method)
 
     def _attach(self, method: str) -> None:
@@ -271,17 +273,23 @@ class AdaptersPage(Page):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.setToolTipsVisible(True)
-        for row in self.workspace.engine.method_rows():
-            why = self.workspace.refusal(row.name, spots)
-            action = menu.addAction(f"Attach {row.label}", lambda name=row.name: self.workspace.attach(name, spots))
-            action.setEnabled(not why)
-            action.setToolTip(why or row.summary)
+        others = QMenu("Attach another", menu)
+        others.setToolTipsVisible(True)
+        for row in self.palette_model.methods:
+            self._add_attach(menu if row.name == self.method_list.method else others, row, spots)
+        menu.addMenu(others)
         node = self.tree_model.node(index)
         for badge in self.tree_model.badges(node) if node else ():
             menu.addSeparator()
-            menu.addAction(f"Edit {badge.attachment}", lambda name=badge.attachment: self.inspector.select(name))
-            menu.addAction(f"Remove {badge.attachment}", lambda name=badge.attachment: self.workspace.detach({name}))
+            menu.addAction(f"Edit {badge.attachment}", partial(self.inspector.select, badge.attachment))
+            menu.addAction(f"Remove {badge.attachment}", partial(self.workspace.detach, {badge.attachment}))
         return menu
+
+    def _add_attach(self, menu: QMenu, row: MethodRow, spots: tuple[Spot, ...]) -> None:
+        why = self.workspace.refusal(row.name, spots)
+        action = menu.addAction(f"Attach {row.label}", partial(self.workspace.attach, row.name, spots))
+        action.setEnabled(not why)
+        action.setToolTip(why or row.summary)
 
     # saying
 

@@ -33,6 +33,7 @@ class TrainPage(Page):
             workspace, "Train", "A frozen copy of the recipe is what runs; you can go on editing meanwhile.", "Results"
         )
         self.live = LiveRun(self)
+        self._last_evaluation: events.Evaluation | None = None
         self.run_model = RunTable(self)
         self._build()
         workspace.document.changed.connect(self._show_recipe)
@@ -232,6 +233,9 @@ class TrainPage(Page):
             self.rate.show_curves(history.learning_rate)
         if self.workspace.trainer.stopping:
             self._show_buttons()
+        if history.last is not self._last_evaluation:
+            self._last_evaluation = history.last
+            self.workspace.runs.refresh()
 
     def _stage(self) -> str:
         history = self.live.history
@@ -244,7 +248,7 @@ class TrainPage(Page):
             return "Ended with an error"
         if self.workspace.trainer.stopping:
             return "Stopping after this step"
-        return f"Epoch {min(history.epoch + 1, history.started.epochs)} of {history.started.epochs}"
+        return f"Epoch {max(1, history.epoch)} of {history.started.epochs}"
 
     def _detail(self) -> str:
         history = self.live.history

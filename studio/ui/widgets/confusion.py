@@ -106,5 +106,5 @@ class Confusion(QWidget):
 def _blend(ground: QColor, ink: QColor, share: float) -> QColor:
     """``ground`` at 0, ``ink`` at 1; anything above 0 can be told from 0."""
     amount = 0 if share <= 0 else 0.18 + 0.82 * share
-    mixed = [round(g + (i - g) * amount) for g, i in zip(ground.getRgb()[:3], ink.getRgb()[:3], strict=True)]
-    return QColor(*mixed)
+    pairs = ((ground.red(), ink.red()), (ground.green(), ink.green()), (ground.blue(), ink.blue()))
+    return QColor(*(round(g + (i - g) * amount) for g, i in pairs))

@@ -51,8 +51,7 @@ class Plot(QWidget):
         item.setDownsampling(auto=True, mode="peak")
         item.setClipToView(True)
         item.setContentsMargins(0, 4, 8, 0)
-        if bottom is not None:
-            item.getViewBox().setLimits(yMin=bottom)
+        item.getViewBox().setLimits(xMin=0, minXRange=10, yMin=bottom)
         self.lines = [item.plot([], [], connect="finite", antialias=True) for _ in lines]
         key = [part for name, tint, _ in lines for part in (_Swatch(tint), text(name, "caption"))]
         legend = Row(text(title, "heading"), None, *(key if len(lines) > 1 else ()), gap=6)

@@ -33,7 +33,7 @@ def test_the_palette_shows_every_method_of_the_registry(page):
     from studio.peft.contract import METHODS
 
     assert page.palette_model.rowCount() == len(list(METHODS))
-    assert page.palette.method == "lora"
+    assert page.method_list.method == "lora"
 
 
 def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model, drag, settled):
@@ -110,9 +110,9 @@ def test_enter_attaches_the_chosen_method_to_the_selected_row(page, ready, qtbot
 
 
 def test_ctrl_return_attaches_from_anywhere_on_the_page(page, ready, qtbot):
-    page.palette.setFocus()
-    qtbot.waitUntil(page.palette.hasFocus)
-    qtbot.keyClick(page.palette, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    page.method_list.setFocus()
+    qtbot.waitUntil(page.method_list.hasFocus)
+    qtbot.keyClick(page.method_list, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert only(ready).at == ("blocks.*.attn.qkv",)
 
 
@@ -121,9 +121,9 @@ def test_a_double_click_attaches_to_every_selected_row(page, ready, qtbot):
     flag = page.tree.selectionModel().SelectionFlag
     for block in (1, 2):
         page.tree.selectionModel().select(page.tree_model.index_of(Spot(f"blocks.{block}")), flag.Select | flag.Rows)
-    rect = page.palette.visualRect(page.palette_model.index(0))
-    qtbot.mouseClick(page.palette.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
-    qtbot.mouseDClick(page.palette.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    rect = page.method_list.visualRect(page.palette_model.index(0))
+    qtbot.mouseClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    qtbot.mouseDClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
     assert only(ready).at == ("blocks.{0..2}.attn.qkv",)
 
 
