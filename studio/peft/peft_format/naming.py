@@ -57,13 +57,13 @@ def targets(paths: Sequence[str], layers: Iterable[str]) -> list[str] | str:
     return list(paths) if exact else "|".join(re.escape(path) for path in paths)
 
 
-def pattern_value(path: str, patterns: dict[str, Any], default: Any) -> Any:
+def pattern_value(path: str, patterns: dict[str, float], default: float) -> float:
     """The value for ``path`` in a ``rank_pattern`` or ``alpha_pattern``: the first whose regular expression ends it."""
     found = (value for key, value in patterns.items() for p in (path, INFIX + path) if re.match(rf"(.*\.)?({key})$", p))
     return next(found, default)
 
 
-def names(path: str, given: Any) -> bool:
+def names(path: str, given: str | list[str] | None) -> bool:
     """Whether HF peft takes ``path`` for one of ``given``: a regular expression, or a list of ends of names."""
     if isinstance(given, str):
         return bool(re.fullmatch(given, path))

@@ -12,6 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.peft.contract import slice_rows
 from studio.peft.methods.scaling import OUTER_BIASES
+from studio.peft.peft_format.configuration import PeftConfig
 from studio.peft.peft_format.naming import names, pattern_value
 
 Slices = tuple[Any, ...]
@@ -29,17 +30,17 @@ class Part:
     tensors: dict[str, Tensor]
 
 
-def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> list[Part]:
+def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig) -> list[Part]:
     """LoRA, rsLoRA or DoRA at one layer.
 
     Where B is made of one block for each of some slices of a fused qkv, each is a LoRA of its own, and slices of the
     same rank are one part.
     """
     a, b = _factors(layer, tensors)
-    rooted = bool(config.get("use_rslora"))
-    alpha = pattern_value(layer.path, config.get("alpha_pattern") or {}, config.get("lora_alpha", len(a)))
+    rooted = bool(config.use_rslora)
+    alpha = pattern_value(layer.path, config.alpha_pattern or {}, config.lora_alpha)
     scale = alpha / (math.sqrt(len(a)) if rooted else len(a))
-    dropout = {"dropout": config.get("lora_dropout") or 0.0}
+    dropout = {"dropout": config.lora_dropout or 0.0}
     lengths = next((t for key, t in tensors.items() if key.startswith(".lora_magnitude_vector")), None)
     if lengths is not None:
         fields = {**dropout, "rank": len(a), "alpha": scale * len(a)}
@@ -94,7 +95,7 @@ def _columns_of_slices(layer: Layer, b: Tensor) -> dict[str, list[int]]:
 def scaled_parts(
     layer: Layer,
     tensors: Mapping[str, Tensor],
-    config: Mapping[str, Any],
+    config: PeftConfig,
     module: nn.Module,
     others: dict[str, dict[str, Tensor]],
 ) -> list[Part]:
@@ -103,7 +104,7 @@ def scaled_parts(
     Takes out of ``others`` the biases that only follow from the scale.
     """
     scale = tensors[".ia3_l"].flatten()
-    if names(layer.path, config.get("feedforward_modules")):
+    if names(layer.path, config.feedforward_modules):
         return [Part(layer.path, "ia3", (), {"scales": "input"}, {"scale": scale})]
     rows = dict(zip(layer.slices, slice_rows(layer, layer.slices), strict=True)) if layer.slices else {}
     scaled = tuple(name for name, (start, stop) in rows.items() if bool((scale[start:stop] != 1).any()))
@@ -122,7 +123,7 @@ def _take_outer_biases(layer: Layer, scale: Tensor, module: nn.Module, others: d
     for name in found:
         start = next(i for i, part in enumerate("qkv") if OUTER_BIASES.get(part) == name) * width
         expected = getattr(attention, name).detach().cpu() * scale[start : start + width]
-        if not torch.allclose(given[name], expected, rtol=_CLOSE, atol=_CLOSE):
+        if given[name].shape != expected.shape or not torch.allclose(given[name], expected, rtol=_CLOSE, atol=_CLOSE):
             return False
     for name in found:
         del given[name]

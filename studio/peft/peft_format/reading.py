@@ -1,10 +1,8 @@
 """From a folder of HF peft to attachments and their tensors."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +15,8 @@ from studio.core.recipe import Attachment
 from studio.peft.attach import HEAD, Attached, attach
 from studio.peft.contract import METHODS
 from studio.peft.methods.whole_weights import BIASES
-from studio.peft.peft_format.naming import CONFIG, INFIX, PREFIX, TENSORS
+from studio.peft.peft_format.configuration import PeftConfig, read_config
+from studio.peft.peft_format.naming import INFIX, PREFIX, TENSORS
 from studio.peft.peft_format.parts import Part, lora_parts, scaled_parts
 from studio.peft.targets import refusal, shorten, unused_name
 
@@ -30,22 +29,6 @@ _LAYER_TENSORS = (
     ".ln_tuning_layers.weight",
     ".ln_tuning_layers.bias",
 )
-_FOREIGN = (
-    "alora_invocation_tokens",
-    "arrow_config",
-    "kasa_config",
-    "layer_replication",
-    "lora_bias",
-    "monteclora_config",
-    "target_parameters",
-    "trainable_token_indices",
-    "use_bdlora",
-    "use_qalora",
-    "velora_config",
-)
-"""Switches of HF peft's LORA that make it compute something else."""
-_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
-"""Values of ``init_lora_weights`` that leave the backbone's weights alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +64,13 @@ def from_peft(folder: Path, module: nn.Module) -> Imported:
 
     Raises StudioError where the folder is damaged, for another backbone, or has something without a counterpart here.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     rows = {layer.path: layer for layer in describe(module)}
     layers, others = _sorted(read_tensors(folder / TENSORS), rows)
     parts = _layer_parts(config, layers, rows, others, module)
     parts += _trained_parts(others, rows, module)
-    return _gather(
-        [part for part in parts if part.method != HEAD], [part for part in parts if part.method == HEAD], rows
-    )
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG} cannot be read.") from error
-    except ValueError as error:
-        raise StudioError(f"{folder / CONFIG} is damaged: {error}.") from error
-    if not isinstance(config, dict) or "peft_type" not in config:
-        raise StudioError(f"{folder / CONFIG} is damaged: it does not say which type it is.")
-    _require_known(config, folder)
-    return config
-
-
-def _require_known(config: Mapping[str, Any], folder: Path) -> None:
-    if config["peft_type"] not in ("LORA", "IA3", "LN_TUNING"):
-        raise StudioError(f"{folder} is HF peft's {config['peft_type']}, which has no counterpart here.")
-    foreign = [key for key in _FOREIGN if config.get(key)]
-    if foreign:
-        raise StudioError(f"{folder} uses {foreign[0]} of HF peft, which has no counterpart here.")
-    start = config.get("init_lora_weights")
-    if start not in _STARTS:
-        raise StudioError(
-            f"{folder} was trained from {start}, which changed the backbone; "
-            "save it in HF peft with path_initial_model_for_weight_conversion to make it plain LoRA."
-        )
+    heads = [part for part in parts if part.method == HEAD]
+    return _gather([part for part in parts if part.method != HEAD], heads, rows)
 
 
 Named = dict[str, dict[str, Tensor]]
@@ -141,13 +96,13 @@ def _own(name: str) -> tuple[str, str]:
 
 
 def _layer_parts(
-    config: Mapping[str, Any], layers: Named, rows: Mapping[str, Layer], others: Named, module: nn.Module
+    config: PeftConfig, layers: Named, rows: Mapping[str, Layer], others: Named, module: nn.Module
 ) -> list[Part]:
     found = []
     for path, tensors in layers.items():
-        if config["peft_type"] == "LORA":
+        if config.peft_type == "LORA":
             found += lora_parts(rows[path], tensors, config)
-        elif config["peft_type"] == "IA3":
+        elif config.peft_type == "IA3":
             found += scaled_parts(rows[path], tensors, config, module, others)
         else:
             own = {key.rpartition(".")[2]: tensor for key, tensor in tensors.items()}

@@ -73,7 +73,7 @@ def called(module: nn.Module) -> nn.Module:
 OURS: dict[str, tuple[str, list[Attachment]]] = {
     "lora": ("vit", [site("a", "lora", QKV, "**.fc1")]),
     "lora on a convolution": ("convnext", [site("a", "lora", "stem.0", "stages.*.downsample.1", rank=4)]),
-    "lora with padding as needed": ("efficientnet", [site("a", "lora", "conv_stem", "blocks.*.*.conv_pw", rank=4)]),
+    "lora before batch norms": ("efficientnet", [site("a", "lora", "conv_stem", "blocks.*.*.conv_pw", rank=4)]),
     "lora where names end alike": ("resnet", [site("a", "lora", "conv1", rank=2), site("b", "lora", "layer1.0.conv1")]),
     "slices of one rank": ("vit", [site("a", "lora", QKV, slices=("q", "v"), alpha=16)]),
     "slices of unequal ranks": (
@@ -138,6 +138,24 @@ def test_we_read_what_we_wrote(name: str, tmp_path: Path) -> None:
     again = load_peft(build(family), folder)
     assert difference(logits(attached.module, family), logits(again.module, family)) < TOLERANCE
     assert difference(logits(attached.module, family), logits(again.merge(), family)) < TOLERANCE
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+@pytest.mark.parametrize("geometry", [{"stride": 2}, {"stride": 2, "kernel_size": 5}, {"padding": 1}])
+@torch.no_grad()
+def test_convolutions_that_pad_as_needed(method: str, geometry: dict[str, int], tmp_path: Path) -> None:
+    """timm's Conv2dSame, of the networks that came from TensorFlow."""
+    kind = nn.Conv2d if "padding" in geometry else timm.layers.Conv2dSame
+    plain = nn.Sequential(kind(3, 8, **{"kernel_size": 3, **geometry}))
+    x = torch.randn(2, 3, 11, 11)
+    attached = attach(copy.deepcopy(plain), [site("a", method, "0", rank=2)], head=False)
+    disturb(attached.module, attached)
+    ours = attached.module(x)
+    folder = written(attached, tmp_path)
+    assert difference(ours, peft.PeftModel.from_pretrained(copy.deepcopy(plain), folder)(x)) < TOLERANCE
+    assert difference(ours, load_peft(copy.deepcopy(plain), folder).module(x)) < TOLERANCE
+    assert difference(ours, attached.merge()(x)) < TOLERANCE
+    assert difference(ours, plain(x)) > 1e-3
 
 
 def test_slices_come_back_as_slices(tmp_path: Path) -> None:
@@ -284,7 +302,11 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
     "another shape": (lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 7)}), "another shape"),
     "no number": (lambda c, t: t[f"{FIRST}lora_A.weight"].fill_(torch.nan), "not numbers"),
     "another head": (lambda c, t: t.update({"base_model.model.head.bias": torch.ones(9)}), "head.bias"),
-    "no type": (lambda c, t: c.pop("peft_type"), "which type"),
+    "no type": (lambda c, t: c.pop("peft_type"), "peft_type"),
+    "a word for a number": (lambda c, t: c.update(lora_alpha="much"), "lora_alpha"),
+    "a broken pattern": (lambda c, t: c.update(alpha_pattern={"(": 1}), "regular expression"),
+    "a list": (lambda c, t: c.update(alpha_pattern=[1]), "alpha_pattern"),
+    "no strength": (lambda c, t: c.update(lora_alpha=0), "alpha"),
 }
 
 
