@@ -1,0 +1,131 @@
+"""Who may import whom: the window is up in a second because nothing that it loads at first imports torch."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "studio"
+QT = {"PySide6", "shiboken6", "pyqtgraph"}
+TORCH = {"torch", "torchvision", "timm", "safetensors"}
+LIGHT = ("studio.ui", "studio.cli", "studio.core", "studio.__main__", "studio.terminal")
+"""These must not import torch at module level, neither directly nor through others."""
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+MODULES = modules()
+
+
+def is_in(name: str, rooms: tuple[str, ...]) -> bool:
+    return any(name == room or name.startswith(room + ".") for room in rooms)
+
+
+@cache
+def imports(name: str, *, everywhere: bool = False) -> frozenset[str]:
+    """What a module imports when it is imported itself; with ``everywhere`` also what its functions import."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    return frozenset(found for node in _statements(tree, everywhere) for found in _targets(node, name))
+
+
+def _statements(tree: ast.AST, everywhere: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from (inner for branch in node.orelse for inner in _statements(branch, everywhere))
+            continue
+        yield node
+        if everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _statements(node, everywhere)
+
+
+def _targets(node: ast.AST, name: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{name} has a relative import"
+        assert node.module
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES)
+
+
+def chain_to(name: str, forbidden: set[str]) -> list[str]:
+    """How importing ``name`` ends in one of the ``forbidden`` packages; empty where it does not."""
+    seen, waiting = {name}, [[name]]
+    while waiting:
+        path = waiting.pop()
+        for found in sorted(imports(path[-1]) | set(_parents(path[-1]))):
+            if found.partition(".")[0] in forbidden:
+                return [*path, found]
+            if found in MODULES and found not in seen:
+                seen.add(found)
+                waiting.append([*path, found])
+    return []
+
+
+def _parents(name: str) -> Iterator[str]:
+    """The packages that are imported before the module is."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not is_in(name, ("studio.ui",))])
+def test_nothing_below_the_window_imports_qt(name: str) -> None:
+    found = {target for target in imports(name, everywhere=True) if target.partition(".")[0] in QT}
+    assert found == set()
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if is_in(name, LIGHT)])
+def test_the_window_and_the_core_do_not_wait_for_torch(name: str) -> None:
+    assert chain_to(name, TORCH) == []
+
+
+def test_the_core_knows_no_other_room() -> None:
+    for name in (name for name in MODULES if is_in(name, ("studio.core",))):
+        others = {
+            t for t in imports(name, everywhere=True) if t.startswith("studio.") and not is_in(t, ("studio.core",))
+        }
+        assert others == set(), name
+
+
+def test_the_engine_needs_no_recipe_file_window_or_training() -> None:
+    above = ("studio.app", "studio.training", "studio.evaluation", "studio.export", "studio.ui", "studio.cli")
+    for name in (name for name in MODULES if is_in(name, ("studio.peft",))):
+        assert not [t for t in imports(name, everywhere=True) if is_in(t, above)], name
+
+
+def test_the_rules_would_notice() -> None:
+    assert chain_to("studio.peft.contract", TORCH)[-1].startswith("torch")
+    assert chain_to("studio.app.inspection", TORCH)
+    assert any(chain_to(name, QT) for name in MODULES if is_in(name, ("studio.ui",)))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import studio.ui.main_window",
+        "import studio.ui.application",
+        "import studio.cli",
+        "import studio.core.recipe, studio.core.registry, studio.core.run, studio.core.events, studio.core.layers",
+    ],
+)
+def test_a_fresh_process_has_no_torch(statement: str) -> None:
+    code = f"{statement}\nimport sys\nprint(sorted({TORCH!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("statement", ["import studio.cli", "import studio.peft", "import studio.core.run"])
+def test_a_fresh_process_below_the_window_has_no_qt(statement: str) -> None:
+    code = f"{statement}\nimport sys\nprint(sorted({QT!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
