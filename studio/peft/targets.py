@@ -10,7 +10,7 @@ from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
 from studio.peft.contract import DefaultSites, Method, MethodConfig
 
-_TOKEN = re.compile(r"\*\*\.?|\*|\{(\d+)\.\.(\d+)\}|[^*{]+|\{")
+_TOKEN = re.compile(r"\*\*\.?|\*|\{(\d{1,4})\.\.(\d{1,4})\}|[^*{]+|\{")
 
 
 @lru_cache(maxsize=4096)
@@ -21,7 +21,8 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     """
     if pattern in ("", "."):
         return re.compile(r"\Z")
-    return re.compile("".join(_translate(token) for token in _TOKEN.finditer(pattern)) + r"\Z")
+    single = re.sub(r"(?:\*\*\.){2,}", "**.", re.sub(r"\*{3,}", "**", pattern))  # the same, and matched in linear time
+    return re.compile("".join(_translate(token) for token in _TOKEN.finditer(single)) + r"\Z")
 
 
 def _translate(token: re.Match[str]) -> str:
@@ -106,19 +107,22 @@ def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path), []).append(path)
-    return tuple(p for shape, members in groups.items() for p in _patterns(shape, members, layers))
+    return tuple(p for members in groups.values() for p in _patterns(members, layers))
 
 
-def _patterns(shape: str, members: list[str], layers: Sequence[Layer]) -> list[str]:
-    if len(members) == 1:
-        return members
-    candidates = [shape]
-    if shape.count("*") == 1:
-        start = shape.index("*")
-        numbers = [int(re.match(r"\d+", member[start:]).group()) for member in members]  # type: ignore[union-attr]
-        candidates.append(shape.replace("*", f"{{{min(numbers)}..{max(numbers)}}}"))
+def _patterns(members: list[str], layers: Sequence[Layer]) -> list[str]:
+    """One pattern for ``members``, which differ in numbers alone, or else themselves."""
+    columns = [sorted(set(column)) for column in zip(*(path.split(".") for path in members), strict=True)]
+    wide = ".".join(column[0] if len(column) == 1 else "*" for column in columns)
+    narrow = ".".join(column[0] if len(column) == 1 else _range(column) for column in columns)
     wanted = set(members)
-    return next(([c] for c in candidates if {x.path for x in match([c], layers)} == wanted), members)
+    candidates = (p for p in (wide, narrow) if len(members) > 1 and {x.path for x in match([p], layers)} == wanted)
+    return next(([p] for p in candidates), members)
+
+
+def _range(numbers: Sequence[str]) -> str:
+    values = [int(number) for number in numbers]
+    return f"{{{min(values)}..{max(values)}}}"
 
 
 def unused_name(stem: str, taken: Iterable[str]) -> str:
