@@ -41,7 +41,7 @@ def window(recipe: Recipe | None) -> Iterator[MainWindow]:
         made = MainWindow()
         made.show()
         made.start()
-        made.workspace.document.new(recipe) if recipe else made.open_sample()
+        made.workspace.document.new(recipe) if recipe else made.files.open_sample()
         wait_until(lambda: counted(made), seconds=120)
         yield made
         made.workspace.document.history.setClean()
