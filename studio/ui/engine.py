@@ -10,7 +10,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.ui.jobs import Lane, sentence
-from studio.ui.models.layer_tree import Spot
+from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.palette import MethodRow
 
 if TYPE_CHECKING:

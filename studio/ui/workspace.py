@@ -12,7 +12,7 @@ from studio.ui.document import Document
 from studio.ui.engine import Counted, Engine
 from studio.ui.images import Images, Scan
 from studio.ui.jobs import Lane
-from studio.ui.models.layer_tree import Badge, Marks, Spot
+from studio.ui.models.layer_nodes import Badge, Marks, Spot
 from studio.ui.training import Runs, Trainer
 
 DEFAULT_CLASSES = 10
@@ -109,6 +109,10 @@ class Workspace(QObject):
     def _attach(self, attachment: Attachment) -> None:
         label = self.engine.method(attachment.method).label
         self.document.edit(f"Attach {label}", edits.with_attachment(self.recipe, attachment))
+
+    def targets(self, attachment: Attachment) -> frozenset[str]:
+        """The paths of the layers that ``attachment`` attaches to."""
+        return frozenset(layer.path for layer in self.engine.resolve(attachment).matched)
 
     def preview(self, attachment: Attachment, done: Callable[[int], None]) -> None:
         """Call ``done`` with the number of parameters that ``attachment`` would add to what trains now."""

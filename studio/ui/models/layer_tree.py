@@ -1,13 +1,23 @@
 """The layer tree: plain layer rows as a Qt item model, on which methods are dropped."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from studio.core.layers import Layer, Role
-from studio.ui.figures import count, short_count
+from studio.core.layers import Layer
+from studio.ui.figures import count
+from studio.ui.models.layer_nodes import (
+    SLICE_LABELS,
+    Badge,
+    Marks,
+    Node,
+    RollUp,
+    Spot,
+    badge_text,
+    build_nodes,
+    type_and_shape,
+)
 
 METHOD_MIME = "application/x-peft-studio-method"
 COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
@@ -15,107 +25,18 @@ NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
 NODE_ROLE = Qt.ItemDataRole.UserRole + 1
 MARKS_ROLE = Qt.ItemDataRole.UserRole + 2
 DIM_ROLE = Qt.ItemDataRole.UserRole + 3
-SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
+TARGET_ROLE = Qt.ItemDataRole.UserRole + 4
 
 _Index = QModelIndex | QPersistentModelIndex
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place in the tree: a layer, or one slice of a fused qkv."""
-
-    path: str = ""
-    part: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Badge:
-    """One attachment at one layer: ``parameters`` is what it trains there, None before they are counted."""
-
-    attachment: str
-    text: str
-    parameters: int | None
-    enabled: bool = True
-    slices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What the attachments do to the tree: badges by layer path, and whether the head is trained."""
-
-    badges: dict[str, tuple[Badge, ...]] = field(default_factory=dict)
-    head_trains: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class RollUp:
-    """What lies in and under a row: number of badges, and trained parameters of adapters and head."""
-
-    badges: int = 0
-    adapter_parameters: int = 0
-    head_parameters: int = 0
-    enabled: bool = True
-
-    @property
-    def trainable(self) -> int:
-        """All trained parameters."""
-        return self.adapter_parameters + self.head_parameters
-
-
-@dataclass(slots=True)
-class Node:
-    """One row: ``parent`` and ``children`` are positions in the model's list of nodes."""
-
-    layer: Layer
-    part: str
-    parent: int
-    row: int
-    children: list[int] = field(default_factory=list)
-    visible: list[int] = field(default_factory=list)
-
-    @property
-    def spot(self) -> Spot:
-        """Where it is."""
-        return Spot(self.layer.path, self.part)
-
-    @property
-    def is_head(self) -> bool:
-        """Whether it is the classifier."""
-        return self.layer.role is Role.HEAD
-
-
-def build_nodes(layers: Sequence[Layer]) -> list[Node]:
-    """Nodes of a tree from rows in pre-order; each fused qkv gets a child for each of its slices."""
-    nodes: list[Node] = []
-    at: dict[str, int] = {}
-    for layer in layers:
-        parent = _holder(layer.path, at) if nodes else -1
-        at[layer.path] = _add(nodes, layer, "", parent)
-        for part in layer.slices:
-            _add(nodes, layer, part, at[layer.path])
-    return nodes
-
-
-def _holder(path: str, at: dict[str, int]) -> int:
-    """The nearest layer above ``path`` that is a row: a layer in between may be left out of the rows."""
-    while path:
-        path = path.rpartition(".")[0]
-        if path in at:
-            return at[path]
-    return at.get("", 0)
-
-
-def _add(nodes: list[Node], layer: Layer, part: str, parent: int) -> int:
-    row = len(nodes[parent].children) if parent >= 0 else 0
-    nodes.append(Node(layer, part, parent, row))
-    if parent >= 0:
-        nodes[parent].children.append(len(nodes) - 1)
-        nodes[parent].visible.append(len(nodes) - 1)
-    return len(nodes) - 1
-
-
 class LayerTree(QAbstractItemModel):
-    """The tree. ``refusal(method, spots)`` says why a method cannot go there; ``attach(method, spots)`` attaches it."""
+    """The tree. ``refusal(method, spots)`` says why a method cannot go there; ``attach(method, spots)`` attaches it.
+
+    ``painted_anew`` tells that rows look different while a drag goes on, though what they hold is the same.
+    """
+
+    painted_anew = Signal()
 
     def __init__(
         self,
@@ -133,6 +54,7 @@ class LayerTree(QAbstractItemModel):
         self._with_empty = False
         self._dragged = ""
         self._refusals: dict[Spot, str] = {}
+        self._targets: frozenset[str] = frozenset()
 
     # what is shown
 
@@ -150,9 +72,12 @@ class LayerTree(QAbstractItemModel):
         """Replace badges and counts; the tree stays as it is."""
         if marks == self._marks:
             return
-        self._marks = marks
+        before, self._marks = self._marks, marks
         self._roll_ups.clear()
-        self._repaint()
+        if before.head_trains != marks.head_trains:
+            self.painted_anew.emit()
+        paths = before.badges.keys() | marks.badges.keys()
+        self._tell({path for path in paths if before.badges.get(path) != marks.badges.get(path)})
 
     def show_filter(self, text: str, with_empty: bool = False) -> None:
         """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them.
@@ -169,7 +94,13 @@ class LayerTree(QAbstractItemModel):
         if method != self._dragged:
             self._dragged = method
             self._refusals.clear()
-            self._repaint()
+            self.painted_anew.emit()
+
+    def show_targets(self, paths: frozenset[str]) -> None:
+        """Light up the layers that a drop would attach to."""
+        if paths != self._targets:
+            self._targets = paths
+            self.painted_anew.emit()
 
     @property
     def filtered(self) -> bool:
@@ -196,15 +127,19 @@ class LayerTree(QAbstractItemModel):
         found = self._filter in f"{layer.path} {layer.type} {layer.role}".lower()
         return found and (self._with_empty or layer.parameters > 0 or not layer.path)
 
-    def _repaint(self) -> None:
-        def walk(parent: QModelIndex) -> None:
-            rows = self.rowCount(parent)
-            if rows:
-                self.dataChanged.emit(self.index(0, 0, parent), self.index(rows - 1, len(COLUMNS) - 1, parent))
-            for row in range(rows):
-                walk(self.index(row, 0, parent))
-
-        walk(QModelIndex())
+    def _tell(self, paths: set[str]) -> None:
+        """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
+        numbers: set[int] = set()
+        for path in paths:
+            number = self._at.get(Spot(path), -1)
+            numbers.update(self._nodes[number].children if number >= 0 else ())
+            while number >= 0 and number not in numbers:
+                numbers.add(number)
+                number = self._nodes[number].parent
+        for number in numbers:
+            index = self.index_of(self._nodes[number].spot)
+            if index.isValid():
+                self.dataChanged.emit(index, self.createIndex(index.row(), len(COLUMNS) - 1, number))
 
     # where things are
 
@@ -296,6 +231,8 @@ class LayerTree(QAbstractItemModel):
             return node
         if role == MARKS_ROLE:
             return self.badges(node)
+        if role == TARGET_ROLE:
+            return not node.part and node.layer.path in self._targets
         if role == DIM_ROLE:
             return bool(self._dragged) and bool(self.refusal_at(self._dragged, node.spot))
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -365,24 +302,6 @@ class LayerTree(QAbstractItemModel):
         if spot not in self._refusals:
             self._refusals[spot] = self._refusal(method, (spot,))
         return self._refusals[spot]
-
-
-def type_and_shape(node: Node) -> str:
-    """``Linear 288 × 96``: outputs first, as torch stores the weight."""
-    if node.part:
-        rows, *rest = node.layer.shape
-        return "rows of qkv  " + " × ".join(map(str, (rows // 3, *rest)))
-    shape = " × ".join(map(str, node.layer.shape))
-    return f"{node.layer.type}  {shape}" if shape else node.layer.type
-
-
-def badge_text(badge: Badge, part: str = "") -> str:
-    """``LoRA r8 +12.3k``; inside a qkv the slices are named too."""
-    slices = f" on {', '.join(badge.slices)}" if badge.slices and not part else ""
-    if not badge.enabled:
-        return f"{badge.text}{slices} off"
-    added = f" +{short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
-    return f"{badge.text}{slices}{added}"
 
 
 def method_in(data: QMimeData) -> str:

@@ -11,7 +11,8 @@ from studio.core.layers import Layer, Role
 from studio.core.recipe import Backbone, Recipe
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural
-from studio.ui.models.layer_tree import LayerTree, Spot
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.models.layer_tree import LayerTree
 from studio.ui.models.palette import MethodRow, Palette
 from studio.ui.panels.backbone_dialog import BackboneDialog
 from studio.ui.panels.inspector import Inspector
@@ -125,6 +126,7 @@ class AdaptersPage(Page):
         self.method_list.method_activated.connect(self._attach)
         self.tree.drag_changed.connect(self._drag)
         self.tree.hovered.connect(self._hover)
+        self.tree_model.painted_anew.connect(self.tree.viewport().update)
         self.tree.attach_wanted.connect(self.attach_selected)
         self.tree.detach_wanted.connect(self.detach_selected)
         self.tree.selectionModel().selectionChanged.connect(lambda *_: self._selected())
@@ -301,10 +303,12 @@ class AdaptersPage(Page):
 
     def _drag(self, method: str) -> None:
         self.tree_model.show_drag(method)
+        self.tree_model.show_targets(frozenset())
         if not method:
             QTimer.singleShot(0, self._hint_idle)
 
     def _hover(self, method: str, spot: Spot) -> None:
+        self.tree_model.show_targets(frozenset())
         if not method:
             self._hint_idle()
             return
@@ -313,6 +317,7 @@ class AdaptersPage(Page):
         except StudioError as error:
             self._hint(str(error), "error", "bad")
             return
+        self.tree_model.show_targets(self.workspace.targets(proposal))
         words = f"{self.workspace.engine.method(method).label} on {', '.join(proposal.at)}"
         self._hint(words, "adapter", "adapter")
         self.workspace.preview(

@@ -120,19 +120,19 @@ class PaletteView(QListView):
         row: MethodRow = index.data(METHOD_ROLE)
         drag = QDrag(self)
         drag.setMimeData(self.model().mimeData([index]))
-        drag.setPixmap(_ghost(row.label))
+        drag.setPixmap(_ghost(row.label, self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
         self.drag_changed.emit(row.name)
         drag.exec(Qt.DropAction.CopyAction)
         self.drag_changed.emit("")
 
 
-def _ghost(words: str) -> QPixmap:
+def _ghost(words: str, ratio: float) -> QPixmap:
     """The badge that follows the pointer."""
-    image = QPixmap(480, 64)
-    image.setDevicePixelRatio(2)
+    image = QPixmap(round(240 * ratio), round(32 * ratio))
+    image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
     width = draw_badge(painter, QRect(1, 4, 236, 24), words, "adapter", "adapter_soft", outlined=True)
     painter.end()
-    return image.copy(0, 0, 2 * (width + 4), 64)
+    return image.copy(0, 0, round((width + 4) * ratio), image.height())

@@ -16,19 +16,17 @@ from PySide6.QtWidgets import (
 from studio.core.layers import Role
 from studio.ui.figures import plural, short_count
 from studio.ui.icons import pixmap
+from studio.ui.models.layer_nodes import Node, RollUp, Spot, badge_text
 from studio.ui.models.layer_tree import (
     ATTACHMENTS,
     DIM_ROLE,
     NAME,
     NODE_ROLE,
     PARAMETERS,
+    TARGET_ROLE,
     TRAINABLE,
     TYPE,
     LayerTree,
-    Node,
-    RollUp,
-    Spot,
-    badge_text,
     method_in,
 )
 from studio.ui.theme import colour
@@ -53,7 +51,9 @@ class _RowPainter(QStyledItemDelegate):
         model = cast(LayerTree, index.model())
         roll_up = model.roll_up(index.internalId())
         painter.save()
-        if option.state & QStyle.StateFlag.State_Selected:
+        if index.data(TARGET_ROLE):
+            painter.fillRect(option.rect, colour("adapter_soft"))
+        elif option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, colour("accent_soft"))
         elif option.state & QStyle.StateFlag.State_MouseOver:
             painter.fillRect(option.rect, colour("hover"))

@@ -4,7 +4,8 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME, Spot
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME
 
 QKV = Spot("blocks.0.attn.qkv")
 

@@ -6,19 +6,8 @@ from PySide6.QtCore import QModelIndex, Qt
 from studio.core.run import Run
 from studio.ui.models.backbones import Backbones
 from studio.ui.models.classes import ClassTable
-from studio.ui.models.layer_tree import (
-    ATTACHMENTS,
-    DIM_ROLE,
-    NAME,
-    PARAMETERS,
-    TRAINABLE,
-    TYPE,
-    Badge,
-    LayerTree,
-    Marks,
-    Spot,
-    badge_text,
-)
+from studio.ui.models.layer_nodes import Badge, Marks, Spot, badge_text
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
 from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
 from studio.ui.models.runs import RunTable
 from studio.ui.training import RunRow
