@@ -242,8 +242,6 @@ def _follow(label: str, happening: "Iterable[Event]") -> None:
                 meter.line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
             elif isinstance(event, events.Warning):
                 meter.line(event.text)
-            elif isinstance(event, events.Error):
-                raise StudioError(event.text)
 
 
 def _verified(verification: "Verification") -> str:

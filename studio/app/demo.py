@@ -91,6 +91,7 @@ def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], N
 def _train(recipe: Recipe, path: Path, control: "Control", label: str, show: Show) -> Run:
     made = training.prepare(recipe, path)
     show(label, training.train(made, control))
+    training.result(made)
     return made
 
 

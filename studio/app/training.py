@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from studio.app.overriding import override
 from studio.app.text import duration
 from studio.core import events, paths
+from studio.core.attachment_line import assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run, fresh_path
@@ -69,13 +70,21 @@ def check(recipe: Recipe) -> None:
 
 
 def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ()) -> Run:
-    """The run to go on with: ``out`` where it is named, else ``path`` itself."""
-    if assignments:
-        raise StudioError("A run keeps its recipe: leave --set out to resume it, or start a new run with it.")
+    """The run to go on with: ``out`` where it is named, else ``path`` itself.
+
+    Its recipe stays as it is but for ``training.epochs``, so that a complete run can be given more.
+    """
     folder = out or path
     if folder.is_file():
         raise StudioError(f"{folder} is a recipe; say which run to go on with: train RUN --resume.")
-    return Run.open(folder)
+    run = Run.open(folder)
+    if any(assignment(text)[0] != "training.epochs" for text in assignments):
+        raise StudioError(
+            "A resumed run keeps its recipe: only training.epochs can be set; start a new run for the rest."
+        )
+    if assignments:
+        override(run.recipe, assignments).save(run.path / "recipe.toml")
+    return run
 
 
 def train(run: Run, control: "Control", resume: bool = False) -> Iterator[events.Event]:
@@ -96,9 +105,12 @@ def has_begun(run: Run) -> bool:
 
 
 def result(run: Run) -> Result:
-    """Read a run's result from its events; StudioError where it has none yet."""
+    """Read a run's result from its events; StudioError where it failed or has none yet."""
     happened = run.events()
     finished, evaluated = last(happened, events.Finished), last(happened, events.Evaluation)
+    failed = last(happened, events.Error)
+    if failed is not None and happened[-1] is failed:
+        raise StudioError(failed.text)
     if finished is None:
         raise StudioError(f"The run {run.path} has not finished; go on with: peft-studio train {run.path} --resume")
     metrics = asdict(evaluated) if evaluated else {}

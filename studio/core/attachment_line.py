@@ -9,7 +9,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Slice
 
 FORM = "METHOD@TARGET[:SLICES][,field=value…]"
-_COMMAS = re.compile(r",(?![^\[\"]*[\]\"])")
+_TOKENS = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^,])+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Line:
 
 def parse(text: str) -> Line:
     """Read ``METHOD[@TARGET[:SLICES]][,field=value…]``; StudioError where it is not of that form."""
-    first, *rest = _COMMAS.split(text.strip())
+    first, *rest = _TOKENS.findall(text.strip()) or [""]
     method, _, where = first.partition("@")
     target, _, slices = where.partition(":")
     if not method or ("@" in first and not target):
