@@ -14,12 +14,10 @@ from studio.backbones.loading import identity_of
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
-from studio.peft.census import AttachmentCensus, Census
+from studio.peft.census import HEAD, Census, count
 from studio.peft.changes import Assignment, Change, Increase, Replacement, Retraining
 from studio.peft.contract import AdaptedLayer, Method, Site
 from studio.peft.resolution import Resolution, resolve
-
-HEAD = "head"
 
 
 def attach(
@@ -240,41 +238,7 @@ class Attached:
 
     def census(self) -> Census:
         """Count what is attached; on the meta device just the same."""
-        sizes = [
-            (a, path, t.numel(), t.numel() * t.element_size(), t.requires_grad)
-            for a, path, _, t in self.named_tensors()
-        ]
-        replaced = {id(c.original) for c in self._changes if isinstance(c, Retraining)}
-        made = sum(t.numel() for _, _, _, t in self.named_tensors() if isinstance(t, nn.Parameter))
-        added = made - sum(p.numel() for p, _ in self._frozen if id(p) in replaced)
-        return Census(
-            total_parameters=self.layers[0].parameters + added,
-            trainable_parameters=sum(n for _, _, n, _, trains in sizes if trains),
-            adapter_bytes=sum(size for _, _, _, size, _ in sizes),
-            head_parameters=sum(n for a, _, n, _, _ in sizes if a == HEAD),
-            attachments=tuple(
-                AttachmentCensus(
-                    name=name,
-                    method=resolution.method.name if resolution.method else "",
-                    matched=tuple(layer.path for layer in resolution.matched),
-                    skipped=resolution.skipped,
-                    parameters=sum(n for a, _, n, _, trains in sizes if a == name and trains),
-                    per_site=self._by_site(name),
-                )
-                for name, resolution in self._resolutions.items()
-            ),
-        )
-
-    def _by_site(self, name: str) -> dict[str, int]:
-        """Trainable parameters at each layer that the attachment matches, wherever in it they are."""
-        counts: dict[str, int] = {}
-        seen: set[int] = set()
-        for change in self._changes:
-            for tensor in change.tensors().values() if change.attachment == name else ():
-                if tensor.requires_grad and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    counts[change.site] = counts.get(change.site, 0) + tensor.numel()
-        return counts
+        return count(self.layers[0].parameters, [p for p, _ in self._frozen], self._resolutions, self._changes)
 
     def train(self, mode: bool = True) -> "Attached":
         """Put adapters and head in training mode.

@@ -70,7 +70,7 @@ class AdaptedLayer(nn.Module):
         raise NotImplementedError
 
     def merged(self, base: nn.Module) -> nn.Module:
-        """Fold the adapter into ``base``, a plain copy of the layer that may be changed; return what takes its place."""
+        """Fold the adapter into ``base``, a plain copy of the layer that may change; return what takes its place."""
         raise NotImplementedError
 
     def merge_outside(self, parent: nn.Module) -> None:
@@ -79,7 +79,7 @@ class AdaptedLayer(nn.Module):
         Called after :meth:`merged`; timm's BEiT keeps the bias of its qkv in the attention, for one.
         """
 
-    def settle(self) -> None:  # noqa: B027 - most methods train what they keep
+    def settle(self) -> None:
         """Put what they amount to in the place of tensors that only training needs; the output stays the same."""
 
     @property
@@ -166,7 +166,7 @@ class Site(Generic[C]):
         self._retrain(self.layer.path if path is None else path, parameter)
 
     def assign(self, attribute: str, value: Any, path: str | None = None) -> None:
-        """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is there and switched on."""
+        """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is switched on."""
         self._assign(self.layer.path if path is None else path, attribute, value)
 
     def increase(self, attribute: str, amount: int, path: str | None = None) -> None:

@@ -12,7 +12,8 @@ from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
-from studio.peft.attach import HEAD, Attached, attach
+from studio.peft.attach import Attached, attach
+from studio.peft.census import HEAD
 from studio.peft.contract import METHODS
 from studio.peft.methods.whole_weights import BIASES
 from studio.peft.peft_format.configuration import PeftConfig, read_config

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from studio.backbones.anatomy import head_paths
 from studio.core.errors import StudioError
-from studio.peft.attach import HEAD, Attached
+from studio.peft.attach import Attached
+from studio.peft.census import HEAD
 from studio.peft.changes import Change, Replacement, Retraining
 from studio.peft.contract import AdaptedLayer
 from studio.peft.methods.low_rank import LowRankLayer
