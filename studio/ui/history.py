@@ -1,5 +1,6 @@
 """A run's events gathered into curves, as far as they have been read."""
 
+import bisect
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,10 +20,15 @@ class Curve:
         self.x.append(x)
         self.y.append(y)
 
+    def cut(self, last: float) -> None:
+        """Drop the points after ``last``."""
+        keep = bisect.bisect_right(self.x, last)
+        del self.x[keep:], self.y[keep:]
+
 
 @dataclass(slots=True)
 class History:
-    """Everything that the train page shows of a run. Filled by :meth:`take`; never goes back."""
+    """Everything that the train page shows of a run. Filled by :meth:`take`."""
 
     started: events.Started | None = None
     ended: events.Finished | events.Error | None = None
@@ -52,6 +58,7 @@ class History:
             case events.Started():
                 self.started, self.ended = event, None
                 self.step, self.began = event.step, (event.time, event.step)
+                self._forget_after(event.step)
             case events.Step():
                 self._take_step(event)
             case events.Epoch():
@@ -63,6 +70,19 @@ class History:
                 self.notes.append(event.text)
             case events.Finished() | events.Error():
                 self.ended = event
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what a killed run had written after the checkpoint that it goes on from: it does those steps again."""
+        for curve in (
+            self.training_loss,
+            self.training_accuracy,
+            self.validation_loss,
+            self.validation_accuracy,
+            self.learning_rate,
+        ):
+            curve.cut(step)
+        if self.best is not None and self.best.step > step:
+            self.best = None
 
     def _take_step(self, event: events.Step) -> None:
         self.step, self.epoch = event.step, event.epoch

@@ -179,7 +179,7 @@ class LayerTree(QAbstractItemModel):
         inside_head = node.is_head and not (node.parent >= 0 and self._nodes[node.parent].is_head)
         head = node.layer.parameters if inside_head and self._marks.head_trains else 0
         return RollUp(
-            len(own) + sum(p.badges for p in parts),
+            len(self.badges(node)) + sum(p.badges for p in parts),
             sum(b.parameters or 0 for b in own if b.enabled) + sum(p.adapter_parameters for p in parts),
             head or sum(p.head_parameters for p in parts),
         )
