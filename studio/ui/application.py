@@ -80,6 +80,7 @@ def run(path: str | None = None) -> int:
     """Open the window, with the recipe or run at ``path``; return when it is closed."""
     if sys.stderr is not None:
         faulthandler.enable()
+    sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
     settings = Settings()
     application = make_application(sys.argv[:1], settings.theme)
     reporter = ErrorReporter()

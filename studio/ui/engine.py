@@ -80,7 +80,7 @@ class Engine(QObject):
         """The methods as plain rows; none before the engine is loaded."""
         return tuple(
             MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal)
-            for m in (_methods() if self.ready else ())
+            for m in (_by_family() if self.ready else ())
         )
 
     def method(self, name: str) -> "Method[Any]":
@@ -158,6 +158,12 @@ def _import() -> None:
     import studio.app.inspection  # noqa: F401 - imports torch and timm
 
     tuple(_methods())
+
+
+def _by_family() -> Any:
+    from studio.peft.contract import by_family
+
+    return by_family()
 
 
 def _methods() -> Any:

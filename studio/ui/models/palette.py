@@ -23,14 +23,6 @@ class MethodRow:
     merge_refusal: str
 
 
-_FAMILIES = ("low rank", "scaling", "tokens", "adapters", "whole weights")
-
-
-def _rank(row: MethodRow) -> tuple[int, str, bool]:
-    known = _FAMILIES.index(row.family) if row.family in _FAMILIES else len(_FAMILIES)
-    return known, row.family, row.name != "lora"
-
-
 class Palette(QAbstractListModel):
     """The methods by family."""
 
@@ -40,8 +32,8 @@ class Palette(QAbstractListModel):
         self._rows: tuple[MethodRow, ...] = ()
 
     def show_methods(self, rows: Sequence[MethodRow]) -> None:
-        """Replace the list; families stand together, in the order that people look for them."""
-        self._all = tuple(sorted(rows, key=_rank))
+        """Replace the list; families stand together in ``rows`` already."""
+        self._all = tuple(rows)
         self.show_filter("")
 
     @property

@@ -57,9 +57,9 @@ class AdaptersPage(Page):
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setHandleWidth(14)
         splitter.setChildrenCollapsible(False)
-        for widget, width in ((self._left(), 250), (self._centre(), 700), (self.inspector, 300)):
+        for widget, least in ((self._left(), 216), (self._centre(), 420), (self.inspector, 270)):
             splitter.addWidget(widget)
-            widget.setMinimumWidth(min(width, 420))
+            widget.setMinimumWidth(least)
         splitter.setSizes([250, 760, 300])
         for column, stretch in enumerate((0, 1, 0)):
             splitter.setStretchFactor(column, stretch)
@@ -193,6 +193,7 @@ class AdaptersPage(Page):
 
     def _show_no_tree(self, problem: str) -> None:
         self._shown_layers = ()
+        self.count.setText("")
         self.tree_model.show_layers(())
         self.tree_empty.heading.setText("There is no layer tree")
         self.tree_empty.sentence.setText(problem)

@@ -69,6 +69,7 @@ class BackboneDialog(QDialog):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)
+        table.setProperty("role", "framed")
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
@@ -100,6 +101,8 @@ class BackboneDialog(QDialog):
             self.found.setText("Loading the engine…")
 
     def _show(self, entries: list[object]) -> None:
+        words = self.search.text().strip().lower()
+        entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
         self.model.show_entries(entries)  # type: ignore[arg-type]
         self.found.setText(plural(len(entries), "backbone") if entries else "No backbone has that in its name.")
         if entries:

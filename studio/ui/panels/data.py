@@ -135,7 +135,7 @@ class DataPage(Page):
         self.transform_form.show_values(recipe.data.transforms.model_dump())
 
     def _show(self, scan: Scan) -> None:
-        self.stack.setCurrentIndex(1 if scan.path else 0)
+        self.stack.setCurrentIndex(1 if scan.path and not scan.error else 0)
         self.notice.say(scan.error, "bad")
         name = "Sample images: handwritten digits" if scan.path == SAMPLE else scan.path
         self.source.setText(name)

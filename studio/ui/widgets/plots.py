@@ -51,6 +51,7 @@ class Plot(QWidget):
         item.setDownsampling(auto=True, mode="peak")
         item.setClipToView(True)
         item.setContentsMargins(0, 4, 8, 0)
+        item.getAxis("bottom").setHeight(26)
         item.getViewBox().setLimits(xMin=0, minXRange=10, yMin=bottom)
         self.lines = [item.plot([], [], connect="finite", antialias=True) for _ in lines]
         key = [part for name, tint, _ in lines for part in (_Swatch(tint), text(name, "caption"))]

@@ -3,7 +3,15 @@
 from typing import cast
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent, QKeyEvent, QPainter
+from PySide6.QtGui import (
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QPainter,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -34,6 +42,7 @@ from studio.ui.widgets.painting import draw_badge, small_font, strong_font
 
 ROW = 28
 _GAP = 6
+_ROOM_FOR = {TYPE: 600, PARAMETERS: 470}
 
 
 class _RowPainter(QStyledItemDelegate):
@@ -160,6 +169,12 @@ class TreeView(QTreeView):
         for column, width in {NAME: 190, TYPE: 142, PARAMETERS: 90, TRAINABLE: 74}.items():
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             header.resizeSection(column, width)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt: where there is little room, badges matter more than types and sizes."""
+        super().resizeEvent(event)
+        for column, room in _ROOM_FOR.items():
+            self.setColumnHidden(column, self.viewport().width() < room)
 
     @property
     def tree(self) -> LayerTree:
