@@ -55,9 +55,9 @@ class MethodEntry:
 
 def describe_all() -> list[MethodEntry]:
     """Every method, in the order of the palette."""
-    from studio.peft.contract import METHODS
+    from studio.peft.contract import by_family
 
-    return [_entry(method) for method in METHODS]
+    return [_entry(method) for method in by_family()]
 
 
 def describe(name: str) -> MethodEntry:

@@ -242,6 +242,15 @@ def _import_builtin() -> None:
 
 METHODS: Registry[Method[Any]] = Registry("PEFT method", "peft_studio.methods", _import_builtin)
 
+FAMILIES = ("low rank", "scaling", "bottleneck", "tokens", "whole weights", "composition")
+"""In the order in which people look for them."""
+
+
+def by_family() -> list[Method[Any]]:
+    """All methods, family by family; a plugin's own family comes last."""
+    return sorted(METHODS, key=lambda m: (FAMILIES.index(m.family) if m.family in FAMILIES else len(FAMILIES), m.family))
+
+
 M = TypeVar("M", bound=type[Method[Any]])
 
 
