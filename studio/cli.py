@@ -125,9 +125,10 @@ def check(path: str, as_json: bool) -> None:
     """Say what is in the folder and what is wrong with it."""
     from studio.app import folder_report
     from studio.core.paths import locate
-    from studio.data.folder import scan
+    from studio.data.checks import check as examine
 
-    found = scan(locate(path))
+    with Meter("Looking", 1) as meter:
+        found = examine(locate(path), progress=meter.reach)
     print_json(found.as_json()) if as_json else click.echo(folder_report.as_text(found))
 
 

@@ -161,6 +161,12 @@ class Meter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, detail=detail)
 
+    def reach(self, done: int, total: int) -> None:
+        """:meth:`at` where the total comes with each step."""
+        if total != self._total:
+            self.expect(total)
+        self.at(done)
+
     def line(self, text: str) -> None:
         """A milestone: printed above the bar, or as a line of its own with the time left."""
         if self._bar:

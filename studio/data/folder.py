@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,14 +40,18 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something about a folder that the user should know, in one sentence, and the files that it is about."""
+    """Something about a folder that the user should know, in one sentence, and the files that it is about.
+
+    ``kind`` is the same word for every finding of its kind, such as "unreadable".
+    """
 
     text: str
     files: tuple[Path, ...] = ()
+    kind: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
-        return {"text": self.text, "files": [shown(file) for file in self.files]}
+        return {"kind": self.kind, "text": self.text, "files": [shown(file) for file in self.files]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +96,30 @@ def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> Data
     The division depends on the list of files alone, so that it is the same with and without ``decode``.
     Raise StudioError where there is no such folder, no image in it, or one class only.
     """
+    listed = list_images(path, split)
+    bad = _unreadable(path, listed.images) if decode else {}
+    return without(listed, bad, [unreadable_finding(bad)] if bad else [])
+
+
+def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
+    """List a folder's images and divide them; ``problems`` are only what the list itself shows."""
     listing = _list(path)
     if not listing.files:
         raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
     classes = tuple(sorted(listing.classes, key=_natural))
     images = _divide(listing, classes, split or Split())
-    bad = _unreadable(path, images) if decode else {}
-    usable = tuple(image for image in images if image.path not in bad)
-    _require_two_classes(path, classes, usable)
-    return DatasetSummary(path, classes, usable, (*listing.problems, *_findings(bad, classes, usable)))
+    return DatasetSummary(path, classes, tuple(images), tuple(listing.problems))
+
+
+def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
+    """A list less its ``bad`` images, with what was ``found`` in them and what is wrong with the classes then.
+
+    Raise StudioError where fewer than two classes are left.
+    """
+    usable = tuple(image for image in listed.images if image.path not in bad)
+    _require_two_classes(listed.path, listed.classes, usable)
+    problems = (*listed.problems, *found, *_class_findings(listed.classes, usable))
+    return replace(listed, images=usable, problems=problems)
 
 
 def _require_two_classes(path: Path, classes: Sequence[str], usable: Sequence[ImageFile]) -> None:
@@ -160,18 +179,18 @@ def _list_classes(root: Path, folder: Path, split: SplitName | None, listing: _L
         name = shown(class_folder.name)
         if not images:
             text = f"The folder {name} has no images and is left out."
-            listing.problems.append(Finding(text, (class_folder.relative_to(root),)))
+            listing.problems.append(Finding(text, (class_folder.relative_to(root),), "empty-folder"))
         elif name not in listing.classes:
             listing.classes.append(name)
         listing.files += [(image, name, split) for image in images]
-    _note(listing, loose, "outside any class folder and left out")
-    _note(listing, other, "not an image and ignored", "not images and ignored")
+    _note(listing, "outside-classes", loose, "outside any class folder and left out")
+    _note(listing, "not-image", other, "not an image and ignored", "not images and ignored")
 
 
-def _note(listing: _Listing, files: Sequence[Path], one: str, many: str = "") -> None:
+def _note(listing: _Listing, kind: str, files: Sequence[Path], one: str, many: str = "") -> None:
     if files:
         text = f"1 file is {one}." if len(files) == 1 else f"{len(files)} files are {many or one}."
-        listing.problems.append(Finding(text, tuple(files)))
+        listing.problems.append(Finding(text, tuple(files), kind))
 
 
 def _divide(listing: _Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
@@ -201,16 +220,15 @@ def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
     return {image.path: why for image, why in zip(images, reasons, strict=True) if why}
 
 
-def _findings(bad: Mapping[Path, str], classes: Sequence[str], images: Sequence[ImageFile]) -> Iterator[Finding]:
-    if bad:
-        yield unreadable_finding(bad)
+def _class_findings(classes: Sequence[str], images: Sequence[ImageFile]) -> Iterator[Finding]:
     training = Counter(image.label for image in images if image.split == "train")
     everywhere = Counter(image.label for image in images)
     for label, name in enumerate(classes):
         if training[label] == 0:
-            yield Finding(f"The class {name} has no training images.")
+            yield Finding(f"The class {name} has no training images.", kind="no-training-images")
         elif everywhere[label] == 1:
-            yield Finding(f"The class {name} has one image only, so it cannot be validated.")
+            text = f"The class {name} has one image only, so it cannot be validated."
+            yield Finding(text, tuple(image.path for image in images if image.label == label), "single-image")
 
 
 def unreadable_finding(bad: Mapping[Path, str]) -> Finding:
@@ -219,7 +237,7 @@ def unreadable_finding(bad: Mapping[Path, str]) -> Finding:
     text = f"{shown(first)} cannot be read ({why}) and is left out."
     if len(bad) > 1:
         text = f"{len(bad)} images cannot be read and are left out, the first is {shown(first)} ({why})."
-    return Finding(text, tuple(bad))
+    return Finding(text, tuple(bad), "unreadable")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

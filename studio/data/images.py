@@ -41,12 +41,17 @@ def read(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
-            if wanted is not None:
-                image.draft("RGB", (wanted[1] * _DRAFT_RESERVE, wanted[0] * _DRAFT_RESERVE))
-            _refuse_extreme(image)
-            return to_rgb(ImageOps.exif_transpose(image))
+            return upright(image, wanted)
     except Exception as error:  # a damaged file makes a decoder raise anything
-        raise UnreadableImageError(path, _reason(path, error)) from error
+        raise UnreadableImageError(path, reason(path, error)) from error
+
+
+def upright(image: Image.Image, wanted: tuple[int, int] | None = None) -> Image.Image:
+    """Decode an opened image as :func:`read` does; raises whatever its decoder raises."""
+    if wanted is not None:
+        image.draft("RGB", (wanted[1] * _DRAFT_RESERVE, wanted[0] * _DRAFT_RESERVE))
+    _refuse_extreme(image)
+    return to_rgb(ImageOps.exif_transpose(image))
 
 
 def _refuse_extreme(image: Image.Image) -> None:
@@ -79,7 +84,8 @@ def _full_scale(mode: str, values: np.ndarray) -> float:
     return next((depth for depth in depths if highest <= depth), highest)
 
 
-def _reason(path: Path, error: Exception) -> str:
+def reason(path: Path, error: Exception) -> str:
+    """Why a decoder gave up on a file, in a few words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     try:

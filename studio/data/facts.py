@@ -1,0 +1,164 @@
+"""What there is to know about an image file, found in one reading of it and kept until the file changes."""
+
+import hashlib
+import json
+import os
+import stat
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from studio.core.files import write_text
+from studio.core.paths import cache
+from studio.data.images import reason, upright
+
+_EDGE = 8
+_DECODED = (64, 64)
+_VERSION = 1
+"""Goes up whenever other facts are found, so that older ones are not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One image file. ``trouble`` is the kind of what makes it unusable and ``reason`` says it; both "" for a good one.
+
+    ``digest`` is a hash of the bytes, ``fingerprint`` the 64-bit difference hash of the upright image, and
+    ``thumbnail`` its 8 x 8 RGB values in hexadecimal.
+    """
+
+    digest: str = ""
+    trouble: str = ""
+    reason: str = ""
+    format: str = ""
+    mode: str = ""
+    width: int = 0
+    height: int = 0
+    animated: bool = False
+    turned: bool = False
+    transparent: bool = False
+    fingerprint: int = 0
+    thumbnail: str = ""
+
+
+def examine(path: Path, known: Mapping[str, Facts] | None = None) -> Facts:
+    """Read one file; ``known`` are the facts of contents that need not be decoded again, by digest."""
+    digest = ""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            return Facts(trouble="unreadable", reason="it is not a file")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if known is not None and digest in known:
+                return known[digest]
+            file.seek(0)
+            with Image.open(file) as image:
+                return Facts(digest, **_properties(image), **_appearance(upright(image, _DECODED)))
+    except Exception as error:  # a damaged file makes a decoder raise anything
+        why = reason(path, error)
+        return Facts(digest, trouble=_trouble(error, why), reason=why)
+
+
+def _properties(image: Image.Image) -> dict[str, Any]:
+    """What the header says; to be asked before the image is decoded, perhaps at a reduced size."""
+    several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a phone's photo with its preview
+    return {
+        "format": image.format or "",
+        "mode": image.mode,
+        "width": image.width,
+        "height": image.height,
+        "animated": several,
+        "turned": image.getexif().get(0x0112, 1) not in (0, 1),
+        "transparent": image.has_transparency_data,
+    }
+
+
+def _appearance(image: Image.Image) -> dict[str, Any]:
+    thumbnail = image.resize((_EDGE, _EDGE), Image.Resampling.BOX)
+    return {"fingerprint": difference_hash(image), "thumbnail": thumbnail.tobytes().hex()}
+
+
+def difference_hash(image: Image.Image) -> int:
+    """64 bits: whether each of 8 x 8 places is brighter than its left neighbour, for a copy scaled to 9 x 8 in grey."""
+    grey = np.asarray(image.convert("L").resize((_EDGE + 1, _EDGE), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    return int.from_bytes(bits.tobytes(), "big")
+
+
+def _trouble(error: Exception, why: str) -> str:
+    if isinstance(error, FileNotFoundError) or why == "the file is gone":
+        return "vanished"
+    if isinstance(error, Image.DecompressionBombError):
+        return "bomb"
+    if why == "the file is empty":
+        return "empty"
+    if "line rather than an image" in why:
+        return "extreme-shape"
+    return "truncated" if "truncated" in why.lower() else "unreadable"
+
+
+@dataclass(slots=True)
+class KnownFacts:
+    """The facts of one folder's files as they were last found, by path, size and time of change, and by content."""
+
+    file: Path
+    by_stamp: dict[str, Facts] = field(default_factory=dict)
+    by_digest: dict[str, Facts] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Self:
+        """Those of the folder ``root``; none where nothing, or nothing readable, is kept."""
+        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
+        known = cls(cache() / "checks" / f"{name}.json")
+        try:
+            raw = json.loads(known.file.read_text(encoding="utf-8"))
+            if raw["version"] == _VERSION:
+                known.by_stamp = {stamp: Facts(**facts) for stamp, facts in raw["facts"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            known.by_stamp = {}
+        known.by_digest = {facts.digest: facts for facts in known.by_stamp.values() if facts.digest}
+        return known
+
+    def look(self, root: Path, path: Path) -> tuple[str, Facts]:
+        """The file's stamp, "" where it has none, and its facts; it is opened only if it is not known."""
+        try:
+            now = (root / path).stat()
+        except OSError as error:
+            return "", Facts(trouble=_trouble(error, ""), reason=reason(path, error))
+        stamp = f"{path.as_posix()}/{now.st_size}/{now.st_mtime_ns}"
+        return stamp, self.by_stamp.get(stamp) or examine(root / path, self.by_digest)
+
+    def keep(self, found: Mapping[str, Facts]) -> None:
+        """Remember ``found`` by stamp, in place of what was there; a full disk is no reason to fail."""
+        kept = {stamp: asdict(facts) for stamp, facts in found.items() if stamp and facts.digest}
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Escaped, because a file name need not be valid Unicode.
+            write_text(self.file, json.dumps({"version": _VERSION, "facts": kept}, ensure_ascii=True))
+        except OSError:
+            return
+
+
+def facts_of(root: Path, paths: Sequence[Path]) -> Generator[tuple[Path, Facts], None, None]:
+    """The facts of each file in order, found by several threads; closing the iterator stops them.
+
+    What was found by then is kept for the next time.
+    """
+    known = KnownFacts.of(root)
+    found: dict[str, Facts] = {}
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="checks")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for path, (stamp, facts) in zip(paths, pool.map(partial(known.look, root), paths), strict=True):
+                found[stamp] = facts
+                yield path, facts
+    finally:
+        pool.shutdown(cancel_futures=True)
+        known.keep(known.by_stamp | found if len(found) < len(paths) else found)

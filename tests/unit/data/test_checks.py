@@ -1,0 +1,127 @@
+"""What the checks find, and that they find it once."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from studio.data import facts
+from studio.data.checks import check
+from studio.data.folder import DatasetSummary
+from tests.data.bad_images import EXPECTED, make, picture
+
+MakeImages = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def _found(summary: DatasetSummary) -> dict[str, set[str]]:
+    return {finding.kind: {path.as_posix() for path in finding.files} for finding in summary.problems}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="some of the names and links cannot be made elsewhere")
+def test_everything_that_can_be_wrong_is_found_and_nothing_else(tmp_path: Path) -> None:
+    root = make(tmp_path / "images")
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
+    summary = check(root)
+    assert _found(summary) == EXPECTED
+    unusable = {"empty", "truncated", "vanished", "bomb", "extreme-shape", "unreadable"}
+    assert not {i.path.as_posix() for i in summary.images} & {file for kind in unusable for file in EXPECTED[kind]}
+    assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_nothing_is_found_in_good_images(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("a", 10), make_images("b", 10)
+    assert check(tmp_path).problems == ()
+
+
+def test_a_copy_in_another_split_is_a_leak(tmp_path: Path, make_images: MakeImages) -> None:
+    for folder in ("train/a", "train/b", "val/a", "val/b"):
+        make_images(folder, 4)
+    picture(1).save(tmp_path / "train" / "a" / "photo.png")
+    picture(1, 96, 72).save(tmp_path / "val" / "a" / "photo.jpg", quality=85)
+    assert _found(check(tmp_path))["leakage"] == {"train/a/photo.png", "val/a/photo.jpg"}
+
+
+def test_a_known_file_is_not_opened_again(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images("a", 4), make_images("b", 4)
+    first = check(tmp_path)
+    monkeypatch.setattr(facts, "examine", lambda *_: pytest.fail("opened again"))
+    assert check(tmp_path) == first
+
+
+def test_a_touched_file_is_hashed_but_not_decoded_again(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images("a", 4), make_images("b", 4)
+    first = check(tmp_path)
+    os.utime(tmp_path / "a" / "000.png", (1, 1))
+    decoded: list[object] = []
+    monkeypatch.setattr(facts, "upright", lambda *given: decoded.append(given))
+    assert check(tmp_path) == first
+    assert not decoded
+
+
+def test_a_changed_file_is_looked_at_again(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("a", 4), make_images("b", 4)
+    assert not check(tmp_path).problems
+    (tmp_path / "a" / "000.png").write_bytes(b"")
+    assert _found(check(tmp_path)) == {"empty": {"a/000.png"}}
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("a", 4), make_images("b", 4)
+    first = check(tmp_path)
+    for content in (
+        "",
+        "[]",
+        '{"version": 1}',
+        '{"version": 1, "facts": {"x": {"y": 1}}}',
+        '{"version": 1, "facts": 3}',
+    ):
+        facts.KnownFacts.of(tmp_path).file.write_text(content)
+        assert check(tmp_path) == first
+
+
+def test_it_can_be_stopped_and_goes_on_from_there(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_images("a", 10), make_images("b", 10)
+    seen: list[tuple[int, int]] = []
+
+    def stop_at_five(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(tmp_path, progress=stop_at_five)
+    assert seen == [(done, 20) for done in range(1, 6)]
+    assert len(facts.KnownFacts.of(tmp_path).by_stamp) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+def test_a_pipe_does_not_hold_it_up(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("a", 4), make_images("b", 4)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    assert _found(check(tmp_path)) == {"unreadable": {"a/pipe.png"}}
+
+
+@pytest.mark.parametrize("change", [lambda i: i.resize((200, 150)), lambda i: i.point(lambda value: value // 1.01)])
+def test_the_fingerprint_stays_nearly_the_same(change: Callable[[Image.Image], Image.Image]) -> None:
+    for seed in range(20):
+        image = picture(seed)
+        assert (facts.difference_hash(image) ^ facts.difference_hash(change(image))).bit_count() <= 3
+
+
+def test_different_pictures_have_different_fingerprints() -> None:
+    prints = [facts.difference_hash(picture(seed)) for seed in range(100)]
+    assert min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i]) > 3
