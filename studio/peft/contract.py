@@ -248,7 +248,8 @@ FAMILIES = ("low rank", "scaling", "bottleneck", "tokens", "whole weights", "com
 
 def by_family() -> list[Method[Any]]:
     """All methods, family by family; a plugin's own family comes last."""
-    return sorted(METHODS, key=lambda m: (FAMILIES.index(m.family) if m.family in FAMILIES else len(FAMILIES), m.family))
+    order = {family: rank for rank, family in enumerate(FAMILIES)}
+    return sorted(METHODS, key=lambda method: (order.get(method.family, len(order)), method.family))
 
 
 M = TypeVar("M", bound=type[Method[Any]])
