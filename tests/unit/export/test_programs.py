@@ -1,17 +1,16 @@
 """Every method as a torch program, and one of each family as an ONNX file, for batches of any size."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from studio.backbones.anatomy import describe
-from studio.backbones.loading import skeleton
-from studio.core.recipe import Backbone
 from studio.export import exporters
 from studio.peft.contract import METHODS
-from studio.peft.targets import default_attachment
+from studio.testing.cases import homes
+from studio.testing.families import FAMILIES
 from tests.unit.export.conftest import MakeSubject
 
 FORMATS = {"torch": 1e-5, "onnx": 1e-4}
@@ -25,17 +24,19 @@ def cases() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "form"), list(cases()))
 def test_a_loaded_export_gives_the_same_logits_for_batches_of_any_size(
-    name: str, form: str, make_subject: MakeSubject, tiny_backbone: Path, tmp_path: Path
+    name: str, form: str, make_subject: MakeSubject, tmp_path: Path
 ) -> None:
-    backbone = Backbone(name="tiny", source="local", weights=str(tiny_backbone))
-    attachment = default_attachment(METHODS.get(name), describe(skeleton(backbone, 3)))
-    subject = make_subject([attachment.model_dump()])
+    (case,) = homes([name])
+    size = FAMILIES[case.family].size
+    subject = make_subject([])
+    preprocessing = dataclasses.replace(subject.preprocessing, size=(size, size))
+    subject = dataclasses.replace(subject, attached=case.trained(), preprocessing=preprocessing)
     exporter = exporters.get(form)
     exporter.write(subject, tmp_path)
     loaded = exporter.load(tmp_path)
     for count in (1, 3):
-        images = torch.linspace(-2, 2, count * 3072).view(count, 3, 32, 32)
+        images = torch.linspace(-2, 2, count * 3 * size * size).view(count, 3, size, size)
         with torch.inference_mode():
             live, other = subject.attached.module(images), loaded(images)
-        assert other.shape == (count, 3)
+        assert other.shape == live.shape
         assert float((other - live).abs().max()) <= FORMATS[form] * max(1.0, float(live.abs().max()))
