@@ -210,6 +210,29 @@ def compare(runs: tuple[Path, ...], as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("recipe", type=PATH, metavar="RECIPE or SWEEP")
+@click.option("--set", "axes", multiple=True, metavar="KEY=VALUE,VALUE…", help="Values to try. May be repeated.")
+@click.option("--preset", type=click.Choice(["ranks", "lora-against-adapter"]), help="A sweep that is often wanted.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
+@out_option
+@as_json
+def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Path | None, as_json: bool) -> int:
+    """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
+    from studio.app import sweep as sweeps
+    from studio.training.control import Control
+
+    started = sweeps.start(recipe, out, axes, preset or "", seeds)
+    control = Control()
+    with terminal.ctrl_c_stops(control):
+        sweeps.train(started, control, show=_follow, say=note)
+    found = started.comparison()
+    print_json({"sweep": str(started.folder), **found.as_json()}) if as_json else click.echo(found.as_text())
+    if control.stopping:
+        return terminal.interrupted(f"Stopped; go on with: peft-studio sweep {started.folder}")
+    return 0 if all(row.state == "completed" for row in found.runs) else 1
+
+
+@main.command()
 @as_json
 def doctor(as_json: bool) -> int:
     """Say what this machine has and what is broken."""

@@ -1,6 +1,6 @@
 """Changing values of a recipe by their path: ``training.epochs=3``, ``attachments.lora.r=4``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from studio.core.attachment_line import assignment
@@ -10,9 +10,13 @@ from studio.core.recipe import Recipe
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """The recipe with each ``dotted.key=value`` applied; an attachment is named by its name or its position from 0."""
+    return override_values(recipe, dict(map(assignment, assignments)))
+
+
+def override_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """:func:`override` for values that are read already, by their dotted key."""
     raw = recipe.model_dump(by_alias=True)
-    for text in assignments:
-        path, value = assignment(text)
+    for path, value in values.items():
         _put(raw, path.split("."), value, path)
     return Recipe.from_mapping(raw, "--set")
 
