@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from studio import terminal
-from studio.app.text import table
+from studio.app.text import program, table
 from studio.core.errors import StudioError
 from studio.terminal import Commands, Meter, note, print_json
 
@@ -150,7 +150,7 @@ def train(recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: 
     result = training.result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
     if result.reason == "stopped":
-        return terminal.interrupted(f"Stopped; go on with: peft-studio train {run.path} --resume")
+        return terminal.interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
     return 0
 
 
@@ -228,7 +228,7 @@ def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Pat
     found = started.comparison()
     print_json({"sweep": str(started.folder), **found.as_json()}) if as_json else click.echo(found.as_text())
     if control.stopping:
-        return terminal.interrupted(f"Stopped; go on with: peft-studio sweep {started.folder}")
+        return terminal.interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
     return 0 if all(row.state == "completed" for row in found.runs) else 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.app import training
+from studio.app.text import program
 from studio.core import events, paths
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -58,7 +59,7 @@ class Report:
                 f"trainable parameters          {counts} ({share:.2f} %)",
                 f"run                           {self.run}",
                 *(f"{e.format + ' export':<30}{e.path}  {_verified(e.verification)}" for e in self.exports),
-                f"open it in the window         peft-studio app {self.run}",
+                f"open it in the window         {program()} app {self.run}",
             )
         )
 

@@ -1,6 +1,9 @@
 """Plain text for people: tables and durations."""
 
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> str:
@@ -22,3 +25,12 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def program() -> str:
+    """How to call this program again from where it was called, such as ``.venv/bin/peft-studio``."""
+    called = Path(sys.argv[0])
+    if called.stem != "peft-studio":
+        return f"{sys.executable} -m studio"
+    found = shutil.which("peft-studio")
+    return "peft-studio" if found and Path(found).exists() and Path(found).samefile(called) else str(called)
