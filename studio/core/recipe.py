@@ -78,6 +78,17 @@ class Split(Part):
 
     validation: Real = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
     seed: Whole = Field(0, ge=0, description="seed of the division")
+    copies_together: Switch = Field(False, description="keep images that look alike on one side; each is opened once")
+    folds: Whole = Field(0, ge=0, le=100, description="divide into this many equal parts instead; 0 for no such parts")
+    fold: Whole = Field(0, ge=0, description="which of the folds is kept for validation, counted from 0")
+
+    @model_validator(mode="after")
+    def _fold_is_there(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds is 0 for none, or at least 2")
+        if self.fold and self.fold >= self.folds:
+            raise ValueError(f"fold is {self.fold}, but counted from 0 it must be below folds, which is {self.folds}")
+        return self
 
 
 class Transforms(Part):

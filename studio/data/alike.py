@@ -1,13 +1,14 @@
 """Images that look the same: exact copies, and copies that were scaled, compressed again or slightly changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from studio.data.facts import Facts
+from studio.data.split import joined
 
 BITS = 3
 """Two images look alike only if their fingerprints differ in no more bits than this,"""
@@ -28,8 +29,10 @@ def look_alikes(facts: Mapping[Path, Facts]) -> list[tuple[Path, ...]]:
 
     A group is joined through its members: of three frames of a film the first and the last may differ more.
     """
+    if not facts:
+        return []
     one_each = list({its.digest: its for its in facts.values()}.values())
-    group_of = dict(zip((its.digest for its in one_each), _joined(len(one_each), _pairs(one_each)), strict=True))
+    group_of = dict(zip((its.digest for its in one_each), joined(len(one_each), _pairs(one_each)), strict=True))
     groups: dict[int, list[Path]] = defaultdict(list)
     for path, its in facts.items():
         groups[group_of[its.digest]].append(path)
@@ -56,19 +59,3 @@ def _near(thumbnails: NDArray[np.int16], first: int, others: NDArray[np.intp]) -
     differences = np.abs(thumbnails[others] - thumbnails[first]).mean(axis=1)
     near: list[int] = others[differences <= LEVELS].tolist()
     return near
-
-
-def _joined(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of ``count`` things the first one that it is joined to, directly or through others."""
-    parent = list(range(count))
-
-    def root(thing: int) -> int:
-        while parent[thing] != thing:
-            parent[thing] = parent[parent[thing]]
-            thing = parent[thing]
-        return thing
-
-    for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
-        parent[high] = low
-    return [root(thing) for thing in range(count)]

@@ -205,7 +205,8 @@ def _duplicates(good: Mapping[Path, Facts], summary: DatasetSummary) -> Iterator
         several, "two-labels", "{} images are the same or almost, but in different classes; keep each in one."
     )
     leaking = [group for group in alike if _differ(group, images, lambda image: image.split)]
-    text = "{} images are the same or almost, but in different splits, so scores would be too good; move them together."
+    text = "{} images are the same or almost, but in different splits, so scores would be too good; "
+    text += "set data.split.copies_together, or move them where the folders make the division."
     yield from _grouped(leaking, "leakage", text)
 
 

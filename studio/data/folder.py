@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Split
+from studio.data.alike import look_alikes
+from studio.data.facts import facts_of
 from studio.data.images import SUFFIXES, UnreadableImageError, read, shown
 from studio.data.split import held_out
 
@@ -93,7 +95,8 @@ class DatasetSummary:
 def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> DatasetSummary:
     """List a folder's images, divide them, and with ``decode`` open each of them to find the unreadable ones.
 
-    The division depends on the list of files alone, so that it is the same with and without ``decode``.
+    The division depends on the list of files alone, or where copies are kept together on what is in them, so that it is
+    the same with and without ``decode``.
     Raise StudioError where there is no such folder, no image in it, or one class only.
     """
     listed = list_images(path, split)
@@ -107,7 +110,7 @@ def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
     if not listing.files:
         raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
     classes = tuple(sorted(listing.classes, key=_natural))
-    images = _divide(listing, classes, split or Split())
+    images = _divide(path, listing, classes, split or Split())
     return DatasetSummary(path, classes, tuple(images), tuple(listing.problems))
 
 
@@ -193,7 +196,7 @@ def _note(listing: _Listing, kind: str, files: Sequence[Path], one: str, many: s
         listing.problems.append(Finding(text, tuple(files), kind))
 
 
-def _divide(listing: _Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
+def _divide(root: Path, listing: _Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
     """Give each image its class's index and a split; only a folder without validation images of its own is divided."""
     index = {name: label for label, name in enumerate(classes)}
     images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
@@ -201,8 +204,14 @@ def _divide(listing: _Listing, classes: Sequence[str], split: Split) -> list[Ima
     if any(image.split == "validation" for image in images):
         return images
     to_divide = [image for image in images if image.split == "train"]
-    kept = held_out([(image.path, image.label) for image in to_divide], split)
+    groups = _look_alikes(root, [path for path, _, _ in listing.files]) if split.copies_together else []
+    kept = held_out([(image.path, image.label) for image in to_divide], split, groups)
     return [replace(image, split="validation") if image.path in kept else image for image in images]
+
+
+def _look_alikes(root: Path, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The images that look alike; each file is opened once, and again only after it was changed."""
+    return look_alikes({path: facts for path, facts in facts_of(root, paths) if not facts.trouble})
 
 
 def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:

@@ -1,0 +1,72 @@
+"""Planted copies make a score too good; kept together they do not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from studio.core.recipe import Data, Split
+from studio.data import recorded
+from studio.data.checks import check
+from studio.data.dataset import open_folder
+from studio.data.facts import examine
+from studio.data.folder import DatasetSummary, ImageFile
+from tests.data.bad_images import picture
+
+PICTURES, COPIES = 80, 4
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pictures whose class has nothing to do with what they show, each saved again in several sizes."""
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
+    for seed in range(PICTURES):
+        folder = tmp_path / "images" / "ab"[seed % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        for copy in range(COPIES):
+            picture(seed, 64 + 16 * copy, 48 + 12 * copy).save(folder / f"{copy}-{seed}.jpg", quality=90 - 5 * copy)
+    return tmp_path / "images"
+
+
+def _thumbnails(root: Path, images: tuple[ImageFile, ...]) -> np.ndarray:
+    read = (bytes.fromhex(examine(root / image.path).thumbnail) for image in images)
+    return np.array([np.frombuffer(values, np.uint8) for values in read], np.int32)
+
+
+def _accuracy(summary: DatasetSummary) -> float:
+    """Of the class of the nearest training image, over the validation images."""
+    known, asked = summary.of("train"), summary.of("validation")
+    there = _thumbnails(summary.path, known)
+    nearest = [np.abs(there - one).sum(axis=1).argmin() for one in _thumbnails(summary.path, asked)]
+    return float(np.mean([known[place].label == image.label for place, image in zip(nearest, asked, strict=True)]))
+
+
+def test_copies_inflate_the_score_and_kept_together_they_do_not(planted: Path) -> None:
+    inflated = open_folder(Data(path=str(planted)))
+    honest = open_folder(Data(path=str(planted), split=Split(copies_together=True)))
+    assert inflated.counts == honest.counts == {"train": 256, "validation": 64, "test": 0}
+    assert _accuracy(inflated) > 0.95
+    assert 0.2 < _accuracy(honest) < 0.8
+
+
+def test_the_check_says_so_until_they_are_kept_together(planted: Path) -> None:
+    def kinds(split: Split) -> set[str]:
+        return {finding.kind for finding in check(planted, split).problems}
+
+    assert kinds(Split()) == {"near-duplicate", "leakage"}
+    assert kinds(Split(copies_together=True)) == {"near-duplicate"}
+
+
+def test_a_run_keeps_the_division_that_it_was_trained_on(planted: Path, tmp_path: Path) -> None:
+    data = Data(path=str(planted), split=Split(copies_together=True, folds=5, fold=2))
+    summary = open_folder(data)
+    recorded.write(summary, tmp_path)
+    (planted / "a" / "0-0.jpg").unlink()
+    assert recorded.images_of(tmp_path, data).of("validation") == summary.of("validation")
+
+
+def test_the_folds_of_a_folder_are_all_of_it(planted: Path) -> None:
+    folds = [open_folder(Data(path=str(planted), split=Split(folds=4, fold=fold))) for fold in range(4)]
+    kept = [{image.path for image in fold.of("validation")} for fold in folds]
+    assert [len(fold) for fold in kept] == [80] * 4
+    assert len(set().union(*kept)) == PICTURES * COPIES
