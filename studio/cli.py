@@ -57,7 +57,7 @@ def demo(out: Path | None, as_json: bool) -> int:
     from studio.training.control import Control
 
     control = Control()
-    with terminal.ctrl_c_stops(control):
+    with terminal.signals_stop(control):
         report = embedded.run(out, control, show=_follow, say=note)
     if report is None:
         return terminal.interrupted("Stopped; the demo can be started anew at any time.")
@@ -144,7 +144,7 @@ def train(recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: 
     from studio.training.control import Control
 
     control = Control()
-    with terminal.ctrl_c_stops(control):
+    with terminal.signals_stop(control):
         run = training.reopen(recipe, out, assignments) if resume else training.start(recipe, out, assignments)
         _follow("Training", training.train(run, control, resume))
     result = training.result(run)
@@ -223,7 +223,7 @@ def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Pat
 
     started = sweeps.start(recipe, out, axes, preset or "", seeds)
     control = Control()
-    with terminal.ctrl_c_stops(control):
+    with terminal.signals_stop(control):
         sweeps.train(started, control, show=_follow, say=note)
     found = started.comparison()
     print_json({"sweep": str(started.folder), **found.as_json()}) if as_json else click.echo(found.as_text())

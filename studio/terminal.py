@@ -99,19 +99,20 @@ def _silence_stdout() -> None:
 
 
 @contextlib.contextmanager
-def ctrl_c_stops(control: Stoppable) -> Iterator[None]:
-    """Turn the first Ctrl+C into a clean stop; a second one interrupts at once."""
+def signals_stop(control: Stoppable) -> Iterator[None]:
+    """Turn the first Ctrl+C or SIGTERM into a clean stop; Ctrl+C after that interrupts at once."""
 
     def ask(number: int, frame: object) -> None:
         control.stop()
-        note("Stopping after this step. Press Ctrl+C again to stop at once.")
+        note("Stopping after this step. Press Ctrl+C to stop at once.")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def print_json(value: Any) -> None:
