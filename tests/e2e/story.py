@@ -17,7 +17,7 @@ from studio.ui.main_window import MainWindow
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.layer_tree import METHOD_MIME
 
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def pause(milliseconds: int) -> None:
