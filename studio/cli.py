@@ -11,7 +11,7 @@ from studio.core.errors import StudioError
 from studio.terminal import Commands, Meter, note, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from studio.core.events import Event
     from studio.core.run import Run
@@ -200,12 +200,16 @@ def export(run: Path, form: str, out: Path, overwrite: bool, as_json: bool) -> N
 
 @main.command()
 @click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN…")
+@click.option("--report", type=PATH, metavar="DIR", help="Write a page with tables and charts, report.html, there.")
 @as_json
-def compare(runs: tuple[Path, ...], as_json: bool) -> None:
+def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Put the recipes and results of runs side by side."""
     from studio.app import comparison
 
-    found = comparison.compare([_run(path) for path in runs])
+    opened = [_run(path) for path in runs]
+    found = comparison.compare(opened)
+    if report:
+        note(f"The report is in {_report(opened, report)}")
     print_json(found.as_json()) if as_json else click.echo(found.as_text())
 
 
@@ -225,11 +229,15 @@ def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Pat
     control = Control()
     with terminal.signals_stop(control):
         sweeps.train(started, control, show=_follow, say=note)
-    found = started.comparison()
-    print_json({"sweep": str(started.folder), **found.as_json()}) if as_json else click.echo(found.as_text())
+    found, page = started.comparison(), _report(started.runs(), started.folder)
+    if as_json:
+        print_json({"sweep": str(started.folder), "report": str(page), **found.as_json()})
+    else:
+        click.echo(f"{found.as_text()}\n\nreport  {page}")
     if control.stopping:
         return terminal.interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
-    return 0 if all(row.state == "completed" for row in found.runs) else 1
+    complete = sum(row.state == "completed" for row in found.runs)
+    return 0 if complete == len(started.points) else 1
 
 
 @main.command()
@@ -244,6 +252,12 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo(table(("what", "state", ""), [(f.what, f.state, f.detail) for f in findings]))
     return 1 if any(f.state == "broken" for f in findings) else 0
+
+
+def _report(runs: "Sequence[Run]", folder: Path) -> Path:
+    from studio.app import report
+
+    return report.write(report.gather(runs), folder)
 
 
 def _run(path: Path) -> "Run":

@@ -26,6 +26,7 @@ class Row:
     loss: float | None
     best_epoch: int | None
     seconds: float | None
+    adapter_bytes: int | None
     state: str
 
 
@@ -90,7 +91,7 @@ def differences(recipes: Sequence[Recipe]) -> list[Difference]:
 def _flatten(value: Any, path: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         children = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+    elif path == "attachments":
         children = [(item["name"], {k: v for k, v in item.items() if k != "name"}) for item in value]
     else:
         return [(path, list(value) if isinstance(value, tuple) else value)]
@@ -112,8 +113,13 @@ def _row(run: Run, recipe: Recipe) -> Row:
         loss=best.loss if best else None,
         best_epoch=best.epoch if best else None,
         seconds=finished.seconds if finished else None,
+        adapter_bytes=_size(run.path / "adapter.safetensors"),
         state=_state(happened),
     )
+
+
+def _size(file: Path) -> int | None:
+    return file.stat().st_size if file.is_file() else None
 
 
 def _best(happened: Sequence[events.Event]) -> events.Evaluation | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from studio.app.inspection import Inspector
 
 RANKS = (2, 4, 8, 16, 32)
-ADAPTER = "houlsby"
+ADAPTER = "pfeiffer"
 
 
 @dataclass(frozen=True, slots=True)

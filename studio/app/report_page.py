@@ -1,0 +1,140 @@
+"""A report as one HTML page that needs nothing else, and as Markdown."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from studio.app.charts import colour
+from studio.app.report import Group, Report
+from studio.app.text import duration
+
+HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "adapter")
+_NOTE = (
+    "Accuracy is the best that each run reached on its validation images; ± is the 95 % confidence interval of the "
+    "mean over runs that differ in their seed alone. A star marks what nothing with as few parameters beats."
+)
+_STYLE = """
+:root { color-scheme: light dark; --ink: #22272e; --soft: #5c6570; --rule: #dfe3e8; --paper: #ffffff }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ed; --soft: #a3acb8; --rule: #343b44; --paper: #171b20 } }
+body { margin: 0 auto; max-width: 1040px; padding: 32px 24px 64px; background: var(--paper); color: var(--ink);
+       font: 15px/1.5 system-ui, sans-serif }
+h1 { font-size: 24px; margin: 0 0 4px } h2 { font-size: 17px; margin: 36px 0 8px }
+p { color: var(--soft); margin: 4px 0 }
+.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--rule); vertical-align: top }
+th { color: var(--soft); font-weight: 500; font-size: 13px; white-space: nowrap }
+th.figure, td.figure { padding-left: 16px; padding-right: 0 }
+td { overflow-wrap: anywhere }
+.figure { text-align: right; white-space: nowrap } small { color: var(--soft); overflow-wrap: anywhere }
+.mark { display: inline-block; min-width: 20px; line-height: 20px; border-radius: 10px; text-align: center; color: #fff;
+        font-size: 11px; font-weight: 600 }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 24px }
+.charts h2 { margin-top: 28px } svg { width: 100%; height: auto; display: block }
+"""
+
+
+def html(report: Report) -> str:
+    """The page: what came out, two charts, what the recipes differ in, and every run."""
+    titles = {"parameters": "Accuracy against parameters", "curves": "Accuracy while training"}
+    charts = "".join(f"<div><h2>{titles[name]}</h2>{svg}</div>" for name, svg in report.charts().items() if svg)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Comparison of runs</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
+        f"<h1>Comparison of runs</h1><p>{_summary(report)}</p>{_results(report)}<p>{_NOTE}</p>"
+        f'<div class="charts">{charts}</div>{_differences(report)}{_runs(report)}</body></html>\n'
+    )
+
+
+def markdown(report: Report) -> str:
+    """The same for places that show Markdown; the charts lie beside it."""
+    starred = report.front
+    results = [(group.number, *_cells(group, group in starred)) for group in report.groups]
+    charts = "\n\n".join(f"![{name}](report-{name}.svg)" for name, svg in report.charts().items() if svg)
+    parts = ["# Comparison of runs", _summary(report), _pipes(HEADER, results), _NOTE, charts]
+    if report.differences:
+        numbers = ("recipe", *(str(g.number) for g in report.groups))
+        parts += ["## What the recipes differ in", _pipes(numbers, _values(report))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _summary(report: Report) -> str:
+    runs = sum(len(group.runs) for group in report.groups)
+    complete = sum(group.complete for group in report.groups)
+    rest = f", {runs - complete} of them not complete and left out of the means" if complete < runs else ""
+    return f"{runs} runs of {len(report.groups)} recipes{rest}."
+
+
+def _cells(group: Group, starred: bool) -> tuple[str, ...]:
+    interval = f" ± {100 * group.interval:.1f}" if group.interval is not None else ""
+    accuracy = f"{100 * group.accuracy:.1f}{interval} %" if group.accuracy is not None else "?"
+    complete = str(group.complete) if group.complete == len(group.runs) else f"{group.complete} of {len(group.runs)}"
+    return (
+        group.label + (" ★" if starred else ""),
+        f"{group.parameters:,}" if group.parameters is not None else "?",
+        accuracy,
+        complete,
+        duration(group.seconds) if group.seconds is not None else "?",
+        f"{group.adapter_bytes / 1e3:,.0f} kB" if group.adapter_bytes is not None else "?",
+    )
+
+
+def _results(report: Report) -> str:
+    starred = report.front
+    rows = "".join(_result(group, group in starred) for group in report.groups)
+    return f'<div class="scroll"><table>{_head(HEADER, figures_from=2)}{rows}</table></div>'
+
+
+def _result(group: Group, starred: bool) -> str:
+    label, *figures = (escape(cell) for cell in _cells(group, starred))
+    cells = "".join(f'<td class="figure">{cell}</td>' for cell in figures)
+    return (
+        f"<tr><td>{_mark(group.number)}</td><td>{label}<br><small>{escape(group.attachments)}</small></td>{cells}</tr>"
+    )
+
+
+def _differences(report: Report) -> str:
+    if not report.differences:
+        return ""
+    head = "".join(f"<th>{_mark(group.number)}</th>" for group in report.groups)
+    rows = "".join(_row(values) for values in _values(report))
+    table = f'<div class="scroll"><table><tr><th>recipe</th>{head}</tr>{rows}</table></div>'
+    return f"<h2>What the recipes differ in</h2>{table}"
+
+
+def _runs(report: Report) -> str:
+    rows = "".join(
+        f"<tr><td>{_mark(g.number)}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in _run_cells(run))}</tr>"
+        for g in report.groups
+        for run in g.runs
+    )
+    return f'<h2>Every run</h2><div class="scroll"><table>{_head(("", "run", "accuracy", "state"))}{rows}</table></div>'
+
+
+def _run_cells(run: Any) -> tuple[str, str, str]:
+    return run.run, f"{run.accuracy:.1%}" if run.accuracy is not None else "?", run.state
+
+
+def _values(report: Report) -> list[tuple[str, ...]]:
+    return [(d.key, *("" if value is None else _plain(value) for value in d.values)) for d in report.differences]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _mark(number: int) -> str:
+    return f'<span class="mark" style="background:{colour(number)}">{number}</span>'
+
+
+def _head(names: Sequence[str], figures_from: int = 99) -> str:
+    cells = (f"<th{' class=figure' if i >= figures_from else ''}>{escape(name)}</th>" for i, name in enumerate(names))
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _pipes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
