@@ -14,8 +14,9 @@ from PIL import Image
 from studio.core.recipe import Split
 from studio.data.alike import copies, look_alikes
 from studio.data.facts import Facts, facts_of
-from studio.data.folder import DatasetSummary, Finding, ImageFile, list_images, without
+from studio.data.folder import DatasetSummary, ImageFile, list_images, without
 from studio.data.images import shown
+from studio.data.listing import Finding
 
 Progress = Callable[[int, int], object]
 
@@ -44,7 +45,7 @@ def check(path: Path, split: Split | None = None, progress: Progress = lambda do
     facts = _facts(listed, progress)
     bad = {name: its for name, its in facts.items() if its.trouble}
     good = {name: its for name, its in facts.items() if not its.trouble}
-    found = [*_troubles(bad), *_names(facts), *_linked(path), *_oddities(good)]
+    found = [*_troubles(bad), *_names(facts), *(_linked(path) if path.is_dir() else ()), *_oddities(good)]
     summary = without(listed, bad, found)
     return without(listed, bad, [*found, *_duplicates(good, summary), *_imbalance(summary)])
 

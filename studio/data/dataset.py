@@ -11,8 +11,9 @@ from torch.utils.data import Dataset
 from studio.core.errors import StudioError
 from studio.core.paths import locate
 from studio.core.recipe import Data
-from studio.data.folder import SPLITS, DatasetSummary, ImageFile, SplitName, scan
+from studio.data.folder import DatasetSummary, ImageFile, scan
 from studio.data.images import read, shown
+from studio.data.listing import SPLITS, SplitName
 from studio.data.preprocessing import Pixels, Preprocessing
 
 CACHE_BYTES = 1 << 30

@@ -1,4 +1,4 @@
-"""A folder of images, one folder inside it for each class: what is in it, how it is divided, and what is wrong."""
+"""The images of a source: what is in it, how it is divided, and what is wrong."""
 
 import os
 import re
@@ -7,28 +7,16 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Split
 from studio.data.alike import look_alikes
 from studio.data.facts import facts_of
-from studio.data.images import SUFFIXES, UnreadableImageError, read, shown
+from studio.data.images import UnreadableImageError, read, shown
+from studio.data.listing import SPLITS, Finding, Listing, SplitName
+from studio.data.sources import list_source
 from studio.data.split import held_out
-
-SplitName = Literal["train", "validation", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
-
-_READY_MADE: dict[str, SplitName] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-_SYSTEM = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +26,6 @@ class ImageFile:
     path: Path
     label: int
     split: SplitName
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something about a folder that the user should know, in one sentence, and the files that it is about.
-
-    ``kind`` is the same word for every finding of its kind, such as "unreadable".
-    """
-
-    text: str
-    files: tuple[Path, ...] = ()
-    kind: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {"kind": self.kind, "text": self.text, "files": [shown(file) for file in self.files]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +68,22 @@ def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> Data
     """List a folder's images, divide them, and with ``decode`` open each of them to find the unreadable ones.
 
     The division depends on the list of files alone, or where copies are kept together on what is in them, so that it is
-    the same with and without ``decode``.
+    the same with and without ``decode``. ``path`` is what :mod:`studio.data.sources` knows.
     Raise StudioError where there is no such folder, no image in it, or one class only.
     """
     listed = list_images(path, split)
-    bad = _unreadable(path, listed.images) if decode else {}
+    bad = _unreadable(listed.path, listed.images) if decode else {}
     return without(listed, bad, [unreadable_finding(bad)] if bad else [])
 
 
 def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
     """List a folder's images and divide them; ``problems`` are only what the list itself shows."""
-    listing = _list(path)
+    listing = list_source(path)
     if not listing.files:
         raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
     classes = tuple(sorted(listing.classes, key=_natural))
-    images = _divide(path, listing, classes, split or Split())
-    return DatasetSummary(path, classes, tuple(images), tuple(listing.problems))
+    images = _divide(listing, classes, split or Split())
+    return DatasetSummary(listing.root, classes, tuple(images), tuple(listing.problems))
 
 
 def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
@@ -136,67 +108,7 @@ def _require_two_classes(path: Path, classes: Sequence[str], usable: Sequence[Im
         )
 
 
-@dataclass(slots=True)
-class _Listing:
-    classes: list[str]
-    files: list[tuple[Path, str, SplitName | None]]
-    problems: list[Finding]
-
-
-def _list(path: Path) -> _Listing:
-    if not path.exists():
-        raise StudioError(f"There is no folder {shown(path)}.")
-    if not path.is_dir():
-        raise StudioError(f"{shown(path)} is not a folder; choose a folder with one folder of images a class.")
-    listing = _Listing([], [], [])
-    for split, folder in _split_folders(path):
-        _list_classes(path, folder, split, listing)
-    return listing
-
-
-def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
-    """The ready-made splits of a folder, or the folder itself as one without a split.
-
-    A folder called "train" is a split only where it holds folders and no images, beside nothing but other splits:
-    it may as well be the class of trains.
-    """
-    folders = _folders(path)
-    names = {_READY_MADE.get(folder.name.lower()) for folder in folders}
-    if "train" not in names or None in names or not all(_holds_only_folders(folder) for folder in folders):
-        return [(None, path)]
-    return [(_READY_MADE[folder.name.lower()], folder) for folder in folders]
-
-
-def _holds_only_folders(path: Path) -> bool:
-    return bool(_folders(path)) and not any(_is_image(entry) for entry in _entries(path))
-
-
-def _list_classes(root: Path, folder: Path, split: SplitName | None, listing: _Listing) -> None:
-    """Add the images of each class folder in ``folder``; what is not in one is a finding."""
-    loose = [entry.relative_to(root) for entry in _entries(folder) if _is_image(entry)]
-    other: list[Path] = []
-    for class_folder in _folders(folder):
-        files = list(_walk(class_folder))
-        images = [file.relative_to(root) for file in files if _is_image(file)]
-        other += [file.relative_to(root) for file in files if not _is_image(file)]
-        name = shown(class_folder.name)
-        if not images:
-            text = f"The folder {name} has no images and is left out."
-            listing.problems.append(Finding(text, (class_folder.relative_to(root),), "empty-folder"))
-        elif name not in listing.classes:
-            listing.classes.append(name)
-        listing.files += [(image, name, split) for image in images]
-    _note(listing, "outside-classes", loose, "outside any class folder and left out")
-    _note(listing, "not-image", other, "not an image and ignored", "not images and ignored")
-
-
-def _note(listing: _Listing, kind: str, files: Sequence[Path], one: str, many: str = "") -> None:
-    if files:
-        text = f"1 file is {one}." if len(files) == 1 else f"{len(files)} files are {many or one}."
-        listing.problems.append(Finding(text, tuple(files), kind))
-
-
-def _divide(root: Path, listing: _Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
+def _divide(listing: Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
     """Give each image its class's index and a split; only a folder without validation images of its own is divided."""
     index = {name: label for label, name in enumerate(classes)}
     images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
@@ -204,14 +116,15 @@ def _divide(root: Path, listing: _Listing, classes: Sequence[str], split: Split)
     if any(image.split == "validation" for image in images):
         return images
     to_divide = [image for image in images if image.split == "train"]
-    groups = _look_alikes(root, [path for path, _, _ in listing.files]) if split.copies_together else []
-    kept = held_out([(image.path, image.label) for image in to_divide], split, groups)
+    alike = _look_alikes(listing) if split.copies_together else []
+    kept = held_out([(image.path, image.label) for image in to_divide], split, [*listing.groups, *alike])
     return [replace(image, split="validation") if image.path in kept else image for image in images]
 
 
-def _look_alikes(root: Path, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+def _look_alikes(listing: Listing) -> list[tuple[Path, ...]]:
     """The images that look alike; each file is opened once, and again only after it was changed."""
-    return look_alikes({path: facts for path, facts in facts_of(root, paths) if not facts.trouble})
+    paths = [path for path, _, _ in listing.files]
+    return look_alikes({path: facts for path, facts in facts_of(listing.root, paths) if not facts.trouble})
 
 
 def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
@@ -247,32 +160,6 @@ def unreadable_finding(bad: Mapping[Path, str]) -> Finding:
     if len(bad) > 1:
         text = f"{len(bad)} images cannot be read and are left out, the first is {shown(first)} ({why})."
     return Finding(text, tuple(bad), "unreadable")
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """All files below a folder in a fixed order; linked folders inside are not followed, so there are no loops."""
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not _ignored(name))
-        yield from (Path(parent, name) for name in sorted(files) if not _ignored(name))
-
-
-def _entries(path: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in path.iterdir() if not _ignored(entry.name))
-    except OSError as error:
-        raise StudioError(f"The folder {shown(path)} cannot be read: {error.strerror}.") from error
-
-
-def _folders(path: Path) -> list[Path]:
-    return [entry for entry in _entries(path) if entry.is_dir()]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
-
-
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:

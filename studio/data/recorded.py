@@ -9,7 +9,9 @@ from studio.core.files import write_text
 from studio.core.paths import locate
 from studio.core.recipe import Data
 from studio.data.dataset import open_folder
-from studio.data.folder import SPLITS, DatasetSummary, ImageFile
+from studio.data.folder import DatasetSummary, ImageFile
+from studio.data.listing import SPLITS
+from studio.data.sources import root_of
 
 FILE = "images.json"
 
@@ -30,7 +32,7 @@ def images_of(folder: Path, data: Data) -> DatasetSummary:
     summary = read(folder)
     if summary is None:
         return open_folder(data)
-    return summary if summary.path.is_dir() else replace(summary, path=locate(data.path))
+    return summary if summary.path.is_dir() else replace(summary, path=root_of(locate(data.path)))
 
 
 def read(folder: Path) -> DatasetSummary | None:

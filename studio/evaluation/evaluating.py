@@ -4,7 +4,7 @@ from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data import recorded
 from studio.data.dataset import take
-from studio.data.folder import SPLITS
+from studio.data.listing import SPLITS
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training import device as devices

@@ -1,0 +1,177 @@
+"""Unpacking a stranger's zip or tar archive: only files and folders, only inside, and never more than is sensible.
+
+An archive that breaks a rule is refused whole, with the rule and the entry, and leaves nothing.
+"""
+
+import os
+import re
+import stat
+import tarfile
+import unicodedata
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PureWindowsPath
+from typing import IO
+
+from studio.core.errors import StudioError
+from studio.data.images import shown
+from studio.data.unpacking import filled_once
+
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most entries and bytes that are unpacked.
+
+    ``ratio`` is the most times the archive's own size; it may be more while ``floor`` bytes are not reached.
+    """
+
+    entries: int = 2_000_000
+    size: int = 256 << 30
+    ratio: int = 100
+    floor: int = 64 << 20
+
+    def most(self, packed: int) -> int:
+        """The bytes that an archive of ``packed`` bytes may unpack to."""
+        return min(self.size, max(self.floor, self.ratio * packed))
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the name is that of a zip or tar archive."""
+    return path.name.lower().endswith(_SUFFIXES) and path.is_file()
+
+
+def unpacked(path: Path) -> Path:
+    """A folder in the cache with what is in an archive; StudioError where it is damaged or breaks a rule."""
+    return filled_once([path], partial(unpack, path))
+
+
+def unpack(path: Path, folder: Path, limits: Limits | None = None) -> None:
+    """Unpack ``path`` into the empty ``folder``."""
+    limits = limits or Limits()
+    members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    taken = _Taken(path, folder, limits.entries, limits.most(path.stat().st_size))
+    try:
+        for member in members(path):
+            taken.take(member)
+    except StudioError:
+        raise
+    except Exception as error:  # a damaged archive makes its reader raise anything
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
+            raise
+        raise StudioError(f"The archive {shown(path)} is damaged; get it again.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One entry; ``refusal`` says what it is where it is neither a file nor a folder."""
+
+    name: str
+    is_folder: bool
+    open: Callable[[], IO[bytes]]
+    refusal: str = ""
+
+
+def _zip_members(path: Path) -> Iterator[_Member]:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            refusal = "encrypted" if info.flag_bits & 1 else _special(info.external_attr >> 16)
+            yield _Member(info.orig_filename, info.is_dir(), partial(archive.open, info), refusal)
+
+
+def _special(mode: int) -> str:
+    """What a Unix mode says an entry is, where that is neither a file nor a folder; 0 is what other systems write."""
+    kind = stat.S_IFMT(mode)
+    if kind in (0, stat.S_IFREG, stat.S_IFDIR):
+        return ""
+    return "a link" if kind == stat.S_IFLNK else "a device"
+
+
+def _tar_members(path: Path) -> Iterator[_Member]:
+    with tarfile.open(path) as archive:
+        for info in archive:
+            refusal = "a link" if info.issym() or info.islnk() else "a device"
+            known = info.isfile() or info.isdir()
+            yield _Member(info.name, info.isdir(), partial(_opened, archive, info), "" if known else refusal)
+
+
+def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    if file is None:
+        raise ValueError(info.name)
+    return file
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What has been unpacked so far, held against the limits."""
+
+    archive: Path
+    folder: Path
+    most_entries: int
+    most_bytes: int
+    entries: int = 0
+    size: int = 0
+    spelled: dict[str, str] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+
+    def take(self, member: _Member) -> None:
+        self.entries += 1
+        if self.entries > self.most_entries:
+            self._refuse(f"it has more than {self.most_entries:,} entries")
+        if member.refusal:
+            self._refuse(f"its entry {shown(member.name)} is {member.refusal}")
+        parts = self._parts(member.name)
+        target = self.folder.joinpath(*parts)
+        if member.is_folder:
+            target.mkdir(parents=True, exist_ok=True)
+        elif not parts:
+            self._refuse("it has a file without a name")
+        else:
+            self._note_file("/".join(parts))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._copy(member, target)
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        """The name's parts, all of them inside the folder and spelled as they were before."""
+        if not is_inside(name):
+            self._refuse(f"its entry {shown(name)!r} would be written outside its folder")
+        parts = tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))
+        for count in range(1, len(parts) + 1):
+            spelling = "/".join(parts[:count])
+            if self.spelled.setdefault(_folded(spelling), spelling) != spelling:
+                self._refuse(f"its entry {shown(name)} differs from another one only by upper and lower case")
+        return parts
+
+    def _note_file(self, name: str) -> None:
+        if name in self.files:
+            self._refuse(f"its entry {shown(name)} is there twice")
+        self.files.add(name)
+
+    def _copy(self, member: _Member, target: Path) -> None:
+        with member.open() as source, target.open("xb") as file:
+            while chunk := source.read(_CHUNK):
+                self.size += len(chunk)
+                if self.size > self.most_bytes:
+                    self._refuse(f"it unpacks to more than {self.most_bytes:,} bytes")
+                file.write(chunk)
+
+    def _refuse(self, why: str) -> None:
+        raise StudioError(f"The archive {shown(self.archive)} is refused: {why}; unpack it yourself if you trust it.")
+
+
+def is_inside(name: str) -> bool:
+    """Whether an entry's name stays in the folder that it is unpacked to, on any system."""
+    if "\0" in name or name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
+        return False
+    parts = re.split(r"[/\\]", name)
+    on_windows = os.name == "nt" and any(":" in part or PureWindowsPath(part).is_reserved() for part in parts)
+    return ".." not in parts and not on_windows
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()

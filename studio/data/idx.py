@@ -1,0 +1,86 @@
+"""IDX files, the format of MNIST and Fashion-MNIST: http://yann.lecun.com/exdb/mnist.
+
+They become PNG files in the cache, so that everything that looks at files can look at them.
+"""
+
+import gzip
+import struct
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from studio.core.errors import StudioError
+from studio.data.images import shown
+from studio.data.unpacking import filled_once
+
+_PARTS = {"train": "train", "test": "t10k"}
+_MOST_BYTES = 4 << 30
+_UNSIGNED_BYTES = 8
+
+
+def is_idx(folder: Path) -> bool:
+    """Whether a folder holds the training images as IDX."""
+    return _find(folder, "train-images", 3) is not None
+
+
+def unpacked(folder: Path) -> Path:
+    """A folder in the cache with the images as PNG, by split and class; StudioError where a file is damaged."""
+    files = [file for part in _PARTS.values() for file in _pair(folder, part) or ()]
+    return filled_once(files, partial(_write_all, folder))
+
+
+def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """The array in an IDX file of unsigned bytes, compressed or not; StudioError for anything else."""
+    try:
+        with cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
+            if file.read(4) != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
+                raise ValueError("another kind of file")
+            shape = struct.unpack(f">{dimensions}I", file.read(4 * dimensions))
+            size = int(np.prod(shape, dtype=object))
+            content = file.read(size + 1) if size <= _MOST_BYTES else b""
+            return np.frombuffer(content, np.uint8).reshape(shape)
+    except (ValueError, struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise StudioError(
+            f"{shown(path)} is damaged or no IDX file of {dimensions} dimensions; get it again."
+        ) from error
+
+
+def _find(folder: Path, name: str, dimensions: int) -> Path | None:
+    names = (f"{name}{dot}idx{dimensions}-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
+    return next((folder / file for file in names if (folder / file).is_file()), None)
+
+
+def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
+    """The images and the labels of one part; None where neither is there."""
+    images, labels = _find(folder, f"{part}-images", 3), _find(folder, f"{part}-labels", 1)
+    if images and labels:
+        return images, labels
+    if alone := images or labels:
+        raise StudioError(f"{shown(alone)} is there without its images or labels; put both files into the folder.")
+    return None
+
+
+def _write_all(folder: Path, target: Path) -> None:
+    for split, part in _PARTS.items():
+        if pair := _pair(folder, part):
+            _write(*pair, target / split)
+
+
+def _write(images_file: Path, labels_file: Path, target: Path) -> None:
+    images, labels = read(images_file, 3), read(labels_file, 1)
+    if len(images) != len(labels) or not images.size:
+        raise StudioError(f"{shown(images_file)} does not have as many images as there are labels; get both again.")
+    for label in np.unique(labels):
+        (target / str(label)).mkdir(parents=True)
+
+    def write(place: int) -> None:
+        Image.fromarray(images[place]).save(target / str(labels[place]) / f"{place:06}.png", compress_level=1)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(write, range(len(images))))

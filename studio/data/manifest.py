@@ -1,0 +1,99 @@
+"""A list of images in a CSV file: the columns path and label, and perhaps split and group."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.core.errors import StudioError
+from studio.data.images import shown
+from studio.data.listing import READY_MADE, Finding, Listing, SplitName
+
+_SEPARATORS = ",;\t"
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether the name is that of a list of images."""
+    return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    line: int
+    path: Path
+    label: str
+    split: SplitName | None
+    group: str
+
+
+def list_images(path: Path) -> Listing:
+    """The images of a list; their paths count from its folder. Images of one group stay on one side of a division.
+
+    StudioError where the file is no such list or names a split that there is not.
+    """
+    listing, groups, seen = Listing(path.parent), defaultdict(list), dict[Path, _Row]()
+    for row in _rows(path, listing):
+        if _is_new(path, row, seen):
+            listing.files.append((row.path, row.label, row.split))
+            groups[row.group].append(row.path)
+    listing.classes = list(dict.fromkeys(label for _, label, _ in listing.files))
+    listing.groups = [paths for group, paths in groups.items() if group]
+    return listing
+
+
+def _is_new(path: Path, row: _Row, seen: dict[Path, _Row]) -> bool:
+    """Whether a row's image was not listed before; StudioError where it was, as something else."""
+    before = seen.setdefault(row.path, row)
+    if (before.label, before.split) != (row.label, row.split):
+        raise StudioError(
+            f"{shown(path)} lists {shown(row.path)} in line {before.line} and, with another class or split, "
+            f"in line {row.line}; take one of them out."
+        )
+    return before is row
+
+
+def _rows(path: Path, listing: Listing) -> Iterator[_Row]:
+    """The complete rows; the others become a finding."""
+    incomplete: list[int] = []
+    for line, values in _read(path):
+        if values["path"] and values["label"] and "\0" not in values["path"]:
+            yield _row(path, line, values)
+        else:
+            incomplete.append(line)
+    if incomplete:
+        text = f"Rows without a path or a label are left out: {len(incomplete)}, the first in line {incomplete[0]}."
+        listing.problems.append(Finding(text, kind="incomplete-row"))
+
+
+def _row(path: Path, line: int, values: Mapping[str, str]) -> _Row:
+    split = values.get("split", "").lower()
+    if split and split not in READY_MADE:
+        raise StudioError(f"Line {line} of {shown(path)} has the split {split!r}; use train, validation or test.")
+    return _Row(line, Path(values["path"]), values["label"], READY_MADE.get(split), values.get("group", ""))
+
+
+def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line, by column in lower case, every value stripped."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=_separator(file.readline()))
+            file.seek(0)
+            header = [name.strip().lower() for name in next(reader, [])]
+            _require_columns(path, header)
+            for values in reader:
+                if values:
+                    filled = [*values, *[""] * (len(header) - len(values))]
+                    yield reader.line_num, {name: v.strip() for name, v in zip(header, filled, strict=False)}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StudioError(f"The list {shown(path)} cannot be read: {error}; save it as CSV in UTF-8.") from error
+
+
+def _separator(header: str) -> str:
+    return max(_SEPARATORS, key=header.count)
+
+
+def _require_columns(path: Path, header: list[str]) -> None:
+    for name in ("path", "label"):
+        if header.count(name) != 1:
+            raise StudioError(f"The first line of {shown(path)} must name the columns path and label, each once.")

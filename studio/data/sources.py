@@ -1,0 +1,63 @@
+"""Where images can come from. This is the one place that tells from a path which kind of source it is.
+
+A folder with one folder of images a class; a CSV list; a zip or tar archive of either folder; a folder of IDX files.
+Archives and IDX files are unpacked into the cache, and then are folders like any other.
+"""
+
+from pathlib import Path
+
+from studio.core.errors import StudioError
+from studio.data import archive, idx, manifest
+from studio.data.class_folders import entries, list_folder
+from studio.data.images import shown
+from studio.data.listing import Listing
+
+_PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
+_PICKLED_100 = frozenset({"meta", "train", "test"})
+
+
+def list_source(path: Path) -> Listing:
+    """The images of a source; StudioError where it is none, or is damaged."""
+    return manifest.list_images(path) if manifest.is_manifest(path) else list_folder(root_of(path))
+
+
+def root_of(path: Path) -> Path:
+    """The folder that the images of a source are in; it is unpacked first where it has to be."""
+    if not path.exists():
+        raise StudioError(f"There is no folder {shown(path)}.")
+    if path.is_dir():
+        _refuse_pickles(path)
+        return idx.unpacked(path) if idx.is_idx(path) else path
+    if manifest.is_manifest(path):
+        return path.parent
+    if archive.is_archive(path):
+        return root_of(_inner(archive.unpacked(path)))
+    raise StudioError(
+        f"{shown(path)} is not a folder, a CSV list or a zip or tar archive; "
+        "choose a folder with one folder of images a class."
+    )
+
+
+def _inner(folder: Path) -> Path:
+    """The folder that all of an archive is in, if it is in one: an only folder of folders, or of IDX files."""
+    inside = entries(folder)
+    if len(inside) == 1 and inside[0].is_dir() and not _is_class(inside[0]):
+        return _inner(inside[0])
+    return folder
+
+
+def _is_class(folder: Path) -> bool:
+    return not idx.is_idx(folder) and not _is_pickled(folder) and not any(entry.is_dir() for entry in entries(folder))
+
+
+def _is_pickled(folder: Path) -> bool:
+    names = {entry.name for entry in entries(folder) if entry.is_file()}
+    return bool(names & _PICKLED) or names >= _PICKLED_100
+
+
+def _refuse_pickles(folder: Path) -> None:
+    if _is_pickled(folder):
+        raise StudioError(
+            f"{shown(folder)} holds CIFAR as Python pickles, which can run any code when they are opened; "
+            "use the images of CIFAR as files, in one folder a class."
+        )

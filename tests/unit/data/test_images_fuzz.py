@@ -1,0 +1,68 @@
+"""However a file is damaged, the opener gives an image or names the file, and the checks go on."""
+
+import io
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from studio.data.facts import examine
+from studio.data.images import UnreadableImageError, read
+from tests.data.bad_images import picture
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")
+few = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@cache
+def _whole(form: str) -> bytes:
+    file = io.BytesIO()
+    picture(0, 40, 30).save(file, form)
+    return file.getvalue()
+
+
+def _is_read_or_refused(path: Path) -> None:
+    facts = examine(path)
+    if facts.trouble:
+        assert not facts.thumbnail
+        with pytest.raises(UnreadableImageError) as caught:
+            read(path)
+        assert (caught.value.path, caught.value.reason) == (path, facts.reason)
+    else:
+        assert facts.thumbnail
+        assert read(path).mode == "RGB"
+
+
+@few
+@given(
+    form=st.sampled_from(FORMATS),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), max_size=4),
+    keep=st.floats(0.1, 1),
+)
+def test_a_damaged_image(tmp_path: Path, form: str, changes: list[tuple[float, bytes]], keep: float) -> None:
+    content = bytearray(_whole(form))
+    for place, value in changes:
+        at = int(place * len(content))
+        content[at : at + len(value)] = value
+    path = tmp_path / "image.png"
+    path.write_bytes(content[: int(keep * len(content))])
+    _is_read_or_refused(path)
+
+
+@few
+@given(
+    start=st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"II*\0", b"P6 "]), rest=st.binary()
+)
+def test_any_bytes(tmp_path: Path, start: bytes, rest: bytes) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(start + rest)
+    _is_read_or_refused(path)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_whole_image_of_each_format(tmp_path: Path, form: str) -> None:
+    (tmp_path / "image.png").write_bytes(_whole(form))
+    assert read(tmp_path / "image.png").size == (40, 30)
+    assert not examine(tmp_path / "image.png").trouble

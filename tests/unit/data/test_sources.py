@@ -1,0 +1,189 @@
+"""Whatever the images come in, the same images come out."""
+
+import gzip
+import shutil
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Data, Split
+from studio.data import recorded
+from studio.data.checks import check
+from studio.data.dataset import open_folder
+from studio.data.folder import scan
+from studio.data.images import read
+
+MakeImages = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_images: MakeImages) -> Path:
+    make_images("set/cat", 6), make_images("set/dog", 6)
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize(("form", "suffix"), [("zip", "zip"), ("tar", "tar"), ("gztar", "tar.gz"), ("xztar", "tar.xz")])
+@pytest.mark.parametrize("inside", ["", "set"])
+def test_an_archive_gives_what_its_folder_gives(
+    tmp_path: Path, folder: Path, form: str, suffix: str, inside: str
+) -> None:
+    shutil.make_archive(str(tmp_path / "packed"), form, tmp_path if inside else folder, inside or None)
+    packed = scan(tmp_path / f"packed.{suffix}")
+    assert packed.images == scan(folder).images
+    assert packed.classes == ("cat", "dog")
+    assert all(read(packed.path / image.path) == read(folder / image.path) for image in packed.images)
+    assert check(tmp_path / f"packed.{suffix}").images == packed.images
+
+
+def test_an_archive_is_unpacked_once_and_again_after_it_changed(tmp_path: Path, folder: Path) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+    first = scan(packed).path
+    (first / "cat" / "mark.txt").write_text("still there")
+    assert scan(packed).path == first
+    assert (first / "cat" / "mark.txt").exists()
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.write(folder / "cat" / "000.png", "cat/one_more.png")
+    assert scan(packed).class_counts == (7, 6)
+
+
+def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path, folder: Path) -> None:
+    data = Data(path=shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
+    summary = open_folder(data)
+    recorded.write(summary, tmp_path)
+    shutil.rmtree(summary.path)
+    again = recorded.images_of(tmp_path, data)
+    assert again.path == summary.path
+    assert set(again.images) == set(summary.images)
+    assert all((again.path / image.path).is_file() for image in again.images)
+
+
+def _write_list(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_list_names_images_classes_and_splits(tmp_path: Path, folder: Path) -> None:
+    rows = [
+        f"set/{name}/{n:03}.png,{name},{('train', 'val', 'test')[n % 3]}" for name in ("cat", "dog") for n in range(6)
+    ]
+    found = scan(_write_list(tmp_path / "list.csv", "Path,Label,Split", *rows))
+    assert found.classes == ("cat", "dog")
+    assert found.counts == {"train": 4, "validation": 4, "test": 4}
+    assert {i.path for i in found.of("test")} == {Path(f"set/{c}/{n:03}.png") for c in ("cat", "dog") for n in (2, 5)}
+    assert not found.problems
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_a_list_may_come_from_a_spreadsheet(tmp_path: Path, folder: Path, separator: str, start: str) -> None:
+    rows = [("path", "label"), *((f"set/{c}/{n:03}.png", f"the {c}") for c in ("cat", "dog") for n in range(6))]
+    written = _write_list(tmp_path / "list.csv", start + separator.join(rows[0]), *map(separator.join, rows[1:]))
+    assert scan(written).classes == ("the cat", "the dog")
+
+
+def test_the_images_of_a_group_stay_on_one_side(tmp_path: Path, folder: Path) -> None:
+    rows = [f"set/{c}/{n:03}.png,{c},{c}-patient-{n // 2}" for c in ("cat", "dog") for n in range(6)]
+    written = _write_list(tmp_path / "list.csv", "path,label,group", *rows)
+    for seed in range(10):
+        found = scan(written, Split(seed=seed))
+        sides = {(image.path.parent, int(image.path.stem) // 2, image.split) for image in found.images}
+        assert len(sides) == 6
+        assert found.counts["validation"] == 4
+
+
+def test_what_a_list_lacks_is_a_finding(tmp_path: Path, folder: Path) -> None:
+    rows = [f"set/{c}/{n:03}.png,{c}" for c in ("cat", "dog") for n in range(6)]
+    found = check(
+        _write_list(tmp_path / "list.csv", "path,label", *rows, ",cat", "set/x.png", "set/gone.png,cat", rows[0])
+    )
+    assert {f.kind: (f.text, f.files) for f in found.problems} == {
+        "incomplete-row": ("Rows without a path or a label are left out: 2, the first in line 14.", ()),
+        "vanished": (
+            "set/gone.png cannot be read (no such file or directory) and is left out.",
+            (Path("set/gone.png"),),
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["file,label", "a.png,a"], "must name the columns path and label"),
+        ([""], "must name the columns"),
+        (["path,label,split", "a.png,a,later"], "Line 2 of .* has the split 'later'"),
+        (["path,label", "a.png,a", "a.png,b"], "in line 2 and, with another class or split, in line 3"),
+        (["path,label"], "There are no images"),
+    ],
+)
+def test_a_wrong_list_is_refused(tmp_path: Path, rows: list[str], said: str) -> None:
+    with pytest.raises(StudioError, match=said):
+        scan(_write_list(tmp_path / "list.csv", *rows))
+
+
+def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_bytes("path,label\ncaf\xe9.png,a\n".encode("latin-1"))
+    with pytest.raises(StudioError, match="save it as CSV in UTF-8"):
+        scan(tmp_path / "list.csv")
+
+
+def _idx(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def idx_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 20), ("t10k", 6)):
+        images = draw.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = (np.arange(count) % 2).astype(np.uint8)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(_idx(images)))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(_idx(labels))
+    return folder
+
+
+def test_idx_files_become_images(idx_folder: Path) -> None:
+    found = scan(idx_folder)
+    assert found.classes == ("0", "1")
+    assert found.counts == {"train": 16, "validation": 4, "test": 6}
+    first = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    assert (np.asarray(read(found.path / "train" / "1" / "000007.png"))[..., 0] == first[7]).all()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", _idx(np.zeros(3, np.uint8)), _idx(np.zeros(20, np.uint8))[:-1], b"\0\0\x0d\1"]
+)
+def test_damaged_idx_files_are_refused_and_leave_nothing(idx_folder: Path, content: bytes) -> None:
+    (idx_folder / "train-labels-idx1-ubyte").write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(StudioError, match=r"get (it|both) again"):
+            scan(idx_folder)
+
+
+def test_labels_without_images_are_said(idx_folder: Path) -> None:
+    (idx_folder / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(StudioError, match="is there without its images or labels"):
+        scan(idx_folder)
+
+
+@pytest.mark.parametrize("names", [("data_batch_1", "batches.meta"), ("train", "test", "meta")])
+def test_pickles_are_refused_and_never_opened(tmp_path: Path, names: tuple[str, ...]) -> None:
+    folder = tmp_path / "cifar"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(StudioError, match="can run any code"):
+        scan(folder)
+    with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
+        archive.add(folder, "cifar-10-batches-py")
+    with pytest.raises(StudioError, match="can run any code"):
+        scan(tmp_path / "cifar.tar.gz")
