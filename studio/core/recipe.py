@@ -110,6 +110,12 @@ class Training(Part):
 
     epochs: Whole = Field(10, ge=1, le=100_000)
     batch_size: Whole = Field(32, ge=1, le=65_536)
+    accumulation: Whole = Field(
+        1,
+        ge=1,
+        le=65_536,
+        description="parts that each batch is computed in, to need less memory; the step is the same",
+    )
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Real = Field(1e-3, gt=0, le=100)
     weight_decay: Real = Field(0.01, ge=0, le=10)

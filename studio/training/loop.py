@@ -51,9 +51,15 @@ def _training(session: Session, control: Control) -> Iterator[events.Event]:
 
 
 def _epoch(session: Session, control: Control) -> Iterator[events.Event]:
-    """What is left of an epoch, and its evaluation; asked to stop, it leaves the session where it can go on."""
+    """What is left of an epoch, and its evaluation.
+
+    Asked to stop, or having gone back to a checkpoint, it leaves the session where it can go on.
+    """
     for batch in session.batches():
         yield from session.step(batch)
+        if session.progress.diverging:
+            yield from session.roll_back()
+            return
         if control.stopping:
             return
         if session.checkpoint_due:
@@ -62,6 +68,8 @@ def _epoch(session: Session, control: Control) -> Iterator[events.Event]:
     yield from session.evaluate(control, session.progress.epoch + 1)
     if not control.stopping:
         session.progress.next_epoch()
+        # In this order: killed between the two, the run reaches this place again before it needs to go back.
+        yield session.save("epoch")
         yield session.save("last")
 
 

@@ -7,12 +7,19 @@ from typing import Any, Self
 
 from studio.training.metrics import Metrics
 
+PATIENCE = 3
+"""After this many steps in a row whose loss is not a number the training goes back."""
+ROLLBACKS = 3
+"""A training goes back this often; then it ends."""
+
 
 @dataclass(slots=True)
 class Progress:
     """Position as epochs done, batches done in the epoch after them, and optimiser steps done; then this epoch's sums.
 
     ``skipped`` counts the last steps in a row whose loss was not a number; ``best_loss`` is None before an evaluation.
+    ``parts`` is the number of parts that a batch is computed in; ``slowing`` the factor on the learning rate after
+    ``rollbacks`` times of going back.
     """
 
     epoch: int = 0
@@ -27,6 +34,9 @@ class Progress:
     best_accuracy: float = 0.0
     best_loss: float | None = None
     best_epoch: int = 0
+    parts: int = 1
+    slowing: float = 1.0
+    rollbacks: int = 0
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
@@ -46,6 +56,21 @@ class Progress:
             self.images += images
         else:
             self.skipped += 1
+
+    @property
+    def diverging(self) -> bool:
+        """Whether so many steps were skipped that going on would lead nowhere."""
+        return self.skipped >= PATIENCE
+
+    @property
+    def may_roll_back(self) -> bool:
+        """Whether going back has not been tried often enough yet."""
+        return self.rollbacks < ROLLBACKS
+
+    def slow_down(self, before: "Progress") -> None:
+        """Just put back from a checkpoint: go on at half the rate of ``before``, where the training did not work."""
+        self.skipped, self.parts, self.total_seconds = 0, before.parts, before.total_seconds
+        self.slowing, self.rollbacks = before.slowing / 2, before.rollbacks + 1
 
     def tick(self, seconds: float) -> None:
         """Count time."""

@@ -24,7 +24,8 @@ from studio.data.loader import Batch
 from studio.training import checkpoint, environment, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.control import Control
-from studio.training.feed import choose, loaders, to_device
+from studio.training.feed import choose, loaders
+from studio.training.gradient import Outcome, accumulate
 from studio.training.metrics import Metrics
 from studio.training.network import build
 from studio.training.progress import Progress
@@ -33,11 +34,9 @@ from studio.training.validation import measure
 
 ADAPTER = "adapter.safetensors"
 _DIVERGED = (
-    "The loss was not a number for three steps in a row, so the training was ended with its best adapter kept; "
-    "lower training.learning_rate, and train again."
+    "The loss was not a number for three steps in a row, at lower rates too, so the training was ended with its best "
+    "adapter kept; lower training.learning_rate, and train again."
 )
-PATIENCE = 3
-"""This many steps in a row whose loss is not a number end the run."""
 CHECKPOINT_SECONDS = 300
 """Inside a long epoch a checkpoint is written this often."""
 
@@ -51,7 +50,7 @@ class Session:
         self.run, self.recipe, self.images = run, recipe, images
         self.device = devices.resolve(recipe.training.device)
         self.precision = _precision(recipe, self.device, saved)
-        self.progress = Progress()
+        self.progress = Progress(parts=recipe.training.accumulation)
         self._pending: list[str] = []
         self._unreadable: set[Path] = set()
         self._clock = self._saved = time.monotonic()
@@ -138,7 +137,8 @@ class Session:
     def step(self, batch: Batch) -> Iterator[events.Event]:
         """Train on one batch. A loss or gradient that is not a number changes nothing but is said."""
         self._name(batch.unreadable)
-        rate = self.recipe.training.learning_rate * rate_factor(self.progress.step, self.steps, self.recipe.training)
+        settings = self.recipe.training
+        rate = settings.learning_rate * self.progress.slowing * rate_factor(self.progress.step, self.steps, settings)
         loss, correct = self._learn(batch, rate) if len(batch) else (0.0, 0)
         self.progress.batch += 1
         self.progress.step += 1
@@ -157,26 +157,65 @@ class Session:
                 learning_rate=rate,
                 images_per_second=len(batch) / max(seconds, 1e-9),
             )
-        if self.progress.skipped >= PATIENCE:
-            raise StudioError(_DIVERGED)
 
     def _learn(self, batch: Batch, rate: float) -> tuple[float, int]:
         """The batch's mean loss (NaN where the step was not taken) and the number of images that were right."""
-        settings = self.recipe.training
-        labels = to_device(batch.labels, self.device)
-        self.optimizer.zero_grad(set_to_none=True)
-        with precision.autocast(self.device, self.precision):
-            logits = self.feed.network(to_device(batch.inputs, self.device))
-        loss = cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        outcome = self._gradient(batch)
         self._check_once()
-        norm = optimizer.gradient_norm((parameter for _, parameter in self.named), settings.gradient_clip)
-        correct = int((logits.argmax(1) == labels).sum())
-        if not bool(torch.isfinite(loss) & torch.isfinite(norm)):
-            return math.nan, correct
+        clip = self.recipe.training.gradient_clip
+        norm = optimizer.gradient_norm((parameter for _, parameter in self.named), clip)
+        if not bool(torch.isfinite(outcome.loss) & torch.isfinite(norm)):
+            return math.nan, outcome.correct
         optimizer.set_rate(self.optimizer, rate)
         self.optimizer.step()
-        return loss.item(), correct
+        return outcome.loss.item(), outcome.correct
+
+    def _gradient(self, batch: Batch) -> Outcome:
+        """The gradient of a batch; where the memory is too small, in twice as many parts, down to single images."""
+        drawn = randomness.states(self.device)
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                return accumulate(
+                    self.feed.network, batch, self.progress.parts, self._loss, self.device, self.precision
+                )
+            except torch.OutOfMemoryError:
+                if self.progress.parts >= len(batch):
+                    raise
+            # Not inside the handler, as the exception keeps the tensors of the failed attempt alive.
+            self._divide(len(batch))
+            randomness.restore(self.device, drawn)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy(logits, labels, label_smoothing=self.recipe.training.label_smoothing)
+
+    def _divide(self, images: int) -> None:
+        """Compute batches in smaller parts from now on, and say so."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        tried = -(-images // self.progress.parts)
+        self.progress.parts *= 2
+        self._pending.append(
+            f"The memory is not enough for {tried} images at once; from now on each batch of {images} is computed in "
+            f"{self.progress.parts} parts, which takes longer and comes to the same."
+        )
+
+    def roll_back(self) -> Iterator[events.Event]:
+        """Go back to the beginning of the epoch, to go on at half the rate; StudioError where that was done too often.
+
+        Not to the last checkpoint: when that was written depends on the clock and on who stopped the run.
+        """
+        folder, before = self.run.path / "checkpoints", self.progress
+        saved = checkpoint.read(folder / "epoch") or checkpoint.read(folder / "best")
+        if saved is None or not before.may_roll_back:
+            raise StudioError(_DIVERGED)
+        self._put_back(saved)
+        self.progress.slow_down(before)
+        yield events.Warning(
+            text=f"The loss was not a number for three steps in a row, so the training goes back to step "
+            f"{self.progress.step} and on from there at half the learning rate."
+        )
+        yield self.save("last")
 
     def _check_once(self) -> None:
         """After the first backward pass: an attachment that the backbone never calls is an error, not a silence."""
@@ -225,7 +264,7 @@ class Session:
         return None if control.stopping else measured.tally.metrics("validation")
 
     def save(self, name: str) -> events.Checkpoint:
-        """Write a checkpoint; "best" also becomes the run's adapter."""
+        """Write a checkpoint; "best" also becomes the run's adapter, and "epoch" is where :meth:`roll_back` leads."""
         self._saved = time.monotonic()
         checkpoint.write(self.run.path / "checkpoints" / name, self._tensors(), self._values())
         if name == "best":
@@ -261,15 +300,18 @@ class Session:
         before = saved.values["environment"]
         if before["backbone"] != self.backbone:
             raise StudioError("The backbone's weights are not those that this run began with; put them back first.")
-        self.attached.load_state_dict(saved.section("adapter"))
-        optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
-        self.progress = Progress.from_json(saved.values["progress"])
-        randomness.restore(self.device, saved.section("random"))
+        self._put_back(saved)
         if saved.damaged:
             self._pending.append("The last checkpoint is damaged; the run goes on from the one before it.")
         changed = environment.differences(before, environment.describe(self.device, self.precision, self.backbone))
         if changed:
             self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
+
+    def _put_back(self, saved: checkpoint.Checkpoint) -> None:
+        self.attached.load_state_dict(saved.section("adapter"))
+        optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
+        self.progress = Progress.from_json(saved.values["progress"])
+        randomness.restore(self.device, saved.section("random"))
 
     def _name(self, unreadable: Iterable[UnreadableImageError]) -> None:
         """Warn once of each image that cannot be read."""

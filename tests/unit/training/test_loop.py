@@ -269,19 +269,99 @@ def test_a_step_without_a_finite_loss_is_skipped(make_run: Callable[..., Run], m
     assert happened[-1].kind == "finished"
 
 
-def test_three_of_them_end_the_run_with_its_best_kept(
+def _rates(happened: list[events.Event]) -> list[tuple[int, float]]:
+    return [(event.step, event.learning_rate) for event in _of(happened, events.Step)]
+
+
+@pytest.mark.parametrize(("broken", "back_to"), [({10, 11, 12}, 8), ({2, 3, 4}, 0)])
+def test_three_of_them_go_back_to_where_the_epoch_began_at_half_the_rate(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, broken: set[int], back_to: int
+) -> None:
+    _broken_losses(monkeypatch, broken)
+    run = make_run(schedule="constant", warmup=0.0)
+    happened = list(train(run, Control()))
+    last = max(broken)
+    slower = [(step, 0.005) for step in range(back_to + 1, STEPS + 1)]
+    assert _rates(happened) == [(step, 0.01) for step in range(1, last + 1)] + slower
+    assert f"goes back to step {back_to} and on from there at half" in _of(happened, events.Warning)[-1].text
+    assert all(loss == loss for _, loss in _losses(run))
+    assert happened[-1].kind == "finished"
+
+
+@pytest.mark.parametrize("step", [2, 10, 11])
+def test_a_run_that_went_back_resumes_bit_for_bit(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    whole, parts = make_run("whole"), make_run("parts")
+    with monkeypatch.context() as patched:
+        _broken_losses(patched, {9, 10, 11})
+        list(train(whole, Control()))
+    with monkeypatch.context() as patched:
+        _broken_losses(patched, {9, 10, 11})
+        _stop_at(parts, step)
+        list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+def test_a_loss_that_stays_broken_ends_the_run_with_its_best_kept(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _broken_losses(monkeypatch, {8, 9, 10})
+    _broken_losses(monkeypatch, set(range(8, 100)))
     run = make_run()
     happened: list[events.Event] = []
-    with pytest.raises(StudioError, match="not a number for three steps in a row"):
+    with pytest.raises(StudioError, match="not a number for three steps in a row, at lower rates too"):
         happened.extend(train(run, Control()))
+    assert [event.step for event in _of(happened, events.Step)] == [*range(1, 11), *[9, 10, 11] * 3]
     assert happened[-1].kind == "error"
     assert happened[-1] == run.events()[-1]
     assert run.status["state"] == "failed"
     assert "learning_rate" in run.status["text"]
     assert (run.path / "adapter.safetensors").exists()
+
+
+def _small_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
+    """Let the memory be enough for ``images`` at once."""
+    true = session.cross_entropy
+
+    def narrow(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if len(logits) > images:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return true(logits, *args, **kwargs)
+
+    monkeypatch.setattr(session, "cross_entropy", narrow)
+
+
+def test_where_the_memory_is_small_batches_are_computed_in_parts(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, found, parts = make_run("asked", accumulation=4), make_run("found"), make_run("parts")
+    list(train(asked, Control()))
+    _small_memory(monkeypatch, 2)
+    happened = list(train(found, Control()))
+    assert [warning.text[:50] for warning in _of(happened, events.Warning)] == [
+        "The memory is not enough for 5 images at once; fro",
+        "The memory is not enough for 3 images at once; fro",
+    ]
+    assert _losses(found) == _losses(asked)
+    assert _equal(_adapter(found), _adapter(asked))
+    _stop_at(parts, 6)
+    assert not _of(list(train(parts, Control(), resume=True)), events.Warning)
+    assert _same_outcome(found, parts)
+
+
+def test_a_memory_too_small_for_one_image_ends_the_run_with_a_sentence(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _small_memory(monkeypatch, 0)
+    with pytest.raises(StudioError, match="The memory is not enough for this training"):
+        list(train(make_run(), Control()))
+
+
+def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run]) -> None:
+    whole, parts = make_run("whole", lora=False), make_run("parts", lora=False, accumulation=3)
+    for run in (whole, parts):
+        list(train(run, Control()))
+    assert [loss for _, loss in _losses(parts)] == pytest.approx([loss for _, loss in _losses(whole)], abs=1e-5)
 
 
 def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
