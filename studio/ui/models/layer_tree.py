@@ -55,6 +55,7 @@ class LayerTree(QAbstractItemModel):
         self._dragged = ""
         self._refusals: dict[Spot, str] = {}
         self._targets: frozenset[str] = frozenset()
+        self._holders: set[str] = set()
 
     # what is shown
 
@@ -100,6 +101,7 @@ class LayerTree(QAbstractItemModel):
         """Light up the layers that a drop would attach to."""
         if paths != self._targets:
             self._targets = paths
+            self._holders = {path.rsplit(".", cut)[0] for path in paths for cut in range(1, path.count(".") + 1)}
             self.painted_anew.emit()
 
     @property
@@ -126,6 +128,9 @@ class LayerTree(QAbstractItemModel):
     def _passes(self, layer: Layer) -> bool:
         found = self._filter in f"{layer.path} {layer.type} {layer.role}".lower()
         return found and (self._with_empty or layer.parameters > 0 or not layer.path)
+
+    def _target_mark(self, path: str) -> str:
+        return "target" if path in self._targets else "holder" if path in self._holders else ""
 
     def _tell(self, paths: set[str]) -> None:
         """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
@@ -232,7 +237,7 @@ class LayerTree(QAbstractItemModel):
         if role == MARKS_ROLE:
             return self.badges(node)
         if role == TARGET_ROLE:
-            return not node.part and node.layer.path in self._targets
+            return "" if node.part else self._target_mark(node.layer.path)
         if role == DIM_ROLE:
             return bool(self._dragged) and bool(self.refusal_at(self._dragged, node.spot))
         if role == Qt.ItemDataRole.ToolTipRole:

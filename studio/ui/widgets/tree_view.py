@@ -60,7 +60,8 @@ class _RowPainter(QStyledItemDelegate):
         model = cast(LayerTree, index.model())
         roll_up = model.roll_up(index.internalId())
         painter.save()
-        if index.data(TARGET_ROLE):
+        target, is_open = index.data(TARGET_ROLE), bool(option.state & QStyle.StateFlag.State_Open)
+        if target == "target" or (target == "holder" and not is_open):
             painter.fillRect(option.rect, colour("adapter_soft"))
         elif option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, colour("accent_soft"))

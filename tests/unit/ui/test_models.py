@@ -7,7 +7,7 @@ from studio.core.run import Run
 from studio.ui.models.backbones import Backbones
 from studio.ui.models.classes import ClassTable
 from studio.ui.models.layer_nodes import Badge, Marks, Spot, badge_text
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS, TARGET_ROLE, TRAINABLE, TYPE, LayerTree
 from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
 from studio.ui.models.runs import RunTable
 from studio.ui.training import RunRow
@@ -115,6 +115,14 @@ def test_rows_that_cannot_take_the_dragged_method_dim_and_say_why(tree):
     assert tree.index_of(QKV).data(DIM_ROLE) is False
     tree.show_drag("")
     assert tree.index_of(Spot("head")).data(DIM_ROLE) is False
+
+
+def test_the_layers_that_a_drop_would_attach_to_are_marked_with_what_holds_them(tree):
+    tree.show_targets(frozenset({QKV.path}))
+    marked = {spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, Spot("blocks.0"), Spot("blocks.1"))}
+    assert marked == {QKV.path: "target", "blocks.0": "holder", "blocks.1": ""}
+    tree.show_targets(frozenset())
+    assert tree.index_of(QKV).data(TARGET_ROLE) == ""
 
 
 def test_ten_thousand_layers_keep_their_order(qapp, check_model, rows):
