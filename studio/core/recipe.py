@@ -119,10 +119,24 @@ class Training(Part):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Real = Field(1e-3, gt=0, le=100)
     weight_decay: Real = Field(0.01, ge=0, le=10)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    layer_decay: Real = Field(
+        1.0, gt=0, le=1, description="factor on the rate from each block to the one before it; 1 trains all alike"
+    )
+    schedule: Literal["cosine", "one-cycle", "constant"] = Field(
+        "cosine", description="how the rate goes on after the warm-up; one-cycle wants a long one, such as 0.3"
+    )
     warmup: Real = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
     label_smoothing: Real = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced lets classes with few images count as much as those with many"
+    )
     gradient_clip: Real = Field(1.0, ge=0, description="largest gradient norm; 0 switches clipping off")
+    best_by: Literal["accuracy", "loss"] = Field(
+        "accuracy", description="what decides, on the validation images, which epoch is the best"
+    )
+    patience: Whole = Field(
+        0, ge=0, le=100_000, description="stop after this many epochs without a new best; 0 trains them all"
+    )
     seed: Whole = Field(0, ge=0)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from studio.training.metrics import Metrics
 
@@ -77,17 +77,23 @@ class Progress:
         self.seconds += seconds
         self.total_seconds += seconds
 
+    def has_waited(self, patience: int) -> bool:
+        """Whether the last ``patience`` epochs, if that is any, brought nothing better."""
+        return bool(patience) and self.epoch - self.best_epoch >= patience
+
     def next_epoch(self) -> None:
         """Go on to the first batch of the next epoch."""
         self.epoch += 1
         self.batch = self.correct = self.images = 0
         self.loss_sum = self.seconds = 0.0
 
-    def take_best(self, metrics: Metrics, epoch: int) -> bool:
-        """Whether ``metrics`` is the best so far, by accuracy and then by loss; if so it is kept as that."""
+    def take_best(self, metrics: Metrics, epoch: int, by: Literal["accuracy", "loss"] = "accuracy") -> bool:
+        """Whether ``metrics`` is the best so far, by accuracy and then loss, or by loss; if so it is kept as that."""
         if not math.isfinite(metrics.loss):
             return False
-        if self.best_loss is not None and (metrics.accuracy, -metrics.loss) <= (self.best_accuracy, -self.best_loss):
-            return False
+        if self.best_loss is not None:
+            now, best = (metrics.accuracy, -metrics.loss), (self.best_accuracy, -self.best_loss)
+            if (now <= best) if by == "accuracy" else (now[1] <= best[1]):
+                return False
         self.best_accuracy, self.best_loss, self.best_epoch = metrics.accuracy, metrics.loss, epoch
         return True

@@ -9,7 +9,6 @@ from typing import Any, Self
 import torch
 from safetensors.torch import save
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from studio.core import events
 from studio.core.errors import StudioError
@@ -24,10 +23,12 @@ from studio.data.loader import Batch
 from studio.training import checkpoint, environment, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.control import Control
+from studio.training.depth import decayed
 from studio.training.feed import choose, loaders
 from studio.training.gradient import Outcome, accumulate
 from studio.training.metrics import Metrics
 from studio.training.network import build
+from studio.training.objective import Objective
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
 from studio.training.validation import measure
@@ -70,9 +71,14 @@ class Session:
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
         saved = checkpoint.read(run.path / "checkpoints" / "last")
-        done = saved.values["progress"]["epoch"] if saved else 0
-        if done >= recipe.training.epochs:
-            raise StudioError(f"This run is complete, with {done} epochs; raise training.epochs to go on.")
+        progress = Progress.from_json(saved.values["progress"]) if saved else Progress()
+        if progress.epoch >= recipe.training.epochs:
+            raise StudioError(f"This run is complete, with {progress.epoch} epochs; raise training.epochs to go on.")
+        if progress.has_waited(recipe.training.patience):
+            raise StudioError(
+                f"This run is complete: no epoch after {progress.best_epoch} was better; train it as a new run with a "
+                f"higher training.patience."
+            )
         return saved
 
     def _make_network(self) -> None:
@@ -81,8 +87,12 @@ class Session:
         self.named = list(self.attached.named_parameters())
         if not self.named:
             raise StudioError("Nothing would train: attach a method or let the head train.")
-        self.optimizer = optimizer.make(self.named, self.attached.rate_scales(), self.recipe.training)
+        settings = self.recipe.training
+        scales = decayed(self.attached.rate_scales(), self.attached.layers, settings.layer_decay)
+        self.optimizer = optimizer.make(self.named, scales, settings)
         self._loaders = loaders(self.recipe, self.images, built.preprocessing)
+        classes = self._loaders[0].dataset.labels
+        self._objective = Objective(settings, len(self.images.classes), classes, self.device)
         self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
         self.attached.train()
 
@@ -100,8 +110,9 @@ class Session:
 
     @property
     def complete(self) -> bool:
-        """Whether all epochs are done."""
-        return self.progress.epoch >= self.recipe.training.epochs
+        """Whether all epochs are done, or so many brought nothing better that the rest is not worth it."""
+        settings = self.recipe.training
+        return self.progress.epoch >= settings.epochs or self.progress.has_waited(settings.patience)
 
     @property
     def checkpoint_due(self) -> bool:
@@ -177,7 +188,7 @@ class Session:
             self.optimizer.zero_grad(set_to_none=True)
             try:
                 return accumulate(
-                    self.feed.network, batch, self.progress.parts, self._loss, self.device, self.precision
+                    self.feed.network, batch, self.progress.parts, self._objective, self.device, self.precision
                 )
             except torch.OutOfMemoryError:
                 if self.progress.parts >= len(batch):
@@ -185,9 +196,6 @@ class Session:
             # Not inside the handler, as the exception keeps the tensors of the failed attempt alive.
             self._divide(len(batch))
             randomness.restore(self.device, drawn)
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, label_smoothing=self.recipe.training.label_smoothing)
 
     def _divide(self, images: int) -> None:
         """Compute batches in smaller parts from now on, and say so."""
@@ -243,7 +251,7 @@ class Session:
             return
         if not metrics.images:
             raise StudioError("None of the validation images can be read; put them back, and resume the run.")
-        best = self.progress.take_best(metrics, epoch)
+        best = self.progress.take_best(metrics, epoch, self.recipe.training.best_by)
         yield events.Evaluation(
             epoch=epoch,
             step=self.progress.step,

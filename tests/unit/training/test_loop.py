@@ -19,7 +19,7 @@ from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training import checkpoint, journal, session
+from studio.training import checkpoint, journal, objective
 from studio.training.control import Control
 from studio.training.loop import train
 
@@ -247,13 +247,13 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(make_run: Calla
 
 def _broken_losses(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Let the loss of the given steps be no number."""
-    true, count = session.cross_entropy, iter(range(1, 1000))
+    true, count = objective.cross_entropy, iter(range(1, 1000))
 
     def broken(*args: Any, **kwargs: Any) -> torch.Tensor:
         loss = true(*args, **kwargs)
         return loss * float("nan") if next(count) in steps else loss
 
-    monkeypatch.setattr(session, "cross_entropy", broken)
+    monkeypatch.setattr(objective, "cross_entropy", broken)
 
 
 def test_a_step_without_a_finite_loss_is_skipped(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,14 +321,14 @@ def test_a_loss_that_stays_broken_ends_the_run_with_its_best_kept(
 
 def _small_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
     """Let the memory be enough for ``images`` at once."""
-    true = session.cross_entropy
+    true = objective.cross_entropy
 
     def narrow(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if len(logits) > images:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return true(logits, *args, **kwargs)
 
-    monkeypatch.setattr(session, "cross_entropy", narrow)
+    monkeypatch.setattr(objective, "cross_entropy", narrow)
 
 
 def test_where_the_memory_is_small_batches_are_computed_in_parts(
@@ -456,6 +456,31 @@ def test_the_same_seed_gives_the_same_run_and_another_another(make_run: Callable
         list(train(run, Control()))
     assert _same_outcome(runs[0], runs[1])
     assert not _same_outcome(runs[0], runs[2])
+
+
+def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]) -> None:
+    whole, parts = (make_run(name, epochs=9, patience=2, learning_rate=1e-12) for name in ("whole", "parts"))
+    happened = list(train(whole, Control()))
+    evaluations = _of(happened, events.Evaluation)
+    best = max(evaluation.epoch for evaluation in evaluations if evaluation.best)
+    assert evaluations[-1].epoch == best + 2 < 9
+    assert isinstance(happened[-1], events.Finished)
+    assert happened[-1].reason == "completed"
+    _stop_at(parts, 4 * (best + 1) + 1)
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+    with pytest.raises(StudioError, match=rf"complete: no epoch after {best} was better"):
+        list(train(whole, Control(), resume=True))
+
+
+def test_every_setting_together_resumes_bit_for_bit(make_run: Callable[..., Run]) -> None:
+    values = {"schedule": "one-cycle", "warmup": 0.3, "class_weights": "balanced", "best_by": "loss"}
+    more: dict[str, Any] = {"layer_decay": 0.7, "accumulation": 2, "patience": 5, "label_smoothing": 0.1}
+    whole, parts = (make_run(name, **values, **more) for name in ("whole", "parts"))
+    list(train(whole, Control()))
+    _stop_at(parts, 6)
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
 
 
 def test_bfloat16_trains_and_goes_on_in_bfloat16(make_run: Callable[..., Run]) -> None:

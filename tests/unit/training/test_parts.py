@@ -10,10 +10,12 @@ from torch import nn
 
 from studio.core import events
 from studio.core.errors import StudioError
+from studio.core.layers import Layer, Role
 from studio.core.recipe import Training
 from studio.core.run import Run
-from studio.training import device, environment, optimizer, precision
+from studio.training import device, environment, objective, optimizer, precision
 from studio.training.control import Control
+from studio.training.depth import decayed
 from studio.training.journal import Journal
 from studio.training.lock import exclusive, is_held
 from studio.training.metrics import Metrics
@@ -36,9 +38,42 @@ def test_a_constant_rate_stays() -> None:
     assert factors == [pytest.approx(1 / 3), pytest.approx(2 / 3)] + [1.0] * 8
 
 
+@pytest.mark.parametrize("warmup", [0.1, 0.3, 0.5])
+def test_one_cycle_is_that_of_torch(warmup: float) -> None:
+    made = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(made, 1.0, total_steps=40, pct_start=warmup, cycle_momentum=False)
+    for step in range(40):
+        ours = rate_factor(step, 40, Training(warmup=warmup, schedule="one-cycle"))
+        assert ours == pytest.approx(made.param_groups[0]["lr"], rel=1e-9)
+        made.step()
+        if step < 39:
+            peer.step()
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_a_short_training_has_a_rate_too(steps: int) -> None:
     assert all(0 < rate_factor(step, steps, Training(warmup=0.9)) <= 1 for step in range(steps))
+    one_cycle = Training(warmup=0.9, schedule="one-cycle")
+    assert all(0 < rate_factor(step, steps, one_cycle) <= 1 for step in range(steps))
+
+
+def test_balanced_weights_let_each_class_count_the_same() -> None:
+    classes = torch.tensor([0] * 8 + [1] * 2)
+    weights = objective.balanced(classes, 3)
+    assert [float(weights[classes][classes == c].sum()) for c in (0, 1)] == pytest.approx([5.0, 5.0])
+    logits = torch.randn(10, 3, generator=torch.Generator().manual_seed(0))
+    made = objective.Objective(Training(class_weights="balanced"), 3, classes, torch.device("cpu"))
+    plain = -logits.log_softmax(1)[torch.arange(10), classes]
+    assert made(logits, classes) == pytest.approx(float((weights[classes] * plain).mean()))
+
+
+def test_layers_further_from_the_classifier_train_slower() -> None:
+    rows = [("", None), ("stem", None), ("blocks", None), ("blocks.0", 0), ("blocks.0.fc", 0), ("down", None)]
+    rows += [("blocks.1", 1), ("norm", None), ("head", None)]
+    layers = [Layer(path, "", "", Role.OTHER, 0, 0, block=block) for path, block in rows]
+    scales = {f"x/{path}/weight": 2.0 for path, _ in rows}
+    found = decayed(scales, layers, 0.5)
+    assert list(found.values()) == [2.0, 0.25, 0.25, 0.5, 0.5, 1.0, 1.0, 2.0, 2.0]
 
 
 def _named() -> list[tuple[str, nn.Parameter]]:
@@ -172,6 +207,14 @@ def test_the_best_is_by_accuracy_and_then_by_loss() -> None:
     ]  # fmt: skip
     assert (progress.best_accuracy, progress.best_loss, progress.best_epoch) == (0.6, 5.0, 4)
     assert Progress.from_json(progress.as_json()) == progress
+
+
+def test_the_best_is_by_loss_where_asked_for() -> None:
+    progress = Progress()
+    results = [(0.5, 1.0), (0.9, 1.0), (0.4, 0.9), (0.9, 0.95), (0.9, float("nan"))]
+    found = [progress.take_best(_metrics(*result), epoch, "loss") for epoch, result in enumerate(results)]
+    assert found == [True, False, True, False, False]
+    assert (progress.best_accuracy, progress.best_epoch) == (0.4, 2)
 
 
 def test_an_accuracy_of_zero_can_be_the_best() -> None:
