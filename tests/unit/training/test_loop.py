@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -180,24 +181,35 @@ from pathlib import Path
 from studio.core.run import Run
 from studio.training.control import Control
 from studio.training.loop import train
-for event in train(Run.open(Path(sys.argv[1])), Control()):
+run = Run.open(Path(sys.argv[1]))
+for event in train(run, Control(), resume=True):
     pass
 """
 
 
+def _kill_after(run: Run, count: int, delay: float) -> None:
+    """Train in another process and kill it ``delay`` seconds after its next ``count`` events."""
+    seen = len(run.events())
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    with subprocess.Popen([sys.executable, "-c", _CHILD, str(run.path)], env=os.environ | threads) as process:
+        while process.poll() is None and len(run.events()) < seen + count:
+            time.sleep(0.005)
+        time.sleep(delay)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
-    whole, killed = make_run("whole", epochs=12), make_run("killed", epochs=12)
+    """More kills than two with STUDIO_KILLS=20, as each begins a process."""
+    whole, killed = make_run("whole", epochs=30), make_run("killed", epochs=30)
     list(train(whole, Control()))
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen([sys.executable, "-c", _CHILD, str(killed.path)], env=os.environ | threads)
-    deadline = time.monotonic() + 60
-    while len(_of(killed.events(), events.Step)) < 10 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 10 <= len(_of(killed.events(), events.Step)) < 48
+    points = random.Random(0)
+    kills = int(os.environ.get("STUDIO_KILLS", "2"))
+    for _ in range(kills):
+        _kill_after(killed, points.randint(2, 12), points.uniform(0, 0.03))
     list(train(killed, Control(), resume=True))
+    assert len(_of(killed.events(), events.Started)) == kills + 1
     assert _same_outcome(whole, killed)
 
 
