@@ -1,6 +1,7 @@
 """The dialog in which a backbone is chosen: search the catalogue, or bring a checkpoint."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
 from PySide6.QtWidgets import (
@@ -18,9 +19,13 @@ from PySide6.QtWidgets import (
 from studio.core.recipe import Backbone
 from studio.ui.figures import plural
 from studio.ui.jobs import sentence
-from studio.ui.models.backbones import ENTRY_ROLE, Backbones
+from studio.ui.models.backbones import Backbones
+from studio.ui.models.table import ROW_ROLE
 from studio.ui.widgets.parts import Column, Notice, Row, button, text
 from studio.ui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.backbones.catalogue import Entry
 
 
 class BackboneDialog(QDialog):
@@ -100,17 +105,17 @@ class BackboneDialog(QDialog):
         else:
             self.found.setText("Loading the engine…")
 
-    def _show(self, entries: list[object]) -> None:
+    def _show(self, entries: "list[Entry]") -> None:
         words = self.search.text().strip().lower()
         entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
-        self.model.show_entries(entries)  # type: ignore[arg-type]
+        self.model.show_rows(entries)
         self.found.setText(plural(len(entries), "backbone") if entries else "No backbone has that in its name.")
         if entries:
             self.table.selectRow(0)
         self.accept_button.setEnabled(bool(entries))
 
     def _current_changed(self, current: QModelIndex) -> None:
-        entry = current.data(ENTRY_ROLE)
+        entry = current.data(ROW_ROLE)
         bundled = entry is not None and entry.source == "bundled"
         self.random.setEnabled(not bundled)
         self.local.setEnabled(not bundled)
@@ -134,7 +139,7 @@ class BackboneDialog(QDialog):
 
     def backbone(self) -> Backbone | None:
         """What is chosen; None where nothing is."""
-        entry = self.table.currentIndex().data(ENTRY_ROLE)
+        entry = self.table.currentIndex().data(ROW_ROLE)
         if entry is None:
             return None
         if self.local.isChecked():

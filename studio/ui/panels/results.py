@@ -133,7 +133,7 @@ class ResultsPage(Page):
         self.loss.setText(f"{metrics.loss:.4f}")
         self.images.setText(count(metrics.images))
         self.confusion.show_counts([c.label for c in metrics.per_class], metrics.confusion)
-        self.class_model.show_classes(metrics.per_class)
+        self.class_model.show_rows(metrics.per_class)
         self._clear_answer()
         self.stack.setCurrentIndex(1)
 

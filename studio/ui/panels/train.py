@@ -18,7 +18,8 @@ from studio.core import events
 from studio.core.recipe import Recipe, Training
 from studio.ui.figures import duration, percent
 from studio.ui.forms import Form
-from studio.ui.models.runs import RUN_ROLE, RunTable
+from studio.ui.models.runs import RunTable
+from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
 from studio.ui.training import LiveRun, RunRow
 from studio.ui.widgets.parts import Card, Column, Empty, Notice, Row, button, holder, scrolled, text
@@ -184,7 +185,7 @@ class TrainPage(Page):
 
     def _row_chosen(self, current: QModelIndex) -> None:
         if current.isValid():
-            self.workspace.runs.select(current.data(RUN_ROLE).run)
+            self.workspace.runs.select(current.data(ROW_ROLE).run)
 
     def _select(self, run: object) -> None:
         self._mark_selected()

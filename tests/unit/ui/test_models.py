@@ -181,10 +181,10 @@ def test_backbones_and_classes_are_tables(qapp, check_model):
     backbones, classes = Backbones(), ClassTable()
     check_model(backbones)
     check_model(classes)
-    backbones.show_entries(
+    backbones.show_rows(
         [Entry("starter", "bundled", (32, 32), "mit", True), Entry("vit", "timm", (0, 0), "not stated", False)]
     )
-    classes.show_classes([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
+    classes.show_rows([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
     assert [backbones.index(0, c).data() for c in range(4)] == ["starter", "32 × 32", "comes with the program", "mit"]
     assert backbones.index(1, 2).data() == "to be fetched"
     assert [classes.index(0, c).data() for c in range(5)] == ["cat", "3", "50.0 %", "100.0 %", "0.667"]
