@@ -77,8 +77,18 @@ def load_adapter(module: nn.Module, folder: Path) -> Attached:
     Raises StudioError, with the module as it was, where the backbone is another or the tensors do not fit.
     """
     description = read_description(folder)
-    if identity(module) != description.backbone_identity:
+    require_backbone(description, identity(module), folder)
+    return attach_adapter(module, folder, description)
+
+
+def require_backbone(description: AdapterDescription, backbone_identity: str, folder: Path) -> None:
+    """Raise StudioError where the adapter in ``folder`` belongs to another backbone than this."""
+    if description.backbone_identity != backbone_identity:
         raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
+
+
+def attach_adapter(module: nn.Module, folder: Path, description: AdapterDescription) -> Attached:
+    """:func:`load_adapter` for a folder that is described already, and known to belong to this backbone."""
     tensors = read_tensors(folder / TENSORS)
     attached = attach(module, description.attachments, head=description.head)
     try:

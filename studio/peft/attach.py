@@ -342,10 +342,20 @@ class Attached:
             parameter.requires_grad_(True)
         return twin.module.eval()
 
-    def detach(self) -> nn.Module:
-        """Take everything off and return the module as it was: its tree, its tensors, their flags and its modes."""
+    def lift(self) -> None:
+        """Take everything off for a while, to be put back by :meth:`place`; the backbone stays frozen."""
         for change in reversed(self._changes):
             change.undo()
+
+    def place(self) -> None:
+        """Put back what :meth:`lift` took off, onto the same backbone with nothing else attached."""
+        for change in self._changes:
+            change.redo()
+        self._apply()
+
+    def detach(self) -> nn.Module:
+        """Take everything off and return the module as it was: its tree, its tensors, their flags and its modes."""
+        self.lift()
         self._changes.clear()
         for parameter, flag in self._frozen:
             parameter.requires_grad_(flag)

@@ -27,6 +27,10 @@ class Replacement:
         """Put back what stood there."""
         self.parent._modules[self.name] = self.adapted.base
 
+    def redo(self) -> None:
+        """Put the adapted layer there again."""
+        self.parent._modules[self.name] = self.adapted
+
     def tensors(self) -> dict[str, Tensor]:
         """The adapter's tensors by name."""
         return self.adapted.own_tensors()
@@ -56,6 +60,10 @@ class Retraining:
         """Put the original tensor back."""
         self.switch(False)
 
+    def redo(self) -> None:
+        """Use the trained tensor again."""
+        self.switch(True)
+
     def tensors(self) -> dict[str, Tensor]:
         """The trained tensor by name."""
         return {self.name: self.trained}
@@ -83,6 +91,10 @@ class Assignment:
     def undo(self) -> None:
         """Put the original value back."""
         self.switch(False)
+
+    def redo(self) -> None:
+        """Use the new value again."""
+        self.switch(True)
 
     def tensors(self) -> dict[str, Tensor]:
         """There are none."""
@@ -114,6 +126,10 @@ class Increase:
     def undo(self) -> None:
         """Take the amount off."""
         self.switch(False)
+
+    def redo(self) -> None:
+        """Add the amount again."""
+        self.switch(True)
 
     def tensors(self) -> dict[str, Tensor]:
         """There are none."""
