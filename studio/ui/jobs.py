@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core.errors import StudioError
 
@@ -22,6 +22,34 @@ class _Request:
 class _Answer:
     reply: Callable[[Any], None]
     value: Any
+
+
+class Turns(QObject):
+    """Work for the window's own thread, one piece a tick, so that no tick holds up the window for long.
+
+    A piece that waits gives way to a newer one of the same name.
+    """
+
+    TICK_MS = 40
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: dict[str, Callable[[], None]] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(self.TICK_MS)
+        self._timer.timeout.connect(self._next)
+
+    def want(self, name: str, work: Callable[[], None]) -> None:
+        """Have ``work`` done on a tick to come."""
+        self._waiting[name] = work
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _next(self) -> None:
+        name = next(iter(self._waiting))
+        self._waiting.pop(name)()
+        if not self._waiting:
+            self._timer.stop()
 
 
 def sentence(error: Exception) -> str:

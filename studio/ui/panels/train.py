@@ -1,6 +1,7 @@
 """Train: settings, start and stop, live curves, the list of runs."""
 
 import math
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt
 from PySide6.QtWidgets import (
@@ -18,12 +19,17 @@ from studio.core import events
 from studio.core.recipe import Recipe, Training
 from studio.ui.figures import duration, percent
 from studio.ui.forms import Form
+from studio.ui.history import Curve
+from studio.ui.jobs import Turns
 from studio.ui.models.runs import RunTable
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
 from studio.ui.training import LiveRun, RunRow
 from studio.ui.widgets.parts import Card, Column, Empty, Notice, Row, button, holder, scrolled, text
 from studio.ui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.ui.widgets.plots import Plot
 
 
 class TrainPage(Page):
@@ -44,6 +50,7 @@ class TrainPage(Page):
         workspace.trainer.failed.connect(lambda words: self.notice.say(words, "bad"))
         workspace.runs.changed.connect(self._show_runs)
         workspace.runs.selected_changed.connect(self._select)
+        self._turns = Turns(self)
         self.live.advanced.connect(self._advanced)
         self.live.switched.connect(self._advanced)
         self._show_recipe(workspace.recipe)
@@ -229,14 +236,17 @@ class TrainPage(Page):
         self.bar.setValue(round(1000 * history.progress))
         self.warning.say(*_warning(self.live))
         if self._made_plots:
-            self.loss.show_curves(history.training_loss, history.validation_loss)
-            self.accuracy.show_curves(history.training_accuracy, history.validation_accuracy)
-            self.rate.show_curves(history.learning_rate)
+            self._draw(self.loss, history.training_loss, history.validation_loss)
+            self._draw(self.accuracy, history.training_accuracy, history.validation_accuracy)
+            self._draw(self.rate, history.learning_rate)
         if self.workspace.trainer.stopping:
             self._show_buttons()
         if history.last is not self._last_evaluation:
             self._last_evaluation = history.last
             self.workspace.runs.refresh()
+
+    def _draw(self, plot: "Plot", *curves: Curve) -> None:
+        self._turns.want(plot.title, lambda: plot.show_curves(*curves))
 
     def _stage(self) -> str:
         history = self.live.history

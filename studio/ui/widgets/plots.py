@@ -40,6 +40,7 @@ class Plot(QWidget):
         super().__init__()
         import pyqtgraph as pg
 
+        self.title = title
         self._tints = [tint for _, tint, _ in lines]
         self._marked = [marked for _, _, marked in lines]
         self.plot = pg.PlotWidget(background=None)

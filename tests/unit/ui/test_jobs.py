@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from studio.core.errors import StudioError
-from studio.ui.jobs import Lane, sentence
+from studio.ui.jobs import Lane, Turns, sentence
 
 
 @pytest.fixture
@@ -67,3 +67,13 @@ def test_five_thousand_signals_do_not_end_the_program(qapp):
     for number in range(5000):
         teller.told.emit(number)
     assert heard[-1] == 4999
+
+
+def test_work_in_turns_is_done_once_a_tick_and_only_the_newest_of_a_name(qtbot):
+    turns, done = Turns(), []
+    for number in range(3):
+        turns.want("a", lambda number=number: done.append(("a", number)))
+    turns.want("b", lambda: done.append(("b", 0)))
+    assert done == []
+    qtbot.waitUntil(lambda: len(done) == 2, timeout=5000)
+    assert done == [("a", 2), ("b", 0)]

@@ -35,15 +35,14 @@ def trained(prepared, finish):
     return window
 
 
-def test_a_run_is_trained_and_its_curves_are_drawn(trained):
+def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
     page, history = trained.train, trained.train.live.history
     assert page.stage.text().startswith("Finished after")
     assert "best validation accuracy" in page.detail.text()
     assert page.bar.value() == 1000
     assert len(history.training_loss.x) == history.started.steps
     assert len(history.validation_accuracy.x) == 4
-    drawn, _ = page.loss.lines[0].getOriginalDataset()
-    assert len(drawn) == history.started.steps
+    qtbot.waitUntil(lambda: len(page.loss.lines[0].getOriginalDataset()[0]) == history.started.steps, timeout=5000)
     assert page.run_model.index(0, 1).data() == "completed"
     assert page.start_button.isVisible()
 
