@@ -3,8 +3,11 @@
 from typing import TYPE_CHECKING
 
 from studio.app.text import table
+from studio.data.images import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from studio.data.folder import DatasetSummary
 
 _SHOWN = 5
@@ -22,6 +25,6 @@ def as_text(summary: "DatasetSummary") -> str:
     )
 
 
-def _files(files: tuple[object, ...]) -> str:
+def _files(files: "tuple[Path, ...]") -> str:
     more = f"\n  and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return "".join(f"\n  {file}" for file in files[:_SHOWN]) + more
+    return "".join(f"\n  {shown(file)}" for file in files[:_SHOWN]) + more

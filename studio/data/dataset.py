@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.paths import locate
 from studio.core.recipe import Data
 from studio.data.folder import DatasetSummary, ImageFile, scan
-from studio.data.images import read, shown
+from studio.data.images import read
 from studio.data.listing import SPLITS, SplitName
 from studio.data.preprocessing import Pixels, Preprocessing
 
@@ -88,5 +88,5 @@ def take(summary: DatasetSummary, preprocessing: Preprocessing, split: SplitName
     images = summary.of(split)
     if not images:
         there = " and ".join(name for name in SPLITS if summary.of(name))
-        raise StudioError(f"There are no {split} images in {shown(summary.path)}; it has {there} images only.")
+        raise StudioError(f"There are no {split} images in {summary.name}; it has {there} images only.")
     return ImageDataset(summary.path, images, summary.classes, preprocessing)

@@ -36,6 +36,12 @@ class DatasetSummary:
     classes: tuple[str, ...]
     images: tuple[ImageFile, ...]
     problems: tuple[Finding, ...] = ()
+    source: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the user called it: the list or archive where it came from one, else the folder."""
+        return shown(self.source or self.path)
 
     def of(self, split: SplitName) -> tuple[ImageFile, ...]:
         """The images of one split."""
@@ -56,7 +62,7 @@ class DatasetSummary:
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``data check --json`` prints them."""
         return {
-            "path": shown(self.path),
+            "path": self.name,
             "images": len(self.images),
             "classes": dict(zip(self.classes, self.class_counts, strict=True)),
             "splits": dict(self.counts),
@@ -83,7 +89,7 @@ def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
         raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
     classes = tuple(sorted(listing.classes, key=_natural))
     images = _divide(listing, classes, split or Split())
-    return DatasetSummary(listing.root, classes, tuple(images), tuple(listing.problems))
+    return DatasetSummary(listing.root, classes, tuple(images), tuple(listing.problems), path)
 
 
 def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
@@ -92,18 +98,18 @@ def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Findin
     Raise StudioError where fewer than two classes are left.
     """
     usable = tuple(image for image in listed.images if image.path not in bad)
-    _require_two_classes(listed.path, listed.classes, usable)
+    _require_two_classes(listed.name, listed.classes, usable)
     problems = (*listed.problems, *found, *_class_findings(listed.classes, usable))
     return replace(listed, images=usable, problems=problems)
 
 
-def _require_two_classes(path: Path, classes: Sequence[str], usable: Sequence[ImageFile]) -> None:
+def _require_two_classes(name: str, classes: Sequence[str], usable: Sequence[ImageFile]) -> None:
     present = sorted({image.label for image in usable})
     if not present:
-        raise StudioError(f"None of the images in {shown(path)} can be read; choose another folder.")
+        raise StudioError(f"None of the images in {name} can be read; choose another folder.")
     if len(present) == 1:
         raise StudioError(
-            f"All images in {shown(path)} are of one class, {classes[present[0]]}; "
+            f"All images in {name} are of one class, {classes[present[0]]}; "
             "at least two folders with images are needed."
         )
 

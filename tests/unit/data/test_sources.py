@@ -15,9 +15,10 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data import recorded
 from studio.data.checks import check
-from studio.data.dataset import open_folder
+from studio.data.dataset import open_folder, open_split
 from studio.data.folder import scan
 from studio.data.images import read
+from studio.data.preprocessing import Preprocessing
 
 MakeImages = Callable[..., Path]
 
@@ -63,6 +64,17 @@ def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path
     assert again.path == summary.path
     assert set(again.images) == set(summary.images)
     assert all((again.path / image.path).is_file() for image in again.images)
+
+
+def test_what_is_said_names_the_archive_and_not_the_cache(tmp_path: Path, folder: Path) -> None:
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    assert scan(Path(packed)).as_json()["path"] == packed
+    with pytest.raises(StudioError, match=r"There are no test images in .*packed\.zip; it has train and validation"):
+        open_split(Data(path=packed), Preprocessing(), "test")
+    shutil.rmtree(folder / "dog")
+    one = shutil.make_archive(str(tmp_path / "one"), "zip", tmp_path, "set")
+    with pytest.raises(StudioError, match=r"one\.zip are of one class, cat"):
+        scan(Path(one))
 
 
 def _write_list(path: Path, *rows: str) -> Path:
