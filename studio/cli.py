@@ -168,6 +168,19 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("run", type=PATH)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@as_json
+def xray(run: Path, split: str, as_json: bool) -> None:
+    """Say what each attachment is worth, and how much training changed each weight."""
+    from studio.app.xray_report import as_text
+    from studio.evaluation.xray import xray as look
+
+    found = look(_run(run), split)
+    print_json(found.as_json()) if as_json else click.echo(as_text(found))
+
+
+@main.command()
 @click.argument("source", type=PATH, metavar="RUN_or_EXPORT")
 @click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE…")
 @as_json

@@ -4,7 +4,7 @@ from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data import recorded
 from studio.data.dataset import take
-from studio.data.listing import SPLITS
+from studio.data.listing import SPLITS, SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training import device as devices
@@ -19,11 +19,15 @@ def evaluate(run: Run, split: str = "validation", control: Control | None = None
 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter, or the split no images.
     """
-    name = next((name for name in SPLITS if name == split), None)
-    if name is None:
-        raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")
-    recipe = run.recipe
-    restored = restore.attached(run)
+    _known(split)
+    return measure_split(run, restore.attached(run), split, control)
+
+
+def measure_split(
+    run: Run, restored: restore.Restored, split: str = "validation", control: Control | None = None
+) -> Metrics:
+    """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
+    name, recipe = _known(split), run.recipe
     images = recorded.images_of(run.path, recipe.data)
     device = devices.resolve(recipe.training.device)
     restored.attached.module.to(device)
@@ -35,3 +39,10 @@ def evaluate(run: Run, split: str = "validation", control: Control | None = None
     if not metrics.images:
         raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
     return metrics
+
+
+def _known(split: str) -> SplitName:
+    name = next((name for name in SPLITS if name == split), None)
+    if name is None:
+        raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")
+    return name

@@ -1,0 +1,112 @@
+"""X-ray of a trained run: what each attachment is worth, and how large and of what rank each change of a weight is."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from studio.core.run import Run
+from studio.evaluation import restore
+from studio.evaluation.evaluating import measure_split
+from studio.peft import Attached
+from studio.peft.census import HEAD
+from studio.peft.changes import Change, Replacement, Retraining
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """One attachment and the accuracy without it; ``lost_per_1000`` is what 1,000 of its parameters are worth."""
+
+    name: str
+    method: str
+    parameters: int
+    accuracy_without: float
+    lost: float
+    lost_per_1000: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightChange:
+    """What training changed in one tensor of the backbone or the head.
+
+    ``norm`` is Frobenius', ``relative_norm`` in units of the tensor's own (None where that is zero). ``effective_rank``
+    is the exponential of the entropy of the singular values (Roy and Vetterli 2007), None for vectors.
+    """
+
+    attachment: str
+    layer: str
+    tensor: str
+    norm: float
+    relative_norm: float | None
+    effective_rank: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class XRay:
+    """Accuracy with everything, what it is without each attachment, and every change of a weight.
+
+    Methods that do not merge into weights (adapters, prompts) have no changes to show.
+    """
+
+    split: str
+    images: int
+    accuracy: float
+    ablations: tuple[Ablation, ...]
+    changes: tuple[WeightChange, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def xray(run: Run, split: str = "validation") -> XRay:
+    """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only."""
+    restored = restore.attached(run)
+    changes = tuple(weight_changes(restored.attached))
+    whole = measure_split(run, restored, split)
+    ablations = []
+    for counted in restored.attached.census().attachments:
+        restored.attached.switch(counted.name, on=False)
+        accuracy = measure_split(run, restored, split).accuracy
+        restored.attached.switch(counted.name, on=True)
+        lost = whole.accuracy - accuracy
+        worth = 1000 * lost / counted.parameters if counted.parameters else None
+        ablations.append(Ablation(counted.name, counted.method, counted.parameters, accuracy, lost, worth))
+    return XRay(split, whole.images, whole.accuracy, tuple(ablations), changes)
+
+
+def weight_changes(attached: Attached) -> Iterator[WeightChange]:
+    """The change of each tensor by each attachment on its own, and by the head's training; what stayed is left out."""
+    for change in attached.changes:
+        for name, before, after in _pairs(attached, change):
+            if not torch.equal(before, after):
+                yield _measured(change, name, before.detach().double().cpu(), after.detach().double().cpu())
+
+
+def _pairs(attached: Attached, change: Change) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Tensors before and after; folded in double precision, or rounding would look like a change of full rank."""
+    method = attached.method(change.attachment)
+    if isinstance(change, Retraining) and (change.attachment == HEAD or method):
+        yield change.name, change.original, change.trained
+    elif isinstance(change, Replacement) and method and not method.merge_refusal:
+        adapted = copy.deepcopy(change.adapted).double()
+        before = dict(adapted.plain.named_parameters())
+        after = dict(adapted.merged(copy.deepcopy(adapted.plain)).named_parameters())
+        yield from ((n, t, after[n]) for n, t in before.items() if n in after and after[n].shape == t.shape)
+
+
+def _measured(change: Change, name: str, before: Tensor, after: Tensor) -> WeightChange:
+    delta, size = after - before, float(before.norm())
+    norm = float(delta.norm())
+    rank = effective_rank(delta.flatten(1)) if delta.dim() > 1 else None
+    return WeightChange(change.attachment, change.path, name, norm, norm / size if size else None, rank)
+
+
+def effective_rank(matrix: Tensor) -> float:
+    """exp of the entropy of the singular values of a matrix that is not zero: between 1 and its rank."""
+    values = torch.linalg.svdvals(matrix)
+    shares = values / values.sum()
+    return float(torch.special.entr(shares).sum().exp())
