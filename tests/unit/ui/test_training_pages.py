@@ -35,6 +35,11 @@ def trained(prepared, finish):
     return window
 
 
+def drawn(plot):
+    xs, _ = plot.lines[0].getOriginalDataset()
+    return 0 if xs is None else len(xs)
+
+
 def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
     page, history = trained.train, trained.train.live.history
     assert page.stage.text().startswith("Finished after")
@@ -42,7 +47,7 @@ def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
     assert page.bar.value() == 1000
     assert len(history.training_loss.x) == history.started.steps
     assert len(history.validation_accuracy.x) == 4
-    qtbot.waitUntil(lambda: len(page.loss.lines[0].getOriginalDataset()[0]) == history.started.steps, timeout=5000)
+    qtbot.waitUntil(lambda: drawn(page.loss) == history.started.steps, timeout=5000)
     assert page.run_model.index(0, 1).data() == "completed"
     assert page.start_button.isVisible()
 
