@@ -100,7 +100,7 @@ class Transforms(Part):
 class Data(Part):
     """Which images."""
 
-    path: str = Field("", description="a folder with one folder of images for each class")
+    path: str = Field("", description="a folder with one folder of images for each class, a CSV list, or an archive")
     split: Split = Split()
     transforms: Transforms = Transforms()
 
