@@ -24,8 +24,8 @@ p { color: var(--soft); margin: 4px 0 }
 th, td { text-align: left; padding: 7px 12px 7px 0; border-bottom: 1px solid var(--rule); vertical-align: top }
 th { color: var(--soft); font-weight: 500; font-size: 13px; white-space: nowrap }
 th.figure, td.figure { padding-left: 16px; padding-right: 0 }
-td { overflow-wrap: anywhere }
-.figure { text-align: right; white-space: nowrap } small { color: var(--soft); overflow-wrap: anywhere }
+td:first-child { white-space: nowrap } td:not(:first-child) { overflow-wrap: break-word }
+.figure { text-align: right; white-space: nowrap } small { color: var(--soft) }
 .mark { display: inline-block; min-width: 20px; line-height: 20px; border-radius: 10px; text-align: center; color: #fff;
         font-size: 11px; font-weight: 600 }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 24px }
@@ -87,9 +87,8 @@ def _results(report: Report) -> str:
 def _result(group: Group, starred: bool) -> str:
     label, *figures = (escape(cell) for cell in _cells(group, starred))
     cells = "".join(f'<td class="figure">{cell}</td>' for cell in figures)
-    return (
-        f"<tr><td>{_mark(group.number)}</td><td>{label}<br><small>{escape(group.attachments)}</small></td>{cells}</tr>"
-    )
+    name = f"{label}<br><small>{_breakable(group.attachments)}</small>"
+    return f"<tr><td>{_mark(group.number)}</td><td>{name}</td>{cells}</tr>"
 
 
 def _differences(report: Report) -> str:
@@ -132,7 +131,12 @@ def _head(names: Sequence[str], figures_from: int = 99) -> str:
 
 
 def _row(cells: Iterable[str]) -> str:
-    return f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+    return f"<tr>{''.join(f'<td>{_breakable(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _breakable(text: str) -> str:
+    """Text that may go on in the next line after a comma."""
+    return escape(text).replace(",", ",<wbr>")
 
 
 def _pipes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
