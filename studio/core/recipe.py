@@ -131,6 +131,9 @@ class Training(Part):
         "none", description="balanced lets classes with few images count as much as those with many"
     )
     gradient_clip: Real = Field(1.0, ge=0, description="largest gradient norm; 0 switches clipping off")
+    ema: Real = Field(
+        0.0, ge=0, lt=1, description="keep a running average of the adapter, such as 0.99, and use that; 0 does without"
+    )
     best_by: Literal["accuracy", "loss"] = Field(
         "accuracy", description="what decides, on the validation images, which epoch is the best"
     )

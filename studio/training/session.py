@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
 from studio.training import checkpoint, environment, optimizer, precision, randomness
 from studio.training import device as devices
+from studio.training.average import Average
 from studio.training.control import Control
 from studio.training.depth import decayed
 from studio.training.feed import choose, loaders
@@ -91,6 +93,7 @@ class Session:
         scales = decayed(self.attached.rate_scales(), self.attached.layers, settings.layer_decay)
         self.optimizer = optimizer.make(self.named, scales, settings)
         self._loaders = loaders(self.recipe, self.images, built.preprocessing)
+        self._average = Average(self.attached, settings.ema) if settings.ema else None
         classes = self._loaders[0].dataset.labels
         self._objective = Objective(settings, len(self.images.classes), classes, self.device)
         self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
@@ -179,6 +182,8 @@ class Session:
             return math.nan, outcome.correct
         optimizer.set_rate(self.optimizer, rate)
         self.optimizer.step()
+        if self._average:
+            self._average.update(self.progress.step)
         return outcome.loss.item(), outcome.correct
 
     def _gradient(self, batch: Batch) -> Outcome:
@@ -265,7 +270,8 @@ class Session:
 
     def _validate(self, control: Control) -> Metrics | None:
         self.attached.eval()
-        measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
+        with self._average.in_place() if self._average else nullcontext():
+            measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
         self.attached.train()
         self.progress.total_seconds += self._lap()
         self._name(measured.unreadable)
@@ -276,7 +282,7 @@ class Session:
         self._saved = time.monotonic()
         checkpoint.write(self.run.path / "checkpoints" / name, self._tensors(), self._values())
         if name == "best":
-            adapter = {key: tensor.cpu().contiguous() for key, tensor in self.attached.state_dict().items()}
+            adapter = {key: tensor.cpu().contiguous() for key, tensor in self._adapter().items()}
             write_bytes(self.run.path / ADAPTER, save(adapter, metadata={"format": "pt"}))
         return events.Checkpoint(step=self.progress.step, name=name)
 
@@ -290,9 +296,14 @@ class Session:
             best_epoch=self.progress.best_epoch,
         )
 
+    def _adapter(self) -> dict[str, Tensor]:
+        """The adapter that is measured and used: where there is an average, that."""
+        return self._average.tensors if self._average else self.attached.state_dict()
+
     def _tensors(self) -> dict[str, Tensor]:
         sections: Mapping[str, Mapping[str, Tensor]] = {
-            "adapter": self.attached.state_dict(),
+            "adapter": self._adapter(),
+            "trained": self.attached.state_dict() if self._average else {},
             "optimizer": optimizer.tensors(self.optimizer, self.named),
             "random": randomness.states(self.device),
         }
@@ -316,7 +327,9 @@ class Session:
             self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
 
     def _put_back(self, saved: checkpoint.Checkpoint) -> None:
-        self.attached.load_state_dict(saved.section("adapter"))
+        self.attached.load_state_dict(saved.section("trained" if self._average else "adapter"))
+        if self._average:
+            self._average.restore(saved.section("adapter"))
         optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
         self.progress = Progress.from_json(saved.values["progress"])
         randomness.restore(self.device, saved.section("random"))

@@ -20,6 +20,7 @@ from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
+from studio.evaluation import evaluate
 from studio.training import checkpoint, journal, objective
 from studio.training.control import Control
 from studio.training.loop import train
@@ -485,9 +486,24 @@ def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]
         list(train(whole, Control(), resume=True))
 
 
+def test_the_average_is_what_is_measured_and_kept(make_run: Callable[..., Run]) -> None:
+    plain, run = make_run("plain"), make_run(ema=0.9)
+    list(train(plain, Control()))
+    happened = list(train(run, Control()))
+    assert _losses(run) == _losses(plain)
+    saved = checkpoint.read(run.path / "checkpoints" / "last")
+    assert saved is not None
+    before = checkpoint.read(plain.path / "checkpoints" / "last")
+    assert before is not None
+    assert _equal(saved.section("trained"), before.section("adapter"))
+    assert not _equal(saved.section("trained"), saved.section("adapter"))
+    best = next(event for event in reversed(_of(happened, events.Evaluation)) if event.best)
+    assert evaluate(run).loss == pytest.approx(best.loss, rel=1e-6)
+
+
 def test_every_setting_together_resumes_bit_for_bit(make_run: Callable[..., Run]) -> None:
     values = {"schedule": "one-cycle", "warmup": 0.3, "class_weights": "balanced", "best_by": "loss"}
-    more: dict[str, Any] = {"layer_decay": 0.7, "accumulation": 2, "patience": 5, "label_smoothing": 0.1}
+    more: dict[str, Any] = {"layer_decay": 0.7, "accumulation": 2, "patience": 5, "label_smoothing": 0.1, "ema": 0.9}
     whole, parts = (make_run(name, **values, **more) for name in ("whole", "parts"))
     list(train(whole, Control()))
     _stop_at(parts, 6)

@@ -11,9 +11,11 @@ from torch import nn
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.recipe import Training
+from studio.core.recipe import Attachment, Training
 from studio.core.run import Run
+from studio.peft import attach
 from studio.training import device, environment, objective, optimizer, precision
+from studio.training.average import Average
 from studio.training.control import Control
 from studio.training.depth import decayed
 from studio.training.journal import Journal
@@ -219,6 +221,24 @@ def test_the_best_is_by_loss_where_asked_for() -> None:
 
 def test_an_accuracy_of_zero_can_be_the_best() -> None:
     assert Progress().take_best(_metrics(0.0, 3.0), 0)
+
+
+def test_the_average_follows_the_formula_and_steps_in_for_a_while() -> None:
+    torch.manual_seed(0)
+    attached = attach(nn.Sequential(nn.Linear(3, 3)), [Attachment(name="x", method="bitfit", at=("0",))], head=False)
+    (name, bias), = attached.named_parameters()  # fmt: skip
+    made, expected = Average(attached, 0.5), bias.detach().clone()
+    for step in range(20):
+        with torch.no_grad():
+            bias.add_(torch.randn(3))
+        made.update(step)
+        kept = min(0.5, (1 + step) / (10 + step))
+        expected = kept * expected + (1 - kept) * bias.detach()
+    assert torch.allclose(made.tensors[name], expected)
+    trained = bias.detach().clone()
+    with made.in_place():
+        assert torch.equal(bias, made.tensors[name])
+    assert torch.equal(bias, trained)
 
 
 def test_what_changed_between_two_environments_is_said() -> None:
