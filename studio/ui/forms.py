@@ -10,28 +10,44 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
-from studio.ui.widgets.parts import Row, text
+from studio.ui.widgets.fold import Fold
+from studio.ui.widgets.parts import Column, Row, text
 
 FIELD_WIDTH = 120
 
 
 class Form(QWidget):
-    """Shows the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value."""
+    """Shows the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value.
+
+    With a ``fold``, the fields not in ``only`` stand under a fold of that name, closed at first.
+    """
 
     edited = Signal(str, object)
 
-    def __init__(self, config: type[BaseModel], only: Sequence[str] = (), captions: bool = True) -> None:
+    def __init__(
+        self, config: type[BaseModel], only: Sequence[str] = (), captions: bool = True, fold: str = ""
+    ) -> None:
         super().__init__()
         self.fields: dict[str, Field] = {}
+        self.fold: Fold | None = None
         self._captions = captions
-        self._box = QVBoxLayout(self)
-        self._box.setContentsMargins(0, 0, 0, 0)
-        self._box.setSpacing(12)
-        for name in only or config.model_fields:
-            self._add(name, config.model_fields[name])
-        self._box.addStretch(1)
+        outer = Column()
+        shown = tuple(only) or tuple(config.model_fields)
+        outer.addLayout(self._column(config, shown))
+        if fold:
+            self._rare = {name: info.default for name, info in config.model_fields.items() if name not in shown}
+            self.fold = Fold(fold, self._column(config, tuple(self._rare)))
+            outer.addWidget(self.fold)
+        outer.addStretch(1)
+        self.setLayout(outer)
 
-    def _add(self, name: str, info: FieldInfo) -> None:
+    def _column(self, config: type[BaseModel], names: Sequence[str]) -> Column:
+        column = Column(gap=12)
+        for name in names:
+            column.addLayout(self._line(name, config.model_fields[name]))
+        return column
+
+    def _line(self, name: str, info: FieldInfo) -> QVBoxLayout:
         field = field_for(info)
         field.setAccessibleName(title(name, info))
         field.setAccessibleDescription(info.description or "")
@@ -51,13 +67,16 @@ class Form(QWidget):
         box.addLayout(head)
         if self._captions and info.description:
             box.addWidget(text(sentence(info), "caption", wrap=True))
-        self._box.addLayout(box)
+        return box
 
     def show_values(self, values: Mapping[str, Any]) -> None:
         """Show ``values`` without telling anyone."""
         for name, field in self.fields.items():
             if name in values:
                 field.show_value(values[name])
+        if self.fold:
+            changed = sum(name in values and values[name] != default for name, default in self._rare.items())
+            self.fold.note(f"{changed} changed" if changed else "")
 
 
 def field_for(info: FieldInfo) -> Field:

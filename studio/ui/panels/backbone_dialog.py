@@ -47,6 +47,7 @@ class BackboneDialog(QDialog):
         self.found = text("", "caption")
         self.notice = Notice()
         self.accept_button = button("Use this backbone", self._use, kind="primary")
+        self.accept_button.setDefault(True)
         self._file = ""
         self.file_name = text("", "caption")
         self.setLayout(
@@ -97,6 +98,7 @@ class BackboneDialog(QDialog):
         for choice in (self.pretrained, self.random, self.local):
             self._group.addButton(choice)
         self.browse = button("Choose file…", self._browse, "folder")
+        self.browse.setAutoDefault(False)  # Enter in the search takes the backbone, and opens no file dialog
         return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 
     def _search(self, words: str) -> None:
@@ -133,6 +135,7 @@ class BackboneDialog(QDialog):
     def use_file(self, path: str) -> None:
         """Take the weights from the file or timm folder ``path``."""
         self._file = path
+        self.notice.say("")
         self.file_name.setText(Path(path).name)
         self.local.setEnabled(True)
         self.local.setChecked(True)

@@ -31,6 +31,8 @@ from studio.ui.workspace import Workspace
 if TYPE_CHECKING:
     from studio.ui.widgets.plots import Plot
 
+COMMON = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
+
 
 class TrainPage(Page):
     """The third step."""
@@ -60,7 +62,7 @@ class TrainPage(Page):
     # building
 
     def _build(self) -> None:
-        self.form = Form(Training)
+        self.form = Form(Training, COMMON, fold="Advanced")
         self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
         self.start_button = button("Start training", self.start, "train", "primary")
         self.stop_button = button("Stop", self.workspace.trainer.stop, "stop", "danger")
@@ -141,7 +143,7 @@ class TrainPage(Page):
             "Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True
         )
         self.no_runs.setAlignment(Qt.AlignmentFlag.AlignTop)
-        return Card("Runs", self.no_runs, (table, 1), padding=14)
+        return Card("Runs", (self.no_runs, 1), (table, 1), padding=14)
 
     # acting
 

@@ -275,6 +275,20 @@ def dialog(page, qtbot):
     page.dialog.close()
 
 
+def test_enter_in_the_search_takes_the_backbone(dialog, ready, qtbot, settled):
+    dialog.random.click()
+    qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
+    assert not dialog.isVisible()
+    assert ready.workspace.recipe.backbone.name.startswith("vit_tiny_patch16_224")
+    settled(ready)
+
+
+def test_another_file_takes_away_what_was_said_of_the_first(dialog):
+    dialog.notice.say("This one does not fit.", "bad")
+    dialog.use_file("other.safetensors")
+    assert dialog.notice.words == ""
+
+
 def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, ready, qtbot, tmp_path):
     import torch
     from safetensors.torch import save_file

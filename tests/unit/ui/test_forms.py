@@ -116,3 +116,18 @@ def test_a_form_of_the_training_settings_shows_every_default(qtbot):
     form.show_values(Training().model_dump())
     assert set(form.fields) == set(Training.model_fields)
     assert form.fields["learning_rate"].value() == Training().learning_rate
+
+
+def test_rarely_used_fields_stand_under_a_fold_that_says_how_many_are_changed(qtbot):
+    form = Form(Config, ("rank",), fold="Advanced")
+    qtbot.addWidget(form)
+    form.show()
+    assert form.fields["rank"].isVisible()
+    assert set(form.fields) == set(Config.model_fields)
+    assert not any(form.fields[name].isVisible() for name in ("rate", "init", "bias", "note"))
+    form.show_values({"rank": 3, "rate": 1e-3, "init": "gaussian", "bias": True, "note": ""})
+    assert form.fold.said == "2 changed"
+    form.fold.head.click()
+    assert form.fields["init"].isVisible()
+    form.show_values(Config().model_dump())
+    assert form.fold.said == ""
