@@ -67,7 +67,7 @@ def read_description(folder: Path) -> AdapterDescription:
         raise StudioError(f"{folder} is not an adapter: {DESCRIPTION} cannot be read.") from error
     except ValidationError as error:
         raise StudioError(f"{path}: {first_error(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
 
 
@@ -93,7 +93,7 @@ def attach_adapter(module: nn.Module, folder: Path, description: AdapterDescript
     attached = attach(module, description.attachments, head=description.head)
     try:
         attached.load_state_dict(tensors)
-    except StudioError:
+    except BaseException:
         attached.detach()
         raise
     return attached.eval()

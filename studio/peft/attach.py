@@ -374,6 +374,8 @@ def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
             return (
                 f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
             )
-        if given[name].is_floating_point() and not bool(torch.isfinite(given[name]).all()):
+        if given[name].is_floating_point() != tensor.is_floating_point() or given[name].is_complex():
+            return f"In the adapter {name} is of type {given[name].dtype}, but this backbone needs {tensor.dtype}."
+        if not bool(torch.isfinite(given[name].to(tensor.dtype)).all()):  # as it will be, beyond whose range it may lie
             return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
     return ""

@@ -66,7 +66,7 @@ def read_config(folder: Path) -> PeftConfig:
         raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG} cannot be read.") from error
     except ValidationError as error:
         raise StudioError(f"{path}: {first_error(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
     _require_known(raw, folder)
     return config

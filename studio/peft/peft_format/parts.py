@@ -61,8 +61,8 @@ def _factors(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     a, b = tensors.get(".lora_A.weight"), tensors.get(".lora_B.weight")
     if a is None or b is None:
         raise StudioError(f"The folder has only a part of the LoRA at {layer.path}; it is damaged.")
-    fits = a.ndim == b.ndim == len(layer.shape) and len(b) == layer.shape[0] and a.shape[1:] == layer.shape[1:]
-    if not fits or b.shape[1] * layer.groups != len(a):
+    fits = a.ndim == b.ndim == len(layer.shape) > 1 and len(b) == layer.shape[0] and a.shape[1:] == layer.shape[1:]
+    if not fits or not len(a) or b.shape[1] * layer.groups != len(a):
         raise StudioError(f"The LoRA at {layer.path} was made for a layer of another shape than {layer.shape}.")
     return a, b
 
@@ -103,6 +103,8 @@ def scaled_parts(
 
     Takes out of ``others`` the biases that only follow from the scale.
     """
+    if ".ia3_l" not in tensors:
+        raise StudioError(f"The folder has no (IA)^3 at {layer.path}, though it says that it holds that; it is damaged.")
     scale = tensors[".ia3_l"].flatten()
     if names(layer.path, config.feedforward_modules):
         return [Part(layer.path, "ia3", (), {"scales": "input"}, {"scale": scale})]
@@ -119,7 +121,9 @@ def _take_outer_biases(layer: Layer, scale: Tensor, module: nn.Module, others: d
     given = others.get(layer.parent, {})
     attention = module.get_submodule(layer.parent)
     width = len(scale) // 3
-    found = [name for name in OUTER_BIASES.values() if name in given]
+    found = [name for name in OUTER_BIASES.values() if name in given and hasattr(attention, name)]
+    if len(scale) != layer.shape[0]:
+        return False  # made for a layer of another shape, which loading will say
     for name in found:
         start = next(i for i, part in enumerate("qkv") if OUTER_BIASES.get(part) == name) * width
         expected = getattr(attention, name).detach().cpu() * scale[start : start + width]

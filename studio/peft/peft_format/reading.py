@@ -54,7 +54,7 @@ def load_peft(module: nn.Module, folder: Path) -> Attached:
     attached = attach(module, imported.attachments, head=imported.head)
     try:
         attached.load_state_dict(attached.state_dict() | imported.tensors)
-    except StudioError:
+    except BaseException:
         attached.detach()
         raise
     return attached.eval()

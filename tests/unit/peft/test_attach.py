@@ -159,8 +159,10 @@ def test_one_of_two_on_a_layer_is_switched_off_alone() -> None:
         (lambda state: state.update(stranger=torch.zeros(1)), "unexpected stranger"),
         (lambda state: state.update({"lora/0/lora_A": torch.zeros(1, 4)}), r"lora/0/lora_A is \(1, 4\)"),
         (lambda state: state["lora/0/lora_B"].fill_(torch.nan), "not numbers"),
+        (lambda state: state.update({"lora/0/lora_B": torch.ones(4, 8).int()}), "torch.int32"),
+        (lambda state: state.update({"lora/0/lora_B": torch.full((4, 8), 1e300, dtype=torch.float64)}), "not numbers"),
     ],
-    ids=["missing", "extra", "misshapen", "nan"],
+    ids=["missing", "extra", "misshapen", "nan", "whole numbers", "out of range"],
 )
 def test_tensors_that_do_not_fit_change_nothing(change: Callable[[dict[str, Tensor]], Any], words: str) -> None:
     attached = attach(nn.Sequential(nn.Linear(4, 4)), [lora("0")])

@@ -307,6 +307,27 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
     "a broken pattern": (lambda c, t: c.update(alpha_pattern={"(": 1}), "regular expression"),
     "a list": (lambda c, t: c.update(alpha_pattern=[1]), "alpha_pattern"),
     "no strength": (lambda c, t: c.update(lora_alpha=0), "alpha"),
+    "no rank": (
+        lambda c, t: t.update(
+            {f"{FIRST}lora_A.weight": torch.ones(0, 32), f"{FIRST}lora_B.weight": torch.ones(96, 0)}
+        ),
+        "another shape",
+    ),
+    "numbers for a block": (
+        lambda c, t: t.update({f"base_model.model.blocks.0.lora_{x}.weight": torch.tensor(1.0) for x in "AB"}),
+        "another shape",
+    ),
+    "vectors for a norm": (
+        lambda c, t: t.update({f"base_model.model.norm.lora_{x}.weight": torch.ones(32) for x in "AB"}),
+        "LayerNorm|another shape",
+    ),
+    "whole numbers": (lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 32).int()}), "torch.int32"),
+    "complex numbers": (lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 32) * 1j}), "torch.complex64"),
+    "numbers out of range": (
+        lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.full((8, 32), 1e300, dtype=torch.float64)}),
+        "not numbers",
+    ),
+    "LoRA called (IA)^3": (lambda c, t: c.update(peft_type="IA3"), "no .IA.*damaged"),
 }
 
 
@@ -319,6 +340,20 @@ def test_a_spoiled_folder_is_refused_with_a_sentence(name: str, tmp_path: Path) 
     with pytest.raises(StudioError, match=sentence):
         load_peft(module, folder)
     assert [path for path, _ in module.named_modules()] == children
+
+
+def test_scales_of_another_size_are_refused_where_biases_follow_from_them(tmp_path: Path) -> None:
+    written(attach(build("beit"), [site("a", "ia3", QKV)]), tmp_path)
+    scale = "base_model.model.blocks.0.attn.qkv.ia3_l"
+    spoiled(tmp_path, lambda c, t: t.update({scale: torch.ones(7, 1)}))
+    with pytest.raises(StudioError, match=r"blocks\.0\.attn\.qkv"):
+        load_peft(build("beit"), tmp_path)
+
+
+def test_a_configuration_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CONFIG).write_text("[" * 100_000)
+    with pytest.raises(StudioError, match="damaged"):
+        load_peft(build("vit"), tmp_path)
 
 
 def test_pickles_and_missing_files_are_refused(tmp_path: Path) -> None:
