@@ -104,7 +104,9 @@ def scaled_parts(
     Takes out of ``others`` the biases that only follow from the scale.
     """
     if ".ia3_l" not in tensors:
-        raise StudioError(f"The folder has no (IA)^3 at {layer.path}, though it says that it holds that; it is damaged.")
+        raise StudioError(
+            f"The folder has no (IA)^3 at {layer.path}, though it says that it holds that; it is damaged."
+        )
     scale = tensors[".ia3_l"].flatten()
     if names(layer.path, config.feedforward_modules):
         return [Part(layer.path, "ia3", (), {"scales": "input"}, {"scale": scale})]

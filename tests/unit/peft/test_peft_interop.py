@@ -308,9 +308,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
     "a list": (lambda c, t: c.update(alpha_pattern=[1]), "alpha_pattern"),
     "no strength": (lambda c, t: c.update(lora_alpha=0), "alpha"),
     "no rank": (
-        lambda c, t: t.update(
-            {f"{FIRST}lora_A.weight": torch.ones(0, 32), f"{FIRST}lora_B.weight": torch.ones(96, 0)}
-        ),
+        lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(0, 32), f"{FIRST}lora_B.weight": torch.ones(96, 0)}),
         "another shape",
     ),
     "numbers for a block": (
@@ -350,14 +348,11 @@ def test_scales_of_another_size_are_refused_where_biases_follow_from_them(tmp_pa
         load_peft(build("beit"), tmp_path)
 
 
-def test_a_configuration_nested_without_end_is_refused(tmp_path: Path) -> None:
+def test_pickles_missing_files_and_endless_nesting_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="cannot be read"):
+        load_peft(build("vit"), tmp_path)
     (tmp_path / CONFIG).write_text("[" * 100_000)
     with pytest.raises(StudioError, match="damaged"):
-        load_peft(build("vit"), tmp_path)
-
-
-def test_pickles_and_missing_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudioError, match="cannot be read"):
         load_peft(build("vit"), tmp_path)
     (tmp_path / CONFIG).write_text('{"peft_type": "LORA"}')
     (tmp_path / "adapter_model.bin").write_bytes(b"pickle")
