@@ -94,6 +94,7 @@ class AdapterDrop(Method[AdapterDropConfig]):
 
 def _first(layers: tuple[Layer, ...]) -> str:
     """The patch embedding, or else the first layer in no block that has parameters of its own."""
-    embedding = (row for row in layers if row.role is Role.PATCH_EMBEDDING)
-    leading = (row for row in layers[1:] if row.block is None and row.own_parameters and row.kind)
-    return next(embedding, next(leading, layers[-1])).path
+    called = [row for row in layers if not row.dead]
+    embedding = (row for row in called if row.role is Role.PATCH_EMBEDDING)
+    leading = (row for row in called[1:] if row.block is None and row.own_parameters and row.kind)
+    return next(embedding, next(leading, called[-1])).path

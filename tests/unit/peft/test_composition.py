@@ -159,6 +159,12 @@ def test_merging_leaves_out_what_rests() -> None:
     assert torch.equal(merged.blocks[0].attn.qkv.weight, build("vit").blocks[0].attn.qkv.weight)
 
 
+def test_a_depth_is_drawn_by_a_layer_that_is_called() -> None:
+    module = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), nn.Linear(8, 8))
+    attached = attach(module, [Attachment(name="drop", method="adapter_drop", at=(".",))])
+    assert [change.path for change in attached.changes] == ["1"]
+
+
 def test_a_fixed_range_is_a_pattern() -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224")
