@@ -154,6 +154,8 @@ def _subtree_parameters(modules: dict[str, nn.Module]) -> dict[str, int]:
 def _kind(layer: nn.Module) -> str:
     """The torch type, only where the layer computes exactly what that type computes."""
     forward = type(layer).forward
+    if isinstance(layer, nn.Linear | nn.Conv2d) and not _shape(layer):
+        return ""  # made from other parameters at each call (weight norm)
     if isinstance(layer, nn.Linear) and forward is nn.Linear.forward:
         return "linear"
     if isinstance(layer, nn.Conv2d) and forward in (nn.Conv2d.forward, Conv2dSame.forward):

@@ -31,6 +31,7 @@ def attach(
     """
     if any(isinstance(layer, AdaptedLayer) for layer in module.modules()):
         raise StudioError("This backbone already has attachments; detach them first.")
+    _require_unique_names(attachments)
     rows = tuple(layers) if layers is not None else describe(module)
     resolved = [(a, resolve(a, rows)) for a in attachments if a.enabled]
     for attachment, resolution in resolved:
@@ -39,6 +40,15 @@ def attach(
     attached = Attached(module, rows)
     attached._attach_all(resolved, head)
     return attached
+
+
+def _require_unique_names(attachments: Sequence[Attachment]) -> None:
+    """Tensors are called after their attachment, so one of two of the same name would be lost on disk."""
+    taken = {HEAD}
+    for attachment in attachments:
+        if attachment.name in taken:
+            raise StudioError(f"The name {attachment.name!r} is taken already; give each attachment its own.")
+        taken.add(attachment.name)
 
 
 class Attached:
@@ -51,6 +61,7 @@ class Attached:
         self.module = module
         self.layers = layers
         self._changes: list[Change] = []
+        self._copies: dict[int, nn.Parameter] = {}
         self._resolutions: dict[str, Resolution] = {}
         self._enabled: dict[str, bool] = {}
         self._resting: dict[str, int] = {}
@@ -115,6 +126,10 @@ class Attached:
     def _replace(
         self, attachment: str, modules: dict[str, nn.Module], path: str, make: Any, innermost: bool = False
     ) -> None:
+        if not path:
+            raise StudioError(
+                "Nothing can stand in the place of the backbone as a whole; put it into an nn.Sequential first."
+            )
         parent_path, _, name = path.rpartition(".")
         parent = modules[parent_path]
         flag = call_switch(parent, name)
@@ -133,7 +148,9 @@ class Attached:
         original = owner._parameters[name]
         if original is None or original.requires_grad:
             return
-        trained = nn.Parameter(original.detach().clone())
+        trained = self._copies.get(id(original))  # tied parameters stay tied
+        if trained is None:
+            trained = self._copies[id(original)] = nn.Parameter(original.detach().clone())
         owner._parameters[name] = trained
         self._changes.append(Retraining(attachment, path, owner, name, original, trained))
 
@@ -357,6 +374,7 @@ class Attached:
         """Take everything off and return the module as it was: its tree, its tensors, their flags and its modes."""
         self.lift()
         self._changes.clear()
+        self._copies.clear()
         for parameter, flag in self._frozen:
             parameter.requires_grad_(flag)
         for layer, mode in self._modes:

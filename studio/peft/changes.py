@@ -1,5 +1,6 @@
 """The things a method may change in a backbone, each of which can be switched off and undone."""
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ class Replacement:
 
     def fold(self) -> None:
         """Put the plain layer with the adapter folded in there; adapters under it go first."""
-        self.parent._modules[self.name] = _fold(self.parent._modules[self.name], self.parent)
+        if not isinstance(self.parent, AdaptedLayer):  # else it is folded with what stands above it
+            self.parent._modules[self.name] = _fold(self.parent._modules[self.name], self.parent)
 
 
 @dataclass
@@ -150,6 +152,15 @@ def _fold(layer: nn.Module | None, parent: nn.Module) -> nn.Module | None:
     assert base is not None
     if not layer.enabled:
         return base
-    merged = layer.merged(base)
+    merged = layer.merged(_apart(base))
     layer.merge_outside(parent)
     return merged
+
+
+def _apart(layer: nn.Module) -> nn.Module:
+    """The layer with dictionaries of its own: it may stand in several places, and each folds its own adapter in."""
+    if next(layer.children(), None) is not None:  # what is inside is folded where it stands
+        return layer
+    twin = copy.copy(layer)
+    vars(twin).update(_parameters=dict(layer._parameters), _buffers=dict(layer._buffers))
+    return twin

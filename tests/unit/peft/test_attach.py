@@ -235,3 +235,55 @@ def test_a_layer_at_two_places_is_trained_at_both() -> None:
     assert attached.unused() == ()
     attached.detach()
     assert tree.differences() == []
+
+
+@pytest.mark.parametrize("name", ["lora", "head"])
+def test_names_that_are_taken_are_refused(name: str) -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    tree = observing.Tree(module)
+    with pytest.raises(StudioError, match=f"{name}' is taken"):
+        attach(module, [lora("0"), lora("1", name=name)])
+    assert tree.differences() == []
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3", "ssf"])
+def test_a_layer_at_two_places_merges_differently_at_both(method: str) -> None:
+    shared = nn.Linear(4, 4)
+    module = nn.Sequential(shared, nn.Tanh(), shared)
+    attached = attach(module, [Attachment(name="a", method=method, at=("*",))]).eval()
+    with torch.no_grad():
+        for parameter in attached.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    x = torch.randn(8, 4)
+    assert observing.largest_difference(attached.merge()(x), module(x)) < 1e-5
+
+
+def test_tied_weights_train_as_one() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    module[1].weight = module[0].weight
+    tree = observing.Tree(module)
+    attached = attach(module, [Attachment(name="a", method="full", at=(".",))])
+    assert module[0].weight is module[1].weight
+    assert list(attached.state_dict()) == ["a/0/weight", "a/0/bias", "a/1/bias"]
+    assert attached.census().trainable_parameters == attached.census().total_parameters == 24
+    merged = attached.merge()
+    assert merged[0].weight is merged[1].weight
+    attached.detach()
+    assert tree.differences() == []
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3"])
+def test_a_weight_that_is_made_at_each_call_is_refused(method: str) -> None:
+    module = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)), nn.Linear(4, 4))
+    with pytest.raises(StudioError, match="ParametrizedLinear"):
+        attach(module, [Attachment(name="a", method=method, at=("0",))])
+    attached = attach(module, [Attachment(name="a", method=method, at=("*",))])
+    assert attached.census().attachments[0].matched == ("1",)
+
+
+@pytest.mark.parametrize(("module", "method"), [(nn.Linear(4, 4), "lora"), (nn.LayerNorm(4), "ssf")])
+def test_nothing_stands_in_the_place_of_the_backbone(module: nn.Module, method: str) -> None:
+    tree = observing.Tree(module)
+    with pytest.raises(StudioError, match=r"nn\.Sequential"):
+        attach(module, [Attachment(name="a", method=method, at=(".",))])
+    assert tree.differences() == []
