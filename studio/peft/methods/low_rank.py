@@ -106,21 +106,33 @@ class LoRALinear(LowRankLayer):
         self._begin(config)
 
     def adapted(self, x: Tensor) -> Tensor:
-        """x (..., in) to (..., out)."""
-        return self.updated(self.base(x), x, *self.factors())
+        """x (..., in) to (..., out).
+
+        The output of the backbone's own layer is new and nobody else's, so the update is added to it in place.
+        """
+        a, b = self.factors()
+        if isinstance(self.base, AdaptedLayer):
+            return self.updated(self.base(x), x, a, b)
+        flat = x.flatten(0, -2)
+        y = self.base(flat)
+        low = nn.functional.linear(self.dropout(flat), a)
+        y.addmm_(low.to(y.dtype), _transposed(b).to(y.dtype), alpha=self.scale)
+        return y.unflatten(0, x.shape[:-1])
 
     def updated(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """y (..., out) plus scale b a dropout(x); one addmm adds without an intermediate of the output's size.
-
-        With b transposed in memory, the backward pass takes a product that is several times faster on a CPU.
-        """
+        """y (..., out) plus scale b a dropout(x); one addmm adds without an intermediate of the output's size."""
         low = nn.functional.linear(self.dropout(x), a).flatten(0, -2)
-        return torch.addmm(y.flatten(0, -2), low, b.t().contiguous(), alpha=self.scale).view(y.shape)
+        return torch.addmm(y.flatten(0, -2), low, _transposed(b), alpha=self.scale).view(y.shape)
 
     def delta(self) -> Tensor:
         """scale B A, (out, in)."""
         a, b = self.factors()
         return self.scale * (b.detach().float() @ a.detach().float())
+
+
+def _transposed(b: Tensor) -> Tensor:
+    """b's transpose in memory, too: the backward pass then takes a product that is several times faster on a CPU."""
+    return b.t().contiguous()
 
 
 class LoRAConv2d(LowRankLayer):
