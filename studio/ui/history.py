@@ -16,7 +16,10 @@ class Curve:
     y: list[float] = field(default_factory=list)
 
     def add(self, x: float, y: float) -> None:
-        """Append a point."""
+        """Append a point; one that was there already, as training went back since, gives way with all after it."""
+        if self.x and x <= self.x[-1]:
+            keep = bisect.bisect_left(self.x, x)
+            del self.x[keep:], self.y[keep:]
         self.x.append(x)
         self.y.append(y)
 

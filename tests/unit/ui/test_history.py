@@ -36,3 +36,10 @@ def test_a_run_that_was_killed_and_resumed_draws_each_step_once():
     assert history.training_loss.x == [1, 2, 3, 4, 5]
     assert history.training_loss.y[3:] == [40.0, 50.0]
     assert history.best.accuracy == 0.8
+
+
+def test_a_run_that_went_back_after_broken_losses_draws_each_step_once():
+    history = History()
+    history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), step(3, 30.0)])
+    assert history.training_loss.x == [1, 2, 3]
+    assert history.training_loss.y == [1.0, 2.0, 30.0]
