@@ -73,6 +73,7 @@ class Inspector(QWidget):
         card = Card("", (self.stack, 1), padding=14)
         self.setLayout(Column(listing, (card, 1), gap=14))
         workspace.document.changed.connect(lambda recipe: self._show())
+        workspace.engine.loaded.connect(self._show)  # only now are the methods of a recipe that is open already known
         self._show()
 
     def select(self, name: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 
+from studio.core.paths import resource
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME
 
@@ -321,3 +322,13 @@ def test_without_the_engine_the_page_says_that_it_loads(window):
     assert window.summary.words == "Loading the engine…"
     assert METHOD_MIME in page.tree_model.mimeTypes()
     assert page.tree.indexAt(QPoint(5, 5)).isValid() is False
+
+
+def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_is(window, qtbot, settled):
+    window.start(resource("recipes", "digits-lora.toml"))
+    settings = window.adapters.inspector.settings
+    assert settings.title.text() == "lora"
+    settled(window)
+    assert settings.title.text() == "LoRA: lora"
+    assert settings._form.fields["rank"].value() == 8
+    assert window.adapters.inspector.rows["lora"].words.text() == "LoRA r8"
