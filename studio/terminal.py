@@ -179,7 +179,7 @@ class Meter:
         if not self._from < self._done < self._total:
             return ""
         seconds = (time.monotonic() - self._began) / (self._done - self._from) * (self._total - self._done)
-        return f", about {duration(seconds)} left"
+        return f" (about {duration(seconds)} left)"
 
 
 def _bar(label: str, total: int) -> Any:

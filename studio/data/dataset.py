@@ -79,7 +79,9 @@ def open_split(data: Data, preprocessing: Preprocessing, split: SplitName = "val
 def open_folder(data: Data) -> DatasetSummary:
     """List and divide the images of a recipe, without opening each of them."""
     if not data.path:
-        raise StudioError("The recipe names no images; set data.path to a folder with one folder of images a class.")
+        raise StudioError(
+            "The recipe names no images; set data.path to a folder with a folder of images for each class."
+        )
     return scan(locate(data.path), data.split, decode=False)
 
 

@@ -86,7 +86,9 @@ def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
     """List a folder's images and divide them; ``problems`` are only what the list itself shows."""
     listing = list_source(path)
     if not listing.files:
-        raise StudioError(f"There are no images in {shown(path)}; choose a folder with one folder of images a class.")
+        raise StudioError(
+            f"There are no images in {shown(path)}; choose a folder with a folder of images for each class."
+        )
     classes = tuple(sorted(listing.classes, key=_natural))
     images = _divide(listing, classes, split or Split())
     return DatasetSummary(listing.root, classes, tuple(images), tuple(listing.problems), path)

@@ -1,6 +1,6 @@
 """Where images can come from. This is the one place that tells from a path which kind of source it is.
 
-A folder with one folder of images a class; a CSV list; a zip or tar archive of either folder; a folder of IDX files.
+A folder with a folder for each class; a CSV list; a zip or tar archive of either folder; a folder of IDX files.
 Archives and IDX files are unpacked into the cache, and then are folders like any other.
 """
 
@@ -34,7 +34,7 @@ def root_of(path: Path) -> Path:
         return root_of(_inner(archive.unpacked(path)))
     raise StudioError(
         f"{shown(path)} is not a folder, a CSV list or a zip or tar archive; "
-        "choose a folder with one folder of images a class."
+        "choose a folder with a folder of images for each class."
     )
 
 

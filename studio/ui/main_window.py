@@ -256,7 +256,7 @@ class MainWindow(QMainWindow):
             return True
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(
-            self, "Stop the training?", "A run is being trained. It stops after its step and can be resumed later.",
+            self, "Stop the training?", "Stop the training and close? The run can be resumed later.",
             buttons.Yes | buttons.No,
         )  # fmt: skip
         return answer == buttons.Yes

@@ -1,5 +1,6 @@
 """The choice of a run, on every page that looks at one."""
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox
 
 from studio.ui.figures import percent
@@ -27,7 +28,8 @@ class RunPicker(QComboBox):
         self.clear()
         for row in rows:
             detail = percent(row.accuracy) if row.accuracy is not None else row.state
-            self.addItem(f"{row.name}  ({detail})", row.run)
+            self.addItem(f"{detail}   {row.name}", row.run)  # the figure first: a long name is cut at its end
+            self.setItemData(self.count() - 1, row.name, Qt.ItemDataRole.ToolTipRole)
         self._mark(self._runs.selected)
 
     def _mark(self, run: object) -> None:
