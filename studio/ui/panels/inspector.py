@@ -149,10 +149,12 @@ class AttachmentSettings(QWidget):
         self._form_method = ""
         self.title = text("", "heading", wrap=True)
         self.summary = text("", "caption", wrap=True)
+        self._paper = ""
         self.paper = QLabel()
         self.paper.setOpenExternalLinks(True)
         self.paper.setWordWrap(True)
         self.paper.setProperty("role", "caption")
+        theme().changed.connect(self._colour_link)
         self.targets = TextField()
         self.targets.setAccessibleName("Target layers")
         self.targets.setToolTip(
@@ -243,7 +245,8 @@ class AttachmentSettings(QWidget):
             self.form_box.addWidget(self._form)
         self.title.setText(f"{method.label}: {attachment.name}")
         self.summary.setText(method.summary)
-        self.paper.setText(linked(method.paper))
+        self._paper = method.paper
+        self._colour_link()
         assert self._form is not None
         defaults = {
             name: info.get_default(call_default_factory=True) for name, info in method.Config.model_fields.items()
@@ -255,7 +258,11 @@ class AttachmentSettings(QWidget):
         self._form, self._form_method = None, ""
         self.title.setText(attachment.name)
         self.summary.setText(why)
-        self.paper.setText("")
+        self._paper = ""
+        self._colour_link()
+
+    def _colour_link(self) -> None:
+        self.paper.setText(linked(self._paper))
 
     def _edit_config(self, name: str, value: Any) -> None:
         assert self._attachment is not None

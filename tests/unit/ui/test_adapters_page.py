@@ -7,6 +7,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from studio.core.paths import resource
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME
+from studio.ui.theme import theme
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -332,3 +333,16 @@ def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_
     assert settings.title.text() == "LoRA: lora"
     assert settings._form.fields["rank"].value() == 8
     assert window.adapters.inspector.rows["lora"].words.text() == "LoRA r8"
+
+
+def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settled):
+    ready.workspace.attach("lora", (Spot("blocks.0.attn.qkv"),))
+    settled(ready)
+    before = page.inspector.settings.paper.text()
+    ready.dark()
+    try:
+        after = page.inspector.settings.paper.text()
+        assert theme().tokens.accent in after
+        assert after != before
+    finally:
+        ready.light()
