@@ -1,6 +1,7 @@
 """Backbone and adapters: the palette, the layer tree to drop on, the inspector."""
 
 from functools import partial
+from itertools import pairwise
 
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -64,6 +65,13 @@ class AdaptersPage(Page):
         for column, stretch in enumerate((0, 1, 0)):
             splitter.setStretchFactor(column, stretch)
         self.fill(splitter)
+        self._order_tabs()
+
+    def _order_tabs(self) -> None:
+        """Let the Tab key go as the eye does, from left to right and from top to bottom."""
+        left = (self.choose, self.palette_filter, self.method_list, self.attach_button)
+        for before, after in pairwise((*left, self.filter, *self.tree_buttons, self.tree)):
+            QWidget.setTabOrder(before, after)
 
     def _left(self) -> QWidget:
         self.backbone_name = text("", "heading", wrap=True)
@@ -96,14 +104,12 @@ class AdaptersPage(Page):
         self.with_empty = IconButton("Show layers without parameters too", "eye")
         self.with_empty.setCheckable(True)
         self.with_empty.toggled.connect(lambda on: self._filter_changed(self.filter.text()))
-        bar = Row(
-            (self.filter, 1),
-            self.count,
+        self.tree_buttons = (
             self.with_empty,
             IconButton("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
             IconButton("Close all", "chevron-up", self._collapse),
-            gap=6,
         )
+        bar = Row((self.filter, 1), self.count, *self.tree_buttons, gap=6)
         self.hint_icon = Picture("info", "muted", 16)
         self.hint = text(_IDLE, "muted", wrap=True)
         self.hint.setMinimumHeight(34)

@@ -3,6 +3,7 @@
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
 from studio.ui.models.layer_nodes import Spot
@@ -346,3 +347,16 @@ def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settle
         assert after != before
     finally:
         ready.light()
+
+
+def test_tab_goes_from_left_to_right(page, ready, qtbot):
+    ready.activateWindow()
+    page.choose.setFocus()
+    visited = []
+    for _ in range(5):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+        visited.append(QApplication.focusWidget())
+    assert visited[:4] == [page.palette_filter, page.method_list, page.attach_button, page.filter]
+    for _ in range(3):
+        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    assert QApplication.focusWidget() is page.tree
