@@ -10,14 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
+from studio.backbones.anatomy import head_paths
 from studio.backbones.loading import identity
 from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Attachment, Part, first_error
 from studio.peft.attach import Attached, attach
+from studio.peft.census import HEAD
 
 DESCRIPTION = "studio_adapter.json"
 TENSORS = "studio_adapter.safetensors"
@@ -26,7 +28,8 @@ TENSORS = "studio_adapter.safetensors"
 class AdapterDescription(Part):
     """What ``studio_adapter.json`` says: enough to attach again.
 
-    ``metadata`` is for whoever reads it; the engine does not.
+    ``head`` says whether the classifier trained; its tensors are in the file either way. ``metadata`` is for whoever
+    reads it; the engine does not.
     """
 
     format: int = 1
@@ -53,9 +56,20 @@ def save_adapter(
         head=attached.has_head,
         metadata=metadata,
     )
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in attached.state_dict().items()}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _with_head(attached).items()}
     write_bytes(folder / TENSORS, save(tensors, metadata={"format": "pt"}))
     write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
+
+
+def _with_head(attached: Attached) -> dict[str, Tensor]:
+    """The adapter and the head, also where it did not train: no answer is right without it."""
+    head = {
+        f"{HEAD}/{inner}/{name}": parameter
+        for path in head_paths(attached.module)
+        for inner, layer in attached.module.get_submodule(path).named_modules(prefix=path)
+        for name, parameter in layer.named_parameters(recurse=False)
+    }
+    return head | attached.state_dict()
 
 
 def read_description(folder: Path) -> AdapterDescription:
@@ -90,9 +104,11 @@ def require_backbone(description: AdapterDescription, backbone_identity: str, fo
 def attach_adapter(module: nn.Module, folder: Path, description: AdapterDescription) -> Attached:
     """:func:`load_adapter` for a folder that is described already, and known to belong to this backbone."""
     tensors = read_tensors(folder / TENSORS)
-    attached = attach(module, description.attachments, head=description.head)
+    attached = attach(module, description.attachments)
     try:
         attached.load_state_dict(tensors)
+        for name, parameter in attached.named_parameters():
+            parameter.requires_grad_(description.head or not name.startswith(f"{HEAD}/"))
     except BaseException:
         attached.detach()
         raise

@@ -193,7 +193,10 @@ class Method(ABC, Generic[C]):
     mixes_slices: ClassVar[bool] = False
     """Whether an attachment to q, k, v slices may take whole layers too, the slices counting where there are any."""
     identity_at_start: ClassVar[bool] = True
-    """Whether a freshly attached backbone answers exactly as it did before, bit for bit."""
+    """Whether a freshly attached backbone answers exactly as it did before, bit for bit.
+
+    On a qkv that the backbone reads past, as it does when it calls the layer: see decision 5 of ARCHITECTURE.md.
+    """
     peft_type: ClassVar[str] = ""
     """HF peft's type that holds what this trains; empty where there is none."""
     learning_rate: ClassVar[float] = 1e-3

@@ -142,8 +142,6 @@ class Pack:
 
 def _labels(description: AdapterDescription, folder: Path) -> tuple[str, ...]:
     labels: Any = description.metadata.get("labels")
-    if not description.head or not isinstance(labels, list) or not labels:
-        raise StudioError(
-            f"The adapter in {folder} has no classifier of its own with labels, so it cannot be in a pack."
-        )
+    if not isinstance(labels, list) or not labels:
+        raise StudioError(f"The adapter in {folder} does not name its classes, so it cannot be in a pack.")
     return tuple(map(str, labels))

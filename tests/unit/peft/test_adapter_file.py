@@ -1,0 +1,42 @@
+"""Adapters on disk: the head travels with them, whether it trained or not."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from studio.backbones.loading import identity
+from studio.core.errors import StudioError
+from studio.peft import Attachment, attach
+from studio.peft.adapter_file import load_adapter, save_adapter
+from studio.testing.families import build, images
+
+LORA = Attachment(name="lora", method="lora", at=("**.qkv",))
+
+
+@pytest.mark.parametrize("trains", [True, False])
+@torch.no_grad()
+def test_the_head_travels_with_the_adapter(tmp_path: Path, trains: bool) -> None:
+    module = build("vit")
+    origin, head = identity(module), module.head.weight
+    torch.nn.init.normal_(head)
+    attached = attach(module, [LORA], head=trains)
+    for parameter in attached.parameters():
+        torch.nn.init.normal_(parameter)
+    save_adapter(attached, [LORA], tmp_path, origin, {})
+    answer = module(images("vit"))
+    fresh = build("vit")
+    torch.nn.init.normal_(fresh.head.weight)
+    loaded = load_adapter(fresh, tmp_path)
+    assert torch.equal(loaded.module(images("vit")), answer)
+    assert any(name.startswith("head/") for name, _ in loaded.named_parameters()) is trains
+
+
+def test_an_adapter_with_a_frozen_head_does_not_fit_a_head_of_another_size(tmp_path: Path) -> None:
+    module = build("vit")
+    origin = identity(module)
+    save_adapter(attach(module, [LORA], head=False), [LORA], tmp_path, origin, {})
+    other = build("vit")
+    other.reset_classifier(7)
+    with pytest.raises(StudioError, match="head/head/weight"):
+        load_adapter(other, tmp_path)
