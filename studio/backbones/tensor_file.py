@@ -1,6 +1,5 @@
 """Reading tensors from files that strangers made: safetensors only, never a pickle."""
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -39,14 +38,3 @@ def _check_header(path: Path) -> None:
         raise StudioError(f"{path} cannot be read: {error.strerror}.") from error
     if length > LARGEST_HEADER or length + 8 > size or start != b"{":
         raise StudioError(f"{path} is not a safetensors file, or it is damaged: its header does not fit.")
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The free-form strings in a safetensors file's header; empty where there are none."""
-    _check_header(path)
-    with path.open("rb") as file:
-        header = file.read(int.from_bytes(file.read(8), "little"))
-    try:
-        return dict(json.loads(header).get("__metadata__") or {})
-    except ValueError as error:
-        raise StudioError(f"{path} is damaged: its header is not JSON.") from error

@@ -105,11 +105,6 @@ class LayerTree(QAbstractItemModel):
             self.painted_anew.emit()
 
     @property
-    def filtered(self) -> bool:
-        """Whether a filter hides rows."""
-        return bool(self._filter)
-
-    @property
     def layer_count(self) -> int:
         """Number of layers, slices not counted."""
         return sum(not node.part for node in self._nodes)
