@@ -6,7 +6,7 @@ The names are our own, so that HF peft refuses the folder rather than loading ha
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from safetensors.torch import save
@@ -32,7 +32,7 @@ class AdapterDescription(Part):
     reads it; the engine does not.
     """
 
-    format: int = 1
+    format: Literal[1] = 1
     backbone_identity: str
     attachments: tuple[Attachment, ...]
     head: bool

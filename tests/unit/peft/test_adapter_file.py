@@ -1,5 +1,6 @@
 """Adapters on disk: the head travels with them, whether it trained or not."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_an_adapter_with_a_frozen_head_does_not_fit_a_head_of_another_size(tmp_p
     other.reset_classifier(7)
     with pytest.raises(StudioError, match="head/head/weight"):
         load_adapter(other, tmp_path)
+
+
+def test_an_adapter_of_a_later_format_is_refused(tmp_path: Path) -> None:
+    module = build("vit")
+    origin = identity(module)
+    save_adapter(attach(module, [LORA]), [LORA], tmp_path, origin, {})
+    path = tmp_path / "studio_adapter.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(StudioError, match="format"):
+        load_adapter(build("vit"), tmp_path)
