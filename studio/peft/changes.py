@@ -74,21 +74,12 @@ class Retraining:
         """Nothing to do: the trained tensor is where it belongs."""
 
 
-@dataclass
-class Assignment:
-    """A plain attribute of ``owner`` has another value."""
-
-    attachment: str
-    path: str
-    owner: nn.Module
-    name: str
-    original: Any
-    value: Any
-    site: str = ""
+class _Attribute:
+    """A plain attribute of a layer: it holds no tensor, and a merged backbone has its own value of it."""
 
     def switch(self, on: bool) -> None:
         """Use the new value or the original one."""
-        setattr(self.owner, self.name, self.value if on else self.original)
+        raise NotImplementedError
 
     def undo(self) -> None:
         """Put the original value back."""
@@ -103,12 +94,29 @@ class Assignment:
         return {}
 
     def fold(self) -> None:
-        """A merged backbone has its own values."""
+        """A merged backbone has its own value."""
         self.undo()
 
 
 @dataclass
-class Increase:
+class Assignment(_Attribute):
+    """A plain attribute of ``owner`` has another value."""
+
+    attachment: str
+    path: str
+    owner: nn.Module
+    name: str
+    original: Any
+    value: Any
+    site: str = ""
+
+    def switch(self, on: bool) -> None:
+        """Use the new value or the original one."""
+        setattr(self.owner, self.name, self.value if on else self.original)
+
+
+@dataclass
+class Increase(_Attribute):
     """A count of ``owner`` is larger by ``amount``. Several add up, whichever of them are switched off."""
 
     attachment: str
@@ -124,22 +132,6 @@ class Increase:
         if on != self.on:
             self.on = on
             setattr(self.owner, self.name, getattr(self.owner, self.name) + (self.amount if on else -self.amount))
-
-    def undo(self) -> None:
-        """Take the amount off."""
-        self.switch(False)
-
-    def redo(self) -> None:
-        """Add the amount again."""
-        self.switch(True)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """There are none."""
-        return {}
-
-    def fold(self) -> None:
-        """A merged backbone has its own counts."""
-        self.undo()
 
 
 Change = Replacement | Retraining | Assignment | Increase

@@ -28,6 +28,14 @@ def guard_wheel(field: QWidget) -> None:
     field.installEventFilter(_WheelGuard(field))
 
 
+def _prepare(field: "IntField | FloatField") -> None:
+    """What both kinds of number have in common."""
+    field.setKeyboardTracking(False)
+    field.lineEdit().setTextMargins(_INSET, 0, 0, 0)
+    guard_wheel(field)
+    field.valueChanged.connect(field.edited.emit)
+
+
 class IntField(QSpinBox):
     """A whole number."""
 
@@ -37,10 +45,7 @@ class IntField(QSpinBox):
         super().__init__()
         self.setRange(max(round(low) if math.isfinite(low) else -_LARGEST_INT, -_LARGEST_INT), _whole(high))
         self.setAccelerated(True)
-        self.setKeyboardTracking(False)
-        self.lineEdit().setTextMargins(_INSET, 0, 0, 0)
-        guard_wheel(self)
-        self.valueChanged.connect(self.edited.emit)
+        _prepare(self)
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
@@ -62,10 +67,7 @@ class FloatField(QDoubleSpinBox):
         super().__init__()
         self.setDecimals(12)
         self.setRange(low if math.isfinite(low) else -1e12, high if math.isfinite(high) else 1e12)
-        self.setKeyboardTracking(False)
-        self.lineEdit().setTextMargins(_INSET, 0, 0, 0)
-        guard_wheel(self)
-        self.valueChanged.connect(self.edited.emit)
+        _prepare(self)
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""

@@ -108,15 +108,7 @@ def fill(
     box.setSpacing(gap)
     box.setContentsMargins(*margins)
     for item in items:
-        item, stretch = item if isinstance(item, tuple) else (item, 0)
-        if item is None:
-            box.addStretch(1)
-        elif isinstance(item, int):
-            box.addSpacing(item)
-        elif isinstance(item, QLayout):
-            box.addLayout(item, stretch)
-        elif isinstance(item, QWidget):
-            box.addWidget(item, stretch)
+        fill_one(box, item)
 
 
 def holder(layout: QLayout, name: str = "") -> QWidget:
@@ -140,13 +132,13 @@ class Card(QFrame):
         if heading:
             self.body.addLayout(Row(self.heading, None, *beside))
         for item in items:
-            item, stretch = item if isinstance(item, tuple) else (item, 0)
-            fill_one(self.body, item, stretch)
+            fill_one(self.body, item)
         self.setLayout(self.body)
 
 
-def fill_one(box: QVBoxLayout, item: object, stretch: int = 0) -> None:
+def fill_one(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
     """Add one item to ``box`` by the rules of :func:`fill`, without touching its spacing."""
+    item, stretch = item if isinstance(item, tuple) else (item, 0)
     if item is None:
         box.addStretch(1)
     elif isinstance(item, int):
