@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from studio.app import training
 from studio.app.comparison import Comparison, compare
 from studio.app.sweep_points import Point, points
+from studio.app.text import program
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json
@@ -88,7 +89,7 @@ def start(path: Path, out: Path | None = None, axes: Sequence[str] = (), preset:
     """Make a sweep of a recipe file in ``out``, or go on with the one in the folder ``path``."""
     if is_sweep(path):
         if out or axes or preset or seeds > 1:
-            raise StudioError(f"{path} is a sweep with points of its own; go on with: peft-studio sweep {path}")
+            raise StudioError(f"{path} is a sweep with points of its own; go on with: {program()} sweep {path}")
         return Sweep.open(path)
     if out is None:
         raise StudioError("Say where the sweep is to be kept: --out FOLDER.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio.app.overriding import override
-from studio.app.text import duration
+from studio.app.text import duration, program
 from studio.core import events, paths
 from studio.core.attachment_line import assignment
 from studio.core.errors import StudioError
@@ -112,7 +112,7 @@ def result(run: Run) -> Result:
     if failed is not None and happened[-1] is failed:
         raise StudioError(failed.text)
     if finished is None:
-        raise StudioError(f"The run {run.path} has not finished; go on with: peft-studio train {run.path} --resume")
+        raise StudioError(f"The run {run.path} has not finished; go on with: {program()} train {run.path} --resume")
     metrics = asdict(evaluated) if evaluated else {}
     return Result(
         run=str(run.path),
