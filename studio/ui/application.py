@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
 from studio.core.errors import StudioError
+from studio.ui.language import tr
 from studio.ui.main_window import MainWindow
 from studio.ui.settings import Settings
 from studio.ui.theme import load_fonts, theme
@@ -54,9 +55,9 @@ class ErrorReporter(QObject):
         self._showing = True
         words, report = caught
         box = QMessageBox(QMessageBox.Icon.Critical, "Something went wrong", words, QMessageBox.StandardButton.Ok)
-        box.setInformativeText("The window goes on. Save your recipe, and copy the report if you want to tell us.")
+        box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
-        copy = box.addButton("Copy the report", QMessageBox.ButtonRole.ActionRole)
+        copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)
         copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(report))
         box.exec()
         self._showing = False

@@ -11,6 +11,7 @@ from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui.document import Document
+from studio.ui.language import tr
 from studio.ui.settings import Settings
 
 _FILES = "Recipes (*.toml)"
@@ -39,11 +40,11 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a recipe file and open it."""
-        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, "Open a recipe", "", _FILES)[0])
+        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _FILES)[0])
 
     def open_run(self) -> None:
         """Ask for a run directory and open it."""
-        self._ask_and_open(lambda: QFileDialog.getExistingDirectory(self._window, "Open a run"))
+        self._ask_and_open(lambda: QFileDialog.getExistingDirectory(self._window, tr("Open a run")))
 
     def _ask_and_open(self, ask: Callable[[], str]) -> None:
         if self.may_leave() and (path := ask()):
@@ -54,7 +55,7 @@ class Files(QObject):
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            self._complain("This cannot be opened", str(error))
+            self._complain(tr("This cannot be opened"), str(error))
 
     def _open_run(self, run: Run) -> None:
         self._document.new(run.recipe)
@@ -72,14 +73,17 @@ class Files(QObject):
 
     def save_as(self) -> bool:
         """Ask for a file and save to it."""
-        path, _ = QFileDialog.getSaveFileName(self._window, "Save the recipe", "recipe.toml", _FILES)
+        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save the recipe"), "recipe.toml", _FILES)
         return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
 
     def _save_to(self, path: Path) -> bool:
         try:
             self._document.save(path)
         except OSError as error:
-            self._complain("The recipe is not saved", f"{path} cannot be written: {error.strerror}.")
+            self._complain(
+                tr("The recipe is not saved"),
+                tr("{path} cannot be written: {reason}.", path=path, reason=error.strerror),
+            )
             return False
         self._settings.note_recent(str(path))
         return True
@@ -91,7 +95,7 @@ class Files(QObject):
         buttons = QMessageBox.StandardButton
         words = f"{self._document.name} has changes that are not saved."
         choices = buttons.Save | buttons.Discard | buttons.Cancel
-        answer = QMessageBox.question(self._window, "Save the recipe?", words, choices)
+        answer = QMessageBox.question(self._window, tr("Save the recipe?"), words, choices)
         return self.save() if answer == buttons.Save else answer == buttons.Discard
 
     def _complain(self, heading: str, words: str) -> None:

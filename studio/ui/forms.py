@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from studio.ui.language import tr
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
 from studio.ui.widgets.fold import Fold
 from studio.ui.widgets.parts import Column, Row, text
@@ -76,7 +77,7 @@ class Form(QWidget):
                 field.show_value(values[name])
         if self.fold:
             changed = sum(name in values and values[name] != default for name, default in self._rare.items())
-            self.fold.note(f"{changed} changed" if changed else "")
+            self.fold.note(tr("{n} changed", n=changed) if changed else "")
 
 
 def field_for(info: FieldInfo) -> Field:

@@ -11,6 +11,7 @@ from studio.core.run import Run
 from studio.ui import actions
 from studio.ui.engine import Counted
 from studio.ui.files import Files
+from studio.ui.language import tr
 from studio.ui.panels.adapters import AdaptersPage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
@@ -52,15 +53,15 @@ class MainWindow(QMainWindow):
         self._connect()
         self.show_step(DATA)
         self._title()
-        self.summary.say("Loading the engine…", "refresh")
+        self.summary.say(tr("Loading the engine…"), "refresh")
 
     def _build(self) -> None:
         self.pages = QStackedWidget()
         for page in (self.data, self.adapters, self.train, self.results, self.export):
             self.pages.addWidget(page)
-        self.undo_button = IconButton("Undo (Ctrl+Z)", "undo", self.undo)
-        self.redo_button = IconButton("Redo (Ctrl+Shift+Z)", "redo", self.redo)
-        self.theme_button = IconButton("Light or dark", "moon", self._other_theme)
+        self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
+        self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
+        self.theme_button = IconButton(tr("Light or dark"), "moon", self._other_theme)
         theme().changed.connect(self._show_theme)
         self._show_theme()
         header = QFrame()
@@ -94,7 +95,7 @@ class MainWindow(QMainWindow):
         workspace.engine.counted.connect(self._counted)
         workspace.engine.loaded.connect(lambda: self.summary.say(""))
         workspace.engine.load_failed.connect(
-            lambda words: self.summary.say("The engine could not be loaded", "error", "bad")
+            lambda words: self.summary.say(tr("The engine could not be loaded"), "error", "bad")
         )
         workspace.images.changed.connect(lambda scan: self._marks())
         workspace.runs.changed.connect(lambda rows: self._marks())
@@ -184,7 +185,7 @@ class MainWindow(QMainWindow):
     def _show_theme(self) -> None:
         dark = theme().tokens.dark
         self.theme_button.tint.show("sun" if dark else "moon")
-        self.theme_button.setToolTip("Light theme" if dark else "Dark theme")
+        self.theme_button.setToolTip(tr("Light theme") if dark else tr("Dark theme"))
 
     def _use_theme(self, choice: str) -> None:
         self.settings.theme = choice
@@ -194,15 +195,18 @@ class MainWindow(QMainWindow):
         """Say what this is."""
         QMessageBox.about(
             self,
-            "About PEFT Studio",
-            f"PEFT Studio {__version__}\n\nFine-tune vision networks by attaching adapters to layers.",
+            tr("About PEFT Studio"),
+            tr(
+                "PEFT Studio {version}\n\nFine-tune vision networks by attaching adapters to layers.",
+                version=__version__,
+            ),
         )
 
     # showing
 
     def _title(self) -> None:
         document = self.workspace.document
-        self.setWindowTitle(f"{document.name}[*] · PEFT Studio")
+        self.setWindowTitle(tr("{name}[*] · PEFT Studio", name=document.name))
         self.setWindowModified(document.modified)
 
     def _history(self) -> None:
@@ -256,7 +260,7 @@ class MainWindow(QMainWindow):
             return True
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(
-            self, "Stop the training?", "Stop the training and close? The run can be resumed later.",
+            self, tr("Stop the training?"), tr("Stop the training and close? The run can be resumed later."),
             buttons.Yes | buttons.No,
         )  # fmt: skip
         return answer == buttons.Yes

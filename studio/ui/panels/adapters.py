@@ -12,6 +12,7 @@ from studio.core.layers import Layer, Role
 from studio.core.recipe import Backbone, Recipe
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural
+from studio.ui.language import tr
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.layer_tree import LayerTree
 from studio.ui.models.palette import MethodRow, Palette
@@ -32,9 +33,9 @@ class AdaptersPage(Page):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
             workspace,
-            "Backbone and adapters",
-            "Attach adapters to layers of a frozen, pretrained network. Only adapters and head are trained.",
-            "Train",
+            tr("Backbone and adapters"),
+            tr("Attach adapters to layers of a frozen, pretrained network. Only adapters and head are trained."),
+            tr("Train"),
         )
         self._shown_layers: tuple[Layer, ...] = ()
         self._shown_backbone: Backbone | None = None
@@ -76,45 +77,49 @@ class AdaptersPage(Page):
     def _left(self) -> QWidget:
         self.backbone_name = text("", "heading", wrap=True)
         self.backbone_note = text("", "caption", wrap=True)
-        self.choose = button("Choose another…", self.choose_backbone, "search")
-        backbone = Card("Backbone", self.backbone_name, self.backbone_note, 2, self.choose, gap=4)
+        self.choose = button(tr("Choose another…"), self.choose_backbone, "search")
+        backbone = Card(tr("Backbone"), self.backbone_name, self.backbone_note, 2, self.choose, gap=4)
         backbone.heading.setProperty("role", "caption")
-        self.attach_button = button("Attach to selection", self.attach_selected, "plus")
-        self.attach_button.setToolTip("Attach the chosen method to the selected rows (Enter in the tree)")
-        self.loading = Empty("refresh", "Loading the engine", "PyTorch takes a few seconds to start.", width=180)
+        self.attach_button = button(tr("Attach to selection"), self.attach_selected, "plus")
+        self.attach_button.setToolTip(tr("Attach the chosen method to the selected rows (Enter in the tree)"))
+        self.loading = Empty(
+            "refresh", tr("Loading the engine"), tr("PyTorch takes a few seconds to start."), width=180
+        )
         self.palette_stack = QStackedWidget()
         self.palette_stack.addWidget(self.loading)
         self.palette_stack.addWidget(self.method_list)
         self.palette_filter = QLineEdit()
-        self.palette_filter.setPlaceholderText("Find a method")
+        self.palette_filter.setPlaceholderText(tr("Find a method"))
         self.palette_filter.setClearButtonEnabled(True)
-        self.palette_filter.setAccessibleName("Find a method")
+        self.palette_filter.setAccessibleName(tr("Find a method"))
         self.palette_filter.textChanged.connect(self._palette_filtered)
-        methods = Card("Methods", self.palette_filter, (self.palette_stack, 1), self.attach_button, gap=8, padding=12)
+        methods = Card(
+            tr("Methods"), self.palette_filter, (self.palette_stack, 1), self.attach_button, gap=8, padding=12
+        )
         left = QWidget()
         left.setLayout(Column(backbone, (methods, 1), gap=14))
         return left
 
     def _centre(self) -> QWidget:
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText("Filter layers, such as qkv or norm")
+        self.filter.setPlaceholderText(tr("Filter layers, such as qkv or norm"))
         self.filter.setClearButtonEnabled(True)
-        self.filter.setAccessibleName("Filter layers")
+        self.filter.setAccessibleName(tr("Filter layers"))
         self.count = text("", "caption")
-        self.with_empty = IconButton("Show layers without parameters too", "eye")
+        self.with_empty = IconButton(tr("Show layers without parameters too"), "eye")
         self.with_empty.setCheckable(True)
         self.with_empty.toggled.connect(lambda on: self._filter_changed(self.filter.text()))
         self.tree_buttons = (
             self.with_empty,
-            IconButton("Open the first two levels", "layers", lambda: self.tree.expandToDepth(1)),
-            IconButton("Close all", "chevron-up", self._collapse),
+            IconButton(tr("Open the first two levels"), "layers", lambda: self.tree.expandToDepth(1)),
+            IconButton(tr("Close all"), "chevron-up", self._collapse),
         )
         bar = Row((self.filter, 1), self.count, *self.tree_buttons, gap=6)
         self.hint_icon = Picture("info", "muted", 16)
         self.hint = text(_IDLE, "muted", wrap=True)
         self.hint.setMinimumHeight(34)
         self.tree_empty = Empty(
-            "layers", "The layer tree comes in a moment", "It is built without loading any weights."
+            "layers", tr("The layer tree comes in a moment"), tr("It is built without loading any weights.")
         )
         self.tree_stack = QStackedWidget()
         self.tree_stack.addWidget(self.tree_empty)
@@ -165,7 +170,9 @@ class AdaptersPage(Page):
         ]
         note = origin if backbone.pretrained else f"{origin}, random weights"
         layers = self._shown_layers if self._shown_backbone == backbone else ()
-        self.backbone_note.setText(f"{note}\n{count(layers[0].parameters)} parameters" if layers else note)
+        self.backbone_note.setText(
+            tr("{note}\n{parameters} parameters", note=note, parameters=count(layers[0].parameters)) if layers else note
+        )
         if layers:
             self._show_marks(recipe)
 
@@ -201,7 +208,7 @@ class AdaptersPage(Page):
         self._shown_layers = ()
         self.count.setText("")
         self.tree_model.show_layers(())
-        self.tree_empty.heading.setText("There is no layer tree")
+        self.tree_empty.heading.setText(tr("There is no layer tree"))
         self.tree_empty.sentence.setText(problem)
         self.tree_stack.setCurrentWidget(self.tree_empty)
 
@@ -262,7 +269,7 @@ class AdaptersPage(Page):
         if names:
             self.workspace.detach(names)
         else:
-            self._hint("Nothing is attached to the selected rows.", "info", "muted")
+            self._hint(tr("Nothing is attached to the selected rows."), "info", "muted")
 
     def choose_backbone(self) -> None:
         """Let the user choose another backbone."""
@@ -282,7 +289,7 @@ class AdaptersPage(Page):
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.setToolTipsVisible(True)
-        others = QMenu("Attach another", menu)
+        others = QMenu(tr("Attach another"), menu)
         others.setToolTipsVisible(True)
         for row in self.palette_model.methods:
             self._add_attach(menu if row.name == self.method_list.method else others, row, spots)
@@ -290,13 +297,18 @@ class AdaptersPage(Page):
         node = self.tree_model.node(index)
         for badge in self.tree_model.badges(node) if node else ():
             menu.addSeparator()
-            menu.addAction(f"Edit {badge.attachment}", partial(self.inspector.select, badge.attachment))
-            menu.addAction(f"Remove {badge.attachment}", partial(self.workspace.detach, {badge.attachment}))
+            menu.addAction(
+                tr("Edit {attachment}", attachment=badge.attachment), partial(self.inspector.select, badge.attachment)
+            )
+            menu.addAction(
+                tr("Remove {attachment}", attachment=badge.attachment),
+                partial(self.workspace.detach, {badge.attachment}),
+            )
         return menu
 
     def _add_attach(self, menu: QMenu, row: MethodRow, spots: tuple[Spot, ...]) -> None:
         why = self.workspace.refusal(row.name, spots)
-        action = menu.addAction(f"Attach {row.label}", partial(self.workspace.attach, row.name, spots))
+        action = menu.addAction(tr("Attach {label}", label=row.label), partial(self.workspace.attach, row.name, spots))
         action.setEnabled(not why)
         action.setToolTip(why or row.summary)
 
@@ -328,7 +340,10 @@ class AdaptersPage(Page):
         words = f"{self.workspace.engine.method(method).label} on {', '.join(proposal.at)}"
         self._hint(words, "adapter", "adapter")
         self.workspace.preview(
-            proposal, lambda added: self._hint(f"{words}: +{count(added)} parameters", "adapter", "adapter")
+            proposal,
+            lambda added: self._hint(
+                tr("{words}: +{added} parameters", words=words, added=count(added)), "adapter", "adapter"
+            ),
         )
 
     def _hint_refusal(self, words: str) -> None:

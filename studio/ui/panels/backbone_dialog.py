@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 from studio.core.recipe import Backbone
 from studio.ui.figures import plural
 from studio.ui.jobs import sentence
+from studio.ui.language import tr
 from studio.ui.models.backbones import Backbones
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.widgets.parts import Column, Notice, Row, button, text
@@ -36,30 +37,30 @@ class BackboneDialog(QDialog):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine = workspace.engine
-        self.setWindowTitle("Choose a backbone")
+        self.setWindowTitle(tr("Choose a backbone"))
         self.resize(780, 600)
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search by name, such as vit_base or convnext")
+        self.search.setPlaceholderText(tr("Search by name, such as vit_base or convnext"))
         self.search.setClearButtonEnabled(True)
-        self.search.setAccessibleName("Search backbones")
+        self.search.setAccessibleName(tr("Search backbones"))
         self.model = Backbones(self)
         self.table = self._make_table()
         self.found = text("", "caption")
         self.notice = Notice()
-        self.accept_button = button("Use this backbone", self._use, kind="primary")
+        self.accept_button = button(tr("Use this backbone"), self._use, kind="primary")
         self.accept_button.setDefault(True)
         self._file = ""
         self.file_name = text("", "caption")
         self.setLayout(
             Column(
-                text("Choose a backbone", "title"),
-                text("The pretrained network to adapt. Its weights stay frozen.", "muted"),
+                text(tr("Choose a backbone"), "title"),
+                text(tr("The pretrained network to adapt. Its weights stay frozen."), "muted"),
                 self.search,
                 (self.table, 1),
                 self.found,
                 self._weights_row(),
                 self.notice,
-                Row(None, button("Cancel", self.reject), self.accept_button),
+                Row(None, button(tr("Cancel"), self.reject), self.accept_button),
                 gap=10,
                 margins=(24, 20, 24, 20),
             )
@@ -86,7 +87,7 @@ class BackboneDialog(QDialog):
             table.setColumnWidth(column, width)
         table.doubleClicked.connect(lambda index: self._use())
         table.selectionModel().currentChanged.connect(self._current_changed)
-        table.setAccessibleName("Backbones")
+        table.setAccessibleName(tr("Backbones"))
         return table
 
     def _weights_row(self) -> Row:
@@ -97,7 +98,7 @@ class BackboneDialog(QDialog):
         self._group = QButtonGroup(self)
         for choice in (self.pretrained, self.random, self.local):
             self._group.addButton(choice)
-        self.browse = button("Choose file…", self._browse, "folder")
+        self.browse = button(tr("Choose file…"), self._browse, "folder")
         self.browse.setAutoDefault(False)  # Enter in the search takes the backbone, and opens no file dialog
         return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 
@@ -105,13 +106,13 @@ class BackboneDialog(QDialog):
         if self._engine.ready:
             self._engine.search(words.strip(), self._show)
         else:
-            self.found.setText("Loading the engine…")
+            self.found.setText(tr("Loading the engine…"))
 
     def _show(self, entries: "list[Entry]") -> None:
         words = self.search.text().strip().lower()
         entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
         self.model.show_rows(entries)
-        self.found.setText(plural(len(entries), "backbone") if entries else "No backbone has that in its name.")
+        self.found.setText(plural(len(entries), "backbone") if entries else tr("No backbone has that in its name."))
         if entries:
             self.table.selectRow(0)
         self.accept_button.setEnabled(bool(entries))
@@ -127,7 +128,7 @@ class BackboneDialog(QDialog):
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Choose a checkpoint", "", "Checkpoints (*.safetensors);;All files (*)"
+            self, tr("Choose a checkpoint"), "", "Checkpoints (*.safetensors);;All files (*)"
         )
         if path:
             self.use_file(path)
@@ -156,10 +157,10 @@ class BackboneDialog(QDialog):
         if backbone.source != "local":
             self._accept(backbone)
         elif not self._file:
-            self.notice.say("Choose the checkpoint file first.", "warn")
+            self.notice.say(tr("Choose the checkpoint file first."), "warn")
         else:
             self.accept_button.setEnabled(False)
-            self.notice.say("Reading the checkpoint…", "info")
+            self.notice.say(tr("Reading the checkpoint…"), "info")
             self._engine.verify(backbone, lambda _: self._accept(backbone), self._refuse)
 
     def _refuse(self, error: Exception) -> None:

@@ -12,6 +12,7 @@ from studio.core.recipe import Recipe, Split, Transforms
 from studio.ui.figures import count, plural
 from studio.ui.forms import Form
 from studio.ui.images import THUMBNAIL, Scan
+from studio.ui.language import tr
 from studio.ui.panels.page import Page
 from studio.ui.widgets.bars import Bars
 from studio.ui.widgets.drop_zone import DropZone
@@ -27,9 +28,9 @@ class DataPage(Page):
     def __init__(self, workspace: Workspace, open_sample: Callable[[], object]) -> None:
         super().__init__(
             workspace,
-            "Data",
-            "The images to learn from: one folder, with a folder of images for each class.",
-            "Backbone",
+            tr("Data"),
+            tr("The images to learn from: one folder, with a folder of images for each class."),
+            tr("Backbone"),
         )
         self.stack = QStackedWidget()
         self.stack.addWidget(self._welcome(open_sample))
@@ -46,21 +47,23 @@ class DataPage(Page):
     def _welcome(self, open_sample: Callable[[], object]) -> QWidget:
         empty = Empty(
             "data",
-            "Choose a folder of images",
-            "Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs.",
-            button("Choose a folder…", self.choose, "folder", "primary"),
-            button("Use the sample images", self.use_sample, "sample"),
+            tr("Choose a folder of images"),
+            tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
+            button(tr("Choose a folder…"), self.choose, "folder", "primary"),
+            button(tr("Use the sample images"), self.use_sample, "sample"),
         )
         self.zone = DropZone(Column((empty, 1)))
         self.zone.dropped.connect(self.use)
         words = Column(
-            text("New here? Try the whole way in three minutes", "heading"),
+            text(tr("New here? Try the whole way in three minutes"), "heading"),
             text(
-                "Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline.", "muted", wrap=True
+                tr("Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline."),
+                "muted",
+                wrap=True,
             ),
             gap=2,
         )
-        start = button("Open the sample project", open_sample, "sample", "primary")
+        start = button(tr("Open the sample project"), open_sample, "sample", "primary")
         tour = Card("", Row(Picture("sample", "accent", 32), (words, 1), start, gap=16))
         return holder(Column(tour, (self.zone, 1), gap=14))
 
@@ -71,23 +74,23 @@ class DataPage(Page):
         row = Row(
             Picture("folder", "accent", 24),
             (Column(self.source, self.counts, gap=1), 1),
-            button("Look again", self.workspace.images.rescan, "refresh"),
-            button("Use the sample images", self.use_sample, "sample"),
-            button("Choose a folder…", self.choose, "folder"),
+            button(tr("Look again"), self.workspace.images.rescan, "refresh"),
+            button(tr("Use the sample images"), self.use_sample, "sample"),
+            button(tr("Choose a folder…"), self.choose, "folder"),
             gap=10,
             margins=(16, 12, 16, 12),
         )
         zone = DropZone(row, "card")
         zone.dropped.connect(self.use)
         self.bars = Bars()
-        self.bars_card = Card("Images in each class", (scrolled(self.bars), 1))
+        self.bars_card = Card(tr("Images in each class"), (scrolled(self.bars), 1))
         self.findings = Column(gap=6)
-        self.findings_card = Card("What to know", self.findings)
+        self.findings_card = Card(tr("What to know"), self.findings)
         self.grid_model = QStandardItemModel(self)
         self.grid = self._grid()
         self.options = self._options()
         left = Column((self.bars_card, 1), self.findings_card, gap=14)
-        right = Column((Card("A few of the images", (self.grid, 1)), 1), self.options, gap=14)
+        right = Column((Card(tr("A few of the images"), (self.grid, 1)), 1), self.options, gap=14)
         return holder(Column(zone, (Row((left, 5), (right, 6), gap=14), 1), gap=14))
 
     def _grid(self) -> QListView:
@@ -101,7 +104,7 @@ class DataPage(Page):
         grid.setUniformItemSizes(True)
         grid.setSelectionMode(QListView.SelectionMode.NoSelection)
         grid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        grid.setAccessibleName("Sample of the images")
+        grid.setAccessibleName(tr("Sample of the images"))
         return grid
 
     def _options(self) -> QWidget:
@@ -110,13 +113,13 @@ class DataPage(Page):
         self.transform_form.edited.connect(
             lambda name, value: self.workspace.set_value(f"data.transforms.{name}", value)
         )
-        return Card("Division and changes", Row((self.split_form, 1), (self.transform_form, 1), gap=28))
+        return Card(tr("Division and changes"), Row((self.split_form, 1), (self.transform_form, 1), gap=28))
 
     # acting
 
     def choose(self) -> None:
         """Ask for a folder."""
-        path = QFileDialog.getExistingDirectory(self, "Choose a folder of images")
+        path = QFileDialog.getExistingDirectory(self, tr("Choose a folder of images"))
         if path:
             self.use(Path(path))
 
@@ -154,7 +157,7 @@ class DataPage(Page):
             notice.setToolTip("\n".join(str(path) for path in finding.files[:20]))
             self.findings.addWidget(notice)
         if scan.summary and not problems:
-            self.findings.addWidget(Notice("good", "Every image can be read, and nothing else is in the folder."))
+            self.findings.addWidget(Notice("good", tr("Every image can be read, and nothing else is in the folder.")))
         self.findings_card.setVisible(scan.summary is not None)
 
     def _show_thumbnails(self, scan: Scan) -> None:

@@ -12,6 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.ui.figures import count, percent, size
 from studio.ui.jobs import sentence
+from studio.ui.language import tr
 from studio.ui.panels.page import Page
 from studio.ui.panels.run_picker import RunPicker
 from studio.ui.widgets.parts import (
@@ -96,7 +97,9 @@ class ExportPage(Page):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
-            workspace, "Export", "Each export is loaded again from disk and compared with the run before it counts."
+            workspace,
+            tr("Export"),
+            tr("Each export is loaded again from disk and compared with the run before it counts."),
         )
         self.picker = RunPicker(workspace.runs)
         self.head.addWidget(self.picker)
@@ -106,7 +109,7 @@ class ExportPage(Page):
         self._made: Path | None = None
         self.stack = QStackedWidget()
         self.empty = Empty(
-            "export", "No trained run is chosen", "Train a recipe first; then its adapter can be exported."
+            "export", tr("No trained run is chosen"), tr("Train a recipe first; then its adapter can be exported.")
         )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
@@ -120,25 +123,25 @@ class ExportPage(Page):
     def _content(self) -> QWidget:
         self.list = Column(gap=8)
         inner = holder(Column(self.list, None, margins=(0, 0, 8, 0)))
-        forms = Card("What to make", (scrolled(inner), 1))
+        forms = Card(tr("What to make"), (scrolled(inner), 1))
         self.folder = QLineEdit()
-        self.folder.setAccessibleName("Folder to export to")
+        self.folder.setAccessibleName(tr("Folder to export to"))
         self.folder.textEdited.connect(lambda words: self._show_button())
-        self.overwrite = QCheckBox("Replace what is in the folder")
-        self.go = button("Export and verify", self.export, "export", "primary")
+        self.overwrite = QCheckBox(tr("Replace what is in the folder"))
+        self.go = button(tr("Export and verify"), self.export, "export", "primary")
         where = Card(
-            "Where to put it",
-            Row((self.folder, 1), button("Choose…", self._choose_folder, "folder")),
+            tr("Where to put it"),
+            Row((self.folder, 1), button(tr("Choose…"), self._choose_folder, "folder")),
             self.overwrite,
             Row(self.go, None),
             gap=10,
         )
-        self.result = Card("Result", gap=10)
+        self.result = Card(tr("Result"), gap=10)
         self.result_notice = Notice()
         self.facts = text("", "muted", wrap=True)
         self.path = text("", "field", wrap=True)
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.open_button = button("Open the folder", self._open_folder, "open")
+        self.open_button = button(tr("Open the folder"), self._open_folder, "open")
         for item in (self.result_notice, self.facts, self.path):
             self.result.body.addWidget(item)
         self.result.body.addLayout(Row(self.open_button, None))
@@ -188,7 +191,7 @@ class ExportPage(Page):
     # acting
 
     def _choose_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Choose a folder to export to")
+        path = QFileDialog.getExistingDirectory(self, tr("Choose a folder to export to"))
         if path:
             self.folder.setText(str(Path(path) / (self.format or "export")))
             self._show_button()
@@ -216,9 +219,14 @@ class ExportPage(Page):
         self._made = out
         self._say(f"Exported and verified on {count(made.images)} images.", "good")
         self.facts.setText(
-            f"Largest difference of a score: {made.largest_difference:.2g} (allowed: {made.tolerance:.2g})\n"
-            f"Same best class: {percent(made.agreement, 2)} of the images\n"
-            f"On disk: {size(sum(f.stat().st_size for f in out.rglob('*') if f.is_file()))}"
+            tr(
+                "Largest difference of a score: {difference:.2g} (allowed: {tolerance:.2g})\n"
+                "Same best class: {agreement} of the images\nOn disk: {bytes}",
+                difference=made.largest_difference,
+                tolerance=made.tolerance,
+                agreement=percent(made.agreement, 2),
+                bytes=size(sum(f.stat().st_size for f in out.rglob("*") if f.is_file())),
+            )
         )
         self.path.setText(str(out))
         for widget in (self.facts, self.path, self.open_button):

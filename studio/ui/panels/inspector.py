@@ -12,6 +12,7 @@ from studio.core.recipe import Attachment
 from studio.ui.engine import Counted
 from studio.ui.figures import count, plural, short_count
 from studio.ui.forms import Form
+from studio.ui.language import tr
 from studio.ui.theme import theme
 from studio.ui.widgets.fields import SwitchField, TextField
 from studio.ui.widgets.parts import Card, Column, Empty, IconButton, Row, clear, line, restyle, scrolled, text
@@ -31,11 +32,11 @@ class _AttachmentRow(QFrame):
         self.setObjectName("attachment")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.switch = SwitchField()
-        self.switch.setToolTip("Use this attachment")
-        self.switch.setAccessibleName(f"Use {name}")
+        self.switch.setToolTip(tr("Use this attachment"))
+        self.switch.setAccessibleName(tr("Use {name}", name=name))
         self.switch.edited.connect(lambda on: workspace.change_attachment(name, {"enabled": on}))
         self.words, self.count = text("", "field"), text("", "caption")
-        bin_ = IconButton(f"Remove {name}", "trash", lambda: workspace.detach({name}))
+        bin_ = IconButton(tr("Remove {name}", name=name), "trash", lambda: workspace.detach({name}))
         self.setLayout(Row(self.switch, (Column(self.words, self.count, gap=0), 1), bin_, margins=(10, 6, 4, 6)))
 
     def mousePressEvent(self, event: Any) -> None:
@@ -58,15 +59,18 @@ class Inspector(QWidget):
         self.rows: dict[str, _AttachmentRow] = {}
         self.selected = ""
         self.list = Column(gap=4)
-        self.head_switch = QCheckBox("Train the head")
-        self.head_switch.setToolTip("The head is the classifier on top of the backbone")
+        self.head_switch = QCheckBox(tr("Train the head"))
+        self.head_switch.setToolTip(tr("The head is the classifier on top of the backbone"))
         self.head_switch.clicked.connect(lambda on: workspace.set_value("head.trainable", on))
-        self.none = text("Nothing is attached yet. Drag a method from the left onto the tree.", "muted", wrap=True)
-        listing = Card("Attachments", self.none, self.list, line(), self.head_switch, padding=14)
+        self.none = text(tr("Nothing is attached yet. Drag a method from the left onto the tree."), "muted", wrap=True)
+        listing = Card(tr("Attachments"), self.none, self.list, line(), self.head_switch, padding=14)
         self.settings = AttachmentSettings(workspace)
         self.stack = QStackedWidget()
         empty = Empty(
-            "adapter", "No attachment is chosen", "Choose one above or in the tree to change its settings.", width=220
+            "adapter",
+            tr("No attachment is chosen"),
+            tr("Choose one above or in the tree to change its settings."),
+            width=220,
         )
         self.stack.addWidget(empty)
         self.stack.addWidget(scrolled(self.settings))
@@ -156,9 +160,9 @@ class AttachmentSettings(QWidget):
         self.paper.setProperty("role", "caption")
         theme().changed.connect(self._colour_link)
         self.targets = TextField()
-        self.targets.setAccessibleName("Target layers")
+        self.targets.setAccessibleName(tr("Target layers"))
         self.targets.setToolTip(
-            "Layer paths, separated by commas. * is one part of a path, ** any number, {6..11} a range."
+            tr("Layer paths, separated by commas. * is one part of a path, ** any number, {6..11} a range.")
         )
         self.targets.textEdited.connect(lambda words: self.show_matches())
         self.targets.edited.connect(self._edit_targets)
@@ -169,7 +173,7 @@ class AttachmentSettings(QWidget):
             switch.edited.connect(lambda on: self._edit_parts())
         self.part_row = QWidget()
         self.part_row.setLayout(
-            Column(text("Slices of the fused qkv", "field"), Row(*self.parts.values(), None, gap=18), gap=6)
+            Column(text(tr("Slices of the fused qkv"), "field"), Row(*self.parts.values(), None, gap=18), gap=6)
         )
         self.form_box = Column()
         self.setLayout(
@@ -182,7 +186,7 @@ class AttachmentSettings(QWidget):
                 4,
                 line(),
                 2,
-                text("Attached to", "field"),
+                text(tr("Attached to"), "field"),
                 self.targets,
                 self.matches,
                 self.part_row,

@@ -2,6 +2,7 @@
 
 from PySide6.QtWidgets import QLayout, QWidget
 
+from studio.ui.language import tr
 from studio.ui.widgets.parts import Column, Notice, Row, next_button, text
 from studio.ui.workspace import Workspace
 
@@ -14,7 +15,7 @@ class Page(QWidget):
         self.setObjectName("page")
         self.workspace = workspace
         self.notice = Notice()
-        self.next = next_button(f"Next: {next_words}", self._go_on)
+        self.next = next_button(tr("Next: {page}", page=next_words), self._go_on)
         self.next.setVisible(bool(next_words))
         self.head = Row()
         words = Column(text(title, "title"), text(sentence, "muted"), gap=2)

@@ -11,6 +11,7 @@ from studio.core.run import Run
 from studio.ui.figures import count, percent
 from studio.ui.images import small_picture
 from studio.ui.jobs import sentence
+from studio.ui.language import tr
 from studio.ui.models.classes import ClassTable
 from studio.ui.panels.page import Page
 from studio.ui.panels.run_picker import RunPicker
@@ -34,9 +35,9 @@ class ResultsPage(Page):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
             workspace,
-            "Results",
-            "How well the best checkpoint of a run does on images it was not trained on.",
-            "Export",
+            tr("Results"),
+            tr("How well the best checkpoint of a run does on images it was not trained on."),
+            tr("Export"),
         )
         self.picker = RunPicker(workspace.runs)
         self.head.addWidget(self.picker)
@@ -44,7 +45,7 @@ class ResultsPage(Page):
         self.shown: Path | None = None
         self._classifier: tuple[Path, Classifier] | None = None
         self.stack = QStackedWidget()
-        self.empty = Empty("results", "No run is chosen", "Train a recipe first; its results are shown here.")
+        self.empty = Empty("results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here."))
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.fill(self.stack)
@@ -60,7 +61,7 @@ class ResultsPage(Page):
             gap=14,
         )
         self.confusion = Confusion()
-        matrix = Card("Confusion matrix", (self.confusion, 1))
+        matrix = Card(tr("Confusion matrix"), (self.confusion, 1))
         right = Column((self._classes(), 1), self._try_it(), gap=14)
         return holder(Column(figures, (Row((matrix, 1), (right, 1), gap=14), 1), gap=14))
 
@@ -73,17 +74,17 @@ class ResultsPage(Page):
         table.setShowGrid(False)
         table.setSelectionMode(QTableView.SelectionMode.NoSelection)
         table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        table.setAccessibleName("Result of each class")
+        table.setAccessibleName(tr("Result of each class"))
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(28)
         header = table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
-        return Card("Class by class", (table, 1))
+        return Card(tr("Class by class"), (table, 1))
 
     def _try_it(self) -> QWidget:
-        self.preview = QLabel("Drop an image here")
+        self.preview = QLabel(tr("Drop an image here"))
         self.preview.setFixedSize(_PREVIEW, _PREVIEW)
         self.preview.setWordWrap(True)
         self.preview.setProperty("role", "muted")
@@ -93,9 +94,9 @@ class ResultsPage(Page):
         self.answer = text("", "heading")
         self.odds = ShareBars()
         self.trouble = Notice()
-        pick = button("Choose an image…", self._pick, "data")
+        pick = button(tr("Choose an image…"), self._pick, "data")
         words = Column(self.answer, self.odds, self.trouble, None, Row(pick, None), gap=8)
-        return Card("Try it", Row(zone, (words, 1), gap=16))
+        return Card(tr("Try it"), Row(zone, (words, 1), gap=16))
 
     # showing
 
@@ -145,7 +146,7 @@ class ResultsPage(Page):
 
     def _pick(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, "Choose an image", "", "Images (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
+            self, tr("Choose an image"), "", "Images (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
         )
         if path:
             self.try_image(Path(path))
@@ -159,7 +160,7 @@ class ResultsPage(Page):
         picture = small_picture(path, _PREVIEW - 10)
         self.preview.setText("" if not picture.isNull() else path.name)
         self.preview.setPixmap(QPixmap.fromImage(picture)) if not picture.isNull() else None
-        self.answer.setText("Looking…")
+        self.answer.setText(tr("Looking…"))
         self.workspace.lane.submit(lambda: self._classify(run, path), self._show_answer, self._show_trouble, "classify")
 
     def _classify(self, run: Run, path: Path) -> "Answer":
@@ -184,7 +185,7 @@ class ResultsPage(Page):
         self.odds.show_rows([])
         self.trouble.say("")
         self.preview.setPixmap(QPixmap())
-        self.preview.setText("Drop an image here")
+        self.preview.setText(tr("Drop an image here"))
 
 
 def _figure(name: str, value: QLabel) -> Card:

@@ -4,6 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox
 
 from studio.ui.figures import percent
+from studio.ui.language import tr
 from studio.ui.training import RunRow, Runs
 from studio.ui.widgets.fields import guard_wheel
 
@@ -17,7 +18,7 @@ class RunPicker(QComboBox):
         self.setMinimumWidth(300)
         self.setMinimumContentsLength(34)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setAccessibleName("Run")
+        self.setAccessibleName(tr("Run"))
         guard_wheel(self)
         runs.changed.connect(self._show)
         runs.selected_changed.connect(self._mark)

@@ -21,6 +21,7 @@ from studio.ui.figures import duration, percent
 from studio.ui.forms import Form
 from studio.ui.history import Curve
 from studio.ui.jobs import Turns
+from studio.ui.language import tr
 from studio.ui.models.runs import RunTable
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
@@ -39,7 +40,10 @@ class TrainPage(Page):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
-            workspace, "Train", "A frozen copy of the recipe is what runs; you can go on editing meanwhile.", "Results"
+            workspace,
+            tr("Train"),
+            tr("A frozen copy of the recipe is what runs; you can go on editing meanwhile."),
+            tr("Results"),
         )
         self.live = LiveRun(self)
         self._last_evaluation: events.Evaluation | None = None
@@ -64,13 +68,13 @@ class TrainPage(Page):
     def _build(self) -> None:
         self.form = Form(Training, COMMON, fold="Advanced")
         self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
-        self.start_button = button("Start training", self.start, "train", "primary")
-        self.start_button.setToolTip("Begin a new run of this recipe (Ctrl+R)")
-        self.stop_button = button("Stop", self.workspace.trainer.stop, "stop", "danger")
-        self.stop_button.setToolTip("Stop after this step and keep a checkpoint, to resume from later (Ctrl+.)")
-        self.resume_button = button("Resume", self.resume, "resume")
-        self.resume_button.setToolTip("Go on with the chosen run from its last checkpoint")
-        settings = Card("Settings", (scrolled(holder(Column(self.form, None, margins=(0, 0, 10, 0)))), 1))
+        self.start_button = button(tr("Start training"), self.start, "train", "primary")
+        self.start_button.setToolTip(tr("Begin a new run of this recipe (Ctrl+R)"))
+        self.stop_button = button(tr("Stop"), self.workspace.trainer.stop, "stop", "danger")
+        self.stop_button.setToolTip(tr("Stop after this step and keep a checkpoint, to resume from later (Ctrl+.)"))
+        self.resume_button = button(tr("Resume"), self.resume, "resume")
+        self.resume_button.setToolTip(tr("Go on with the chosen run from its last checkpoint"))
+        settings = Card(tr("Settings"), (scrolled(holder(Column(self.form, None, margins=(0, 0, 10, 0)))), 1))
         left = Column((settings, 1), self.start_button, self.stop_button, self.resume_button, gap=10)
         left_side = holder(left)
         left_side.setFixedWidth(312)
@@ -95,8 +99,8 @@ class TrainPage(Page):
         self._made_plots = False
         self.empty = Empty(
             "results",
-            "Nothing is trained yet",
-            "Press Start training. Loss, accuracy and learning rate are drawn here while it goes on.",
+            tr("Nothing is trained yet"),
+            tr("Press Start training. Loss, accuracy and learning rate are drawn here while it goes on."),
         )
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
@@ -112,9 +116,9 @@ class TrainPage(Page):
 
         self._made_plots = True
         lines = (("training", "accent", False), ("validation", "adapter", True))
-        self.loss = Plot("Loss", lines, bottom=0)
-        self.accuracy = Plot("Accuracy", (("training", "accent", True), lines[1]), bottom=0)
-        self.rate = Plot("Learning rate", (("learning rate", "second", False),), bottom=0)
+        self.loss = Plot(tr("Loss"), lines, bottom=0)
+        self.accuracy = Plot(tr("Accuracy"), (("training", "accent", True), lines[1]), bottom=0)
+        self.rate = Plot(tr("Learning rate"), (("learning rate", "second", False),), bottom=0)
         grid = self.plots.layout()
         assert isinstance(grid, QGridLayout)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -131,7 +135,7 @@ class TrainPage(Page):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)
-        table.setAccessibleName("Runs")
+        table.setAccessibleName(tr("Runs"))
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
@@ -142,10 +146,10 @@ class TrainPage(Page):
             table.setColumnWidth(column, width)
         table.selectionModel().currentChanged.connect(self._row_chosen)
         self.no_runs = text(
-            "Runs are listed here, old and new. Each is a folder that keeps its own recipe.", "muted", wrap=True
+            tr("Runs are listed here, old and new. Each is a folder that keeps its own recipe."), "muted", wrap=True
         )
         self.no_runs.setAlignment(Qt.AlignmentFlag.AlignTop)
-        return Card("Runs", (self.no_runs, 1), (table, 1), padding=14)
+        return Card(tr("Runs"), (self.no_runs, 1), (table, 1), padding=14)
 
     # acting
 
@@ -164,7 +168,7 @@ class TrainPage(Page):
         self.make_plots()
         self.live.follow(None, live=False)
         self.notice.say("")
-        self.stage.setText("Checking the recipe")
+        self.stage.setText(tr("Checking the recipe"))
         self.detail.setText("")
         self.bar.setValue(0)
         self.stack.setCurrentIndex(1)

@@ -7,6 +7,7 @@ from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.ui.figures import plural
+from studio.ui.language import tr
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import small_font
 
@@ -24,7 +25,7 @@ class Confusion(QWidget):
         self.counts: tuple[tuple[int, ...], ...] = ()
         self.setMinimumSize(300, 260)
         self.setMouseTracking(True)
-        self.setAccessibleName("Confusion matrix")
+        self.setAccessibleName(tr("Confusion matrix"))
 
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show ``counts`` (true class, found class)."""

@@ -5,6 +5,7 @@ from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen, QPixma
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.ui.icons import pixmap
+from studio.ui.language import tr
 from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import draw_badge, small_font, strong_font
@@ -96,7 +97,7 @@ class PaletteView(QListView):
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setResizeMode(QListView.ResizeMode.Adjust)
-        self.setAccessibleName("PEFT methods")
+        self.setAccessibleName(tr("PEFT methods"))
         self.doubleClicked.connect(lambda index: self.method_activated.emit(index.data(METHOD_ROLE).name))
 
     @property

@@ -4,6 +4,7 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QToolButton, QWidget
 
 from studio.ui.icons import Tint
+from studio.ui.language import tr
 from studio.ui.widgets.parts import Picture, Row
 
 
@@ -28,8 +29,8 @@ class StepBar(QWidget):
     def _add(self, number: int, words: str, icon: str) -> QToolButton:
         button = QToolButton()
         button.setText(f" {words}")
-        button.setToolTip(f"{words} (Ctrl+{number + 1})")
-        button.setAccessibleName(f"Step {number + 1}: {words}")
+        button.setToolTip(tr("{words} (Ctrl+{number})", words=words, number=number + 1))
+        button.setAccessibleName(tr("Step {number}: {words}", number=number + 1, words=words))
         button.setProperty("role", "step")
         button.setCheckable(True)
         button.setCursor(Qt.CursorShape.PointingHandCursor)

@@ -5,6 +5,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from studio.ui.figures import count, size, small_percent
+from studio.ui.language import tr
 from studio.ui.theme import colour
 from studio.ui.widgets.parts import Column, Picture, Row, text
 
@@ -53,8 +54,8 @@ class SummaryBar(QFrame):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("summary")
-        self.trainable, self.total = _Figure("Trainable parameters"), _Figure("All parameters")
-        self.share, self.file = _Figure("Share"), _Figure("Adapter file")
+        self.trainable, self.total = _Figure(tr("Trainable parameters")), _Figure(tr("All parameters"))
+        self.share, self.file = _Figure(tr("Share")), _Figure(tr("Adapter file"))
         self.bar = ShareBar()
         self._icon = Picture("info", "muted", 16)
         self._state = text("", "muted")

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
 from studio.core.layers import Role
 from studio.ui.figures import plural, short_count
 from studio.ui.icons import pixmap
+from studio.ui.language import tr
 from studio.ui.models.layer_nodes import Node, RollUp, Spot, badge_text
 from studio.ui.models.layer_tree import (
     ATTACHMENTS,
@@ -157,7 +158,7 @@ class TreeView(QTreeView):
         self.setIndentation(15)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setAccessibleName("Layer tree")
+        self.setAccessibleName(tr("Layer tree"))
         self.setAllColumnsShowFocus(True)
 
     def show_columns(self) -> None:
