@@ -19,6 +19,7 @@ from studio.core.files import write_text
 from studio.core.paths import BUNDLED, locate
 
 Slice = Literal["q", "k", "v"]
+Side = Literal["train", "validation", "test"]
 Scalar = bool | int | float | str
 ConfigValue = Scalar | list[Scalar] | dict[str, Scalar]
 Whole = Annotated[int, Strict()]
@@ -92,17 +93,48 @@ class Split(Part):
 
 
 class Transforms(Part):
-    """What is done to an image before the backbone sees it; size and normalisation come from the backbone."""
+    """What is done to an image before the backbone sees it; size and normalisation come from the backbone.
 
-    augmentation: Literal["none", "light", "strong"] = Field("none", description="random changes to training images")
+    The amounts are those of ``augmentation = "custom"``; the other presets bring their own.
+    """
+
+    augmentation: Literal["none", "light", "strong", "custom"] = Field(
+        "none", description="random changes to training images"
+    )
+    rotation: Real = Field(0.0, ge=0, le=180, description="turned by up to this many degrees")
+    translation: Real = Field(0.0, ge=0, le=0.5, description="moved by up to this fraction of the edge")
+    scale: Real = Field(0.0, ge=0, le=0.9, description="larger or smaller by up to this fraction")
+    shear: Real = Field(0.0, ge=0, le=45, description="slanted by up to this many degrees")
+    brightness: Real = Field(0.0, ge=0, le=1, description="brighter or darker by up to this fraction")
+    contrast: Real = Field(0.0, ge=0, le=1, description="more or less contrast by up to this fraction")
+    saturation: Real = Field(0.0, ge=0, le=1, description="stronger or paler colours by up to this fraction")
+    erasing: Real = Field(0.0, ge=0, le=1, description="how often a rectangle is painted over")
+    flip: Real = Field(0.0, ge=0, le=1, description="how often left and right are swapped; not for letters and digits")
 
 
 class Data(Part):
-    """Which images."""
+    """Which images, and what the user decided about some of them: the files themselves stay as they are.
 
-    path: str = Field("", description="a folder with one folder of images for each class, a CSV list, or an archive")
+    Images are named by their path from ``path``, with slashes (:func:`studio.data.listing.name_of`).
+    """
+
+    path: str = Field("", description="a folder with one folder of images for each class, a list, or an archive")
+    excluded: tuple[str, ...] = Field((), description="images that are not used")
     split: Split = Split()
     transforms: Transforms = Transforms()
+    labels: Mapping[str, str] = Field(default_factory=dict, description="images that are of another class than listed")
+    sides: Mapping[str, Side] = Field(default_factory=dict, description="images that are in this split whatever else")
+    kept: Mapping[str, str] = Field(
+        default_factory=dict, description="findings that were looked at and are fine: a hash of the files, by kind"
+    )
+
+    @field_serializer("labels", "sides", "kept")
+    def _plain(self, given: Mapping[str, str]) -> dict[str, str]:
+        return dict(given)
+
+    def __hash__(self) -> int:
+        """By what can be hashed; equal data have equal hashes."""
+        return hash((self.path, self.excluded, self.split, self.transforms))
 
 
 class Training(Part):

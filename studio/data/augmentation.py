@@ -2,11 +2,11 @@
 
 The random numbers come from a generator of each sample's own, never from a shared one, so that a resumed run sees the
 same images.
-Mirroring is left out on purpose: it turns some digits, letters and signs into others, and the program cannot know.
+No preset mirrors: it turns some digits, letters and signs into others, and the program cannot know.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from studio.core.recipe import Transforms
 from studio.data.preprocessing import Pixels
 
 
@@ -22,7 +23,8 @@ class Augmentation:
     """The largest change of each kind; a sample's own is drawn evenly from minus to plus that.
 
     ``rotation`` and ``shear`` in degrees, ``translation`` as a fraction of the edge, the others as a fraction of one.
-    ``erasing`` is the probability that a rectangle is painted over with the image's mean colour.
+    ``erasing`` is the probability that a rectangle is painted over with the image's mean colour, ``flip`` that left and
+    right are swapped.
     """
 
     rotation: float = 0.0
@@ -33,11 +35,13 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     erasing: float = 0.0
+    flip: float = 0.0
 
     @classmethod
-    def preset(cls, name: str) -> Self | None:
-        """The preset of a recipe's ``augmentation``; None for "none"."""
-        return cls(**PRESETS[name]) if PRESETS[name] else None
+    def of(cls, transforms: Transforms) -> Self | None:
+        """What a recipe asks for; None where that changes nothing."""
+        made = cls(**amounts(transforms))
+        return made if made != cls() else None
 
     def apply(self, pixels: Pixels, seed: int, epoch: int, index: int) -> Pixels:
         """A changed copy of an 8-bit RGB image (height, width, 3)."""
@@ -46,6 +50,8 @@ class Augmentation:
         changed = np.array(image)
         if draw.random() < self.erasing:
             _erase(changed, draw)
+        if self.flip and draw.random() < self.flip:
+            changed = np.ascontiguousarray(changed[:, ::-1])
         return changed
 
     def _move(self, image: Image.Image, pixels: Pixels, draw: random.Random) -> Image.Image:
@@ -89,6 +95,14 @@ PRESETS: dict[str, dict[str, float]] = {
         "erasing": 0.25,
     },
 }
+
+
+def amounts(transforms: Transforms) -> dict[str, float]:
+    """The amount of each kind of change: the preset's, or the recipe's own for "custom"; by its name in both."""
+    names = [field.name for field in fields(Augmentation)]
+    if transforms.augmentation == "custom":
+        return {name: getattr(transforms, name) for name in names}
+    return dict.fromkeys(names, 0.0) | PRESETS[transforms.augmentation]
 
 
 def _around(draw: random.Random, most: float) -> float:

@@ -75,7 +75,7 @@ def loaders(recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing
         settings.batch_size,
         seed=settings.seed,
         shuffle=True,
-        augmentation=Augmentation.preset(recipe.data.transforms.augmentation),
+        augmentation=Augmentation.of(recipe.data.transforms),
     )
     return training, plain_loader(take(images, preprocessing, "validation"), settings.batch_size)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from studio.core.recipe import Transforms
 from studio.data.augmentation import PRESETS, Augmentation
 from studio.data.preprocessing import Pixels
 
@@ -17,13 +18,14 @@ def _image(size: int = 32) -> Pixels:
 
 
 def _preset(name: str) -> Augmentation:
-    preset = Augmentation.preset(name)
+    preset = Augmentation.of(Transforms(augmentation=name))
     assert preset is not None
     return preset
 
 
 def test_none_is_no_augmentation() -> None:
-    assert Augmentation.preset("none") is None
+    assert Augmentation.of(Transforms()) is None
+    assert Augmentation.of(Transforms(augmentation="custom")) is None
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
@@ -67,3 +69,17 @@ def test_erasing_paints_the_mean_colour() -> None:
     erased = Augmentation(erasing=1.0).apply(_image(), 0, 0, 0)
     mean = np.rint(_image().mean(axis=(0, 1)))
     assert 0.03 < (erased == mean).all(axis=2).mean() < 0.17
+
+
+def test_own_amounts_and_those_of_a_preset() -> None:
+    own = Augmentation.of(Transforms(augmentation="custom", rotation=30.0, flip=0.5))
+    assert own == Augmentation(rotation=30.0, flip=0.5)
+    light = Augmentation.of(Transforms(augmentation="light", rotation=30.0))
+    assert light == Augmentation(**PRESETS["light"])
+
+
+def test_flipping_swaps_left_and_right_as_often_as_asked() -> None:
+    image = _image()
+    flipped = [np.array_equal(Augmentation(flip=0.5).apply(image, 0, 0, i), image[:, ::-1]) for i in range(200)]
+    assert 60 < sum(flipped) < 140
+    assert np.array_equal(Augmentation(flip=1.0).apply(image, 0, 0, 0), image[:, ::-1])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Data
+from studio.core.recipe import Data, Transforms
 from studio.data import dataset as dataset_module
 from studio.data.augmentation import Augmentation
 from studio.data.dataset import ImageDataset, open_split
@@ -74,7 +74,7 @@ def test_every_image_once_an_epoch_in_an_order_of_its_own(dataset: ImageDataset)
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_a_loader_can_start_anywhere(dataset: ImageDataset, start: int) -> None:
-    light = Augmentation.preset("light")
+    light = Augmentation.of(Transforms(augmentation="light"))
     with Loader(dataset, 6, shuffle=True, augmentation=light, threads=1) as one:
         whole = list(one.batches(5))
     with Loader(dataset, 6, shuffle=True, augmentation=light, threads=4) as other:
