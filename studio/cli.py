@@ -1,5 +1,6 @@
 """The command line: ``peft-studio VERB``. What a verb needs is imported when it runs: ``--help`` answers at once."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from studio.core.events import Event
+    from studio.core.recipe import Recipe
     from studio.core.run import Run
     from studio.export.contract import Verification
+    from studio.training.control import Control
 
 PATH = click.Path(path_type=Path)
 FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
@@ -137,15 +140,22 @@ def check(path: str, as_json: bool) -> None:
 @out_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
+@click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
 @as_json
-def train(recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: bool, as_json: bool) -> int:
+def train(
+    recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: bool, preflight: bool, as_json: bool
+) -> int:
     """Run a recipe."""
     from studio.app import training
     from studio.training.control import Control
 
+    if preflight:
+        return _preflight(training.load(recipe, assignments), as_json)
     control = Control()
     with terminal.signals_stop(control):
         run = training.reopen(recipe, out, assignments) if resume else training.start(recipe, out, assignments)
+        if not resume and sys.stderr.isatty():
+            _forecast(run, control)
         _follow("Training", training.train(run, control, resume))
     result = training.result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
@@ -265,6 +275,26 @@ def doctor(as_json: bool) -> int:
     else:
         click.echo(table(("what", "state", ""), [(f.what, f.state, f.detail) for f in findings]))
     return 1 if any(f.state == "broken" for f in findings) else 0
+
+
+def _preflight(recipe: "Recipe", as_json: bool) -> int:
+    """Measure here and now: this process has nothing else to do."""
+    from studio.app import preflight, training
+
+    training.check(recipe)
+    found = preflight.measure_here(recipe)
+    print_json(preflight.as_json(found)) if as_json else click.echo(preflight.as_text(found))
+    return 0
+
+
+def _forecast(run: "Run", control: "Control") -> None:
+    """Say what a new run will take; where that cannot be measured, why, and train all the same."""
+    from studio.app import preflight
+
+    try:
+        note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
+    except StudioError as error:
+        note(str(error))
 
 
 def _report(runs: "Sequence[Run]", folder: Path) -> Path:

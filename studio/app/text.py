@@ -34,3 +34,10 @@ def program() -> str:
         return f"{sys.executable} -m studio"
     found = shutil.which("peft-studio")
     return "peft-studio" if found and Path(found).exists() and Path(found).samefile(called) else str(called)
+
+
+def size(count: int) -> str:
+    """A number of bytes as people say it: ``12 kB``, ``340 MB``, ``1.2 GB``."""
+    if count < 999.5e6:
+        return f"{count / 1e3:.0f} kB" if count < 999.5e3 else f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB"

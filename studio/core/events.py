@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any, ClassVar, Self
 
 
@@ -25,6 +26,43 @@ class Event:
         """Rebuild from the values of :meth:`to_json`; unknown keys, of a newer version, are left out."""
         known = {f.name: f.type for f in fields(cls)}
         return cls(**{k: math.nan if v is None and known[k] is float else v for k, v in raw.items() if k in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight(Event):
+    """What a training is expected to take, from a few real steps before it.
+
+    Memory is what it adds to the process at most, or on a GPU takes of it. An epoch's seconds are the mean over all
+    epochs, with validation, checkpoints and what is computed once.
+    """
+
+    kind: ClassVar[str] = "preflight"
+    peak_memory_bytes: int
+    seconds_per_epoch: float
+    seconds_per_step: float
+    batch_size: int
+    trainable: int
+    device: str
+    available_memory_bytes: int
+
+    @property
+    def measured_at(self) -> str:
+        """When, as local time in ISO format."""
+        return datetime.fromtimestamp(self.time).astimezone().isoformat(timespec="seconds")
+
+    @property
+    def fits(self) -> bool:
+        """Whether there was memory enough."""
+        return self.peak_memory_bytes <= self.available_memory_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Event):
+    """What a training really took, in the figures of :class:`Preflight`."""
+
+    kind: ClassVar[str] = "usage"
+    peak_memory_bytes: int
+    seconds_per_epoch: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +156,7 @@ class Finished(Event):
 
 
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Started, Step, Epoch, Evaluation, Checkpoint, Warning, Error, Finished)
+    cls.kind: cls for cls in (Preflight, Usage, Started, Step, Epoch, Evaluation, Checkpoint, Warning, Error, Finished)
 }
 
 

@@ -1,0 +1,228 @@
+"""What a training will take, from a few real steps at two batch sizes: memory and time, before the hours are spent.
+
+Memory grows linearly with the images in a batch, so it is measured at small batches and carried on to the recipe's,
+which need not fit. The steps are those of the training itself, on the recipe's own images, backbone and device; nothing
+of them is kept.
+"""
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.core.errors import StudioError
+from studio.core.events import Preflight
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.data.dataset import open_folder
+from studio.data.folder import DatasetSummary
+from studio.data.loader import Source
+from studio.training import device as devices
+from studio.training import memory, randomness, validation
+from studio.training.control import Control
+from studio.training.feed import loaders
+from studio.training.session import Session
+
+_STEPS = 3
+"""Steps of each of the two epochs of a trial; the first of all pays for what happens once."""
+_SAVES = 3
+"""Checkpoints of an epoch: the last, the epoch's, and often the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What a few steps at ``batch`` images took: bytes at most, and seconds a step or an image.
+
+    ``first`` is a step of the first epoch, in which what is kept of the images is computed, and ``later`` one after it.
+    """
+
+    batch: int
+    bytes: int
+    enough: bool
+    first: float
+    later: float
+    validating_first: float
+    validating: float
+    reading: float
+    preparing: float
+    saving: float
+    kept_bytes: int
+    loading_bytes: int
+    trainable: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A figure as a linear function of the images in a batch, through two trials."""
+
+    at: int
+    value: float
+    slope: float
+
+    @classmethod
+    def through(cls, small: _Trial, large: _Trial, figure: Callable[[_Trial], float]) -> "_Line":
+        """Noise may bend a line: it falls nowhere, and is not steeper than one through nothing."""
+        value, rise = figure(large), figure(large) - figure(small)
+        steep = rise / (large.batch - small.batch) if large.batch > small.batch else value / large.batch
+        return cls(large.batch, value, min(max(steep, 0.0), value / large.batch))
+
+    def __call__(self, images: int) -> float:
+        return self.value + (images - self.at) * self.slope
+
+
+def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
+    """Try the recipe for a few steps in this process, and say what the whole training takes.
+
+    torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
+    ``control`` is asked to stop. In a process that does more than this, measure through :mod:`studio.app.preflight`.
+    """
+    control = control or Control()
+    device = devices.resolve(recipe.training.device)
+    with _random_numbers_kept(device):
+        images, free = open_folder(recipe.data), memory.available(device)
+        trials = [_try(recipe, images, size, device, control) for size in _sizes(recipe, images)]
+    return _carried_on(recipe, images, trials[0], trials[-1], free)
+
+
+@contextmanager
+def _random_numbers_kept(device: torch.device) -> Iterator[None]:
+    states = randomness.states(device)
+    try:
+        yield
+    finally:
+        randomness.restore(device, states)
+
+
+def _at_once(recipe: Recipe, images: DatasetSummary) -> int:
+    """Images that a step computes at once."""
+    batch = min(recipe.training.batch_size, max(1, images.counts["train"]))
+    return -(-batch // recipe.training.accumulation)
+
+
+def _sizes(recipe: Recipe, images: DatasetSummary) -> tuple[int, ...]:
+    """The batch sizes to try: a half and the whole of a small batch, a quarter and a half of a large one."""
+    most = _at_once(recipe, images)
+    large = most if most <= 16 else most // 2
+    return (large // 2, large) if large > 1 else (large,)
+
+
+def _try(recipe: Recipe, images: DatasetSummary, batch: int, device: torch.device, control: Control) -> _Trial:
+    some = _some(images, batch)
+    plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0}
+    small = recipe.model_copy(update={"training": recipe.training.model_copy(update=plan)})
+    peak = memory.Peak(device)
+    with tempfile.TemporaryDirectory() as folder, Session(Run(Path(folder)), small, some) as session:
+        started: Any = next(event for event in list(session.start()) if event.kind == "started")
+        loading = peak.bytes()
+        peak.again()
+        checked = _validation(session, control), _validation(session, control)
+        first, later = (_epoch(session, control) for _ in range(2))
+        saving = _timed(lambda: session.save("last"))
+        return _Trial(
+            batch=batch,
+            bytes=peak.bytes(),
+            enough=session.progress.parts == 1,
+            first=statistics.median(first[1:] or first),
+            later=statistics.median(later),
+            validating_first=checked[0],
+            validating=checked[1],
+            saving=saving,
+            kept_bytes=_kept_bytes(session.feed.training),
+            loading_bytes=loading,
+            trainable=started.trainable_parameters,
+            device=started.device,
+            **_reading(small, some, session.feed.training),
+        )
+
+
+def _some(images: DatasetSummary, batch: int) -> DatasetSummary:
+    """The folder with as many images as a trial looks at; the classes stay."""
+    train, held = images.of("train"), images.of("validation")
+    return replace(images, images=(*_spread(train, _STEPS * batch), *_spread(held, batch)))
+
+
+def _spread(items: tuple[Any, ...], most: int) -> tuple[Any, ...]:
+    """``most`` of the items, evenly from first to last: images of one class may all be small."""
+    count = min(most, len(items))
+    return tuple(items[index * len(items) // count] for index in range(count))
+
+
+def _validation(session: Session, control: Control) -> float:
+    """Seconds an image of looking at the validation images."""
+    session.attached.eval()
+    feed, device, precision = session.feed, session.device, session.precision
+    seconds = _timed(lambda: validation.measure(feed.network, feed.validation, device, precision, control))
+    session.attached.train()
+    _go_on(control)
+    return seconds / max(1, len(feed.validation.dataset))
+
+
+def _epoch(session: Session, control: Control) -> list[float]:
+    """Seconds of each step of an epoch, with reading its images."""
+    times, begun = [], time.perf_counter()
+    for batch in session.batches():
+        for _ in session.step(batch):
+            pass
+        now = time.perf_counter()
+        times.append(now - begun)
+        begun = now
+        _go_on(control)
+    session.progress.next_epoch()
+    return times
+
+
+def _go_on(control: Control) -> None:
+    if control.stopping:
+        raise StudioError("The measurement was stopped.")
+
+
+def _reading(recipe: Recipe, images: DatasetSummary, source: Source) -> dict[str, float]:
+    """Seconds an image of decoding it and, once decoded, of making it part of a batch, on one thread."""
+    reader, other = loaders(recipe, images, source.dataset.preprocessing)
+    with reader, other:
+        size = max(1, min(recipe.training.batch_size, len(reader.dataset)))
+        both = _timed(lambda: reader.batch(0, 0)) / size
+        again = _timed(lambda: reader.batch(0, 0)) / size
+    return {"reading": max(0.0, both - again), "preparing": again}
+
+
+def _kept_bytes(source: Source) -> int:
+    """Bytes an image that training keeps in memory: decoded, and what the frozen part of the backbone made of it."""
+    height, width = source.dataset.preprocessing.size
+    return height * width * 3
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _carried_on(recipe: Recipe, images: DatasetSummary, small: _Trial, large: _Trial, free: int) -> Preflight:
+    """From both trials to the whole training."""
+    settings, at_once = recipe.training, _at_once(recipe, images)
+    training, held = images.counts["train"], images.counts["validation"]
+    parts, steps = settings.accumulation, -(-training // settings.batch_size)
+    first, later = (parts * _Line.through(small, large, f)(at_once) for f in (lambda t: t.first, lambda t: t.later))
+    most = _Line.through(small, large, lambda trial: trial.bytes)(at_once) + (training + held) * large.kept_bytes
+    threads = min(8, os.cpu_count() or 1)
+    reading = training * large.reading / threads
+    each = training * large.preparing / threads + _SAVES * large.saving + held * large.validating + steps * later
+    once = reading + steps * (first - later) + held * large.validating_first
+    return Preflight(
+        peak_memory_bytes=int(max(most, large.loading_bytes, 0 if large.enough else free + 1)),
+        seconds_per_epoch=each + max(0.0, once) / settings.epochs,
+        seconds_per_step=later,
+        batch_size=settings.batch_size,
+        trainable=large.trainable,
+        device=large.device,
+        available_memory_bytes=free,
+    )
