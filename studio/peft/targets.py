@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.recipe import Attachment
+from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import DefaultSites, Method, MethodConfig
 
 _TOKEN = re.compile(r"\*\*\.?|\*|\{(\d{1,4})\.\.(\d{1,4})\}|[^*{]+|\{")
@@ -69,34 +69,48 @@ def default_attachment(
     row = next((layer for layer in layers if layer.path == under), None)
     if row is None:
         raise StudioError(f"There is no layer called {under!r}.")
-    chosen = _default_targets(method, values, row, layers)
+    chosen = default_sites(method, values, row, [layer for layer in layers if is_inside(layer, row)])
     if chosen is None:
         raise StudioError(
             refusal(method, row, values, ()) or f"{method.label} has nowhere to go in {under or 'this backbone'}."
         )
-    at, slices = chosen
+    sites, slices = chosen
     return Attachment(
-        name=unused_name(method.name, taken), method=method.name, at=at, slices=slices, config=values.model_dump()
+        name=unused_name(method.name, taken),
+        method=method.name,
+        at=shorten([site.path or "." for site in sites], layers),
+        slices=slices,
+        config=values.model_dump(),
     )
 
 
-def _default_targets(
-    method: Method[Any], config: Any, row: Layer, layers: Sequence[Layer]
-) -> tuple[tuple[str, ...], tuple[Any, ...]] | None:
+def default_sites(
+    method: Method[Any], config: Any, row: Layer, inside: Sequence[Layer]
+) -> tuple[tuple[Layer, ...], tuple[Slice, ...]] | None:
+    """Where ``method`` goes when it is dropped on ``row`` with the layers ``inside`` it, and on which slices.
+
+    None where there is no such place.
+    """
     for default in method.default_sites:
-        inside = [layer for layer in layers if _is_inside(layer, row) and layer.role in default.roles]
-        accepted = [layer for layer in inside if not refusal(method, layer, config, _slices(default, layer))]
+        roles = [layer for layer in inside if layer.role in default.roles]
+        accepted = [layer for layer in roles if not refusal(method, layer, config, _slices(default, layer))]
         if accepted:
-            return shorten([a.path or "." for a in accepted], layers), _slices(default, accepted[0])
-    return None if refusal(method, row, config, ()) else ((row.path or ".",), ())
+            return tuple(accepted), _slices(default, accepted[0])
+    return None if refusal(method, row, config, ()) else ((row,), ())
 
 
-def _slices(default: DefaultSites, layer: Layer) -> tuple[str, ...]:
-    return default.slices if layer.slices else ()
+def _slices(default: DefaultSites, layer: Layer) -> tuple[Slice, ...]:
+    return cast(tuple[Slice, ...], default.slices) if layer.slices else ()
 
 
-def _is_inside(layer: Layer, row: Layer) -> bool:
+def is_inside(layer: Layer, row: Layer) -> bool:
+    """Whether ``layer`` is ``row`` or somewhere in it."""
     return not row.path or layer.path == row.path or layer.path.startswith(row.path + ".")
+
+
+def kind_of(path: str) -> str:
+    """``path`` with ``*`` for each number: what layers of the same kind have in common."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)
 
 
 def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -106,18 +120,46 @@ def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
     """
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path), []).append(path)
+        groups.setdefault(kind_of(path), []).append(path)
     return tuple(p for members in groups.values() for p in _patterns(members, layers))
 
 
 def _patterns(members: list[str], layers: Sequence[Layer]) -> list[str]:
-    """One pattern for ``members``, which differ in numbers alone, or else themselves."""
+    """As few patterns as it takes for ``members``, which differ in numbers alone."""
     columns = [sorted(set(column)) for column in zip(*(path.split(".") for path in members), strict=True)]
     wide = ".".join(column[0] if len(column) == 1 else "*" for column in columns)
     narrow = ".".join(column[0] if len(column) == 1 else _range(column) for column in columns)
-    wanted = set(members)
-    candidates = (p for p in (wide, narrow) if len(members) > 1 and {x.path for x in match([p], layers)} == wanted)
-    return next(([p] for p in candidates), members)
+    for pattern in (wide, narrow):
+        if len(members) > 1 and _matches_only(pattern, members, layers):
+            return [pattern]
+    varying = [position for position, column in enumerate(columns) if len(column) > 1]
+    return [_run(run, varying[0]) for run in _runs(members, varying[0])] if len(varying) == 1 else members
+
+
+def _matches_only(pattern: str, members: Sequence[str], layers: Sequence[Layer]) -> bool:
+    return {layer.path for layer in match([pattern], layers)} == set(members)
+
+
+def _runs(members: Iterable[str], position: int) -> list[list[str]]:
+    """``members`` in runs of numbers that follow each other at ``position``."""
+    runs: list[list[str]] = []
+    last = None
+    for member in sorted(members, key=lambda path: int(path.split(".")[position])):
+        number = int(member.split(".")[position])
+        if last is not None and number == last + 1:
+            runs[-1].append(member)
+        else:
+            runs.append([member])
+        last = number
+    return runs
+
+
+def _run(run: Sequence[str], position: int) -> str:
+    if len(run) == 1:
+        return run[0]
+    parts = run[0].split(".")
+    parts[position] = _range([path.split(".")[position] for path in run])
+    return ".".join(parts)
 
 
 def _range(numbers: Sequence[str]) -> str:

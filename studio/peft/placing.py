@@ -1,0 +1,131 @@
+"""Attaching one thing at several places of the layer tree at once: which attachments that makes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment, Slice
+from studio.peft.contract import Method
+from studio.peft.targets import default_sites, kind_of, match, refusal, shorten, unused_name
+
+Place = tuple[str, Slice | None]
+"""A layer's path, and the slice of its fused qkv where only that is meant."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """Accepted layers by the slices that are taken of them, and why others were refused."""
+
+    sites: dict[tuple[Slice, ...], list[str]] = field(default_factory=dict)
+    refusals: list[str] = field(default_factory=list)
+
+    def add(self, layer: Layer, slices: tuple[Slice, ...]) -> None:
+        paths = self.sites.setdefault(slices, [])
+        if (path := layer.path or ".") not in paths:
+            paths.append(path)
+
+
+def place(
+    method: Method[Any],
+    layers: Sequence[Layer],
+    places: Sequence[Place],
+    taken: Iterable[str] = (),
+    config: Mapping[str, Any] | None = None,
+    slices: tuple[Slice, ...] = (),
+) -> tuple[Attachment, ...]:
+    """The attachments that putting ``method`` at ``places`` makes, one for each choice of slices.
+
+    A layer that the method accepts is its own target; anything else stands for the method's default sites inside it.
+    ``slices`` are taken instead of the method's own choice where a layer has any. Places that the method refuses are
+    left out; StudioError with the reason where none is left.
+    """
+    values = method.configure(config or {})
+    found = _Found()
+    _place_parts(method, layers, places, values, found)
+    whole = [path for path, part in places if part is None]
+    for row, inside in _inside(layers, whole):
+        chosen = default_sites(method, values, row, inside)
+        if chosen is None:
+            found.refusals.append(
+                refusal(method, row, values, ())
+                or f"{method.label} has nowhere to go in {row.path or 'this backbone'}."
+            )
+            continue
+        for site in chosen[0]:
+            found.add(site, (slices or chosen[1]) if site.slices or method.mixes_slices else ())
+    if not found.sites:
+        raise StudioError(next(iter(found.refusals), "There is no such layer in this backbone."))
+    return _attachments(method, found, layers, taken, values.model_dump())
+
+
+def _place_parts(
+    method: Method[Any], layers: Sequence[Layer], places: Sequence[Place], values: Any, found: _Found
+) -> None:
+    parts: dict[str, set[Slice]] = {}
+    for path, part in places:
+        if part is not None:
+            parts.setdefault(path, set()).add(part)
+    for layer in layers if parts else ():
+        if chosen := parts.get(layer.path):
+            ordered = tuple(sorted(chosen, key="qkv".index))
+            why = refusal(method, layer, values, ordered)
+            if why:
+                found.refusals.append(why)
+            else:
+                found.add(layer, ordered)
+
+
+def _inside(layers: Sequence[Layer], paths: Iterable[str]) -> list[tuple[Layer, list[Layer]]]:
+    """Each of ``paths`` as a layer, with the layers inside it; in one go over all layers."""
+    inside: dict[str, list[Layer]] = {path: [] for path in paths}
+    for layer in layers:
+        path = layer.path
+        while True:
+            if path in inside:
+                inside[path].append(layer)
+            if not path:
+                break
+            path = path.rpartition(".")[0]
+    return [(group[0], group) for path, group in inside.items() if group and group[0].path == path]
+
+
+def _attachments(
+    method: Method[Any], found: _Found, layers: Sequence[Layer], taken: Iterable[str], config: dict[str, Any]
+) -> tuple[Attachment, ...]:
+    names, made = set(taken), []
+    for slices, paths in found.sites.items():
+        name = unused_name(method.name, names)
+        names.add(name)
+        made.append(Attachment(name=name, method=method.name, at=shorten(paths, layers), slices=slices, config=config))
+    return tuple(made)
+
+
+def alike(layer: Layer, layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """The layers of the same kind as ``layer``, itself among them: same type and place, in whichever block."""
+    kind = kind_of(layer.path)
+    return tuple(other for other in layers if other.type == layer.type and kind_of(other.path) == kind)
+
+
+def without(
+    attachment: Attachment, paths: Iterable[str], matched: Sequence[Layer], layers: Sequence[Layer]
+) -> Attachment | None:
+    """``attachment``, which matches the layers ``matched``, without those at ``paths``; None where none is left."""
+    gone = set(paths)
+    left = [layer.path or "." for layer in matched if layer.path not in gone]
+    return attachment.model_copy(update={"at": shorten(left, layers)}) if left else None
+
+
+def in_blocks(patterns: Sequence[str], first: int, last: int, layers: Sequence[Layer]) -> tuple[str, ...]:
+    """``patterns`` for the layers in the blocks ``first`` to ``last`` alone, counted through the network from 0.
+
+    A pattern that matches no whole path stands for every path that ends in it: ``attn.qkv`` for each block's own. Where
+    all blocks are meant the patterns stay as they are, so that they fit a deeper network too.
+    """
+    full = tuple(p if match([p], layers) else f"**.{p}" for p in patterns)
+    blocks = {layer.block for layer in layers if layer.block is not None}
+    if not blocks or (first <= min(blocks) and last >= max(blocks)):
+        return full
+    inside = [layer.path for layer in match(full, layers) if layer.block is not None and first <= layer.block <= last]
+    return shorten(inside, layers)
