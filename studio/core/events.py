@@ -128,6 +128,31 @@ class Checkpoint(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paused(Event):
+    """The run waits, with a checkpoint, until it is asked to go on."""
+
+    kind: ClassVar[str] = "paused"
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """A paused run goes on in the same process."""
+
+    kind: ClassVar[str] = "resumed"
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement(Event):
+    """Norm of the gradient at each place where something is attached, by ``attachment/path``; now and then."""
+
+    kind: ClassVar[str] = "movement"
+    step: int
+    norms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warning(Event):  # noqa: A001 - the contract's word
     """Something the user should know; the run goes on."""
 
@@ -156,7 +181,22 @@ class Finished(Event):
 
 
 _KINDS: dict[str, type[Event]] = {
-    cls.kind: cls for cls in (Preflight, Usage, Started, Step, Epoch, Evaluation, Checkpoint, Warning, Error, Finished)
+    cls.kind: cls
+    for cls in (
+        Preflight,
+        Usage,
+        Started,
+        Step,
+        Epoch,
+        Evaluation,
+        Checkpoint,
+        Paused,
+        Resumed,
+        Movement,
+        Warning,
+        Error,
+        Finished,
+    )
 }
 
 

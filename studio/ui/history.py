@@ -2,18 +2,23 @@
 
 import bisect
 import math
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from studio.core import events
 
 
+def _numbers() -> "array[float]":
+    return array("d")
+
+
 @dataclass(slots=True)
 class Curve:
-    """Points of one line, in step order."""
+    """Points of one line, in step order; as arrays, because a long run has a million of them."""
 
-    x: list[float] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
+    x: "array[float]" = field(default_factory=_numbers)
+    y: "array[float]" = field(default_factory=_numbers)
 
     def add(self, x: float, y: float) -> None:
         """Append a point; one that was there already, as training went back since, gives way with all after it."""
@@ -28,51 +33,87 @@ class Curve:
         keep = bisect.bisect_right(self.x, last)
         del self.x[keep:], self.y[keep:]
 
+    def points(self) -> Iterator[tuple[float, float]]:
+        """The points as pairs."""
+        return zip(self.x, self.y, strict=True)
+
 
 @dataclass(slots=True)
 class History:
-    """Everything that the train page shows of a run. Filled by :meth:`take`."""
+    """Everything that the train page shows of a run. Filled by :meth:`take`.
+
+    ``norms`` are the last gradient norms by ``attachment/path``, ``moved`` the places where one was ever above zero.
+    """
 
     started: events.Started | None = None
     ended: events.Finished | events.Error | None = None
+    paused: bool = False
     step: int = 0
     epoch: int = 0
     rate: float = math.nan
     images_per_second: float = 0.0
     began: tuple[float, int] = (0.0, 0)
+    waited: float = 0.0
     now: float = 0.0
     best: events.Evaluation | None = None
     last: events.Evaluation | None = None
+    saved: events.Checkpoint | None = None
+    estimate: events.Preflight | None = None
+    usage: events.Usage | None = None
+    norms: dict[str, float] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
     training_loss: Curve = field(default_factory=Curve)
     training_accuracy: Curve = field(default_factory=Curve)
     validation_loss: Curve = field(default_factory=Curve)
     validation_accuracy: Curve = field(default_factory=Curve)
+    epoch_loss: Curve = field(default_factory=Curve)
     learning_rate: Curve = field(default_factory=Curve)
+    throughput: Curve = field(default_factory=Curve)
     notes: list[str] = field(default_factory=list)
 
     def take(self, new: Iterable[events.Event]) -> None:
         """Add events that were read."""
         for event in new:
+            if self.paused:
+                self.waited += event.time - self.now
             self.now = event.time
             self._take(event)
 
     def _take(self, event: events.Event) -> None:
         match event:
-            case events.Started():
-                self.started, self.ended = event, None
-                self.step, self.began = event.step, (event.time, event.step)
-                self._forget_after(event.step)
             case events.Step():
                 self._take_step(event)
             case events.Epoch():
-                self.epoch = event.epoch
-                self.training_accuracy.add(event.step, event.accuracy)
+                self._take_epoch(event)
             case events.Evaluation(split="validation"):
                 self._take_evaluation(event)
+            case events.Movement():
+                self.norms = event.norms
+                self.moved.update(place for place, norm in event.norms.items() if norm > 0)
+            case events.Checkpoint():
+                self.saved = event
             case events.Warning():
                 self.notes.append(event.text)
+            case events.Preflight():
+                self.estimate = event
+            case events.Usage():
+                self.usage = event
+            case _:
+                self._take_state(event)
+
+    def _take_state(self, event: events.Event) -> None:
+        """The run begins, waits, goes on or ends."""
+        match event:
+            case events.Started():
+                self.started, self.ended, self.paused = event, None, False
+                self.step, self.began, self.waited = event.step, (event.time, event.step), 0.0
+                self._forget_after(event.step)
+            case events.Paused():
+                self.paused = True
+            case events.Resumed():
+                self.paused = False
             case events.Finished() | events.Error():
-                self.ended = event
+                self.ended, self.paused = event, False
 
     def _forget_after(self, step: int) -> None:
         """Drop what a killed run had written after the checkpoint that it goes on from: it does those steps again."""
@@ -81,7 +122,9 @@ class History:
             self.training_accuracy,
             self.validation_loss,
             self.validation_accuracy,
+            self.epoch_loss,
             self.learning_rate,
+            self.throughput,
         ):
             curve.cut(step)
         if self.best is not None and self.best.step > step:
@@ -92,6 +135,12 @@ class History:
         self.rate, self.images_per_second = event.learning_rate, event.images_per_second
         self.training_loss.add(event.step, event.loss)
         self.learning_rate.add(event.step, event.learning_rate)
+        self.throughput.add(event.step, event.images_per_second)
+
+    def _take_epoch(self, event: events.Epoch) -> None:
+        self.epoch = event.epoch
+        self.training_accuracy.add(event.step, event.accuracy)
+        self.epoch_loss.add(event.step, event.loss)
 
     def _take_evaluation(self, event: events.Evaluation) -> None:
         self.last = event
@@ -100,15 +149,31 @@ class History:
         self.validation_accuracy.add(event.step, event.accuracy)
 
     @property
+    def steps_per_epoch(self) -> float:
+        """Optimiser steps in one epoch; 1 while unknown."""
+        return self.started.steps / self.started.epochs if self.started and self.started.steps else 1.0
+
+    @property
     def progress(self) -> float:
         """Share of all steps that are done, in [0, 1]."""
         return self.step / self.started.steps if self.started and self.started.steps else 0.0
 
     @property
+    def ended_early(self) -> bool:
+        """Whether it is complete although it did not come to its last step."""
+        complete = isinstance(self.ended, events.Finished) and self.ended.reason == "completed"
+        return complete and self.started is not None and self.step < self.started.steps
+
+    @property
+    def unmoved(self) -> frozenset[str]:
+        """The places at which no gradient was ever above zero, as far as any was read."""
+        return frozenset(self.norms) - self.moved
+
+    @property
     def seconds_left(self) -> float:
-        """Estimate from the steps since this start; NaN before there are any."""
+        """Estimate from the steps since this start, pauses left out; NaN before there are any."""
         since, first = self.began
         done = self.step - first
         if self.started is None or done <= 0:
             return math.nan
-        return (self.now - since) / done * (self.started.steps - self.step)
+        return (self.now - since - self.waited) / done * (self.started.steps - self.step)

@@ -1,14 +1,19 @@
 """A run's events as curves."""
 
+import math
+
+import pytest
+
 from studio.core import events
 from studio.ui.history import History
 
 
-def started(step):
+def started(step, time=0.0):
     return events.Started(
+        time=time,
         step=step,
         steps=10,
-        epochs=1,
+        epochs=2,
         training_images=10,
         validation_images=2,
         trainable_parameters=1,
@@ -17,29 +22,74 @@ def started(step):
     )
 
 
-def step(number, loss):
-    return events.Step(step=number, epoch=1, loss=loss, accuracy=0.5, learning_rate=0.1, images_per_second=1.0)
+def step(number, loss, time=0.0):
+    return events.Step(
+        time=time, step=number, epoch=1, loss=loss, accuracy=0.5, learning_rate=0.1, images_per_second=1.0
+    )
 
 
 def evaluation(number, accuracy, best):
     return events.Evaluation(epoch=1, step=number, split="validation", loss=1.0, accuracy=accuracy, best=best)
 
 
+def finished(step, reason):
+    return events.Finished(step=step, reason=reason, seconds=1.0, best_accuracy=0.5, best_epoch=1)
+
+
 def test_a_run_that_was_killed_and_resumed_draws_each_step_once():
     history = History()
     history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), evaluation(5, 0.9, True)])
     history.take([started(3)])
-    assert history.training_loss.x == [1, 2, 3]
-    assert history.validation_accuracy.x == []
+    assert list(history.training_loss.x) == [1, 2, 3]
+    assert list(history.throughput.x) == [1, 2, 3]
+    assert list(history.validation_accuracy.x) == []
     assert history.best is None
     history.take([step(4, 40.0), step(5, 50.0), evaluation(5, 0.8, True)])
-    assert history.training_loss.x == [1, 2, 3, 4, 5]
-    assert history.training_loss.y[3:] == [40.0, 50.0]
+    assert list(history.training_loss.x) == [1, 2, 3, 4, 5]
+    assert list(history.training_loss.y[3:]) == [40.0, 50.0]
     assert history.best.accuracy == 0.8
 
 
 def test_a_run_that_went_back_after_broken_losses_draws_each_step_once():
     history = History()
     history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), step(3, 30.0)])
-    assert history.training_loss.x == [1, 2, 3]
-    assert history.training_loss.y == [1.0, 2.0, 30.0]
+    assert list(history.training_loss.x) == [1, 2, 3]
+    assert list(history.training_loss.y) == [1.0, 2.0, 30.0]
+
+
+def test_a_pause_does_not_count_for_the_time_that_is_left():
+    history = History()
+    history.take([started(0), step(1, 1.0, time=10.0), step(2, 1.0, time=20.0)])
+    assert history.seconds_left == pytest.approx(80)
+    history.take([events.Paused(time=20.0, step=2)])
+    assert history.paused
+    history.take([events.Resumed(time=1020.0, step=2), step(3, 1.0, time=1030.0)])
+    assert not history.paused
+    assert history.seconds_left == pytest.approx(70)
+
+
+def test_places_without_a_gradient_are_named_until_they_have_one():
+    history = History()
+    assert history.unmoved == frozenset()
+    history.take([events.Movement(step=1, norms={"a/q": 0.0, "a/k": 2.0})])
+    assert history.unmoved == {"a/q"}
+    history.take([events.Movement(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
+    assert history.unmoved == frozenset()
+    assert history.norms == {"a/q": 0.1, "a/k": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("last", "early"),
+    [(finished(5, "completed"), True), (finished(10, "completed"), False), (finished(5, "stopped"), False)],
+)
+def test_a_run_that_was_complete_before_its_last_step_ended_early(last, early):
+    history = History()
+    history.take([started(0), step(last.step, 1.0), last])
+    assert history.ended_early is early
+
+
+def test_before_anything_is_read_nothing_is_known():
+    history = History()
+    assert history.progress == 0
+    assert math.isnan(history.seconds_left)
+    assert history.steps_per_epoch == 1

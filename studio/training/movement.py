@@ -1,0 +1,43 @@
+"""How strongly training pulls at each place where something is attached: an instrument, read about once a second."""
+
+import math
+import time
+
+import torch
+from torch import nn
+
+from studio.core.events import Movement
+
+SECONDS = 1.0
+"""Reading costs one norm a tensor, and a GPU must be waited for: not worth it at every step."""
+
+
+class Gauge:
+    """Reads gradients. A place is ``attachment/path of the layer``; ``named`` are parameters as of Attached."""
+
+    def __init__(self, named: list[tuple[str, nn.Parameter]]) -> None:
+        self._parameters = [parameter for _, parameter in named]
+        self._places = [name.rpartition("/")[0] for name, _ in named]
+        self._read = -math.inf
+
+    def look(self, step: int) -> Movement | None:
+        """The norm of the gradient at each place, after clipping; None where the last look was a moment ago."""
+        if time.monotonic() - self._read < SECONDS:
+            return None
+        self._read = time.monotonic()
+        norms = _norms(self._parameters)
+        sums = dict.fromkeys(self._places, 0.0)
+        for place, norm in zip(self._places, norms, strict=True):
+            sums[place] += norm * norm
+        return Movement(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
+
+
+def _norms(parameters: list[nn.Parameter]) -> list[float]:
+    """The norm of each gradient, 0 where there is none, in one transfer from the device."""
+    given = [(i, p.grad) for i, p in enumerate(parameters) if p.grad is not None]
+    found = [0.0] * len(parameters)
+    if given:
+        each = torch.stack([torch.linalg.vector_norm(grad).float() for _, grad in given])
+        for (i, _), norm in zip(given, each.tolist(), strict=True):
+            found[i] = norm
+    return found

@@ -1,0 +1,83 @@
+"""Recipes that wait: kept in order, through restarts, and never lost."""
+
+import pytest
+
+from studio.app.queue import Queue
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+
+
+def recipe(epochs):
+    return Recipe.from_mapping({"schema": 1, "training": {"epochs": epochs}})
+
+
+def epochs(queue):
+    return [row.recipe.training.epochs for row in queue.rows]
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "home" / "queue.json"
+
+
+@pytest.fixture
+def three(file):
+    queue = Queue(file)
+    for number in (1, 2, 3):
+        queue.add(recipe(number))
+    return queue
+
+
+def test_it_outlives_the_program(three, file):
+    assert epochs(Queue(file)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("row", "place", "after"),
+    [(0, 2, [2, 3, 1]), (2, 0, [3, 1, 2]), (1, 1, [1, 2, 3]), (0, 99, [2, 3, 1]), (2, -5, [3, 1, 2])],
+)
+def test_rows_move(three, file, row, place, after):
+    three.move(three.rows[row].id, place)
+    assert epochs(three) == after == epochs(Queue(file))
+
+
+def test_rows_are_taken_out(three, file):
+    three.remove(three.rows[0].id, three.rows[2].id)
+    assert epochs(three) == [2] == epochs(Queue(file))
+
+
+def test_a_row_that_cannot_be_trained_stays_and_is_passed_over(three, file):
+    first = three.next
+    three.blame(first.id, "its images are gone")
+    assert three.next.recipe.training.epochs == 2
+    assert Queue(file).rows[0].problem == "its images are gone"
+    three.blame(first.id, "")
+    assert three.next.id == first.id
+
+
+def test_a_damaged_file_is_put_aside_and_kept(file):
+    file.parent.mkdir()
+    file.write_text("{half of it")
+    queue = Queue(file)
+    assert queue.rows == ()
+    queue.add(recipe(5))
+    assert file.with_suffix(".damaged.json").read_text() == "{half of it"
+
+
+def test_a_row_of_a_newer_version_says_so_when_it_is_read_and_is_kept(three, file):
+    file.write_text(file.read_text().replace("schema = 1", "schema = 9"))
+    queue = Queue(file)
+    with pytest.raises(StudioError, match="queued recipe"):
+        _ = queue.rows[0].recipe
+    queue.move(queue.rows[0].id, 2)
+    assert Queue(file).rows[2].text == queue.rows[2].text
+
+
+def test_a_queue_that_cannot_be_written_says_so_and_stays_as_it_was(three, file, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("studio.app.queue.write_json", full)
+    with pytest.raises(StudioError, match="No space left"):
+        three.add(recipe(4))
+    assert epochs(three) == [1, 2, 3]
