@@ -131,7 +131,7 @@ def check(path: str, as_json: bool) -> None:
     from studio.data.checks import check as examine
 
     with Meter("Looking", 1) as meter:
-        found = examine(locate(path), progress=meter.reach)
+        found = examine(locate(path), progress=lambda doing, done, total: meter.reach(done, total))
     print_json(found.as_json()) if as_json else click.echo(folder_report.as_text(found))
 
 

@@ -3,6 +3,9 @@
 An archive that breaks a rule is refused whole, with the rule and the entry, and leaves nothing.
 """
 
+import bz2
+import gzip
+import lzma
 import os
 import re
 import stat
@@ -13,14 +16,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PureWindowsPath
-from typing import IO
+from typing import IO, Any, cast
 
 from studio.core.errors import StudioError
 from studio.data.images import shown
+from studio.data.listing import Progress, Stopped, quiet
 from studio.data.unpacking import filled_once
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
+"""Bytes read at once; no header of an entry may be longer, for tarfile reads those whole."""
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+"""How compressed files begin, and what reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +52,30 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES) and path.is_file()
 
 
-def unpacked(path: Path) -> Path:
+def unpacked(path: Path, progress: Progress = quiet) -> Path:
     """A folder in the cache with what is in an archive; StudioError where it is damaged or breaks a rule."""
-    return filled_once([path], partial(unpack, path))
+    return filled_once([path], partial(unpack, path, progress=progress))
 
 
-def unpack(path: Path, folder: Path, limits: Limits | None = None) -> None:
-    """Unpack ``path`` into the empty ``folder``."""
-    limits = limits or Limits()
+def unpack(path: Path, folder: Path, limits: Limits | None = None, progress: Progress = quiet) -> None:
+    """Unpack ``path`` into the empty ``folder``; ``progress`` counts bytes of the archive."""
+    limits, size = limits or Limits(), path.stat().st_size
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
-    taken = _Taken(path, folder, limits.entries, limits.most(path.stat().st_size))
+    with path.open("rb") as file:
+        taken = _Taken(path, folder, limits.entries, limits.most(size), lambda: progress("unpack", file.tell(), size))
+        _take_all(members(file), taken)
+
+
+def _take_all(members: Iterator["_Member"], taken: "_Taken") -> None:
     try:
-        for member in members(path):
+        for member in members:
             taken.take(member)
-    except StudioError:
+    except (StudioError, Stopped):
         raise
     except Exception as error:  # a damaged archive makes its reader raise anything
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the archive
             raise
-        raise StudioError(f"The archive {shown(path)} is damaged; get it again.") from error
+        raise StudioError(f"The archive {shown(taken.archive)} is damaged; get it again.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +88,8 @@ class _Member:
     refusal: str = ""
 
 
-def _zip_members(path: Path) -> Iterator[_Member]:
-    with zipfile.ZipFile(path) as archive:
+def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
+    with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             refusal = "encrypted" if info.flag_bits & 1 else _special(info.external_attr >> 16)
             yield _Member(info.orig_filename, info.is_dir(), partial(archive.open, info), refusal)
@@ -91,12 +103,29 @@ def _special(mode: int) -> str:
     return "a link" if kind == stat.S_IFLNK else "a device"
 
 
-def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path) as archive:
+def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
+    start = file.read(2)
+    file.seek(0)
+    content = _OPENERS.get(start, lambda plain: plain)(file)
+    with tarfile.open(fileobj=cast(IO[bytes], _Sips(content)), mode="r:") as archive:
         for info in archive:
             refusal = "a link" if info.issym() or info.islnk() else "a device"
             known = info.isfile() or info.isdir()
             yield _Member(info.name, info.isdir(), partial(_opened, archive, info), "" if known else refusal)
+
+
+class _Sips:
+    """A file of which no more than a chunk is read at once: a header that says it is gigabytes long is refused."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """As a file does; ValueError for more than a chunk."""
+        if size > _CHUNK:
+            raise ValueError(f"a header of {size} bytes")
+        return self._file.read(size)
 
 
 def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -114,6 +143,7 @@ class _Taken:
     folder: Path
     most_entries: int
     most_bytes: int
+    tell: Callable[[], object]
     entries: int = 0
     size: int = 0
     spelled: dict[str, str] = field(default_factory=dict)
@@ -159,6 +189,7 @@ class _Taken:
                 if self.size > self.most_bytes:
                     self._refuse(f"it unpacks to more than {self.most_bytes:,} bytes")
                 file.write(chunk)
+                self.tell()
 
     def _refuse(self, why: str) -> None:
         raise StudioError(f"The archive {shown(self.archive)} is refused: {why}; unpack it yourself if you trust it.")

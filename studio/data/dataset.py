@@ -13,7 +13,7 @@ from studio.core.paths import locate
 from studio.core.recipe import Data
 from studio.data.folder import DatasetSummary, ImageFile, scan
 from studio.data.images import read
-from studio.data.listing import SPLITS, SplitName
+from studio.data.listing import SPLITS, Progress, SplitName, quiet
 from studio.data.preprocessing import Pixels, Preprocessing
 
 CACHE_BYTES = 1 << 30
@@ -76,13 +76,13 @@ def open_split(data: Data, preprocessing: Preprocessing, split: SplitName = "val
     return take(open_folder(data), preprocessing, split)
 
 
-def open_folder(data: Data) -> DatasetSummary:
-    """List and divide the images of a recipe, without opening each of them."""
+def open_folder(data: Data, progress: Progress = quiet) -> DatasetSummary:
+    """List and divide the images of a recipe, without opening each of them where copies need not be found."""
     if not data.path:
         raise StudioError(
             "The recipe names no images; set data.path to a folder with a folder of images for each class."
         )
-    return scan(locate(data.path), data.split, decode=False)
+    return scan(locate(data.path), data, progress)
 
 
 def take(summary: DatasetSummary, preprocessing: Preprocessing, split: SplitName) -> ImageDataset:

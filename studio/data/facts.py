@@ -18,6 +18,7 @@ from PIL import Image
 from studio.core.files import write_text
 from studio.core.paths import cache
 from studio.data.images import reason, upright
+from studio.data.listing import Progress, quiet
 
 _EDGE = 8
 _DECODED = (64, 64)
@@ -145,10 +146,12 @@ class KnownFacts:
             return
 
 
-def facts_of(root: Path, paths: Sequence[Path]) -> Generator[tuple[Path, Facts], None, None]:
+def facts_of(
+    root: Path, paths: Sequence[Path], progress: Progress = quiet
+) -> Generator[tuple[Path, Facts], None, None]:
     """The facts of each file in order, found by several threads; closing the iterator stops them.
 
-    What was found by then is kept for the next time.
+    ``progress`` is told of each, in the caller's thread. What was found by the end is kept for the next time.
     """
     known = KnownFacts.of(root)
     found: dict[str, Facts] = {}
@@ -158,6 +161,7 @@ def facts_of(root: Path, paths: Sequence[Path]) -> Generator[tuple[Path, Facts],
             warnings.simplefilter("ignore")
             for path, (stamp, facts) in zip(paths, pool.map(partial(known.look, root), paths), strict=True):
                 found[stamp] = facts
+                progress("check", len(found), len(paths))
                 yield path, facts
     finally:
         pool.shutdown(cancel_futures=True)

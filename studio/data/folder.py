@@ -4,17 +4,17 @@ import os
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Split
+from studio.core.recipe import Data, Split
 from studio.data.alike import look_alikes
+from studio.data.choices import applied, followed
 from studio.data.facts import facts_of
-from studio.data.images import UnreadableImageError, read, shown
-from studio.data.listing import SPLITS, Finding, Listing, SplitName
+from studio.data.images import shown
+from studio.data.listing import SPLITS, Finding, Groups, Listing, Progress, SplitName, quiet
 from studio.data.sources import list_source
 from studio.data.split import held_out
 
@@ -30,13 +30,18 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """What :func:`scan` found. ``images`` are those that can be used, ``problems`` what is wrong with the others."""
+    """What :func:`scan` found. ``images`` are those that can be used, ``problems`` what is wrong with the others.
+
+    ``kept`` are findings that the user has looked at and left as they are, ``excluded`` the images that were taken out.
+    """
 
     path: Path
     classes: tuple[str, ...]
     images: tuple[ImageFile, ...]
     problems: tuple[Finding, ...] = ()
     source: Path | None = None
+    kept: tuple[Finding, ...] = ()
+    excluded: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -59,6 +64,12 @@ class DatasetSummary:
         counted = Counter(image.label for image in self.images)
         return tuple(counted[label] for label in range(len(self.classes)))
 
+    @property
+    def class_splits(self) -> tuple[tuple[int, ...], ...]:
+        """The number of images of each class in each split, in the order of ``SPLITS``."""
+        counted = Counter((image.label, image.split) for image in self.images)
+        return tuple(tuple(counted[label, split] for split in SPLITS) for label in range(len(self.classes)))
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``data check --json`` prints them."""
         return {
@@ -70,28 +81,36 @@ class DatasetSummary:
         }
 
 
-def scan(path: Path, split: Split | None = None, *, decode: bool = True) -> DatasetSummary:
-    """List a folder's images, divide them, and with ``decode`` open each of them to find the unreadable ones.
+def scan(path: Path, data: Data | None = None, progress: Progress = quiet) -> DatasetSummary:
+    """List a source's images and divide them as ``data`` says, without opening each of them.
 
-    The division depends on the list of files alone, or where copies are kept together on what is in them, so that it is
-    the same with and without ``decode``. ``path`` is what :mod:`studio.data.sources` knows.
-    Raise StudioError where there is no such folder, no image in it, or one class only.
+    The division depends on the list of files alone, or where copies are kept together on what is in them. ``path`` is
+    what :mod:`studio.data.sources` knows. Raise StudioError where there is no such folder, no image in it, or one class
+    only.
     """
-    listed = list_images(path, split)
-    bad = _unreadable(listed.path, listed.images) if decode else {}
-    return without(listed, bad, [unreadable_finding(bad)] if bad else [])
+    return without(list_images(path, data or Data(), progress), (), ())
 
 
-def list_images(path: Path, split: Split | None = None) -> DatasetSummary:
-    """List a folder's images and divide them; ``problems`` are only what the list itself shows."""
-    listing = list_source(path)
+def list_images(path: Path, data: Data, progress: Progress = quiet) -> DatasetSummary:
+    """As :func:`scan`; ``problems`` are only what the list itself shows."""
+    listing = list_source(path, progress)
+    alike = _look_alikes(listing, progress) if data.split.copies_together else ()
+    return summarised(listing, data, path, alike)
+
+
+def summarised(listing: Listing, data: Data, source: Path, alike: Groups) -> DatasetSummary:
+    """The list of ``source`` as ``data`` wants it, divided; ``alike`` are the images that stay together."""
     if not listing.files:
         raise StudioError(
-            f"There are no images in {shown(path)}; choose a folder with a folder of images for each class."
+            f"There are no images in {shown(source)}; choose a folder with a folder of images for each class."
         )
-    classes = tuple(sorted(listing.classes, key=_natural))
-    images = _divide(listing, classes, split or Split())
-    return DatasetSummary(listing.root, classes, tuple(images), tuple(listing.problems), path)
+    chosen = applied(listing, data)
+    if not chosen.files:
+        raise StudioError(f"All images in {shown(source)} are excluded; take some of them back.")
+    classes = tuple(sorted(chosen.classes, key=_natural))
+    images = _divide(chosen, classes, data.split, alike)
+    problems = tuple(chosen.problems)
+    return DatasetSummary(chosen.root, classes, tuple(images), problems, source, excluded=chosen.excluded)
 
 
 def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
@@ -116,38 +135,27 @@ def _require_two_classes(name: str, classes: Sequence[str], usable: Sequence[Ima
         )
 
 
-def _divide(listing: Listing, classes: Sequence[str], split: Split) -> list[ImageFile]:
-    """Give each image its class's index and a split; only a folder without validation images of its own is divided."""
+def _divide(listing: Listing, classes: Sequence[str], split: Split, alike: Groups) -> list[ImageFile]:
+    """Give each image its class's index and a split; only a folder without validation images of its own is divided.
+
+    What the user moved is where it was moved to, and what stays together with it too; nothing else moves for that.
+    """
     index = {name: label for label, name in enumerate(classes)}
     images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
     images.sort(key=lambda image: (image.label, os.fsencode(image.path)))
-    if any(image.split == "validation" for image in images):
-        return images
-    to_divide = [image for image in images if image.split == "train"]
-    alike = _look_alikes(listing) if split.copies_together else []
-    kept = held_out([(image.path, image.label) for image in to_divide], split, [*listing.groups, *alike])
-    return [replace(image, split="validation") if image.path in kept else image for image in images]
+    sides = listing.sides
+    if not any(image.split == "validation" for image in images):
+        groups = [*listing.groups, *alike]
+        to_divide = [(image.path, image.label) for image in images if image.split == "train"]
+        kept: Mapping[Path, SplitName] = dict.fromkeys(held_out(to_divide, split, groups), "validation")
+        sides = {**kept, **followed(sides, groups)}
+    return [replace(image, split=sides[image.path]) if image.path in sides else image for image in images]
 
 
-def _look_alikes(listing: Listing) -> list[tuple[Path, ...]]:
+def _look_alikes(listing: Listing, progress: Progress) -> list[tuple[Path, ...]]:
     """The images that look alike; each file is opened once, and again only after it was changed."""
     paths = [path for path, _, _ in listing.files]
-    return look_alikes({path: facts for path, facts in facts_of(listing.root, paths) if not facts.trouble})
-
-
-def _unreadable(root: Path, images: Sequence[ImageFile]) -> dict[Path, str]:
-    """The images that cannot be decoded, with the reason of each."""
-
-    def reason(image: ImageFile) -> str:
-        try:
-            read(root / image.path, wanted=(64, 64))
-        except UnreadableImageError as error:
-            return error.reason
-        return ""
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        reasons = pool.map(reason, images)
-    return {image.path: why for image, why in zip(images, reasons, strict=True) if why}
+    return look_alikes({path: facts for path, facts in facts_of(listing.root, paths, progress) if not facts.trouble})
 
 
 def _class_findings(classes: Sequence[str], images: Sequence[ImageFile]) -> Iterator[Finding]:
@@ -159,15 +167,6 @@ def _class_findings(classes: Sequence[str], images: Sequence[ImageFile]) -> Iter
         elif everywhere[label] == 1:
             text = f"The class {name} has one image only, so it cannot be validated."
             yield Finding(text, tuple(image.path for image in images if image.label == label), "single-image")
-
-
-def unreadable_finding(bad: Mapping[Path, str]) -> Finding:
-    """The finding for images that cannot be read, by path with the reason of each."""
-    first, why = next(iter(bad.items()))
-    text = f"{shown(first)} cannot be read ({why}) and is left out."
-    if len(bad) > 1:
-        text = f"{len(bad)} images cannot be read and are left out, the first is {shown(first)} ({why})."
-    return Finding(text, tuple(bad), "unreadable")
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:

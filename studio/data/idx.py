@@ -17,6 +17,7 @@ from PIL import Image
 
 from studio.core.errors import StudioError
 from studio.data.images import shown
+from studio.data.listing import Progress, quiet
 from studio.data.unpacking import filled_once
 
 _PARTS = {"train": "train", "test": "t10k"}
@@ -29,10 +30,10 @@ def is_idx(folder: Path) -> bool:
     return _find(folder, "train-images", 3) is not None
 
 
-def unpacked(folder: Path) -> Path:
+def unpacked(folder: Path, progress: Progress = quiet) -> Path:
     """A folder in the cache with the images as PNG, by split and class; StudioError where a file is damaged."""
     files = [file for part in _PARTS.values() for file in _pair(folder, part) or ()]
-    return filled_once(files, partial(_write_all, folder))
+    return filled_once(files, partial(_write_all, folder, progress))
 
 
 def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
@@ -66,13 +67,13 @@ def _pair(folder: Path, part: str) -> tuple[Path, Path] | None:
     return None
 
 
-def _write_all(folder: Path, target: Path) -> None:
+def _write_all(folder: Path, progress: Progress, target: Path) -> None:
     for split, part in _PARTS.items():
         if pair := _pair(folder, part):
-            _write(*pair, target / split)
+            _write(*pair, target / split, progress)
 
 
-def _write(images_file: Path, labels_file: Path, target: Path) -> None:
+def _write(images_file: Path, labels_file: Path, target: Path, progress: Progress) -> None:
     images, labels = read(images_file, 3), read(labels_file, 1)
     if len(images) != len(labels) or not images.size:
         raise StudioError(f"{shown(images_file)} does not have as many images as there are labels; get both again.")
@@ -83,4 +84,8 @@ def _write(images_file: Path, labels_file: Path, target: Path) -> None:
         Image.fromarray(images[place]).save(target / str(labels[place]) / f"{place:06}.png", compress_level=1)
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(write, range(len(images))))
+        try:
+            for done, _ in enumerate(pool.map(write, range(len(images))), 1):
+                progress("unpack", done, len(images))
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,6 +1,8 @@
 """What every source of images gives: a list of files with their classes, and what is wrong with the list itself."""
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +11,24 @@ from studio.data.images import shown
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+Groups = Sequence[tuple[Path, ...]]
+Progress = Callable[[str, int, int], object]
+"""Is told what is done ("unpack" or "check"), how much of it, and of how much; it raises Stopped to end the work."""
+
+
+class Stopped(Exception):  # noqa: N818 - it is not an error
+    """The user does not want the work to go on; nothing half done is left."""
+
+
+def quiet(doing: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+def name_of(path: Path) -> str:
+    r"""An image's path as a recipe names it: with slashes, and what is not valid Unicode as ``\xe9``."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
+
 
 READY_MADE: dict[str, SplitName] = {
     "train": "train",
@@ -26,12 +46,20 @@ READY_MADE: dict[str, SplitName] = {
 class Finding:
     """Something about a folder that the user should know, in one sentence, and the files that it is about.
 
-    ``kind`` is the same word for every finding of its kind, such as "unreadable".
+    ``kind`` is the same word for every finding of its kind, such as "unreadable". ``groups`` are the files again where
+    some belong together, such as copies.
     """
 
     text: str
     files: tuple[Path, ...] = ()
     kind: str = ""
+    groups: tuple[tuple[Path, ...], ...] = ()
+
+    @property
+    def signature(self) -> str:
+        """A hash of the files, by which a recipe remembers that they are fine."""
+        named = "\n".join(sorted(name_of(file) for file in self.files))
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -42,7 +70,7 @@ class Finding:
 class Listing:
     """Files below ``root`` as (path, class, split or None where it is to be divided).
 
-    The images of each of ``groups`` stay on one side of a division.
+    The images of each of ``groups`` stay on one side of a division. The user decided on ``excluded`` and ``sides``.
     """
 
     root: Path
@@ -50,6 +78,8 @@ class Listing:
     files: list[tuple[Path, str, SplitName | None]] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     groups: list[Sequence[Path]] = field(default_factory=list)
+    excluded: tuple[Path, ...] = ()
+    sides: Mapping[Path, SplitName] = field(default_factory=dict)
 
     def note(self, kind: str, files: Sequence[Path], one: str, many: str = "") -> None:
         """Add a finding about ``files`` if there are any; ``one`` and ``many`` say what they are."""

@@ -1,4 +1,4 @@
-"""A list of images in a CSV file: the columns path and label, and perhaps split and group."""
+"""A list of images in a CSV or Parquet file: the columns path and label, and perhaps split and group."""
 
 import csv
 from collections import defaultdict
@@ -11,11 +11,14 @@ from studio.data.images import shown
 from studio.data.listing import READY_MADE, Finding, Listing, SplitName
 
 _SEPARATORS = ",;\t"
+_TEXT, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
+_COLUMNS = ("path", "label", "split", "group")
+SUFFIXES = (*_TEXT, *_PARQUET)
 
 
 def is_manifest(path: Path) -> bool:
     """Whether the name is that of a list of images."""
-    return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def _is_new(path: Path, row: _Row, seen: dict[Path, _Row]) -> bool:
 def _rows(path: Path, listing: Listing) -> Iterator[_Row]:
     """The complete rows; the others become a finding."""
     incomplete: list[int] = []
-    for line, values in _read(path):
+    for line, values in _read_parquet(path) if path.suffix.lower() in _PARQUET else _read(path):
         if values["path"] and values["label"] and "\0" not in values["path"]:
             yield _row(path, line, values)
         else:
@@ -89,6 +92,36 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise StudioError(f"The list {shown(path)} cannot be read: {error}; save it as CSV in UTF-8.") from error
 
 
+def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """The same of a Parquet file, whose rows are counted from 1."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise StudioError(
+            f"{shown(path)} needs pyarrow, which is not installed; install peft-studio[parquet], or save it as CSV."
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            given = {name: name.strip().lower() for name in file.schema_arrow.names}
+            _require_columns(path, list(given.values()))
+            wanted = [name for name, plain in given.items() if plain in _COLUMNS]
+            line = 0
+            for batch in file.iter_batches(columns=wanted):
+                for row in batch.to_pylist():
+                    line += 1
+                    yield (
+                        line,
+                        {given[name]: "" if value is None else str(value).strip() for name, value in row.items()},
+                    )
+    except (OSError, pyarrow.ArrowException) as error:
+        raise StudioError(f"The list {shown(path)} cannot be read: {_first_line(error)}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def _separator(header: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
@@ -96,4 +129,4 @@ def _separator(header: str) -> str:
 def _require_columns(path: Path, header: list[str]) -> None:
     for name in ("path", "label"):
         if header.count(name) != 1:
-            raise StudioError(f"The first line of {shown(path)} must name the columns path and label, each once.")
+            raise StudioError(f"{shown(path)} must name the columns path and label at its head, each once.")

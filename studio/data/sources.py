@@ -1,6 +1,6 @@
 """Where images can come from. This is the one place that tells from a path which kind of source it is.
 
-A folder with a folder for each class; a CSV list; a zip or tar archive of either folder; a folder of IDX files.
+A folder with a folder for each class; a CSV or Parquet list; an archive of either folder; a folder of IDX files.
 Archives and IDX files are unpacked into the cache, and then are folders like any other.
 """
 
@@ -10,30 +10,30 @@ from studio.core.errors import StudioError
 from studio.data import archive, idx, manifest
 from studio.data.class_folders import entries, list_folder
 from studio.data.images import shown
-from studio.data.listing import Listing
+from studio.data.listing import Listing, Progress, quiet
 
 _PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
 _PICKLED_100 = frozenset({"meta", "train", "test"})
 
 
-def list_source(path: Path) -> Listing:
+def list_source(path: Path, progress: Progress = quiet) -> Listing:
     """The images of a source; StudioError where it is none, or is damaged."""
-    return manifest.list_images(path) if manifest.is_manifest(path) else list_folder(root_of(path))
+    return manifest.list_images(path) if manifest.is_manifest(path) else list_folder(root_of(path, progress))
 
 
-def root_of(path: Path) -> Path:
+def root_of(path: Path, progress: Progress = quiet) -> Path:
     """The folder that the images of a source are in; it is unpacked first where it has to be."""
     if not path.exists():
         raise StudioError(f"There is no folder {shown(path)}.")
     if path.is_dir():
         _refuse_pickles(path)
-        return idx.unpacked(path) if idx.is_idx(path) else path
+        return idx.unpacked(path, progress) if idx.is_idx(path) else path
     if manifest.is_manifest(path):
         return path.parent
     if archive.is_archive(path):
-        return root_of(_inner(archive.unpacked(path)))
+        return root_of(_inner(archive.unpacked(path, progress)), progress)
     raise StudioError(
-        f"{shown(path)} is not a folder, a CSV list or a zip or tar archive; "
+        f"{shown(path)} is not a folder, a CSV or Parquet list, or a zip or tar archive; "
         "choose a folder with a folder of images for each class."
     )
 

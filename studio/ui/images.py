@@ -84,9 +84,9 @@ class Images(QObject):
 
 
 def _scan(data: Data) -> Scan:
-    from studio.data.folder import scan
+    from studio.data.checks import check
 
-    summary = scan(locate(data.path), data.split)
+    summary = check(locate(data.path), data)
     return Scan(data.path, summary=summary, thumbnails=_thumbnails(summary))
 
 

@@ -97,7 +97,7 @@ def test_it_can_be_stopped_and_goes_on_from_there(
     make_images("a", 10), make_images("b", 10)
     seen: list[tuple[int, int]] = []
 
-    def stop_at_five(done: int, total: int) -> None:
+    def stop_at_five(doing: str, done: int, total: int) -> None:
         seen.append((done, total))
         if done == 5:
             raise KeyboardInterrupt

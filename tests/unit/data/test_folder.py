@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Split
+from studio.core.recipe import Data, Split
+from studio.data.checks import check
 from studio.data.folder import DatasetSummary, scan
 
 MakeImages = Callable[..., Path]
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def _texts(summary: DatasetSummary) -> list[str]:
@@ -49,7 +52,7 @@ def test_hidden_and_system_files_are_ignored(tmp_path: Path, make_images: MakeIm
 def test_ready_made_splits_are_kept(tmp_path: Path, make_images: MakeImages) -> None:
     for split, count in (("train", 5), ("val", 2), ("test", 3)):
         make_images(f"{split}/a", count), make_images(f"{split}/b", count)
-    summary = scan(tmp_path, Split(validation=0.5))
+    summary = scan(tmp_path, Data(split=Split(validation=0.5)))
     assert summary.classes == ("a", "b")
     assert summary.counts == {"train": 10, "validation": 4, "test": 6}
 
@@ -67,22 +70,11 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
     assert scan(tmp_path).classes == ("bus", "test", "train")
 
 
-def test_unreadable_images_are_named_and_left_out(tmp_path: Path, make_images: MakeImages) -> None:
-    make_images("a", 4), make_images("b", 4)
-    (tmp_path / "a" / "000.png").write_bytes(b"")
-    (tmp_path / "b" / "001.png").write_bytes(b"nonsense")
-    summary = scan(tmp_path)
-    assert len(summary.images) == 6
-    (finding,) = summary.problems
-    assert finding.files == (Path("a/000.png"), Path("b/001.png"))
-    assert finding.text.startswith("2 images cannot be read and are left out, the first is a/000.png (the file is e")
-
-
 def test_the_division_does_not_depend_on_what_can_be_read(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 20), make_images("b", 20)
-    before = {image.path: image.split for image in scan(tmp_path, decode=False).images}
+    before = {image.path: image.split for image in scan(tmp_path).images}
     (tmp_path / "a" / "003.png").write_bytes(b"")
-    after = {image.path: image.split for image in scan(tmp_path).images}
+    after = {image.path: image.split for image in check(tmp_path).images}
     assert len(after) == 39
     assert after.items() <= before.items()
 
@@ -90,8 +82,8 @@ def test_the_division_does_not_depend_on_what_can_be_read(tmp_path: Path, make_i
 def test_a_class_without_a_readable_image_keeps_its_number(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 1), make_images("b", 4), make_images("c", 4)
     (tmp_path / "a" / "000.png").write_bytes(b"")
-    summary = scan(tmp_path)
-    assert summary.classes == scan(tmp_path, decode=False).classes == ("a", "b", "c")
+    summary = check(tmp_path)
+    assert summary.classes == scan(tmp_path).classes == ("a", "b", "c")
     assert "The class a has no training images." in _texts(summary)
 
 
@@ -135,11 +127,11 @@ def test_no_folder_no_images_one_class(tmp_path: Path, make_images: MakeImages) 
     make_images("b", 1)
     (tmp_path / "b" / "000.png").write_bytes(b"")
     with pytest.raises(StudioError, match="of one class, a; at least two"):
-        scan(tmp_path)
+        check(tmp_path)
 
 
 def test_nothing_readable(tmp_path: Path, make_images: MakeImages) -> None:
     for name in ("a", "b"):
         (make_images(name, 1) / "000.png").write_bytes(b"")
     with pytest.raises(StudioError, match="None of the images"):
-        scan(tmp_path)
+        check(tmp_path)

@@ -51,7 +51,7 @@ def test_copies_inflate_the_score_and_kept_together_they_do_not(planted: Path) -
 
 def test_the_check_says_so_until_they_are_kept_together(planted: Path) -> None:
     def kinds(split: Split) -> set[str]:
-        return {finding.kind for finding in check(planted, split).problems}
+        return {finding.kind for finding in check(planted, Data(split=split)).problems}
 
     assert kinds(Split()) == {"near-duplicate", "leakage"}
     assert kinds(Split(copies_together=True)) == {"near-duplicate"}

@@ -105,7 +105,7 @@ def test_the_images_of_a_group_stay_on_one_side(tmp_path: Path, folder: Path) ->
     rows = [f"set/{c}/{n:03}.png,{c},{c}-patient-{n // 2}" for c in ("cat", "dog") for n in range(6)]
     written = _write_list(tmp_path / "list.csv", "path,label,group", *rows)
     for seed in range(10):
-        found = scan(written, Split(seed=seed))
+        found = scan(written, Data(split=Split(seed=seed)))
         sides = {(image.path.parent, int(image.path.stem) // 2, image.split) for image in found.images}
         assert len(sides) == 6
         assert found.counts["validation"] == 4
