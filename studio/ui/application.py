@@ -54,7 +54,7 @@ class ErrorReporter(QObject):
             return
         self._showing = True
         words, report = caught
-        box = QMessageBox(QMessageBox.Icon.Critical, "Something went wrong", words, QMessageBox.StandardButton.Ok)
+        box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), words, QMessageBox.StandardButton.Ok)
         box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
         copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)

@@ -7,6 +7,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from studio.core.recipe import Recipe
+from studio.ui.language import tr
 
 
 class _Edit(QUndoCommand):
@@ -67,7 +68,7 @@ class Document(QObject):
     @property
     def name(self) -> str:
         """What to call it in a title."""
-        return self._path.name if self._path else "Untitled recipe"
+        return self._path.name if self._path else tr("Untitled recipe")
 
     @property
     def modified(self) -> bool:

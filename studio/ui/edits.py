@@ -1,6 +1,6 @@
 """Edits of a recipe: each returns the changed recipe, the old one stays."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,9 +20,9 @@ def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
     return _checked(raw)
 
 
-def with_attachment(recipe: Recipe, attachment: Attachment) -> Recipe:
-    """``recipe`` with one more attachment at the end."""
-    return recipe.model_copy(update={"attachments": (*recipe.attachments, attachment)})
+def with_attachments(recipe: Recipe, added: Sequence[Attachment]) -> Recipe:
+    """``recipe`` with more attachments at the end."""
+    return recipe.model_copy(update={"attachments": (*recipe.attachments, *added)})
 
 
 def without_attachments(recipe: Recipe, names: set[str]) -> Recipe:
@@ -30,10 +30,10 @@ def without_attachments(recipe: Recipe, names: set[str]) -> Recipe:
     return recipe.model_copy(update={"attachments": tuple(a for a in recipe.attachments if a.name not in names)})
 
 
-def with_changed_attachment(recipe: Recipe, name: str, changes: Mapping[str, Any]) -> Recipe:
-    """``recipe`` with other values in the attachment called ``name``; StudioError where one is not allowed."""
+def with_changed_attachments(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
+    """``recipe`` with other values in the attachments named in ``changes``; StudioError where one is not allowed."""
     raw = recipe.model_dump(by_alias=True)
-    raw["attachments"] = [a | dict(changes) if a["name"] == name else a for a in raw["attachments"]]
+    raw["attachments"] = [a | dict(changes.get(a["name"], {})) for a in raw["attachments"]]
     return _checked(raw)
 
 

@@ -10,7 +10,6 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.ui.jobs import Lane, sentence
-from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.palette import MethodRow
 
 if TYPE_CHECKING:
@@ -88,26 +87,6 @@ class Engine(QObject):
         if not self.ready:
             raise StudioError("The engine is still loading; try again in a moment.")
         return _methods().get(name)
-
-    def proposal(self, method: str, spots: tuple[Spot, ...], taken: tuple[str, ...] = ()) -> Attachment:
-        """What dropping ``method`` on ``spots`` attaches; StudioError with the reason where it cannot."""
-        from studio.peft.resolution import resolve
-        from studio.peft.targets import default_attachment, shorten
-
-        layers = self.layers
-        if not layers:
-            raise StudioError("There is no layer tree yet; choose a backbone first.")
-        proposals = [default_attachment(self.method(method), layers, spot.path, taken) for spot in spots]
-        proposal = proposals[0]
-        if spots[0].part:
-            parts = tuple(sorted({spot.part for spot in spots}, key="qkv".index))
-            proposal = proposal.model_copy(update={"slices": parts, "at": (spots[0].path,)})
-        if len(spots) > 1:
-            paths = list(dict.fromkeys(layer.path for p in proposals for layer in resolve(p, layers).matched))
-            proposal = proposal.model_copy(update={"at": shorten(paths, layers)})
-        if problem := resolve(proposal, layers).problem:
-            raise StudioError(problem)
-        return proposal
 
     def resolve(self, attachment: Attachment) -> "Resolution":
         """Which layers ``attachment`` matches and skips, with reasons."""

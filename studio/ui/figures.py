@@ -1,5 +1,7 @@
 """Numbers as people read them."""
 
+from studio.ui.language import tr
+
 
 def count(value: int) -> str:
     """A count in full, with thin groups: 1,234,567."""
@@ -37,11 +39,13 @@ def duration(seconds: float) -> str:
     """Seconds as 45 s, 3 min 20 s or 2 h 5 min."""
     whole = max(0, round(seconds))
     if whole < 60:
-        return f"{whole} s"
+        return tr("{seconds} s", seconds=whole)
     minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 60:
+        return tr("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return tr("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def plural(number: int, noun: str, many: str = "") -> str:
     """``1 layer``, ``3 layers``."""
-    return f"{count(number)} {noun if number == 1 else many or noun + 's'}"
+    return tr(f"{{n}} {noun if number == 1 else many or noun + 's'}", n=count(number))

@@ -14,8 +14,6 @@ from studio.ui.document import Document
 from studio.ui.language import tr
 from studio.ui.settings import Settings
 
-_FILES = "Recipes (*.toml)"
-
 
 class Files(QObject):
     """``opened`` tells what came into the document: "new", "recipe", "sample", or the run that was opened."""
@@ -40,7 +38,7 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a recipe file and open it."""
-        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _FILES)[0])
+        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _files())[0])
 
     def open_run(self) -> None:
         """Ask for a run directory and open it."""
@@ -55,7 +53,7 @@ class Files(QObject):
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            self._complain(tr("This cannot be opened"), str(error))
+            self._complain(tr("This cannot be opened"), tr(str(error)))
 
     def _open_run(self, run: Run) -> None:
         self._document.new(run.recipe)
@@ -73,7 +71,7 @@ class Files(QObject):
 
     def save_as(self) -> bool:
         """Ask for a file and save to it."""
-        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save the recipe"), "recipe.toml", _FILES)
+        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save the recipe"), "recipe.toml", _files())
         return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
 
     def _save_to(self, path: Path) -> bool:
@@ -93,10 +91,14 @@ class Files(QObject):
         if not self._document.modified:
             return True
         buttons = QMessageBox.StandardButton
-        words = f"{self._document.name} has changes that are not saved."
+        words = tr("{name} has changes that are not saved.", name=self._document.name)
         choices = buttons.Save | buttons.Discard | buttons.Cancel
         answer = QMessageBox.question(self._window, tr("Save the recipe?"), words, choices)
         return self.save() if answer == buttons.Save else answer == buttons.Discard
 
     def _complain(self, heading: str, words: str) -> None:
         QMessageBox.warning(self._window, heading, words)
+
+
+def _files() -> str:
+    return tr("Recipes") + " (*.toml)"

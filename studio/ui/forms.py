@@ -51,7 +51,7 @@ class Form(QWidget):
     def _line(self, name: str, info: FieldInfo) -> QVBoxLayout:
         field = field_for(info)
         field.setAccessibleName(title(name, info))
-        field.setAccessibleDescription(info.description or "")
+        field.setAccessibleDescription(sentence(info))
         field.setToolTip(sentence(info))
         field.edited.connect(lambda value, name=name: self.edited.emit(name, value))
         self.fields[name] = field
@@ -116,11 +116,11 @@ def _either(rule: Any, name: str, shift: float, otherwise: float) -> float:
 
 def title(name: str, info: FieldInfo) -> str:
     """``Learning rate`` for ``learning_rate``, or the field's own title."""
-    return info.title or name.replace("_", " ").capitalize()
+    return tr(info.title or name.replace("_", " ").capitalize())
 
 
 def sentence(info: FieldInfo) -> str:
     """The description, as a sentence with a capital."""
-    words = (info.description or "").strip()
+    words = tr((info.description or "").strip())
     starts_with_symbol = len(words.split(" ")[0].strip(",")) < 2
     return words if starts_with_symbol else words[:1].upper() + words[1:]

@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core.errors import StudioError
+from studio.ui.language import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ class Turns(QObject):
 
 def sentence(error: Exception) -> str:
     """What to tell the user: our own errors as they are, anything else named as unexpected."""
-    return str(error) if isinstance(error, StudioError) else f"Unexpected {type(error).__name__}: {error}"
+    return (
+        tr(str(error))
+        if isinstance(error, StudioError)
+        else tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
+    )
 
 
 class Lane(QObject):

@@ -1,23 +1,26 @@
 """Training from the window: the run goes on its own thread, and what is shown is read back from its directory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
-from studio.core.run import Follower, Run, list_runs
-from studio.ui.history import History
+from studio.core.run import Run, list_runs
 from studio.ui.jobs import Lane, sentence
+from studio.ui.language import tr
 
 if TYPE_CHECKING:
     from studio.training.control import Control
 
-POLL_MS = 150
+WATCH_MS = 2000
+"""How often the runs folder is looked at for what other programs do in it."""
+DESCRIBED_AT_ONCE = 20
+"""Recipes that are read without a thread: two milliseconds each."""
 
 
 class Trainer(QObject):
@@ -25,6 +28,7 @@ class Trainer(QObject):
 
     preparing = Signal()
     began = Signal(object)
+    asked = Signal()
     ended = Signal(object)
     failed = Signal(object)
     _prepared = Signal(object)
@@ -35,6 +39,7 @@ class Trainer(QObject):
         self._prepared.connect(self._begin, Qt.ConnectionType.QueuedConnection)
         self._control: Control | None = None
         self.run: Run | None = None
+        self.was_stopped = False
 
     @property
     def running(self) -> bool:
@@ -46,21 +51,49 @@ class Trainer(QObject):
         """Whether it has been asked to stop."""
         return self._control is not None and self._control.stopping
 
+    @property
+    def paused(self) -> bool:
+        """Whether it has been asked to wait."""
+        return self._control is not None and self._control.paused
+
+    def trains(self, run: Run | None) -> bool:
+        """Whether ``run`` is the one that is trained here."""
+        return self.running and run is not None and self.run is not None and self.run.path == run.path
+
     def start(self, recipe: Recipe) -> None:
         """Check ``recipe`` and train a frozen copy of it in a new run directory."""
         control = self._new_control()
         self._lane.submit(lambda: _train_new(recipe, control, self._prepared.emit), self._end, self._fail)
 
-    def resume(self, run: Run) -> None:
-        """Go on with a run that was interrupted."""
+    def resume(self, run: Run, epochs: int = 0) -> None:
+        """Go on with a run that was interrupted; with ``epochs``, until it has had so many in all."""
         control = self._new_control()
         self._begin(run)
-        self._lane.submit(lambda: _train(run, control, resume=True), self._end, self._fail)
+        self._lane.submit(lambda: _go_on(run, control, epochs), self._end, self._fail)
 
     def stop(self) -> None:
         """Ask the run to stop after its step; it can be resumed."""
         if self._control is not None:
+            self.was_stopped = True
             self._control.stop()
+            self.asked.emit()
+
+    def pause(self) -> None:
+        """Ask the run to wait after its step."""
+        if self._control is not None:
+            self._control.pause()
+            self.asked.emit()
+
+    def go_on(self) -> None:
+        """Let a run that waits go on."""
+        if self._control is not None:
+            self._control.resume()
+            self.asked.emit()
+
+    def save_now(self) -> None:
+        """Ask for a checkpoint after this step."""
+        if self._control is not None:
+            self._control.checkpoint_now()
 
     def close(self) -> None:
         """Stop and wait for the end of the thread."""
@@ -71,7 +104,7 @@ class Trainer(QObject):
     def _new_control(self) -> "Control":
         from studio.training.control import Control
 
-        self.run = None
+        self.run, self.was_stopped = None, False
         self._control = Control()
         self.preparing.emit()
         return self._control
@@ -98,6 +131,12 @@ def _train_new(recipe: Recipe, control: "Control", prepared: Callable[[Run], Non
     _train(run, control, resume=False)
 
 
+def _go_on(run: Run, control: "Control", epochs: int) -> None:
+    from studio.app.training import reopen
+
+    _train(reopen(run.path, None, [f"training.epochs={epochs}"] if epochs else ()), control, resume=True)
+
+
 def _train(run: Run, control: "Control", resume: bool) -> None:
     from studio.app.training import train
 
@@ -105,46 +144,9 @@ def _train(run: Run, control: "Control", resume: bool) -> None:
         pass
 
 
-class LiveRun(QObject):
-    """Replays a run's events into a history, and goes on reading while the run is live."""
-
-    advanced = Signal()
-    switched = Signal()
-
-    def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self.run: Run | None = None
-        self.history = History()
-        self._follower: Follower | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.poll)
-
-    def follow(self, run: Run | None, live: bool) -> None:
-        """Show ``run`` from its first event on; keep reading where it is ``live``."""
-        if self.run is None or run is None or run.path != self.run.path or live:
-            self.run, self.history = run, History()
-            self._follower = Follower(run) if run else None
-            self.switched.emit()
-        self.poll()
-        self._timer.start() if live else self._timer.stop()
-
-    def poll(self) -> None:
-        """Read what is new."""
-        new = self._follower.poll() if self._follower else []
-        if new:
-            self.history.take(new)
-            self.advanced.emit()
-
-    def stop(self) -> None:
-        """Read for the last time, and no more."""
-        self._timer.stop()
-        self.poll()
-
-
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What a list shows of a run."""
+    """What a list shows of a run. ``live`` says that it is being trained, here or by another program."""
 
     run: Run
     name: str
@@ -154,11 +156,12 @@ class RunRow:
     accuracy: float | None
     step: int
     steps: int
+    live: bool = False
 
     @property
     def resumable(self) -> bool:
         """Whether it stopped before its end."""
-        return self.state in ("stopped", "interrupted")
+        return self.state in ("stopped", "interrupted", "failed")
 
 
 class Runs(QObject):
@@ -170,16 +173,50 @@ class Runs(QObject):
     def __init__(self, trainer: Trainer, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._trainer = trainer
+        self.lane = Lane("runs", self)
         self.rows: tuple[RunRow, ...] = ()
         self._descriptions: dict[Path, tuple[str, str]] = {}
+        self._held: frozenset[Path] = frozenset()
+        self._seen: object = None
         self.selected: Run | None = None
         trainer.began.connect(self._began)
         trainer.ended.connect(lambda run: self.refresh())
+        self._watch = QTimer(self)
+        self._watch.setInterval(WATCH_MS)
+        self._watch.timeout.connect(self.look)
+
+    def start(self) -> None:
+        """Read the folder, and keep an eye on it."""
+        self.refresh()
+        self._watch.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._watch.stop()
+        self.lane.close()
+
+    def look(self) -> None:
+        """See, on a thread, whether another program has changed something; if so, read the folder again."""
+        self.lane.submit(lambda: _signature(paths.runs()), self._looked, key="look")
+
+    def _looked(self, found: tuple[object, frozenset[Path]]) -> None:
+        if found != self._seen:
+            self._seen, self._held = found, found[1]
+            self.refresh()
 
     def refresh(self) -> None:
         """Read the folder again."""
-        self.rows = tuple(self._row(run) for run in list_runs(paths.runs()))
+        runs = list_runs(paths.runs())
+        unknown = [run for run in runs if run.path not in self._descriptions]
+        self._descriptions |= _described(unknown[:DESCRIBED_AT_ONCE])
+        if unknown[DESCRIBED_AT_ONCE:]:
+            self.lane.submit(lambda: _described(unknown[DESCRIBED_AT_ONCE:]), self._take_descriptions, key="describe")
+        self.rows = tuple(self._row(run) for run in runs)
         self.changed.emit(self.rows)
+
+    def _take_descriptions(self, found: dict[Path, tuple[str, str]]) -> None:
+        self._descriptions |= found
+        self.refresh()
 
     def select(self, run: Run | None) -> None:
         """Make ``run`` the one that the pages look at."""
@@ -197,31 +234,57 @@ class Runs(QObject):
 
     def _row(self, run: Run) -> RunRow:
         status = run.status
-        backbone, methods = self._described(run)
+        backbone, methods = self._descriptions.get(run.path, ("…", "…"))
+        live = self._trainer.trains(run) or run.path in self._held
         return RunRow(
             run=run,
             name=run.path.name,
-            state=self._state(run, status),
+            state=_state(status, live),
             backbone=backbone,
             methods=methods,
             accuracy=status.get("best_accuracy"),
             step=status.get("step", 0),
             steps=status.get("steps", 0),
+            live=live,
         )
 
-    def _described(self, run: Run) -> tuple[str, str]:
-        """Backbone and methods of a run; read once, because a run's recipe is frozen."""
-        if run.path not in self._descriptions:
-            try:
-                recipe = run.recipe
-            except StudioError:
-                return "?", "recipe cannot be read"
-            methods = ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or "head only"
-            self._descriptions[run.path] = (recipe.backbone.name, methods)
-        return self._descriptions[run.path]
 
-    def _state(self, run: Run, status: dict[str, object]) -> str:
-        if self._trainer.running and self._trainer.run and self._trainer.run.path == run.path:
-            return "running"
-        state = str(status.get("state", "interrupted"))
-        return "interrupted" if state == "running" else state
+def _state(status: dict[str, Any], live: bool) -> str:
+    state = str(status.get("state", "interrupted"))
+    if live:
+        return state if state in ("running", "paused") else "running"
+    return "interrupted" if state in ("running", "paused") else state
+
+
+def _described(runs: Iterable[Run]) -> dict[Path, tuple[str, str]]:
+    """Backbone and methods of each run; read once, because a run's recipe is frozen."""
+    return {run.path: _description(run) for run in runs}
+
+
+def _description(run: Run) -> tuple[str, str]:
+    try:
+        recipe = run.recipe
+    except StudioError:
+        return "?", tr("recipe cannot be read")
+    return recipe.backbone.name, methods_of(recipe)
+
+
+def methods_of(recipe: Recipe) -> str:
+    """The methods of a recipe in a few words."""
+    return ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or tr("head only")
+
+
+def _signature(folder: Path) -> tuple[object, frozenset[Path]]:
+    """What changes when a run does: when each status was written; and the runs that a process holds."""
+    from studio.training.lock import is_held
+
+    runs = list_runs(folder)
+    held = frozenset(r.path for r in runs if r.status.get("state") in ("running", "paused") and is_held(r.path))
+    return tuple((run.path, _written(run)) for run in runs), held
+
+
+def _written(run: Run) -> int:
+    try:
+        return (run.path / "status.json").stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -1,6 +1,6 @@
 """What the pages share: the document, and everything that is derived from it in the background."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
@@ -8,10 +8,13 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.ui import edits
+from studio.ui.attaching import Attaching
 from studio.ui.document import Document
 from studio.ui.engine import Counted, Engine
 from studio.ui.images import Images, Scan
 from studio.ui.jobs import Lane
+from studio.ui.language import tr
+from studio.ui.models.carried import Carried
 from studio.ui.models.layer_nodes import Badge, Marks, Spot
 from studio.ui.training import Runs, Trainer
 
@@ -33,6 +36,7 @@ class Workspace(QObject):
         self.trainer = Trainer(self)
         self.runs = Runs(self.trainer, self)
         self.lane = Lane("results", self)
+        self.attaching = Attaching(self.document, self.engine, self.attempt)
         self.document.changed.connect(self._recipe_changed)
         self.images.changed.connect(self._images_changed)
         self.engine.loaded.connect(self.recount)
@@ -81,62 +85,44 @@ class Workspace(QObject):
         try:
             action()
         except StudioError as error:
-            self.refused.emit(str(error))
+            self.refused.emit(tr(str(error)))
             return False
         return True
 
     def set_value(self, path: str, value: Any) -> None:
         """Change the value at the dotted ``path`` of the recipe as one step of the history."""
-        words = path.rpartition(".")[2].replace("_", " ")
-        self.attempt(lambda: self.document.edit(f"Change {words}", edits.replaced(self.recipe, path, value), path))
+        words = tr(path.rpartition(".")[2].replace("_", " "))
+        self.attempt(
+            lambda: self.document.edit(tr("Change {what}", what=words), edits.replaced(self.recipe, path, value), path)
+        )
 
-    def refusal(self, method: str, spots: tuple[Spot, ...]) -> str:
-        """Why ``method`` cannot attach at ``spots``; empty where it can."""
-        try:
-            self.proposal(method, spots)
-        except StudioError as error:
-            return str(error)
-        return ""
+    def attach(self, carried: Carried, spots: Sequence[Spot]) -> bool:
+        """Attach a method, a preset or a copy at ``spots`` as one step of the history."""
+        return self.attaching.attach(carried, spots)
 
-    def proposal(self, method: str, spots: tuple[Spot, ...]) -> Attachment:
-        """What attaching ``method`` at ``spots`` would add; StudioError where it cannot."""
-        return self.engine.proposal(method, spots, tuple(a.name for a in self.recipe.attachments))
-
-    def attach(self, method: str, spots: tuple[Spot, ...]) -> None:
-        """Attach ``method`` at ``spots`` as one step of the history."""
-        self.attempt(lambda: self._attach(self.proposal(method, spots)))
-
-    def _attach(self, attachment: Attachment) -> None:
-        label = self.engine.method(attachment.method).label
-        self.document.edit(f"Attach {label}", edits.with_attachment(self.recipe, attachment))
-
-    def targets(self, attachment: Attachment) -> frozenset[str]:
-        """The paths of the layers that ``attachment`` attaches to."""
-        return frozenset(layer.path for layer in self.engine.resolve(attachment).matched)
-
-    def preview(self, attachment: Attachment, done: Callable[[int], None]) -> None:
-        """Call ``done`` with the number of parameters that ``attachment`` would add to what trains now."""
+    def preview(self, attachments: Sequence[Attachment], done: Callable[[int], None]) -> None:
+        """Call ``done`` with the number of parameters that ``attachments`` would add to what trains now."""
         census = self.engine.last.census if self.engine.last else None
         if census is not None:
-            recipe = edits.with_attachment(self.recipe, attachment)
+            recipe = edits.with_attachments(self.recipe, attachments)
             self.engine.preview(recipe, self.classes, lambda trains: done(trains - census.trainable_parameters))
 
     def detach(self, names: set[str]) -> None:
         """Remove the attachments called ``names``."""
-        words = f"Remove {', '.join(sorted(names))}"
+        words = tr("Remove {names}", names=", ".join(sorted(names)))
         self.document.edit(words, edits.without_attachments(self.recipe, names))
 
     def change_attachment(self, name: str, changes: dict[str, Any], merge: str = "") -> None:
         """Change values of the attachment called ``name``."""
-        what = ", ".join(changes).replace("_", " ") if "config" not in changes else merge.replace("_", " ")
-        recipe = self.recipe
-        self.attempt(
-            lambda: self.document.edit(
-                f"Change {what} of {name}",
-                edits.with_changed_attachment(recipe, name, changes),
-                f"{name}.{merge}" if merge else "",
-            )
-        )
+        self.change_attachments({name: changes}, merge)
+
+    def change_attachments(self, changes: dict[str, dict[str, Any]], merge: str = "") -> None:
+        """Change values of several attachments as one step; steps with the same ``merge`` become one."""
+        first = next(iter(changes.values()), {})
+        what = tr((merge if "config" in first else ", ".join(first)).replace("_", " "))
+        words = tr("Change {what} of {name}", what=what, name=", ".join(changes))
+        key = f"{','.join(changes)}.{merge}" if merge else ""
+        self.attempt(lambda: self.document.edit(words, edits.with_changed_attachments(self.recipe, changes), key))
 
 
 def marks(recipe: Recipe, counted: Counted | None, engine: Engine) -> Marks:

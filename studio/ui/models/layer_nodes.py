@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from studio.core.layers import Layer, Role
 from studio.ui.figures import short_count
+from studio.ui.language import tr
 
 SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
 
@@ -107,15 +108,17 @@ def type_and_shape(node: Node) -> str:
     """``Linear 288 × 96``: outputs first, as torch stores the weight."""
     if node.part:
         rows, *rest = node.layer.shape
-        return "rows of qkv  " + " × ".join(map(str, (rows // 3, *rest)))
+        return tr("rows of qkv") + "  " + " × ".join(map(str, (rows // 3, *rest)))
     shape = " × ".join(map(str, node.layer.shape))
     return f"{node.layer.type}  {shape}" if shape else node.layer.type
 
 
 def badge_text(badge: Badge, part: str = "") -> str:
     """``LoRA r8 +12.3k``; inside a qkv the slices are named too."""
-    slices = f" on {', '.join(badge.slices)}" if badge.slices and not part else ""
+    words = badge.text
+    if badge.slices and not part:
+        words = tr("{method} on {slices}", method=words, slices=", ".join(badge.slices))
     if not badge.enabled:
-        return f"{badge.text}{slices} off"
+        return tr("{method} off", method=words)
     added = f" +{short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
-    return f"{badge.text}{slices}{added}"
+    return f"{words}{added}"

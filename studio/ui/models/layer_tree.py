@@ -5,8 +5,10 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from studio.core.layers import Layer
+from studio.core.layers import Layer, kind_of
 from studio.ui.figures import count
+from studio.ui.language import tr
+from studio.ui.models.carried import MIMES, Carried, carried_in
 from studio.ui.models.layer_nodes import (
     SLICE_LABELS,
     Badge,
@@ -19,7 +21,6 @@ from studio.ui.models.layer_nodes import (
     type_and_shape,
 )
 
-METHOD_MIME = "application/x-peft-studio-method"
 COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
 NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
 NODE_ROLE = Qt.ItemDataRole.UserRole + 1
@@ -31,7 +32,7 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class LayerTree(QAbstractItemModel):
-    """The tree. ``refusal(method, spots)`` says why a method cannot go there; ``attach(method, spots)`` attaches it.
+    """The tree. ``refusal(carried, spots)`` says why something cannot go there; ``attach(carried, spots)`` attaches it.
 
     ``painted_anew`` tells that rows look different while a drag goes on, though what they hold is the same.
     """
@@ -40,8 +41,8 @@ class LayerTree(QAbstractItemModel):
 
     def __init__(
         self,
-        refusal: Callable[[str, tuple[Spot, ...]], str],
-        attach: Callable[[str, tuple[Spot, ...]], None],
+        refusal: Callable[[Carried, tuple[Spot, ...]], str],
+        attach: Callable[[Carried, tuple[Spot, ...]], object],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -52,10 +53,12 @@ class LayerTree(QAbstractItemModel):
         self._roll_ups: dict[int, RollUp] = {}
         self._filter = ""
         self._with_empty = False
-        self._dragged = ""
+        self._dragged: Carried = ""
         self._refusals: dict[Spot, str] = {}
         self._targets: frozenset[str] = frozenset()
         self._holders: set[str] = set()
+        self._kin: frozenset[str] = frozenset()
+        self._kinds: dict[tuple[str, str], list[str]] = {}
 
     # what is shown
 
@@ -66,6 +69,7 @@ class LayerTree(QAbstractItemModel):
         self._at = {node.spot: number for number, node in enumerate(self._nodes)}
         self._roll_ups.clear()
         self._refusals.clear()
+        self._kinds.clear()
         self._apply_filter()
         self.endResetModel()
 
@@ -90,10 +94,10 @@ class LayerTree(QAbstractItemModel):
         self._apply_filter()
         self.endResetModel()
 
-    def show_drag(self, method: str) -> None:
-        """Dim the rows that cannot take ``method`` while it is dragged; an empty name ends that."""
-        if method != self._dragged:
-            self._dragged = method
+    def show_drag(self, carried: Carried) -> None:
+        """Dim the rows that cannot take ``carried`` while it is dragged; an empty name ends that."""
+        if carried != self._dragged:
+            self._dragged = carried
             self._refusals.clear()
             self.painted_anew.emit()
 
@@ -103,6 +107,24 @@ class LayerTree(QAbstractItemModel):
             self._targets = paths
             self._holders = {path.rsplit(".", cut)[0] for path in paths for cut in range(1, path.count(".") + 1)}
             self.painted_anew.emit()
+
+    def show_kin(self, spot: Spot | None) -> int:
+        """Mark the layers of the same kind as the one at ``spot``, itself among them; return how many they are."""
+        kin = frozenset(self._alike(spot.path)) if spot and spot.path else frozenset()
+        kin = kin if len(kin) > 1 else frozenset()
+        if kin != self._kin:
+            self._kin = kin
+            self.painted_anew.emit()
+        return len(kin)
+
+    def _alike(self, path: str) -> list[str]:
+        if not self._kinds:
+            for node in self._nodes:
+                if not node.part:
+                    key = (node.layer.type, kind_of(node.layer.path))
+                    self._kinds.setdefault(key, []).append(node.layer.path)
+        number = self._at.get(Spot(path))
+        return [] if number is None else self._kinds[self._nodes[number].layer.type, kind_of(path)]
 
     @property
     def layer_count(self) -> int:
@@ -125,7 +147,9 @@ class LayerTree(QAbstractItemModel):
         return found and (self._with_empty or layer.parameters > 0 or not layer.path)
 
     def _target_mark(self, path: str) -> str:
-        return "target" if path in self._targets else "holder" if path in self._holders else ""
+        if path in self._targets:
+            return "target"
+        return "holder" if path in self._holders else "kin" if path in self._kin else ""
 
     def _tell(self, paths: set[str]) -> None:
         """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
@@ -218,7 +242,7 @@ class LayerTree(QAbstractItemModel):
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole and section in (PARAMETERS, TRAINABLE):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        return COLUMNS[section] if role == Qt.ItemDataRole.DisplayRole else None
+        return tr(COLUMNS[section]) if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt: what a cell shows. The delegate asks for ``NODE_ROLE``, ``MARKS_ROLE`` and ``DIM_ROLE``."""
@@ -238,12 +262,12 @@ class LayerTree(QAbstractItemModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tool_tip(node)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{COLUMNS[index.column()]}: {self._text(node, index.internalId(), index.column())}"
+            return f"{tr(COLUMNS[index.column()])}: {self._text(node, index.internalId(), index.column())}"
         return None
 
     def _text(self, node: Node, number: int, column: int) -> str:
         if column == NAME:
-            return f"{node.part} ({SLICE_LABELS[node.part]})" if node.part else node.layer.name or "backbone"
+            return f"{node.part} ({tr(SLICE_LABELS[node.part])})" if node.part else node.layer.name or tr("backbone")
         if column == TYPE:
             return type_and_shape(node)
         if column == PARAMETERS:
@@ -255,16 +279,16 @@ class LayerTree(QAbstractItemModel):
 
     def _trainable_text(self, node: Node, number: int) -> str:
         if node.part:
-            return "adapter" if any(b.enabled for b in self.badges(node)) else "frozen"
+            return tr("adapter") if any(b.enabled for b in self.badges(node)) else tr("frozen")
         total = self.roll_up(number).trainable
-        return count(total) if total else "frozen" if node.layer.parameters else "–"
+        return count(total) if total else tr("frozen") if node.layer.parameters else "–"
 
     def _tool_tip(self, node: Node) -> str:
         if self._dragged and (why := self.refusal_at(self._dragged, node.spot)):
             return why
-        lines = [node.layer.path or "the whole backbone", f"{node.layer.type}, {node.layer.role}"]
+        lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
         lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
-        return "\n".join([*lines, node.layer.dead] if node.layer.dead else lines)
+        return "\n".join([*lines, tr(node.layer.dead)] if node.layer.dead else lines)
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""
@@ -277,33 +301,37 @@ class LayerTree(QAbstractItemModel):
 
     def mimeTypes(self) -> list[str]:
         """Qt: what can be dropped."""
-        return [METHOD_MIME]
+        return list(MIMES)
 
     def supportedDropActions(self) -> Qt.DropAction:
-        """Qt: a drop copies."""
-        return Qt.DropAction.CopyAction
+        """Qt: a drop copies, or moves what was attached elsewhere."""
+        return Qt.DropAction.CopyAction | Qt.DropAction.MoveAction
 
     def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
-        """Qt: whether the method in ``data`` can attach at ``parent``."""
-        method = method_in(data)
-        return bool(method) and bool(self._nodes) and not self.refusal_at(method, self.spot(parent))
+        """Qt: whether what ``data`` carries can attach at ``parent``."""
+        return self.takes(carried_in(data), (self.spot(parent),))
 
     def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
-        """Qt: attach the method in ``data`` at ``parent``."""
-        if not self.canDropMimeData(data, action, row, column, parent):
+        """Qt: attach what ``data`` carries at ``parent``."""
+        return self.put(carried_in(data), (self.spot(parent),))
+
+    def takes(self, carried: Carried, spots: tuple[Spot, ...]) -> bool:
+        """Whether ``carried`` can be put down at ``spots``."""
+        if not carried or not self._nodes:
             return False
-        self._attach(method_in(data), (self.spot(parent),))
+        return not (self.refusal_at(carried, spots[0]) if len(spots) == 1 else self._refusal(carried, spots))
+
+    def put(self, carried: Carried, spots: tuple[Spot, ...]) -> bool:
+        """Attach ``carried`` at ``spots``; False where it is refused."""
+        if not self.takes(carried, spots):
+            return False
+        self._attach(carried, spots)
         return True
 
-    def refusal_at(self, method: str, spot: Spot) -> str:
-        """Why ``method`` cannot attach at ``spot``; empty where it can. Remembered while one method is dragged."""
-        if method != self._dragged:
-            return self._refusal(method, (spot,))
+    def refusal_at(self, carried: Carried, spot: Spot) -> str:
+        """Why ``carried`` cannot attach at ``spot``; empty where it can. Remembered while one thing is dragged."""
+        if carried != self._dragged:
+            return self._refusal(carried, (spot,))
         if spot not in self._refusals:
-            self._refusals[spot] = self._refusal(method, (spot,))
+            self._refusals[spot] = self._refusal(carried, (spot,))
         return self._refusals[spot]
-
-
-def method_in(data: QMimeData) -> str:
-    """The name of the method that is dragged; empty for anything else."""
-    return bytes(data.data(METHOD_MIME).data()).decode("utf-8", "replace") if data.hasFormat(METHOD_MIME) else ""

@@ -6,7 +6,8 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.ui.models.layer_tree import METHOD_MIME
+from studio.ui.language import tr
+from studio.ui.models.carried import METHOD_MIME
 
 METHOD_ROLE = Qt.ItemDataRole.UserRole + 1
 
@@ -21,6 +22,12 @@ class MethodRow:
     summary: str
     paper: str
     merge_refusal: str
+
+
+def _words(row: MethodRow) -> str:
+    """What a search looks through: the words in English and in the window's language, in lower case."""
+    words = (row.label, row.family, row.summary)
+    return " ".join((*words, *map(tr, words))).lower()
 
 
 class Palette(QAbstractListModel):
@@ -45,7 +52,7 @@ class Palette(QAbstractListModel):
         """Keep only methods that have ``words`` in name, family or summary."""
         wanted = words.strip().lower()
         self.beginResetModel()
-        self._rows = tuple(row for row in self._all if wanted in f"{row.label} {row.family} {row.summary}".lower())
+        self._rows = tuple(row for row in self._all if wanted in _words(row))
         self.endResetModel()
 
     def begins_family(self, row: int) -> bool:
@@ -66,9 +73,9 @@ class Palette(QAbstractListModel):
             return None
         row = self._rows[index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            return row.label
+            return tr(row.label)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{row.summary}\n{row.paper}"
+            return f"{tr(row.summary)}\n{row.paper}"
         return row if role == METHOD_ROLE else None
 
     def flags(self, index: QModelIndex | QPersistentModelIndex) -> Qt.ItemFlag:

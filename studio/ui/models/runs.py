@@ -1,6 +1,7 @@
 """The runs folder as a table."""
 
 from studio.ui.figures import percent
+from studio.ui.language import tr
 from studio.ui.models.table import Table
 from studio.ui.training import RunRow
 
@@ -13,7 +14,7 @@ class RunTable(Table[RunRow]):
     def cells(self, row: RunRow) -> tuple[str, ...]:
         """What it is, how it stands, and how good it has been."""
         best = percent(row.accuracy) if row.accuracy is not None else "–"
-        return row.name, row.state, row.backbone, row.methods, best
+        return row.name, tr(row.state), row.backbone, row.methods, best
 
     def tool_tip(self, row: RunRow) -> str:
         """Where it lies."""

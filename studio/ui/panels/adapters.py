@@ -116,7 +116,7 @@ class AdaptersPage(Page):
         )
         bar = Row((self.filter, 1), self.count, *self.tree_buttons, gap=6)
         self.hint_icon = Picture("info", "muted", 16)
-        self.hint = text(_IDLE, "muted", wrap=True)
+        self.hint = text(tr(_IDLE), "muted", wrap=True)
         self.hint.setMinimumHeight(34)
         self.tree_empty = Empty(
             "layers", tr("The layer tree comes in a moment"), tr("It is built without loading any weights.")
@@ -165,10 +165,12 @@ class AdaptersPage(Page):
     def _show_recipe(self, recipe: Recipe) -> None:
         backbone = recipe.backbone
         self.backbone_name.setText(backbone.name)
-        origin = {"bundled": "Comes with the program", "timm": "From timm", "local": "From your checkpoint"}[
-            backbone.source
-        ]
-        note = origin if backbone.pretrained else f"{origin}, random weights"
+        origin = {
+            "bundled": tr("Comes with the program"),
+            "timm": tr("From timm"),
+            "local": tr("From your checkpoint"),
+        }[backbone.source]
+        note = origin if backbone.pretrained else tr("{origin}, random weights", origin=origin)
         layers = self._shown_layers if self._shown_backbone == backbone else ()
         self.backbone_note.setText(
             tr("{note}\n{parameters} parameters", note=note, parameters=count(layers[0].parameters)) if layers else note
@@ -334,10 +336,11 @@ class AdaptersPage(Page):
         try:
             proposal = self.workspace.proposal(method, (spot,))
         except StudioError as error:
-            self._hint(str(error), "error", "bad")
+            self._hint(tr(str(error)), "error", "bad")
             return
         self.tree_model.show_targets(self.workspace.targets(proposal))
-        words = f"{self.workspace.engine.method(method).label} on {', '.join(proposal.at)}"
+        label = tr(self.workspace.engine.method(method).label)
+        words = tr("{method} on {layers}", method=label, layers=", ".join(proposal.at))
         self._hint(words, "adapter", "adapter")
         self.workspace.preview(
             proposal,

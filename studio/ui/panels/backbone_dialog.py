@@ -91,9 +91,9 @@ class BackboneDialog(QDialog):
         return table
 
     def _weights_row(self) -> Row:
-        self.pretrained = QRadioButton("Pretrained weights")
-        self.random = QRadioButton("Random weights")
-        self.local = QRadioButton("A checkpoint of mine")
+        self.pretrained = QRadioButton(tr("Pretrained weights"))
+        self.random = QRadioButton(tr("Random weights"))
+        self.local = QRadioButton(tr("A checkpoint of mine"))
         self.pretrained.setChecked(True)
         self._group = QButtonGroup(self)
         for choice in (self.pretrained, self.random, self.local):
@@ -128,7 +128,7 @@ class BackboneDialog(QDialog):
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, tr("Choose a checkpoint"), "", "Checkpoints (*.safetensors);;All files (*)"
+            self, tr("Choose a checkpoint"), "", f"{tr('Checkpoints')} (*.safetensors);;{tr('All files')} (*)"
         )
         if path:
             self.use_file(path)

@@ -140,7 +140,7 @@ class DataPage(Page):
     def _show(self, scan: Scan) -> None:
         self.stack.setCurrentIndex(1 if scan.path and not scan.error else 0)
         self.notice.say(scan.error, "bad")
-        name = "Sample images: handwritten digits" if scan.path == SAMPLE else scan.path
+        name = tr("Sample images: handwritten digits") if scan.path == SAMPLE else scan.path
         self.source.setText(name)
         self.counts.setText(_counts(scan))
         summary = scan.summary
@@ -153,7 +153,7 @@ class DataPage(Page):
         clear(self.findings)
         problems = scan.summary.problems if scan.summary else ()
         for finding in problems:
-            notice = Notice("warn", finding.text)
+            notice = Notice("warn", tr(finding.text))
             notice.setToolTip("\n".join(str(path) for path in finding.files[:20]))
             self.findings.addWidget(notice)
         if scan.summary and not problems:
@@ -171,8 +171,18 @@ class DataPage(Page):
 
 def _counts(scan: Scan) -> str:
     if scan.summary is None:
-        return "Looking at the images…" if scan.busy else ""
+        return tr("Looking at the images…") if scan.busy else ""
     counts = scan.summary.counts
-    words = f"{plural(len(scan.summary.images), 'image')} in {plural(len(scan.summary.classes), 'class', 'classes')}: "
-    words += f"{count(counts['train'])} for training, {count(counts['validation'])} for validation"
-    return words + (f", {count(counts['test'])} for testing" if counts["test"] else "")
+    parts = {
+        "images": plural(len(scan.summary.images), "image"),
+        "classes": plural(len(scan.summary.classes), "class", "classes"),
+        "train": count(counts["train"]),
+        "validation": count(counts["validation"]),
+    }
+    if not counts["test"]:
+        return tr("{images} in {classes}: {train} for training, {validation} for validation", **parts)
+    return tr(
+        "{images} in {classes}: {train} for training, {validation} for validation, {test} for testing",
+        **parts,
+        test=count(counts["test"]),
+    )

@@ -203,7 +203,7 @@ class ExportPage(Page):
             return
         name, overwrite = self.format, self.overwrite.isChecked()
         self.go.setEnabled(False)
-        self._say("Writing the export, loading it again and comparing it with the run…", "info")
+        self._say(tr("Writing the export, loading it again and comparing it with the run…"), "info")
         self.workspace.lane.submit(
             lambda: _export(run, name, out, overwrite), lambda made: self._show_made(made, out), self._show_refused
         )
@@ -217,7 +217,7 @@ class ExportPage(Page):
     def _show_made(self, made: "Verification", out: Path) -> None:
         self._show_button()
         self._made = out
-        self._say(f"Exported and verified on {count(made.images)} images.", "good")
+        self._say(tr("Exported and verified on {n} images.", n=count(made.images)), "good")
         self.facts.setText(
             tr(
                 "Largest difference of a score: {difference:.2g} (allowed: {tolerance:.2g})\n"

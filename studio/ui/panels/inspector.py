@@ -134,11 +134,11 @@ class Inspector(QWidget):
             return name, "caption"
         if problem := counted.problems.get(name):
             row = self.rows[name]
-            row.setToolTip(problem)
-            return f"{name}: matches nothing", "bad"
+            row.setToolTip(tr(problem))
+            return tr("{name}: matches nothing", name=name), "bad"
         found = next((a for a in counted.census.attachments if a.name == name), None)
         if found is None:
-            return f"{name}, switched off", "caption"
+            return tr("{name}, switched off", name=name), "caption"
         return f"{name}, {plural(len(found.matched), 'layer')}, +{short_count(found.parameters)}", "caption"
 
 
@@ -211,21 +211,21 @@ class AttachmentSettings(QWidget):
             return
         at = patterns(self.targets.text())
         if not at:
-            self._say("Name at least one layer or pattern.", bad=True)
+            self._say(tr("Name at least one layer or pattern."), bad=True)
             return
         found = self._workspace.engine.resolve(self._attachment.model_copy(update={"at": at}))
         self.part_row.setVisible(any(layer.slices for layer in found.matched))
         if found.problem:
-            self._say(found.problem, bad=True)
+            self._say(tr(found.problem), bad=True)
             return
         lines = [
-            f"Matches {plural(len(found.matched), 'layer')}",
+            tr("Matches {layers}", layers=plural(len(found.matched), "layer")),
             *_some([layer.path or "." for layer in found.matched]),
         ]
         if found.skipped:
             lines += [
-                f"Skips {plural(len(found.skipped), 'layer')}",
-                *_some([f"{s.path}: {s.reason}" for s in found.skipped]),
+                tr("Skips {layers}", layers=plural(len(found.skipped), "layer")),
+                *_some([f"{s.path}: {tr(s.reason)}" for s in found.skipped]),
             ]
         self._say("\n".join(lines), bad=False)
 
@@ -247,8 +247,8 @@ class AttachmentSettings(QWidget):
             self._form, self._form_method = Form(method.Config), method.name
             self._form.edited.connect(self._edit_config)
             self.form_box.addWidget(self._form)
-        self.title.setText(f"{method.label}: {attachment.name}")
-        self.summary.setText(method.summary)
+        self.title.setText(f"{tr(method.label)}: {attachment.name}")
+        self.summary.setText(tr(method.summary))
         self._paper = method.paper
         self._colour_link()
         assert self._form is not None
@@ -261,7 +261,7 @@ class AttachmentSettings(QWidget):
         clear(self.form_box)
         self._form, self._form_method = None, ""
         self.title.setText(attachment.name)
-        self.summary.setText(why)
+        self.summary.setText(tr(why))
         self._paper = ""
         self._colour_link()
 
@@ -298,4 +298,4 @@ def linked(paper: str) -> str:
 
 def _some(lines: list[str]) -> list[str]:
     shown = [f"   {entry}" for entry in lines[:_LISTED]]
-    return shown if len(lines) <= _LISTED else [*shown, f"   and {count(len(lines) - _LISTED)} more"]
+    return shown if len(lines) <= _LISTED else [*shown, "   " + tr("and {n} more", n=count(len(lines) - _LISTED))]

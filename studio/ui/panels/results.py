@@ -66,7 +66,11 @@ class ResultsPage(Page):
         return holder(Column(figures, (Row((matrix, 1), (right, 1), gap=14), 1), gap=14))
 
     def _figures(self) -> tuple[tuple[str, QLabel], ...]:
-        return ("Accuracy", self.accuracy), ("Loss", self.loss), ("Validation images", self.images)
+        return (
+            (tr("Accuracy"), self.accuracy),
+            (tr("Loss"), self.loss),
+            (tr("Validation images"), self.images),
+        )
 
     def _classes(self) -> QWidget:
         table = self.table = QTableView()
@@ -112,11 +116,11 @@ class ResultsPage(Page):
         if row is None or not self.isVisible() or run is None:
             return
         if row.accuracy is None or row.state == "running":
-            self._say_empty("This run has no result yet", "Results are shown once it has been trained.")
+            self._say_empty(tr("This run has no result yet"), tr("Results are shown once it has been trained."))
             self.shown = None
         elif run.path != self.shown:
             self.shown = run.path
-            self._say_empty("Evaluating", "The best checkpoint looks at every validation image.")
+            self._say_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
             self.workspace.lane.submit(
                 lambda: _evaluate(run), lambda m: self._show(run, m), lambda e: self._fail(run, e), "evaluate"
             )
@@ -140,13 +144,13 @@ class ResultsPage(Page):
 
     def _fail(self, run: Run, error: Exception) -> None:
         if run.path == self.shown:
-            self._say_empty("This run could not be evaluated", sentence(error))
+            self._say_empty(tr("This run could not be evaluated"), sentence(error))
 
     # trying images
 
     def _pick(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, tr("Choose an image"), "", "Images (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
+            self, tr("Choose an image"), "", tr("Images") + " (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
         )
         if path:
             self.try_image(Path(path))

@@ -28,7 +28,7 @@ class RunPicker(QComboBox):
     def _show(self, rows: tuple[RunRow, ...]) -> None:
         self.clear()
         for row in rows:
-            detail = percent(row.accuracy) if row.accuracy is not None else row.state
+            detail = percent(row.accuracy) if row.accuracy is not None else tr(row.state)
             self.addItem(f"{detail}   {row.name}", row.run)  # the figure first: a long name is cut at its end
             self.setItemData(self.count() - 1, row.name, Qt.ItemDataRole.ToolTipRole)
         self._mark(self._runs.selected)

@@ -66,7 +66,7 @@ class TrainPage(Page):
     # building
 
     def _build(self) -> None:
-        self.form = Form(Training, COMMON, fold="Advanced")
+        self.form = Form(Training, COMMON, fold=tr("Advanced"))
         self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
         self.start_button = button(tr("Start training"), self.start, "train", "primary")
         self.start_button.setToolTip(tr("Begin a new run of this recipe (Ctrl+R)"))
@@ -115,10 +115,10 @@ class TrainPage(Page):
         from studio.ui.widgets.plots import Plot
 
         self._made_plots = True
-        lines = (("training", "accent", False), ("validation", "adapter", True))
+        lines = ((tr("training"), "accent", False), (tr("validation"), "adapter", True))
         self.loss = Plot(tr("Loss"), lines, bottom=0)
-        self.accuracy = Plot(tr("Accuracy"), (("training", "accent", True), lines[1]), bottom=0)
-        self.rate = Plot(tr("Learning rate"), (("learning rate", "second", False),), bottom=0)
+        self.accuracy = Plot(tr("Accuracy"), ((tr("training"), "accent", True), lines[1]), bottom=0)
+        self.rate = Plot(tr("Learning rate"), ((tr("learning rate"), "second", False),), bottom=0)
         grid = self.plots.layout()
         assert isinstance(grid, QGridLayout)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -259,32 +259,33 @@ class TrainPage(Page):
     def _stage(self) -> str:
         history = self.live.history
         if history.started is None:
-            return "Preparing"
+            return tr("Preparing")
         if isinstance(history.ended, events.Finished):
-            words = "Finished" if history.ended.reason == "completed" else "Stopped"
-            return f"{words} after {duration(history.ended.seconds)}"
+            time = duration(history.ended.seconds)
+            completed = history.ended.reason == "completed"
+            return tr("Finished after {time}", time=time) if completed else tr("Stopped after {time}", time=time)
         if isinstance(history.ended, events.Error):
-            return "Ended with an error"
+            return tr("Ended with an error")
         if self.workspace.trainer.stopping:
-            return "Stopping after this step"
-        return f"Epoch {max(1, history.epoch)} of {history.started.epochs}"
+            return tr("Stopping after this step")
+        return tr("Epoch {n} of {all}", n=max(1, history.epoch), all=history.started.epochs)
 
     def _detail(self) -> str:
         history = self.live.history
         parts = []
         if history.started:
-            parts.append(f"step {history.step:,} of {history.started.steps:,}")
+            parts.append(tr("step {n:,} of {all:,}", n=history.step, all=history.started.steps))
         if history.best:
-            parts.append(f"best validation accuracy {percent(history.best.accuracy)}")
+            parts.append(tr("best validation accuracy {share}", share=percent(history.best.accuracy)))
         if history.ended is None and history.images_per_second:
-            parts.append(f"{history.images_per_second:,.0f} images/s")
+            parts.append(tr("{n:,.0f} images/s", n=history.images_per_second))
         if history.ended is None and not math.isnan(history.seconds_left):
-            parts.append(f"{duration(history.seconds_left)} left")
+            parts.append(tr("{time} left", time=duration(history.seconds_left)))
         return "   ·   ".join(parts)
 
 
 def _warning(live: LiveRun) -> tuple[str, str]:
     history = live.history
     if isinstance(history.ended, events.Error):
-        return history.ended.text, "bad"
-    return (history.notes[-1], "warn") if history.notes else ("", "warn")
+        return tr(history.ended.text), "bad"
+    return (tr(history.notes[-1]), "warn") if history.notes else ("", "warn")

@@ -66,8 +66,8 @@ class Confusion(QWidget):
     def _draw_names(self, painter: QPainter, cell: float) -> None:
         middle, right = int(Qt.AlignmentFlag.AlignVCenter), int(Qt.AlignmentFlag.AlignRight)
         painter.setPen(colour("muted"))
-        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, "Found class")
-        painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, "True class")
+        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, tr("Found class"))
+        painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, tr("True class"))
         painter.setPen(colour("text"))
         every = max(1, round(18 / cell + 0.49))
         metrics = painter.fontMetrics()
@@ -91,8 +91,13 @@ class Confusion(QWidget):
         """What a cell says."""
         images = plural(self.counts[row][column], "image")
         if row == column:
-            return f"{images} of {self.labels[row]} found as such"
-        return f"{images} of {self.labels[row]} taken for {self.labels[column]}"
+            return tr("{images} of {label} found as such", images=images, label=self.labels[row])
+        return tr(
+            "{images} of {label} taken for {other}",
+            images=images,
+            label=self.labels[row],
+            other=self.labels[column],
+        )
 
     def event(self, event: QEvent) -> bool:
         """Qt: a tool tip for each cell."""

@@ -7,6 +7,8 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QValidator, QWheelEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
 
+from studio.ui.language import tr
+
 _LARGEST_INT = 2**31 - 1
 _INSET = 5
 
@@ -124,7 +126,7 @@ class ChoiceField(QComboBox):
     def __init__(self, choices: tuple[Any, ...]) -> None:
         super().__init__()
         for choice in choices:
-            self.addItem(str(choice).replace("_", " "), choice)
+            self.addItem(tr(str(choice).replace("_", " ")), choice)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         guard_wheel(self)
         self.activated.connect(lambda _: self.edited.emit(self.currentData()))

@@ -50,18 +50,21 @@ class _CardPainter(QStyledItemDelegate):
     def _draw_family(self, painter: QPainter, area: QRect, family: str, option: QStyleOptionViewItem) -> None:
         painter.setFont(small_font(option.font))
         painter.setPen(colour("muted"))
-        words = family[:1].upper() + family[1:]
+        words = tr(family)
+        words = words[:1].upper() + words[1:]
         painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY - 4), _BOTTOM, words)
 
     def _draw_words(self, painter: QPainter, area: QRect, row: MethodRow, option: QStyleOptionViewItem) -> None:
         painter.setFont(strong_font(option.font))
         painter.setPen(colour("text"))
         height = painter.fontMetrics().height()
-        painter.drawText(QRect(area.left(), area.top(), area.width(), height), Qt.AlignmentFlag.AlignVCenter, row.label)
+        painter.drawText(
+            QRect(area.left(), area.top(), area.width(), height), Qt.AlignmentFlag.AlignVCenter, tr(row.label)
+        )
         painter.setFont(small_font(option.font))
         painter.setPen(colour("muted"))
         spacing = painter.fontMetrics().lineSpacing()
-        for number, words in enumerate(two_lines(row.summary, painter.fontMetrics(), area.width())):
+        for number, words in enumerate(two_lines(tr(row.summary), painter.fontMetrics(), area.width())):
             top = area.top() + height + 2 + number * spacing
             painter.drawText(
                 QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words

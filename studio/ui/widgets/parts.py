@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.icons import Tint, pixmap
+from studio.ui.language import tr
 from studio.ui.theme import theme
 
 
@@ -174,7 +175,7 @@ class Notice(QFrame):
         """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad."""
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
-        self._words.setText(words)
+        self._words.setText(tr(words))
         self.setVisible(bool(words))
         restyle(self)
 

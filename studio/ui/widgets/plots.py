@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
+from studio.ui.language import tr
 from studio.ui.theme import colour, theme
 from studio.ui.widgets.parts import Column, Row, text
 
@@ -75,7 +76,7 @@ class Plot(QWidget):
         if not item.sceneBoundingRect().contains(position):
             return
         x = item.getViewBox().mapSceneToView(position).x()
-        words = [f"step {x:,.0f}"]
+        words = [tr("step {n:,.0f}", n=x)]
         for line in self.lines:
             xs, ys = line.getOriginalDataset()
             if xs is not None and len(xs):

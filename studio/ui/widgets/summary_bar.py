@@ -93,7 +93,7 @@ class SummaryBar(QFrame):
         """Say what goes on at the right end."""
         self._icon.show_icon(icon, tint)
         self._icon.setVisible(bool(words))
-        self._state.setText(words)
+        self._state.setText(tr(words))
 
     @property
     def words(self) -> str:

@@ -105,8 +105,9 @@ class _RowPainter(QStyledItemDelegate):
         painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), words)
 
     def _trainable(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
-        tint = "faint" if words == "frozen" else "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
-        self._number(painter, area, words, "adapter" if words == "adapter" else tint)
+        own = "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
+        tints = {tr("frozen"): "faint", tr("adapter"): "adapter"}
+        self._number(painter, area, words, tints.get(words, own))
 
     def _attachments(
         self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
@@ -118,7 +119,7 @@ class _RowPainter(QStyledItemDelegate):
             if area.width() < 30:
                 return
         if node.is_head and roll_up.head_parameters:
-            draw_badge(painter, area, "head, trained", "head", "head_soft", "head")
+            draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
         elif node.children and roll_up.badges and not is_open and not node.layer.slices:
             words = f"{plural(roll_up.badges, 'adapter')}, +{short_count(roll_up.adapter_parameters)}"
             self._plain(painter, area, words, "adapter")
