@@ -17,7 +17,9 @@ from studio.core.recipe import Attachment
 from studio.peft.census import HEAD, Census, count
 from studio.peft.changes import Assignment, Change, Increase, Replacement, Retraining
 from studio.peft.contract import AdaptedLayer, Method, Site
+from studio.peft.fitting import misfit, require_unique_names
 from studio.peft.resolution import Resolution, resolve
+from studio.peft.strength import refusal, weigh
 
 
 def attach(
@@ -31,7 +33,7 @@ def attach(
     """
     if any(isinstance(layer, AdaptedLayer) for layer in module.modules()):
         raise StudioError("This backbone already has attachments; detach them first.")
-    _require_unique_names(attachments)
+    require_unique_names([attachment.name for attachment in attachments])
     rows = tuple(layers) if layers is not None else describe(module)
     resolved = [(a, resolve(a, rows)) for a in attachments if a.enabled]
     for attachment, resolution in resolved:
@@ -40,15 +42,6 @@ def attach(
     attached = Attached(module, rows)
     attached._attach_all(resolved, head)
     return attached
-
-
-def _require_unique_names(attachments: Sequence[Attachment]) -> None:
-    """Tensors are called after their attachment, so one of two of the same name would be lost on disk."""
-    taken = {HEAD}
-    for attachment in attachments:
-        if attachment.name in taken:
-            raise StudioError(f"The name {attachment.name!r} is taken already; give each attachment its own.")
-        taken.add(attachment.name)
 
 
 class Attached:
@@ -65,6 +58,7 @@ class Attached:
         self._resolutions: dict[str, Resolution] = {}
         self._enabled: dict[str, bool] = {}
         self._resting: dict[str, int] = {}
+        self._strengths: dict[str, float] = {}
         self._blocks = {layer.path: layer.block for layer in layers}
         self._frozen = [(p, p.requires_grad) for p in module.parameters()]
         self._modes = [(m, m.training) for m in module.modules()]
@@ -246,7 +240,7 @@ class Attached:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Copy an adapter in; StudioError, with nothing changed, where names, shapes or values do not fit."""
         own = self.state_dict()
-        problem = _misfit(own, state)
+        problem = misfit(own, state)
         if problem:
             raise StudioError(problem)
         with torch.no_grad():
@@ -292,6 +286,20 @@ class Attached:
         if self._enabled[attachment] != on:
             self._enabled[attachment] = on
             self._apply()
+
+    def strength_refusal(self, attachment: str) -> str:
+        """Why an attachment cannot take part by halves, in one sentence; empty where it can."""
+        return refusal(self._changes, attachment)
+
+    def strength(self, attachment: str) -> float:
+        """How strongly an attachment takes part: 0 not at all, 1 as it was trained, 2 twice as much."""
+        return self._strengths.get(attachment, 1.0)
+
+    def set_strength(self, attachment: str, strength: float) -> None:
+        """Let an attachment take part by ``strength``, from 0 to 2; StudioError where it cannot."""
+        weigh(self._changes, attachment, strength)
+        self._strengths[attachment] = strength
+        self._apply()
 
     def rest_first(self, attachment: str, blocks: int) -> None:
         """Let everything in the first ``blocks`` blocks rest, on behalf of ``attachment``; 0 wakes them.
@@ -347,9 +355,11 @@ class Attached:
     def merge(self) -> nn.Module:
         """A plain copy of the backbone with everything folded in, in evaluation mode.
 
-        Raises StudioError naming the methods that cannot be folded into weights.
+        By their strengths, and without what is switched off. Raises StudioError naming the methods that cannot be
+        folded into weights.
         """
-        refusals = [r.method.merge_refusal for r in self._resolutions.values() if r.method and r.method.merge_refusal]
+        parts = [r.method for name, r in self._resolutions.items() if r.method and self._enabled[name]]
+        refusals = [method.merge_refusal for method in parts if method.merge_refusal]
         if refusals:
             raise StudioError(refusals[0])
         twin = copy.deepcopy(self).eval()
@@ -380,20 +390,3 @@ class Attached:
         for layer, mode in self._modes:
             layer.training = mode
         return self.module
-
-
-def _misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """What is wrong with ``given``, in one sentence; empty where it fits."""
-    for name in own.keys() ^ given.keys():
-        lacking = "lacks" if name in own else "has an unexpected"
-        return f"The adapter {lacking} {name}; it was made for other attachments or another backbone."
-    for name, tensor in own.items():
-        if given[name].shape != tensor.shape:
-            return (
-                f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
-            )
-        if given[name].is_floating_point() != tensor.is_floating_point() or given[name].is_complex():
-            return f"In the adapter {name} is of type {given[name].dtype}, but this backbone needs {tensor.dtype}."
-        if not bool(torch.isfinite(given[name].to(tensor.dtype)).all()):  # as it will be, beyond whose range it may lie
-            return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
-    return ""

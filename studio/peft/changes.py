@@ -24,6 +24,10 @@ class Replacement:
         """Let the adapter take part, or pass the layer's own output on."""
         self.adapted.switch(on)
 
+    def weigh(self, strength: float) -> None:
+        """Let the adapter take part by ``strength``, 1 being as it was trained."""
+        self.adapted.strength = strength
+
     def undo(self) -> None:
         """Put back what stood there."""
         self.parent._modules[self.name] = self.adapted.base
@@ -53,10 +57,20 @@ class Retraining:
     original: nn.Parameter
     trained: nn.Parameter
     site: str = ""
+    strength: float = 1.0
 
     def switch(self, on: bool) -> None:
         """Use the trained tensor or the original one."""
-        self.owner._parameters[self.name] = self.trained if on else self.original
+        self.owner._parameters[self.name] = self._weighed() if on else self.original
+
+    def weigh(self, strength: float) -> None:
+        """Use a tensor on the line from the original (0) to the trained one (1) when next switched on."""
+        self.strength = strength
+
+    def _weighed(self) -> nn.Parameter:
+        if self.strength == 1:
+            return self.trained
+        return nn.Parameter(_between(self.original, self.trained, self.strength), requires_grad=False)
 
     def undo(self) -> None:
         """Put the original tensor back."""
@@ -80,6 +94,9 @@ class _Attribute:
     def switch(self, on: bool) -> None:
         """Use the new value or the original one."""
         raise NotImplementedError
+
+    def weigh(self, strength: float) -> None:
+        """It is there or it is not."""
 
     def undo(self) -> None:
         """Put the original value back."""
@@ -145,8 +162,26 @@ def _fold(layer: nn.Module | None, parent: nn.Module) -> nn.Module | None:
     if not layer.enabled:
         return base
     merged = layer.merged(_apart(base))
+    _weaken(merged, base, layer.strength)
+    outside = copy.copy(parent)
+    vars(outside)["_parameters"] = dict(parent._parameters)
     layer.merge_outside(parent)
+    _weaken(parent, outside, layer.strength)
     return merged
+
+
+def _weaken(merged: nn.Module, base: nn.Module, strength: float) -> None:
+    """Draw the parameters that merging has changed back to those of ``base``: exact, as layers are linear in them."""
+    if strength == 1:
+        return
+    for name, before in base._parameters.items():
+        after = merged._parameters[name]
+        if before is not None and after is not None and after is not before:
+            merged._parameters[name] = nn.Parameter(_between(before, after, strength), requires_grad=False)
+
+
+def _between(before: Tensor, after: Tensor, strength: float) -> Tensor:
+    return before.detach() + strength * (after.detach() - before.detach())
 
 
 def _apart(layer: nn.Module) -> nn.Module:

@@ -50,16 +50,29 @@ class AdaptedLayer(nn.Module):
 
     idles: bool = False
     """Whether it sits out some steps by design (a random depth), so that a step without a gradient is no fault."""
+    strength_refusal: ClassVar[str] = ""
+    """Why it cannot take part by halves, in one sentence; empty where it can."""
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
         self.base = base
         self.enabled = True
+        self.strength = 1.0
         self.training = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The layer with its adapter, or the layer alone while the attachment is switched off."""
-        return self.adapted(*args, **kwargs) if self.enabled else self.base(*args, **kwargs)
+        if not self.enabled:
+            return self.base(*args, **kwargs)
+        return self.adapted(*args, **kwargs) if self.strength == 1 else self.at_strength(*args, **kwargs)
+
+    def at_strength(self, *args: Any, **kwargs: Any) -> Any:
+        """On the line from the layer alone (0) to the layer with its adapter (1) and beyond.
+
+        A layer whose :meth:`adapted` heeds ``strength`` itself returns that.
+        """
+        output = self.base(*args, **kwargs)
+        return output + self.strength * (self.adapted(*args, **kwargs) - output)
 
     def switch(self, on: bool) -> None:
         """Take part from now on, or let the layer work alone."""

@@ -45,8 +45,13 @@ class OpenAttention(AdaptedLayer):
         return None
 
     def adapted(self, x: Tensor, **call: Any) -> Tensor:
-        """The attention of ``x``, (batch, N, D), with what all open adapters on it add."""
+        """The attention of ``x``, (batch, N, D), with what all open adapters on it add, each by its strength.
+
+        Further keys count as often as the strength says, so that at 0 no query sees them.
+        """
         return attend(self.plain, x, tuple(self._taking_part()), **call)
+
+    at_strength = adapted
 
     def _taking_part(self) -> "Iterator[OpenAttention]":
         layer: nn.Module = self
@@ -70,13 +75,16 @@ def attend(
     biases = _biases(attention, x, **call)
     for part in parts:
         biases = [part.widened(bias) for bias in biases]
-    for more in (part.further(x) for part in parts):
+    for part in parts:
+        more = part.further(x)
         if more is not None:
             key, value = _before(more[0], key), _before(more[1], value)
             biases = [_with_columns(bias, more[0].shape[2]) for bias in biases]
+            biases += _weights_of_first(more[0].shape[2], key, part.strength)
     heads = score(attention, query, key, value, biases)
-    for added in (part.branch(query) for part in parts):
-        heads = heads if added is None else heads + added.to(heads.dtype)
+    for part in parts:
+        added = part.branch(query)
+        heads = heads if added is None else heads + part.strength * added.to(heads.dtype)
     return _projected(attention, heads, gate)
 
 
@@ -102,7 +110,7 @@ def score(attention: Any, query: Tensor, key: Tensor, value: Tensor, biases: Seq
     if isinstance(attention, WindowAttentionV2):
         scores = _cosine(attention, query, key)
     elif attention.fused_attn:
-        mask = reduce(add, biases) if biases else None
+        mask = _together(biases, query)
         dropout = attention.attn_drop.p if attention.training else 0.0
         return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
     else:
@@ -184,6 +192,22 @@ def _before(new: Tensor, old: Tensor) -> Tensor:
 def _with_columns(bias: Tensor, count: int) -> Tensor:
     """Zero, or True in a mask of booleans, for ``count`` keys before the others: every query sees them."""
     return functional.pad(bias, (count, 0), value=1.0 if bias.dtype == torch.bool else 0.0)
+
+
+def _weights_of_first(count: int, key: Tensor, strength: float) -> list[Tensor]:
+    """What makes the first ``count`` keys count ``strength`` times each, (1, keys); nothing where that is once."""
+    if strength == 1:
+        return []
+    row = key.new_zeros(1, key.shape[2])
+    row[:, :count] = math.log(strength) if strength else float("-inf")
+    return [row]
+
+
+def _together(biases: Sequence[Tensor], query: Tensor) -> Tensor | None:
+    """One mask for all ``biases``: a single one stays as it is."""
+    if len(biases) < 2:
+        return biases[0] if biases else None
+    return reduce(add, (_additive(bias, query) for bias in biases))
 
 
 def _additive(bias: Tensor, scores: Tensor) -> Tensor:

@@ -65,6 +65,8 @@ class Tap(AdaptedLayer):
         self.carried.put(x)
         return self.base(x, *args, **kwargs)
 
+    at_strength = adapted
+
 
 class Addition(AdaptedLayer):
     """h + adapter(x, h), with h the layer's output and x the layer's input, its output, or what a :class:`Tap` read.
@@ -85,10 +87,13 @@ class Addition(AdaptedLayer):
         output = self.base(*args, **kwargs)
         x = self._read(args, output)
         added = self.adapter(_to_last(x, self.first[0]), _to_last(output, self.first[1]))
+        added = added if self.strength == 1 else self.strength * added
         added = added.permute(0, 3, 1, 2) if self.first[1] else added
         if added.shape != output.shape:
             raise StudioError("This block cuts its tokens into windows in between; choose layer_scale = before.")
         return output + added
+
+    at_strength = adapted
 
     def _read(self, args: tuple[Any, ...], output: Tensor) -> Tensor:
         if isinstance(self.source, Carried):

@@ -29,6 +29,7 @@ class DepthDrop(AdaptedLayer):
     """Stands at the first layer of the backbone, and before each pass says how many of the first blocks rest."""
 
     idles = True
+    strength_refusal = "AdapterDrop adds nothing of its own, so it has no strength; give one to the others."
 
     def __init__(
         self, base: nn.Module, config: AdapterDropConfig, blocks: int, rest_first: Callable[[int], None]
@@ -43,6 +44,8 @@ class DepthDrop(AdaptedLayer):
         if self.training:
             self.rest_first(int(torch.randint(self.most + 1, ())))
         return self.base(*args, **kwargs)
+
+    at_strength = adapted
 
     def train(self, mode: bool = True) -> Self:
         """Nothing rests at first in training; in evaluation what ``skip`` says."""

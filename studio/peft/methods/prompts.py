@@ -23,6 +23,8 @@ from studio.core.layers import Layer, Role
 from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
 from studio.peft.open_attention import OpenAttention, project, token_width
 
+WHOLE_TOKENS = "VPT-shallow adds whole tokens, which are there or not; switch it off instead."
+
 
 class PromptConfig(MethodConfig):
     """Fields of VPT-shallow and VPT-deep."""
@@ -33,6 +35,8 @@ class PromptConfig(MethodConfig):
 
 class Prompts(AdaptedLayer):
     """A block that prompts enter: ``prompts``, (p, D), go in after the first ``position`` tokens of x."""
+
+    strength_refusal = WHOLE_TOKENS
 
     def __init__(self, base: nn.Module, prompts: nn.Parameter, position: int, dropout: float) -> None:
         super().__init__(base)
@@ -48,6 +52,8 @@ class Prompts(AdaptedLayer):
 
 class PromptsInBias(OpenAttention):
     """An attention whose relative positions know nothing of prompts: their rows and columns of the bias are zero."""
+
+    strength_refusal = WHOLE_TOKENS
 
     def __init__(self, base: nn.Module, position: int, length: int) -> None:
         super().__init__(base)
@@ -66,6 +72,8 @@ class PromptsInBias(OpenAttention):
 
 class WithoutPrompts(AdaptedLayer):
     """A pooling layer that would look at the prompts too: it gets the tokens without them."""
+
+    strength_refusal = WHOLE_TOKENS
 
     def __init__(self, base: nn.Module, position: int, length: int) -> None:
         super().__init__(base)

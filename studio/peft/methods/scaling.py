@@ -136,7 +136,7 @@ class ScaledNorm(AdaptedLayer):
     def affine(self) -> dict[str, Tensor]:
         """Weight and bias, with those of scaled norms under this one."""
         below = self.base.affine() if isinstance(self.base, ScaledNorm) and self.base.enabled else self._own_affine()
-        return self._applied(below)
+        return self._blended(below)
 
     def _own_affine(self) -> dict[str, Tensor]:
         return {name: value for name, value in self.plain._parameters.items() if value is not None}
@@ -145,9 +145,15 @@ class ScaledNorm(AdaptedLayer):
         above = {name: value * self.scale for name, value in below.items()}
         return above if self.shift is None else above | {"bias": above["bias"] + self.shift}
 
+    def _blended(self, below: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        above = self._applied(below)
+        return above if self.strength == 1 else {n: torch.lerp(t, above[n], self.strength) for n, t in below.items()}
+
     def adapted(self, x: Tensor) -> Tensor:
         """The layer of the same kind with the other weight and bias."""
         return cast(Tensor, torch.func.functional_call(self.plain, self.affine(), (x,)))
+
+    at_strength = adapted
 
     def merged(self, base: nn.Module) -> nn.Module:
         """The plain layer with the other weight and bias."""
