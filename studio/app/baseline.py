@@ -1,0 +1,108 @@
+"""The number to beat: what the backbone reaches with nothing attached, by a linear probe; kept until something changes.
+
+Importing this imports no torch, so that a view can ask what is :func:`known`.
+"""
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core.files import write_text
+from studio.core.paths import cache, locate
+from studio.core.recipe import Backbone, Data
+from studio.data.listing import Progress, name_of, quiet
+
+if TYPE_CHECKING:
+    from studio.data.folder import DatasetSummary
+    from studio.training.control import Control
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Accuracy in [0, 1] on validation images; ``images`` were looked at, for training and validation together."""
+
+    accuracy: float
+    classes: int
+    images: int
+    seconds: float
+
+
+def known(data: Data, backbone: Backbone) -> Baseline | None:
+    """What was last measured for these images, this division and this backbone; None where nothing was."""
+    found = _read(_file(data, backbone))
+    return found[1] if found else None
+
+
+def linear_probe(data: Data, backbone: Backbone, control: "Control", progress: Progress = quiet) -> Baseline:
+    """Measure the number to beat, or return what is known where the images are still the same.
+
+    StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
+    """
+    from studio.data.dataset import open_folder
+
+    summary = open_folder(data, progress)
+    file, listed = _file(data, backbone), _listed(summary)
+    found = _read(file)
+    if found and found[0] == listed:
+        return found[1]
+    made = _measure(summary, backbone, control, progress)
+    _keep(file, {"listed": listed, **asdict(made)})
+    return made
+
+
+def _measure(summary: "DatasetSummary", backbone: Backbone, control: "Control", progress: Progress) -> Baseline:
+    from studio.evaluation.probe import probe
+
+    began = time.monotonic()
+    accuracy, images = probe(summary, backbone, control, progress)
+    return Baseline(accuracy, len(summary.classes), images, time.monotonic() - began)
+
+
+def _file(data: Data, backbone: Backbone) -> Path:
+    """By all that decides which images are in which split and class, and what turns them into features."""
+    decided = data.model_dump(mode="json", exclude={"transforms", "kept"}) | {"path": str(locate(data.path))}
+    decided["excluded"] = sorted(decided["excluded"])
+    weights = _stamp(locate(backbone.weights)) if backbone.weights else ""
+    raw = json.dumps([decided, backbone.model_dump(mode="json"), weights], sort_keys=True)
+    return cache() / "baselines" / f"{hashlib.sha256(raw.encode()).hexdigest()[:24]}.json"
+
+
+def _stamp(path: Path) -> str:
+    try:
+        now = path.stat()
+    except OSError:
+        return ""
+    return f"{now.st_size}/{now.st_mtime_ns}"
+
+
+def _listed(summary: "DatasetSummary") -> str:
+    """A hash of which images there are, how large they are, and where they are divided to."""
+    named = hashlib.sha256()
+    for image in summary.images:
+        try:
+            size = os.stat(summary.path / image.path).st_size
+        except OSError:
+            size = -1
+        named.update(f"{name_of(image.path)}/{size}/{image.label}/{image.split}\n".encode())
+    return named.hexdigest()
+
+
+def _read(file: Path) -> tuple[str, Baseline] | None:
+    try:
+        raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return raw.pop("listed"), Baseline(**raw)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _keep(file: Path, raw: dict[str, Any]) -> None:
+    """Write what was found; a full disk is no reason to fail."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(raw))
+    except OSError:
+        return

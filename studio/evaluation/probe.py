@@ -1,0 +1,117 @@
+"""A linear probe: how far a backbone's own features go, with nothing attached and nothing of it trained."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from studio.backbones import loading
+from studio.core.errors import StudioError
+from studio.core.recipe import Backbone
+from studio.data.dataset import ImageDataset, take
+from studio.data.folder import DatasetSummary
+from studio.data.listing import Progress, SplitName, Stopped
+from studio.data.loader import Loader
+from studio.training import device as devices
+from studio.training.control import Control
+from studio.training.feed import to_device
+
+TRAINING, VALIDATION, PER_CLASS = 2_000, 1_000, 10
+"""At most so many images of a split are looked at, but so many of each class for training."""
+_BATCH = 32
+_PENALTIES = (1.0, 10.0, 100.0)
+_STEPS = 60
+
+
+def probe(summary: DatasetSummary, backbone: Backbone, control: Control, progress: Progress) -> tuple[float, int]:
+    """Accuracy in [0, 1] on validation images, and the number of images looked at.
+
+    Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
+    validation images decide nothing. Raises Stopped where ``control`` asks for it.
+    """
+    device = devices.resolve("auto")
+    module = loading.load(backbone, 0).to(device)
+    preprocessing = loading.preprocessing(module)
+    most = max(TRAINING, PER_CLASS * len(summary.classes))
+    sets = [take(_some(summary, split, n), preprocessing, split) for split, n in _wanted(most)]
+    total, done, parts = sum(map(len, sets)), 0, []
+    for images in sets:
+        parts.append(_features(module, images, device, control, lambda n: progress("baseline", n, total), done))
+        done += len(images)
+    (known, labels), (asked, truth) = parts
+    if not len(labels) or not len(truth):
+        raise StudioError("The images that the number to beat is measured on cannot be read.")
+    weights = _fit_best(known, labels, len(summary.classes))
+    right = (_with_one(asked, known) @ weights).argmax(dim=1) == truth
+    return float(right.float().mean()), len(labels) + len(truth)
+
+
+def _wanted(most: int) -> tuple[tuple[SplitName, int], ...]:
+    return ("train", most), ("validation", VALIDATION)
+
+
+def _some(summary: DatasetSummary, split: SplitName, most: int) -> DatasetSummary:
+    """At most ``most`` images of a split, always the same ones."""
+    images = summary.of(split)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
+    return replace(summary, images=tuple(images[place] for place in chosen))
+
+
+def _features(
+    module: nn.Module,
+    images: ImageDataset,
+    device: torch.device,
+    control: Control,
+    reached: Callable[[int], object],
+    before: int,
+) -> tuple[Tensor, Tensor]:
+    """Features (images, width) on the CPU, and class indices, of those that can be read."""
+    features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]
+    with Loader(images, _BATCH) as loader, torch.no_grad():
+        for number, batch in enumerate(loader.batches()):
+            if control.stopping:
+                raise Stopped
+            if len(batch):
+                inputs = images.preprocessing.normalise(to_device(batch.inputs, device))
+                features.append(module(inputs).flatten(1).float().cpu())
+                labels.append(batch.labels)
+            reached(before + min((number + 1) * _BATCH, len(images)))
+    return torch.cat(features[1:] or features), torch.cat(labels)
+
+
+def _with_one(features: Tensor, known: Tensor) -> Tensor:
+    """Standardised by the training images' mean and deviation, with a column of ones for the bias."""
+    scaled = (features - known.mean(dim=0)) / known.std(dim=0, correction=0).clamp_min(1e-6)
+    return torch.cat([scaled, torch.ones(len(scaled), 1)], dim=1)
+
+
+def _fit_best(known: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Weights (width + 1, classes) from all training images, with the penalty that is best on a fifth of them."""
+    inputs = _with_one(known, known)
+    held = torch.arange(len(labels)) % 5 == 0
+    if len(labels) < 10:
+        return _fit(inputs, labels, classes, _PENALTIES[0])
+
+    def accuracy(penalty: float) -> float:
+        weights = _fit(inputs[~held], labels[~held], classes, penalty)
+        return float(((inputs[held] @ weights).argmax(dim=1) == labels[held]).float().mean())
+
+    return _fit(inputs, labels, classes, max(_PENALTIES, key=accuracy))
+
+
+def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> Tensor:
+    """Minimise cross-entropy plus ``penalty`` times half the squared weights, the bias apart, over the images."""
+    weights = torch.zeros(inputs.shape[1], classes, requires_grad=True)
+    search = torch.optim.LBFGS([weights], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        value = nn.functional.cross_entropy(inputs @ weights, labels)
+        value = value + penalty / (2 * len(labels)) * weights[:-1].square().sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    return weights.detach()

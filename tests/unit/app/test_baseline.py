@@ -1,0 +1,121 @@
+"""The number to beat is that of a linear probe, honest, kept, and measured again only where something changed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from studio.app import baseline
+from studio.app.baseline import Baseline, known, linear_probe
+from studio.backbones import loading
+from studio.core.paths import locate
+from studio.core.recipe import Backbone, Data, Split, Transforms
+from studio.data.dataset import open_split
+from studio.data.listing import Stopped
+from studio.evaluation import probe
+from studio.training.control import Control
+
+MakeImages = Callable[..., Path]
+STARTER = Backbone()
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def data(tmp_path: Path, make_images: MakeImages) -> Data:
+    for name in "abc":
+        make_images(f"images/{name}", 12)
+    return Data(path=str(tmp_path / "images"), split=Split(validation=0.25))
+
+
+def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
+    digits = Data(path="bundled:digits")
+    ours = linear_probe(digits, STARTER, Control())
+    (x, y), (asked, truth) = _features(digits, "train"), _features(digits, "validation")
+    assert (ours.classes, ours.images) == (10, len(y) + len(truth))
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    theirs = LogisticRegression(C=0.1, max_iter=500).fit((x - mean) / deviation, y)
+    score = theirs.score((asked - mean) / deviation, truth)
+    assert abs(ours.accuracy - score) < 0.03
+    assert ours.accuracy > 0.8
+
+
+def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
+    module = loading.load(STARTER, 0)
+    images = open_split(data, loading.preprocessing(module), split)  # type: ignore[arg-type]
+    with torch.no_grad():
+        return module(torch.stack([tensor for tensor, _, _ in images])).numpy(), images.labels.numpy()
+
+
+def test_classes_that_are_told_apart_by_their_colour_are_found(data: Data) -> None:
+    found = linear_probe(data, STARTER, Control())
+    assert found.accuracy > 0.8
+    assert (found.classes, found.images) == (3, 36)
+
+
+def test_it_is_kept_until_images_or_decisions_change(
+    data: Data, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert known(data, STARTER) is None
+    first = linear_probe(data, STARTER, Control())
+    calls: list[object] = []
+    monkeypatch.setattr(probe, "probe", lambda *given: calls.append(given) or (0.5, 7))
+    assert known(data, STARTER) == linear_probe(data, STARTER, Control()) == first
+    augmented = data.model_copy(update={"transforms": Transforms(augmentation="light")})
+    assert known(augmented, STARTER) == first
+    assert not calls
+    assert known(data.model_copy(update={"excluded": ("a/000.png",)}), STARTER) is None
+    assert known(data, STARTER.model_copy(update={"pretrained": False})) is None
+    make_images("images/a", 13)
+    assert linear_probe(data, STARTER, Control()).accuracy == 0.5
+    assert len(calls) == 1
+
+
+def test_it_can_be_stopped_and_keeps_nothing_then(data: Data) -> None:
+    control = Control()
+    with pytest.raises(Stopped):
+        linear_probe(data, STARTER, control, lambda *_: control.stop())
+    assert known(data, STARTER) is None
+
+
+def test_it_tells_how_far_it_is(data: Data) -> None:
+    told: list[tuple[str, int, int]] = []
+    linear_probe(data, STARTER, Control(), lambda *given: told.append(given))
+    assert told[-1] == ("baseline", 36, 36)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
+def test_many_images_are_not_all_looked_at(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TRAINING", 12), monkeypatch.setattr(probe, "VALIDATION", 5)
+    monkeypatch.setattr(probe, "PER_CLASS", 5)
+    assert linear_probe(data, STARTER, Control()).images == 15 + 5
+
+
+def test_an_unreadable_image_is_left_out(data: Data) -> None:
+    (locate(data.path) / "a" / "003.png").write_bytes(b"")
+    assert linear_probe(data, STARTER, Control()).images == 35
+
+
+def test_damage_is_as_if_nothing_was_known(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "probe", lambda *given: (0.5, 7))
+    made = linear_probe(data, STARTER, Control())
+    file = baseline._file(data, STARTER)
+    for content in ("", "[]", "{}", json.dumps({"listed": "x"})):
+        file.write_text(content)
+        assert known(data, STARTER) is None
+    assert linear_probe(data, STARTER, Control()).accuracy == made.accuracy == 0.5
+    assert isinstance(known(data, STARTER), Baseline)
+
+
+def test_asking_what_is_known_imports_no_torch() -> None:
+    code = "import sys, studio.app.baseline; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
