@@ -55,6 +55,10 @@ class Queue:
         """Note why a row could not be trained, so that it is passed over; an empty text gives it another turn."""
         self._keep([replace(row, problem=problem) if row.id == row_id else row for row in self.rows])
 
+    def put_back(self, row: Waiting, problem: str) -> None:
+        """Put a row that was taken out back at its head, with the reason why it could not be trained."""
+        self._keep([replace(row, problem=problem), *(other for other in self.rows if other.id != row.id)])
+
     @property
     def next(self) -> Waiting | None:
         """The first row that is not known to fail."""

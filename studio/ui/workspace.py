@@ -16,6 +16,7 @@ from studio.ui.jobs import Lane
 from studio.ui.language import tr
 from studio.ui.models.carried import Carried
 from studio.ui.models.layer_nodes import Badge, Marks, Spot
+from studio.ui.queue import RecipeQueue
 from studio.ui.training import Runs, Trainer
 
 DEFAULT_CLASSES = 10
@@ -35,6 +36,7 @@ class Workspace(QObject):
         self.images = Images(self)
         self.trainer = Trainer(self)
         self.runs = Runs(self.trainer, self)
+        self.queue = RecipeQueue(self.trainer, self)
         self.lane = Lane("results", self)
         self.attaching = Attaching(self.document, self.engine, self.attempt)
         self.document.changed.connect(self._recipe_changed)
@@ -44,12 +46,13 @@ class Workspace(QObject):
     def start(self) -> None:
         """Begin to load the engine, and read what there is."""
         self.engine.start()
-        self.runs.refresh()
+        self.runs.start()
         self._recipe_changed(self.document.recipe)
 
     def close(self) -> None:
         """Stop what runs and end all threads."""
         self.trainer.close()
+        self.runs.close()
         self.lane.close()
         self.images.close()
         self.engine.close()

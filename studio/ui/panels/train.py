@@ -22,10 +22,11 @@ from studio.ui.forms import Form
 from studio.ui.history import Curve
 from studio.ui.jobs import Turns
 from studio.ui.language import tr
+from studio.ui.live import LiveRun
 from studio.ui.models.runs import RunTable
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
-from studio.ui.training import LiveRun, RunRow
+from studio.ui.training import RunRow
 from studio.ui.widgets.parts import Card, Column, Empty, Notice, Row, button, holder, scrolled, text
 from studio.ui.workspace import Workspace
 
@@ -45,7 +46,7 @@ class TrainPage(Page):
             tr("A frozen copy of the recipe is what runs; you can go on editing meanwhile."),
             tr("Results"),
         )
-        self.live = LiveRun(self)
+        self.live = LiveRun(workspace.runs.lane, self)
         self._last_evaluation: events.Evaluation | None = None
         self.run_model = RunTable(self)
         self._build()

@@ -68,7 +68,8 @@ class Plot(QWidget):
         """Draw the curves; one with few points also shows its points."""
         for line, curve, tint, marked in zip(self.lines, curves, self._tints, self._marked, strict=True):
             mark = "o" if marked and len(curve.x) <= _FEW else None
-            line.setData(curve.x, curve.y, symbol=mark, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
+            xs, ys = list(curve.x), list(curve.y)
+            line.setData(xs, ys, symbol=mark, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
 
     def _point(self, position: Any) -> None:
         """Show the values under the pointer as the plot's tool tip."""

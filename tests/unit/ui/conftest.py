@@ -17,9 +17,9 @@ from pytestqt.qtbot import QtBot
 from studio.core.layers import Layer, Role
 from studio.ui.application import make_application
 from studio.ui.main_window import MainWindow
-from studio.ui.models.layer_tree import METHOD_MIME
+from studio.ui.models.carried import METHOD_MIME
 
-LANES = {"engine", "images", "training", "results"}
+LANES = {"engine", "images", "training", "results", "runs", "weights"}
 ENGINE_MS = 60_000
 
 
