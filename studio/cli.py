@@ -191,13 +191,18 @@ def xray(run: Path, split: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("source", type=PATH, metavar="RUN_or_EXPORT")
-@click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE…")
+@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN_or_EXPORT IMAGE…")
+@click.option("--pack", "packs", type=PATH, multiple=True, metavar="ADAPTER", help="Answer with several side by side.")
 @as_json
-def predict(source: Path, images: tuple[Path, ...], as_json: bool) -> None:
-    """Classify images with a run or any export."""
+def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> None:
+    """Classify images with a run or any export; with --pack, with several adapters on one backbone."""
     from studio.app import prediction
 
+    if packs:
+        return _side_by_side(packs, paths, as_json)
+    source, *images = paths
+    if not images:
+        raise StudioError("Name the images after the run or export.")
     answers = prediction.predict(source, images)
     if as_json:
         return print_json({"predictions": [answer.as_json() for answer in answers]})
@@ -295,6 +300,17 @@ def _forecast(run: "Run", control: "Control") -> None:
         note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
     except StudioError as error:
         note(str(error))
+
+
+def _side_by_side(packs: "Sequence[Path]", images: "Sequence[Path]", as_json: bool) -> None:
+    from studio.app.packs import Tasks
+
+    answers = Tasks.open(packs).side_by_side(images)
+    if as_json:
+        return print_json({"packs": {name: [a.as_json() for a in said] for name, said in answers.items()}})
+    columns = [[f"{label} {odds:.1%}" for a in said for label, odds in a.best(1)] for said in answers.values()]
+    rows = zip(map(str, images), *columns, strict=True)
+    return click.echo(table(("image", *answers), rows))
 
 
 def _report(runs: "Sequence[Run]", folder: Path) -> Path:

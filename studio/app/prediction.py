@@ -78,13 +78,21 @@ def open_classifier(source: Path) -> Classifier:
 
 
 def _from_export(logits: "Callable[[Tensor], Tensor]", folder: Path) -> Classifier:
+    return Classifier(logits, *described(folder))
+
+
+def described(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
+    """The classes of an export, and what it does to images."""
     import json
 
     from studio.data.preprocessing import Preprocessing
 
-    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-    return Classifier(logits, tuple(labels), Preprocessing.from_json(settings))
+    try:
+        labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+        return tuple(map(str, labels)), Preprocessing.from_json(settings)
+    except (OSError, ValueError, TypeError) as error:
+        raise StudioError(f"The export {folder} is damaged: its classes or preprocessing cannot be read.") from error
 
 
 def _from_run(run: Run) -> Classifier:

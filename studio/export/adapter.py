@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from studio.backbones.loading import load as load_backbone
-from studio.core.recipe import Recipe
+from studio.core.errors import StudioError
+from studio.core.recipe import Backbone, Recipe
 from studio.export.contract import SHIPPED, Exporter, Subject, register
 from studio.peft.adapter_file import DESCRIPTION, load_adapter, read_description, save_adapter
 
@@ -45,12 +46,25 @@ class Adapter(Exporter):
 
 
 def load(folder: Path) -> Callable[[Tensor], Tensor]:
-    """An adapter folder on the backbone that it names, as a function from images to logits.
+    """An adapter folder on the backbone that it names, as a function from images to logits."""
+    return load_adapter(bare(folder), folder).module
 
-    A backbone without pretrained weights is drawn again from the run's seed.
+
+def bare(folder: Path) -> nn.Module:
+    """The backbone that an adapter folder names, with a classifier of as many outputs.
+
+    One without pretrained weights is drawn again from the run's seed.
     """
-    metadata = read_description(folder).metadata
-    recipe = Recipe.from_mapping({"backbone": metadata["backbone"]}, str(folder / DESCRIPTION))
-    if not recipe.backbone.pretrained:
-        torch.manual_seed(metadata["seed"])
-    return load_adapter(load_backbone(recipe.backbone, len(metadata["labels"])), folder).module
+    metadata, backbone = read_description(folder).metadata, backbone_of(folder)
+    labels, seed = metadata.get("labels"), metadata.get("seed")
+    if not isinstance(labels, list) or not isinstance(seed, int):
+        raise StudioError(f"{folder / DESCRIPTION} is damaged: it names no classes or no seed.")
+    if not backbone.pretrained:
+        torch.manual_seed(seed)
+    return load_backbone(backbone, len(labels))
+
+
+def backbone_of(folder: Path) -> Backbone:
+    """What an adapter folder says of its backbone; StudioError where it says nothing that can be read."""
+    said = read_description(folder).metadata.get("backbone")
+    return Recipe.from_mapping({"backbone": said}, str(folder / DESCRIPTION)).backbone

@@ -90,13 +90,17 @@ class Pack:
         self._members[name] = Member(name, labels, attached, head)
         return self._members[name]
 
-    def activate(self, name: str) -> Member:
-        """Answer with the adapter called ``name`` from now on; StudioError where there is none."""
+    def member(self, name: str) -> Member:
+        """The adapter called ``name``, active or not; StudioError where there is none."""
         try:
-            member = self._members[name]
+            return self._members[name]
         except KeyError:
             known = ", ".join(self._members) or "none"
             raise StudioError(f"The pack has no adapter called {name!r}; there are {known}.") from None
+
+    def activate(self, name: str) -> Member:
+        """Answer with the adapter called ``name`` from now on; StudioError where there is none."""
+        member = self.member(name)
         if member is not self._active:
             self.deactivate()
             self._place(member)

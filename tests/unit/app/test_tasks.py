@@ -1,0 +1,123 @@
+"""Tasks: each answers as its own run does, through the same backbone; strengths, fusion, and the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from studio.app.packs import Tasks
+from studio.app.prediction import Answer, predict
+from studio.app.training import check, prepare, train
+from studio.cli import main
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment, Recipe
+from studio.core.run import Run
+from studio.export import making
+from studio.export.contract import Verification
+from studio.training.control import Control
+from tests.unit.conftest import MakeRecipe
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are not about the verification."""
+
+    def fill(exporter, subject, folder):
+        from studio.export import companions
+
+        exporter.write(subject, folder)
+        companions.write(exporter, subject, folder)
+        return Verification(0.0, 1.0, 1, 0.0, 1.0, "nothing")
+
+    monkeypatch.setattr(making, "fill", fill)
+
+
+def trained(recipe: Recipe, path: Path, method: str, at: str) -> Run:
+    attachment = Attachment(name="a", method=method, at=(at,))
+    run = prepare(recipe.model_copy(update={"attachments": (attachment,)}), path)
+    for _ in train(run, Control()):
+        pass
+    return run
+
+
+@pytest.fixture
+def runs(make_recipe: MakeRecipe, tmp_path: Path) -> list[Run]:
+    recipe = make_recipe(epochs=1, learning_rate=0.05)
+    return [
+        trained(recipe, tmp_path / "low", "lora", "blocks.*.attn.qkv"),
+        trained(recipe, tmp_path / "narrow", "pfeiffer", "blocks.*.mlp"),
+    ]
+
+
+@pytest.fixture
+def images(runs: list[Run]) -> list[Path]:
+    return sorted(Path(runs[0].recipe.data.path).glob("*/*.png"))[::6]
+
+
+def figures(answers: list[Answer]) -> list[dict[str, float]]:
+    return [answer.probabilities for answer in answers]
+
+
+def test_each_task_answers_as_its_run_does_however_they_take_turns(runs: list[Run], images: list[Path]) -> None:
+    tasks = Tasks.open([run.path for run in runs])
+    assert tasks.names == ("low", "narrow")
+    alone = {run.path.name: figures(predict(run.path, images)) for run in runs}
+    for _ in range(2):
+        assert {name: figures(said) for name, said in tasks.side_by_side(images).items()} == alone
+    tasks.remove("narrow")
+    assert figures(tasks.answer("low", images)) == alone["low"]
+    assert tasks.add(runs[1].path) == "narrow"
+    assert figures(tasks.answer("narrow", images)) == alone["narrow"]
+
+
+def test_strengths_and_switches_belong_to_the_task(runs: list[Run], images: list[Path]) -> None:
+    tasks = Tasks.open([run.path for run in runs])
+    (dial,) = tasks.dials("narrow")
+    assert (dial.label, dial.on, dial.strength, dial.refusal) == ("Pfeiffer adapter", True, 1.0, "")
+    whole = tasks.side_by_side(images)
+    tasks.set_strength("narrow", "a", 0.4)
+    changed = tasks.side_by_side(images)
+    assert figures(changed["narrow"]) != figures(whole["narrow"])
+    assert figures(changed["low"]) == figures(whole["low"])
+    assert tasks.dials("narrow")[0].strength == 0.4
+    tasks.set_strength("narrow", "a", 0.0)
+    off = figures(tasks.answer("narrow", images))
+    tasks.set_strength("narrow", "a", 1.0)
+    tasks.switch("narrow", "a", on=False)
+    assert figures(tasks.answer("narrow", images)) == off
+    tasks.switch("narrow", "a", on=True)
+    assert figures(tasks.answer("narrow", images)) == figures(whole["narrow"])
+
+
+def test_adapters_become_a_fusion_that_can_be_trained(runs: list[Run], tmp_path: Path) -> None:
+    other = trained(runs[1].recipe, tmp_path / "other", "pfeiffer", "blocks.*.mlp")
+    recipe = Tasks.open([runs[1].path, other.path]).fused(runs[1].recipe)
+    (fusion,) = recipe.attachments
+    assert fusion.method == "fusion"
+    check(recipe)
+    with pytest.raises(StudioError, match="cannot be fused"):
+        Tasks.open([run.path for run in runs]).fused(runs[0].recipe)
+
+
+def test_the_command_line_shows_them_side_by_side(runs: list[Run], images: list[Path]) -> None:
+    packs = [part for run in runs for part in ("--pack", str(run.path))]
+    done = CliRunner().invoke(main, ["predict", *packs, "--json", *map(str, images)])
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)["packs"]
+    assert list(said) == ["low", "narrow"]
+    assert [row["image"] for row in said["low"]] == list(map(str, images))
+    assert said["low"] == [answer.as_json() for answer in predict(runs[0].path, images)]
+    text = CliRunner().invoke(main, ["predict", *packs, *map(str, images)]).stdout.splitlines()
+    assert text[0].split() == ["image", "low", "narrow"]
+    assert len(text) == 1 + len(images)
+
+
+def test_what_is_no_task_is_refused(tmp_path: Path, runs: list[Run]) -> None:
+    with pytest.raises(StudioError, match="neither an adapter nor a run"):
+        Tasks.open([tmp_path])
+    folder = runs[0].path / "exports" / "adapter"
+    Tasks.open([runs[0].path])
+    (folder / "labels.json").write_text("oops")
+    with pytest.raises(StudioError, match="is damaged"):
+        Tasks.open([folder])
