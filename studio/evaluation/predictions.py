@@ -1,0 +1,80 @@
+"""What a run's best adapter says of each image of a split: the rows behind a confusion matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from studio.core.errors import StudioError
+from studio.core.run import Run
+from studio.data import recorded
+from studio.data.dataset import ImageDataset, take
+from studio.data.listing import SplitName
+from studio.data.loader import Loader
+from studio.evaluation import restore
+from studio.training import device as devices
+from studio.training.control import Control
+from studio.training.feed import images_to_logits, to_device
+from studio.training.metrics import Metrics, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One image: its ``label`` and the ``found`` class by index, its cross entropy, and their shares in [0, 1]."""
+
+    path: Path
+    label: int
+    found: int
+    loss: float
+    label_share: float
+    found_share: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the class was found."""
+        return self.label == self.found
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The metrics of a split and the images behind them, in the split's order."""
+
+    metrics: Metrics
+    images: tuple[Prediction, ...]
+
+
+def predict_split(run: Run, split: SplitName = "validation", control: Control | None = None) -> Predictions:
+    """Metrics in float32 and each image's prediction, over the images that the run has recorded for ``split``.
+
+    Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
+    """
+    restored, recipe = restore.attached(run), run.recipe
+    dataset = take(recorded.images_of(run.path, recipe.data), restored.preprocessing, split)
+    device = devices.resolve(recipe.training.device)
+    restored.attached.module.to(device)
+    network, tally = images_to_logits(restored.attached, restored.preprocessing), Tally(dataset.classes)
+    found: list[Prediction] = []
+    with Loader(dataset, recipe.training.batch_size) as loader:
+        for batch in loader.batches():
+            if control is not None and control.stopping:
+                break
+            if len(batch):
+                with torch.no_grad():
+                    logits = network(to_device(batch.inputs, device)).float().cpu()
+                tally.add(logits, batch.labels)
+                found += _rows(dataset, batch.indices.tolist(), logits, batch.labels)
+    if not found:
+        raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
+    return Predictions(tally.metrics(split), tuple(found))
+
+
+def _rows(dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor) -> list[Prediction]:
+    """The rows of a batch: logits (batch, classes) and labels (batch)."""
+    losses, shares = cross_entropy(logits, labels, reduction="none"), logits.softmax(1)
+    best, own = shares.max(1), shares.gather(1, labels[:, None])[:, 0]
+    columns = (labels, best.indices, losses, own, best.values)
+    rows = zip(indices, *(column.tolist() for column in columns), strict=True)
+    return [Prediction(dataset.path(index), *values) for index, *values in rows]
