@@ -1,0 +1,108 @@
+"""Says again, in another language, everything that is on screen."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QAction, QStandardItemModel
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QApplication,
+    QComboBox,
+    QGroupBox,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QTabWidget,
+    QWidget,
+)
+
+from studio.ui.language import language
+
+_Pair = tuple[type[QObject], str, str]
+_TEXTS: tuple[_Pair, ...] = (
+    (QWidget, "toolTip", "setToolTip"),
+    (QWidget, "windowTitle", "setWindowTitle"),
+    (QWidget, "accessibleName", "setAccessibleName"),
+    (QWidget, "accessibleDescription", "setAccessibleDescription"),
+    (QLabel, "text", "setText"),
+    (QAbstractButton, "text", "setText"),
+    (QGroupBox, "title", "setTitle"),
+    (QLineEdit, "placeholderText", "setPlaceholderText"),
+    (QPlainTextEdit, "placeholderText", "setPlaceholderText"),
+    (QMenu, "title", "setTitle"),
+    (QAction, "text", "setText"),
+    (QAction, "toolTip", "setToolTip"),
+)
+VERBATIM = "verbatim"
+"""A widget with this property set shows what is the user's own, such as a class: it is left as it is."""
+
+
+def everything() -> None:
+    """Say again all texts of all widgets and actions of the application, and draw anew what paints its own."""
+    for widget in QApplication.allWidgets():
+        again(widget)
+
+
+def again(thing: QObject) -> None:
+    """Say again the texts of ``thing`` and of its actions."""
+    for action in thing.actions() if isinstance(thing, QWidget) else ():
+        _each(action)
+    if isinstance(thing, QComboBox):
+        _choices(thing)
+    elif isinstance(thing, QTabWidget):
+        _tabs(thing)
+    _each(thing)
+    if isinstance(thing, QHeaderView) and thing.model() is not None:
+        thing.headerDataChanged(thing.orientation(), 0, max(0, thing.count() - 1))
+    if isinstance(thing, QAbstractItemView):
+        thing.viewport().update()
+    elif isinstance(thing, QWidget):
+        thing.update()
+
+
+def _each(thing: QObject) -> None:
+    if thing.property(VERBATIM):
+        return
+    for kind, get, put in _TEXTS:
+        if isinstance(thing, kind):
+            _one(thing, get, getattr(thing, get), getattr(thing, put))
+
+
+def _one(thing: QObject, name: str, get: Callable[[], str], put: Callable[[str], object]) -> None:
+    """Say one text again. What it was said from is kept at ``thing``: two texts may have the same translation."""
+    shown = get()
+    words = shown.strip()
+    if not words:
+        return
+    source, last = thing.property(f"said-{name}") or (words, None)
+    said = language().again(source if last == words else words)
+    if said != words:
+        thing.setProperty(f"said-{name}", (source if last == words else words, said))
+        put(shown.replace(words, said))
+
+
+def _choices(box: QComboBox) -> None:
+    if not isinstance(box.model(), QStandardItemModel) or box.property(VERBATIM):
+        return
+    role = Qt.ItemDataRole.ToolTipRole
+    for row in range(box.count()):
+        box.setItemText(row, language().again(box.itemText(row)))
+        if tip := box.itemData(row, role):
+            box.setItemData(row, language().again(str(tip)), role)
+
+
+def _tabs(tabs: QTabWidget) -> None:
+    for number in range(tabs.count()):
+        tabs.setTabText(number, language().again(tabs.tabText(number)))
+        tabs.setTabToolTip(number, language().again(tabs.tabToolTip(number)))
+
+
+def refresh(things: Iterable[Any]) -> None:
+    """Let everything that makes up its texts itself, in a method ``relabel``, do so."""
+    for thing in things:
+        if callable(say := getattr(thing, "relabel", None)):
+            say()
