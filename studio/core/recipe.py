@@ -28,6 +28,10 @@ Switch = Annotated[bool, Strict()]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 
 
+FOLDERS = "adapters"
+"""The field of a method that holds folders, known by its name: the core does not know the methods."""
+
+
 class Part(BaseModel):
     """An immutable piece of a recipe; an unknown key or a wrong type is an error."""
 
@@ -62,6 +66,14 @@ class Attachment(Part):
         own = {key: item for key, item in value.items() if key in cls.model_fields}
         config = own.pop("config", {})
         return own | {"config": {**config, **{k: v for k, v in value.items() if k not in cls.model_fields}}}
+
+    def located(self, folder: Path) -> Self:
+        """The same with the folders in :data:`FOLDERS` absolute, relative ones counted from ``folder``."""
+        places = self.config.get(FOLDERS)
+        if not isinstance(places, list | tuple):
+            return self
+        found = [_absolute(place, folder) if isinstance(place, str) else place for place in places]
+        return self.model_copy(update={"config": {**self.config, FOLDERS: found}})
 
     @field_serializer("config")
     def _plain(self, config: Mapping[str, ConfigValue]) -> dict[str, ConfigValue]:
@@ -235,7 +247,8 @@ class Recipe(Part):
         """The same recipe with the paths in it absolute, relative ones counted from ``folder``."""
         data = self.data.model_copy(update={"path": _absolute(self.data.path, folder)})
         backbone = self.backbone.model_copy(update={"weights": _absolute(self.backbone.weights, folder)})
-        return self.model_copy(update={"data": data, "backbone": backbone})
+        attachments = tuple(attachment.located(folder) for attachment in self.attachments)
+        return self.model_copy(update={"data": data, "backbone": backbone, "attachments": attachments})
 
     def attachment(self, name: str) -> Attachment:
         """The attachment called ``name``; KeyError where there is none."""

@@ -152,6 +152,13 @@ def test_relative_paths_count_from_the_recipe(tmp_path: Path) -> None:
     assert Recipe().located(tmp_path).data.path == ""
 
 
+def test_folders_of_trained_adapters_count_from_the_recipes_folder(tmp_path: Path) -> None:
+    fusion = Attachment(name="f", method="fusion", at=("blocks.*.mlp",), config={"adapters": ["a", str(tmp_path)]})
+    located = Recipe(attachments=(fusion,)).located(tmp_path / "recipes")
+    assert located.attachments[0].config["adapters"] == [str(tmp_path / "recipes" / "a"), str(tmp_path)]
+    assert located.located(Path("elsewhere")) == located
+
+
 def test_an_attachment_is_found_by_name() -> None:
     recipe = Recipe.loads(FULL)
     assert recipe.attachment("later") is recipe.attachments[1]
