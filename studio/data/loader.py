@@ -55,7 +55,10 @@ class Source(Protocol):
 
 
 class Loader:
-    """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads."""
+    """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads.
+
+    ``share`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
+    """
 
     def __init__(
         self,
@@ -66,9 +69,11 @@ class Loader:
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
         threads: int | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.shuffle, self.augmentation = shuffle, augmentation
+        self._share = share
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
 
@@ -78,12 +83,21 @@ class Loader:
 
     def places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
         """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
+        number, of = self._share
+        return (places[number::of] for places in self.shared_places(epoch, start))
+
+    def shared_places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
+        """:meth:`places` of whole batches, of which this loader may give a share."""
         order = _order(len(self.dataset), self.seed, epoch) if self.shuffle else torch.arange(len(self.dataset))
         return (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the one at ``start`` on."""
-        return self._ahead(partial(self._make, places, epoch) for places in self.places(epoch, start))
+        return self.read(self.places(epoch, start), epoch)
+
+    def read(self, places: Iterable[torch.Tensor], epoch: int) -> Iterator[Batch]:
+        """Batches of the images at ``places``, as they are in an epoch."""
+        return self._ahead(partial(self._make, some, epoch) for some in places)
 
     def batch(self, epoch: int, number: int) -> Batch:
         """One batch of an epoch, read here and now."""

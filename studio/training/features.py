@@ -30,7 +30,7 @@ class FeatureSource:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
         self._groups = list(loader.places(0))
-        self._group_of = torch.empty(len(self.dataset), dtype=torch.int64)
+        self._group_of = torch.full((len(self.dataset),), -1)
         for number, places in enumerate(self._groups):
             self._group_of[places] = number
         self._known = torch.zeros(len(self._groups), dtype=torch.bool)
@@ -45,12 +45,16 @@ class FeatureSource:
         """The batches of an epoch from the one at ``start`` on."""
         in_order = epoch == 0 or not self._loader.shuffle
         if not self._fits:
-            yield from (self._through(batch) for batch in self._loader.batches(epoch, start))
+            yield from (self._through(batch) for batch in self._loader.read(self._places(epoch, start), epoch))
         elif in_order and not self._known[start:].all():
             for number, batch in enumerate(self._loader.batches(0, start), start):
                 yield self._learn(number, batch)
         else:
-            yield from (self._gather(places) for places in self._loader.places(epoch, start))
+            yield from (self._gather(places) for places in self._places(epoch, start))
+
+    def _places(self, epoch: int, start: int) -> Iterator[Tensor]:
+        """Of each batch the images that the loader's share of the first epoch has: of others nothing is kept here."""
+        return (places[self._group_of[places] >= 0] for places in self._loader.shared_places(epoch, start))
 
     def _through(self, batch: Batch) -> Batch:
         inputs = self._prefix(batch.inputs) if len(batch) else batch.inputs

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from studio.core.recipe import Recipe
 from studio.data.augmentation import Augmentation
-from studio.data.dataset import ImageDataset, take
+from studio.data.dataset import take
 from studio.data.folder import DatasetSummary
 from studio.data.loader import Loader, Source
 from studio.data.preprocessing import Preprocessing
@@ -67,8 +67,10 @@ def images_to_logits(attached: Attached, preprocessing: Preprocessing) -> Networ
     return network
 
 
-def loaders(recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing) -> tuple[Loader, Loader]:
-    """Shuffled and augmented training images, and validation images as they are."""
+def loaders(
+    recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing, share: tuple[int, int] = (0, 1)
+) -> tuple[Loader, Loader]:
+    """Shuffled and augmented training images, and validation images as they are; of both a share of each batch."""
     settings = recipe.training
     training = Loader(
         take(images, preprocessing, "train"),
@@ -76,13 +78,9 @@ def loaders(recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing
         seed=settings.seed,
         shuffle=True,
         augmentation=Augmentation.of(recipe.data.transforms),
+        share=share,
     )
-    return training, plain_loader(take(images, preprocessing, "validation"), settings.batch_size)
-
-
-def plain_loader(dataset: ImageDataset, batch_size: int) -> Loader:
-    """Images in order and unchanged."""
-    return Loader(dataset, batch_size)
+    return training, Loader(take(images, preprocessing, "validation"), settings.batch_size, share=share)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -38,11 +38,12 @@ class DepthDrop(AdaptedLayer):
         self.most = min(config.train_most, blocks - 1)
         self.skip = config.skip
         self.rest_first = rest_first
+        self.draw: Callable[[int], int] = _draw
 
     def adapted(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer's own output; in training after drawing a depth with torch's global random numbers."""
+        """The layer's own output; in training after drawing a depth."""
         if self.training:
-            self.rest_first(int(torch.randint(self.most + 1, ())))
+            self.rest_first(self.draw(self.most + 1))
         return self.base(*args, **kwargs)
 
     at_strength = adapted
@@ -63,6 +64,11 @@ class DepthDrop(AdaptedLayer):
     def merged(self, base: nn.Module) -> nn.Module:
         """The layer; what rests is not merged."""
         return base
+
+
+def _draw(below: int) -> int:
+    """A number from 0 to below ``below`` out of torch's global random numbers."""
+    return int(torch.randint(below, ()))
 
 
 @register

@@ -1,0 +1,219 @@
+"""The processes that train one run together, data-parallel: one batch is shared out, and gradients are averaged.
+
+They are started by torchrun, on one host or several. A training alone is a team of one, for which nothing here costs
+anything. Whatever decides how the training goes on is decided by all together, so that none waits for another in vain.
+
+Gradients are averaged by torch's DistributedDataParallel, after the whole backward pass: only then is it known whether
+the memory was enough everywhere. Adapters are small, so little is lost by not averaging during it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from studio.core.errors import StudioError
+from studio.training.control import Control
+
+T = TypeVar("T")
+_TIMEOUT = timedelta(hours=2)
+"""One process may have to wait this long for the others, as for a slow disk; one that ended is noticed at once."""
+_LOST = "Another process of this training ended, so this one did too; started again, the run goes on where it was."
+
+
+class Team:
+    """How many processes there are (``size``) and which one this is (``rank``); the first, which ``leads``, writes."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank, self.size = rank, size
+        self._depths = torch.Generator()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the run and speaks to the user."""
+        return self.rank == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process."""
+        return self.size == 1
+
+    def device(self, wanted: str) -> str:
+        """The device that this process takes where the recipe wants ``wanted``: each has a GPU of its own."""
+        if self.alone or not wanted.startswith(("auto", "cuda")):
+            return wanted
+        if not torch.cuda.is_available():
+            return "cpu" if wanted == "auto" else wanted
+        here, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if here >= there:
+            raise StudioError(f"This machine has {there} GPUs; start no more processes than that (--nproc-per-node).")
+        torch.cuda.set_device(here)
+        return f"cuda:{here}"
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Numbers added up over all processes."""
+        if self.alone:
+            return list(values)
+        return _together(lambda: _reduced(torch.tensor(values, dtype=torch.float64), dist.ReduceOp.SUM)).tolist()
+
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        """Which of the flags any process has set."""
+        if self.alone:
+            return list(flags)
+        return _together(lambda: _reduced(torch.tensor(flags, dtype=torch.uint8), dist.ReduceOp.MAX)).bool().tolist()
+
+    def gathered(self, value: Any) -> list[Any]:
+        """A plain value (as in JSON) of every process, in the order of their ranks."""
+        if self.alone:
+            return [value]
+        return [json.loads(text) for text in _together(lambda: _texts(json.dumps(value), self.size))]
+
+    def same(self, make: Callable[[], T]) -> T:
+        """A plain value that the first process makes, for all; its StudioError is raised in all."""
+        if self.alone:
+            return make()
+        value, error = None, ""
+        if self.leads:
+            try:
+                value = make()
+            except StudioError as failure:
+                error = str(failure)
+        made, failed = self.gathered([value, error])[0]
+        if failed:
+            raise StudioError(failed)
+        return made
+
+    def seed(self, seed: int, step: int) -> None:
+        """Before a step: each process draws other random numbers (for dropout), decided by ``seed`` and ``step``.
+
+        So they need not be kept in a checkpoint. What all have to draw alike is drawn by :meth:`draw`.
+        """
+        if not self.alone:
+            torch.manual_seed(_mixed(seed, step, 1 + self.rank))
+            self._depths.manual_seed(_mixed(seed, step, 0))
+
+    def draw(self, below: int) -> int:
+        """A whole number from 0 to below ``below``, the same in all processes."""
+        return int(torch.randint(below, (), generator=self._depths))
+
+    def control(self, control: Control) -> Control:
+        """``control`` for all: asked of one, a stop is heard by all at the same place."""
+        return control if self.alone else _Shared(control, self)
+
+
+class Averaging:
+    """Averages the gradients of ``parameters`` over a team; their values become the first process's at once."""
+
+    def __init__(self, team: Team, parameters: Sequence[nn.Parameter]) -> None:
+        self._team, self._parameters = team, parameters
+        self._network = None if team.alone else _together(lambda: DistributedDataParallel(_Nothing(parameters)))
+
+    def __call__(self) -> None:
+        """Average; a parameter that no process computed a gradient for keeps having none."""
+        if self._network is None:
+            return
+        used = self._team.any([parameter.grad is not None for parameter in self._parameters])
+        _together(lambda: self._network().backward())  # type: ignore[misc]
+        for parameter, kept in zip(self._parameters, used, strict=True):
+            if not kept:
+                parameter.grad = None
+
+
+class _Nothing(nn.Module):
+    """Adds nothing to any gradient: a backward pass through it averages what is there."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        super().__init__()
+        self.parts = nn.ParameterList(parameters)
+
+    def forward(self) -> Tensor:
+        return torch.stack([parameter.sum() * 0 for parameter in self.parts]).sum()
+
+
+class _Shared(Control):
+    """A control whose ``stopping`` asks all processes; so each of them has to ask at the same places."""
+
+    def __init__(self, own: Control, team: Team) -> None:
+        super().__init__()
+        self._own, self._team = own, team
+
+    @property
+    def stopping(self) -> bool:
+        """Whether any process has been asked to stop."""
+        if not self._stop.is_set() and self._team.any([self._own.stopping])[0]:
+            self.stop()
+        return self._stop.is_set()
+
+
+def launched() -> str:
+    """The name of torchrun's start that this process belongs to, the same after a restart; empty without torchrun."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "")
+    return f"{name}-{os.getppid()}" if name == "none" else name
+
+
+def restarts() -> int:
+    """How often torchrun has started the processes anew."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """The team that torchrun made this process part of; alone without it.
+
+    Errors for the user leave by the first process alone; the others end with the same exit code and say nothing.
+    """
+    if not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield Team()
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
+    team = Team(dist.get_rank(), dist.get_world_size())
+    try:
+        yield team
+    except StudioError:
+        if team.leads:
+            raise
+        raise SystemExit(2) from None
+    finally:
+        dist.destroy_process_group()
+
+
+def _together(exchange: Callable[[], T]) -> T:
+    """Do something that needs all processes; StudioError where one is gone."""
+    try:
+        return exchange()
+    except dist.DistError as error:
+        raise StudioError(_LOST) from error
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise StudioError(_LOST) from error
+
+
+def _reduced(values: Tensor, how: Any) -> Tensor:
+    dist.all_reduce(values, how)
+    return values
+
+
+def _texts(text: str, size: int) -> list[str]:
+    """A text of each process."""
+    content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size)]
+    dist.all_gather(lengths, torch.tensor([len(content)]))
+    most = int(max(lengths))
+    room = [torch.zeros(most, dtype=torch.uint8) for _ in range(size)]
+    dist.all_gather(room, nn.functional.pad(content, (0, most - len(content))))
+    return [bytes(raw[: int(length)].tolist()).decode() for raw, length in zip(room, lengths, strict=True)]
+
+
+def _mixed(*numbers: int) -> int:
+    """One seed from several numbers."""
+    import numpy as np
+
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & (1 << 63) - 1
