@@ -67,6 +67,10 @@ def _sentence(event: events.Event) -> str:
             return f"After epoch {event.epoch}: {means}{', the best so far' if event.best else ''}."
         case events.Warning() | events.Error():
             return f"{event.kind.capitalize()}: {event.text}"
+        case events.Paused():
+            return f"Paused at step {event.step}."
+        case events.Resumed():
+            return f"Goes on from step {event.step}."
         case events.Finished():
             return f"Training {event.reason} at step {event.step} after {event.seconds:.0f} s."
     return ""

@@ -42,7 +42,7 @@ def _training(session: Session, control: Control) -> Iterator[events.Event]:
     """The whole training, from wherever the session stands."""
     yield from session.start()
     if session.progress.step == 0:
-        yield from session.evaluate(control, epoch=0)
+        yield from _evaluation(session, control, epoch=0)
     while not session.complete and not control.stopping:
         yield from _epoch(session, control)
     if not session.complete:
@@ -60,17 +60,36 @@ def _epoch(session: Session, control: Control) -> Iterator[events.Event]:
         if session.progress.diverging:
             yield from session.roll_back()
             return
+        if control.take_checkpoint_wish() or session.checkpoint_due:
+            yield session.save("last")
+        yield from _pause(session, control)
         if control.stopping:
             return
-        if session.checkpoint_due:
-            yield session.save("last")
     yield session.end_of_epoch()
-    yield from session.evaluate(control, session.progress.epoch + 1)
+    yield from _evaluation(session, control, session.progress.epoch + 1)
     if not control.stopping:
         session.progress.next_epoch()
         # In this order: killed between the two, the run reaches this place again before it needs to go back.
         yield session.save("epoch")
         yield session.save("last")
+
+
+def _evaluation(session: Session, control: Control, epoch: int) -> Iterator[events.Event]:
+    """An evaluation; a pause cuts it short, and it begins anew after."""
+    while not (yield from session.evaluate(control, epoch)) and not control.stopping:
+        yield from _pause(session, control)
+
+
+def _pause(session: Session, control: Control) -> Iterator[events.Event]:
+    """Where a pause is asked for, wait with a checkpoint until it is over or the run is stopped."""
+    if not control.paused:
+        return
+    yield session.save("last")
+    yield events.Paused(step=session.progress.step)
+    control.wait()
+    session.forget_time()
+    if not control.stopping:
+        yield events.Resumed(step=session.progress.step)
 
 
 def _require_new(run: Run, resume: bool) -> None:

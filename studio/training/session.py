@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -248,12 +248,15 @@ class Session:
             seconds=self.progress.seconds,
         )
 
-    def evaluate(self, control: Control, epoch: int) -> Iterator[events.Event]:
-        """Say how good the adapter is after ``epoch`` and keep it where it is the best; a stop cuts this short."""
+    def evaluate(self, control: Control, epoch: int) -> Generator[events.Event, None, bool]:
+        """Say how good the adapter is after ``epoch`` and keep it where it is the best.
+
+        Returns whether that was done: a stop or a pause cuts it short.
+        """
         metrics = self._validate(control)
         yield from self._warnings()
         if metrics is None:
-            return
+            return False
         if not metrics.images:
             raise StudioError("None of the validation images can be read; put them back, and resume the run.")
         best = self.progress.take_best(metrics, epoch, self.recipe.training.best_by)
@@ -267,6 +270,7 @@ class Session:
         )
         if best:
             yield self.save("best")
+        return True
 
     def _validate(self, control: Control) -> Metrics | None:
         self.attached.eval()
@@ -275,7 +279,7 @@ class Session:
         self.attached.train()
         self.progress.total_seconds += self._lap()
         self._name(measured.unreadable)
-        return None if control.stopping else measured.tally.metrics("validation")
+        return measured.tally.metrics("validation") if measured.complete else None
 
     def save(self, name: str) -> events.Checkpoint:
         """Write a checkpoint; "best" also becomes the run's adapter, and "epoch" is where :meth:`roll_back` leads."""
@@ -345,6 +349,10 @@ class Session:
         """What there is to warn of since the last time."""
         texts, self._pending = self._pending, []
         return (events.Warning(text=text) for text in texts)
+
+    def forget_time(self) -> None:
+        """Leave the time since the last step out of every figure: the training waited."""
+        self._lap()
 
     def _lap(self) -> float:
         """Seconds since the last call."""

@@ -24,6 +24,10 @@ class Status:
                 self._set(accuracy=event.accuracy, loss=event.loss if math.isfinite(event.loss) else None)
                 if event.best:
                     self._set(best_accuracy=event.accuracy, best_epoch=event.epoch)
+            case events.Paused():
+                self._set(state="paused", step=event.step)
+            case events.Resumed():
+                self._set(state="running")
             case events.Error():
                 self._set(state="failed", text=event.text)
             case events.Finished():

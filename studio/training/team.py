@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -138,7 +139,7 @@ class _Nothing(nn.Module):
 
 
 class _Shared(Control):
-    """A control whose ``stopping`` asks all processes; so each of them has to ask at the same places."""
+    """A control whose questions go to all processes; so each of them has to ask at the same places."""
 
     def __init__(self, own: Control, team: Team) -> None:
         super().__init__()
@@ -150,6 +151,19 @@ class _Shared(Control):
         if not self._stop.is_set() and self._team.any([self._own.stopping])[0]:
             self.stop()
         return self._stop.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether any process has been asked to wait."""
+        return self._team.any([self._own.paused])[0]
+
+    def doze(self) -> None:
+        """The one that was asked waits a moment, and the others for it."""
+        self._own.doze()
+
+    def take_checkpoint_wish(self) -> bool:
+        """Whether any process was asked for a checkpoint since the last call."""
+        return self._team.any([self._own.take_checkpoint_wish()])[0]
 
 
 def launched() -> str:
@@ -214,6 +228,4 @@ def _texts(text: str, size: int) -> list[str]:
 
 def _mixed(*numbers: int) -> int:
     """One seed from several numbers."""
-    import numpy as np
-
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & (1 << 63) - 1
