@@ -86,6 +86,10 @@ class Tasks:
         self._pack.activate(name)
         return self._classifiers[name].answer(images)
 
+    def placed(self, name: str) -> "tuple[Attached, Classifier]":
+        """The backbone with this task on it, and what answers with it; until another task is asked."""
+        return self._pack.activate(name).attached, self._classifiers[name]
+
     def side_by_side(self, images: Sequence[Path]) -> dict[str, list[Answer]]:
         """What each task says to each image."""
         return {name: self.answer(name, images) for name in self.names}
