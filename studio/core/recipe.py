@@ -92,6 +92,9 @@ class Split(Part):
     validation: Real = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
     seed: Whole = Field(0, ge=0, description="seed of the division")
     copies_together: Switch = Field(False, description="keep images that look alike on one side; each is opened once")
+    group: Literal["list", "folder", "none"] = Field(
+        "list", description="images that stay together: by the group column of a list, or by folders inside a class"
+    )
     folds: Whole = Field(0, ge=0, le=100, description="divide into this many equal parts instead; 0 for no such parts")
     fold: Whole = Field(0, ge=0, description="which of the folds is kept for validation, counted from 0")
 

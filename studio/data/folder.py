@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ class DatasetSummary:
     """What :func:`scan` found. ``images`` are those that can be used, ``problems`` what is wrong with the others.
 
     ``kept`` are findings that the user has looked at and left as they are, ``excluded`` the images that were taken out.
+    ``divided`` where the recipe makes the validation split, and not the source.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class DatasetSummary:
     source: Path | None = None
     kept: tuple[Finding, ...] = ()
     excluded: tuple[Path, ...] = ()
+    divided: bool = False
 
     @property
     def name(self) -> str:
@@ -108,9 +110,11 @@ def summarised(listing: Listing, data: Data, source: Path, alike: Groups) -> Dat
     if not chosen.files:
         raise StudioError(f"All images in {shown(source)} are excluded; take some of them back.")
     classes = tuple(sorted(chosen.classes, key=_natural))
-    images = _divide(chosen, classes, data.split, alike)
-    problems = tuple(chosen.problems)
-    return DatasetSummary(chosen.root, classes, tuple(images), problems, source, excluded=chosen.excluded)
+    divided = not any(given == "validation" for _, _, given in listing.files)
+    images = _divide(chosen, classes, data.split if divided else None, alike)
+    return DatasetSummary(
+        chosen.root, classes, tuple(images), tuple(chosen.problems), source, excluded=chosen.excluded, divided=divided
+    )
 
 
 def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
@@ -135,8 +139,8 @@ def _require_two_classes(name: str, classes: Sequence[str], usable: Sequence[Ima
         )
 
 
-def _divide(listing: Listing, classes: Sequence[str], split: Split, alike: Groups) -> list[ImageFile]:
-    """Give each image its class's index and a split; only a folder without validation images of its own is divided.
+def _divide(listing: Listing, classes: Sequence[str], split: Split | None, alike: Groups) -> list[ImageFile]:
+    """Give each image its class's index and a split; without a ``split`` the one that the source gives.
 
     What the user moved is where it was moved to, and what stays together with it too; nothing else moves for that.
     """
@@ -144,12 +148,32 @@ def _divide(listing: Listing, classes: Sequence[str], split: Split, alike: Group
     images = [ImageFile(path, index[name], given or "train") for path, name, given in listing.files]
     images.sort(key=lambda image: (image.label, os.fsencode(image.path)))
     sides = listing.sides
-    if not any(image.split == "validation" for image in images):
-        groups = [*listing.groups, *alike]
+    if split:
+        groups = [*_groups(listing, split), *alike]
         to_divide = [(image.path, image.label) for image in images if image.split == "train"]
         kept: Mapping[Path, SplitName] = dict.fromkeys(held_out(to_divide, split, groups), "validation")
         sides = {**kept, **followed(sides, groups)}
     return [replace(image, split=sides[image.path]) if image.path in sides else image for image in images]
+
+
+def _groups(listing: Listing, split: Split) -> Sequence[Sequence[Path]]:
+    """The images that stay together whatever they look like."""
+    if split.group == "folder":
+        return _folders_in_classes(listing)
+    return listing.groups if split.group == "list" else ()
+
+
+def _folders_in_classes(listing: Listing) -> list[list[Path]]:
+    """The images of each innermost folder, for the classes that have several of those."""
+    folders: dict[str, dict[Path, list[Path]]] = defaultdict(lambda: defaultdict(list))
+    for path, label, _ in listing.files:
+        folders[label][path.parent].append(path)
+    groups: list[list[Path]] = []
+    for inside in folders.values():
+        outer = {above for folder in inside for above in folder.parents}
+        inner = [paths for folder, paths in inside.items() if folder not in outer]
+        groups += inner if len(inner) > 1 else []
+    return groups
 
 
 def _look_alikes(listing: Listing, progress: Progress) -> list[tuple[Path, ...]]:

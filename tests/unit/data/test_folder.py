@@ -37,6 +37,20 @@ def test_images_deeper_in_a_class_belong_to_it(tmp_path: Path, make_images: Make
     assert scan(tmp_path).class_counts == (6, 4)
 
 
+def test_folders_inside_a_class_stay_on_one_side_where_that_is_asked(tmp_path: Path, make_images: MakeImages) -> None:
+    for name in ("cat", "dog"):
+        for visit in range(5):
+            make_images(f"{name}/visit{visit}", 4)
+    make_images("dog", 3), make_images("bird", 10)
+    for seed in range(5):
+        together = scan(tmp_path, Data(split=Split(group="folder", seed=seed)))
+        sides = {(image.path.parent, image.split) for image in together.images if "visit" in image.path.parent.name}
+        assert len(sides) == 10
+        assert together.counts["validation"] >= 4 + 4 + 2
+    apart = {(image.path.parent, image.split) for image in scan(tmp_path).images}
+    assert len(apart) > 12
+
+
 def test_hidden_and_system_files_are_ignored(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 3), make_images("b", 3)
     make_images(".ipynb_checkpoints", 1), make_images("__MACOSX", 1), make_images("a/.thumbnails", 1)
