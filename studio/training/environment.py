@@ -12,7 +12,7 @@ from studio.training import device as devices
 _PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
 
 
-def describe(device: torch.device, precision: str, backbone: str) -> dict[str, Any]:
+def describe(device: torch.device, precision: str, backbone: str, processes: int = 1) -> dict[str, Any]:
     """Versions, machine, device, threads and precision; ``backbone`` is the hash of the base weights."""
     return {
         "python": sys.version.split()[0],
@@ -20,6 +20,7 @@ def describe(device: torch.device, precision: str, backbone: str) -> dict[str, A
         "platform": platform.platform(),
         "device": devices.describe(device),
         "threads": torch.get_num_threads(),
+        "processes": processes,
         "precision": precision,
         "backbone": backbone,
     }
@@ -28,6 +29,7 @@ def describe(device: torch.device, precision: str, backbone: str) -> dict[str, A
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In words, what is no longer as it was and makes results differ in their last digits."""
     rows = [(key, before.get(key), now[key]) for key in ("device", "threads", "precision")]
+    rows += [("processes", before.get("processes", 1), now["processes"])]
     rows += [(name, before.get("packages", {}).get(name), now["packages"][name]) for name in ("torch", "timm")]
     return [f"{name} was {old} and is {new}" for name, old, new in rows if old != new]
 

@@ -16,22 +16,31 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch came to: its mean loss, and the number of its images that were right."""
+    """What a batch came to: its loss, and the number of its images that were right."""
 
     loss: Tensor
     correct: int
 
 
 def accumulate(
-    network: Network, batch: Batch, parts: int, objective: Objective, device: torch.device, precision: Precision
+    network: Network,
+    batch: Batch,
+    parts: int,
+    objective: Objective,
+    device: torch.device,
+    precision: Precision,
+    images: float,
 ) -> Outcome:
-    """Add the gradient of the batch's mean loss to the parameters, of one of ``parts`` parts after the other."""
+    """Add the gradient of the batch's loss to the parameters, of one of ``parts`` parts after the other.
+
+    The loss is the images' sum divided by ``images``: their number makes it the mean.
+    """
     loss, correct = torch.zeros((), device=device), 0
     for inputs, classes in zip(batch.inputs.chunk(parts), batch.labels.chunk(parts), strict=True):
         labels = to_device(classes, device)
         with autocast(device, precision):
             logits = network(to_device(inputs, device))
-        share = objective(logits.float(), labels) * (len(labels) / len(batch))
+        share = objective(logits.float(), labels) * (len(labels) / images)
         share.backward()  # type: ignore[no-untyped-call]
         loss += share.detach()
         correct += int((logits.argmax(1) == labels).sum())

@@ -1,7 +1,7 @@
 """The training loop: a generator of events that writes the run directory. It knows neither window nor command line."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import torch
 
@@ -13,29 +13,50 @@ from studio.training.journal import Journal
 from studio.training.lock import exclusive
 from studio.training.session import Session
 from studio.training.status import Status
+from studio.training.team import Team
 
 
-def train(run: Run, control: Control, resume: bool = False) -> Iterator[events.Event]:
+def train(run: Run, control: Control, resume: bool = False, team: Team | None = None) -> Iterator[events.Event]:
     """Train ``run``, yielding each event once it is in ``events.jsonl``.
 
     With ``resume`` it goes on from the last checkpoint, or from the beginning where there is none yet.
     Raises StudioError, with nothing written, where the recipe cannot be trained, another process trains the run, or it
     is complete; and where the training itself fails, after an error event and with the best adapter kept.
     """
-    with exclusive(run.path):
-        _require_new(run, resume)
-        with Session.prepare(run, resume) as session, Journal(run.path) as journal:
-            status = Status(run, session.recipe.training.epochs)
-            try:
-                for event in _training(session, control):
-                    status.take(journal.write(event))
-                    yield event
-            except Exception as error:  # whatever it is, the run says so before it ends
-                failure = _failure(error)
-                with suppress(OSError):  # where the disk is full, there is no room for this either
-                    status.take(event := journal.write(events.Error(text=str(failure))))
-                    yield event
-                raise failure from error
+    team = team or Team()
+    with ExitStack() as stack:
+        team.same(lambda: _take(run, resume, stack))
+        session = stack.enter_context(Session.prepare(run, resume, team))
+        record = stack.enter_context(_recording(session))
+        try:
+            yield from map(record, _training(session, team.control(control)))
+        except Exception as error:  # whatever it is, the run says so before it ends
+            failure = _failure(error)
+            with suppress(OSError):  # where the disk is full, there is no room for this either
+                yield record(events.Error(text=str(failure)))
+            raise failure from error
+
+
+def _take(run: Run, resume: bool, stack: ExitStack) -> None:
+    """Become the only writer of a run."""
+    stack.enter_context(exclusive(run.path))
+    _require_new(run, resume)
+
+
+@contextmanager
+def _recording(session: Session) -> Iterator[Callable[[events.Event], events.Event]]:
+    """A function that writes an event down and returns it; of several processes the first alone writes."""
+    if not session.team.leads:
+        yield lambda event: event
+        return
+    with Journal(session.run.path) as journal:
+        status = Status(session.run, session.recipe.training.epochs)
+
+        def record(event: events.Event) -> events.Event:
+            status.take(journal.write(event))
+            return event
+
+        yield record
 
 
 def _training(session: Session, control: Control) -> Iterator[events.Event]:
@@ -47,6 +68,7 @@ def _training(session: Session, control: Control) -> Iterator[events.Event]:
         yield from _epoch(session, control)
     if not session.complete:
         yield session.save("last")
+    yield from session.usage()
     yield session.finished("completed" if session.complete else "stopped")
 
 
@@ -93,7 +115,7 @@ def _pause(session: Session, control: Control) -> Iterator[events.Event]:
 
 
 def _require_new(run: Run, resume: bool) -> None:
-    if not resume and (run.path / "events.jsonl").exists():
+    if not resume and not all(isinstance(event, events.Preflight) for event in run.events()):
         raise StudioError(f"The run {run.path} has begun already; resume it, or train the recipe as a new run.")
 
 

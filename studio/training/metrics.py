@@ -1,6 +1,6 @@
 """Loss, accuracy, precision, recall and confusion over a whole split."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -49,6 +49,11 @@ class Tally:
         self._loss += float(cross_entropy(logits.float(), labels, reduction="sum"))
         places = labels.cpu() * len(self._labels) + logits.argmax(1).cpu()
         self._confusion += torch.bincount(places, minlength=len(self._labels) ** 2).view_as(self._confusion)
+
+    def total(self, total: Callable[[Tensor], Tensor]) -> None:
+        """Take in what other processes have counted; ``total`` adds a tensor up over all of them."""
+        self._loss = float(total(torch.tensor(self._loss, dtype=torch.float64)))
+        self._confusion = total(self._confusion)
 
     def metrics(self, split: str) -> Metrics:
         """What all batches together come to."""

@@ -88,7 +88,7 @@ def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
     device = devices.resolve(recipe.training.device)
     with _random_numbers_kept(device):
         images, free = open_folder(recipe.data), memory.available(device)
-        trials = [_try(recipe, images, size, device, control) for size in _sizes(recipe, images)]
+        trials = [_try(recipe, images, size, control) for size in _sizes(recipe, images)]
     return _carried_on(recipe, images, trials[0], trials[-1], free)
 
 
@@ -114,21 +114,20 @@ def _sizes(recipe: Recipe, images: DatasetSummary) -> tuple[int, ...]:
     return (large // 2, large) if large > 1 else (large,)
 
 
-def _try(recipe: Recipe, images: DatasetSummary, batch: int, device: torch.device, control: Control) -> _Trial:
+def _try(recipe: Recipe, images: DatasetSummary, batch: int, control: Control) -> _Trial:
     some = _some(images, batch)
     plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0}
     small = recipe.model_copy(update={"training": recipe.training.model_copy(update=plan)})
-    peak = memory.Peak(device)
     with tempfile.TemporaryDirectory() as folder, Session(Run(Path(folder)), small, some) as session:
         started: Any = next(event for event in list(session.start()) if event.kind == "started")
-        loading = peak.bytes()
-        peak.again()
+        loading = session.peak.bytes()
+        session.peak.again()
         checked = _validation(session, control), _validation(session, control)
         first, later = (_epoch(session, control) for _ in range(2))
         saving = _timed(lambda: session.save("last"))
         return _Trial(
             batch=batch,
-            bytes=peak.bytes(),
+            bytes=session.peak.bytes(),
             enough=session.progress.parts == 1,
             first=statistics.median(first[1:] or first),
             later=statistics.median(later),

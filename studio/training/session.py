@@ -21,7 +21,7 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.training import checkpoint, environment, optimizer, precision, randomness
+from studio.training import checkpoint, environment, memory, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.average import Average
 from studio.training.control import Control
@@ -33,6 +33,7 @@ from studio.training.network import build
 from studio.training.objective import Objective
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
+from studio.training.team import Averaging, Team
 from studio.training.validation import measure
 
 ADAPTER = "adapter.safetensors"
@@ -48,11 +49,17 @@ class Session:
     """Made by :meth:`prepare`, which raises StudioError, with nothing written, for whatever cannot be trained."""
 
     def __init__(
-        self, run: Run, recipe: Recipe, images: DatasetSummary, saved: checkpoint.Checkpoint | None = None
+        self,
+        run: Run,
+        recipe: Recipe,
+        images: DatasetSummary,
+        saved: checkpoint.Checkpoint | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.run, self.recipe, self.images = run, recipe, images
-        self.device = devices.resolve(recipe.training.device)
-        self.precision = _precision(recipe, self.device, saved)
+        self.run, self.recipe, self.images, self.team = run, recipe, images, team or Team()
+        self.device = devices.resolve(self.team.device(recipe.training.device))
+        self.peak = memory.Peak(self.device)
+        self.precision = self.team.same(lambda: _precision(recipe, self.device, saved))
         self.progress = Progress(parts=recipe.training.accumulation)
         self._pending: list[str] = []
         self._unreadable: set[Path] = set()
@@ -63,12 +70,12 @@ class Session:
             self._restore(saved)
 
     @classmethod
-    def prepare(cls, run: Run, resume: bool) -> Self:
+    def prepare(cls, run: Run, resume: bool, team: Team | None = None) -> Self:
         """Load, attach and open everything; with ``resume`` put the last checkpoint back where there is one."""
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
         images = recorded.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
-        return cls(run, recipe, images, saved)
+        return cls(run, recipe, images, saved, team)
 
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
@@ -92,12 +99,14 @@ class Session:
         settings = self.recipe.training
         scales = decayed(self.attached.rate_scales(), self.attached.layers, settings.layer_decay)
         self.optimizer = optimizer.make(self.named, scales, settings)
-        self._loaders = loaders(self.recipe, self.images, built.preprocessing)
+        self._loaders = loaders(self.recipe, self.images, built.preprocessing, (self.team.rank, self.team.size))
         self._average = Average(self.attached, settings.ema) if settings.ema else None
         classes = self._loaders[0].dataset.labels
         self._objective = Objective(settings, len(self.images.classes), classes, self.device)
         self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
         self.attached.train()
+        self._average_gradients = Averaging(self.team, [parameter for _, parameter in self.named])
+        self.team.draw_depths(self.attached.module)
 
     def __enter__(self) -> Self:
         return self
@@ -124,10 +133,11 @@ class Session:
 
     def start(self) -> Iterator[events.Event]:
         """Write what describes the run, and say that it begins or goes on."""
-        now = environment.describe(self.device, self.precision, self.backbone)
-        write_json(self.run.path / "environment.json", now | {"frozen_before": self.feed.cut})
-        write_json(self.run.path / "labels.json", list(self.images.classes))
-        recorded.write(self.images, self.run.path)
+        now = self._environment()
+        if self.team.leads:
+            write_json(self.run.path / "environment.json", now | {"frozen_before": self.feed.cut})
+            write_json(self.run.path / "labels.json", list(self.images.classes))
+            recorded.write(self.images, self.run.path)
         census = self.attached.census()
         yield events.Started(
             step=self.progress.step,
@@ -150,57 +160,81 @@ class Session:
 
     def step(self, batch: Batch) -> Iterator[events.Event]:
         """Train on one batch. A loss or gradient that is not a number changes nothing but is said."""
-        self._name(batch.unreadable)
+        images = self._together(batch)
         settings = self.recipe.training
         rate = settings.learning_rate * self.progress.slowing * rate_factor(self.progress.step, self.steps, settings)
-        loss, correct = self._learn(batch, rate) if len(batch) else (0.0, 0)
+        loss, correct = self._learn(batch, rate, images) if images else (0.0, 0)
         self.progress.batch += 1
         self.progress.step += 1
-        self.progress.count(loss, correct, len(batch))
+        self.progress.count(loss, correct, images)
         seconds = self._lap()
         self.progress.tick(seconds)
         if not math.isfinite(loss):
             self._pending.append(f"The loss of step {self.progress.step} is not a number; the step was skipped.")
         yield from self._warnings()
-        if len(batch):
+        if images:
             yield events.Step(
                 step=self.progress.step,
                 epoch=self.progress.epoch + 1,
                 loss=loss,
-                accuracy=correct / len(batch),
+                accuracy=correct / images,
                 learning_rate=rate,
-                images_per_second=len(batch) / max(seconds, 1e-9),
+                images_per_second=images / max(seconds, 1e-9),
             )
 
-    def _learn(self, batch: Batch, rate: float) -> tuple[float, int]:
-        """The batch's mean loss (NaN where the step was not taken) and the number of images that were right."""
-        outcome = self._gradient(batch)
-        self._check_once()
+    def _together(self, batch: Batch) -> int:
+        """The images of a batch over all processes; what of it could not be read anywhere is warned of."""
+        images, unreadable = self.team.sum([len(batch), len(batch.unreadable)])
+        if unreadable:
+            self._name(self._told(batch.unreadable))
+        return int(images)
+
+    def _told(self, unreadable: Iterable[UnreadableImageError]) -> Iterator[UnreadableImageError]:
+        """What any process could not read."""
+        told = self.team.gathered([(str(error.path), error.reason) for error in unreadable])
+        return (UnreadableImageError(Path(path), reason) for some in told for path, reason in some)
+
+    def _learn(self, batch: Batch, rate: float, images: int) -> tuple[float, int]:
+        """The mean loss over ``images`` of all processes (NaN where no step was taken), and how many were right."""
+        self.team.seed(self.recipe.training.seed, self.progress.step)
+        outcome = self._gradient(batch, images)
         clip = self.recipe.training.gradient_clip
         norm = optimizer.gradient_norm((parameter for _, parameter in self.named), clip)
-        if not bool(torch.isfinite(outcome.loss) & torch.isfinite(norm)):
-            return math.nan, outcome.correct
+        loss, correct = self.team.sum([outcome.loss.item() / self.team.size, outcome.correct])
+        if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
+            return math.nan, int(correct)
         optimizer.set_rate(self.optimizer, rate)
         self.optimizer.step()
         if self._average:
             self._average.update(self.progress.step)
-        return outcome.loss.item(), outcome.correct
+        return loss, int(correct)
 
-    def _gradient(self, batch: Batch) -> Outcome:
+    def _gradient(self, batch: Batch, images: int) -> Outcome:
         """The gradient of a batch; where the memory is too small, in twice as many parts, down to single images."""
         drawn = randomness.states(self.device)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
+            outcome = None
             try:
-                return accumulate(
-                    self.feed.network, batch, self.progress.parts, self._objective, self.device, self.precision
-                )
+                outcome = self._accumulated(batch, images)
             except torch.OutOfMemoryError:
                 if self.progress.parts >= len(batch):
                     raise
             # Not inside the handler, as the exception keeps the tensors of the failed attempt alive.
-            self._divide(len(batch))
+            if not self.team.any([outcome is None])[0] and outcome is not None:
+                self._average_gradients()
+                return outcome
+            self._divide(-(-images // self.team.size))
             randomness.restore(self.device, drawn)
+
+    def _accumulated(self, batch: Batch, images: int) -> Outcome:
+        """The gradient of this process's share of a batch, so that the team's average is that of the mean loss."""
+        if not len(batch):
+            return Outcome(torch.zeros(()), 0)
+        of, parts = images / self.team.size, self.progress.parts
+        found = accumulate(self.feed.network, batch, parts, self._objective, self.device, self.precision, of)
+        self._check_once()
+        return found
 
     def _divide(self, images: int) -> None:
         """Compute batches in smaller parts from now on, and say so."""
@@ -278,17 +312,30 @@ class Session:
             measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
         self.attached.train()
         self.progress.total_seconds += self._lap()
-        self._name(measured.unreadable)
+        self._name(self._told(measured.unreadable))
+        measured.tally.total(self.team.total)
         return measured.tally.metrics("validation") if measured.complete else None
 
     def save(self, name: str) -> events.Checkpoint:
         """Write a checkpoint; "best" also becomes the run's adapter, and "epoch" is where :meth:`roll_back` leads."""
         self._saved = time.monotonic()
+        if self.team.leads:
+            self._write(name)
+        return events.Checkpoint(step=self.progress.step, name=name)
+
+    def _write(self, name: str) -> None:
         checkpoint.write(self.run.path / "checkpoints" / name, self._tensors(), self._values())
         if name == "best":
             adapter = {key: tensor.cpu().contiguous() for key, tensor in self._adapter().items()}
             write_bytes(self.run.path / ADAPTER, save(adapter, metadata={"format": "pt"}))
-        return events.Checkpoint(step=self.progress.step, name=name)
+
+    def usage(self) -> Iterator[events.Event]:
+        """What the training took so far, where it has made a step."""
+        done = self.progress.epoch + self.progress.batch / len(self.feed.training)
+        if done:
+            yield events.Usage(
+                peak_memory_bytes=self.peak.bytes(), seconds_per_epoch=self.progress.total_seconds / done
+            )
 
     def finished(self, reason: str) -> events.Finished:
         """The end in good order: "completed" or "stopped"."""
@@ -316,8 +363,11 @@ class Session:
     def _values(self) -> dict[str, Any]:
         return {
             "progress": self.progress.as_json(),
-            "environment": environment.describe(self.device, self.precision, self.backbone),
+            "environment": self._environment(),
         }
+
+    def _environment(self) -> dict[str, Any]:
+        return environment.describe(self.device, self.precision, self.backbone, self.team.size)
 
     def _restore(self, saved: checkpoint.Checkpoint) -> None:
         before = saved.values["environment"]
@@ -326,7 +376,7 @@ class Session:
         self._put_back(saved)
         if saved.damaged:
             self._pending.append("The last checkpoint is damaged; the run goes on from the one before it.")
-        changed = environment.differences(before, environment.describe(self.device, self.precision, self.backbone))
+        changed = environment.differences(before, self._environment())
         if changed:
             self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
 

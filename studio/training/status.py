@@ -11,7 +11,7 @@ class Status:
 
     def __init__(self, run: Run, epochs: int) -> None:
         self._run = run
-        self._values = {**run.status, "state": "running", "epochs": epochs, "text": ""}
+        self._values = {**run.status, "state": "running", "epochs": epochs, "text": "", **_expected(run)}
 
     def take(self, event: events.Event) -> None:
         """Take an event in."""
@@ -28,6 +28,8 @@ class Status:
                 self._set(state="paused", step=event.step)
             case events.Resumed():
                 self._set(state="running")
+            case events.Usage():
+                self._set(took=_figures(event))
             case events.Error():
                 self._set(state="failed", text=event.text)
             case events.Finished():
@@ -36,3 +38,13 @@ class Status:
     def _set(self, **values: object) -> None:
         self._values |= values
         self._run.write_status(**self._values)
+
+
+def _expected(run: Run) -> dict[str, object]:
+    """What was measured before the training, for comparison with what it took."""
+    last = next((event for event in reversed(run.events()) if isinstance(event, events.Preflight)), None)
+    return {"expected": _figures(last)} if last else {}
+
+
+def _figures(event: events.Preflight | events.Usage) -> dict[str, object]:
+    return {"peak_memory_bytes": event.peak_memory_bytes, "seconds_per_epoch": event.seconds_per_epoch}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from studio.core.errors import StudioError
+from studio.peft.methods.composition import DepthDrop
 from studio.training.control import Control
 
 T = TypeVar("T")
@@ -60,9 +61,11 @@ class Team:
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Numbers added up over all processes."""
-        if self.alone:
-            return list(values)
-        return _together(lambda: _reduced(torch.tensor(values, dtype=torch.float64), dist.ReduceOp.SUM)).tolist()
+        return list(values) if self.alone else self.total(torch.tensor(values, dtype=torch.float64)).tolist()
+
+    def total(self, values: Tensor) -> Tensor:
+        """A tensor on the CPU added up over all processes."""
+        return values if self.alone else _together(lambda: _reduced(values.clone(), dist.ReduceOp.SUM))
 
     def any(self, flags: Sequence[bool]) -> list[bool]:
         """Which of the flags any process has set."""
@@ -94,14 +97,19 @@ class Team:
     def seed(self, seed: int, step: int) -> None:
         """Before a step: each process draws other random numbers (for dropout), decided by ``seed`` and ``step``.
 
-        So they need not be kept in a checkpoint. What all have to draw alike is drawn by :meth:`draw`.
+        So they need not be kept in a checkpoint. What all have to draw alike is left out (:meth:`draw_depths`).
         """
         if not self.alone:
             torch.manual_seed(_mixed(seed, step, 1 + self.rank))
             self._depths.manual_seed(_mixed(seed, step, 0))
 
-    def draw(self, below: int) -> int:
-        """A whole number from 0 to below ``below``, the same in all processes."""
+    def draw_depths(self, module: nn.Module) -> None:
+        """Let AdapterDrop in ``module`` draw the same depths in all processes, else their gradients do not meet."""
+        for layer in () if self.alone else module.modules():
+            if isinstance(layer, DepthDrop):
+                layer.draw = self._draw
+
+    def _draw(self, below: int) -> int:
         return int(torch.randint(below, (), generator=self._depths))
 
     def control(self, control: Control) -> Control:

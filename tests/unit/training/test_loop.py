@@ -85,7 +85,7 @@ def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
         assert run.events()[-1] == event
     assert run.events() == happened
     kinds = [event.kind for event in happened if event.kind != "checkpoint"]
-    assert kinds == ["started", "evaluation", *(["step"] * 4 + ["epoch", "evaluation"]) * 3, "finished"]
+    assert kinds == ["started", "evaluation", *(["step"] * 4 + ["epoch", "evaluation"]) * 3, "usage", "finished"]
     started, finished = happened[0], happened[-1]
     assert isinstance(started, events.Started)
     assert isinstance(finished, events.Finished)
