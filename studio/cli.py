@@ -215,12 +215,13 @@ def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> 
 @click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="What to make.")
 @click.option("--out", type=PATH, required=True, help="Folder to make.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it is there.")
+@click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Of the weights.")
 @as_json
-def export(run: Path, form: str, out: Path, overwrite: bool, as_json: bool) -> None:
+def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_json: bool) -> None:
     """Export a run's best adapter and verify the result."""
     from studio.export import export as make
 
-    verification = make(_run(run), form, out, overwrite=overwrite)
+    verification = make(_run(run), form, out, overwrite, precision)
     if as_json:
         return print_json({"export": str(out), "format": form, **verification.as_json()})
     return click.echo(f"{out}: {_verified(verification)}")

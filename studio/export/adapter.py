@@ -38,6 +38,7 @@ class Adapter(Exporter):
                 "labels": list(subject.labels),
                 "seed": subject.recipe.training.seed,
             },
+            subject.stored,
         )
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:

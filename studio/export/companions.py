@@ -73,7 +73,8 @@ def _metrics(subject: Subject) -> str:
 
 def _verification(verification: Verification) -> str:
     return (
-        f"## Verification\n\nLoaded again by {verification.loaded_with}, on {verification.images} validation images: "
+        f"## Verification\n\nWeights in {verification.precision}. Loaded again by {verification.loaded_with}, "
+        f"on {verification.images} validation images: "
         f"largest logit difference {verification.largest_difference:.2g} ({verification.tolerance:.2g} allowed), "
         f"the same best class on {verification.agreement:.1%}."
     )

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
+from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.registry import Registry
 
@@ -24,11 +25,24 @@ SHIPPED = resource("export")
 """Files that are copied into exports; they know nothing of this program."""
 
 
+Precision = Literal["float32", "float16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+"""How weights are stored. Either way everything is computed in float32, so float16 halves the files and no more."""
+
+
+def precision_of(name: str) -> Precision:
+    """The precision called ``name``; StudioError where there is none."""
+    found = next((precision for precision in PRECISIONS if precision == name), None)
+    if found is None:
+        raise StudioError(f"Weights are stored as {' or '.join(PRECISIONS)}, not as {name}.")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing.
 
-    ``identity`` is the hash of the backbone's own weights.
+    ``identity`` is the hash of the backbone's own weights; ``precision`` is what the export stores weights in.
     """
 
     run: Run
@@ -37,6 +51,12 @@ class Subject:
     labels: tuple[str, ...]
     preprocessing: Preprocessing
     identity: str
+    precision: Precision = "float32"
+
+    def stored(self, tensor: Tensor) -> Tensor:
+        """A tensor as the export stores it: on the CPU, in one piece, and in its precision if it has a fraction."""
+        plain = tensor.detach().cpu().contiguous()
+        return plain.half() if self.precision == "float16" and plain.is_floating_point() else plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +73,7 @@ class Verification:
     tolerance: float
     largest_logit: float
     loaded_with: str
+    precision: Precision = "float32"
 
     @property
     def passed(self) -> bool:
@@ -80,6 +101,13 @@ class Exporter(ABC):
     """Optional packages that ``script`` takes; without them the folder is verified through :meth:`load`."""
     relative_tolerance: ClassVar[float] = 1e-5
     """Allowed difference of logits, in units of the largest logit (at least 1)."""
+    relative_tolerance_of_halves: ClassVar[float] = 1e-2
+    """The same for weights in float16: each is rounded by up to 1 in 2,000, which a deep network adds up."""
+
+    def tolerance(self, subject: Subject, largest_logit: float) -> float:
+        """The allowed difference of logits, the largest of which is ``largest_logit`` by absolute value."""
+        halves = subject.precision == "float16"
+        return (self.relative_tolerance_of_halves if halves else self.relative_tolerance) * max(1.0, largest_logit)
 
     def refuses(self, method: Method[Any]) -> str:
         """Why attachments of ``method`` cannot be exported in this form, in one sentence; empty where they can."""

@@ -4,26 +4,34 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.run import Run
-from studio.export.contract import Exporter, Subject, Verification, exporters, formats
+from studio.export.contract import Exporter, Subject, Verification, exporters, formats, precision_of
 
 
-def export(run: Run, format: str, out: Path, overwrite: bool = False) -> Verification:  # noqa: A002
+def export(
+    run: Run,
+    format: str,  # noqa: A002
+    out: Path,
+    overwrite: bool = False,
+    precision: str = "float32",
+) -> Verification:
     """Export a run's best adapter to the folder ``out`` and return how well it was verified.
 
-    Raises StudioError, leaving nothing behind, where ``out`` is there already (unless ``overwrite``), the format cannot
-    hold the run's methods, a package is missing, or the verification fails.
+    ``precision`` is what weights are stored in, "float32" or "float16"; they are computed with in float32. Raises
+    StudioError, leaving nothing behind, where ``out`` is there already (unless ``overwrite``), the format cannot hold
+    the run's methods, a package is missing, or the verification fails.
     """
     exporter = exporters.get(format)
     _check_packages(exporter)
     _check_place(out, overwrite)
     _check_methods(exporter, run)
-    subject = _subject(run)
+    subject = replace(_subject(run), precision=precision_of(precision))
     with _in_place(out) as folder:
         return fill(exporter, subject, folder)
 

@@ -33,7 +33,7 @@ class Merged(Exporter):
         """Fold, then write the weights and the configuration that rebuilds the architecture."""
         from timm.models import save_for_hf
 
-        module = _tidy(subject.attached.merge())
+        module = _tidy(subject, subject.attached.merge())
         save_for_hf(
             module,
             str(folder),
@@ -53,10 +53,10 @@ class Merged(Exporter):
         return module
 
 
-def _tidy(module: nn.Module) -> nn.Module:
-    """The tensors on the CPU, each in one piece, as safetensors wants them."""
+def _tidy(subject: Subject, module: nn.Module) -> nn.Module:
+    """The tensors as they are stored, each in one piece, as safetensors wants them."""
     for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.cpu().contiguous()
+        tensor.data = subject.stored(tensor)
     return module
 
 

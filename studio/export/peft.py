@@ -39,7 +39,8 @@ class Peft(Exporter):
         """Write the two files of HF peft, and ``backbone.json``, which says how timm makes the backbone."""
         made = to_peft(subject.attached)
         adapted = [change.path for change in subject.attached.changes if isinstance(change, Replacement)]
-        save_file(made.tensors, folder / TENSORS, {"format": "pt"})
+        tensors = {name: subject.stored(tensor) for name, tensor in made.tensors.items()}
+        save_file(tensors, folder / TENSORS, {"format": "pt"})
         write_json(folder / CONFIG, made.config)
         write_json(folder / "backbone.json", describe_backbone(subject, list(dict.fromkeys(adapted))))
 

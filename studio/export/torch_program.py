@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from studio.export.contract import SHIPPED, Exporter, Subject, register
 
@@ -30,8 +30,29 @@ class TorchProgram(Exporter):
 
 def trace(subject: Subject) -> torch.export.ExportedProgram:
     """The attached backbone as a program on the CPU, for a batch of any size."""
-    module = subject.attached.module.cpu().eval()
+    module = _stored(subject, subject.attached.module.cpu().eval())
     example = torch.zeros(2, 3, *subject.preprocessing.size)
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
     with torch.no_grad():
         return torch.export.export(module, (example,), dynamic_shapes=({0: batch},))
+
+
+class Halved(nn.Module):
+    """A network whose weights are kept in float16 and computed with in float32."""
+
+    def __init__(self, network: nn.Module, stored: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network = (network,)  # in a tuple, so that its own tensors are no part of this
+        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        self.names = tuple(name for name, tensor in tensors.items() if tensor.is_floating_point())
+        for index, name in enumerate(self.names):
+            self.register_buffer(f"weight_{index}", stored(tensors[name]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, 3, height, width)."""
+        weights = {name: self.get_buffer(f"weight_{index}").float() for index, name in enumerate(self.names)}
+        return torch.func.functional_call(self.network[0], weights, (images,))
+
+
+def _stored(subject: Subject, module: nn.Module) -> nn.Module:
+    return module if subject.precision == "float32" else Halved(module, subject.stored).eval()

@@ -37,7 +37,7 @@ def verify(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
     live = _live_logits(subject, paths)
     missing = [name for name in exporter.verifies_with if find_spec(name) is None]
     loaded, how = _load_here(exporter, folder, subject, paths, missing) if missing else _load_apart(folder, paths)
-    return _compare(live, loaded, exporter.relative_tolerance, how)
+    return _compare(exporter, subject, live, loaded, how)
 
 
 def validation_images(subject: Subject) -> list[Path]:
@@ -95,7 +95,7 @@ def _version(package: str) -> str:
         return "(no version)"
 
 
-def _compare(live: torch.Tensor, loaded: torch.Tensor, relative: float, how: str) -> Verification:
+def _compare(exporter: Exporter, subject: Subject, live: torch.Tensor, loaded: torch.Tensor, how: str) -> Verification:
     if live.shape != loaded.shape:
         raise StudioError(
             f"The export was discarded: it gives scores of shape {tuple(loaded.shape)} instead of {tuple(live.shape)}."
@@ -106,7 +106,8 @@ def _compare(live: torch.Tensor, loaded: torch.Tensor, relative: float, how: str
         largest_difference=difference if math.isfinite(difference) else math.inf,
         agreement=float((live.argmax(1) == loaded.argmax(1)).double().mean()),
         images=len(live),
-        tolerance=relative * max(1.0, largest),
+        tolerance=exporter.tolerance(subject, largest),
         largest_logit=largest,
         loaded_with=how,
+        precision=subject.precision,
     )

@@ -4,7 +4,7 @@ The names are our own, so that HF peft refuses the folder rather than loading ha
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,10 +45,12 @@ def save_adapter(
     folder: Path,
     backbone_identity: str,
     metadata: Mapping[str, Any],
+    stored: Callable[[Tensor], Tensor] = lambda tensor: tensor.detach().cpu().contiguous(),
 ) -> None:
     """Write the adapter to ``folder``.
 
-    ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone.
+    ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone; ``stored`` makes of a
+    tensor what goes into the file, in which it may be of a lower precision.
     """
     description = AdapterDescription(
         backbone_identity=backbone_identity,
@@ -56,7 +58,7 @@ def save_adapter(
         head=attached.has_head,
         metadata=metadata,
     )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _with_head(attached).items()}
+    tensors = {name: stored(tensor) for name, tensor in _with_head(attached).items()}
     write_bytes(folder / TENSORS, save(tensors, metadata={"format": "pt"}))
     write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
 
