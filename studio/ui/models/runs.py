@@ -9,12 +9,13 @@ from studio.ui.training import RunRow
 class RunTable(Table[RunRow]):
     """Runs, newest first."""
 
-    columns = ("Run", "State", "Backbone", "Methods", "Best accuracy")
+    columns = ("Run", "State", "Trained", "Backbone", "Methods", "Best accuracy")
 
     def cells(self, row: RunRow) -> tuple[str, ...]:
         """What it is, how it stands, and how good it has been."""
         best = percent(row.accuracy) if row.accuracy is not None else "–"
-        return row.name, tr(row.state), row.backbone, row.methods, best
+        done = percent(row.step / row.steps, 0) if row.steps else "–"
+        return row.name, tr(row.state), done, row.backbone, row.methods, best
 
     def tool_tip(self, row: RunRow) -> str:
         """Where it lies."""

@@ -1,103 +1,258 @@
 """Live curves. pyqtgraph is imported when the first plot is made, not before."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from PySide6.QtGui import QPainter, QPaintEvent, QPen
+import numpy as np
+import pyqtgraph as pg
+from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.language import tr
+from studio.app.smoothing import Values, smoothed
 from studio.ui.theme import colour, theme
 from studio.ui.widgets.parts import Column, Row, text
 
-if TYPE_CHECKING:
-    from studio.ui.history import Curve
-
-
 _FEW = 60
+_FAINT = 70
+_LEAST_HEIGHT = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve over epochs: its name, its colour in the theme, its points, and the place of its best one, if any.
+
+    A ``strong`` one is drawn thicker, and with its points while they are few; a ``noisy`` one is smoothed.
+    """
+
+    name: str
+    tint: str
+    x: Values
+    y: Values
+    strong: bool = False
+    noisy: bool = False
+    best: tuple[float, float] | None = None
 
 
 class _Swatch(QWidget):
     """The key of one line: a short stroke in its colour."""
 
-    def __init__(self, tint: str) -> None:
+    def __init__(self, tint: str, width: int) -> None:
         super().__init__()
-        self._tint = tint
+        self._tint, self._width = tint, width
         self.setFixedSize(16, 14)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
-        painter.setPen(QPen(colour(self._tint), 2))
+        painter.setPen(QPen(colour(self._tint), self._width))
         painter.drawLine(0, 7, 16, 7)
 
 
-class Plot(QWidget):
-    """A titled plot of a few lines over steps.
+class _Drawn:
+    """What stands for one line on the canvas: its raw points, faint where they are smoothed, and its best one."""
 
-    ``lines`` are a name, a colour of the theme, and whether its points are marked while they are few.
+    def __init__(self, item: Any) -> None:
+        self.raw = item.plot([], [], connect="finite")
+        self.main = item.plot([], [], connect="finite")
+        self.best = item.plot([], [], pen=None, symbol="star", symbolSize=15)
+        self.best.setZValue(10)
+        self.line: Line | None = None
+
+    def show(self, line: Line | None, weight: float) -> None:
+        """Draw ``line``, smoothed by ``weight`` where it is noisy; None clears."""
+        self.line = line
+        smooth = line is not None and line.noisy and weight > 0
+        for part in (self.raw, self.main):
+            part.setVisible(line is not None)
+        if line is None:
+            self.best.setData([], [])
+            return
+        self.raw.setData(*((line.x, line.y) if smooth else ([], [])))
+        few = line.strong and len(line.x) <= _FEW
+        self.main.setData(line.x, smoothed(line.y, weight) if smooth else line.y, symbol="o" if few else None)
+        self.best.setData(*([value] for value in line.best)) if line.best else self.best.setData([], [])
+        self.colour()
+
+    def colour(self) -> None:
+        """Take the colours of the theme."""
+        if self.line is None:
+            return
+        tint, few = colour(self.line.tint), len(self.line.x) <= _FEW
+        faint = QColor(tint)
+        faint.setAlpha(_FAINT)
+        self.raw.setPen(pg.mkPen(faint, width=1))
+        self.main.setPen(pg.mkPen(tint, width=2 if self.line.strong and few else 1))
+        self.main.opts.update(symbolSize=6, symbolBrush=pg.mkBrush(tint), symbolPen=pg.mkPen(None))
+        self.best.setSymbolBrush(pg.mkBrush(tint))
+        self.best.setSymbolPen(pg.mkPen(colour("surface"), width=1.5))
+
+
+class Plot(QWidget):
+    """A titled plot of a few lines over epochs. ``pointed`` carries the epoch under the pointer, or None.
+
+    With the focus, the arrow keys move the pointer from point to point, and Escape takes it away.
     """
 
-    def __init__(self, title: str, lines: tuple[tuple[str, str, bool], ...], bottom: float | None = None) -> None:
-        super().__init__()
-        import pyqtgraph as pg
+    pointed = Signal(object)
 
-        self.title = title
-        self._tints = [tint for _, tint, _ in lines]
-        self._marked = [marked for _, _, marked in lines]
+    def __init__(self, title: str, bottom: float | None = None, digits: int = 4) -> None:
+        super().__init__()
+        self.title, self._bottom, self._digits = title, bottom, digits
+        self._weight = 0.0
+        self._at: float | None = None
+        self.log = False
+        self.drawn: list[_Drawn] = []
+        self.heading = text(title, "heading")
+        self.legend = Row(gap=6)
+        self._keys: list[tuple[QWidget, Any]] = []
+        self._build()
+        theme().changed.connect(self._colour)
+        self._colour()
+
+    def _build(self) -> None:
         self.plot = pg.PlotWidget(background=None)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
-        self.plot.setMinimumHeight(110)
-        item = self.plot.getPlotItem()
-        item.setDownsampling(auto=True, mode="peak")
-        item.setClipToView(True)
-        item.setContentsMargins(0, 4, 8, 0)
-        item.getAxis("bottom").setHeight(26)
-        item.getViewBox().setLimits(xMin=0, minXRange=10, yMin=bottom)
-        self.lines = [item.plot([], [], connect="finite", antialias=True) for _ in lines]
-        key = [part for name, tint, _ in lines for part in (_Swatch(tint), text(name, "caption"))]
-        legend = Row(text(title, "heading"), None, *(key if len(lines) > 1 else ()), gap=6)
-        self.setLayout(Column(legend, (self.plot, 1), gap=2))
-        self._values = text("", "caption")
-        self.plot.scene().sigMouseMoved.connect(self._point)
-        theme().changed.connect(self._colour)
-        self._colour()
+        self.plot.setMinimumHeight(_LEAST_HEIGHT)
+        self.plot.setAccessibleName(self.title)
+        self.plot.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.plot.installEventFilter(self)
+        self.plot.viewport().installEventFilter(self)
+        self.item = self.plot.getPlotItem()
+        self.item.setDownsampling(auto=True, mode="peak")
+        self.item.setClipToView(True)
+        self.item.setContentsMargins(0, 4, 8, 0)
+        self.item.getAxis("bottom").setHeight(24)
+        self.item.getAxis("left").setWidth(46)
+        self.item.getViewBox().setLimits(xMin=0, minXRange=1e-3, yMin=self._bottom)
+        self.pointer = pg.InfiniteLine(angle=90, movable=False)
+        self.pointer.setVisible(False)
+        self.item.addItem(self.pointer, ignoreBounds=True)
+        self.plot.scene().sigMouseMoved.connect(self._moved)
+        self.setLayout(Column(Row(self.heading, None, self.legend, gap=6), (self.plot, 1), gap=2))
 
-    def show_curves(self, *curves: "Curve") -> None:
-        """Draw the curves; one with few points also shows its points."""
-        for line, curve, tint, marked in zip(self.lines, curves, self._tints, self._marked, strict=True):
-            mark = "o" if marked and len(curve.x) <= _FEW else None
-            xs, ys = list(curve.x), list(curve.y)
-            line.setData(xs, ys, symbol=mark, symbolSize=6, symbolBrush=colour(tint), symbolPen=None)
+    # drawing
 
-    def _point(self, position: Any) -> None:
-        """Show the values under the pointer as the plot's tool tip."""
-        item = self.plot.getPlotItem()
-        if not item.sceneBoundingRect().contains(position):
-            return
-        x = item.getViewBox().mapSceneToView(position).x()
-        words = [tr("step {n:,.0f}", n=x)]
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Draw the lines in place of those before."""
+        while len(self.drawn) < len(lines):
+            self.drawn.append(_Drawn(self.item))
+        same = self._named(lines) == self._named(self.lines)
+        for number, drawn in enumerate(self.drawn):
+            drawn.show(lines[number] if number < len(lines) else None, self._weight)
+        if not same:
+            self._make_legend()
+        self._say()
+
+    @staticmethod
+    def _named(lines: Sequence[Line]) -> list[tuple[str, str]]:
+        return [(line.name, line.tint) for line in lines]
+
+    @property
+    def lines(self) -> list[Line]:
+        """What is drawn."""
+        return [drawn.line for drawn in self.drawn if drawn.line is not None]
+
+    def smooth(self, weight: float) -> None:
+        """Smooth noisy lines by ``weight`` in [0, 1)."""
+        self._weight = weight
+        self.show_lines(self.lines)
+
+    def show_log(self, on: bool) -> None:
+        """Draw the values over a logarithmic axis."""
+        self.log = on
+        self.item.getViewBox().setLimits(yMin=None if on else self._bottom)
+        self.item.setLogMode(y=on)
+        self.show_all()
+
+    def show_all(self) -> None:
+        """Bring everything into view, and keep it there."""
+        self.item.enableAutoRange()
+
+    # pointing
+
+    def point_at(self, epoch: float | None) -> None:
+        """Put the pointer at ``epoch`` and say the values there; None takes it away."""
+        self._at = epoch
+        self.pointer.setVisible(epoch is not None)
+        if epoch is not None:
+            self.pointer.setPos(epoch)
+        self._say()
+
+    def values(self) -> list[float | None]:
+        """What each line is at the pointer; None where it has no point."""
+        return [None if self._at is None else _nearest(line, self._at) for line in self.lines]
+
+    def _say(self) -> None:
+        for (_, label), line, value in zip(self._keys, self.lines, self.values(), strict=True):
+            words = line.name if value is None else f"{line.name} {value:.{self._digits}g}".strip()
+            if label.text() != words:
+                label.setText(words)
+                label.setVisible(bool(words))
+
+    def _moved(self, position: Any) -> None:
+        view = self.item.getViewBox()
+        if view.sceneBoundingRect().contains(position):
+            self.pointed.emit(float(view.mapSceneToView(position).x()))
+        else:
+            self.pointed.emit(None)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt: the pointer leaves, or the arrow keys move it."""
+        if event.type() == QEvent.Type.Leave:
+            self.pointed.emit(None)
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            return self._pressed(Qt.Key(event.key()))
+        return super().eventFilter(watched, event)
+
+    def _pressed(self, key: Qt.Key) -> bool:
+        longest = max((line.x for line in self.lines), key=len, default=np.empty(0))
+        if key == Qt.Key.Key_Escape and self._at is not None:
+            self.pointed.emit(None)
+            return True
+        steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Home: -len(longest), Qt.Key.Key_End: len(longest)}
+        if key not in steps or not len(longest):
+            return False
+        now = len(longest) - 1 if self._at is None else int(np.searchsorted(longest, self._at))
+        self.pointed.emit(float(longest[min(max(0, now + steps[key]), len(longest) - 1)]))
+        return True
+
+    # the look
+
+    def _make_legend(self) -> None:
+        for swatch, label in self._keys:
+            for widget in (swatch, label):
+                self.legend.removeWidget(widget)
+                widget.deleteLater()
+        self._keys = []
         for line in self.lines:
-            xs, ys = line.getOriginalDataset()
-            if xs is not None and len(xs):
-                nearest = (
-                    min(range(len(xs)), key=lambda i: abs(xs[i] - x)) if len(xs) < 500 else int(xs.searchsorted(x))
-                )
-                words.append(f"{ys[min(nearest, len(ys) - 1)]:.4g}")
-        self.plot.setToolTip("\n".join(words))
+            swatch, label = _Swatch(line.tint, 2 if line.strong else 1), text(line.name, "caption")
+            swatch.setVisible(bool(line.name))
+            label.setVisible(bool(line.name))
+            self._keys.append((swatch, label))
+            self.legend.addWidget(swatch)
+            self.legend.addWidget(label)
 
     def _colour(self) -> None:
-        import pyqtgraph as pg
-
         self.plot.setBackground(colour("surface"))
-        item = self.plot.getPlotItem()
         for name in ("left", "bottom"):
-            axis = item.getAxis(name)
+            axis = self.item.getAxis(name)
             axis.setPen(pg.mkPen(colour("line_strong")))
             axis.setTextPen(pg.mkPen(colour("muted")))
             axis.setStyle(tickLength=-4, tickTextOffset=6)
-        item.showGrid(x=False, y=True, alpha=0.15)
-        for line, tint in zip(self.lines, self._tints, strict=True):
-            line.setPen(pg.mkPen(colour(tint), width=1 if tint == "accent" else 2))
-            line.setSymbolBrush(colour(tint))
+        self.item.showGrid(x=True, y=True, alpha=0.12)
+        self.pointer.setPen(pg.mkPen(colour("faint"), width=1))
+        for drawn in self.drawn:
+            drawn.colour()
+
+
+def _nearest(line: Line, epoch: float) -> float | None:
+    if not len(line.x) or not line.x[0] - 0.5 <= epoch <= line.x[-1] + 0.5:
+        return None
+    after = min(int(np.searchsorted(line.x, epoch)), len(line.x) - 1)
+    before = max(0, after - 1)
+    nearest = before if epoch - line.x[before] < line.x[after] - epoch else after
+    return float(line.y[nearest])

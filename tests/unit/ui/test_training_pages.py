@@ -36,19 +36,18 @@ def trained(prepared, finish):
 
 
 def drawn(plot):
-    xs, _ = plot.lines[0].getOriginalDataset()
-    return 0 if xs is None else len(xs)
+    return len(plot.lines[0].x) if plot.lines else 0
 
 
 def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
     page, history = trained.train, trained.train.live.history
-    assert page.stage.text().startswith("Finished after")
-    assert "best validation accuracy" in page.detail.text()
-    assert page.bar.value() == 1000
+    assert page.curves.stage.text().startswith("Finished after")
+    assert "best validation accuracy" in page.curves.detail.text()
+    assert page.curves.bar.value() == 1000
     assert len(history.training_loss.x) == history.started.steps
     assert len(history.validation_accuracy.x) == 4
-    qtbot.waitUntil(lambda: drawn(page.loss) == history.started.steps, timeout=5000)
-    assert page.run_model.index(0, 1).data() == "completed"
+    qtbot.waitUntil(lambda: drawn(page.curves.loss) == history.started.steps, timeout=5000)
+    assert page.list.model.index(0, 1).data() == "completed"
     assert page.start_button.isVisible()
 
 
@@ -79,7 +78,7 @@ def test_stopping_ends_in_good_order_and_the_run_can_be_resumed(prepared, finish
     window.train.stop_button.click()
     finish(window)
     page = window.train
-    assert page.stage.text().startswith("Stopped")
+    assert page.curves.stage.text().startswith("Stopped")
     stopped_at = page.live.history.step
     assert page.resume_button.isVisible()
     page.resume_button.click()

@@ -1,0 +1,88 @@
+"""What is said of a run beside its curves."""
+
+import math
+
+from studio.app.overfitting import turn
+from studio.core import events
+from studio.ui.figures import duration, percent, size
+from studio.ui.history import History
+from studio.ui.language import tr
+
+_NOTES = 3
+SEPARATOR = "   ·   "
+
+
+def stage(history: History, stopping: bool, pausing: bool) -> str:
+    """Where the run stands."""
+    if history.started is None:
+        return tr("Preparing")
+    if isinstance(history.ended, events.Finished):
+        time = duration(history.ended.seconds)
+        completed = history.ended.reason == "completed"
+        return tr("Finished after {time}", time=time) if completed else tr("Stopped after {time}", time=time)
+    if isinstance(history.ended, events.Error):
+        return tr("Ended with an error")
+    if stopping:
+        return tr("Stopping after this step")
+    if history.paused:
+        return tr("Paused in epoch {n} of {all}", n=max(1, history.epoch), all=history.started.epochs)
+    if pausing:
+        return tr("Pausing after this step")
+    return tr("Epoch {n} of {all}", n=max(1, history.epoch), all=history.started.epochs)
+
+
+def detail(history: History, live: bool) -> str:
+    """Steps, the best so far, speed and time left."""
+    parts = []
+    if history.started:
+        parts.append(tr("step {n:,} of {all:,}", n=history.step, all=history.started.steps))
+    if history.best:
+        share = percent(history.best.accuracy)
+        parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
+    if live and not history.paused:
+        if history.images_per_second:
+            parts.append(tr("{n:,.0f} images/s", n=history.images_per_second))
+        if not math.isnan(history.seconds_left):
+            parts.append(tr("{time} left", time=duration(history.seconds_left)))
+    return SEPARATOR.join(parts)
+
+
+def cost(history: History, live: bool) -> str:
+    """What the run was expected to take and what it took, and the last checkpoint while it goes on."""
+    parts = []
+    if (expected := history.estimate) is not None:
+        time, memory = duration(expected.seconds_per_epoch), size(expected.peak_memory_bytes)
+        parts.append(tr("expected {time} an epoch, {memory}", time=time, memory=memory))
+    if (took := history.usage) is not None:
+        time, memory = duration(took.seconds_per_epoch), size(took.peak_memory_bytes)
+        parts.append(tr("took {time} an epoch, {memory}", time=time, memory=memory))
+    if live and history.saved is not None:
+        parts.append(tr("last checkpoint at step {n:,}", n=history.saved.step))
+    return SEPARATOR.join(parts)
+
+
+def trouble(history: History) -> tuple[str, str]:
+    """Why the run ended, and what it met on its way, with the tone in which to say it."""
+    if isinstance(history.ended, events.Error):
+        return tr(history.ended.text), "bad"
+    lines = [tr(note) for note in history.notes[-_NOTES:]]
+    if len(history.notes) > _NOTES:
+        lines.insert(0, tr("{n} more messages are in the run's log.txt.", n=len(history.notes) - _NOTES))
+    if history.ended_early and isinstance(history.ended, events.Finished):
+        best, last = history.ended.best_epoch, history.epoch
+        lines.append(tr("Ended early in epoch {n}: no epoch after {best} was better.", n=last, best=best))
+    return "\n".join(lines), "warn" if history.notes else "info"
+
+
+def advice(history: History) -> str:
+    """What to do where validation turns while training goes on falling; empty where it does not."""
+    found = turn(tuple(history.epoch_loss.points()), tuple(history.validation_loss.points()))
+    if found is None:
+        return ""
+    return tr(
+        "The validation loss was lowest in epoch {n:.0f} and has risen by {share} since, while the training loss still "
+        "falls: the network learns its training images by heart. The best epoch is kept. Stop here, or train again "
+        "with stronger augmentation, fewer trained parameters, more weight decay, or more images.",
+        n=found.step / history.steps_per_epoch,
+        share=percent(found.rise, 0),
+    )
