@@ -2,14 +2,13 @@
 
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
 
 from studio.core import events
 from studio.core.errors import StudioError
@@ -33,6 +32,7 @@ from studio.training.network import build
 from studio.training.objective import Objective
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
+from studio.training.state import State
 from studio.training.team import Averaging, Team
 from studio.training.validation import measure
 
@@ -59,7 +59,11 @@ class Session:
         self.run, self.recipe, self.images, self.team = run, recipe, images, team or Team()
         self.device = devices.resolve(self.team.device(recipe.training.device))
         self.peak = memory.Peak(self.device)
-        self.precision = self.team.same(lambda: _precision(recipe, self.device, saved))
+        # A run goes on in the precision that it began with; a measurement might decide otherwise the second time.
+        began = saved.values["environment"]["precision"] if saved else None
+        self.precision: precision.Precision = began or self.team.same(
+            lambda: precision.resolve(recipe.training.precision, self.device)
+        )
         self.progress = Progress(parts=recipe.training.accumulation)
         self._pending: list[str] = []
         self._unreadable: set[Path] = set()
@@ -101,6 +105,7 @@ class Session:
         self.optimizer = optimizer.make(self.named, scales, settings)
         self._loaders = loaders(self.recipe, self.images, built.preprocessing, (self.team.rank, self.team.size))
         self._average = Average(self.attached, settings.ema) if settings.ema else None
+        self._state = State(self.attached, self._average, self.optimizer, self.named, self.device)
         classes = self._loaders[0].dataset.labels
         self._objective = Objective(settings, len(self.images.classes), classes, self.device)
         self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
@@ -324,9 +329,9 @@ class Session:
         return events.Checkpoint(step=self.progress.step, name=name)
 
     def _write(self, name: str) -> None:
-        checkpoint.write(self.run.path / "checkpoints" / name, self._tensors(), self._values())
+        checkpoint.write(self.run.path / "checkpoints" / name, self._state.tensors(), self._values())
         if name == "best":
-            adapter = {key: tensor.cpu().contiguous() for key, tensor in self._adapter().items()}
+            adapter = {key: tensor.cpu().contiguous() for key, tensor in self._state.adapter.items()}
             write_bytes(self.run.path / ADAPTER, save(adapter, metadata={"format": "pt"}))
 
     def usage(self) -> Iterator[events.Event]:
@@ -346,19 +351,6 @@ class Session:
             best_accuracy=self.progress.best_accuracy,
             best_epoch=self.progress.best_epoch,
         )
-
-    def _adapter(self) -> dict[str, Tensor]:
-        """The adapter that is measured and used: where there is an average, that."""
-        return self._average.tensors if self._average else self.attached.state_dict()
-
-    def _tensors(self) -> dict[str, Tensor]:
-        sections: Mapping[str, Mapping[str, Tensor]] = {
-            "adapter": self._adapter(),
-            "trained": self.attached.state_dict() if self._average else {},
-            "optimizer": optimizer.tensors(self.optimizer, self.named),
-            "random": randomness.states(self.device),
-        }
-        return {f"{section}/{name}": tensor for section, named in sections.items() for name, tensor in named.items()}
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -381,12 +373,8 @@ class Session:
             self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
 
     def _put_back(self, saved: checkpoint.Checkpoint) -> None:
-        self.attached.load_state_dict(saved.section("trained" if self._average else "adapter"))
-        if self._average:
-            self._average.restore(saved.section("adapter"))
-        optimizer.restore(self.optimizer, self.named, saved.section("optimizer"))
+        self._state.restore(saved)
         self.progress = Progress.from_json(saved.values["progress"])
-        randomness.restore(self.device, saved.section("random"))
 
     def _name(self, unreadable: Iterable[UnreadableImageError]) -> None:
         """Warn once of each image that cannot be read."""
@@ -409,11 +397,3 @@ class Session:
         now = time.monotonic()
         seconds, self._clock = now - self._clock, now
         return seconds
-
-
-def _precision(recipe: Recipe, device: torch.device, saved: checkpoint.Checkpoint | None) -> precision.Precision:
-    """A run goes on in the precision that it began with; a measurement might decide otherwise the second time."""
-    if saved is not None:
-        began: precision.Precision = saved.values["environment"]["precision"]
-        return began
-    return precision.resolve(recipe.training.precision, device)
