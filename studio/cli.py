@@ -146,17 +146,21 @@ def train(
     recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: bool, preflight: bool, as_json: bool
 ) -> int:
     """Run a recipe."""
-    from studio.app import training
+    from studio.app import launching, training
+    from studio.training import team as teams
     from studio.training.control import Control
 
     if preflight:
         return _preflight(training.load(recipe, assignments), as_json)
     control = Control()
-    with terminal.signals_stop(control):
-        run = training.reopen(recipe, out, assignments) if resume else training.start(recipe, out, assignments)
-        if not resume and sys.stderr.isatty():
+    with teams.joined() as team, terminal.signals_stop(control):
+        run, goes_on = launching.begin(recipe, out, assignments, resume, team)
+        if team.alone and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
-        _follow("Training", training.train(run, control, resume))
+        happening = training.train(run, control, goes_on, team)
+        if not team.leads:
+            return _silently(happening)
+        _follow("Training", happening)
     result = training.result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
     if result.reason == "stopped":
@@ -340,6 +344,12 @@ def _follow(label: str, happening: "Iterable[Event]") -> None:
                 meter.line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
             elif isinstance(event, events.Warning):
                 meter.line(event.text)
+
+
+def _silently(happening: "Iterable[Event]") -> int:
+    """Train beside the process that speaks to the user, and end as it does."""
+    ended = [getattr(event, "reason", "") for event in happening][-1]
+    return terminal.INTERRUPTED if ended == "stopped" else 0
 
 
 def _verified(verification: "Verification") -> str:

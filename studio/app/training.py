@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from studio.app import preflight
 from studio.app.overriding import override
 from studio.app.text import duration, program
 from studio.core import events, paths
@@ -16,6 +17,7 @@ from studio.core.run import Run, fresh_path
 
 if TYPE_CHECKING:
     from studio.training.control import Control
+    from studio.training.team import Team
 
 E = TypeVar("E", bound=events.Event)
 
@@ -87,14 +89,21 @@ def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ())
     return run
 
 
-def train(run: Run, control: "Control", resume: bool = False) -> Iterator[events.Event]:
-    """Train, yielding each event; a new run that fails before its first step leaves nothing behind."""
+def train(run: Run, control: "Control", resume: bool = False, team: "Team | None" = None) -> Iterator[events.Event]:
+    """Train, yielding each event; a new run that fails before its first step leaves nothing behind.
+
+    What was measured for its recipe (:mod:`studio.app.preflight`) becomes the run's first event.
+    """
     from studio.training import loop
 
+    leads = team is None or team.leads
+    expected = preflight.known(run.recipe) if leads and not resume else None
+    if expected is not None:
+        run.append(expected)
     try:
-        yield from loop.train(run, control, resume)
+        yield from loop.train(run, control, resume, team)
     except StudioError:
-        if not resume and not has_begun(run):
+        if leads and not resume and not has_begun(run):
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 

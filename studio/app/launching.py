@@ -1,0 +1,52 @@
+"""Which run a training begins or goes on with, also where torchrun starts the same command several times over."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studio.app import training
+from studio.core import paths
+from studio.core.errors import StudioError
+from studio.core.run import Run, list_runs
+
+if TYPE_CHECKING:
+    from studio.training.team import Team
+
+
+def begin(path: Path, out: Path | None, assignments: Sequence[str], resume: bool, team: "Team") -> tuple[Run, bool]:
+    """The run of a recipe (or with ``resume`` the run itself) and whether it goes on; the same in all processes.
+
+    What torchrun starts goes on by itself where it was begun before: in the same ``out``, or by the same torchrun.
+    """
+    place, goes_on = team.same(lambda: _decide(path, out, assignments, resume))
+    return Run(Path(place)), bool(goes_on)
+
+
+def _decide(path: Path, out: Path | None, assignments: Sequence[str], resume: bool) -> tuple[str, bool]:
+    from studio.training.team import launched
+
+    if resume:
+        return str(training.reopen(path, out, assignments).path), True
+    launch = launched()
+    earlier = _earlier(path, out, assignments, launch) if launch else None
+    if earlier is not None:
+        return str(earlier.path), True
+    run = training.start(path, out, assignments)
+    if launch:
+        run.write_status(state="running", launch=launch)
+    return str(run.path), False
+
+
+def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
+    """The run that was begun before; StudioError where ``out`` holds another."""
+    from studio.training.team import restarts
+
+    if out is None:
+        begun = (run for run in list_runs(paths.runs()) if run.status.get("launch") == launch)
+        return next(begun, None) if restarts() else None
+    if not (out / "recipe.toml").is_file():
+        return None
+    run = Run.open(out)
+    if run.recipe != training.load(path, assignments):
+        raise StudioError(f"{out} holds a run of another recipe; name another folder with --out.")
+    return run
