@@ -1,0 +1,50 @@
+"""Run by torchrun in each of two processes: train the runs named on the command line, each with what goes wrong in it.
+
+Every argument is FAULT=RUN; the fault happens in the second process alone.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from studio.core import events
+from studio.core.run import Run
+from studio.training import objective
+from studio.training.control import Control
+from studio.training.loop import train
+from studio.training.team import Team, joined
+
+TRUE = objective.cross_entropy
+STOP_AT = 5
+
+
+def small_memory(logits: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    if len(logits) > 1:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return TRUE(logits, *args, **kwargs)
+
+
+def broken_loss(broken: set[int]) -> Any:
+    count = iter(range(1, 10_000))
+    return lambda *args, **kwargs: TRUE(*args, **kwargs) * (float("nan") if next(count) in broken else 1)
+
+
+def main(fault: str, folder: str, team: Team) -> None:
+    second = team.rank == 1
+    objective.cross_entropy = TRUE
+    if fault == "memory" and second:
+        objective.cross_entropy = small_memory
+    if fault == "loss" and second:
+        objective.cross_entropy = broken_loss({2, 6, 7, 8})
+    control = Control()
+    for event in train(Run(Path(folder)), control, team=team):
+        if fault == "stop" and second and isinstance(event, events.Step) and event.step == STOP_AT:
+            control.stop()
+
+
+if __name__ == "__main__":
+    with joined() as both:
+        for argument in sys.argv[1:]:
+            main(*argument.split("=", 1), both)
