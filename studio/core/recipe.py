@@ -174,6 +174,15 @@ class Training(Part):
     )
     warmup: Real = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
     label_smoothing: Real = Field(0.0, ge=0, lt=1)
+    mixup: Real = Field(
+        0.0, ge=0, le=10, description="lay images over each other, such as 0.2: more is a more even blend; 0 does not"
+    )
+    cutmix: Real = Field(
+        0.0, ge=0, le=10, description="paste a piece of another image in, such as 1: more is larger pieces; 0 does not"
+    )
+    fixed_views: Whole = Field(
+        0, ge=0, le=1000, description="make only this many changed versions of each image, which is faster; 0: no limit"
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced lets classes with few images count as much as those with many"
     )

@@ -19,6 +19,7 @@ import torch
 from studio.data.augmentation import Augmentation
 from studio.data.dataset import ImageDataset
 from studio.data.images import UnreadableImageError
+from studio.data.mixing import Mixing
 from studio.data.preprocessing import Pixels
 
 _AHEAD = 2
@@ -30,16 +31,26 @@ class Batch:
     """Inputs, class indices, and the images' places in the dataset.
 
     The inputs are 8-bit images (batch, height, width, 3), or what the frozen part of a backbone made of them.
-    Images that could not be read are not in it but in ``unreadable``; it may be empty.
+    Images that could not be read are not in it but in ``unreadable``; it may be empty. Where images are made of two,
+    ``others`` are the classes of the second ones and ``shares`` what the first ones have of the whole.
     """
 
     inputs: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
     unreadable: tuple[UnreadableImageError, ...] = ()
+    others: torch.Tensor | None = None
+    shares: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def parts(self, count: int) -> Iterator["Batch"]:
+        """The batch in ``count`` parts of nearly equal size, fewer where there are fewer images."""
+        cut = [None if t is None else t.chunk(count) for t in (self.inputs, self.labels, self.indices)]
+        mixed = [t.chunk(count) if t is not None else [None] * count for t in (self.others, self.shares)]
+        for inputs, labels, indices, others, shares in zip(*cut, *mixed, strict=False):
+            yield Batch(inputs, labels, indices, (), others, shares)
 
 
 class Source(Protocol):
@@ -58,6 +69,7 @@ class Loader:
     """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads.
 
     ``share`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
+    With ``views`` random changes are those of the first so many epochs, again and again.
     """
 
     def __init__(
@@ -68,11 +80,14 @@ class Loader:
         seed: int = 0,
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
+        mixing: Mixing | None = None,
+        views: int = 0,
         threads: int | None = None,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
-        self.shuffle, self.augmentation = shuffle, augmentation
+        self.shuffle, self.augmentation, self.mixing = shuffle, augmentation, mixing
+        self.views = views if self.changes else 0
         self._share = share
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
@@ -80,6 +95,11 @@ class Loader:
     def __len__(self) -> int:
         """Batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
+
+    @property
+    def changes(self) -> bool:
+        """Whether images are changed at random."""
+        return self.augmentation is not None or self.mixing is not None
 
     def places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
         """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
@@ -97,11 +117,13 @@ class Loader:
 
     def read(self, places: Iterable[torch.Tensor], epoch: int) -> Iterator[Batch]:
         """Batches of the images at ``places``, as they are in an epoch."""
-        return self._ahead(partial(self._make, some, epoch) for some in places)
+        view = epoch % self.views if self.views else epoch
+        mates = self._mates(view)
+        return self._ahead(partial(self._make, some, view, mates) for some in places)
 
     def batch(self, epoch: int, number: int) -> Batch:
         """One batch of an epoch, read here and now."""
-        return self._make(next(self.places(epoch, number)), epoch)
+        return next(self.read([next(self.places(epoch, number))], epoch))
 
     def close(self) -> None:
         """End the reading threads."""
@@ -126,20 +148,51 @@ class Loader:
             for future in waiting:
                 future.cancel()
 
-    def _make(self, indices: torch.Tensor, epoch: int) -> Batch:
-        images, kept, unreadable = [], [], []
+    def _make(self, indices: torch.Tensor, view: int, mates: torch.Tensor | None) -> Batch:
+        images: dict[int, Pixels] = {}
+        unreadable = []
         for index in indices.tolist():
             try:
-                images.append(self._image(index, epoch))
-                kept.append(index)
+                images[index] = self._image(index, view)
             except UnreadableImageError as error:
                 unreadable.append(error)
-        places = torch.tensor(kept, dtype=torch.int64)
-        return Batch(self._stack(images), self.dataset.labels[places], places, tuple(unreadable))
+        places = torch.tensor(list(images), dtype=torch.int64)
+        labels = self.dataset.labels[places]
+        if self.mixing is None or mates is None:
+            return Batch(self._stack(list(images.values())), labels, places, tuple(unreadable))
+        mixed, seconds, shares = self._mixed(self.mixing, images, view, mates)
+        others = self.dataset.labels[torch.tensor(seconds, dtype=torch.int64)]
+        return Batch(self._stack(mixed), labels, places, tuple(unreadable), others, torch.tensor(shares))
 
-    def _image(self, index: int, epoch: int) -> Pixels:
+    def _image(self, index: int, view: int) -> Pixels:
         pixels = self.dataset.pixels(index)
-        return pixels if self.augmentation is None else self.augmentation.apply(pixels, self.seed, epoch, index)
+        return pixels if self.augmentation is None else self.augmentation.apply(pixels, self.seed, view, index)
+
+    def _mates(self, view: int) -> torch.Tensor | None:
+        """For each image the one that it is mixed with: its neighbour in the whole batch of the view's own epoch."""
+        if self.mixing is None:
+            return None
+        mates = torch.arange(len(self.dataset))
+        for places in self.shared_places(view):
+            mates[places] = places.roll(1)
+        return mates
+
+    def _mixed(
+        self, mixing: Mixing, images: dict[int, Pixels], view: int, mates: torch.Tensor
+    ) -> tuple[list[Pixels], list[int], list[float]]:
+        """Each image with another, which that is, and the first one's share; alone where the other cannot be read."""
+        mixed, seconds, shares = [], [], []
+        for index, own in images.items():
+            second = int(mates[index])
+            try:
+                other = images[second] if second in images else self._image(second, view)
+                pixels, share = mixing.apply(own, other, self.seed, view, index)
+            except UnreadableImageError:
+                pixels, second, share = own, index, 1.0
+            mixed.append(pixels)
+            seconds.append(second)
+            shares.append(share)
+        return mixed, seconds, shares
 
     def _stack(self, images: Sequence[Pixels]) -> torch.Tensor:
         if not images:

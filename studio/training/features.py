@@ -2,12 +2,14 @@
 
 The last digits of a product depend on which images are in a batch together. So that a resumed run has the same
 features, an image's are always computed in the batch in which the first epoch shows it, also where a later epoch asks
-for them first.
+for them first. Where a loader has several views of each image, each is an image of its own here, and the first epoch
+that shows it is the view's.
 """
 
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,13 +31,16 @@ class FeatureSource:
     def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor]) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
-        self._groups = list(loader.places(0))
-        self._group_of = torch.full((len(self.dataset),), -1)
+        self._views, images = max(1, loader.views), len(self.dataset)
+        self._groups = [view * images + places for view in range(self._views) for places in loader.places(view)]
+        rows = self._views * images
+        self._group_of = torch.full((rows,), -1)
         for number, places in enumerate(self._groups):
             self._group_of[places] = number
         self._known = torch.zeros(len(self._groups), dtype=torch.bool)
-        self._readable = torch.ones(len(self.dataset), dtype=torch.bool)
+        self._readable = torch.ones(rows, dtype=torch.bool)
         self._store: Tensor | None = None
+        self._others, self._shares = torch.zeros(rows, dtype=torch.int64), torch.ones(rows)
         self._fits = True
 
     def __len__(self) -> int:
@@ -43,45 +48,60 @@ class FeatureSource:
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the one at ``start`` on."""
-        in_order = epoch == 0 or not self._loader.shuffle
+        view, groups = self._view(epoch), len(self._loader)
+        first = view * groups + start
         if not self._fits:
             yield from (self._through(batch) for batch in self._loader.read(self._places(epoch, start), epoch))
-        elif in_order and not self._known[start:].all():
-            for number, batch in enumerate(self._loader.batches(0, start), start):
+        elif self._in_order(epoch) and not self._known[first : (view + 1) * groups].all():
+            for number, batch in enumerate(self._loader.batches(view, start), first):
                 yield self._learn(number, batch)
         else:
-            yield from (self._gather(places) for places in self._places(epoch, start))
+            yield from (self._gather(places, view) for places in self._places(epoch, start))
+
+    def _view(self, epoch: int) -> int:
+        return epoch % self._views
+
+    def _in_order(self, epoch: int) -> bool:
+        """Whether an epoch shows its view in the batches that its features are computed in."""
+        return epoch < self._views or not self._loader.shuffle
 
     def _places(self, epoch: int, start: int) -> Iterator[Tensor]:
-        """Of each batch the images that the loader's share of the first epoch has: of others nothing is kept here."""
-        return (places[self._group_of[places] >= 0] for places in self._loader.shared_places(epoch, start))
+        """Of each batch the images that the loader's share of the view has: of others nothing is kept here."""
+        owned = self._group_of.view(self._views, -1)[self._view(epoch)] >= 0
+        return (places[owned[places]] for places in self._loader.shared_places(epoch, start))
 
     def _through(self, batch: Batch) -> Batch:
-        inputs = self._prefix(batch.inputs) if len(batch) else batch.inputs
-        return Batch(inputs, batch.labels, batch.indices, batch.unreadable)
+        return replace(batch, inputs=self._prefix(batch.inputs)) if len(batch) else batch
 
     def _learn(self, number: int, batch: Batch) -> Batch:
-        """Compute the features of a batch of the first epoch and keep them."""
-        made = self._through(batch)
+        """Compute the features of one of the groups and keep them."""
+        made, group = self._through(batch), self._groups[number]
+        rows = made.indices + number // len(self._loader) * len(self.dataset)
         if len(made):
             if self._store is None and self._fits:
-                self._store = _room(len(self.dataset), made.inputs)
+                self._store = _room(len(self._group_of), made.inputs)
                 self._fits = self._store is not None
             if self._store is not None:
-                self._store[made.indices] = made.inputs.cpu()
-        self._readable[self._groups[number]] = torch.isin(self._groups[number], made.indices)
+                self._store[rows] = made.inputs.cpu()
+            if made.others is not None and made.shares is not None:
+                self._others[rows], self._shares[rows] = made.others, made.shares
+        self._readable[group] = torch.isin(group, rows)
         self._known[number] = True
         return made
 
-    def _gather(self, places: Tensor) -> Batch:
+    def _gather(self, places: Tensor, view: int) -> Batch:
         """Kept features; what is not kept yet is computed first."""
         unreadable: list[UnreadableImageError] = []
-        for number in self._group_of[places].unique().tolist():
+        first = view * len(self.dataset)
+        for number in self._group_of[first + places].unique().tolist():
             if not self._known[number]:
-                unreadable += self._learn(number, self._loader.batch(0, number)).unreadable
-        kept = places[self._readable[places]]
-        features = self._store[kept] if self._store is not None else torch.empty(0)
-        return Batch(features, self.dataset.labels[kept], kept, tuple(unreadable))
+                batch = self._loader.batch(view, number % len(self._loader))
+                unreadable += self._learn(number, batch).unreadable
+        kept = places[self._readable[first + places]]
+        rows = first + kept
+        features = self._store[rows] if self._store is not None else torch.empty(0)
+        mixed = (self._others[rows], self._shares[rows]) if self._loader.mixing else (None, None)
+        return Batch(features, self.dataset.labels[kept], kept, tuple(unreadable), *mixed)
 
 
 def _room(images: int, features: Tensor) -> Tensor | None:

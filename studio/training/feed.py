@@ -15,6 +15,7 @@ from studio.data.augmentation import Augmentation
 from studio.data.dataset import take
 from studio.data.folder import DatasetSummary
 from studio.data.loader import Loader, Source
+from studio.data.mixing import Mixing
 from studio.data.preprocessing import Preprocessing
 from studio.peft import Attached
 from studio.training import prefix
@@ -45,8 +46,8 @@ def choose(
     device: torch.device,
     precision: Precision,
 ) -> Feed:
-    """Features behind the frozen part of the backbone where it has one and images are not augmented, else images."""
-    cut = None if training.augmentation else prefix.find(attached, preprocessing.size)
+    """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
+    cut = None if training.changes and not training.views else prefix.find(attached, preprocessing.size)
     if cut is None:
         return Feed(images_to_logits(attached, preprocessing), training, validation)
 
@@ -70,7 +71,7 @@ def images_to_logits(attached: Attached, preprocessing: Preprocessing) -> Networ
 def loaders(
     recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing, share: tuple[int, int] = (0, 1)
 ) -> tuple[Loader, Loader]:
-    """Shuffled and augmented training images, and validation images as they are; of both a share of each batch."""
+    """Shuffled and changed training images, and validation images as they are; of both a share of each batch."""
     settings = recipe.training
     training = Loader(
         take(images, preprocessing, "train"),
@@ -78,6 +79,8 @@ def loaders(
         seed=settings.seed,
         shuffle=True,
         augmentation=Augmentation.of(recipe.data.transforms),
+        mixing=Mixing.of(settings),
+        views=settings.fixed_views,
         share=share,
     )
     return training, Loader(take(images, preprocessing, "validation"), settings.batch_size, share=share)

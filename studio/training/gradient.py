@@ -10,8 +10,8 @@ from studio.data.loader import Batch
 from studio.training.feed import Network, to_device
 from studio.training.precision import Precision, autocast
 
-Objective = Callable[[Tensor, Tensor], Tensor]
-"""Logits (images, classes) in float32 and class indices (images) to their mean loss."""
+Objective = Callable[[Tensor, Tensor, tuple[Tensor, Tensor] | None], Tensor]
+"""Logits (images, classes) in float32 and classes to their mean loss: see :mod:`studio.training.objective`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,19 @@ def accumulate(
     The loss is the images' sum divided by ``images``: their number makes it the mean.
     """
     loss, correct = torch.zeros((), device=device), 0
-    for inputs, classes in zip(batch.inputs.chunk(parts), batch.labels.chunk(parts), strict=True):
-        labels = to_device(classes, device)
+    for part in batch.parts(parts):
+        labels = to_device(part.labels, device)
         with autocast(device, precision):
-            logits = network(to_device(inputs, device))
-        share = objective(logits.float(), labels) * (len(labels) / images)
+            logits = network(to_device(part.inputs, device))
+        share = objective(logits.float(), labels, _second(part, device)) * (len(labels) / images)
         share.backward()  # type: ignore[no-untyped-call]
         loss += share.detach()
         correct += int((logits.argmax(1) == labels).sum())
     return Outcome(loss, correct)
+
+
+def _second(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor] | None:
+    """Of images made of two, the other one's class and the first one's share."""
+    if batch.others is None or batch.shares is None:
+        return None
+    return to_device(batch.others, device), to_device(batch.shares, device)

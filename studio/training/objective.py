@@ -14,13 +14,19 @@ class Objective:
         self._smoothing = settings.label_smoothing
         self._weights = balanced(classes, labels).to(device) if settings.class_weights == "balanced" else None
 
-    def __call__(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """The mean loss of logits (images, classes) in float32 against class indices (images)."""
-        if self._weights is None:
-            return cross_entropy(logits, classes, label_smoothing=self._smoothing)
-        # Divided by the number of images and not by their weights: so a batch in parts comes to the same.
-        losses = cross_entropy(logits, classes, weight=self._weights, label_smoothing=self._smoothing, reduction="none")
-        return losses.mean()
+    def __call__(self, logits: Tensor, classes: Tensor, second: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """The mean loss of logits (images, classes) in float32 against class indices (images).
+
+        ``second`` is, for images made of two, the other one's class and the first one's share (images).
+        """
+        if second is None:
+            return self._losses(logits, classes).mean()
+        others, shares = second
+        return (self._losses(logits, classes) * shares + self._losses(logits, others) * (1 - shares)).mean()
+
+    def _losses(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Image by image: so their mean divides by the images and not by their weights, in parts of a batch too."""
+        return cross_entropy(logits, classes, weight=self._weights, label_smoothing=self._smoothing, reduction="none")
 
 
 def balanced(classes: Tensor, labels: int) -> Tensor:

@@ -116,11 +116,11 @@ def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> No
 
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6, 11])
-@pytest.mark.parametrize("augmentation", ["none", "light"])
-def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, augmentation: str) -> None:
-    whole = make_run("whole", augmentation=augmentation)
+@pytest.mark.parametrize("values", [{}, {"augmentation": "light"}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, values: dict[str, Any]) -> None:
+    whole = make_run("whole", **values)
     list(train(whole, Control()))
-    parts = make_run("parts", augmentation=augmentation)
+    parts = make_run("parts", **values)
     happened = _stop_at(parts, step)
     assert isinstance(happened[-1], events.Finished)
     assert (happened[-1].step, happened[-1].reason) == (step, "stopped")
@@ -370,8 +370,9 @@ def test_a_memory_too_small_for_one_image_ends_the_run_with_a_sentence(
         list(train(make_run(), Control()))
 
 
-def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run]) -> None:
-    whole, parts = make_run("whole", lora=False), make_run("parts", lora=False, accumulation=3)
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run], mixup: float) -> None:
+    whole, parts = (make_run(f"in {n}", lora=False, mixup=mixup, accumulation=n) for n in (1, 3))
     for run in (whole, parts):
         list(train(run, Control()))
     assert [loss for _, loss in _losses(parts)] == pytest.approx([loss for _, loss in _losses(whole)], abs=1e-5)
@@ -502,7 +503,8 @@ def test_the_average_is_what_is_measured_and_kept(make_run: Callable[..., Run]) 
 
 
 def test_every_setting_together_resumes_bit_for_bit(make_run: Callable[..., Run]) -> None:
-    values = {"schedule": "one-cycle", "warmup": 0.3, "class_weights": "balanced", "best_by": "loss"}
+    values: dict[str, Any] = {"schedule": "one-cycle", "warmup": 0.3, "class_weights": "balanced", "best_by": "loss"}
+    values |= {"augmentation": "strong", "mixup": 0.3, "cutmix": 0.8}
     more: dict[str, Any] = {"layer_decay": 0.7, "accumulation": 2, "patience": 5, "label_smoothing": 0.1, "ema": 0.9}
     whole, parts = (make_run(name, **values, **more) for name in ("whole", "parts"))
     list(train(whole, Control()))

@@ -69,6 +69,15 @@ def test_balanced_weights_let_each_class_count_the_same() -> None:
     assert made(logits, classes) == pytest.approx(float((weights[classes] * plain).mean()))
 
 
+def test_images_made_of_two_count_for_both_classes_by_their_shares() -> None:
+    classes, others, shares = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 0]), torch.tensor([0.7, 1.0, 0.5])
+    logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    made = objective.Objective(Training(mixup=0.2), 3, classes, torch.device("cpu"))
+    soft = torch.zeros(3, 3).scatter_add_(1, classes[:, None], shares[:, None])
+    soft.scatter_add_(1, others[:, None], 1 - shares[:, None])
+    assert made(logits, classes, (others, shares)) == pytest.approx(float(nn.functional.cross_entropy(logits, soft)))
+
+
 def test_layers_further_from_the_classifier_train_slower() -> None:
     rows = [("", None), ("stem", None), ("blocks", None), ("blocks.0", 0), ("blocks.0.fc", 0), ("down", None)]
     rows += [("blocks.1", 1), ("norm", None), ("head", None)]

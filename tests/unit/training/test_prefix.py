@@ -51,6 +51,14 @@ def _uncached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         list(train(run, Control()))
 
 
+def _stopped_and_resumed(run: Run, step: int) -> None:
+    control = Control()
+    for event in train(run, control):
+        if event.kind == "step" and event.step == step:  # type: ignore[attr-defined]
+            control.stop()
+    list(train(run, Control(), resume=True))
+
+
 def _losses(run: Run) -> list[tuple[str, int, float]]:
     """The loss of every step and evaluation; where one was made twice, the later one."""
     kinds = (events.Step, events.Evaluation)
@@ -80,12 +88,42 @@ def test_every_image_goes_through_the_frozen_part_once(
     assert sum(images_seen) == 2 * PROBE + TRAINING + VALIDATION
 
 
-@pytest.mark.parametrize("values", [{}, LAST_BLOCK | {"augmentation": "light"}], ids=["all blocks", "augmented"])
+@pytest.mark.parametrize(
+    "values",
+    [{}, LAST_BLOCK | {"augmentation": "light"}, HEAD_ALONE | {"mixup": 0.4}],
+    ids=["all blocks", "augmented", "mixed"],
+)
 def test_without_a_frozen_part_or_with_random_images_nothing_is_kept(
     make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
 ) -> None:
     list(train(make_run("run", **values), Control()))
     assert sum(images_seen) == 3 * TRAINING + 4 * VALIDATION
+
+
+MIXED: dict[str, Any] = {"augmentation": "light", "mixup": 0.4, "cutmix": 1.0, "fixed_views": 2, "epochs": 5}
+
+
+@pytest.mark.parametrize("values", [LAST_BLOCK | MIXED, HEAD_ALONE | MIXED], ids=["last block", "head alone"])
+def test_with_fixed_views_each_is_kept_and_losses_are_equal(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, images_seen: list[int], values: dict[str, Any]
+) -> None:
+    cached, uncached = make_run("cached", **values), make_run("uncached", **values)
+    list(train(cached, Control()))
+    assert sum(images_seen) == 2 * PROBE + 2 * TRAINING + VALIDATION
+    _uncached(uncached, monkeypatch)
+    ours, theirs = _losses(cached), _losses(uncached)
+    assert [key for key, _ in ours] == [key for key, _ in theirs]
+    assert [loss for _, loss in ours] == pytest.approx([loss for _, loss in theirs], rel=1e-5)
+    assert ours[:2] == theirs[:2]
+
+
+@pytest.mark.parametrize("step", [2, 6, 11, 17])
+def test_a_resumed_run_has_the_same_views_bit_for_bit(make_run: Callable[..., Run], step: int) -> None:
+    whole, parts = make_run("whole", **LAST_BLOCK | MIXED), make_run("parts", **LAST_BLOCK | MIXED)
+    list(train(whole, Control()))
+    _stopped_and_resumed(parts, step)
+    assert _losses(whole) == _losses(parts)
+    assert (whole.path / "adapter.safetensors").read_bytes() == (parts.path / "adapter.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("step", [2, 4, 7, 11])
@@ -95,11 +133,7 @@ def test_a_resumed_run_has_the_same_features_bit_for_bit(
 ) -> None:
     whole, parts = make_run("whole", **values), make_run("parts", **values)
     list(train(whole, Control()))
-    control = Control()
-    for event in train(parts, control):
-        if event.kind == "step" and event.step == step:  # type: ignore[attr-defined]
-            control.stop()
-    list(train(parts, Control(), resume=True))
+    _stopped_and_resumed(parts, step)
     assert _losses(whole) == _losses(parts)
     assert (whole.path / "adapter.safetensors").read_bytes() == (parts.path / "adapter.safetensors").read_bytes()
 

@@ -1,0 +1,118 @@
+"""Images made of two: what they show, and that chance is decided by seed, epoch and image."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from studio.core.recipe import Data, Training
+from studio.data.augmentation import Augmentation
+from studio.data.dataset import ImageDataset, open_split
+from studio.data.loader import Batch, Loader
+from studio.data.mixing import Mixing
+from studio.data.preprocessing import Preprocessing
+
+MakeImages = Callable[..., Path]
+BOTH = Mixing(mixup=0.4, cutmix=1.0)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
+    make_images("a", 15), make_images("b", 10)
+    return open_split(Data(path=str(tmp_path)), Preprocessing((16, 16)), "train")
+
+
+def test_a_recipe_asks_for_it() -> None:
+    assert Mixing.of(Training()) is None
+    assert Mixing.of(Training(mixup=0.2)) == Mixing(0.2, 0.0)
+    assert Mixing.of(Training(cutmix=1.0)) == Mixing(0.0, 1.0)
+
+
+def test_an_overlay_is_the_weighted_mean_and_a_piece_is_as_large_as_it_says() -> None:
+    black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
+    shares = []
+    for index in range(200):
+        pixels, share = Mixing(mixup=0.4).apply(black, white, 0, 0, index)
+        assert np.ptp(pixels) == 0
+        assert pixels.mean() == pytest.approx(255 * (1 - share), abs=0.5)
+        assert 0.5 <= share <= 1
+        pixels, share = Mixing(cutmix=1.0).apply(black, white, 0, 0, index)
+        assert set(np.unique(pixels)) <= {0, 255}
+        assert (pixels == 0).mean() == pytest.approx(share)
+        shares.append(share)
+    assert np.mean(shares) == pytest.approx(0.75, abs=0.03)
+    assert min(shares) < 0.55
+    assert not black.any()
+    assert white.all()
+
+
+def test_both_take_turns() -> None:
+    black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
+    pasted = sum(len(np.unique(BOTH.apply(black, white, 1, 0, index)[0])) == 2 for index in range(300))
+    assert 110 < pasted < 190
+
+
+def _loader(dataset: ImageDataset, share: tuple[int, int] = (0, 1), views: int = 0) -> Loader:
+    augmentation = Augmentation(rotation=10, flip=0.5)
+    return Loader(
+        dataset, 6, seed=3, shuffle=True, augmentation=augmentation, mixing=BOTH, views=views, threads=1, share=share
+    )
+
+
+def _images(batches: list[Batch]) -> dict[int, tuple[bytes, int, float]]:
+    """What each image was made into: its pixels, the other's class and its own share."""
+    found = {}
+    for batch in batches:
+        assert batch.others is not None
+        assert batch.shares is not None
+        for index, pixels, other, share in zip(
+            batch.indices.tolist(), batch.inputs, batch.others.tolist(), batch.shares.tolist(), strict=True
+        ):
+            found[index] = (pixels.numpy().tobytes(), other, share)
+    return found
+
+
+def test_what_an_image_becomes_depends_on_seed_epoch_and_image_alone(dataset: ImageDataset) -> None:
+    with _loader(dataset) as loader:
+        whole, again, other = (_images(list(loader.batches(epoch))) for epoch in (1, 1, 2))
+        late = _images(list(loader.batches(1, 2)))
+    assert whole == again
+    assert whole != other
+    assert late.items() < whole.items()
+    shared: dict[int, tuple[bytes, int, float]] = {}
+    for number in range(2):
+        with _loader(dataset, (number, 2)) as loader:
+            shared |= _images(list(loader.batches(1)))
+    assert shared == whole
+
+
+def test_views_come_again(dataset: ImageDataset) -> None:
+    with _loader(dataset, views=2) as loader:
+        epochs = [_images(list(loader.batches(epoch))) for epoch in range(5)]
+        orders = [torch.cat([batch.indices for batch in loader.batches(epoch)]).tolist() for epoch in range(3)]
+    assert epochs[0] == epochs[2] == epochs[4] != epochs[1] == epochs[3]
+    assert orders[0] != orders[2]
+
+
+def test_a_mate_that_cannot_be_read_leaves_its_image_alone(dataset: ImageDataset) -> None:
+    with _loader(dataset) as loader:
+        order = torch.cat(list(loader.places(0)))
+        dataset.path(int(order[0])).write_bytes(b"")
+        batch = next(iter(loader.batches(0)))
+    assert batch.indices.tolist() == order[1:6].tolist()
+    assert batch.shares is not None
+    assert batch.others is not None
+    assert batch.shares[0] == 1
+    assert batch.others[0] == batch.labels[0]
+    assert (batch.shares[1:] < 1).any()
+
+
+def test_parts_of_a_batch_are_the_batch(dataset: ImageDataset) -> None:
+    with _loader(dataset) as loader:
+        batch = next(iter(loader.batches(0)))
+    parts = list(batch.parts(4))
+    assert [len(part) for part in parts] == [2, 2, 2]
+    assert _images(parts) == _images([batch])
+    assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)
