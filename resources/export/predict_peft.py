@@ -1,4 +1,4 @@
-"""Classify images: python predict.py IMAGE...  Needs timm and peft, and the backbone that backbone.json names."""
+"""Classify images: python predict.py IMAGE...  Needs timm and peft."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ from preprocess import HERE, answer, batch
 
 def logits(paths: list[str]) -> list[list[float]]:
     """Class scores of image files, (N, classes)."""
-    backbone = json.loads((HERE / "backbone.json").read_text(encoding="utf-8"))
-    model = timm.create_model(**backbone["create_model"])
-    for path, values in backbone["attributes"].items():
-        vars(model.get_submodule(path)).update(values)
-    model = PeftModel.from_pretrained(model, HERE).eval()
+    said = json.loads((HERE / "backbone.json").read_text(encoding="utf-8"))
+    backbone = timm.create_model(said["model_name"].format(here=HERE), **said["arguments"])
+    for path, values in said["attributes"].items():
+        vars(backbone.get_submodule(path)).update(values)
+    model = PeftModel.from_pretrained(backbone, HERE).eval()
     with torch.inference_mode():
         return model(torch.from_numpy(batch(paths))).tolist()
 

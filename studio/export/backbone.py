@@ -1,40 +1,59 @@
 """How timm makes a run's backbone again: what an adapter export says about the network that it goes onto."""
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from studio.core import paths
+from studio.backbones.loading import architecture
 from studio.core.errors import StudioError
+from studio.core.files import write_json
 from studio.core.recipe import Backbone
 from studio.export.contract import Subject
 
+FILE = "backbone.json"
+OWN = "backbone"
+"""The folder inside the export with a backbone that timm cannot fetch."""
 _SEPARATE_BIAS = "qkv_bias_separate"
 
 
-def describe(subject: Subject, adapted: list[str]) -> dict[str, Any]:
-    """``create_model``: arguments of ``timm.create_model``. ``attributes``: what must be set on which layer afterwards.
+def write(subject: Subject, adapted: list[str], folder: Path) -> None:
+    """Write :data:`FILE`, and the backbone itself where it is one of the user's own or of this program.
 
-    timm's BEiT, EVA and Swin V2 read the weight of qkv past an adapter unless ``qkv_bias_separate`` is set.
+    ``model_name`` and ``arguments`` are for ``timm.create_model``, with "{here}" for the export's own folder, so that
+    the export can be taken elsewhere. ``attributes`` is what must be set on which layer afterwards: timm's BEiT, EVA
+    and Swin V2 read the weight of qkv past an adapter unless ``qkv_bias_separate`` is set.
     """
-    return {
-        "create_model": _arguments(subject.recipe.backbone, len(subject.labels)),
-        "attributes": dict(_attributes(subject.attached.module, adapted)),
-    }
-
-
-def _arguments(backbone: Backbone, classes: int) -> dict[str, Any]:
+    backbone = subject.recipe.backbone
     if not backbone.pretrained:
         raise StudioError(
             "This backbone began with random weights, which nobody else has; export as merged, onnx or torch."
         )
-    common = {"pretrained": True, "num_classes": classes}
-    if backbone.source == "timm":
-        return {"model_name": backbone.name, **common}
-    place = paths.resource(backbone.name) if backbone.source == "bundled" else paths.locate(backbone.weights)
-    if place.is_dir():
-        return {"model_name": f"local-dir:{place}", **common}
-    return {"model_name": backbone.name, **common, "pretrained_cfg_overlay": {"file": str(place)}}
+    if backbone.source != "timm":
+        _copy(backbone, folder / OWN)
+    described = {
+        "model_name": backbone.name if backbone.source == "timm" else f"local-dir:{{here}}/{OWN}",
+        "arguments": {"pretrained": True, "num_classes": len(subject.labels)},
+        "attributes": dict(_attributes(subject.attached.module, adapted)),
+    }
+    write_json(folder / FILE, described)
+
+
+def _copy(backbone: Backbone, folder: Path) -> None:
+    """The backbone as a folder of its own that timm loads."""
+    found = architecture(backbone)
+    assert found.weights is not None
+    folder.mkdir()
+    shutil.copyfile(found.weights, folder / "model.safetensors")
+    config = {
+        "architecture": found.name,
+        "num_classes": found.pretrained_cfg.get("num_classes", 0),
+        "model_args": found.model_args,
+        "pretrained_cfg": found.pretrained_cfg,
+    }
+    write_json(folder / "config.json", config)
 
 
 def _attributes(module: nn.Module, adapted: list[str]) -> list[tuple[str, dict[str, bool]]]:
@@ -43,11 +62,16 @@ def _attributes(module: nn.Module, adapted: list[str]) -> list[tuple[str, dict[s
     return [(path, {_SEPARATE_BIAS: True}) for path in flagged]
 
 
-def rebuild(description: dict[str, Any]) -> nn.Module:
-    """Make the backbone that :func:`describe` described."""
+def rebuild(folder: Path) -> nn.Module:
+    """Make the backbone that :func:`write` described in ``folder``; StudioError where that cannot be read."""
     import timm
 
-    module: nn.Module = timm.create_model(**description["create_model"])
-    for path, values in description["attributes"].items():
-        vars(module.get_submodule(path)).update(values)
+    try:
+        said: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        name = str(said["model_name"]).format(here=folder.absolute())
+        module: nn.Module = timm.create_model(name, **said["arguments"])
+        for path, values in said["attributes"].items():
+            vars(module.get_submodule(path)).update(values)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise StudioError(f"The backbone that {folder / FILE} describes cannot be made: {error}.") from error
     return module

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from studio.backbones.licences import NOT_STATED, is_non_commercial, stated
 from studio.backbones.loading import architecture
 from studio.core import events
 from studio.core.attachment_line import written
@@ -21,7 +22,7 @@ def write(exporter: Exporter, subject: Subject, folder: Path) -> None:
 
 def licence(subject: Subject) -> str:
     """The licence of the backbone's weights, as its makers state it."""
-    return architecture(subject.recipe.backbone).licence
+    return stated(architecture(subject.recipe.backbone).licence)
 
 
 def write_card(exporter: Exporter, subject: Subject, folder: Path, verification: Verification) -> None:
@@ -35,13 +36,20 @@ def write_card(exporter: Exporter, subject: Subject, folder: Path, verification:
         _recipe(subject),
         _metrics(subject),
         _verification(verification),
-        f"## Licence\n\nThe backbone's weights: {licence(subject)}. The adapter is yours.",
+        _licence(licence(subject)),
     ]
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
 
 
+def _licence(name: str) -> str:
+    limit = " It forbids commercial use, also of what contains them or needs them." if is_non_commercial(name) else ""
+    return f"## Licence\n\nThe backbone's weights: {name}.{limit} What was trained on top of them is yours."
+
+
 def _front_matter(subject: Subject) -> str:
-    return f"---\nlicense: {licence(subject)}\npipeline_tag: image-classification\ntags: [timm, peft]\n---"
+    name = licence(subject)
+    known = "unknown" if name == NOT_STATED else name
+    return f"---\nlicense: {known}\npipeline_tag: image-classification\ntags: [timm, peft]\n---"
 
 
 def _data(subject: Subject) -> str:

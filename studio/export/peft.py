@@ -1,6 +1,5 @@
 """A Hugging Face peft folder: ``peft.PeftModel.from_pretrained(timm_model, DIR)``. Written without peft."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from studio.core.files import write_json
-from studio.export.backbone import describe as describe_backbone
-from studio.export.backbone import rebuild
+from studio.export import backbone
 from studio.export.contract import SHIPPED, Exporter, Subject, register
 from studio.peft.changes import Replacement
 from studio.peft.contract import Method
@@ -42,10 +40,9 @@ class Peft(Exporter):
         tensors = {name: subject.stored(tensor) for name, tensor in made.tensors.items()}
         save_file(tensors, folder / TENSORS, {"format": "pt"})
         write_json(folder / CONFIG, made.config)
-        write_json(folder / "backbone.json", describe_backbone(subject, list(dict.fromkeys(adapted))))
+        backbone.write(subject, list(dict.fromkeys(adapted)), folder)
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
         """The backbone with the adapter attached, without peft."""
-        backbone = rebuild(json.loads((folder / "backbone.json").read_text(encoding="utf-8")))
-        module: Callable[[Tensor], Tensor] = load_peft(backbone, folder).module
+        module: Callable[[Tensor], Tensor] = load_peft(backbone.rebuild(folder), folder).module
         return module

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from studio.backbones import loading
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone
-from studio.export import Subject
+from studio.export import Subject, backbone
 from studio.export.backbone import rebuild
 from studio.export.peft import Peft
 from studio.peft import attach
@@ -53,38 +53,39 @@ def test_hf_peft_on_the_backbone_that_the_folder_describes_gives_the_same_logits
 ) -> None:
     peft = pytest.importorskip("peft")
     subject = on(beit, make_subject([QKV]))
-    folder = tmp_path / "peft"
-    folder.mkdir()
-    Peft().write(subject, folder)
+    written, folder = tmp_path / "peft", tmp_path / "elsewhere"
+    written.mkdir()
+    Peft().write(subject, written)
+    written.rename(folder)
+    Path(beit.weights).rename(tmp_path / "gone")
     described = json.loads((folder / "backbone.json").read_text())
-    assert described["create_model"] == {
-        "model_name": f"local-dir:{beit.weights}",
-        "pretrained": True,
-        "num_classes": 3,
-    }
+    assert described["model_name"] == "local-dir:{here}/backbone"
+    assert described["arguments"] == {"pretrained": True, "num_classes": 3}
     assert described["attributes"] == {"blocks.0.attn": {"qkv_bias_separate": True}}
 
     images = torch.linspace(-2, 2, 2 * 3072).view(2, 3, 32, 32)
     with torch.inference_mode():
         live = subject.attached.module(images)
-        loaded = peft.PeftModel.from_pretrained(rebuild(described), folder).eval()(images)
-        bypassed = peft.PeftModel.from_pretrained(rebuild(described | {"attributes": {}}), folder).eval()(images)
+        loaded = peft.PeftModel.from_pretrained(rebuild(folder), folder).eval()(images)
+        (folder / "backbone.json").write_text(json.dumps(described | {"attributes": {}}))
+        bypassed = peft.PeftModel.from_pretrained(rebuild(folder), folder).eval()(images)
     assert float((loaded - live).abs().max()) < 1e-5
     assert float((bypassed - live).abs().max()) > 1e-3, "the attribute must matter"
 
 
-def test_a_timm_backbone_is_named_as_timm_names_it(make_subject: MakeSubject) -> None:
-    from studio.export.backbone import describe
-
+def test_a_timm_backbone_is_named_as_timm_names_it(make_subject: MakeSubject, tmp_path: Path) -> None:
     subject = make_subject([QKV])
     recipe = subject.recipe.model_copy(update={"backbone": Backbone(name="vit_small_patch16_224", source="timm")})
-    described = describe(dataclasses.replace(subject, recipe=recipe), ["blocks.0.attn.qkv"])
-    assert described["create_model"] == {"model_name": "vit_small_patch16_224", "pretrained": True, "num_classes": 3}
+    backbone.write(dataclasses.replace(subject, recipe=recipe), ["blocks.0.attn.qkv"], tmp_path)
+    described = json.loads((tmp_path / "backbone.json").read_text())
+    assert described["model_name"] == "vit_small_patch16_224"
+    assert described["arguments"] == {"pretrained": True, "num_classes": 3}
+    assert not (tmp_path / "backbone").exists()
 
 
 def test_random_weights_are_refused_because_nobody_else_has_them(make_subject: MakeSubject, tmp_path: Path) -> None:
     subject = make_subject([QKV])
-    backbone = subject.recipe.backbone.model_copy(update={"pretrained": False})
-    random = dataclasses.replace(subject, recipe=subject.recipe.model_copy(update={"backbone": backbone}))
+    changed = subject.recipe.backbone.model_copy(update={"pretrained": False})
+    random = dataclasses.replace(subject, recipe=subject.recipe.model_copy(update={"backbone": changed}))
     with pytest.raises(StudioError, match="random weights"):
         Peft().write(random, tmp_path)

@@ -1,0 +1,17 @@
+"""What the licences of pretrained weights allow, as far as their names say."""
+
+NOT_STATED = "not stated"
+
+_RESEARCH = ("apple-amlr", "seer-license")
+"""Licences for research only whose names do not say so: Apple's for machine learning research, Meta's of SEER."""
+
+
+def stated(licence: str | None) -> str:
+    """The licence as its makers name it; "not stated" where they do not."""
+    return NOT_STATED if licence in (None, "", "unknown") else str(licence)
+
+
+def is_non_commercial(licence: str) -> bool:
+    """Whether the licence forbids commercial use: Creative Commons NC, and what is for research alone."""
+    name = licence.lower()
+    return "nc" in name.split("-") or "noncommercial" in name.replace("-", "") or name in _RESEARCH
