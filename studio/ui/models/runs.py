@@ -1,9 +1,19 @@
 """The runs folder as a table."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
+
 from studio.ui.figures import percent
 from studio.ui.language import tr
 from studio.ui.models.table import Table
+from studio.ui.theme import colour
 from studio.ui.training import RunRow
+
+TINTS = ("accent", "adapter", "second", "head", "good", "bad")
+"""The colours of runs that are drawn together, the one that is looked at first."""
+Index = QModelIndex | QPersistentModelIndex
 
 
 class RunTable(Table[RunRow]):
@@ -11,11 +21,28 @@ class RunTable(Table[RunRow]):
 
     columns = ("Run", "State", "Trained", "Backbone", "Methods", "Best accuracy")
 
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._drawn: list[str] = []
+
     def cells(self, row: RunRow) -> tuple[str, ...]:
         """What it is, how it stands, and how good it has been."""
         best = percent(row.accuracy) if row.accuracy is not None else "–"
         done = percent(row.step / row.steps, 0) if row.steps else "–"
         return row.name, tr(row.state), done, row.backbone, row.methods, best
+
+    def show_drawn(self, names: Sequence[str]) -> None:
+        """Mark the runs that are drawn together with the colours of their curves."""
+        if list(names) != self._drawn:
+            self._drawn = list(names)
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, 0))
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt: also the colour of a run's curves."""
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == 0 and self._drawn:
+            name = self.rows[index.row()].name
+            return colour(TINTS[self._drawn.index(name)]) if name in self._drawn else None
+        return super().data(index, role)
 
     def tool_tip(self, row: RunRow) -> str:
         """Where it lies."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SMOOTHING = 60
 """Of 100; where the slider stands at first."""
-_TWO_ROWS = 330
+_TWO_ROWS = 290
 """Points of height from which on all four plots are shown."""
 
 
@@ -41,7 +41,7 @@ class Curves(Card):
     def __init__(self) -> None:
         super().__init__("", padding=14)
         self.stage, self.detail = text("", "heading"), text("", "muted")
-        self.cost = text("", "caption")
+        self.facts = text("", "caption")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
@@ -64,7 +64,7 @@ class Curves(Card):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setHorizontalSpacing(20)
         layout.setVerticalSpacing(6)
-        head = Column(Row(self.stage, None, self.detail), self.bar, self.cost, self.trouble, self.advice, gap=7)
+        head = Column(Row(self.stage, None, self.detail), self.bar, self.facts, self.trouble, self.advice, gap=7)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(holder(Column(head, self._tools(), (self.grid, 1), gap=8)))
@@ -131,7 +131,7 @@ class Curves(Card):
         """A run is about to begin."""
         self.make_plots()
         self.stage.setText(tr("Checking the recipe"))
-        for label in (self.detail, self.cost):
+        for label in (self.detail, self.facts):
             label.setText("")
         for notice in (self.trouble, self.advice):
             notice.say("")
@@ -149,21 +149,21 @@ class Curves(Card):
         self.stack.setCurrentIndex(1)
         self.stage.setText(run_words.stage(history, stopping, pausing))
         self.detail.setText(run_words.detail(history, live))
-        self.cost.setText(run_words.cost(history, live))
-        self.cost.setVisible(bool(self.cost.text()))
+        self.facts.setText(run_words.facts(history, live))
+        self.facts.setVisible(bool(self.facts.text()))
         self.bar.setValue(round(1000 * history.progress))
         self._say(self.trouble, *run_words.trouble(history))
         if history.last is not self._advised or history.last is None:
             self._advised = history.last
             self._say(self.advice, run_words.advice(history), "warn")
 
-    def show_curves(self, runs: Sequence[tuple[str, History]]) -> None:
+    def show_curves(self, runs: Sequence[History]) -> None:
         """Draw the runs, one plot a tick, so that no tick holds up the window."""
         self.make_plots()
         for number, name in enumerate(("loss", "accuracy", "rate", "speed")):
             self._turns.want(name, lambda number=number, name=name: self._draw(number, name, runs))  # type: ignore[misc]
 
-    def _draw(self, number: int, name: str, runs: Sequence[tuple[str, History]]) -> None:
+    def _draw(self, number: int, name: str, runs: Sequence[History]) -> None:
         from studio.ui.widgets.run_lines import lines
 
         found: Sequence[Line] = lines(name, runs)

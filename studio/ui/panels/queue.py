@@ -98,11 +98,12 @@ def _item(number: int, row: Waiting) -> QListWidgetItem:
     try:
         recipe = row.recipe
         words = tr(
-            "{n}. {backbone}, {methods}, {epochs} epochs",
+            "{n}. {backbone}, {methods}, {epochs} epochs at {rate:g}",
             n=number,
             backbone=recipe.backbone.name,
             methods=methods_of(recipe),
             epochs=recipe.training.epochs,
+            rate=recipe.training.learning_rate,
         )
     except StudioError:
         words = tr("{n}. A recipe that cannot be read", n=number)

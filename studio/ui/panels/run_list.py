@@ -1,7 +1,7 @@
 """The list of runs: one is looked at; those selected with it are drawn beside it."""
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices
+from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from studio.ui.language import tr
@@ -11,6 +11,19 @@ from studio.ui.training import RunRow, Runs
 from studio.ui.widgets.parts import Card, IconButton, text
 
 _WIDTHS = (104, 74, 120, 150, 106)
+
+
+_WHERE = (3, 4)
+"""Backbone and methods, which a run's name tells too."""
+_ROOM = 760
+
+
+class _Table(QTableView):
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt: where there is little room, the names of the runs matter more."""
+        super().resizeEvent(event)
+        for column in _WHERE:
+            self.setColumnHidden(column, self.viewport().width() < _ROOM)
 
 
 class RunList(Card):
@@ -36,7 +49,7 @@ class RunList(Card):
         self.show_rows(runs.rows)
 
     def _make_table(self) -> None:
-        table = self.table = QTableView()
+        table = self.table = _Table()
         table.setModel(self.model)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)

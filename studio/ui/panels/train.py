@@ -9,7 +9,6 @@ from PySide6.QtWidgets import QInputDialog, QSplitter
 from studio.core import events
 from studio.core.recipe import Recipe, Training
 from studio.ui.forms import Form
-from studio.ui.history import History
 from studio.ui.language import tr
 from studio.ui.live import LiveRun
 from studio.ui.panels.curves import Curves
@@ -223,11 +222,7 @@ class TrainPage(Page):
             self.workspace.runs.refresh()
 
     def _draw(self) -> None:
-        shown: list[tuple[str, History]] = [(self._name(self.live), self.live.history)]
-        shown += [(self._name(other), other.history) for other in self._others.values()]
         if self.live.run is not None:
-            self.curves.show_curves(shown)
-
-    @staticmethod
-    def _name(live: LiveRun) -> str:
-        return live.run.path.name if live.run else ""
+            drawn = (self.live, *self._others.values())
+            self.curves.show_curves([one.history for one in drawn])
+            self.list.model.show_drawn([one.run.path.name for one in drawn if one.run] if len(drawn) > 1 else [])

@@ -183,15 +183,22 @@ class Plot(QWidget):
         self._say()
 
     def values(self) -> list[float | None]:
-        """What each line is at the pointer; None where it has no point."""
-        return [None if self._at is None else _nearest(line, self._at) for line in self.lines]
+        """What each line of the legend is at the pointer; None where it has no point."""
+        return [None if self._at is None else _nearest(line, self._at) for line in self._told]
+
+    @property
+    def _told(self) -> list[Line]:
+        """Named lines; of lines without names, those that are not noise beside another of the same run."""
+        lines = self.lines
+        return lines if any(line.name for line in lines) else [one for one in lines if one.strong] or lines
 
     def _say(self) -> None:
-        for (_, label), line, value in zip(self._keys, self.lines, self.values(), strict=True):
+        for (swatch, label), line, value in zip(self._keys, self._told, self.values(), strict=True):
             words = line.name if value is None else f"{line.name} {value:.{self._digits}g}".strip()
             if label.text() != words:
                 label.setText(words)
-                label.setVisible(bool(words))
+                for part in (swatch, label):
+                    part.setVisible(bool(words))
 
     def _moved(self, position: Any) -> None:
         view = self.item.getViewBox()
@@ -228,7 +235,7 @@ class Plot(QWidget):
                 self.legend.removeWidget(widget)
                 widget.deleteLater()
         self._keys = []
-        for line in self.lines:
+        for line in self._told:
             swatch, label = _Swatch(line.tint, 2 if line.strong else 1), text(line.name, "caption")
             swatch.setVisible(bool(line.name))
             label.setVisible(bool(line.name))

@@ -6,24 +6,23 @@ import numpy as np
 
 from studio.ui.history import Curve, History
 from studio.ui.language import tr
+from studio.ui.models.runs import TINTS
 from studio.ui.widgets.plots import Line
 
-TINTS = ("accent", "adapter", "second", "head", "good", "bad")
-"""The colours of runs that are drawn together, the chosen one first."""
 
-
-def lines(what: str, runs: Sequence[tuple[str, History]]) -> tuple[Line, ...]:
+def lines(what: str, runs: Sequence[History]) -> tuple[Line, ...]:
     """The lines of the plot ``what``: loss, accuracy, rate or speed.
 
-    One run has a colour for training and one for validation; of several, each has a colour of its own.
+    One run has a colour for training and one for validation; of several, each has a colour of its own, and is named
+    where runs are listed.
     """
     make = {"loss": _loss, "accuracy": _accuracy, "rate": _rate, "speed": _speed}[what]
     if len(runs) == 1:
         pair = what in ("loss", "accuracy")
         names = (tr("training"), tr("validation")) if pair else ("", "")
-        return make(runs[0][1], names, ("accent", "adapter") if pair else ("second", "second"))
+        return make(runs[0], names, ("accent", "adapter") if pair else ("second", "second"))
     several = zip(runs, TINTS, strict=False)
-    return tuple(line for (name, history), tint in several for line in make(history, ("", name), (tint, tint)))
+    return tuple(line for history, tint in several for line in make(history, ("", ""), (tint, tint)))
 
 
 def _loss(history: History, names: tuple[str, str], tints: tuple[str, str]) -> tuple[Line, ...]:

@@ -32,13 +32,10 @@ def stage(history: History, stopping: bool, pausing: bool) -> str:
 
 
 def detail(history: History, live: bool) -> str:
-    """Steps, the best so far, speed and time left."""
+    """Steps, speed and time left."""
     parts = []
     if history.started:
         parts.append(tr("step {n:,} of {all:,}", n=history.step, all=history.started.steps))
-    if history.best:
-        share = percent(history.best.accuracy)
-        parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
     if live and not history.paused:
         if history.images_per_second:
             parts.append(tr("{n:,.0f} images/s", n=history.images_per_second))
@@ -47,17 +44,20 @@ def detail(history: History, live: bool) -> str:
     return SEPARATOR.join(parts)
 
 
-def cost(history: History, live: bool) -> str:
-    """What the run was expected to take and what it took, and the last checkpoint while it goes on."""
+def facts(history: History, live: bool) -> str:
+    """The best so far, the last checkpoint while it goes on, and what the run was expected to take and took."""
     parts = []
+    if history.best:
+        share = percent(history.best.accuracy)
+        parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
+    if live and history.saved is not None:
+        parts.append(tr("last checkpoint at step {n:,}", n=history.saved.step))
     if (expected := history.estimate) is not None:
         time, memory = duration(expected.seconds_per_epoch), size(expected.peak_memory_bytes)
         parts.append(tr("expected {time} an epoch, {memory}", time=time, memory=memory))
     if (took := history.usage) is not None:
         time, memory = duration(took.seconds_per_epoch), size(took.peak_memory_bytes)
         parts.append(tr("took {time} an epoch, {memory}", time=time, memory=memory))
-    if live and history.saved is not None:
-        parts.append(tr("last checkpoint at step {n:,}", n=history.saved.step))
     return SEPARATOR.join(parts)
 
 

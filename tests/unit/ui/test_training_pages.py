@@ -42,7 +42,7 @@ def drawn(plot):
 def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
     page, history = trained.train, trained.train.live.history
     assert page.curves.stage.text().startswith("Finished after")
-    assert "best validation accuracy" in page.curves.detail.text()
+    assert "best validation accuracy" in page.curves.facts.text()
     assert page.curves.bar.value() == 1000
     assert len(history.training_loss.x) == history.started.steps
     assert len(history.validation_accuracy.x) == 4
