@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from studio.core.errors import StudioError
 from studio.peft.methods.composition import DepthDrop
 from studio.training.control import Control
+from studio.training.meeting import meet
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)
@@ -194,8 +195,10 @@ def joined() -> Iterator[Team]:
     if not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Team()
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=_TIMEOUT)
-    team = Team(dist.get_rank(), dist.get_world_size())
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, rank, size = meet(_TIMEOUT)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+    team = Team(rank, size)
     try:
         yield team
     except StudioError:

@@ -1,0 +1,60 @@
+"""How the processes that torchrun started find each other, also after some were killed and started again.
+
+torchrun keeps one store of addresses over all its restarts, in which those of killed processes still stand: a process
+that is early would wait for a dead one. So the first process hands every other that is alive a word that no earlier
+start had, and only what is stored under that word counts.
+"""
+
+import time
+import uuid
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from studio.core.errors import StudioError
+
+_LOOK_UP_SECONDS = 0.02
+
+
+def meet(patience: timedelta) -> tuple[Store, int, int]:
+    """A store for this start of the processes alone, this process's rank, and how many there are."""
+    store, rank, size = next(iter(rendezvous("env://", timeout=patience)))
+    until = time.monotonic() + patience.total_seconds()
+    word = _hand_out(store, size, until) if rank == 0 else _receive(store, rank, until)
+    return PrefixStore(word, store), rank, size
+
+
+def _hand_out(store: Store, size: int, until: float) -> str:
+    """Answer whoever greets, dead or alive, with a new word, until each rank has repeated it."""
+    word, silent = uuid.uuid4().hex, set(range(1, size))
+    while silent:
+        for rank in tuple(silent):
+            if _read(store, f"heard/{rank}") == word:
+                silent.remove(rank)
+            elif greeting := _read(store, f"greeting/{rank}"):
+                store.set(f"answer/{rank}", f"{greeting} {word}")
+        _wait(until)
+    return word
+
+
+def _receive(store: Store, rank: int, until: float) -> str:
+    """Greet, wait for the answer to this very greeting, and repeat the word in it."""
+    greeting, answer = uuid.uuid4().hex, ""
+    store.set(f"greeting/{rank}", greeting)
+    while not answer.startswith(greeting):
+        _wait(until)
+        answer = _read(store, f"answer/{rank}")
+    word = answer.split()[1]
+    store.set(f"heard/{rank}", word)
+    return word
+
+
+def _read(store: Store, key: str) -> str:
+    return store.get(key).decode() if store.check([key]) else ""
+
+
+def _wait(until: float) -> None:
+    if time.monotonic() > until:
+        raise StudioError("The other processes of this training did not come; start it again.")
+    time.sleep(_LOOK_UP_SECONDS)
