@@ -38,6 +38,12 @@ def runs() -> Path:
     return home() / "runs"
 
 
+def logs() -> Path:
+    """The folder for the program's own log."""
+    chosen = os.environ.get("PEFT_STUDIO_HOME")
+    return Path(chosen) / "logs" if chosen else Path(platformdirs.user_log_dir(APP, appauthor=False))
+
+
 def cache() -> Path:
     """The folder for what can be computed again."""
     chosen = os.environ.get("PEFT_STUDIO_HOME")

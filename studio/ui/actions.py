@@ -8,6 +8,7 @@ from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu
 
 from studio.ui.icons import Tint
+from studio.ui.language import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ TABLE = (
     Entry("File", "Save", "files.save", "Ctrl+S", "save"),
     Entry("File", "Save as…", "files.save_as", "Ctrl+Shift+S"),
     Entry("File"),
+    Entry("File", "Settings…", "show_settings", "Ctrl+,"),
     Entry("File", "Quit", "close", "Ctrl+Q"),
     Entry("Edit", "Undo", "undo", "Ctrl+Z", "undo"),
     Entry("Edit", "Redo", "redo", "Ctrl+Shift+Z", "redo"),
@@ -40,10 +42,15 @@ TABLE = (
     Entry("View", "Train", "show_train", "Ctrl+3", "train"),
     Entry("View", "Results", "show_results", "Ctrl+4", "results"),
     Entry("View", "Export", "show_export", "Ctrl+5", "export"),
+    Entry("View", "Log", "show_log", "Ctrl+L"),
     Entry("View"),
     Entry("View", "Light theme", "light", "", "sun"),
     Entry("View", "Dark theme", "dark", "", "moon"),
     Entry("View", "Theme of the system", "system_theme"),
+    Entry("View"),
+    Entry("View", "Language: English", "english"),
+    Entry("View", "语言：简体中文", "chinese"),
+    Entry("Help", "Keys", "show_keys", "F1"),
     Entry("Help", "About PEFT Studio", "about", "", "info"),
 )
 
@@ -53,7 +60,7 @@ def build(window: QMainWindow, table: tuple[Entry, ...] = TABLE) -> dict[str, QA
     menus: dict[str, QMenu] = {}
     actions: dict[str, QAction] = {}
     for entry in table:
-        menu = menus.get(entry.menu) or window.menuBar().addMenu(entry.menu)
+        menu = menus.get(entry.menu) or window.menuBar().addMenu(tr(entry.menu))
         menus[entry.menu] = menu
         if entry.words:
             menu.addAction(actions.setdefault(entry.call, _action(window, entry)))
@@ -63,7 +70,7 @@ def build(window: QMainWindow, table: tuple[Entry, ...] = TABLE) -> dict[str, QA
 
 
 def _action(window: QMainWindow, entry: Entry) -> QAction:
-    action = QAction(entry.words, window)
+    action = QAction(tr(entry.words), window)
     action.setObjectName(entry.call)
     call: Callable[[], object] = attrgetter(entry.call)(window)
     action.triggered.connect(lambda checked=False: call())

@@ -4,6 +4,7 @@ import faulthandler
 import sys
 import threading
 import traceback
+from logging import CRITICAL
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +14,8 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
 from studio.core.errors import StudioError
-from studio.ui.language import tr
+from studio.ui.language import ENGLISH, language, tr
+from studio.ui.log import log, note
 from studio.ui.main_window import MainWindow
 from studio.ui.settings import Settings
 from studio.ui.theme import load_fonts, theme
@@ -45,7 +47,9 @@ class ErrorReporter(QObject):
             QTimer.singleShot(0, QApplication.closeAllWindows)
             return
         report = "".join(traceback.format_exception(kind, error, trace))
-        sys.stderr.write(report)
+        if sys.stderr is not None:
+            sys.stderr.write(report)
+        note(report, CRITICAL)
         self._caught.emit((str(error) if isinstance(error, StudioError) else f"{kind.__name__}: {error}", report))
 
     def show(self, caught: tuple[str, str]) -> None:
@@ -58,13 +62,21 @@ class ErrorReporter(QObject):
         box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
         copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(report))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(f"{words}\n\n{report}\n{log().report()}"))
+        look = box.addButton(tr("Open the log"), QMessageBox.ButtonRole.AcceptRole)
+        look.clicked.connect(_show_log)
         box.exec()
         self._showing = False
 
 
-def make_application(arguments: list[str], choice: str = "light") -> QApplication:
-    """The application in its theme; the one that is there already where there is one."""
+def _show_log() -> None:
+    for window in QApplication.topLevelWidgets():
+        if isinstance(window, MainWindow):
+            window.show_log()
+
+
+def make_application(arguments: list[str], choice: str = "light", spoken: str = ENGLISH) -> QApplication:
+    """The application in its theme and language; the one that is there already where there is one."""
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(arguments)
     application.setApplicationName("peft-studio")
@@ -74,6 +86,7 @@ def make_application(arguments: list[str], choice: str = "light") -> QApplicatio
     application.setStyle("Fusion")
     load_fonts()
     theme().apply(choice)
+    language().use(spoken)
     return application
 
 
@@ -83,7 +96,8 @@ def run(path: str | None = None) -> int:
         faulthandler.enable()
     sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
     settings = Settings()
-    application = make_application(sys.argv[:1], settings.theme)
+    application = make_application(sys.argv[:1], settings.theme, settings.language)
+    log().open()
     reporter = ErrorReporter()
     reporter.install()
     QGuiApplication.styleHints().colorSchemeChanged.connect(lambda scheme: theme().apply(theme().choice))
@@ -95,6 +109,7 @@ def run(path: str | None = None) -> int:
         return application.exec()
     finally:
         reporter.remove()
+        log().close()
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 _FEWEST_LETTERS = 4
 """A template with fewer letters of its own fits too much to be looked for in finished sentences."""
+_NUMBER = r"[\d.,]+"
+"""What ``{n}`` stands for: or else ``{n} images`` would fit every sentence that ends so."""
 _DEPTH = 3
 _JOINTS = re.compile(r"(\n+|\s*·\s*|(?<=[.?!]) (?=[A-Z]))")
 """Where a text that was put together may be taken apart: lines, dots between figures, sentences."""
@@ -97,7 +99,7 @@ def _rule(parts: list[tuple[str, str | None, str | None, str | None]]) -> str:
     for words, name, _, _ in parts:
         rule += re.escape(words)
         if name is not None:
-            rule += f"(?P={name})" if name in seen else f"(?P<{name}>.+?)"
+            rule += f"(?P={name})" if name in seen else f"(?P<{name}>{_NUMBER if name == 'n' else '.+?'})"
             seen.add(name)
     return rule
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
+from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.ui.language import tr
 
@@ -87,6 +88,14 @@ class Document(QObject):
     def new(self, recipe: Recipe | None = None) -> None:
         """Begin again with ``recipe``, without a file."""
         self._reset(recipe or Recipe(), None)
+
+    def recover(self, recipe: Recipe, path: Path | None) -> None:
+        """Show edits that were not saved, over their file as it is where it can be read: undo leads back to that."""
+        try:
+            self.open(path) if path else self.new()
+        except StudioError:
+            self.new()
+        self.edit(tr("Restore unsaved edits"), recipe)
 
     def save(self, path: Path) -> None:
         """Write the recipe to ``path`` and call that its file; OSError where it cannot be written."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from time import localtime, strftime
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
@@ -12,6 +13,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui.document import Document
 from studio.ui.language import tr
+from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 
 
@@ -63,6 +65,29 @@ class Files(QObject):
         self._document.open(path)
         self._settings.note_recent(str(path))
         self.opened.emit("recipe")
+
+    def offer(self, recovery: Recovery) -> None:
+        """Offer what windows that ended badly had not saved, until one is taken; without an answer it stays."""
+        buttons = QMessageBox.StandardButton
+        for kept in recovery.left_behind():
+            answer = QMessageBox.question(
+                self._window,
+                tr("Restore unsaved edits?"),
+                tr(
+                    "PEFT Studio ended without saving edits of {name}, made {time}. Restore them?",
+                    name=kept.path.name if kept.path else tr("Untitled recipe"),
+                    time=strftime("%Y-%m-%d %H:%M", localtime(kept.time)),
+                ),
+                buttons.Yes | buttons.Discard | buttons.Cancel,
+            )
+            if answer == buttons.Yes:
+                self._document.recover(kept.recipe, kept.path)
+                recovery.keep()
+                self.opened.emit("recipe")
+            if answer in (buttons.Yes, buttons.Discard):
+                recovery.discard(kept)
+            if answer != buttons.Discard:
+                return
 
     def save(self) -> bool:
         """Save to the document's file; ask for one where it has none."""

@@ -2,7 +2,7 @@
 
 from threading import Lock
 
-from PySide6.QtCore import QLocale, QObject, Signal
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QTranslator, Signal
 from PySide6.QtGui import QFontDatabase
 
 from studio.core.paths import resource
@@ -26,6 +26,7 @@ class Language(QObject):
         self._catalogue = Catalogue({})
         self._sources: dict[str, tuple[str, dict[str, object]]] = {}
         self._lock = Lock()
+        self._qt = QTranslator(self)
 
     def use(self, choice: str) -> None:
         """Speak the language ``choice`` from now on; whoever shows texts hears of it through :attr:`changed`."""
@@ -34,8 +35,16 @@ class Language(QObject):
         if code == self.code:
             return
         self.code = code
+        self._let_qt_speak()
         self._catalogue = Catalogue({} if code == ENGLISH else catalogue.read(resource("languages", f"{code}.toml")))
         self.changed.emit(code)
+
+    def _let_qt_speak(self) -> None:
+        """Qt's own texts, such as the buttons of questions, come with Qt."""
+        folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+        QCoreApplication.removeTranslator(self._qt)
+        if self.code != ENGLISH and self._qt.load(f"qtbase_{self.code}", folder):
+            QCoreApplication.installTranslator(self._qt)
 
     def say(self, text: str, values: dict[str, object]) -> str:
         """``text`` in this language with ``values`` in its braces; ``text`` itself where no translation is known."""
@@ -55,6 +64,12 @@ class Language(QObject):
             return self.say(shown, {})
         text, values = source
         return self.say(text, {name: self.again(v) if isinstance(v, str) else v for name, v in values.items()})
+
+    def source(self, shown: str) -> str:
+        """The English of ``shown``, a text said earlier in whatever language."""
+        text, values = self._sources.get(shown, (shown, {}))
+        known = {name: self.source(value) if isinstance(value, str) else value for name, value in values.items()}
+        return text.format(**known) if known else text
 
     def _remember(self, said: str, text: str, values: dict[str, object]) -> None:
         with self._lock:

@@ -1,22 +1,27 @@
 """The main window: steps from left to right over one document, counts at the foot."""
 
+from logging import WARNING
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMessageBox, QStackedWidget
 
 from studio import __version__
 from studio.core.run import Run
-from studio.ui import actions
+from studio.ui import actions, relabel
 from studio.ui.engine import Counted
 from studio.ui.files import Files
-from studio.ui.language import tr
+from studio.ui.help_dialogs import KeysDialog, SettingsDialog, use_language, use_theme
+from studio.ui.language import CHINESE, ENGLISH, language, tr
+from studio.ui.log import note
 from studio.ui.panels.adapters import AdaptersPage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
+from studio.ui.panels.log import LogPage
 from studio.ui.panels.results import ResultsPage
 from studio.ui.panels.train import TrainPage
+from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 from studio.ui.theme import theme
 from studio.ui.widgets.parts import Column, IconButton, Row, holder
@@ -47,6 +52,8 @@ class MainWindow(QMainWindow):
         self.train = TrainPage(self.workspace)
         self.results = ResultsPage(self.workspace)
         self.export = ExportPage(self.workspace)
+        self.log = LogPage(self.workspace)
+        self.recovery = Recovery(self.workspace.document)
         self.steps, self.summary = StepBar(STEPS), SummaryBar()
         self.actions_by_call = actions.build(self)
         self._build()
@@ -57,7 +64,7 @@ class MainWindow(QMainWindow):
 
     def _build(self) -> None:
         self.pages = QStackedWidget()
-        for page in (self.data, self.adapters, self.train, self.results, self.export):
+        for page in (self.data, self.adapters, self.train, self.results, self.export, self.log):
             self.pages.addWidget(page)
         self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
         self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
@@ -102,13 +109,17 @@ class MainWindow(QMainWindow):
         workspace.refused.connect(lambda words: self.summary.say(words, "error", "bad"))
         workspace.trainer.preparing.connect(self._training)
         workspace.trainer.ended.connect(lambda run: self._training())
+        language().changed.connect(self._speak)
+        for told in (workspace.refused, workspace.trainer.failed, workspace.engine.load_failed):
+            told.connect(lambda words: note(language().source(words), WARNING))
         self._history()
         self._training()
 
     def start(self, path: Path | None = None) -> None:
-        """Begin to load the engine; open the recipe or run at ``path``."""
+        """Begin to load the engine; open the recipe or run at ``path``, or offer what a crash left unsaved."""
         if path is not None:
             self.files.open_path(path)
+        self.files.offer(self.recovery)
         QTimer.singleShot(0, self.workspace.start)
 
     # steps
@@ -138,6 +149,24 @@ class MainWindow(QMainWindow):
     def show_export(self) -> None:
         """The fifth step."""
         self.show_step(EXPORT)
+
+    def show_log(self) -> None:
+        """What the program did and what went wrong."""
+        self.show_step(self.pages.indexOf(self.log))
+
+    # remedies
+
+    def halve_batch(self) -> None:
+        """Train fewer images at once."""
+        self.workspace.set_value("training.batch_size", max(1, self.workspace.recipe.training.batch_size // 2))
+
+    def halve_rate(self) -> None:
+        """Train at half the learning rate."""
+        self.workspace.set_value("training.learning_rate", self.workspace.recipe.training.learning_rate / 2)
+
+    def any_device(self) -> None:
+        """Train on the best device that there is."""
+        self.workspace.set_value("training.device", "auto")
 
     # the document
 
@@ -188,8 +217,37 @@ class MainWindow(QMainWindow):
         self.theme_button.setToolTip(tr("Light theme") if dark else tr("Dark theme"))
 
     def _use_theme(self, choice: str) -> None:
-        self.settings.theme = choice
-        theme().apply(choice)
+        use_theme(self.settings, choice)
+
+    def english(self) -> None:
+        """Speak English."""
+        self._use_language(ENGLISH)
+
+    def chinese(self) -> None:
+        """Speak Chinese."""
+        self._use_language(CHINESE)
+
+    def _use_language(self, choice: str) -> None:
+        if problem := use_language(self.settings, choice):
+            self.summary.say(problem, "warning", "adapter")
+
+    def _speak(self) -> None:
+        """Say everything again in another language."""
+        relabel.everything()
+        self.workspace.tell_again()
+        self._title()
+        self._history()
+        self._show_theme()
+
+    def show_settings(self) -> None:
+        """Language, theme and folders."""
+        dialog = SettingsDialog(self.settings, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def show_keys(self) -> None:
+        """Which keys do what."""
+        KeysDialog(self).open()
 
     def about(self) -> None:
         """Say what this is."""
@@ -218,7 +276,8 @@ class MainWindow(QMainWindow):
         for call, possible, words, button in pairs:
             action = self.actions_by_call[call]
             action.setEnabled(possible)
-            action.setText(f"{call.capitalize()}: {words}" if words else call.capitalize())
+            name = {"undo": tr("Undo"), "redo": tr("Redo")}[call]
+            action.setText(f"{name}: {language().again(words)}" if words else name)
             button.setEnabled(possible)
             button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
 
@@ -272,5 +331,6 @@ class MainWindow(QMainWindow):
             return
         self.settings.geometry = self.saveGeometry()
         self.hide()
+        self.recovery.forget()
         self.workspace.close()
         event.accept()

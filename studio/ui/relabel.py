@@ -1,7 +1,6 @@
 """Says again, in another language, everything that is on screen."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Qt
 from PySide6.QtGui import QAction, QStandardItemModel
@@ -42,9 +41,16 @@ VERBATIM = "verbatim"
 
 
 def everything() -> None:
-    """Say again all texts of all widgets and actions of the application, and draw anew what paints its own."""
-    for widget in QApplication.allWidgets():
+    """Say again all texts of all widgets and actions of the application, and draw anew what paints its own.
+
+    A widget that makes up its texts in a way of its own has a method ``relabel``, which is called afterwards.
+    """
+    widgets = QApplication.allWidgets()
+    for widget in widgets:
         again(widget)
+    for widget in widgets:
+        if callable(say := getattr(widget, "relabel", None)):
+            say()
 
 
 def again(thing: QObject) -> None:
@@ -67,8 +73,9 @@ def again(thing: QObject) -> None:
 def _each(thing: QObject) -> None:
     if thing.property(VERBATIM):
         return
+    plain_tip = isinstance(thing, QAction) and thing.toolTip() == thing.text().replace("&", "")
     for kind, get, put in _TEXTS:
-        if isinstance(thing, kind):
+        if isinstance(thing, kind) and not (plain_tip and get == "toolTip"):  # Qt makes it of the text by itself
             _one(thing, get, getattr(thing, get), getattr(thing, put))
 
 
@@ -99,10 +106,3 @@ def _tabs(tabs: QTabWidget) -> None:
     for number in range(tabs.count()):
         tabs.setTabText(number, language().again(tabs.tabText(number)))
         tabs.setTabToolTip(number, language().again(tabs.tabToolTip(number)))
-
-
-def refresh(things: Iterable[Any]) -> None:
-    """Let everything that makes up its texts itself, in a method ``relabel``, do so."""
-    for thing in things:
-        if callable(say := getattr(thing, "relabel", None)):
-            say()

@@ -3,6 +3,7 @@
 from PySide6.QtCore import QByteArray, QSettings
 
 from studio.core.paths import home
+from studio.ui.language import LANGUAGES, SYSTEM
 
 
 class Settings:
@@ -20,6 +21,16 @@ class Settings:
     @theme.setter
     def theme(self, choice: str) -> None:
         self._file.setValue("theme", choice)
+
+    @property
+    def language(self) -> str:
+        """system, or the code of a language."""
+        value = str(self._file.value("language", SYSTEM))
+        return value if value in LANGUAGES else SYSTEM
+
+    @language.setter
+    def language(self, choice: str) -> None:
+        self._file.setValue("language", choice)
 
     @property
     def geometry(self) -> QByteArray:

@@ -9,7 +9,8 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
 
-FAMILY = "Inter"
+FAMILIES = ("Inter", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
+"""The shipped typeface, then those of the systems for letters that it has not."""
 GAP = 8
 RADIUS = 8
 
@@ -70,7 +71,12 @@ def style_sheet(tokens: Tokens) -> str:
     """The style sheet in ``tokens``' colours."""
     style = resource("style")
     check = style / ("check-dark.svg" if tokens.dark else "check-light.svg")
-    values = {**asdict(tokens), "style": style.as_posix(), "check": check.as_posix(), "family": FAMILY}
+    values = {
+        **asdict(tokens),
+        "style": style.as_posix(),
+        "check": check.as_posix(),
+        "families": ", ".join(f'"{family}"' for family in FAMILIES),
+    }
     return Template((style / "studio.qss").read_text(encoding="utf-8")).substitute(values)
 
 
@@ -121,7 +127,8 @@ def load_fonts() -> None:
     """Make the shipped typeface known and the application's default, with figures of equal width."""
     for path in sorted(resource("style", "fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(path))
-    font = QFont(FAMILY)
+    font = QFont()
+    font.setFamilies(FAMILIES)
     font.setPixelSize(13)
     font.setFeature(QFont.Tag("tnum"), 1)
     QApplication.setFont(font)

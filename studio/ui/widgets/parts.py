@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -17,8 +18,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.ui import remedies
 from studio.ui.icons import Tint, pixmap
 from studio.ui.language import tr
+from studio.ui.log import log
 from studio.ui.theme import theme
 
 
@@ -84,6 +87,20 @@ class Picture(QLabel):
 
     def _draw(self) -> None:
         self.setPixmap(pixmap(self._name, self._colour, self._size))
+
+
+class Dot(QFrame):
+    """A small disc in a colour of the theme, for legends."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+        self.setFixedSize(8, 8)
+        theme().changed.connect(self._draw)
+        self._draw()
+
+    def _draw(self) -> None:
+        self.setStyleSheet(f"background: {getattr(theme().tokens, self._name)}; border-radius: 4px;")
 
 
 class Column(QVBoxLayout):
@@ -166,18 +183,36 @@ class Notice(QFrame):
         self._icon = Picture("info", "accent", 18)
         self._words = text("", wrap=True)
         self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        row = Row((self._icon, 0), (self._words, 1), gap=10, margins=(12, 9, 12, 9))
+        self._remedy: remedies.Remedy | None = None
+        self._fix, self._copy = button("", self._apply), button(tr("Copy report"), self._copy_report, "copy", "quiet")
+        self._ways = holder(Row(self._fix, self._copy, None, gap=6))
+        row = Row((self._icon, 0), (Column(self._words, self._ways, gap=6), 1), gap=10, margins=(12, 9, 12, 9))
         row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(row)
         self.say(words, tone)
 
     def say(self, words: str, tone: str = "info") -> None:
-        """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad."""
+        """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad.
+
+        A bad one comes with a button for what helps, where something is known to, and with one to copy a report.
+        """
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
         self._words.setText(tr(words))
+        self._remedy = remedies.remedy(words) if tone == "bad" else None
+        self._fix.setText(tr(self._remedy.words) if self._remedy else "")
+        self._fix.setAccessibleName(self._fix.text())
+        self._fix.setVisible(self._remedy is not None)
+        self._ways.setVisible(tone == "bad")
         self.setVisible(bool(words))
         restyle(self)
+
+    def _apply(self) -> None:
+        if self._remedy is not None:
+            remedies.apply(self._remedy, self)
+
+    def _copy_report(self) -> None:
+        QGuiApplication.clipboard().setText(f"{self.words}\n\n{log().report()}")
 
     @property
     def words(self) -> str:

@@ -16,6 +16,7 @@ class StepBar(QWidget):
     def __init__(self, steps: tuple[tuple[str, str], ...]) -> None:
         super().__init__()
         self._group = QButtonGroup(self)
+        self._group.setExclusive(False)  # a page beside the steps leaves none of them marked
         self._icons = [icon for _, icon in steps]
         self._tints: list[Tint] = []
         row = Row(gap=2)

@@ -1,0 +1,123 @@
+"""The program's log: a file that is begun anew when it grows large, and its last lines for the window."""
+
+import logging
+import platform
+from collections import deque
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from PySide6.QtCore import QMessageLogContext, QObject, QtMsgType, Signal, qInstallMessageHandler
+
+from studio import __version__
+from studio.core import paths
+
+KEPT = 2_000
+"""Lines that the window keeps."""
+_LARGEST = 1_000_000
+_FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LOGGER = logging.getLogger("studio")
+_QT_LEVELS = {
+    QtMsgType.QtDebugMsg: logging.DEBUG,
+    QtMsgType.QtInfoMsg: logging.INFO,
+    QtMsgType.QtWarningMsg: logging.WARNING,
+    QtMsgType.QtCriticalMsg: logging.ERROR,
+    QtMsgType.QtFatalMsg: logging.CRITICAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry: ``level`` as Python counts levels, ``time`` in seconds since 1970."""
+
+    time: float
+    level: int
+    where: str
+    text: str
+
+
+class Log(QObject):
+    """The last lines, oldest first; ``grown`` tells of each new one, on the window's thread."""
+
+    grown = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: deque[Line] = deque(maxlen=KEPT)
+        self._handler = _Lines(self)
+        self._file: RotatingFileHandler | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return paths.logs() / "studio.log"
+
+    def open(self) -> None:
+        """Begin to write: what the program, its libraries and Qt have to say; a folder that takes none is no error."""
+        logging.captureWarnings(True)
+        for logger in (_LOGGER, logging.getLogger("py.warnings")):
+            logger.addHandler(self._handler)
+        _LOGGER.setLevel(logging.INFO)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = RotatingFileHandler(self.path, maxBytes=_LARGEST, backupCount=3, encoding="utf-8", delay=True)
+            self._file.setFormatter(logging.Formatter(_FORM))
+            _LOGGER.addHandler(self._file)
+        except OSError as error:
+            _LOGGER.warning("The log cannot be written: %s", error)
+        qInstallMessageHandler(_from_qt)
+        _LOGGER.info("PEFT Studio %s, Python %s, %s", __version__, platform.python_version(), platform.platform())
+
+    def close(self) -> None:
+        """Stop writing."""
+        qInstallMessageHandler(None)
+        logging.captureWarnings(False)
+        for handler in (self._handler, self._file):
+            if handler is not None:
+                _LOGGER.removeHandler(handler)
+                logging.getLogger("py.warnings").removeHandler(handler)
+                handler.close()
+        self._file = None
+
+    def report(self) -> str:
+        """What helps to find out about an error: versions and the last lines."""
+        head = f"PEFT Studio {__version__}, Python {platform.python_version()}, {platform.platform()}"
+        return "\n".join(
+            [head, "", *(f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-50:])]
+        )
+
+
+class _Lines(logging.Handler):
+    """Hands records to the window, from whatever thread."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        line = Line(record.created, record.levelno, record.name, text)
+        self._log.lines.append(line)
+        self._log.grown.emit(line)
+
+
+def _from_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    _LOGGER.getChild("qt").log(_QT_LEVELS.get(kind, logging.WARNING), message)
+
+
+def note(text: str, level: int = logging.INFO) -> None:
+    """Write a line; from any thread."""
+    _LOGGER.log(level, text)
+
+
+_log: Log | None = None
+
+
+def log() -> Log:
+    """The application's log."""
+    global _log
+    if _log is None:
+        _log = Log()
+    return _log
