@@ -1,9 +1,14 @@
 """Nothing that an archive holds is written outside its folder, and a bad one is refused whole."""
 
+import gzip
 import io
+import os
+import random
 import shutil
 import stat
 import tarfile
+import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +20,7 @@ from hypothesis import strategies as st
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.data.archive import Limits, is_inside, unpack, unpacked
+from studio.data.listing import Stopped
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore:Duplicate name")]
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,3 +178,84 @@ def test_a_damaged_archive_is_refused_or_read(
     except StudioError:
         return
     assert all(path.resolve().is_relative_to(folder) for path in folder.rglob("*"))
+
+
+def test_a_header_that_says_it_is_gigabytes_long_takes_no_memory(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("pax_header")
+    header.type, header.size = tarfile.XHDTYPE, 3 << 30
+    with gzip.open(tmp_path / "packed.tar.gz", "wb", compresslevel=1) as file:
+        file.write(header.tobuf())
+        for _ in range(40):
+            file.write(bytes(1 << 20))
+    tracemalloc.start()
+    assert "is damaged" in _refusal(tmp_path / "packed.tar.gz")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_long_names_still_fit_their_header(tmp_path: Path) -> None:
+    name = "/".join(["a" * 200] * 5) + "/x.png"
+    unpack(_tar(tmp_path, [(name, b"1")]), tmp_path / "target")
+    assert (tmp_path / "target" / name).read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_a_tar_is_told_by_its_content_and_not_by_its_name(tmp_path: Path, mode: str) -> None:
+    with tarfile.open(tmp_path / "packed.tar", mode) as archive:
+        info = tarfile.TarInfo("a/x.png")
+        info.size = 3
+        archive.addfile(info, io.BytesIO(b"abc"))
+    unpack(tmp_path / "packed.tar", tmp_path / "target")
+    assert (tmp_path / "target" / "a" / "x.png").read_bytes() == b"abc"
+
+
+@packers
+def test_unpacking_tells_how_far_it_is(tmp_path: Path, pack: Pack) -> None:
+    draw = random.Random(0)
+    archive = pack(tmp_path, [(f"a/{n}", draw.randbytes(200_000)) for n in range(5)])
+    told: list[tuple[str, int, int]] = []
+    unpack(archive, tmp_path / "target", progress=lambda *given: told.append(given))
+    size = archive.stat().st_size
+    assert len(told) >= 5
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert all((doing, total) == ("unpack", size) for doing, _, total in told)
+    assert 0 < told[0][1] < size * 0.7
+    assert told[-1][1] > size * 0.8
+
+
+@packers
+def test_unpacking_can_be_stopped_and_leaves_nothing(tmp_path: Path, pack: Pack) -> None:
+    def stop(doing: str, done: int, total: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        unpacked(pack(tmp_path, [("a/x", bytes(1000))]), stop)
+    assert list((paths.cache() / "sources").iterdir()) == []
+
+
+def _age(folder: Path, days: float) -> None:
+    then = time.time() - days * 86_400
+    os.utime(folder, (then, then))
+
+
+def test_what_is_of_no_use_any_more_is_removed_when_something_is_unpacked(tmp_path: Path) -> None:
+    old, recent, again = (tmp_path / name for name in ("old", "recent", "again"))
+    for folder in (old, recent, again):
+        folder.mkdir()
+    unused, used = unpacked(_zip(old, [("a", b"1")])), unpacked(_zip(recent, [("a", b"1")]))
+    before = unpacked(_zip(again, [("a", b"1")]))
+    half = unused.parent / ".unpacking-abc"
+    half.mkdir()
+    _age(unused, 31), _age(used, 29), _age(before, 2), _age(half, 2)
+    after = unpacked(_zip(again, [("a", b"another")]))
+    assert set(unused.parent.iterdir()) == {used, after}
+
+
+def test_what_is_used_stays(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    archive = _zip(tmp_path / "one", [("a", b"1")])
+    folder = unpacked(archive)
+    _age(folder, 31)
+    assert unpacked(archive) == folder
+    unpacked(_zip(tmp_path, [("a", b"1")]))
+    assert folder.is_dir()

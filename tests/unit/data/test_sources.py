@@ -3,17 +3,20 @@
 import gzip
 import shutil
 import struct
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
-from studio.data import recorded
+from studio.data import idx, recorded
 from studio.data.checks import check
 from studio.data.dataset import open_folder, open_split
 from studio.data.folder import scan
@@ -125,6 +128,48 @@ def test_what_a_list_lacks_is_a_finding(tmp_path: Path, folder: Path) -> None:
     }
 
 
+def _write_parquet(target: Path, /, **columns: list[object]) -> Path:
+    parquet.write_table(pyarrow.table(columns), target)
+    return target
+
+
+def test_a_parquet_list_is_as_good_as_a_csv_one(tmp_path: Path, folder: Path) -> None:
+    names = [f"set/{c}/{n:03}.png" for c in ("cat", "dog") for n in range(6)]
+    labels = ["cat"] * 6 + ["dog"] * 6
+    splits = ["train", "val", "test"] * 4
+    groups = [f"{label}{n // 2}" for n, label in enumerate(labels)]
+    rows = ["path,label,split,group", *(",".join(row) for row in zip(names, labels, splits, groups, strict=True))]
+    csv = scan(_write_list(tmp_path / "list.csv", *rows))
+    given = {"Path": names, "label": labels, "Split": splits, "group": groups, "extra": list(range(12))}
+    for suffix in ("parquet", "pq"):
+        found = scan(_write_parquet(tmp_path / f"list.{suffix}", **given))
+        assert (found.images, found.classes, found.problems) == (csv.images, csv.classes, ())
+
+
+def test_numbers_as_labels_and_rows_without_one(tmp_path: Path, folder: Path) -> None:
+    names = [f"set/{c}/{n:03}.png" for c in ("cat", "dog") for n in range(6)]
+    found = scan(_write_parquet(tmp_path / "list.parquet", path=names, label=[1] * 6 + [2] * 5 + [None]))
+    assert found.classes == ("1", "2")
+    assert [finding.text for finding in found.problems] == [
+        "Rows without a path or a label are left out: 1, the first in line 12."
+    ]
+
+
+def test_a_wrong_or_damaged_parquet_list_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="must name the columns path and label"):
+        scan(_write_parquet(tmp_path / "list.parquet", file=["a"], label=["b"]))
+    (tmp_path / "list.parquet").write_bytes(b"PAR1 nonsense PAR1")
+    with pytest.raises(StudioError, match=r"The list .* cannot be read"):
+        scan(tmp_path / "list.parquet")
+
+
+def test_without_pyarrow_a_parquet_list_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write_parquet(tmp_path / "list.parquet", path=["a"], label=["b"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(StudioError, match=r"install peft-studio\[parquet\], or save it as CSV"):
+        scan(path)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -169,6 +214,31 @@ def test_idx_files_become_images(idx_folder: Path) -> None:
     assert found.counts == {"train": 16, "validation": 4, "test": 6}
     first = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
     assert (np.asarray(read(found.path / "train" / "1" / "000007.png"))[..., 0] == first[7]).all()
+
+
+def test_idx_files_tell_how_far_they_are(idx_folder: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    check(idx_folder, progress=lambda *given: told.append(given))
+    assert told[:20] == [("unpack", done, 20) for done in range(1, 21)]
+    assert told[-1] == ("check", 26, 26)
+
+
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_the_real_fashion_mnist(tmp_path: Path) -> None:
+    labels = idx.read(FASHION / "train-labels-idx1-ubyte.gz", 1)
+    assert np.bincount(labels).tolist() == [6_000] * 10
+    assert idx.read(FASHION / "train-images-idx3-ubyte.gz", 3).shape == (60_000, 28, 28)
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    for part in ("images-idx3", "labels-idx1"):  # the smaller part stands for the larger one, to be quick
+        (folder / f"train-{part}-ubyte.gz").symlink_to(FASHION / f"t10k-{part}-ubyte.gz")
+    found = scan(folder)
+    assert found.classes == tuple("0123456789")
+    assert found.counts == {"train": 8_000, "validation": 2_000, "test": 0}
+    assert found.class_splits[3] == (800, 200, 0)
 
 
 @pytest.mark.parametrize(
