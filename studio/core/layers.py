@@ -1,5 +1,6 @@
 """The layer tree as plain rows: what a window, a pattern or a method needs to know of a layer, without torch."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,3 +71,8 @@ class Layer:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition(".")[2]
+
+
+def kind_of(path: str) -> str:
+    """``path`` with ``*`` for each number: what layers of the same kind have in common."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)

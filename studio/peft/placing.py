@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer
+from studio.core.layers import Layer, kind_of
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import Method
-from studio.peft.targets import default_sites, kind_of, match, refusal, shorten, unused_name
+from studio.peft.targets import default_sites, match, refusal, shorten, unused_name
 
 Place = tuple[str, Slice | None]
 """A layer's path, and the slice of its fused qkv where only that is meant."""

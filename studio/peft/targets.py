@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer, Role
+from studio.core.layers import Layer, Role, kind_of
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import DefaultSites, Method, MethodConfig
 
@@ -106,11 +106,6 @@ def _slices(default: DefaultSites, layer: Layer) -> tuple[Slice, ...]:
 def is_inside(layer: Layer, row: Layer) -> bool:
     """Whether ``layer`` is ``row`` or somewhere in it."""
     return not row.path or layer.path == row.path or layer.path.startswith(row.path + ".")
-
-
-def kind_of(path: str) -> str:
-    """``path`` with ``*`` for each number: what layers of the same kind have in common."""
-    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)
 
 
 def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:

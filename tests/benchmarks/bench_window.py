@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QApplication
 from studio.core.recipe import Backbone, Recipe
 from studio.ui.application import make_application
 from studio.ui.main_window import MainWindow
-from studio.ui.models.layer_tree import METHOD_MIME
+from studio.ui.models.carried import METHOD_MIME
 from tests.benchmarks.harness import benchmark
 
 GIANT = Recipe(backbone=Backbone(name="vit_giant_patch14_clip_224", source="timm"))

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QApplication
 from studio.core.paths import resource
 from studio.ui.main_window import MainWindow
 from studio.ui.models.layer_nodes import Spot
-from studio.ui.models.layer_tree import METHOD_MIME
+from studio.ui.models.carried import METHOD_MIME
 
 PATIENCE_S = 300
 

@@ -22,7 +22,7 @@ def epochs(recipe, number):
 def test_edits_are_undone_and_made_again_exactly(document):
     first = document.recipe
     lora = Attachment(name="lora", method="lora", at=("blocks.*",))
-    document.edit("Attach", edits.with_attachment(first, lora))
+    document.edit("Attach", edits.with_attachments(first, (lora,)))
     second = document.recipe
     document.history.undo()
     assert document.recipe is first
