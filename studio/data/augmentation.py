@@ -6,7 +6,7 @@ No preset mirrors: it turns some digits, letters and signs into others, and the 
 """
 
 import random
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from studio.core.recipe import Transforms
+from studio.data.amounts import amounts
 from studio.data.preprocessing import Pixels
 
 
@@ -72,37 +73,6 @@ class Augmentation:
         image = functional.adjust_contrast(image, 1 + _around(draw, self.contrast))
         recoloured: Image.Image = functional.adjust_saturation(image, 1 + _around(draw, self.saturation))
         return recoloured
-
-
-PRESETS: dict[str, dict[str, float]] = {
-    "none": {},
-    "light": {
-        "rotation": 8,
-        "translation": 0.06,
-        "scale": 0.08,
-        "brightness": 0.12,
-        "contrast": 0.12,
-        "saturation": 0.12,
-    },
-    "strong": {
-        "rotation": 15,
-        "translation": 0.12,
-        "scale": 0.2,
-        "shear": 8,
-        "brightness": 0.3,
-        "contrast": 0.3,
-        "saturation": 0.3,
-        "erasing": 0.25,
-    },
-}
-
-
-def amounts(transforms: Transforms) -> dict[str, float]:
-    """The amount of each kind of change: the preset's, or the recipe's own for "custom"; by its name in both."""
-    names = [field.name for field in fields(Augmentation)]
-    if transforms.augmentation == "custom":
-        return {name: getattr(transforms, name) for name in names}
-    return dict.fromkeys(names, 0.0) | PRESETS[transforms.augmentation]
 
 
 def _around(draw: random.Random, most: float) -> float:

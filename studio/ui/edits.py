@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Attachment, Recipe, first_error
+from studio.core.recipe import Attachment, Data, Recipe, first_error
 
 
 def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
@@ -18,6 +18,11 @@ def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
         table = table[name]
     table[key] = value
     return _checked(raw)
+
+
+def with_data(recipe: Recipe, data: Data) -> Recipe:
+    """``recipe`` with other images, or other decisions about them."""
+    return recipe.model_copy(update={"data": data})
 
 
 def with_attachments(recipe: Recipe, added: Sequence[Attachment]) -> Recipe:

@@ -1,40 +1,39 @@
-"""The recipe's folder of images, scanned in the background whenever its path changes."""
+"""The recipe's images: listed, checked in the background, and judged again whenever the recipe decides otherwise."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QImageReader
+from PySide6.QtCore import QObject, Qt, Signal
 
 from studio.core.paths import locate
 from studio.core.recipe import Data, Recipe
 from studio.ui.jobs import Lane, sentence
+from studio.ui.preview import Previews
+from studio.ui.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
+    from studio.data.checks import Looked
     from studio.data.folder import DatasetSummary
 
-THUMBNAIL = 72
-_SHOWN = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
-    """A small picture of one image with the name of its class."""
-
-    image: QImage
-    label: str
-    path: Path
+_TELL_SECONDS = 0.1
+"""Progress is shown no more often than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is known of the folder at ``path``: nothing yet while ``busy``, then a summary or an error."""
+    """What is known of the source at ``path``.
+
+    While ``busy`` the summary is that of before, or of the list alone; ``checked`` where every image was opened, so
+    that all findings are there; ``stopped`` where the user did not want to wait for that.
+    """
 
     path: str = ""
     busy: bool = False
+    checked: bool = False
+    stopped: bool = False
     summary: "DatasetSummary | None" = None
-    thumbnails: tuple[Thumbnail, ...] = ()
     error: str = ""
 
     @property
@@ -43,75 +42,134 @@ class Scan:
         return len(self.summary.classes) if self.summary else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One look at a source. ``stopped`` is set by the window and read by the lane."""
+
+    data: Data
+    stopped: list[bool]
+
+
 class Images(QObject):
-    """Follows the recipe; tells what is in its folder."""
+    """Follows the recipe; tells what is in its source, and how far the check is (what is done, how much, of what)."""
 
     changed = Signal(object)
+    progressed = Signal(str, int, int)
+    _listed = Signal(object)
+    _reached = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lane = Lane("images", self)
+        self.thumbnails = Thumbnails(self)
+        self.previews = Previews(self)
         self._data: Data | None = None
+        self._wanted = _Wanted(Data(), [True])
+        self._looked: Looked | None = None
+        self._listed.connect(self._show_list, Qt.ConnectionType.QueuedConnection)
+        self._reached.connect(self._tell, Qt.ConnectionType.QueuedConnection)
         self.scan = Scan()
 
     def follow(self, recipe: Recipe) -> None:
-        """Scan the folder of ``recipe`` where it or its split is another than before."""
+        """Look at the images of ``recipe`` where they, or what it decides about them, are other than before."""
         before, self._data = self._data, recipe.data
-        if before is None or (before.path, before.split) != (recipe.data.path, recipe.data.split):
-            self.rescan()
+        if before is None or _decided(before) != _decided(recipe.data):
+            if before is None or before.path != recipe.data.path:
+                self._looked = None
+            self._look()
 
     def rescan(self) -> None:
-        """Scan again: the folder may have changed."""
-        data = self._data
-        if data is None or not data.path:
-            self._show(Scan())
-            return
-        self._show(Scan(data.path, busy=True))
-        self._lane.submit(
-            lambda: _scan(data),
-            lambda scan: self._show(scan) if scan.path == self.scan.path else None,
-            lambda error: self._show(Scan(data.path, error=sentence(error))),
-            key="scan",
-        )
+        """Look again: the folder may have changed."""
+        self._looked = None
+        self.thumbnails.forget()
+        self._look(anew=True)
+
+    def stop(self) -> None:
+        """Do without the check; what is listed can be used."""
+        self._wanted.stopped[0] = True
 
     def close(self) -> None:
         """End the thread."""
+        self.stop()
+        self.thumbnails.close()
+        self.previews.close()
         self._lane.close()
+
+    def _look(self, anew: bool = False) -> None:
+        data = self._data
+        goes_on = data is not None and not anew and self.scan.busy and self._wanted.data.path == data.path
+        if not goes_on:
+            self.stop()
+        if data is None or not data.path:
+            self._show(Scan())
+            return
+        wanted = self._wanted = _Wanted(data, self._wanted.stopped if goes_on else [False])
+        summary = self.scan.summary if self.scan.path == data.path else None
+        self._show(Scan(data.path, busy=True, checked=self._looked is not None, summary=summary))
+        self._lane.submit(
+            lambda: self._found(wanted),
+            lambda scan: self._end(wanted, scan),
+            lambda error: self._end(wanted, self._failed(error)),
+            key="scan",
+        )
+
+    def _end(self, wanted: _Wanted, scan: Scan) -> None:
+        if wanted is self._wanted:
+            self._show(scan)
+
+    def _failed(self, error: Exception) -> Scan:
+        from studio.data.listing import Stopped
+
+        if isinstance(error, Stopped):
+            return replace(self.scan, busy=False, stopped=True)
+        return Scan(self.scan.path, error=sentence(error))
+
+    def _show_list(self, listed: tuple[_Wanted, "DatasetSummary"]) -> None:
+        wanted, summary = listed
+        if wanted is self._wanted and self.scan.busy:
+            self._show(replace(self.scan, summary=summary, checked=False))
+
+    def _tell(self, reached: tuple[_Wanted, str, int, int]) -> None:
+        if reached[0].stopped is self._wanted.stopped and self.scan.busy:
+            self.progressed.emit(*reached[1:])
 
     def _show(self, scan: Scan) -> None:
         self.scan = scan
         self.changed.emit(scan)
 
+    # on the lane's thread
 
-def _scan(data: Data) -> Scan:
-    from studio.data.checks import check
+    def _found(self, wanted: _Wanted) -> Scan:
+        from studio.data.checks import judge, look
+        from studio.data.folder import scan
 
-    summary = check(locate(data.path), data)
-    return Scan(data.path, summary=summary, thumbnails=_thumbnails(summary))
+        source, data = locate(wanted.data.path), wanted.data
+        looked = self._looked
+        if looked is None or looked.source != source:
+            progress = self._teller(wanted)
+            quick = data.model_copy(update={"split": data.split.model_copy(update={"copies_together": False})})
+            self._listed.emit((wanted, scan(source, quick, progress)))
+            looked = look(source, progress)
+            if not wanted.stopped[0]:
+                self._looked = looked
+        return Scan(data.path, checked=True, summary=judge(looked, data))
+
+    def _teller(self, wanted: _Wanted) -> Callable[[str, int, int], None]:
+        from studio.data.listing import Stopped
+
+        told = 0.0
+
+        def tell(doing: str, done: int, total: int) -> None:
+            nonlocal told
+            if wanted.stopped[0]:
+                raise Stopped
+            if time.monotonic() - told > _TELL_SECONDS:
+                told = time.monotonic()
+                self._reached.emit((wanted, doing, done, total))
+
+        return tell
 
 
-def _thumbnails(summary: "DatasetSummary") -> tuple[Thumbnail, ...]:
-    """A few images of each class in turn, evenly spread over the classes."""
-    by_class = [[i for i in summary.images if i.label == label] for label in range(len(summary.classes))]
-    each = max(1, _SHOWN // max(1, len(by_class)))
-    chosen = [image for images in by_class for image in images[:each]][:_SHOWN]
-    return tuple(
-        Thumbnail(picture, summary.classes[image.label], summary.path / image.path)
-        for image in chosen
-        if not (picture := small_picture(summary.path / image.path, THUMBNAIL)).isNull()
-    )
-
-
-def small_picture(path: Path, side: int) -> QImage:
-    """The middle square of the image in ``path``, upright and ``side`` pixels wide; null where it cannot be read."""
-    reader = QImageReader(str(path))
-    reader.setAutoTransform(True)
-    reader.setDecideFormatFromContent(True)
-    if reader.size().isValid():
-        reader.setScaledSize(reader.size().scaled(QSize(side, side), Qt.AspectRatioMode.KeepAspectRatioByExpanding))
-    image = reader.read()
-    return (
-        image.copy((image.width() - side) // 2, (image.height() - side) // 2, side, side)
-        if not image.isNull()
-        else image
-    )
+def _decided(data: Data) -> tuple[object, ...]:
+    """All that decides which images are used, in which class and split, and what is said of them."""
+    return data.path, data.split, data.excluded, data.labels, data.sides, data.kept

@@ -9,6 +9,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.ui import edits
 from studio.ui.attaching import Attaching
+from studio.ui.baseline import NumberToBeat
 from studio.ui.document import Document
 from studio.ui.engine import Counted, Engine
 from studio.ui.images import Images, Scan
@@ -38,6 +39,7 @@ class Workspace(QObject):
         self.runs = Runs(self.trainer, self)
         self.queue = RecipeQueue(self.trainer, self)
         self.lane = Lane("results", self)
+        self.to_beat = NumberToBeat(self.images, self.engine, self.trainer, self)
         self.attaching = Attaching(self.document, self.engine, self.attempt)
         self.document.changed.connect(self._recipe_changed)
         self.images.changed.connect(self._images_changed)
@@ -54,6 +56,7 @@ class Workspace(QObject):
         self.trainer.close()
         self.runs.close()
         self.lane.close()
+        self.to_beat.close()
         self.images.close()
         self.engine.close()
         self.document.close()
@@ -80,6 +83,14 @@ class Workspace(QObject):
     def _images_changed(self, scan: Scan) -> None:
         if scan.summary:
             self.recount()
+
+    def tell_again(self) -> None:
+        """Let all who show the document, or what is derived from it, show it anew; nothing has changed."""
+        self.document.changed.emit(self.recipe)
+        self.images.changed.emit(self.images.scan)
+        if self.engine.last is not None:
+            self.engine.counted.emit(self.engine.last)
+        self.runs.changed.emit(self.runs.rows)
 
     # edits
 

@@ -1,25 +1,26 @@
-"""Data: choose a folder of images, and see what is in it."""
+"""Data: choose images, see what is in them and what is wrong, and decide how they are used."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QPixmap, QStandardItem, QStandardItemModel
-from PySide6.QtWidgets import QFileDialog, QListView, QStackedWidget, QWidget
+from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtWidgets import QStackedWidget, QTabWidget, QWidget
 
-from studio.core.paths import BUNDLED
-from studio.core.recipe import Recipe, Split, Transforms
-from studio.ui.figures import count, plural
-from studio.ui.forms import Form
-from studio.ui.images import THUMBNAIL, Scan
+from studio.core.recipe import Data, Recipe
+from studio.ui.edits import with_data
+from studio.ui.figures import count
+from studio.ui.images import Scan
 from studio.ui.language import tr
+from studio.ui.panels.data_changes import ChangesTab
+from studio.ui.panels.data_division import DivisionTab
+from studio.ui.panels.data_findings import FindingsTab
+from studio.ui.panels.data_images import ImagesTab
+from studio.ui.panels.data_source import SAMPLE, Chooser, SourceCard
 from studio.ui.panels.page import Page
-from studio.ui.widgets.bars import Bars
-from studio.ui.widgets.drop_zone import DropZone
-from studio.ui.widgets.parts import Card, Column, Empty, Notice, Picture, Row, button, clear, holder, scrolled, text
+from studio.ui.widgets.drop_zone import DropZone, first_path
+from studio.ui.widgets.parts import Card, Column, Empty, Picture, Row, button, holder, text
 from studio.ui.workspace import Workspace
-
-SAMPLE = f"{BUNDLED}digits"
 
 
 class DataPage(Page):
@@ -32,25 +33,32 @@ class DataPage(Page):
             tr("The images to learn from: one folder, with a folder of images for each class."),
             tr("Backbone"),
         )
+        self.chooser = Chooser(self, self.use)
+        self.source = SourceCard(workspace, self.chooser, self.use_sample)
+        self.images, self.findings = ImagesTab(workspace), FindingsTab(workspace)
+        self.division, self.changes = DivisionTab(workspace), ChangesTab(workspace)
         self.stack = QStackedWidget()
         self.stack.addWidget(self._welcome(open_sample))
         self.stack.addWidget(self._content())
         self.fill(self.stack)
-        self.setAcceptDrops(True)
+        paste = QShortcut(QKeySequence.StandardKey.Paste, self, self.chooser.paste)
+        paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        self.findings.shown.connect(self._show_finding)
         workspace.images.changed.connect(self._show)
         workspace.document.changed.connect(self._show_recipe)
         self._show_recipe(workspace.recipe)
         self._show(workspace.images.scan)
-
-    # building
 
     def _welcome(self, open_sample: Callable[[], object]) -> QWidget:
         empty = Empty(
             "data",
             tr("Choose a folder of images"),
             tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
-            button(tr("Choose a folder…"), self.choose, "folder", "primary"),
+            button(tr("Choose a folder…"), self.chooser.folder, "folder", "primary"),
+            button(tr("An archive…"), self.chooser.archive),
+            button(tr("A list…"), self.chooser.list_),
             button(tr("Use the sample images"), self.use_sample, "sample"),
+            width=520,
         )
         self.zone = DropZone(Column((empty, 1)))
         self.zone.dropped.connect(self.use)
@@ -68,121 +76,61 @@ class DataPage(Page):
         return holder(Column(tour, (self.zone, 1), gap=14))
 
     def _content(self) -> QWidget:
-        self.source = text("", "heading")
-        self.counts = text("", "muted")
-        self.source.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        row = Row(
-            Picture("folder", "accent", 24),
-            (Column(self.source, self.counts, gap=1), 1),
-            button(tr("Look again"), self.workspace.images.rescan, "refresh"),
-            button(tr("Use the sample images"), self.use_sample, "sample"),
-            button(tr("Choose a folder…"), self.choose, "folder"),
-            gap=10,
-            margins=(16, 12, 16, 12),
-        )
-        zone = DropZone(row, "card")
-        zone.dropped.connect(self.use)
-        self.bars = Bars()
-        self.bars_card = Card(tr("Images in each class"), (scrolled(self.bars), 1))
-        self.findings = Column(gap=6)
-        self.findings_card = Card(tr("What to know"), self.findings)
-        self.grid_model = QStandardItemModel(self)
-        self.grid = self._grid()
-        self.options = self._options()
-        left = Column((self.bars_card, 1), self.findings_card, gap=14)
-        right = Column((Card(tr("A few of the images"), (self.grid, 1)), 1), self.options, gap=14)
-        return holder(Column(zone, (Row((left, 5), (right, 6), gap=14), 1), gap=14))
-
-    def _grid(self) -> QListView:
-        grid = QListView()
-        grid.setModel(self.grid_model)
-        grid.setViewMode(QListView.ViewMode.IconMode)
-        grid.setResizeMode(QListView.ResizeMode.Adjust)
-        grid.setMovement(QListView.Movement.Static)
-        grid.setIconSize(QSize(THUMBNAIL, THUMBNAIL))
-        grid.setGridSize(QSize(THUMBNAIL + 18, THUMBNAIL + 34))
-        grid.setUniformItemSizes(True)
-        grid.setSelectionMode(QListView.SelectionMode.NoSelection)
-        grid.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        grid.setAccessibleName(tr("Sample of the images"))
-        return grid
-
-    def _options(self) -> QWidget:
-        self.split_form, self.transform_form = Form(Split, ("validation", "seed")), Form(Transforms)
-        self.split_form.edited.connect(lambda name, value: self.workspace.set_value(f"data.split.{name}", value))
-        self.transform_form.edited.connect(
-            lambda name, value: self.workspace.set_value(f"data.transforms.{name}", value)
-        )
-        return Card(tr("Division and changes"), Row((self.split_form, 1), (self.transform_form, 1), gap=28))
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
+        pages = {
+            tr("Images"): self.images,
+            tr("Findings"): self.findings,
+            tr("Division"): self.division,
+            tr("Augmentation"): self.changes,
+        }
+        for words, page in pages.items():
+            self.tabs.addTab(holder(Column((page, 1), margins=(0, 10, 0, 0))), words)
+        return holder(Column(self.source, (self.tabs, 1), gap=12))
 
     # acting
 
-    def choose(self) -> None:
-        """Ask for a folder."""
-        path = QFileDialog.getExistingDirectory(self, tr("Choose a folder of images"))
-        if path:
-            self.use(Path(path))
-
     def use(self, path: Path) -> None:
         """Take the images from ``path``."""
-        self.workspace.set_value("data.path", str(path))
+        self._use(str(path))
 
     def use_sample(self) -> None:
         """Take the handwritten digits that come with the program."""
-        self.workspace.set_value("data.path", SAMPLE)
+        self._use(SAMPLE)
+
+    def take(self, dropped: QMimeData) -> bool:
+        """Take the images that were dropped somewhere on the window; whether there were any."""
+        path = first_path(dropped)
+        if path is not None:
+            self.use(path)
+        return path is not None
+
+    def _use(self, path: str) -> None:
+        """Other images begin with nothing decided about single ones."""
+        recipe = self.workspace.recipe
+        if path != recipe.data.path:
+            data = Data(path=path, split=recipe.data.split, transforms=recipe.data.transforms)
+            self.workspace.document.edit(tr("Choose images"), with_data(recipe, data))
 
     # showing
 
     def _show_recipe(self, recipe: Recipe) -> None:
-        self.split_form.show_values(recipe.data.split.model_dump())
-        self.transform_form.show_values(recipe.data.transforms.model_dump())
+        self.division.show_recipe(recipe)
+        self.changes.show_recipe(recipe)
 
     def _show(self, scan: Scan) -> None:
-        self.stack.setCurrentIndex(1 if scan.path and not scan.error else 0)
-        self.notice.say(scan.error, "bad")
-        name = tr("Sample images: handwritten digits") if scan.path == SAMPLE else scan.path
-        self.source.setText(name)
-        self.counts.setText(_counts(scan))
-        summary = scan.summary
-        self.bars.show_rows(list(zip(summary.classes, summary.class_counts, strict=True)) if summary else [])
-        self._show_findings(scan)
-        self._show_thumbnails(scan)
-        self.next.setEnabled(summary is not None or not scan.path)
+        data = self.workspace.recipe.data
+        decided = bool(data.excluded or data.labels or data.sides)
+        self.stack.setCurrentIndex(1 if scan.path and (decided or not scan.error) else 0)
+        self.notice.say(tr(scan.error), "bad")
+        self.source.show_scan(scan)
+        for tab in (self.images, self.findings, self.division, self.changes):
+            tab.show_scan(scan)
+        number = len(scan.summary.problems) if scan.summary else 0
+        self.tabs.setTabText(1, tr("Findings ({n})", n=count(number)) if number else tr("Findings"))
+        self.next.setEnabled(scan.summary is not None or not scan.path)
 
-    def _show_findings(self, scan: Scan) -> None:
-        clear(self.findings)
-        problems = scan.summary.problems if scan.summary else ()
-        for finding in problems:
-            notice = Notice("warn", tr(finding.text))
-            notice.setToolTip("\n".join(str(path) for path in finding.files[:20]))
-            self.findings.addWidget(notice)
-        if scan.summary and not problems:
-            self.findings.addWidget(Notice("good", tr("Every image can be read, and nothing else is in the folder.")))
-        self.findings_card.setVisible(scan.summary is not None)
-
-    def _show_thumbnails(self, scan: Scan) -> None:
-        self.grid_model.clear()
-        for thumbnail in scan.thumbnails:
-            item = QStandardItem(QPixmap.fromImage(thumbnail.image), thumbnail.label)
-            item.setToolTip(str(thumbnail.path))
-            item.setEditable(False)
-            self.grid_model.appendRow(item)
-
-
-def _counts(scan: Scan) -> str:
-    if scan.summary is None:
-        return tr("Looking at the images…") if scan.busy else ""
-    counts = scan.summary.counts
-    parts = {
-        "images": plural(len(scan.summary.images), "image"),
-        "classes": plural(len(scan.summary.classes), "class", "classes"),
-        "train": count(counts["train"]),
-        "validation": count(counts["validation"]),
-    }
-    if not counts["test"]:
-        return tr("{images} in {classes}: {train} for training, {validation} for validation", **parts)
-    return tr(
-        "{images} in {classes}: {train} for training, {validation} for validation, {test} for testing",
-        **parts,
-        test=count(counts["test"]),
-    )
+    def _show_finding(self, kind: str) -> None:
+        self.images.show_finding(kind)
+        self.tabs.setCurrentIndex(0)

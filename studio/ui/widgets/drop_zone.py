@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QMimeData, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLayout
 
 from studio.ui.widgets.parts import restyle
+
+
+def first_path(data: QMimeData) -> Path | None:
+    """The first file or folder of this machine among what is dragged or copied."""
+    return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
 class DropZone(QFrame):
@@ -33,10 +38,10 @@ class DropZone(QFrame):
     def dropEvent(self, event: QDropEvent) -> None:
         """Qt: tell the path."""
         self._mark(False)
-        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
-        if paths:
+        path = first_path(event.mimeData())
+        if path is not None:
             event.acceptProposedAction()
-            self.dropped.emit(Path(paths[0]))
+            self.dropped.emit(path)
 
     def _mark(self, over: bool) -> None:
         self.setProperty("over", over)

@@ -1,7 +1,7 @@
 """Drawing that several widgets share: fonts and badges."""
 
 from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen
+from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QApplication
 
 from studio.ui.icons import pixmap
@@ -52,6 +52,17 @@ def draw_badge(
     painter.drawText(QRect(left, box.top(), room + 4, _BADGE_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), cut)
     painter.restore()
     return width
+
+
+def ghost(words: str, ratio: float, icon: str = "adapter", tone: str = "adapter") -> QPixmap:
+    """The badge that follows the pointer while something is dragged, with ``ratio`` pixels a point."""
+    image = QPixmap(round(240 * ratio), round(32 * ratio))
+    image.setDevicePixelRatio(ratio)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    width = draw_badge(painter, QRect(1, 4, 236, 24), words, tone, f"{tone}_soft", icon, outlined=True)
+    painter.end()
+    return image.copy(0, 0, round((width + 4) * ratio), image.height())
 
 
 def _badge_font() -> QFont:

@@ -1,14 +1,14 @@
 """The palette's list: a card for each method, to drag from."""
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen, QPixmap
+from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.ui.icons import pixmap
 from studio.ui.language import tr
 from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
 from studio.ui.theme import colour
-from studio.ui.widgets.painting import draw_badge, small_font, strong_font
+from studio.ui.widgets.painting import ghost, small_font, strong_font
 
 _PADDING = 10
 _FAMILY = 26
@@ -124,19 +124,8 @@ class PaletteView(QListView):
         row: MethodRow = index.data(METHOD_ROLE)
         drag = QDrag(self)
         drag.setMimeData(self.model().mimeData([index]))
-        drag.setPixmap(_ghost(row.label, self.devicePixelRatioF()))
+        drag.setPixmap(ghost(row.label, self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
         self.drag_changed.emit(row.name)
         drag.exec(Qt.DropAction.CopyAction)
         self.drag_changed.emit("")
-
-
-def _ghost(words: str, ratio: float) -> QPixmap:
-    """The badge that follows the pointer."""
-    image = QPixmap(round(240 * ratio), round(32 * ratio))
-    image.setDevicePixelRatio(ratio)
-    image.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(image)
-    width = draw_badge(painter, QRect(1, 4, 236, 24), words, "adapter", "adapter_soft", outlined=True)
-    painter.end()
-    return image.copy(0, 0, round((width + 4) * ratio), image.height())

@@ -1,13 +1,15 @@
 """Augmentation is a function of (seed, epoch, index), and changes what it says."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
 from studio.core.recipe import Transforms
-from studio.data.augmentation import PRESETS, Augmentation
+from studio.data.amounts import NAMES, PRESETS
+from studio.data.augmentation import Augmentation
 from studio.data.preprocessing import Pixels
 
 
@@ -76,6 +78,10 @@ def test_own_amounts_and_those_of_a_preset() -> None:
     assert own == Augmentation(rotation=30.0, flip=0.5)
     light = Augmentation.of(Transforms(augmentation="light", rotation=30.0))
     assert light == Augmentation(**PRESETS["light"])
+
+
+def test_a_recipe_and_the_augmentation_call_the_changes_the_same() -> None:
+    assert tuple(field.name for field in fields(Augmentation)) == NAMES
 
 
 def test_flipping_swaps_left_and_right_as_often_as_asked() -> None:

@@ -1,0 +1,35 @@
+"""How much each preset of a recipe's augmentation changes an image. Importing this imports no torch."""
+
+from studio.core.recipe import Transforms
+
+NAMES = tuple(name for name in Transforms.model_fields if name != "augmentation")
+"""The kinds of changes, as recipes and :class:`studio.data.augmentation.Augmentation` call them."""
+
+PRESETS: dict[str, dict[str, float]] = {
+    "none": {},
+    "light": {
+        "rotation": 8,
+        "translation": 0.06,
+        "scale": 0.08,
+        "brightness": 0.12,
+        "contrast": 0.12,
+        "saturation": 0.12,
+    },
+    "strong": {
+        "rotation": 15,
+        "translation": 0.12,
+        "scale": 0.2,
+        "shear": 8,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "saturation": 0.3,
+        "erasing": 0.25,
+    },
+}
+
+
+def amounts(transforms: Transforms) -> dict[str, float]:
+    """The amount of each kind of change: the preset's, or the recipe's own for "custom"."""
+    if transforms.augmentation == "custom":
+        return {name: getattr(transforms, name) for name in NAMES}
+    return dict.fromkeys(NAMES, 0.0) | PRESETS[transforms.augmentation]
