@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -89,18 +89,13 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.argument("pattern", default="")
 @as_json
 def backbones(pattern: str, as_json: bool) -> None:
-    """List the backbones whose name contains PATTERN."""
-    from studio.app.backbone_list import search
+    """List the backbones whose name or family contains PATTERN."""
+    from studio.app import backbone_list
 
-    found = search(pattern)
+    found = backbone_list.search(pattern)
     if as_json:
         return print_json({"backbones": [entry.as_json() for entry in found]})
-    header = ("name", "parameters", "input", "source", "on this machine", "licence")
-    rows = [
-        (e.name, _count(e.parameters), "x".join(map(str, e.input_size)), e.source, _yes(e.available), e.licence)
-        for e in found
-    ]
-    return click.echo(table(header, rows, right=(1,)) if rows else f"No backbone's name contains {pattern!r}.")
+    return click.echo(backbone_list.as_text(found) if found else f"No backbone's name contains {pattern!r}.")
 
 
 @main.command()
@@ -357,11 +352,3 @@ def _verified(verification: "Verification") -> str:
         f"verified on {verification.images} images, largest logit difference {verification.largest_difference:.2g} "
         f"(allowed {verification.tolerance:.2g}), same answer on {verification.agreement:.1%}"
     )
-
-
-def _count(value: int | None) -> str:
-    return "?" if value is None else f"{value:,}"
-
-
-def _yes(value: Any) -> str:
-    return "yes" if value else "no"

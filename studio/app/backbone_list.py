@@ -1,22 +1,25 @@
-"""The catalogue of backbones with what takes time to know, for ``peft-studio backbones``."""
+"""The catalogue of backbones as ``peft-studio backbones`` shows it."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-COUNTED = 30
-"""Parameters are counted by building the network without weights, which takes a moment each: only for so many."""
+from studio.app.text import size, table
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneEntry:
-    """One backbone; ``parameters`` is None in a list too long to count."""
+    """One backbone. ``parameters`` and ``operations`` (for one image) are None where unknown; ``bytes`` is about."""
 
     name: str
+    family: str
     parameters: int | None
+    operations: int | None
     input_size: tuple[int, int]
     source: str
     licence: str
+    non_commercial: bool
     available: bool
+    bytes: int | None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -24,18 +27,39 @@ class BackboneEntry:
 
 
 def search(pattern: str) -> list[BackboneEntry]:
-    """The backbones whose name contains ``pattern``."""
+    """The backbones whose name or family contains ``pattern``."""
     from studio.backbones import catalogue
 
-    found = catalogue.search(pattern)
-    counted = len(found) <= COUNTED
     return [
-        BackboneEntry(e.name, _parameters(e) if counted else None, e.input_size, e.source, e.licence, e.available)
-        for e in found
+        BackboneEntry(
+            name=e.name,
+            family=e.family,
+            parameters=e.parameters,
+            operations=e.operations,
+            input_size=e.input_size,
+            source=e.source,
+            licence=e.licence,
+            non_commercial=e.non_commercial,
+            available=e.available,
+            bytes=e.bytes,
+        )
+        for e in catalogue.search(pattern)
     ]
 
 
-def _parameters(entry: Any) -> int:
-    from studio.backbones.loading import skeleton
+def as_text(found: list[BackboneEntry]) -> str:
+    """A table for a person."""
+    header = ("name", "family", "parameters", "GFLOPs", "input", "on this machine", "licence of the weights")
+    return table(header, [_cells(entry) for entry in found], right=(2, 3))
 
-    return sum(p.numel() for p in skeleton(entry.backbone).parameters())
+
+def _cells(entry: BackboneEntry) -> tuple[str, ...]:
+    return (
+        entry.name,
+        entry.family,
+        "?" if entry.parameters is None else f"{entry.parameters:,}",
+        "?" if entry.operations is None else f"{entry.operations / 1e9:.1f}",
+        "x".join(map(str, entry.input_size)),
+        "yes" if entry.available else f"no, about {size(entry.bytes)}" if entry.bytes else "no",
+        f"{entry.licence}{', non-commercial' if entry.non_commercial else ''}",
+    )

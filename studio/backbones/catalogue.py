@@ -3,19 +3,38 @@
 import fnmatch
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
+from studio.backbones import figures, weights
+from studio.backbones.licences import is_non_commercial, stated
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
+
+WELL_KNOWN = (
+    "resnet18.a1_in1k",
+    "resnet50.a1_in1k",
+    "mobilenetv3_large_100.ra_in1k",
+    "efficientnet_b0.ra_in1k",
+    "vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+    "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "deit_tiny_patch16_224.fb_in1k",
+    "convnext_tiny.fb_in22k_ft_in1k",
+    "swin_tiny_patch4_window7_224.ms_in1k",
+    "vit_small_patch14_dinov2.lvd142m",
+    "vit_base_patch16_clip_224.openai",
+)
+"""What a newcomer looks for; they stand before the other 1,800."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One backbone of the catalogue.
 
-    ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine.
+    ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine. Parameters
+    and ``operations`` (floating point operations for one image) are None where unknown. ``repository`` is where the
+    weights are on the hub; empty where they are not there.
     """
 
     name: str
@@ -23,17 +42,42 @@ class Entry:
     input_size: tuple[int, int]
     licence: str
     available: bool
+    family: str = ""
+    parameters: int | None = None
+    operations: int | None = None
+    repository: str = ""
 
     @property
     def backbone(self) -> Backbone:
         """The recipe's words for it."""
         return Backbone.model_validate({"name": self.name, "source": self.source})
 
+    @property
+    def non_commercial(self) -> bool:
+        """Whether the licence of the weights forbids commercial use."""
+        return is_non_commercial(self.licence)
+
+    @property
+    def bytes(self) -> int | None:
+        """About how large the weights are, at four bytes a parameter; None where unknown."""
+        return None if self.parameters is None else 4 * self.parameters
+
 
 def search(pattern: str = "") -> list[Entry]:
-    """Entries whose name contains ``pattern`` (or matches it, where it has a ``*``), bundled ones first."""
+    """Entries whose name or family contains ``pattern`` (or whose name matches it, where it has a ``*``).
+
+    Bundled ones come first, then what is on this machine, then what is well known.
+    """
     wanted = pattern.lower() if "*" in pattern else f"*{pattern.lower()}*"
-    return [entry for entry in _all() if fnmatch.fnmatchcase(entry.name.lower(), wanted)]
+    found = [e for e in _all() if fnmatch.fnmatchcase(e.name.lower(), wanted) or fnmatch.fnmatchcase(e.family, wanted)]
+    here = weights.repositories()
+    return sorted((replace(e, available=True) if e.repository in here else e for e in found), key=_rank)
+
+
+def _rank(entry: Entry) -> int:
+    if entry.source == "bundled":
+        return 0
+    return 1 if entry.available else 2 if entry.name in WELL_KNOWN else 3
 
 
 @lru_cache(maxsize=1)
@@ -41,11 +85,27 @@ def _all() -> tuple[Entry, ...]:
     return (*_bundled(), *_timm())
 
 
+def bundled() -> list[str]:
+    """The names of the backbones that come with the program."""
+    return sorted(config.parent.name for config in resource().glob("*/config.json"))
+
+
 def _bundled() -> Iterator[Entry]:
-    for config in sorted(resource().glob("*/config.json")):
-        cfg = json.loads(config.read_text(encoding="utf-8"))["pretrained_cfg"]
-        height, width = cfg["input_size"][-2:]
-        yield Entry(config.parent.name, "bundled", (height, width), cfg.get("license") or "not stated", True)
+    for name in bundled():
+        raw = json.loads(resource(name, "config.json").read_text(encoding="utf-8"))
+        config = raw["pretrained_cfg"]
+        height, width = config["input_size"][-2:]
+        known = figures.known(name, (height, width), config.get("num_classes", raw.get("num_classes", 0)))
+        yield Entry(
+            name=name,
+            source="bundled",
+            input_size=(height, width),
+            licence=stated(config.get("license")),
+            available=True,
+            family=_family(raw["architecture"]),
+            parameters=known.parameters,
+            operations=known.operations,
+        )
 
 
 def _timm() -> Iterator[Entry]:
@@ -55,17 +115,22 @@ def _timm() -> Iterator[Entry]:
     for name in timm.list_models(pretrained=True):
         cfg = get_pretrained_cfg(name)
         size = (cfg.input_size if cfg else None) or (3, 0, 0)
-        licence = (cfg.license if cfg else None) or "not stated"
-        yield Entry(name, "timm", (size[-2], size[-1]), licence, _is_cached(cfg.hf_hub_id if cfg else None))
+        known = figures.known(name, size[-2:], cfg.num_classes if cfg else 0)
+        yield Entry(
+            name=name,
+            source="timm",
+            input_size=(size[-2], size[-1]),
+            licence=stated(cfg.license if cfg else None),
+            available=False,
+            family=_family(name),
+            parameters=known.parameters,
+            operations=known.operations,
+            repository=(cfg.hf_hub_id if cfg else None) or "",
+        )
 
 
-def _is_cached(repository: str | None) -> bool:
-    """Whether the hub's cache on this machine has the repository."""
-    return bool(repository) and (_hub_cache() / f"models--{str(repository).replace('/', '--')}" / "snapshots").is_dir()
+def _family(name: str) -> str:
+    """The file in timm that the architecture is in, as words: vision transformer, resnet, convnext."""
+    from timm.models import model_entrypoint
 
-
-@lru_cache(maxsize=1)
-def _hub_cache() -> Path:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
+    return str(model_entrypoint(name.partition(".")[0]).__module__).rpartition(".")[2].replace("_", " ")

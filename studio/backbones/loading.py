@@ -16,7 +16,9 @@ from timm.data import resolve_model_data_config
 from timm.models import get_pretrained_cfg, is_model, split_model_name_tag
 from torch import Tensor, nn
 
+from studio.backbones import weights
 from studio.backbones.anatomy import head_paths
+from studio.backbones.licences import stated
 from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.paths import locate, resource
@@ -39,7 +41,7 @@ class Architecture:
     @property
     def licence(self) -> str:
         """The licence of the weights as their makers state it; "not stated" is an answer too."""
-        return str(self.pretrained_cfg.get("license") or "not stated")
+        return stated(self.pretrained_cfg.get("license"))
 
 
 def architecture(backbone: Backbone) -> Architecture:
@@ -156,13 +158,20 @@ def _build(found: Architecture, classes: int, device: str) -> nn.Module:
 
 
 def _fetch(found: Architecture) -> nn.Module:
-    """Let timm find the weights in its cache or fetch them."""
+    """Take the weights from the hub's cache on this machine, or fetch them into it."""
+    repository = found.pretrained_cfg.get("hf_hub_id")
+    if not repository:
+        raise StudioError(
+            f"The weights of {found.name} are published only in a form that can run code when it is opened; choose "
+            "another backbone, a local checkpoint, or switch pretrained off to start from random weights."
+        )
+    overlay = {"file": str(weights.fetch(repository)), "custom_load": False}
     try:
-        return timm.create_model(found.name, pretrained=True, **found.model_args)
+        return timm.create_model(found.name, pretrained=True, pretrained_cfg_overlay=overlay, **found.model_args)
     except Exception as error:
         raise StudioError(
-            f"The weights of {found.name} are not on this machine and could not be fetched ({type(error).__name__}); "
-            "connect to the internet, choose a local checkpoint, or switch pretrained off to start from random weights."
+            f"The weights of {found.name} on this machine cannot be loaded ({type(error).__name__}: {error}); choose "
+            "another backbone, or switch pretrained off to start from random weights."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Small images, a small backbone and a recipe that trains it in a second."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from studio.core.recipe import Recipe
+from tests.data.hub import Hub, serve
 
 MakeImages = Callable[..., Path]
 MakeRecipe = Callable[..., Recipe]
@@ -94,3 +96,28 @@ def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) ->
         )
 
     return make
+
+
+REMOTE = "test_vit.r160_in1k"
+"""timm's smallest network."""
+
+
+@pytest.fixture(scope="session")
+def remote_weights() -> bytes:
+    """Random weights of :data:`REMOTE`, 1.5 MB of safetensors."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return save(timm.create_model(REMOTE).state_dict(), metadata={"format": "pt"})
+
+
+@pytest.fixture
+def hub(remote_weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on loopback with the weights of :data:`REMOTE`, and an empty cache."""
+    made = Hub(f"timm/{REMOTE}", remote_weights)
+    with serve(made) as address:
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield made
