@@ -92,6 +92,16 @@ def settled(qtbot: QtBot) -> Callable[[MainWindow], None]:
 
 
 @pytest.fixture
+def filled(ready: MainWindow, settled: Callable[[MainWindow], None], qtbot: QtBot) -> MainWindow:
+    """The window as small as it goes, with the sample project counted and its images listed."""
+    ready.resize(ready.minimumSize())
+    ready.files.open_sample()
+    settled(ready)
+    qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=ENGINE_MS)
+    return ready
+
+
+@pytest.fixture
 def check_model() -> Callable[[object], None]:
     """Let Qt's own tester watch a model for the rest of the test."""
     testers = []
