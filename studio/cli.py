@@ -135,16 +135,25 @@ def check(path: str, as_json: bool) -> None:
 @out_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
+@click.option("--suggest", is_flag=True, help="Take a rate, batches and epochs that suit; --set has the last word.")
 @click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
 @as_json
 def train(
-    recipe: Path, out: Path | None, assignments: tuple[str, ...], resume: bool, preflight: bool, as_json: bool
+    recipe: Path,
+    out: Path | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    suggest: bool,
+    preflight: bool,
+    as_json: bool,
 ) -> int:
     """Run a recipe."""
-    from studio.app import launching, training
+    from studio.app import launching, suggestion, training
     from studio.training import team as teams
     from studio.training.control import Control
 
+    if suggest:
+        assignments = suggestion.assignments(recipe, assignments)
     if preflight:
         return _preflight(training.load(recipe, assignments), as_json)
     control = Control()

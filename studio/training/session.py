@@ -20,7 +20,7 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.training import checkpoint, environment, memory, optimizer, precision, randomness
+from studio.training import checkpoint, defaults, environment, memory, optimizer, precision, randomness
 from studio.training import device as devices
 from studio.training.average import Average
 from studio.training.control import Control
@@ -29,6 +29,7 @@ from studio.training.feed import choose, loaders
 from studio.training.gradient import Outcome, accumulate
 from studio.training.metrics import Metrics
 from studio.training.network import build
+from studio.training.notices import Notices
 from studio.training.objective import Objective
 from studio.training.progress import Progress
 from studio.training.schedule import rate_factor
@@ -65,8 +66,7 @@ class Session:
             lambda: precision.resolve(recipe.training.precision, self.device)
         )
         self.progress = Progress(parts=recipe.training.accumulation)
-        self._pending: list[str] = []
-        self._unreadable: set[Path] = set()
+        self._notices = Notices()
         self._clock = self._saved = time.monotonic()
         self._checked = False
         self._make_network()
@@ -155,8 +155,10 @@ class Session:
             device=now["device"],
         )
         if self.precision == "bfloat16" and not precision.has_bfloat16(self.device):
-            self._pending.append("This device has no bfloat16 arithmetic, so float32 would be faster.")
-        yield from self._warnings()
+            self._notices.add("This device has no bfloat16 arithmetic, so float32 would be faster.")
+        if not self.progress.step:
+            self._notices.add(defaults.few_steps(self.recipe, len(self.feed.training.dataset)))
+        yield from self._notices.warnings()
         self._lap()
 
     def batches(self) -> Iterator[Batch]:
@@ -175,8 +177,8 @@ class Session:
         seconds = self._lap()
         self.progress.tick(seconds)
         if not math.isfinite(loss):
-            self._pending.append(f"The loss of step {self.progress.step} is not a number; the step was skipped.")
-        yield from self._warnings()
+            self._notices.add(f"The loss of step {self.progress.step} is not a number; the step was skipped.")
+        yield from self._notices.warnings()
         if images:
             yield events.Step(
                 step=self.progress.step,
@@ -191,7 +193,7 @@ class Session:
         """The images of a batch over all processes; what of it could not be read anywhere is warned of."""
         images, unreadable = self.team.sum([len(batch), len(batch.unreadable)])
         if unreadable:
-            self._name(self._told(batch.unreadable))
+            self._notices.name(self._told(batch.unreadable))
         return int(images)
 
     def _told(self, unreadable: Iterable[UnreadableImageError]) -> Iterator[UnreadableImageError]:
@@ -247,7 +249,7 @@ class Session:
             torch.cuda.empty_cache()
         tried = -(-images // self.progress.parts)
         self.progress.parts *= 2
-        self._pending.append(
+        self._notices.add(
             f"The memory is not enough for {tried} images at once; from now on each batch of {images} is computed in "
             f"{self.progress.parts} parts, which takes longer and comes to the same."
         )
@@ -293,7 +295,7 @@ class Session:
         Returns whether that was done: a stop or a pause cuts it short.
         """
         metrics = self._validate(control)
-        yield from self._warnings()
+        yield from self._notices.warnings()
         if metrics is None:
             return False
         if not metrics.images:
@@ -317,7 +319,7 @@ class Session:
             measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
         self.attached.train()
         self.progress.total_seconds += self._lap()
-        self._name(self._told(measured.unreadable))
+        self._notices.name(self._told(measured.unreadable))
         measured.tally.total(self.team.total)
         return measured.tally.metrics("validation") if measured.complete else None
 
@@ -367,26 +369,14 @@ class Session:
             raise StudioError("The backbone's weights are not those that this run began with; put them back first.")
         self._put_back(saved)
         if saved.damaged:
-            self._pending.append("The last checkpoint is damaged; the run goes on from the one before it.")
+            self._notices.add("The last checkpoint is damaged; the run goes on from the one before it.")
         changed = environment.differences(before, self._environment())
         if changed:
-            self._pending.append(f"Results may differ in their last digits from before: {', '.join(changed)}.")
+            self._notices.add(f"Results may differ in their last digits from before: {', '.join(changed)}.")
 
     def _put_back(self, saved: checkpoint.Checkpoint) -> None:
         self._state.restore(saved)
         self.progress = Progress.from_json(saved.values["progress"])
-
-    def _name(self, unreadable: Iterable[UnreadableImageError]) -> None:
-        """Warn once of each image that cannot be read."""
-        for error in unreadable:
-            if error.path not in self._unreadable:
-                self._unreadable.add(error.path)
-                self._pending.append(f"{error} It is left out.")
-
-    def _warnings(self) -> Iterator[events.Event]:
-        """What there is to warn of since the last time."""
-        texts, self._pending = self._pending, []
-        return (events.Warning(text=text) for text in texts)
 
     def forget_time(self) -> None:
         """Leave the time since the last step out of every figure: the training waited."""

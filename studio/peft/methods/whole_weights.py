@@ -75,7 +75,7 @@ class LinearProbe(Method[NoFields]):
     paper = "https://arxiv.org/abs/1610.01644 (Alain & Bengio 2016)"
     Config = NoFields
     default_sites = (DefaultSites((Role.BACKBONE,)),)
-    learning_rate = 3e-3
+    learning_rate = 5e-3
 
     def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
         """The backbone as a whole."""

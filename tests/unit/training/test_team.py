@@ -104,7 +104,7 @@ def features_are_kept(run: Run) -> None:
 
 
 def memory_is_small_for_both(run: Run) -> None:
-    assert [text.split(";")[0] for text in warnings(run)] == ["The memory is not enough for 3 images at once"]
+    assert [text.split(";")[0] for text in warnings(run)[1:]] == ["The memory is not enough for 3 images at once"]
 
 
 def both_go_back(run: Run) -> None:
@@ -128,7 +128,7 @@ def workers(agent: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 def test_a_killed_process_is_started_again_and_goes_on(make_run: Callable[..., Run], tmp_path: Path) -> None:
-    alone = make_run("alone", epochs=60)
+    alone = make_run("alone", epochs=25)
     list(train(alone, Control()))
     recipe, out = tmp_path / "recipe.toml", Run(tmp_path / "killed")
     alone.recipe.save(recipe)

@@ -1,0 +1,79 @@
+"""What suits a recipe, and saying where it does not."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from studio.app import suggestion
+from studio.core import events
+from studio.core.recipe import Attachment, Recipe, Training
+from studio.core.run import Run
+from studio.peft.contract import METHODS
+from studio.training import defaults
+from studio.training.control import Control
+from studio.training.loop import train
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def _recipe(*methods: str, **training: object) -> Recipe:
+    attached = tuple(
+        Attachment(name=f"a{number}", method=method, at=("blocks.*",)) for number, method in enumerate(methods)
+    )
+    return Recipe(attachments=attached, training=Training.model_validate(training))
+
+
+def test_the_rate_is_that_of_the_method_that_bears_least() -> None:
+    assert suggestion.suggested_learning_rate(_recipe("lora")) == METHODS.get("lora").learning_rate
+    assert suggestion.suggested_learning_rate(_recipe("lora", "full")) == METHODS.get("full").learning_rate
+    assert suggestion.suggested_learning_rate(_recipe()) == METHODS.get("linear_probe").learning_rate
+    assert suggestion.suggested_learning_rate(_recipe("nobody-has-it")) == METHODS.get("linear_probe").learning_rate
+    sgd = suggestion.suggested_learning_rate(_recipe("lora", optimizer="sgd"))
+    assert sgd == pytest.approx(10 * METHODS.get("lora").learning_rate)
+
+
+def test_full_fine_tuning_takes_a_lower_rate_than_any_adapter() -> None:
+    whole = METHODS.get("full").learning_rate
+    assert all(whole < method.learning_rate for method in METHODS if method.name not in ("full", "fusion"))
+
+
+def test_what_is_switched_off_does_not_count() -> None:
+    recipe = _recipe("lora", "full")
+    off = recipe.attachments[1].model_copy(update={"enabled": False})
+    recipe = recipe.model_copy(update={"attachments": (recipe.attachments[0], off)})
+    assert suggestion.suggested_learning_rate(recipe) == METHODS.get("lora").learning_rate
+
+
+@pytest.mark.parametrize("images", [1, 5, 20, 96, 400, 1437, 50_000])
+def test_what_is_suggested_makes_steps_enough(images: int) -> None:
+    recipe = _recipe("lora", ema=0.9)
+    better = suggestion.suggested_training(recipe, images)
+    assert better.ema == 0.9
+    assert 4 <= better.batch_size <= 32
+    assert 5 <= better.epochs <= 40
+    steps = better.epochs * -(-images // better.batch_size)
+    assert images < 20 or steps >= defaults.FEW_STEPS
+    if steps >= defaults.FEW_STEPS:
+        assert suggestion.few_steps(recipe.model_copy(update={"training": better}), images) == ""
+
+
+def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), Control()
+    control.stop()
+    said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
+    assert said == [suggestion.few_steps(run.recipe, 18)]
+    assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
+    list(train(run, Control(), resume=True))
+    assert suggestion.few_steps(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
+
+
+def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe()
+    assert suggestion.suggested(recipe).training == suggestion.suggested_training(recipe, 18)
+
+
+def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+    make_recipe().save(tmp_path / "recipe.toml")
+    found = suggestion.assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
+    assert found == ("training.learning_rate=0.002", "training.batch_size=4", "training.epochs=40", "training.epochs=2")
