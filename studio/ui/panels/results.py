@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFileDialog, QHeaderView, QLabel, QStackedWidget, 
 
 from studio.core.run import Run
 from studio.ui.figures import count, percent
-from studio.ui.images import small_picture
+from studio.ui.thumbnails import small_picture
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
 from studio.ui.models.classes import ClassTable
