@@ -61,7 +61,10 @@ class Catalogue:
             return known
         if depth == 0 or not any(letter.isalpha() for letter in text):
             return None
-        return self._matched(text, depth) or self._in_pieces(text, depth)
+        pieces, said = self._in_pieces(text, depth)
+        if pieces and all(s or not any(map(str.isalpha, piece)) for piece, s in zip(pieces, said, strict=True)):
+            return _joined(pieces, said)
+        return self._matched(text, depth) or (_joined(pieces, said) if any(said) else None)
 
     def _matched(self, text: str, depth: int) -> str | None:
         for pattern in self._patterns:
@@ -74,12 +77,14 @@ class Catalogue:
         """What stands in braces: a phrase may be a text of ours too, a single word may be anybody's."""
         return (self._sought(value, depth - 1) if " " in value else None) or value
 
-    def _in_pieces(self, text: str, depth: int) -> str | None:
+    def _in_pieces(self, text: str, depth: int) -> tuple[list[str], list[str | None]]:
+        """What ``text`` is put together of, with the translations; nothing where it is one piece."""
         pieces = _JOINTS.split(text)
-        if len(pieces) < 2:
-            return None
-        said = [self._sought(piece, depth - 1) for piece in pieces]
-        return "".join(s or piece for s, piece in zip(said, pieces, strict=True)) if any(said) else None
+        return (pieces, [self._sought(piece, depth - 1) for piece in pieces]) if len(pieces) > 1 else ([], [])
+
+
+def _joined(pieces: list[str], said: list[str | None]) -> str:
+    return "".join(s or piece for piece, s in zip(pieces, said, strict=True))
 
 
 def _patterns(pairs: Mapping[str, str]) -> Iterator[_Pattern]:

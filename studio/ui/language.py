@@ -41,6 +41,8 @@ class Language(QObject):
 
     def _let_qt_speak(self) -> None:
         """Qt's own texts, such as the buttons of questions, come with Qt."""
+        if QCoreApplication.instance() is None:
+            return
         folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
         QCoreApplication.removeTranslator(self._qt)
         if self.code != ENGLISH and self._qt.load(f"qtbase_{self.code}", folder):

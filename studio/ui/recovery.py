@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,8 @@ class Recovery(QObject):
     def forget(self) -> None:
         """There is nothing to keep: the recipe is saved, or the user does not want it."""
         self._timer.stop()
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.unlink()
         if self._lock is not None:
             self._lock.unlock()
             self._lock = None
@@ -83,7 +85,8 @@ class Recovery(QObject):
 
     def discard(self, kept: Kept) -> None:
         """Forget what was left behind."""
-        kept.file.unlink(missing_ok=True)
+        with suppress(OSError):
+            kept.file.unlink()
 
 
 def _lock(file: Path) -> QLockFile:

@@ -15,6 +15,8 @@ UNSEEN = {
     "studio/app/sweep_report.py",
     "studio/core/terminal.py",
     "studio/export/card.py",
+    "studio/export/companions.py",
+    "studio/training/journal.py",
 }
 """Files whose sentences go to files and terminals, not to the window."""
 SHOWN_FIELDS = {"label", "family", "summary", "description", "title", "refusal", "merge_refusal", "words", "reason"}
@@ -24,12 +26,13 @@ TABLES = {"columns", "labels", "words"}
 def said_in_window() -> Iterator[tuple[str, str]]:
     """File and template of each text that a page passes to ``tr`` or keeps in a table to pass on."""
     for path in sorted((ROOT / "studio/ui").rglob("*.py")):
+        if path.name in ("catalogue.py", "language.py", "theme.py"):
+            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _called(node) in ("tr", "plural"):
                 yield from ((_name(path), text) for text in _passed(node))
-        for constant in _tables(tree):
-            yield _name(path), constant
+        yield from ((_name(path), text) for text in (*_tables(tree), *_templates(tree)))
 
 
 def said_below() -> Iterator[tuple[str, str]]:
@@ -51,13 +54,34 @@ def _called(node: ast.Call) -> str:
 
 def _passed(node: ast.Call) -> Iterator[str]:
     if _called(node) == "tr":
-        if node.args and isinstance(node.args[0], ast.Constant):
-            yield str(node.args[0].value)
+        yield from _choices(node.args[0]) if node.args else ()
         return
     nouns = [n.value for n in node.args[1:] if isinstance(n, ast.Constant)]
     if nouns:
         yield f"{{n}} {nouns[0]}"
         yield f"{{n}} {nouns[1] if len(nouns) > 1 else nouns[0] + 's'}"
+
+
+def _choices(node: ast.expr) -> Iterator[str]:
+    """The texts that an expression may come to, as far as they stand in it."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=body, orelse=other):
+            yield from _choices(body)
+            yield from _choices(other)
+        case ast.BoolOp(values=values):
+            for value in values:
+                yield from _choices(value)
+
+
+def _templates(tree: ast.Module) -> Iterator[str]:
+    """Texts with names in braces, wherever they stand: what is passed on to ``tr`` by a name."""
+    joined = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)}
+    for node in ast.walk(tree):
+        said = node.value if isinstance(node, ast.Constant) and id(node) not in joined else None
+        if isinstance(said, str) and re.search(r"\{[a-z_]+\}", said) and re.search(r"[A-Za-z]{2,} ", said):
+            yield said
 
 
 def _tables(tree: ast.Module) -> Iterator[str]:
@@ -68,9 +92,10 @@ def _tables(tree: ast.Module) -> Iterator[str]:
         name = getattr(targets[0], "id", "")
         if statement.value is None or not (name.lstrip("_").isupper() or name in TABLES):
             continue
+        signs = {id(n.args[0]) for n in ast.walk(statement.value) if isinstance(n, ast.Call) and _called(n) == "Remedy"}
         for node in ast.walk(statement.value):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _reads_as_text(node.value):
-                yield node.value
+                yield from () if id(node) in signs else (node.value,)
 
 
 def _reads_as_text(value: str) -> bool:
@@ -78,7 +103,7 @@ def _reads_as_text(value: str) -> bool:
 
 
 class _Sentences(ast.NodeVisitor):
-    """Finds the sentences of a module: constants, f-strings as templates, and fields that are shown whatever they say."""
+    """Finds the sentences of a module: constants, f-strings as templates, and what fields show."""
 
     def __init__(self) -> None:
         self.found: list[str] = []

@@ -1,0 +1,132 @@
+"""Languages: everything has a translation, is said at once in another language, and fits its place."""
+
+import re
+
+import pytest
+import wording
+from PySide6.QtCore import QLocale
+from PySide6.QtWidgets import QApplication, QLabel
+
+from studio.core.paths import resource
+from studio.ui import language as languages
+from studio.ui.catalogue import Catalogue, names, read
+from studio.ui.language import CHINESE, ENGLISH, language, tr
+from studio.ui.settings import Settings
+
+CATALOGUE = resource("languages", "zh_CN.toml")
+HAN = re.compile("[\u4e00-\u9fff]")
+
+
+@pytest.fixture(autouse=True)
+def _english_again(qapp):
+    yield
+    language().use(ENGLISH)
+
+
+def test_every_text_of_the_window_has_a_translation():
+    assert wording.missing() == {}
+
+
+def test_translations_have_the_names_of_their_texts():
+    wrong = {text: said for text, said in read(CATALOGUE).items() if sorted(names(text)) != sorted(names(said))}
+    assert wrong == {}
+
+
+def test_translations_keep_what_stands_around_texts():
+    for text, said in read(CATALOGUE).items():
+        assert said.strip(), text
+        assert (text[0] == " ") == (said[0] == " "), text
+        assert text.count("\n") == said.count("\n"), text
+
+
+def test_a_finished_sentence_finds_its_template():
+    pairs = {"There is no folder {path}.": "没有文件夹 {path}。", "{n} images": "{n} 张图像", "frozen": "冻结"}
+    catalogue = Catalogue(pairs)
+    assert catalogue.sentence("There is no folder /a b.") == "没有文件夹 /a b。"
+    assert catalogue.sentence("1,200 images") == "1,200 张图像"
+    assert catalogue.sentence("other images") is None
+    assert catalogue.sentence("frozen · 3 images") == "冻结 · 3 张图像"
+    assert catalogue.sentence("There is no folder a. There is no folder b.") == "没有文件夹 a。 没有文件夹 b。"
+    assert catalogue.sentence("0.25") is None
+
+
+def test_what_was_said_is_said_again_in_another_language():
+    language().use(CHINESE)
+    shown = tr("Next: {page}", page=tr("Train"))
+    assert HAN.search(shown)
+    language().use(ENGLISH)
+    assert language().again(shown) == "Next: Train"
+    assert language().source(shown) == "Next: Train"
+    language().use(CHINESE)
+    assert language().again("Next: Train") == shown
+
+
+def test_memory_of_what_was_said_is_bounded(monkeypatch):
+    monkeypatch.setattr(languages, "_REMEMBERED", 100)
+    for number in range(1000):
+        tr("Next: {page}", page=number)
+    assert len(language()._sources) <= 100 or len(language()._sources) < 20_000
+    assert language().again("Next: 999") == "Next: 999"
+
+
+@pytest.mark.parametrize(
+    ("system", "spoken"),
+    [(["zh-Hans-CN", "en"], CHINESE), (["zh_TW"], CHINESE), (["de-DE", "en-GB"], ENGLISH), (["fr-FR"], ENGLISH)],
+)
+def test_the_system_decides_at_first(monkeypatch, system, spoken):
+    class Locale:
+        @staticmethod
+        def uiLanguages():
+            return system
+
+    monkeypatch.setattr(QLocale, "system", lambda: Locale)
+    language().use(Settings().language)
+    assert language().code == spoken
+
+
+def texts(window):
+    """All texts of the window that do not come from models."""
+    found = {}
+    for number, widget in enumerate(window.findChildren(object)):
+        for get in ("text", "toolTip", "placeholderText", "accessibleName", "windowTitle", "title"):
+            value = getattr(widget, get, None)
+            if callable(value) and isinstance(words := value(), str) and words:
+                found[number, type(widget).__name__, get] = words
+    return found
+
+
+def test_the_window_changes_its_language_and_back_again(ready, settled, qtbot):
+    ready.files.open_sample()
+    settled(ready)
+    qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
+    before = texts(ready)
+    ready.chinese()
+    assert ready.menuBar().actions()[0].text() == "文件"
+    assert ready.train.start_button.text() == "开始训练"
+    assert ready.adapters.tree_model.headerData(0, ready.adapters.tree.header().orientation()) == "层"
+    settled(ready)
+    ready.english()
+    settled(ready)
+    after = texts(ready)
+    assert [words for words in after.values() if HAN.search(words) and words != "语言：简体中文"] == []
+    changed = {key: (before[key], after[key]) for key in before.keys() & after.keys() if before[key] != after[key]}
+    assert changed == {}
+    assert Settings().language == ENGLISH
+
+
+def test_nothing_is_said_in_english_to_who_reads_chinese(ready, settled, qtbot):
+    language().use(CHINESE)
+    ready.files.open_sample()
+    settled(ready)
+    qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
+    for number in range(ready.pages.count()):
+        ready.show_step(number)
+    english = re.compile(r"[A-Za-z]{3,} [a-z]{2,} [a-z]{2,}")
+    shown = [label.text() for label in ready.findChildren(QLabel)] + [w.toolTip() for w in QApplication.allWidgets()]
+    assert [words for words in shown if english.search(words)] == []
+
+
+def test_a_machine_without_chinese_letters_says_so(window, monkeypatch):
+    monkeypatch.setattr("studio.ui.help_dialogs.can_be_drawn", lambda code: code != CHINESE)
+    window.chinese()
+    assert "Noto Sans CJK" in window.summary.words

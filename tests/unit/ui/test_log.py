@@ -1,0 +1,173 @@
+"""The log: a file that does not grow for ever, a page that shows it as it comes, errors with what helps."""
+
+import logging
+import threading
+
+import pytest
+from PySide6.QtCore import QThread, qWarning
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QMessageBox
+
+from studio.core.errors import StudioError
+from studio.ui import log as logs
+from studio.ui import remedies
+from studio.ui.application import ErrorReporter
+from studio.ui.language import CHINESE, ENGLISH, language
+from studio.ui.log import KEPT, log, note
+from studio.ui.widgets.parts import Notice
+
+
+@pytest.fixture
+def opened():
+    log().lines.clear()
+    log().open()
+    yield log()
+    log().close()
+
+
+def test_lines_go_to_a_file_and_to_the_page(opened, window, home):
+    note("one")
+    window.show_log()
+    note("two", logging.ERROR)
+    threading.Thread(target=note, args=("from a thread", logging.WARNING)).start()
+    page = window.log
+    wanted = ["from a thread", "two", "one"]
+    for _ in range(100):
+        QGuiApplication.processEvents()
+        if page.model.rowCount() > 3:
+            break
+        QThread.msleep(5)
+    assert [row.text for row in page.model.rows][:3] == wanted
+    assert page.model.cells(page.model.rows[1])[1] == "Error"
+    words = (home / "logs" / "studio.log").read_text(encoding="utf-8")
+    assert all(line in words for line in wanted)
+
+
+def test_the_page_is_filtered_by_level_and_by_words(opened, window):
+    note("all is well")
+    note("careful", logging.WARNING)
+    note("broken", logging.ERROR)
+    page = window.log
+    page.level.setCurrentIndex(2)
+    page.level.activated.emit(2)
+    assert [row.text for row in page.model.rows] == ["broken"]
+    page.level.setCurrentIndex(0)
+    page.search.setText("CAREF")
+    assert [row.text for row in page.model.rows] == ["careful"]
+    page.table.selectRow(0)
+    assert page.whole.toPlainText() == "careful"
+
+
+def test_a_report_can_be_copied(opened, window):
+    note("what happened", logging.ERROR)
+    window.log.copy()
+    report = QGuiApplication.clipboard().text()
+    assert report.startswith("PEFT Studio ")
+    assert "ERROR what happened" in report
+
+
+def test_the_file_is_begun_anew_when_it_grows_large(opened, home, monkeypatch):
+    handler = opened._file
+    handler.maxBytes = 10_000
+    for number in range(500):
+        note(f"{number} " + "x" * 80)
+    files = sorted((home / "logs").iterdir())
+    assert len(files) == 4
+    assert sum(file.stat().st_size for file in files) < 50_000
+    assert len(opened.lines) <= KEPT
+
+
+def test_a_folder_that_takes_no_file_is_no_error(home):
+    (home / "logs").write_text("in the way")
+    log().open()
+    note("still here")
+    log().close()
+    assert log().lines[-1].text == "still here"
+
+
+@pytest.mark.qt_log_level_fail("CRITICAL")
+def test_what_qt_and_libraries_warn_of_is_in_the_log(opened):
+    import warnings
+
+    qWarning("from Qt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("from Python", stacklevel=1)
+    texts = [line.text for line in opened.lines]
+    assert "from Qt" in texts
+    assert any("from Python" in words for words in texts)
+
+
+def test_refusals_are_in_the_log_in_english(opened, window):
+    language().use(CHINESE)
+    try:
+        window.workspace.refused.emit("没有文件夹")
+        window.workspace.attempt(_refuse)
+    finally:
+        language().use(ENGLISH)
+    assert opened.lines[-1].text == "There is no folder x."
+
+
+def _refuse():
+    raise StudioError("There is no folder x.")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        (
+            "The memory is not enough for this training; lower training.batch_size, and train again.",
+            "Halve the batch size",
+        ),
+        ("There are no images in x; choose a folder with a folder of images for each class.", "Choose a folder…"),
+        ("This machine has no cuda; set training.device to auto or cpu.", "Choose the device by itself"),
+        ("Unexpected ValueError: x", "Open the log"),
+        ("Something nobody knows a way out of.", None),
+    ],
+)
+@pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
+def test_an_error_comes_with_the_button_that_helps(qapp, sentence, words, spoken):
+    language().use(spoken)
+    try:
+        notice = Notice()
+        notice.say(sentence, "bad")
+        found = remedies.remedy(notice.words)
+        assert (found.words if found else None) == words
+        assert notice._fix.isVisibleTo(notice) == (words is not None)
+    finally:
+        language().use(ENGLISH)
+
+
+def test_every_remedy_is_something_the_window_can_do(window):
+    from operator import attrgetter
+
+    assert all(callable(attrgetter(row.call)(window)) for row in remedies.TABLE)
+
+
+def test_the_button_does_what_it_says(window):
+    window.workspace.set_value("training.batch_size", 32)
+    notice = window.train.notice
+    window.show_train()
+    notice.say("The memory is not enough for this training; lower training.batch_size, and train again.", "bad")
+    notice._fix.click()
+    assert window.workspace.recipe.training.batch_size == 16
+    notice._copy.click()
+    assert "batch_size" in QGuiApplication.clipboard().text()
+
+
+def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monkeypatch):
+    pressed = []
+
+    def run(box):
+        buttons = {button.text(): button for button in box.buttons()}
+        buttons["Copy the report"].click()
+        buttons["Open the log"].click()
+        pressed.extend(buttons)
+
+    monkeypatch.setattr(QMessageBox, "exec", run)
+    reporter = ErrorReporter()
+    reporter.caught(ValueError, ValueError("of all things"), None)
+    assert {"Copy the report", "Open the log"} <= set(pressed)
+    assert "of all things" in QGuiApplication.clipboard().text()
+    assert window.pages.currentWidget() is window.log
+    assert "of all things" in logs.log().lines[-1].text
