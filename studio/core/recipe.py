@@ -199,6 +199,15 @@ class Training(Part):
     seed: Whole = Field(0, ge=0)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    gradient_checkpointing: Switch = Field(
+        False, description="need much less memory for a third more time; results are the same"
+    )
+    channels_last: Literal["auto", "on", "off"] = Field(
+        "auto", description="how numbers lie in memory; auto is what is fastest for the backbone"
+    )
+    compile: Switch = Field(
+        False, description="let torch compile the backbone: a slow start and then faster steps, where it works"
+    )
 
 
 class Recipe(Part):

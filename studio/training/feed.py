@@ -20,6 +20,7 @@ from studio.data.preprocessing import Preprocessing
 from studio.peft import Attached
 from studio.training import prefix
 from studio.training.features import FeatureSource
+from studio.training.layout import arranged
 from studio.training.precision import Precision, autocast
 
 Network = Callable[[Tensor], Tensor]
@@ -45,24 +46,27 @@ def choose(
     validation: Loader,
     device: torch.device,
     precision: Precision,
+    order: torch.memory_format = torch.contiguous_format,
 ) -> Feed:
     """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
     cut = None if training.changes and not training.views else prefix.find(attached, preprocessing.size)
     if cut is None:
-        return Feed(images_to_logits(attached, preprocessing), training, validation)
+        return Feed(images_to_logits(attached, preprocessing, order), training, validation)
 
     def features(pixels: Tensor) -> Tensor:
         with torch.no_grad(), autocast(device, precision):
-            return cut.prefix(preprocessing.normalise(to_device(pixels, device)))
+            return cut.prefix(arranged(preprocessing.normalise(to_device(pixels, device)), order))
 
     return Feed(cut.tail, FeatureSource(training, features), FeatureSource(validation, features), cut.before)
 
 
-def images_to_logits(attached: Attached, preprocessing: Preprocessing) -> Network:
+def images_to_logits(
+    attached: Attached, preprocessing: Preprocessing, order: torch.memory_format = torch.contiguous_format
+) -> Network:
     """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
 
     def network(pixels: Tensor) -> Tensor:
-        logits: Tensor = attached.module(preprocessing.normalise(pixels))
+        logits: Tensor = attached.module(arranged(preprocessing.normalise(pixels), order))
         return logits
 
     return network

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,21 +21,23 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.training import checkpoint, defaults, environment, memory, optimizer, precision, randomness
+from studio.training import checkpoint, defaults, environment, layout, memory, optimizer, precision
 from studio.training import device as devices
 from studio.training.average import Average
+from studio.training.compiling import Compiled
 from studio.training.control import Control
 from studio.training.depth import decayed
 from studio.training.feed import choose, loaders
-from studio.training.gradient import Outcome, accumulate
+from studio.training.gradient import Gradients
 from studio.training.metrics import Metrics
 from studio.training.network import build
 from studio.training.notices import Notices
 from studio.training.objective import Objective
 from studio.training.progress import Progress
+from studio.training.recomputing import recompute_blocks
 from studio.training.schedule import rate_factor
 from studio.training.state import State
-from studio.training.team import Averaging, Team
+from studio.training.team import Team
 from studio.training.validation import measure
 
 ADAPTER = "adapter.safetensors"
@@ -68,7 +71,6 @@ class Session:
         self.progress = Progress(parts=recipe.training.accumulation)
         self._notices = Notices()
         self._clock = self._saved = time.monotonic()
-        self._checked = False
         self._make_network()
         if saved is not None:
             self._restore(saved)
@@ -106,11 +108,19 @@ class Session:
         self._loaders = loaders(self.recipe, self.images, built.preprocessing, (self.team.rank, self.team.size))
         self._average = Average(self.attached, settings.ema) if settings.ema else None
         self._state = State(self.attached, self._average, self.optimizer, self.named, self.device)
-        classes = self._loaders[0].dataset.labels
-        self._objective = Objective(settings, len(self.images.classes), classes, self.device)
-        self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision)
+        if settings.gradient_checkpointing:
+            recompute_blocks(self.attached)
+        order = layout.choose(self.attached, settings.channels_last)
+        self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision, order)
+        if settings.compile:
+            trained = list(self.attached.parameters())
+            self.feed = replace(self.feed, network=Compiled(self.feed.network, trained, self._notices.add))
         self.attached.train()
-        self._average_gradients = Averaging(self.team, [parameter for _, parameter in self.named])
+        classes = self._loaders[0].dataset.labels
+        objective = Objective(settings, len(self.images.classes), classes, self.device)
+        self._gradients = Gradients(
+            self.attached, self.feed.network, objective, self.team, self.device, self.precision, self._notices.add
+        )
         self.team.draw_depths(self.attached.module)
 
     def __enter__(self) -> Self:
@@ -204,7 +214,7 @@ class Session:
     def _learn(self, batch: Batch, rate: float, images: int) -> tuple[float, int]:
         """The mean loss over ``images`` of all processes (NaN where no step was taken), and how many were right."""
         self.team.seed(self.recipe.training.seed, self.progress.step)
-        outcome = self._gradient(batch, images)
+        outcome = self._gradients.of(batch, images, self.progress)
         clip = self.recipe.training.gradient_clip
         norm = optimizer.gradient_norm((parameter for _, parameter in self.named), clip)
         loss, correct = self.team.sum([outcome.loss.item() / self.team.size, outcome.correct])
@@ -215,44 +225,6 @@ class Session:
         if self._average:
             self._average.update(self.progress.step)
         return loss, int(correct)
-
-    def _gradient(self, batch: Batch, images: int) -> Outcome:
-        """The gradient of a batch; where the memory is too small, in twice as many parts, down to single images."""
-        drawn = randomness.states(self.device)
-        while True:
-            self.optimizer.zero_grad(set_to_none=True)
-            outcome = None
-            try:
-                outcome = self._accumulated(batch, images)
-            except torch.OutOfMemoryError:
-                if self.progress.parts >= len(batch):
-                    raise
-            # Not inside the handler, as the exception keeps the tensors of the failed attempt alive.
-            if not self.team.any([outcome is None])[0] and outcome is not None:
-                self._average_gradients()
-                return outcome
-            self._divide(-(-images // self.team.size))
-            randomness.restore(self.device, drawn)
-
-    def _accumulated(self, batch: Batch, images: int) -> Outcome:
-        """The gradient of this process's share of a batch, so that the team's average is that of the mean loss."""
-        if not len(batch):
-            return Outcome(torch.zeros(()), 0)
-        of, parts = images / self.team.size, self.progress.parts
-        found = accumulate(self.feed.network, batch, parts, self._objective, self.device, self.precision, of)
-        self._check_once()
-        return found
-
-    def _divide(self, images: int) -> None:
-        """Compute batches in smaller parts from now on, and say so."""
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        tried = -(-images // self.progress.parts)
-        self.progress.parts *= 2
-        self._notices.add(
-            f"The memory is not enough for {tried} images at once; from now on each batch of {images} is computed in "
-            f"{self.progress.parts} parts, which takes longer and comes to the same."
-        )
 
     def roll_back(self) -> Iterator[events.Event]:
         """Go back to the beginning of the epoch, to go on at half the rate; StudioError where that was done too often.
@@ -270,12 +242,6 @@ class Session:
             f"{self.progress.step} and on from there at half the learning rate."
         )
         yield self.save("last")
-
-    def _check_once(self) -> None:
-        """After the first backward pass: an attachment that the backbone never calls is an error, not a silence."""
-        if not self._checked:
-            self.attached.require_used()
-            self._checked = True
 
     def end_of_epoch(self) -> events.Epoch:
         """The training's means over the epoch; StudioError where no image could be read at all."""
