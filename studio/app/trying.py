@@ -1,6 +1,8 @@
 """Trying a run on single images: beside other adapters on its backbone, with its parts turned up and down."""
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +48,10 @@ class Bench:
 
     def __init__(self, run: Run) -> None:
         """Raise StudioError where the run has no adapter yet."""
-        self._own = run.path
-        self._copies = tempfile.TemporaryDirectory(prefix="peft-studio-")
-        folder = Path(self._copies.name) / run.path.name
+        self._copies = Path(tempfile.mkdtemp(prefix="peft-studio-"))
+        self.close = weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+        """Remove the copies; done by itself when nothing holds the bench any more."""
+        folder = self._copies / run.path.name
         snapshot(run, folder)
         self._tasks = Tasks.open([folder])
         self._sources = dict(zip(self._tasks.names, [run.path], strict=True))
@@ -62,7 +65,7 @@ class Bench:
         """Put another run or adapter on the backbone; StudioError where it belongs to another one."""
         folder = source
         if (source / "recipe.toml").is_file() and not (source / "studio_adapter.json").is_file():
-            folder = Path(self._copies.name) / str(len(self._sources)) / source.name
+            folder = self._copies / str(len(self._sources)) / source.name
             snapshot(Run.open(source), folder)
         name = self._tasks.add(folder)
         self._sources[name] = source
@@ -117,10 +120,6 @@ class Bench:
         Runs among them are exported as adapters into their folders first, where the recipe then finds them.
         """
         return Tasks.open([self._sources[name] for name in names]).fused(recipe)
-
-    def close(self) -> None:
-        """Remove the copies."""
-        self._copies.cleanup()
 
 
 def snapshot(run: Run, folder: Path) -> None:

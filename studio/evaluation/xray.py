@@ -1,7 +1,7 @@
 """X-ray of a trained run: what each attachment is worth, and how large and of what rank each change of a weight is."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,13 +62,18 @@ class XRay:
         return asdict(self)
 
 
-def xray(run: Run, split: str = "validation") -> XRay:
-    """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only."""
+def xray(run: Run, split: str = "validation", tell: Callable[[int, int], object] = lambda done, total: None) -> XRay:
+    """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only.
+
+    ``tell`` hears of how many attachments, of all, have been measured.
+    """
     restored = restore.attached(run)
     changes = tuple(weight_changes(restored.attached))
     whole = measure_split(run, restored, split)
-    ablations = []
-    for counted in restored.attached.census().attachments:
+    ablations: list[Ablation] = []
+    attachments = restored.attached.census().attachments
+    for counted in attachments:
+        tell(len(ablations), len(attachments))
         restored.attached.switch(counted.name, on=False)
         accuracy = measure_split(run, restored, split).accuracy
         restored.attached.switch(counted.name, on=True)

@@ -127,7 +127,7 @@ class Story:
         window.show_results()
         wait(lambda: window.results.stack.currentIndex() == 1, "the results")
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
-        wait(lambda: window.results.odds.rows, "the answer")
+        wait(lambda: window.results.try_it.replied, "the answer")
         self.picture("results")
 
     def export(self) -> None:

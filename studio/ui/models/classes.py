@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from studio.ui.figures import percent
+from studio.ui.language import tr
 from studio.ui.models.table import Table
 
 if TYPE_CHECKING:
@@ -12,7 +13,16 @@ if TYPE_CHECKING:
 class ClassTable(Table["ClassMetrics"]):
     """Classes in the order of the head's outputs."""
 
-    columns = ("Class", "Images", "Found (recall)", "Right when named (precision)", "F1")
+    columns = ("Class", "Images", "Recall", "Precision", "F1")
+
+    def tool_tip(self, row: "ClassMetrics") -> str:
+        """What the figures say."""
+        return tr(
+            "{recall} of the images of {label} were found; {precision} of what was called {label} is right.",
+            recall=percent(row.recall),
+            precision=percent(row.precision),
+            label=row.label,
+        )
 
     def cells(self, row: "ClassMetrics") -> tuple[str, ...]:
         """Label, count and measures."""

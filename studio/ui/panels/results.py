@@ -1,36 +1,37 @@
-"""Results: accuracy, mistakes by class, and a place to try images."""
+"""Results: how good a run is, the images behind each figure, trying images, and what each attachment is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QPixmap
-from PySide6.QtWidgets import QFileDialog, QHeaderView, QLabel, QStackedWidget, QTableView, QWidget
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QLabel, QStackedWidget, QWidget
 
 from studio.core.run import Run
+from studio.ui.bench import BenchRoom
 from studio.ui.figures import count, percent
-from studio.ui.thumbnails import small_picture
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
-from studio.ui.models.classes import ClassTable
+from studio.ui.panels.mistakes import Mistakes
 from studio.ui.panels.page import Page
 from studio.ui.panels.run_picker import RunPicker
-from studio.ui.widgets.confusion import Confusion
-from studio.ui.widgets.drop_zone import DropZone
-from studio.ui.widgets.parts import Card, Column, Empty, Notice, Row, button, holder, text
-from studio.ui.widgets.share_bars import ShareBars
+from studio.ui.panels.try_it import TryIt
+from studio.ui.panels.xray import XRayView
+from studio.ui.widgets.parts import Card, Column, Empty, Row, button, holder, text
+from studio.ui.widgets.segments import Segments
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from studio.app.prediction import Answer, Classifier
-    from studio.training.metrics import Metrics
+    from studio.app.baseline import Baseline
+    from studio.evaluation.predictions import Predictions
 
-_PREVIEW = 132
-_ANSWERS = 5
+MISTAKES, TRY_IT, XRAY = range(3)
+_AGAIN_MS = 500
 
 
 class ResultsPage(Page):
-    """The fourth step."""
+    """The fourth step. ``compare_wanted`` asks for the page that compares runs."""
+
+    compare_wanted = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
@@ -41,9 +42,10 @@ class ResultsPage(Page):
         )
         self.picker = RunPicker(workspace.runs)
         self.head.addWidget(self.picker)
-        self.class_model = ClassTable(self)
+        self.head.addWidget(button(tr("Compare runs"), self.compare_wanted.emit, "results"))
+        self.room = BenchRoom(workspace.lane, self)
         self.shown: Path | None = None
-        self._classifier: tuple[Path, Classifier] | None = None
+        self._shown_accuracy: float | None = None
         self.stack = QStackedWidget()
         self.empty = Empty("results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here."))
         self.stack.addWidget(self.empty)
@@ -55,52 +57,30 @@ class ResultsPage(Page):
     # building
 
     def _content(self) -> QWidget:
-        self.accuracy, self.loss, self.images = (text("–", "figure") for _ in range(3))
-        figures = Row(
-            *((_figure(name, value), 1) for name, value in self._figures()),
-            gap=14,
+        self.mistakes = Mistakes(self.workspace.images.thumbnails, self.room)
+        self.mistakes.try_wanted.connect(self.try_image)
+        self.try_it = TryIt(self.workspace, self.room)
+        self.xray = XRayView(self.workspace)
+        self.views = QStackedWidget()
+        for view in (self.mistakes, self.try_it, self.xray):
+            self.views.addWidget(view)
+        self.which = Segments(
+            tr("What to look at"), ((tr("Mistakes"), "results"), (tr("Try it"), "data"), (tr("X-ray"), "eye"))
         )
-        self.confusion = Confusion()
-        matrix = Card(tr("Confusion matrix"), (self.confusion, 1))
-        right = Column((self._classes(), 1), self._try_it(), gap=14)
-        return holder(Column(figures, (Row((matrix, 1), (right, 1), gap=14), 1), gap=14))
+        self.which.chosen.connect(self.views.setCurrentIndex)
+        self.again = button(tr("Look again"), self._look_again, "refresh")
+        figures = Card("", Row(*self._figures(), None, self.again, self.which, gap=28), padding=12)
+        return holder(Column(figures, (self.views, 1), gap=14))
 
-    def _figures(self) -> tuple[tuple[str, QLabel], ...]:
+    def _figures(self) -> tuple[QWidget, ...]:
+        self.accuracy, self.gain, self.loss, self.images = (text("–", "figure") for _ in range(4))
+        self.gain_figure = _figure(tr("Above the baseline"), self.gain)
         return (
-            (tr("Accuracy"), self.accuracy),
-            (tr("Loss"), self.loss),
-            (tr("Validation images"), self.images),
+            _figure(tr("Accuracy"), self.accuracy),
+            self.gain_figure,
+            _figure(tr("Loss"), self.loss),
+            _figure(tr("Validation images"), self.images),
         )
-
-    def _classes(self) -> QWidget:
-        table = self.table = QTableView()
-        table.setModel(self.class_model)
-        table.setShowGrid(False)
-        table.setSelectionMode(QTableView.SelectionMode.NoSelection)
-        table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        table.setAccessibleName(tr("Result of each class"))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(28)
-        header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
-        return Card(tr("Class by class"), (table, 1))
-
-    def _try_it(self) -> QWidget:
-        self.preview = QLabel(tr("Drop an image here"))
-        self.preview.setFixedSize(_PREVIEW, _PREVIEW)
-        self.preview.setWordWrap(True)
-        self.preview.setProperty("role", "muted")
-        self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        zone = DropZone(Column(self.preview, margins=(4, 4, 4, 4)))
-        zone.dropped.connect(self.try_image)
-        self.answer = text("", "heading")
-        self.odds = ShareBars()
-        self.trouble = Notice()
-        pick = button(tr("Choose an image…"), self._pick, "data")
-        words = Column(self.answer, self.odds, self.trouble, None, Row(pick, None), gap=8)
-        return Card(tr("Try it"), Row(zone, (words, 1), gap=16))
 
     # showing
 
@@ -115,15 +95,39 @@ class ResultsPage(Page):
         row = self.workspace.runs.row(run)
         if row is None or not self.isVisible() or run is None:
             return
-        if row.accuracy is None or row.state == "running":
-            self._say_empty(tr("This run has no result yet"), tr("Results are shown once it has been trained."))
+        if row.accuracy is None:
+            words = tr("Its first results are there after the first epoch.") if row.live else ""
+            self._say_empty(
+                tr("This run has no result yet"), words or tr("Results are shown once it has been trained.")
+            )
             self.shown = None
         elif run.path != self.shown:
-            self.shown = run.path
-            self._say_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
-            self.workspace.lane.submit(
-                lambda: _evaluate(run), lambda m: self._show(run, m), lambda e: self._fail(run, e), "evaluate"
-            )
+            self._evaluate(run, row.accuracy)
+        self._show_live()
+
+    def _look_again(self) -> None:
+        run = self.workspace.runs.selected
+        row = self.workspace.runs.row(run)
+        if run is not None and row is not None:
+            self._evaluate(run, row.accuracy)
+            self._show_live()
+
+    def _show_live(self) -> None:
+        """While the run still trains, say so; where it has become better, offer to look again."""
+        row = self.workspace.runs.row(self.workspace.runs.selected)
+        shown = row is not None and row.accuracy is not None and row.run.path == self.shown
+        live = shown and row is not None and row.live
+        self.notice.say(
+            tr("This run still trains. These are the results of its best checkpoint so far.") if live else ""
+        )
+        self.again.setVisible(shown and row is not None and row.accuracy != self._shown_accuracy)
+
+    def _evaluate(self, run: Run, accuracy: float | None) -> None:
+        self.shown, self._shown_accuracy = run.path, accuracy
+        self._say_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
+        self.workspace.lane.submit(
+            lambda: _evaluated(run), lambda found: self._show(run, *found), lambda e: self._fail(run, e), "evaluate"
+        )
 
     def _say_empty(self, heading: str, words: str) -> None:
         self.notice.say("")
@@ -131,72 +135,55 @@ class ResultsPage(Page):
         self.empty.sentence.setText(words)
         self.stack.setCurrentIndex(0)
 
-    def _show(self, run: Run, metrics: "Metrics") -> None:
+    def _show(self, run: Run, found: "Predictions", baseline: "Baseline | None") -> None:
         if run.path != self.shown:
             return
+        metrics = found.metrics
         self.accuracy.setText(percent(metrics.accuracy))
         self.loss.setText(f"{metrics.loss:.4f}")
         self.images.setText(count(metrics.images))
-        self.confusion.show_counts([c.label for c in metrics.per_class], metrics.confusion)
-        self.class_model.show_rows(metrics.per_class)
-        self._clear_answer()
+        self.gain_figure.setVisible(baseline is not None)
+        if baseline is not None:
+            self.gain.setText(tr("{points:+.1f} points", points=100 * (metrics.accuracy - baseline.accuracy)))
+            self.gain.setToolTip(
+                tr("The frozen backbone alone reaches {accuracy}.", accuracy=percent(baseline.accuracy))
+            )
+        self.room.take(run)
+        self.mistakes.show_found(found)
+        self.try_it.begin()
+        self.xray.begin(run)
         self.stack.setCurrentIndex(1)
+        self._show_live()
 
     def _fail(self, run: Run, error: Exception) -> None:
-        if run.path == self.shown:
-            self._say_empty(tr("This run could not be evaluated"), sentence(error))
+        row = self.workspace.runs.row(run)
+        if run.path != self.shown:
+            return
+        self._say_empty(tr("This run could not be evaluated"), sentence(error))
+        if row is not None and row.live:  # its checkpoint was just being replaced
+            self.shown = None
+            QTimer.singleShot(_AGAIN_MS, self, self._look)
 
     # trying images
 
-    def _pick(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, tr("Choose an image"), "", tr("Images") + " (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
-        )
-        if path:
-            self.try_image(Path(path))
+    def show_view(self, number: int) -> None:
+        """Bring one of the views to the front."""
+        self.which.show_chosen(number)
+        self.views.setCurrentIndex(number)
 
     def try_image(self, path: Path) -> None:
-        """Show ``path`` and what the run takes it for."""
-        run = self.workspace.runs.selected
-        if run is None:
-            return
-        self._clear_answer()
-        picture = small_picture(path, _PREVIEW - 10)
-        self.preview.setText("" if not picture.isNull() else path.name)
-        self.preview.setPixmap(QPixmap.fromImage(picture)) if not picture.isNull() else None
-        self.answer.setText(tr("Looking…"))
-        self.workspace.lane.submit(lambda: self._classify(run, path), self._show_answer, self._show_trouble, "classify")
-
-    def _classify(self, run: Run, path: Path) -> "Answer":
-        """On the lane's thread, which alone keeps the classifier."""
-        from studio.app.prediction import open_classifier
-
-        if self._classifier is None or self._classifier[0] != run.path:
-            self._classifier = (run.path, open_classifier(run.path))
-        return self._classifier[1].answer([path])[0]
-
-    def _show_answer(self, answer: "Answer") -> None:
-        label, share = answer.best(1)[0]
-        self.answer.setText(f"{label}, {percent(share)}")
-        self.odds.show_rows(answer.best(_ANSWERS))
-
-    def _show_trouble(self, error: Exception) -> None:
-        self.answer.setText("")
-        self.trouble.say(sentence(error), "bad")
-
-    def _clear_answer(self) -> None:
-        self.answer.setText("")
-        self.odds.show_rows([])
-        self.trouble.say("")
-        self.preview.setPixmap(QPixmap())
-        self.preview.setText(tr("Drop an image here"))
+        """Show what the run takes the image at ``path`` for."""
+        self.show_view(TRY_IT)
+        self.try_it.try_image(path)
 
 
-def _figure(name: str, value: QLabel) -> Card:
-    return Card("", text(name, "caption"), value, padding=14)
+def _figure(name: str, value: QLabel) -> QWidget:
+    return holder(Column(text(name, "caption"), value, gap=0))
 
 
-def _evaluate(run: Run) -> Any:
-    from studio.evaluation import evaluate
+def _evaluated(run: Run) -> "tuple[Predictions, Baseline | None]":
+    from studio.app import baseline
+    from studio.evaluation.predictions import predict_split
 
-    return evaluate(run)
+    recipe = run.recipe
+    return predict_split(run), baseline.known(recipe.data, recipe.backbone)

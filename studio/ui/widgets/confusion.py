@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QHelpEvent, QPainter, QPaintEvent
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.ui.figures import plural
@@ -14,10 +14,22 @@ from studio.ui.widgets.painting import small_font
 _MARGIN_LEFT = 96
 _MARGIN_TOP = 44
 _SMALLEST_WITH_NUMBERS = 20
+_STEPS = {
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+}
 
 
 class Confusion(QWidget):
-    """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another."""
+    """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another.
+
+    ``chosen`` carries row and column of the cell that is pressed, or moved to with the arrow keys; None when it is
+    pressed again, or with Escape.
+    """
+
+    chosen = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,16 +37,30 @@ class Confusion(QWidget):
         self.counts: tuple[tuple[int, ...], ...] = ()
         self.setMinimumSize(300, 260)
         self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.place: tuple[int, int] | None = None
         self.setAccessibleName(tr("Confusion matrix"))
 
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show ``counts`` (true class, found class)."""
         self.labels, self.counts = tuple(labels), tuple(tuple(row) for row in counts)
+        self.place = None
         self.update()
+
+    def show_place(self, place: tuple[int, int] | None) -> None:
+        """Mark a cell without telling anybody."""
+        self.place = place
+        self.update()
+
+    def _choose(self, place: tuple[int, int] | None) -> None:
+        self.show_place(place)
+        name = tr("Confusion matrix")
+        self.setAccessibleName(f"{name}: {self.sentence(*place)}" if place else name)
+        self.chosen.emit(place)
 
     def _cell(self) -> float:
         room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
-        return max(1.0, min(56.0, room / max(1, len(self.labels))))
+        return max(1.0, min(72.0, room / max(1, len(self.labels))))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
@@ -49,6 +75,10 @@ class Confusion(QWidget):
             total = sum(counts) or 1
             for column, number in enumerate(counts):
                 self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, number / total, row == column)
+        if self.place:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(colour("text"), 2))
+            painter.drawRoundedRect(QRectF(*self._place(*self.place, cell)), 3, 3)
 
     def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
@@ -98,6 +128,23 @@ class Confusion(QWidget):
             label=self.labels[row],
             other=self.labels[column],
         )
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt: choose a cell."""
+        place = self.cell_at(event.position())
+        if place and event.button() == Qt.MouseButton.LeftButton:
+            self._choose(None if place == self.place else place)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt: the arrow keys go from cell to cell."""
+        key, last = Qt.Key(event.key()), len(self.labels) - 1
+        if key == Qt.Key.Key_Escape and self.place:
+            self._choose(None)
+        elif key in _STEPS and self.labels:
+            row, column = (a + b for a, b in zip(self.place or (0, 0), _STEPS[key], strict=True))
+            self._choose((min(max(row, 0), last), min(max(column, 0), last)) if self.place else (0, 0))
+        else:
+            super().keyPressEvent(event)
 
     def event(self, event: QEvent) -> bool:
         """Qt: a tool tip for each cell."""

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from studio.app import training
 from studio.app.prediction import predict
-from studio.app.trying import Bench
+from studio.app.trying import Bench, snapshot
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
@@ -100,6 +100,8 @@ def test_fusing_begins_a_recipe_of_adapters_and_says_why_others_cannot(
     adapter = Attachment(name="adapter", method="pfeiffer", at=("blocks.*.mlp",), config={"bottleneck": 2})
     recipes = [make_recipe(epochs=1, seed=s).model_copy(update={"attachments": (adapter,)}) for s in (1, 2)]
     first, second = (trained(recipe, tmp_path / f"adapter{i}") for i, recipe in enumerate(recipes))
+    for one in (first, second, run):
+        snapshot(one, one.path / "exports" / "adapter")  # an export would be verified in a process of its own
     bench = Bench(first)
     bench.add(second.path)
     fused = bench.fused(first.recipe, bench.names)

@@ -120,34 +120,6 @@ def test_closing_while_training_asks_stops_and_joins(prepared, qtbot, monkeypatc
     assert (run.path / "checkpoints" / "last").exists()
 
 
-def test_results_show_accuracy_confusion_and_classes(trained, qtbot):
-    trained.show_results()
-    page = trained.results
-    qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=30_000)
-    assert page.accuracy.text().endswith("%")
-    assert page.images.text() == "6"
-    assert page.confusion.labels == ("a", "b", "c")
-    assert sum(map(sum, page.confusion.counts)) == 6
-    assert page.class_model.rowCount() == 3
-    assert page.confusion.sentence(0, 1).endswith("of a taken for b")
-
-
-def test_an_image_is_tried_and_a_broken_one_is_one_sentence(trained, qtbot, tmp_path):
-    trained.show_results()
-    page = trained.results
-    qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=30_000)
-    page.try_image(next((tmp_path / "images/a").glob("*.png")))
-    qtbot.waitUntil(lambda: bool(page.odds.rows), timeout=30_000)
-    assert sum(share for _, share in page.odds.rows) == pytest.approx(1, abs=1e-5)
-    assert page.answer.text().startswith(page.odds.rows[0][0])
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"x")
-    page.try_image(broken)
-    qtbot.waitUntil(lambda: page.trouble.isVisible(), timeout=30_000)
-    assert "broken.png" in page.trouble.words
-    assert page.odds.rows == ()
-
-
 def test_exports_are_listed_with_reasons_and_made_with_a_verification(trained, qtbot):
     from studio.export.contract import exporters
 

@@ -1,0 +1,404 @@
+"""Results, second view: try images on the run and on other adapters beside it, with their parts turned up and down."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QGuiApplication, QImage, QKeyEvent, QKeySequence, QMouseEvent, QShortcut
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QHBoxLayout, QMenu, QSlider, QVBoxLayout, QWidget
+
+from studio.core.errors import StudioError
+from studio.core.paths import cache
+from studio.ui.bench import BenchRoom
+from studio.ui.figures import count, percent
+from studio.ui.jobs import sentence
+from studio.ui.language import tr
+from studio.ui.thumbnails import SIDE, small_picture
+from studio.ui.widgets.drop_zone import DropZone
+from studio.ui.widgets.fields import guard_wheel
+from studio.ui.widgets.look_view import LookView
+from studio.ui.widgets.parts import (
+    Card,
+    Column,
+    IconButton,
+    Notice,
+    Row,
+    button,
+    clear,
+    holder,
+    restyle,
+    scrolled,
+    text,
+)
+from studio.ui.widgets.segments import Segments
+from studio.ui.widgets.share_bars import ShareBars
+from studio.ui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from studio.app.packs import Dial
+    from studio.app.trying import Kind, Look, Reply
+    from studio.core.recipe import Recipe
+
+_KINDS: "tuple[tuple[str, Kind | None], ...]" = (("Image", None), ("Grad-CAM", "grad-cam"), ("Rollout", "rollout"))
+_WHOLE = 100
+"""Steps of a strength slider for a strength of 1."""
+
+
+class _Answer(QFrame):
+    """What one adapter says; pressing it makes it the active one."""
+
+    pressed = Signal(object)
+    leave_wanted = Signal(object)
+
+    def __init__(self, name: str, removable: bool) -> None:
+        super().__init__()
+        self.name = name
+        self.setObjectName("choice")
+        self.setFixedWidth(258)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName(tr("Adapter {name}", name=name))
+        title = text(_short(name), "field")
+        title.setToolTip(name)
+        self.fuse = QCheckBox()
+        self.fuse.setToolTip(tr("Take part in a fusion"))
+        self.fuse.setAccessibleName(tr("Fuse {name}", name=name))
+        leave = IconButton(tr("Take off"), "close", lambda: self.leave_wanted.emit(name))
+        leave.setVisible(removable)
+        self.best = text("", "heading")
+        self.odds = ShareBars()
+        self.timing = text("", "caption", wrap=True)
+        head = Row(self.fuse, (title, 1), leave)
+        self.setLayout(Column(head, self.best, self.odds, self.timing, gap=6, margins=(14, 8, 10, 10)))
+
+    def show_reply(self, reply: "Reply | None") -> None:
+        """Show an answer; None while there is none."""
+        self.odds.show_rows(reply.answer.best(5) if reply else [])
+        if reply is None:
+            self.best.setText("")
+            self.timing.setText("")
+            return
+        label, share = reply.answer.best(1)[0]
+        self.best.setText(tr("{label}, {share}", label=label, share=percent(share)))
+        switch, answer = f"{reply.switch_ms:.2g}", f"{reply.answer_ms:.0f}"
+        self.timing.setText(tr("switched in {switch} ms, answered in {answer} ms", switch=switch, answer=answer))
+
+    def show_active(self, active: bool) -> None:
+        """Mark it as the one whose parts and map are shown."""
+        self.setProperty("chosen", active)
+        restyle(self)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt: make it active."""
+        self.pressed.emit(self.name)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt: Enter and space make it active."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
+            self.pressed.emit(self.name)
+        else:
+            super().keyPressEvent(event)
+
+
+class _DialRow(QWidget):
+    """A switch and a strength for one attachment; ``turned`` carries its new state."""
+
+    turned = Signal(object)
+
+    def __init__(self, dial: "Dial") -> None:
+        super().__init__()
+        self.dial = dial
+        self.switch = QCheckBox(dial.name)
+        self.switch.setChecked(dial.on)
+        self.switch.setAccessibleName(tr("{name} takes part", name=dial.name))
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 2 * _WHOLE)
+        self.slider.setValue(round(dial.strength * _WHOLE))
+        self.slider.setPageStep(25)
+        self.slider.setMinimumWidth(110)
+        self.slider.setAccessibleName(tr("Strength of {name}", name=dial.name))
+        self.slider.setEnabled(not dial.refusal)
+        self.slider.setToolTip(tr(dial.refusal) if dial.refusal else tr("0 % is without it, 100 % as it was trained"))
+        guard_wheel(self.slider)
+        self.value = text("", "caption")
+        self.value.setFixedWidth(44)
+        what = text(tr("{label}, {n} parameters", label=tr(dial.label), n=count(dial.parameters)), "caption")
+        self.setLayout(Row((self.switch, 2), (what, 3), (self.slider, 3), self.value, gap=12))
+        self.switch.toggled.connect(lambda on: self._turn())
+        self.slider.valueChanged.connect(lambda value: self._turn())
+        self._say()
+
+    def _turn(self) -> None:
+        self.dial = replace(self.dial, on=self.switch.isChecked(), strength=self.slider.value() / _WHOLE)
+        self._say()
+        self.turned.emit(self.dial)
+
+    def _say(self) -> None:
+        self.value.setText(f"{self.slider.value()} %" if self.dial.on else tr("off"))
+
+
+class TryIt(QWidget):
+    """Shows what the run and others beside it say of one image."""
+
+    def __init__(self, workspace: Workspace, room: BenchRoom) -> None:
+        super().__init__()
+        self.workspace, self._room = workspace, room
+        self.image: Path | None = None
+        self.active = ""
+        self.answers: dict[str, _Answer] = {}
+        self.dials: dict[str, tuple[Dial, ...]] = {}
+        self.rows: list[_DialRow] = []
+        self.notice = Notice()
+        right = Column(self.notice, (self._answers(), 3), (self._parts(), 2), gap=12)
+        self.setLayout(Row(self._picture(), (right, 1), gap=14))
+        paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), self)
+        paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        paste.activated.connect(self.paste)
+
+    @property
+    def replied(self) -> bool:
+        """Whether every adapter has said what it takes the image for."""
+        return bool(self.answers) and all(answer.odds.rows for answer in self.answers.values())
+
+    # building
+
+    def _picture(self) -> QWidget:
+        words = tr("Drop an image here, or paste one")
+        self.view = LookView(tr("Tried image"), words, 180)
+        zone = DropZone(Column((self.view, 1), margins=(6, 6, 6, 6)))
+        zone.dropped.connect(self.try_image)
+        self.kind = Segments(tr("What to show over the image"), [(tr(words), "") for words, _ in _KINDS])
+        self.kind.chosen.connect(lambda number: self._show_look())
+        self.file = text("", "caption", wrap=True)
+        pick = button(tr("Choose…"), self._pick, "data")
+        paste = button(tr("Paste"), self.paste, "copy")
+        card = Card(tr("Image"), (zone, 1), self.kind, self.file, Row(pick, paste, None), padding=14)
+        card.setFixedWidth(300)
+        return card
+
+    def _answers(self) -> QWidget:
+        self.fuse_button = button(tr("Fuse the ticked"), self.fuse, "adapter", "quiet")
+        self.fuse_button.setToolTip(tr("Begin a recipe that learns to combine the ticked adapters (AdapterFusion)"))
+        self.add_button = button(tr("Add an adapter…"), self._add_menu, "plus")
+        self.box: QHBoxLayout = Row(gap=10)
+        area = scrolled(holder(Column(Row(self.box, None), None)))
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        beside = (self.fuse_button, self.add_button)
+        return Card(tr("Answers side by side"), (area, 1), beside=beside, padding=14)
+
+    def _parts(self) -> QWidget:
+        self.parts_box: QVBoxLayout = Column(gap=4)
+        self.no_parts = text(tr("Try an image to see the adapter's parts."), "muted", wrap=True)
+        area = scrolled(holder(Column(self.no_parts, self.parts_box, None, margins=(0, 0, 8, 0))))
+        self.reset_button = button(tr("As trained"), self._reset, "undo", "quiet")
+        card = Card(tr("Parts of the active adapter"), (area, 1), beside=(self.reset_button,), padding=14)
+        card.setMinimumHeight(120)
+        return card
+
+    # trying
+
+    def begin(self) -> None:
+        """Another run is tried: forget what was shown."""
+        self.image, self.active, self.dials = None, "", {}
+        self.notice.say("")
+        self.view.show_image(QImage())
+        self.file.setText("")
+        self._show_names(())
+        self._show_dials()
+        self._refresh()
+
+    def try_image(self, path: Path) -> None:
+        """Show ``path`` and what each adapter takes it for."""
+        if self._room.run is None:
+            return
+        self.image = path
+        self.notice.say("")
+        self.file.setText(path.name)
+        self.file.setToolTip(str(path))
+        self.view.show_image(small_picture(path, 2 * SIDE), path.name)
+        for answer in self.answers.values():
+            answer.show_reply(None)
+        self._refresh()
+
+    def _pick(self) -> None:
+        kinds = " (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
+        path, _ = QFileDialog.getOpenFileName(self, tr("Choose an image"), "", tr("Images") + kinds)
+        if path:
+            self.try_image(Path(path))
+
+    def paste(self) -> None:
+        """Try the image, or the image file, that was copied elsewhere."""
+        data = QGuiApplication.clipboard().mimeData()
+        files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()] if data.hasUrls() else []
+        if files:
+            self.try_image(Path(files[0]))
+        elif data.hasImage():
+            target = cache() / "pasted.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            QImage(data.imageData()).save(str(target))
+            self.try_image(target)
+        else:
+            self.notice.say(tr("There is no image to paste; copy one first."), "warn")
+
+    def _refresh(self) -> None:
+        """Ask for names, parts and answers as everything is set now."""
+        image = self.image
+        self._room.ask(
+            lambda bench: (bench.names, bench.dials(), bench.replies(image) if image else ()),
+            lambda found: self._show(*found),
+            self._failed,
+            "try",
+        )
+
+    def _show(self, names: Sequence[str], dials: "dict[str, tuple[Dial, ...]]", replies: "Sequence[Reply]") -> None:
+        self.dials = dials
+        if tuple(self.answers) != tuple(names):
+            self._show_names(names)
+        if self.active not in names:
+            self.activate(names[0])
+        for reply in replies:
+            self.answers[reply.name].show_reply(reply)
+        if len(self.rows) != len(dials[self.active]):
+            self._show_dials()
+        self._show_look()
+
+    def _show_names(self, names: Sequence[str]) -> None:
+        clear(self.box)
+        self.answers = {name: _Answer(name, number > 0) for number, name in enumerate(names)}
+        for answer in self.answers.values():
+            answer.pressed.connect(self.activate)
+            answer.leave_wanted.connect(self._remove)
+            answer.fuse.toggled.connect(lambda on: self._show_fuse())
+            answer.fuse.setVisible(len(names) > 1)
+            answer.show_active(answer.name == self.active)
+            self.box.addWidget(answer)
+        self._show_fuse()
+
+    def _failed(self, error: Exception) -> None:
+        self.notice.say(sentence(error), "bad")
+
+    # several adapters
+
+    def activate(self, name: str) -> None:
+        """Show the parts and the map of the adapter called ``name``."""
+        if name == self.active:
+            return
+        self.active = name
+        for answer in self.answers.values():
+            answer.show_active(answer.name == name)
+        self._show_dials()
+        self._show_look()
+
+    def _add_menu(self) -> None:
+        menu = QMenu(self)
+        own = self._room.run
+        same = self.workspace.runs.row(own)
+        rows = [
+            row
+            for row in self.workspace.runs.rows
+            if same and row.accuracy is not None and row.name != same.name and row.backbone == same.backbone
+        ]
+        for row in rows:
+            menu.addAction(f"{percent(row.accuracy or 0)}   {row.name}", partial(self.add, row.run.path))
+        if rows:
+            menu.addSeparator()
+        menu.addAction(tr("From a folder…"), self._add_folder)
+        menu.exec(self.add_button.mapToGlobal(QPoint(0, self.add_button.height() + 2)))
+        menu.deleteLater()
+
+    def _add_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, tr("Choose a run or an exported adapter"))
+        if path:
+            self.add(Path(path))
+
+    def add(self, source: Path) -> None:
+        """Put another run or adapter beside the run."""
+        self.notice.say(tr("Reading {name}…", name=source.name))
+        self._room.ask(lambda bench: bench.add(source), self._added, self._failed)
+
+    def _added(self, name: str) -> None:
+        self.notice.say("")
+        self._refresh()
+
+    def _remove(self, name: str) -> None:
+        self._room.ask(lambda bench: bench.remove(name), lambda none: self._refresh(), self._failed)
+
+    def _show_fuse(self) -> None:
+        self.fuse_button.setVisible(len(self.answers) > 1)
+        self.fuse_button.setEnabled(sum(answer.fuse.isChecked() for answer in self.answers.values()) > 1)
+
+    def fuse(self) -> None:
+        """Begin a recipe that fuses the ticked adapters, as one step of the history."""
+        run = self._room.run
+        names = [answer.name for answer in self.answers.values() if answer.fuse.isChecked()]
+        if run is None or len(names) < 2:
+            return
+        self.notice.say(tr("Exporting the adapters so that the recipe can name them…"))
+        self._room.ask(lambda bench: bench.fused(run.recipe, names), self._fused, self._failed)
+
+    def _fused(self, recipe: "Recipe") -> None:
+        self.workspace.document.edit(tr("Fuse adapters"), recipe)
+        words = tr("The recipe now fuses these adapters. Look at it under Backbone and adapters, then train it.")
+        self.notice.say(words, "good")
+
+    # parts
+
+    def _show_dials(self) -> None:
+        clear(self.parts_box)
+        self.rows = [_DialRow(dial) for dial in self.dials.get(self.active, ())]
+        for row in self.rows:
+            row.turned.connect(self._turn)
+            self.parts_box.addWidget(row)
+        self.no_parts.setVisible(not self.rows)
+        alone = tr("It trained the classifier alone, so there is nothing to switch.")
+        self.no_parts.setText(alone if self.active else tr("The adapter is being read…"))
+        self.reset_button.setVisible(bool(self.rows))
+
+    def _turn(self, dial: "Dial") -> None:
+        name = self.active
+        self._room.ask(
+            lambda bench: bench.set_dial(name, dial.name, dial.on, dial.strength),
+            lambda none: self._refresh(),
+            self._failed,
+            f"turn {dial.name}",
+        )
+
+    def _reset(self) -> None:
+        for row in self.rows:
+            row.switch.setChecked(True)
+            row.slider.setValue(_WHOLE)
+
+    # where it looked
+
+    def _show_look(self) -> None:
+        image, name = self.image, self.active
+        number = next(i for i in range(len(_KINDS)) if self.kind.button(i).isChecked())
+        kind = _KINDS[number][1]
+        if image is None or not name:
+            return
+        if kind is None:
+            self.view.show_image(small_picture(image, 2 * SIDE), image.name)
+            return
+        self._room.ask(
+            lambda bench: bench.look(name, image, kind),
+            lambda look: self._take_look(look, image, kind),
+            self._look_failed,
+            "look",
+        )
+
+    def _take_look(self, look: "Look", image: Path, kind: "Kind") -> None:
+        number = [k for _, k in _KINDS].index(kind)
+        if image == self.image and self.kind.button(number).isChecked():
+            self.view.show_look(look)
+
+    def _look_failed(self, error: Exception) -> None:
+        self.view.show_look(None)
+        self.notice.say(sentence(error), "warn" if isinstance(error, StudioError) else "bad")
+
+
+def _short(name: str) -> str:
+    """A run's long name by its end, which tells it from others."""
+    return name if len(name) <= 22 else f"…{name[-21:]}"

@@ -1,0 +1,259 @@
+"""The results of a run in the window: images behind each figure, trying, X-ray."""
+
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
+
+from studio.app import training
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment
+from studio.training.control import Control
+from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
+from studio.ui.workspace import Workspace
+
+LEFT = Qt.MouseButton.LeftButton
+LONG = 30_000
+NARROW = Attachment(name="narrow", method="pfeiffer", at=("blocks.*.mlp",), config={"bottleneck": 2})
+
+
+@pytest.fixture
+def train(make_recipe, home):
+    """Train a tiny recipe into the runs folder."""
+
+    def make(name, *more, **settings):
+        recipe = make_recipe(**{"epochs": 1, "learning_rate": 0.05} | settings)
+        recipe = recipe.model_copy(update={"attachments": (*recipe.attachments, *more)})
+        run = training.prepare(recipe, home / "runs" / name)
+        list(training.train(run, Control()))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def page(qtbot, qapp):
+    """The page alone, on a workspace whose engine is not started."""
+    workspace = Workspace()
+    made = ResultsPage(workspace)
+    made.resize(1240, 700)
+    made.show()
+    yield made
+    made.hide()
+    workspace.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def shown(page, train, qtbot):
+    """The page with the results of a run."""
+    run = train("first", NARROW)
+    page.workspace.runs.refresh()
+    page.workspace.runs.select(run)
+    qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=LONG)
+    return page
+
+
+def middle(confusion, row, column):
+    left, top, width, height = confusion._place(row, column, confusion._cell())
+    return QPoint(int(left + width / 2), int(top + height / 2))
+
+
+def test_figures_and_classes_are_shown(shown):
+    assert shown.accuracy.text().endswith("%")
+    assert shown.images.text() == "6"
+    view = shown.mistakes
+    assert view.confusion.labels == ("a", "b", "c")
+    assert sum(map(sum, view.confusion.counts)) == 6
+    assert view.class_model.rowCount() == 3
+    assert not shown.gain_figure.isVisible()
+
+
+def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
+    view = shown.mistakes
+    for row, counts in enumerate(view.confusion.counts):
+        for column, number in enumerate(counts):
+            qtbot.mouseClick(view.confusion, LEFT, pos=middle(view.confusion, row, column))
+            images = view.grid.images.rows
+            assert len(images) == number
+            assert all((one.label, one.found) == (row, column) for one in images)
+            assert view.filter_words.text() == view.confusion.sentence(row, column)
+            qtbot.mouseClick(view.confusion, LEFT, pos=middle(view.confusion, row, column))
+    assert view.confusion.place is None
+    mistakes = [one for one in view.found.images if not one.right]
+    assert sorted(one.loss for one in view.grid.images.rows) == sorted(one.loss for one in mistakes)
+    losses = [one.loss for one in view.grid.images.rows]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_matrix_is_walked_with_the_arrow_keys(shown, qtbot):
+    view = shown.mistakes
+    view.confusion.setFocus()
+    for key in (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Right):
+        qtbot.keyClick(view.confusion, key)
+    assert view.confusion.place == (1, 1)
+    assert view.confusion.accessibleName().endswith(view.confusion.sentence(1, 1))
+    qtbot.keyClick(view.confusion, Qt.Key.Key_Escape)
+    assert view.confusion.place is None
+
+
+def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
+    view = shown.mistakes
+    qtbot.mouseClick(view.which.button(1), LEFT)
+    place = view.table.visualRect(view.class_model.index(1, 0)).center()
+    qtbot.mouseClick(view.table.viewport(), LEFT, pos=place)
+    view.order.setCurrentIndex(1)
+    view.order.activated.emit(1)
+    assert [one.label for one in view.grid.images.rows] == [1, 1]
+    qtbot.mouseClick(view.clear_button, LEFT)
+    assert len(view.grid.images.rows) == 6
+
+
+def test_an_image_shows_where_the_run_looked(shown, qtbot):
+    view = shown.mistakes
+    view.order.setCurrentIndex(1)
+    view.order.activated.emit(1)
+    qtbot.mouseClick(view.grid.viewport(), LEFT, pos=view.grid.visualRect(view.grid.images.index(2)).center())
+    row = view.grid.images.rows[2]
+    assert view.words.text() == view.grid.images.words(row)
+    for number in (1, 2, 3):
+        view.looks.setCurrentIndex(number)
+        view.looks.activated.emit(number)
+        qtbot.waitUntil(lambda: view.view.glows, timeout=LONG)
+        assert view.view.look.pixels.shape == (32, 32, 3)
+        view.view.show_look(None)
+    qtbot.mouseClick(view.try_button, LEFT)
+    assert shown.views.currentIndex() == TRY_IT
+    assert shown.try_it.image == row.path
+
+
+def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence(shown, qtbot, tmp_path):
+    shown.show_view(TRY_IT)
+    view, path = shown.try_it, next((tmp_path / "images/a").glob("*.png"))
+    zone, data = view.view.parentWidget(), QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
+    zone.dropEvent(QDropEvent(QPointF(5, 5), action, data, LEFT, none))
+    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    odds = view.answers["first"].odds.rows
+    assert sum(share for _, share in odds) == pytest.approx(1, abs=1e-5)
+    assert view.answers["first"].best.text().startswith(odds[0][0])
+    QGuiApplication.clipboard().setImage(QImage(str(next((tmp_path / "images/b").glob("*.png")))))
+    view.setFocus()
+    view.paste()
+    assert view.image.name == "pasted.png"
+    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    assert view.answers["first"].odds.rows != odds
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"x")
+    view.try_image(broken)
+    qtbot.waitUntil(lambda: bool(view.notice.words), timeout=LONG)
+    assert "broken.png" in view.notice.words
+    assert not view.replied
+
+
+def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, qtbot, tmp_path):
+    second = train("second", seed=4)
+    view = shown.try_it
+    shown.try_image(next((tmp_path / "images/c").glob("*.png")))
+    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    view.add(second.path)
+    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.replied, timeout=LONG)
+    assert [row.dial.name for row in view.rows] == ["lora", "narrow"]
+    before = {name: answer.odds.rows for name, answer in view.answers.items()}
+    place = QPoint(8, view.rows[0].switch.height() // 2)
+    qtbot.mouseClick(view.rows[0].switch, LEFT, pos=place)
+    qtbot.waitUntil(lambda: view.answers["first"].odds.rows != before["first"], timeout=LONG)
+    assert view.answers["second"].odds.rows == before["second"]
+    assert view.rows[0].value.text() == "off"
+    qtbot.mouseClick(view.reset_button, LEFT)
+    qtbot.waitUntil(lambda: view.answers["first"].odds.rows == before["first"], timeout=LONG)
+    view.rows[0].slider.setValue(150)
+    qtbot.waitUntil(lambda: view.answers["first"].odds.rows != before["first"], timeout=LONG)
+    qtbot.mouseClick(view.answers["second"], LEFT)
+    assert view.active == "second"
+    assert [row.dial.name for row in view.rows] == ["lora"]
+
+
+def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtbot, tmp_path, monkeypatch):
+    """What a fusion needs of the adapters is tested with the bench; it exports them, which takes a while."""
+    view, history = shown.try_it, shown.workspace.document.history
+    asked = []
+
+    def fused(bench, recipe, names):
+        asked.append(tuple(names))
+        if len(asked) == 1:
+            raise StudioError("Adapter 0 cannot be fused.")
+        return recipe.model_copy(update={"attachments": (NARROW,)})
+
+    monkeypatch.setattr("studio.app.trying.Bench.fused", fused)
+    view.add(train("second", NARROW, lora=False, seed=1).path)
+    shown.try_image(next((tmp_path / "images/c").glob("*.png")))
+    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.replied, timeout=LONG)
+    view.answers["first"].fuse.click()
+    assert not view.fuse_button.isEnabled()
+    view.answers["second"].fuse.click()
+    qtbot.mouseClick(view.fuse_button, LEFT)
+    qtbot.waitUntil(lambda: "cannot be fused" in view.notice.words, timeout=LONG)
+    assert not history.canUndo()
+    qtbot.mouseClick(view.fuse_button, LEFT)
+    qtbot.waitUntil(history.canUndo, timeout=LONG)
+    assert shown.workspace.recipe.attachments == (NARROW,)
+    assert asked == [("first", "second")] * 2
+
+
+def test_what_is_worth_nothing_is_pruned_as_one_step(shown, qtbot):
+    shown.show_view(XRAY)
+    view, document = shown.xray, shown.workspace.document
+    qtbot.mouseClick(view.go, LEFT)
+    qtbot.waitUntil(lambda: view.found is not None, timeout=LONG)
+    assert [row.name for row in view.model.rows] == ["lora", "narrow"]
+    assert view.tree.topLevelItemCount() == 2
+    assert not view.prune_button.isEnabled()
+    index = view.model.index(1, 0)
+    view.model.setData(index, Qt.CheckState.Checked.value, Qt.ItemDataRole.CheckStateRole)
+    before = document.recipe
+    qtbot.mouseClick(view.prune_button, LEFT)
+    assert [a.name for a in document.recipe.attachments] == ["lora"]
+    assert document.history.count() == 1
+    document.history.undo()
+    assert document.recipe == before
+    document.new(shown.workspace.runs.selected.recipe)
+    qtbot.mouseClick(view.prune_button, LEFT)
+    assert [a.name for a in document.recipe.attachments] == ["lora"]
+
+
+def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
+    from studio.app import baseline
+
+    run = shown.workspace.runs.selected
+    known = baseline.linear_probe(run.recipe.data, run.recipe.backbone, Control())
+    shown._look_again()
+    qtbot.waitUntil(lambda: shown.gain_figure.isVisible(), timeout=LONG)
+    gain = 100 * (shown.mistakes.found.metrics.accuracy - known.accuracy)
+    assert shown.gain.text() == f"{gain:+.1f} points"
+
+
+def test_before_anything_is_trained_it_says_what_to_do(page):
+    assert page.stack.currentIndex() == 0
+    assert "Train a recipe first" in page.empty.sentence.text()
+    assert page.which.button(MISTAKES).isChecked()
+
+
+def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_recipe, home, qtbot, tmp_path):
+    workspace = page.workspace
+    workspace.trainer.start(make_recipe(epochs=3000))
+    qtbot.waitUntil(lambda: (row := workspace.runs.row(workspace.runs.selected)) is not None and row.live, timeout=LONG)
+
+    def evaluated():
+        workspace.runs.refresh()
+        return page.stack.currentIndex() == 1
+
+    qtbot.waitUntil(evaluated, timeout=LONG)
+    assert "still trains" in page.notice.words
+    page.try_image(Path(next((tmp_path / "images/a").glob("*.png"))))
+    qtbot.waitUntil(lambda: page.try_it.replied, timeout=LONG)
+    assert workspace.trainer.running
+    workspace.trainer.stop()
+    qtbot.waitUntil(lambda: not workspace.trainer.running, timeout=LONG)
