@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 
 _SMALLEST = 1e-12
-"""Powers of the weight are kept above this within a piece, so that dividing by them loses no digits that are seen."""
+"""Powers of the weight below this are not seen in any digit that is drawn."""
 
 
 def smoothed(values: Sequence[float] | Values, weight: float) -> Values:
@@ -22,9 +22,10 @@ def smoothed(values: Sequence[float] | Values, weight: float) -> Values:
         return given.copy()
     real = np.isfinite(given)
     found = given.copy()
-    count = int(real.sum())
-    gathered = 1 - np.power(weight, np.arange(1, count + 1))
-    found[real] = _average(given[real], weight) / gathered
+    average = _average(given[real], weight)
+    young = average[: int(np.log(_SMALLEST) / np.log(weight))]  # later than that, all the weight there is is gathered
+    young /= 1 - np.power(weight, np.arange(1, len(young) + 1))
+    found[real] = average
     return found
 
 

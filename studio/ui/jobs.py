@@ -101,13 +101,13 @@ class Lane(QObject):
             self._waiting.append(request)
             self._changed.notify()
 
-    def close(self) -> None:
-        """Drop what waits, let what runs come to its end, and join."""
+    def close(self, seconds: float | None = None) -> None:
+        """Drop what waits, let what runs come to its end, and join, for so many ``seconds`` at most."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _serve(self) -> None:
         while (request := self._next()) is not None:

@@ -11,6 +11,7 @@ from studio.ui import edits
 from studio.ui.attaching import Attaching
 from studio.ui.baseline import NumberToBeat
 from studio.ui.document import Document
+from studio.ui.downloads import Downloads
 from studio.ui.engine import Counted, Engine
 from studio.ui.images import Images, Scan
 from studio.ui.jobs import Lane
@@ -38,6 +39,7 @@ class Workspace(QObject):
         self.trainer = Trainer(self)
         self.runs = Runs(self.trainer, self)
         self.queue = RecipeQueue(self.trainer, self)
+        self.downloads = Downloads(self)
         self.lane = Lane("results", self)
         self.to_beat = NumberToBeat(self.images, self.engine, self.trainer, self)
         self.attaching = Attaching(self.document, self.engine, self.attempt)
@@ -55,6 +57,7 @@ class Workspace(QObject):
         """Stop what runs and end all threads."""
         self.trainer.close()
         self.runs.close()
+        self.downloads.close()
         self.lane.close()
         self.to_beat.close()
         self.images.close()

@@ -1,12 +1,15 @@
-"""The dialog in which a backbone is chosen: search the catalogue, or bring a checkpoint."""
+"""The browser in which a backbone is chosen: search the catalogue, fetch weights, or bring a checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
+    QCheckBox,
+    QComboBox,
     QDialog,
     QFileDialog,
     QHeaderView,
@@ -20,13 +23,18 @@ from studio.core.recipe import Backbone
 from studio.ui.figures import plural
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
-from studio.ui.models.backbones import Backbones
+from studio.ui.models.backbones import NAME, Backbones, Wish
 from studio.ui.models.table import ROW_ROLE
+from studio.ui.panels.fetching import Fetching
+from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.parts import Column, Notice, Row, button, text
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.backbones.catalogue import Entry
+
+_WIDTHS = {1: 128, 2: 92, 3: 84, 4: 74, 5: 178, 6: 164}
+_SIZES = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
 
 class BackboneDialog(QDialog):
@@ -36,39 +44,71 @@ class BackboneDialog(QDialog):
 
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._engine = workspace.engine
+        self._engine, self._downloads = workspace.engine, workspace.downloads
+        self._entries: list[Entry] = []
+        self._file = ""
         self.setWindowTitle(tr("Choose a backbone"))
-        self.resize(780, 600)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText(tr("Search by name, such as vit_base or convnext"))
-        self.search.setClearButtonEnabled(True)
-        self.search.setAccessibleName(tr("Search backbones"))
+        self.resize(1030, 640)
         self.model = Backbones(self)
         self.table = self._make_table()
         self.found = text("", "caption")
-        self.notice = Notice()
-        self.accept_button = button(tr("Use this backbone"), self._use, kind="primary")
-        self.accept_button.setDefault(True)
-        self._file = ""
-        self.file_name = text("", "caption")
-        self.setLayout(
-            Column(
-                text(tr("Choose a backbone"), "title"),
-                text(tr("The pretrained network to adapt. Its weights stay frozen."), "muted"),
-                self.search,
-                (self.table, 1),
-                self.found,
-                self._weights_row(),
-                self.notice,
-                Row(None, button(tr("Cancel"), self.reject), self.accept_button),
-                gap=10,
-                margins=(24, 20, 24, 20),
-            )
-        )
+        self.licence, self.notice = Notice(), Notice()
+        self.fetching = Fetching(workspace.downloads)
+        self.fetching.fetched.connect(self._fetched)
+        self._build()
         self.search.textChanged.connect(self._search)
         workspace.engine.loaded.connect(lambda: self._search(self.search.text()))
         self._search("")
         self.search.setFocus()
+
+    # building
+
+    def _build(self) -> None:
+        self.search = QLineEdit()
+        self.search.setPlaceholderText(tr("Search by name or family, such as vit_base or convnext"))
+        self.search.setClearButtonEnabled(True)
+        self.search.setAccessibleName(tr("Search backbones"))
+        self.accept_button = button(tr("Use this backbone"), self._use, kind="primary")
+        self.accept_button.setDefault(True)
+        self.later_button = button(tr("Use it, fetch later"), self._use_later)
+        self.later_button.setToolTip(tr("Attach adapters now; the weights are fetched when the training begins"))
+        self.cancel_button = button(tr("Cancel"), self.reject)
+        for other in (self.later_button, self.cancel_button):
+            other.setAutoDefault(False)
+        head = text(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
+        self.setLayout(
+            Column(
+                text(tr("Choose a backbone"), "title"),
+                head,
+                Row((self.search, 1), *self._filters(), gap=10),
+                (self.table, 1),
+                self.found,
+                self._weights_row(),
+                self.licence,
+                self.fetching,
+                self.notice,
+                Row(None, self.cancel_button, self.later_button, self.accept_button),
+                gap=10,
+                margins=(24, 20, 24, 20),
+            )
+        )
+
+    def _filters(self) -> tuple[QWidget, ...]:
+        self.on_machine = QCheckBox(tr("On this machine"))
+        self.commercial = QComboBox()
+        self.commercial.addItem(tr("Any licence"), False)
+        self.commercial.addItem(tr("Commercial use allowed"), True)
+        self.commercial.setAccessibleName(tr("Licence of the weights"))
+        self.most = QComboBox()
+        self.most.addItem(tr("Any size"), 0)
+        for millions, most in _SIZES:
+            self.most.addItem(tr("Up to {n} M parameters", n=millions), most)
+        self.most.setAccessibleName(tr("Number of parameters"))
+        self.on_machine.toggled.connect(lambda on: self._narrow())
+        for choice in (self.commercial, self.most):
+            guard_wheel(choice)
+            choice.currentIndexChanged.connect(lambda row: self._narrow())
+        return self.on_machine, self.commercial, self.most
 
     def _make_table(self) -> QTableView:
         table = QTableView()
@@ -76,14 +116,18 @@ class BackboneDialog(QDialog):
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setShowGrid(False)
+        table.setTabKeyNavigation(False)
         table.setProperty("role", "framed")
         table.verticalHeader().hide()
         table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setHighlightSections(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((1, 90), (2, 170), (3, 160)):
+        header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        header.setSortIndicatorClearable(True)
+        table.setSortingEnabled(True)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        for column, width in _WIDTHS.items():
             table.setColumnWidth(column, width)
         table.doubleClicked.connect(lambda index: self._use())
         table.selectionModel().currentChanged.connect(self._current_changed)
@@ -98,9 +142,13 @@ class BackboneDialog(QDialog):
         self._group = QButtonGroup(self)
         for choice in (self.pretrained, self.random, self.local):
             self._group.addButton(choice)
+        self._group.buttonToggled.connect(lambda *_: self._show_choice())
         self.browse = button(tr("Choose file…"), self._browse, "folder")
         self.browse.setAutoDefault(False)  # Enter in the search takes the backbone, and opens no file dialog
+        self.file_name = text("", "caption")
         return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
+
+    # finding
 
     def _search(self, words: str) -> None:
         if self._engine.ready:
@@ -110,25 +158,57 @@ class BackboneDialog(QDialog):
 
     def _show(self, entries: "list[Entry]") -> None:
         words = self.search.text().strip().lower()
-        entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
-        self.model.show_rows(entries)
-        self.found.setText(plural(len(entries), "backbone") if entries else tr("No backbone has that in its name."))
-        if entries:
-            self.table.selectRow(0)
-        self.accept_button.setEnabled(bool(entries))
+        self._entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
+        self._narrow()
+
+    def _narrow(self) -> None:
+        """Show the entries found that the filters let through; the chosen one stays chosen where it is among them."""
+        wish = Wish(self.on_machine.isChecked(), bool(self.commercial.currentData()), int(self.most.currentData()))
+        entry = self.entry
+        self.model.show_entries([e for e in self._entries if wish.takes(e)])
+        rows = self.model.rows
+        self.found.setText(plural(len(rows), "backbone") if rows else tr("No backbone is like that."))
+        place = next((i for i, row in enumerate(rows) if entry and row.name == entry.name), 0)
+        if rows:
+            self.table.selectRow(place)
+        self._show_choice()
+
+    @property
+    def entry(self) -> "Entry | None":
+        """The entry that is chosen."""
+        found: Entry | None = self.table.currentIndex().data(ROW_ROLE)
+        return found
 
     def _current_changed(self, current: QModelIndex) -> None:
-        entry = current.data(ROW_ROLE)
+        entry = self.entry
         bundled = entry is not None and entry.source == "bundled"
         self.random.setEnabled(not bundled)
         self.local.setEnabled(not bundled)
         if bundled:
             self.pretrained.setChecked(True)
         self.notice.say("")
+        self._show_choice()
+
+    def _show_choice(self) -> None:
+        """What can be done with what is chosen, and what its makers allow."""
+        entry, busy = self.entry, self._downloads.busy
+        needs = entry is not None and self.pretrained.isChecked() and not entry.available
+        self.accept_button.setText(tr("Fetch and use") if needs else tr("Use this backbone"))
+        self.accept_button.setEnabled(entry is not None and not busy)
+        self.later_button.setVisible(needs)
+        self.later_button.setEnabled(not busy)
+        for widget in (self.table, self.search, self.pretrained, self.random, self.local, self.browse):
+            widget.setEnabled(not busy and (widget not in (self.random, self.local) or not _bundled(entry)))
+        words = ""
+        if entry is not None and not self.random.isChecked():
+            words = _allowed(entry) if not self.local.isChecked() else ""
+        self.licence.say(words, "warn" if entry is not None and entry.non_commercial else "info")
+
+    # taking
 
     def _browse(self) -> None:
         path, _ = QFileDialog.getOpenFileName(
-            self, tr("Choose a checkpoint"), "", f"{tr('Checkpoints')} (*.safetensors);;{tr('All files')} (*)"
+            self, tr("Choose a checkpoint"), "", tr("Checkpoints (*.safetensors);;All files (*)")
         )
         if path:
             self.use_file(path)
@@ -143,25 +223,55 @@ class BackboneDialog(QDialog):
 
     def backbone(self) -> Backbone | None:
         """What is chosen; None where nothing is."""
-        entry = self.table.currentIndex().data(ROW_ROLE)
+        entry = self.entry
         if entry is None:
             return None
         if self.local.isChecked():
             return Backbone(name=entry.name, source="local", weights=self._file)
-        return Backbone(name=entry.name, source=entry.source, pretrained=self.pretrained.isChecked())
+        return Backbone.model_validate(
+            {"name": entry.name, "source": entry.source, "pretrained": self.pretrained.isChecked()}
+        )
 
     def _use(self) -> None:
-        backbone = self.backbone()
-        if backbone is None:
+        backbone, entry = self.backbone(), self.entry
+        if backbone is None or entry is None or self._downloads.busy:
             return
-        if backbone.source != "local":
-            self._accept(backbone)
-        elif not self._file:
-            self.notice.say(tr("Choose the checkpoint file first."), "warn")
+        if backbone.source == "local":
+            self._use_local(backbone)
+        elif backbone.pretrained and not entry.available:
+            self._fetch(entry)
         else:
-            self.accept_button.setEnabled(False)
-            self.notice.say(tr("Reading the checkpoint…"), "info")
-            self._engine.verify(backbone, lambda _: self._accept(backbone), self._refuse)
+            self._accept(backbone)
+
+    def _use_later(self) -> None:
+        if (backbone := self.backbone()) is not None:
+            self._accept(backbone)
+
+    def _use_local(self, backbone: Backbone) -> None:
+        if not self._file:
+            self.notice.say(tr("Choose the checkpoint file first."), "warn")
+            return
+        self.accept_button.setEnabled(False)
+        self.notice.say(tr("Reading the checkpoint…"), "info")
+        self._engine.verify(backbone, lambda _: self._accept(backbone), self._refuse)
+
+    def _fetch(self, entry: "Entry") -> None:
+        self.notice.say("")
+        if entry.repository:
+            self.fetching.fetch(entry.name, entry.repository)
+            self._show_choice()
+        else:
+            words = tr("These weights are published only in a form that can run code when it is opened; choose others.")
+            self.notice.say(words, "bad")
+
+    def _fetched(self, words: object) -> None:
+        """The fetch has ended: well, cancelled (None), or with the reason why not."""
+        self._show_choice()
+        if words:
+            self.notice.say(str(words), "bad")
+        elif words is not None and (backbone := self.backbone()) is not None:
+            self._search(self.search.text())
+            self._accept(backbone)
 
     def _refuse(self, error: Exception) -> None:
         self.accept_button.setEnabled(True)
@@ -170,3 +280,21 @@ class BackboneDialog(QDialog):
     def _accept(self, backbone: Backbone) -> None:
         self.chosen.emit(backbone)
         self.accept()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Qt: the dialog is left; a fetch goes no further, and on from there the next time."""
+        super().hideEvent(event)
+        self.fetching.cancel()
+
+
+def _bundled(entry: "Entry | None") -> bool:
+    return entry is not None and entry.source == "bundled"
+
+
+def _allowed(entry: "Entry") -> str:
+    """What to know of the licence before these weights are used; empty where nothing stands against it."""
+    if entry.non_commercial:
+        return tr("The makers of these weights forbid commercial use ({licence}).", licence=entry.licence)
+    if entry.licence == "not stated":
+        return tr("The makers of these weights state no licence; ask them before you pass on what you make of them.")
+    return ""

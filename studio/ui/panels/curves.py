@@ -1,9 +1,10 @@
 """The curves of a run, or of several: what it says of itself above, four plots below."""
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QSlider, QStackedWidget, QWidget
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SMOOTHING = 60
 """Of 100; where the slider stands at first."""
+_SLOW_SECONDS = 0.02
+_REST = 100
+"""A curve that takes longer than that to draw is drawn again when a hundred times as long has passed."""
 _TWO_ROWS = 290
 """Points of height from which on all four plots are shown."""
 
@@ -50,6 +54,10 @@ class Curves(Card):
         self.plots: tuple[Plot, ...] = ()
         self._turns = Turns(self)
         self._advised: events.Evaluation | None = None
+        self._runs: Sequence[History] = ()
+        self._due = 0.0
+        self._late = QTimer(self, singleShot=True)
+        self._late.timeout.connect(self._draw_all)
         self.grid = _Grid()
         self.grid.resized.connect(self._arrange)
         self._build()
@@ -83,7 +91,7 @@ class Curves(Card):
         self.smoothing.valueChanged.connect(self._smooth)
         self.log = QCheckBox(tr("Logarithmic loss"))
         self.log.toggled.connect(lambda on: self.plots[0].show_log(on) if self.plots else None)
-        self.where = text("", "caption")
+        self.where = text(tr("over epochs"), "caption")
         self.swap = button(tr("Rate and speed"), self._arrange, kind="quiet")
         self.swap.setCheckable(True)
         self.whole = button(tr("Show all"), self._show_all, kind="quiet")
@@ -158,16 +166,27 @@ class Curves(Card):
             self._say(self.advice, run_words.advice(history), "warn")
 
     def show_curves(self, runs: Sequence[History]) -> None:
-        """Draw the runs, one plot a tick, so that no tick holds up the window."""
+        """Draw the runs, one plot a tick, so that no tick holds up the window; long curves less often."""
         self.make_plots()
-        for number, name in enumerate(("loss", "accuracy", "rate", "speed")):
-            self._turns.want(name, lambda number=number, name=name: self._draw(number, name, runs))  # type: ignore[misc]
+        self._runs = runs
+        wait = self._due - time.monotonic()
+        if wait <= 0:
+            self._draw_all()
+        elif not self._late.isActive():
+            self._late.start(round(1000 * wait) + 1)
 
-    def _draw(self, number: int, name: str, runs: Sequence[History]) -> None:
+    def _draw_all(self) -> None:
+        for number, name in enumerate(("loss", "accuracy", "rate", "speed")):
+            self._turns.want(name, lambda number=number, name=name: self._draw(number, name))  # type: ignore[misc]
+
+    def _draw(self, number: int, name: str) -> None:
         from studio.ui.widgets.run_lines import lines
 
-        found: Sequence[Line] = lines(name, runs)
+        began = time.monotonic()
+        found: Sequence[Line] = lines(name, self._runs)
         self.plots[number].show_lines(found)
+        took = time.monotonic() - began
+        self._due = max(self._due, began + _REST * took if took > _SLOW_SECONDS else 0.0)
 
     @staticmethod
     def _say(notice: Notice, words: str, tone: str) -> None:
@@ -184,7 +203,7 @@ class Curves(Card):
     def _point(self, epoch: float | None) -> None:
         for plot in self.plots:
             plot.point_at(epoch)
-        self.where.setText("" if epoch is None else tr("epoch {n:.2f}", n=epoch))
+        self.where.setText(tr("over epochs") if epoch is None else tr("epoch {n:.2f}", n=epoch))
 
     def _show_all(self) -> None:
         for plot in self.plots:

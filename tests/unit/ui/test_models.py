@@ -4,7 +4,6 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
 from studio.core.run import Run
-from studio.ui.models.backbones import Backbones
 from studio.ui.models.classes import ClassTable
 from studio.ui.models.layer_nodes import Badge, Marks, Spot, badge_text
 from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS, TARGET_ROLE, TRAINABLE, TYPE, LayerTree
@@ -168,26 +167,19 @@ def test_runs_are_a_table_with_state_and_accuracy(qapp, check_model, tmp_path):
     check_model(model)
     row = RunRow(Run(tmp_path / "one"), "one", "completed", "starter", "lora", 0.987, 10, 10)
     model.show_rows([row])
-    assert [model.index(0, c).data() for c in range(5)] == ["one", "completed", "starter", "lora", "98.7 %"]
+    assert [model.index(0, c).data() for c in range(6)] == ["one", "completed", "100 %", "starter", "lora", "98.7 %"]
     assert model.row_of("one") == 0
     model.show_rows([])
     assert model.rowCount() == 0
 
 
-def test_backbones_and_classes_are_tables(qapp, check_model):
-    from studio.backbones.catalogue import Entry
+def test_classes_are_a_table(qapp, check_model):
     from studio.training.metrics import ClassMetrics
 
-    backbones, classes = Backbones(), ClassTable()
-    check_model(backbones)
+    classes = ClassTable()
     check_model(classes)
-    backbones.show_rows(
-        [Entry("starter", "bundled", (32, 32), "mit", True), Entry("vit", "timm", (0, 0), "not stated", False)]
-    )
     classes.show_rows([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
-    assert [backbones.index(0, c).data() for c in range(4)] == ["starter", "32 × 32", "comes with the program", "mit"]
-    assert backbones.index(1, 2).data() == "to be fetched"
     assert [classes.index(0, c).data() for c in range(5)] == ["cat", "3", "50.0 %", "100.0 %", "0.667"]
-    assert backbones.rowCount(backbones.index(0, 0)) == 0
+    assert classes.rowCount(classes.index(0, 0)) == 0
     assert classes.headerData(0, Qt.Orientation.Horizontal, Qt.ItemDataRole.DisplayRole) == "Class"
     assert QModelIndex().data() is None

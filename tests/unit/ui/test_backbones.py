@@ -1,0 +1,178 @@
+"""Choosing a backbone: the catalogue as a table, its filters, licences before use, and fetching from a hub."""
+
+import pytest
+from PySide6.QtCore import Qt
+
+from studio.backbones import weights
+from studio.backbones.catalogue import Entry
+from studio.ui.models.backbones import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
+from studio.ui.panels.backbone_dialog import BackboneDialog
+from tests.unit.conftest import REMOTE
+
+ENTRIES = (
+    Entry("starter", "bundled", (32, 32), "mit", True, "vision transformer", 683_050, None),
+    Entry("big.a", "timm", (224, 224), "cc-by-nc-4.0", False, "convnext", 88_000_000, 30_000_000_000, "timm/big.a"),
+    Entry("small.b", "timm", (96, 96), "apache-2.0", True, "resnet", 11_000_000, 3_600_000_000, "timm/small.b"),
+    Entry("odd.c", "timm", (0, 0), "not stated", False, "odd", None, None, ""),
+)
+
+
+@pytest.fixture
+def model(qapp, check_model):
+    made = Backbones()
+    check_model(made)
+    made.show_entries(ENTRIES)
+    return made
+
+
+def column(model, number):
+    return [model.index(row, number).data() for row in range(model.rowCount())]
+
+
+def test_the_columns_say_what_is_known_and_what_is_not(model):
+    assert column(model, PARAMETERS) == ["683k", "88.0M", "11.0M", "?"]
+    assert column(model, OPERATIONS) == ["?", "30", "3.6", "?"]
+    assert column(model, LICENCE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
+    assert column(model, WEIGHTS) == [
+        "comes with the program",
+        "to fetch, about 352.0 MB",
+        "on this machine",
+        "not on the hub",
+    ]
+
+
+def test_only_a_non_commercial_licence_carries_a_sign(model):
+    signs = [model.index(row, LICENCE).data(Qt.ItemDataRole.DecorationRole) for row in range(4)]
+    assert [sign is not None for sign in signs] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("number", "order", "names"),
+    [
+        (PARAMETERS, Qt.SortOrder.AscendingOrder, ["starter", "small.b", "big.a", "odd.c"]),
+        (PARAMETERS, Qt.SortOrder.DescendingOrder, ["odd.c", "big.a", "small.b", "starter"]),
+        (WEIGHTS, Qt.SortOrder.AscendingOrder, ["starter", "small.b", "big.a", "odd.c"]),
+        (-1, Qt.SortOrder.AscendingOrder, ["starter", "big.a", "small.b", "odd.c"]),
+    ],
+)
+def test_it_sorts_by_a_column_and_back(model, number, order, names):
+    model.sort(NAME)
+    model.sort(number, order)
+    assert column(model, NAME) == names
+
+
+@pytest.mark.parametrize(
+    ("wish", "names"),
+    [
+        (Wish(), ["starter", "big.a", "small.b", "odd.c"]),
+        (Wish(on_machine=True), ["starter", "small.b"]),
+        (Wish(commercial=True), ["starter", "small.b"]),
+        (Wish(most=30_000_000), ["starter", "small.b"]),
+        (Wish(on_machine=True, most=1_000_000), ["starter"]),
+    ],
+)
+def test_filters_leave_what_is_asked_for(wish, names):
+    assert [entry.name for entry in ENTRIES if wish.takes(entry)] == names
+
+
+@pytest.fixture
+def dialog(ready, qtbot):
+    made = BackboneDialog(ready.workspace, ready)
+    made.open()
+    qtbot.waitUntil(lambda: made.model.rowCount() > 1000, timeout=30_000)
+    yield made
+    made.reject()
+
+
+def find(dialog, qtbot, words):
+    dialog.search.setText(words)
+    qtbot.waitUntil(lambda: all(words in row.name for row in dialog.model.rows), timeout=10_000)
+    assert dialog.model.rows[0].name.startswith(words)
+
+
+def test_the_first_screen_is_of_use(dialog):
+    names = [row.name for row in dialog.model.rows[:12]]
+    assert names[0] == "starter"
+    assert "resnet50.a1_in1k" in names
+    assert dialog.entry.name == "starter"
+    assert dialog.accept_button.text() == "Use this backbone"
+    assert not dialog.later_button.isVisible()
+
+
+def test_what_a_licence_forbids_is_said_before_use(dialog, qtbot):
+    find(dialog, qtbot, "convnextv2_tiny.fcmae_ft_in1k")
+    assert "forbid commercial use (cc-by-nc-4.0)" in dialog.licence.words
+    dialog.random.setChecked(True)
+    assert not dialog.licence.isVisible()
+
+
+def test_filters_narrow_the_list(dialog):
+    dialog.most.setCurrentIndex(1)
+    assert 0 < dialog.model.rowCount() < 500
+    assert all(row.parameters <= 10_000_000 for row in dialog.model.rows)
+    dialog.commercial.setCurrentIndex(1)
+    assert not any(row.non_commercial or row.licence == "not stated" for row in dialog.model.rows)
+    dialog.on_machine.setChecked(True)
+    assert all(row.available for row in dialog.model.rows)
+
+
+def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
+    hub.pause = 0.005
+    find(dialog, qtbot, REMOTE)
+    chosen, seen = [], []
+    dialog.chosen.connect(chosen.append)
+    ready.workspace.downloads.advanced.connect(lambda now: seen.append(dialog.fetching.words.text()))
+    assert dialog.accept_button.text() == "Fetch and use"
+    dialog.accept_button.click()
+    assert dialog.fetching.isVisible()
+    assert not dialog.accept_button.isEnabled()
+    qtbot.waitUntil(lambda: bool(chosen), timeout=20_000)
+    assert chosen[0].name == REMOTE
+    assert chosen[0].source == "timm"
+    assert weights.find(f"timm/{REMOTE}") is not None
+    assert any(" of 1.5 MB" in words and "a second" in words for words in seen)
+    assert not dialog.isVisible()
+
+
+def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtbot, ready):
+    hub.pause = 0.05
+    find(dialog, qtbot, REMOTE)
+    chosen = []
+    dialog.chosen.connect(chosen.append)
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: dialog.fetching.bar.value() > 0, timeout=10_000)
+    dialog.fetching.stop.click()
+    assert not dialog.fetching.isVisible()
+    assert dialog.accept_button.isEnabled()
+    qtbot.waitUntil(lambda: not ready.workspace.downloads._lane.busy, timeout=10_000)
+    assert weights.find(f"timm/{REMOTE}") is None
+    assert not chosen
+    hub.pause = 0
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: bool(chosen), timeout=20_000)
+    assert hub.asked[-1][0] == "HEAD"  # only the snapshot was asked for once more
+    assert any(wanted.startswith("bytes=") for _, _, wanted in hub.asked)
+
+
+def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    find(dialog, qtbot, REMOTE)
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: bool(dialog.notice.words), timeout=5_000)
+    assert "HF_HUB_OFFLINE" in dialog.notice.words
+    assert dialog.accept_button.isEnabled()
+    chosen = []
+    dialog.chosen.connect(chosen.append)
+    dialog.later_button.click()
+    assert chosen[0].name == REMOTE
+
+
+def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
+    hub.pause = 0.2
+    find(dialog, qtbot, REMOTE)
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: ready.workspace.downloads.busy, timeout=5_000)
+    dialog.reject()
+    assert not ready.workspace.downloads.busy
