@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from studio.data.preprocessing import Preprocessing
 
 _FORM_WIDTH, _GAP, _HEAD = 300, 8, 24
+_LEAST = 100
+"""Rather than drawing images smaller than this, fewer rows of them are shown."""
 _DEGREES = frozenset({"rotation", "shear"})
 _COLUMNS = 2 + VARIANTS
 
@@ -46,9 +48,10 @@ class PreviewView(QWidget):
         """Qt: draw headings and images as large as there is room."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        rows = max(1, min(IMAGES, len(self.preview.rows)))
         across = (self.width() - _GAP * (_COLUMNS + 1)) / _COLUMNS
-        side = max(24.0, min(across, (self.height() - _HEAD) / rows - _GAP))
+        fitting = int((self.height() - _HEAD) // (min(across, _LEAST) + _GAP))
+        rows = max(1, min(IMAGES, len(self.preview.rows), fitting))
+        side = min(across, (self.height() - _HEAD) / rows - _GAP)
         self._draw_heads(painter, side)
         for number, row in enumerate(self.preview.rows[:rows]):
             top = _HEAD + number * (side + _GAP)

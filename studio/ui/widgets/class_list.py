@@ -88,8 +88,10 @@ class _Classes(QAbstractListModel):
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be chosen, and images be dropped on a class."""
         flag = Qt.ItemFlag
+        if not index.isValid():
+            return flag.NoItemFlags
         plain = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
-        return plain | flag.ItemIsDropEnabled if index.isValid() and self.rows[index.row()].label != ALL else plain
+        return plain | flag.ItemIsDropEnabled if self.rows[index.row()].label != ALL else plain
 
 
 class _RowPainter(QStyledItemDelegate):

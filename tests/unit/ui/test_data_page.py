@@ -1,23 +1,68 @@
-"""Choosing images in the window."""
+"""Choosing images in the window, looking at them, and deciding what is used."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QGuiApplication
+from PySide6.QtTest import QTest
 
-from studio.ui.images import small_picture
+from studio.app.baseline import Baseline
+from studio.core.recipe import Data
+from studio.ui import preview as previews
+from studio.ui.baseline import NumberToBeat
+from studio.ui.models.images import IMAGES_MIME
+from studio.ui.thumbnails import SIDE, kept_picture, small_picture
+from studio.ui.widgets.class_list import ALL
+from tests.data.bad_images import picture
+
+COPY, LEFT, NONE = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+
+
+@pytest.fixture
+def pets(make_images, tmp_path):
+    """Six cats and four dogs."""
+    make_images("set/cats", 6), make_images("set/dogs", 4)
+    return tmp_path / "set"
+
+
+def checked(window, qtbot):
+    scan = window.workspace.images.scan
+    return not scan.busy and (scan.checked or bool(scan.error))
 
 
 def scanned(window, qtbot, path):
     window.data.use(path)
-    qtbot.waitUntil(lambda: not window.workspace.images.scan.busy, timeout=30_000)
+    return settled_page(window, qtbot)
+
+
+def settled_page(window, qtbot):
+    qtbot.waitUntil(lambda: checked(window, qtbot), timeout=30_000)
     return window.data
 
 
-def notices(page):
-    return [page.findings.itemAt(i).widget().words for i in range(page.findings.count())]
+def counts(page):
+    return {row.name: row.total for row in page.images.classes.rows}
+
+
+def kinds(page):
+    return {card.finding.kind for card in page.findings.cards}
+
+
+def press(page, kind, words):
+    """Press the button called so of the finding."""
+    card = next(card for card in page.findings.cards if card.finding.kind == kind)
+    next(one for one in card.buttons if one.text() == words).click()
+
+
+def select(page, *rows):
+    grid = page.images.grid
+    grid.clearSelection()
+    for row in rows:
+        grid.selectionModel().select(grid.images.index(row), grid.selectionModel().SelectionFlag.Select)
 
 
 def test_at_first_the_page_offers_a_folder_and_the_sample_project(window):
@@ -26,37 +71,69 @@ def test_at_first_the_page_offers_a_folder_and_the_sample_project(window):
     assert window.data.notice.isHidden()
 
 
-def test_a_folder_is_counted_and_shown(window, qtbot, make_images, tmp_path):
-    make_images("set/cats", 6)
-    make_images("set/dogs", 4)
-    page = scanned(window, qtbot, tmp_path / "set")
-    assert page.bars.rows == (("cats", 6), ("dogs", 4))
-    assert page.grid_model.rowCount() == 10
-    assert page.counts.text().startswith("10 images in 2 classes: ")
-    assert notices(page) == ["Every image can be read, and nothing else is in the folder."]
-    assert window.workspace.recipe.data.path == str(tmp_path / "set")
+def test_a_folder_is_counted_and_shown(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    assert counts(page) == {"cats": 6, "dogs": 4}
+    assert [row.counts for row in page.images.classes.rows] == [(5, 1, 0), (3, 1, 0)]
+    assert len(page.images.grid.images.rows) == 10
+    assert page.source.counts.text().startswith("10 images in 2 classes: ")
+    assert page.findings.note.words == "Every image can be read, and nothing is wrong with them."
+    assert window.workspace.recipe.data.path == str(pets)
 
 
-def test_a_folder_can_be_dropped(window, qtbot, make_images, tmp_path, qapp):
-    make_images("set/cats", 2)
-    make_images("set/dogs", 2)
+def dropped(qapp, target, data, at=QPoint(9, 9)):
+    qapp.sendEvent(target, QDragEnterEvent(at, COPY, data, LEFT, NONE))
+    qapp.sendEvent(target, QDragMoveEvent(at, COPY, data, LEFT, NONE))
+    qapp.sendEvent(target, QDropEvent(QPointF(at), COPY, data, LEFT, NONE))
+
+
+def urls(path):
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "set"))])
-    copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    point = QPoint(9, 9)
-    qapp.sendEvent(window.data.zone, QDragEnterEvent(point, copy, data, left, none))
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    return data
+
+
+def test_a_folder_can_be_dropped(window, pets, qapp):
+    data = urls(pets)
+    qapp.sendEvent(window.data.zone, QDragEnterEvent(QPoint(9, 9), COPY, data, LEFT, NONE))
     assert window.data.zone.property("over") is True
-    qapp.sendEvent(window.data.zone, QDropEvent(QPointF(point), copy, data, left, none))
-    assert window.workspace.recipe.data.path == str(tmp_path / "set")
+    dropped(qapp, window.data.zone, data)
+    assert window.workspace.recipe.data.path == str(pets)
 
 
-def test_choosing_a_folder_can_be_undone(window, qtbot, make_images, tmp_path):
-    make_images("set/cats", 2)
-    make_images("set/dogs", 2)
-    page = scanned(window, qtbot, tmp_path / "set")
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_path_can_be_pasted(window, pets, as_text):
+    if as_text:
+        QGuiApplication.clipboard().setText(f"  {pets}\n")
+    else:
+        QGuiApplication.clipboard().setMimeData(urls(pets))
+    window.data.setFocus()
+    window.data.chooser.paste()
+    assert window.workspace.recipe.data.path == str(pets)
+
+
+@pytest.mark.parametrize("form", ["zip", "gztar"])
+def test_an_archive_is_chosen_like_a_folder(window, qtbot, pets, tmp_path, form):
+    page = scanned(window, qtbot, Path(shutil.make_archive(str(tmp_path / "packed"), form, pets)))
+    assert counts(page) == {"cats": 6, "dogs": 4}
+
+
+def test_choosing_a_folder_can_be_undone(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
     window.undo()
     assert page.stack.currentIndex() == 0
     assert window.workspace.images.scan.summary is None
+
+
+def test_another_folder_begins_without_decisions(window, qtbot, pets, tmp_path):
+    page = scanned(window, qtbot, pets)
+    select(page, 0)
+    page.images.exclude()
+    before = window.workspace.recipe.data
+    page.use(tmp_path / "elsewhere")
+    assert window.workspace.recipe.data == Data(path=str(tmp_path / "elsewhere"))
+    window.undo()
+    assert window.workspace.recipe.data == before
 
 
 @pytest.mark.parametrize(
@@ -77,30 +154,294 @@ def test_a_folder_that_cannot_be_used_is_one_clear_sentence(window, qtbot, make_
     assert not page.next.isEnabled()
 
 
-def test_an_unreadable_image_is_named_and_the_rest_is_used(window, qtbot, make_images, tmp_path):
-    make_images("set/cats", 3)
-    make_images("set/dogs", 3)
-    (tmp_path / "set/dogs/broken.png").write_bytes(b"not an image")
-    page = scanned(window, qtbot, tmp_path / "set")
-    assert page.bars.rows == (("cats", 3), ("dogs", 3))
-    assert len(notices(page)) == 1
-    assert "broken.png" in notices(page)[0]
+def test_an_unreadable_image_is_named_and_the_rest_is_used(window, qtbot, pets):
+    (pets / "dogs" / "broken.png").write_bytes(b"not an image")
+    page = scanned(window, qtbot, pets)
+    assert counts(page) == {"cats": 6, "dogs": 4}
+    (card,) = page.findings.cards
+    assert "broken.png" in card.finding.text
+    assert page.tabs.tabText(1) == "Findings (1)"
 
 
-def test_looking_again_finds_new_images(window, qtbot, make_images, tmp_path):
-    make_images("set/cats", 2)
-    folder = make_images("set/dogs", 2)
-    page = scanned(window, qtbot, tmp_path / "set")
-    Image.new("RGB", (8, 8)).save(folder / "new.png")
+def test_looking_again_finds_new_images(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    picture(77).save(pets / "dogs" / "new.png")
     window.workspace.images.rescan()
-    qtbot.waitUntil(lambda: page.bars.rows == (("cats", 2), ("dogs", 3)), timeout=30_000)
+    qtbot.waitUntil(lambda: counts(page) == {"cats": 6, "dogs": 5}, timeout=30_000)
+
+
+def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monkeypatch):
+    images = window.workspace.images
+    monkeypatch.setattr("studio.ui.images._TELL_SECONDS", 0.0)
+    images.progressed.connect(lambda *given: images.stop())
+    monkeypatch.setattr("studio.data.checks.facts_of", slow_facts)
+    window.data.use(pets)
+    qtbot.waitUntil(lambda: images.scan.stopped, timeout=30_000)
+    assert counts(window.data) == {"cats": 6, "dogs": 4}
+    assert "not all opened" in window.data.findings.note.words
+    assert window.data.next.isEnabled()
+    monkeypatch.undo()
+    images.progressed.disconnect()
+    images.rescan()
+    assert not settled_page(window, qtbot).findings.cards
+
+
+def slow_facts(root, paths, progress):
+    """Facts of nothing, told for ever."""
+    while True:
+        progress("check", 1, 10)
+        QTest.qSleep(5)
+        if not paths:
+            yield
+
+
+def test_progress_is_shown_with_a_button_to_stop(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    page.source.progress.show_progress("check", 1234, 10_000)
+    assert page.source.progress.words.text() == "Looking at the images: 1,234 of 10,000"
+    page.source.progress.show_progress("unpack", 5_000_000, 20_000_000)
+    assert page.source.progress.words.text() == "Unpacking: 5 MB of 20 MB"
+    assert page.source.progress.bar.value() == 250
+
+
+# deciding
+
+
+def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    select(page, 0, 3)
+    QTest.keyClick(page.images.grid, Qt.Key.Key_Delete)
+    assert window.workspace.recipe.data.excluded == ("cats/000.png", "cats/003.png")
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 4, "dogs": 4}
+    page.images.show_finding("excluded")
+    assert len(page.images.grid.images.rows) == 2
+    select(page, 0)
+    page.images.take_back()
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 5, "dogs": 4}
+    window.undo(), window.undo()
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 6, "dogs": 4}
+    assert sorted(path.name for path in pets.rglob("*.png")) == sorted(
+        [*(f"{n:03}.png" for n in (*range(6), *range(4)))]
+    )
+
+
+def test_a_drag_onto_a_class_relabels_in_the_recipe_alone(window, qtbot, qapp, pets):
+    page = scanned(window, qtbot, pets)
+    classes = page.images.classes
+    data = page.images.grid.images.mimeData([page.images.grid.images.index(1), page.images.grid.images.index(2)])
+    assert json.loads(bytes(data.data(IMAGES_MIME).data())) == [1, 2]
+    place = classes.visualRect(classes.model().index(2)).center()
+    dropped(qapp, classes.viewport(), data, place)
+    assert window.workspace.recipe.data.labels == {"cats/001.png": "dogs", "cats/002.png": "dogs"}
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 4, "dogs": 6}
+    assert (pets / "cats" / "001.png").exists()
+    window.undo()
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 6, "dogs": 4}
+
+
+def test_a_drop_on_all_classes_does_nothing(window, qtbot, qapp, pets):
+    page = scanned(window, qtbot, pets)
+    classes = page.images.classes
+    data = page.images.grid.images.mimeData([page.images.grid.images.index(0)])
+    dropped(qapp, classes.viewport(), data, classes.visualRect(classes.model().index(0)).center())
+    assert not window.workspace.recipe.data.labels
+
+
+def test_menus_relabel_and_move(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    select(page, 0)
+    menu = page.images.label_menu()
+    assert [action.text() for action in menu.actions()] == ["cats", "dogs"]
+    menu.actions()[1].trigger()
+    settled_page(window, qtbot)
+    assert window.workspace.recipe.data.labels == {"cats/000.png": "dogs"}
+    select(page, 0)
+    menu = page.images.side_menu()
+    assert [action.text() for action in menu.actions()] == ["Training", "Validation", "Testing"]
+    menu.actions()[2].trigger()
+    settled_page(window, qtbot)
+    assert list(window.workspace.recipe.data.sides.values()) == ["test"]
+    assert window.workspace.images.scan.summary.counts["test"] == 1
+
+
+def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
+    for name in ("one", "two"):
+        picture(1).save(pets / "dogs" / f"{name}.png")
+    page = scanned(window, qtbot, pets)
+    page.images.classes.choose(0)
+    assert {image.path.parent.name for image in page.images.grid.images.rows} == {"cats"}
+    page.images.show_finding("duplicate")
+    assert page.images.classes.label == ALL
+    assert [image.path.name for image in page.images.grid.images.rows] == ["one.png", "two.png"]
+    assert page.images.shown.text() == "2 images"
+
+
+def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
+    for name in ("one", "two"):
+        picture(1).save(pets / "dogs" / f"{name}.png")
+    page = scanned(window, qtbot, pets)
+    assert "duplicate" in kinds(page)
+    press(page, "duplicate", "Use each once")
+    settled_page(window, qtbot)
+    assert window.workspace.recipe.data.excluded == ("dogs/two.png",)
+    assert not kinds(page)
+    window.undo()
+    settled_page(window, qtbot)
+    press(page, "duplicate", "Keep")
+    settled_page(window, qtbot)
+    assert "duplicate" not in kinds(page)
+    assert page.findings.again.isVisibleTo(page.findings)
+    page.findings.again.click()
+    settled_page(window, qtbot)
+    assert "duplicate" in kinds(page)
+
+
+def test_a_leak_is_kept_together(window, qtbot, pets):
+    for number in range(8):
+        picture(1, 64 + number, 48).save(pets / "dogs" / f"copy{number}.png")
+    page = scanned(window, qtbot, pets)
+    press(page, "leakage", "Keep copies together")
+    settled_page(window, qtbot)
+    assert window.workspace.recipe.data.split.copies_together
+    assert "leakage" not in kinds(page)
+
+
+def test_a_finding_shows_its_images_in_the_grid(window, qtbot, pets):
+    picture(1, 9_000, 40).save(pets / "dogs" / "long.png")
+    page = scanned(window, qtbot, pets)
+    page.tabs.setCurrentIndex(1)
+    press(page, "elongated", "Show")
+    assert page.tabs.currentIndex() == 0
+    assert [image.path.name for image in page.images.grid.images.rows] == ["long.png"]
+
+
+def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    page.images.grid.selectAll()
+    page.images.exclude()
+    settled_page(window, qtbot)
+    assert page.stack.currentIndex() == 1
+    assert "are excluded" in page.notice.words
+    window.undo()
+    settled_page(window, qtbot)
+    assert counts(page) == {"cats": 6, "dogs": 4}
+
+
+# division and augmentation
+
+
+def test_the_division_is_a_form_and_says_what_comes_of_it(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    assert set(page.division.form.fields) == {"validation", "seed", "copies_together", "group", "folds", "fold"}
+    page.division.form.fields["validation"].setValue(0.5)
+    settled_page(window, qtbot)
+    assert window.workspace.recipe.data.split.validation == 0.5
+    assert page.division.figures["validation"].text() == "5  ·  50 %"
+    assert page.division.shares.numbers == (5, 5, 0)
+
+
+def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_path):
+    for folder in ("set/train/a", "set/train/b", "set/val/a", "set/val/b"):
+        make_images(folder, 2)
+    page = scanned(window, qtbot, tmp_path / "set")
+    assert not page.division.form.isEnabled()
+    assert "make the division already" in page.division.note.words
+
+
+def test_a_preset_sets_the_sliders_and_a_slider_makes_it_ones_own(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    page.changes.preset.edited.emit("light")
+    assert page.changes.sliders["rotation"].value == 8
+    page.changes.sliders["rotation"].slider.setValue(30)
+    page.changes.sliders["rotation"].slider.setValue(40)
+    now = window.workspace.recipe.data.transforms
+    assert (now.augmentation, now.rotation, now.brightness) == ("custom", 40.0, 0.12)
+    window.undo()
+    assert window.workspace.recipe.data.transforms.augmentation == "light"
+    assert page.changes.sliders["rotation"].value == 8
+
+
+def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
+    page = scanned(ready, qtbot, pets)
+    page.changes.preset.edited.emit("strong")
+    ready.show_data()
+    page.tabs.setCurrentIndex(3)
+    qtbot.waitUntil(lambda: len(page.changes.view.preview.rows) == 4, timeout=30_000)
+    from studio.data.augmentation import Augmentation
+    from studio.data.images import read
+
+    shown, recipe = page.changes.view.preview, ready.workspace.recipe
+    row, how = shown.rows[0], shown.preprocessing
+    assert how.size == (32, 32)
+    pixels = how.pixels(read(pets / "cats" / row.name))
+    assert previews._image(pixels) == row.plain
+    strong = Augmentation.of(recipe.data.transforms)
+    for epoch, image in enumerate(row.changed):
+        assert previews._image(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
+    assert "32 x 32 pixels" in page.changes.plain.text()
+    before = [row.name for row in shown.rows]
+    page.changes.other_images()
+    qtbot.waitUntil(lambda: page.changes.view.preview is not shown, timeout=30_000)
+    assert [row.name for row in page.changes.view.preview.rows] != before
+
+
+# the number to beat
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """No pause before the number to beat is measured."""
+    monkeypatch.setattr("studio.ui.baseline.PAUSE_MS", 0)
+
+
+def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
+    page = scanned(ready, qtbot, pets)
+    qtbot.waitUntil(lambda: ready.workspace.to_beat.beat.baseline is not None, timeout=60_000)
+    found = ready.workspace.to_beat.beat.baseline
+    assert (found.classes, found.images) == (2, 10)
+    assert page.source.number.figure.text() == f"{found.accuracy * 100:.1f} %"
+    assert page.source.number.isVisibleTo(page.source)
+
+
+def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeypatch):
+    monkeypatch.setattr("studio.ui.baseline._LARGEST", 10)
+    monkeypatch.setattr("studio.ui.baseline.linear_probe", lambda *given: Baseline(0.5, 2, 10, 1.0))
+    page = scanned(ready, qtbot, pets)
+    number: NumberToBeat = ready.workspace.to_beat
+    qtbot.waitUntil(lambda: number.beat.waits, timeout=30_000)
+    assert page.source.number.button.text() == "Measure"
+    page.source.number.button.click()
+    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=30_000)
+    assert page.source.number.figure.text() == "50.0 %"
+
+
+def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot, pets, settled):
+    scanned(ready, qtbot, pets)
+    number = ready.workspace.to_beat
+    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=60_000)
+    ready.workspace.set_value("training.epochs", 3)
+    ready.workspace.set_value("data.transforms.augmentation", "light")
+    settled(ready)
+    assert number.beat.baseline is not None
+    ready.workspace.set_value("data.split.seed", 3)
+    settled(ready)
+    qtbot.waitUntil(lambda: number.beat.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=60_000)
+
+
+# what depends on the images
 
 
 def test_the_sample_images_have_ten_classes_and_set_the_heads_size(ready, qtbot):
     ready.data.use_sample()
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
-    assert len(ready.data.bars.rows) == 10
-    assert ready.data.source.text() == "Sample images: handwritten digits"
+    assert len(ready.data.images.classes.rows) == 10
+    assert ready.data.source.source.text() == "Sample images: handwritten digits"
     assert ready.workspace.classes == 10
 
 
@@ -112,14 +453,46 @@ def test_a_folder_of_three_classes_gives_a_head_of_three_outputs(ready, qtbot, m
     assert ready.workspace.engine.last.census.head_parameters == 3 * 96 + 3
 
 
+# pictures and models
+
+
 def test_an_upright_thumbnail_of_a_photograph_that_lies_on_its_side(qapp, tmp_path):
     image = Image.new("RGB", (80, 40), "red")
     image.paste("blue", (0, 0, 40, 40))
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
-    picture = small_picture(tmp_path / "x.jpg", 20)
-    assert (picture.width(), picture.height()) == (20, 20)
-    assert picture.pixelColor(10, 2).blue() > 200
-    assert picture.pixelColor(10, 17).red() > 200
+    small = small_picture(tmp_path / "x.jpg", 20)
+    assert (small.width(), small.height()) == (20, 20)
+    assert small.pixelColor(10, 2).blue() > 200
+    assert small.pixelColor(10, 17).red() > 200
     assert small_picture(Path("missing.png"), 20).isNull()
+
+
+def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_path, home, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.effect_noise((400, 400), 90).save(path)
+    first = kept_picture(path)
+    assert len(list(home.glob("cache/thumbnails/*.jpg"))) == 1
+    with monkeypatch.context() as context:
+        context.setattr("studio.ui.thumbnails.small_picture", lambda *given: pytest.fail("made again"))
+        again = kept_picture(path)
+    assert (again.width(), again.height()) == (first.width(), first.height()) == (SIDE, SIDE)
+    Image.new("RGB", (900, 900), "blue").save(path, compress_level=0)
+    assert kept_picture(path).pixelColor(9, 9).blue() > 200
+
+
+def test_an_image_that_cannot_be_read_is_asked_for_once(window, qtbot, tmp_path):
+    thumbnails = window.workspace.images.thumbnails
+    missing = tmp_path / "missing.png"
+    assert thumbnails.picture(missing) is None
+    qtbot.waitUntil(lambda: thumbnails.picture(missing) is not None, timeout=10_000)
+    assert thumbnails.picture(missing).isNull()
+
+
+def test_qt_is_content_with_the_models(window, qtbot, pets, check_model):
+    page = scanned(window, qtbot, pets)
+    check_model(page.images.grid.images)
+    check_model(page.images.classes.model())
+    page.images.classes.choose(1)
+    page.images.classes.choose(ALL)
