@@ -210,6 +210,8 @@ class Method(ABC, Generic[C]):
 
     On a qkv that the backbone reads past, as it does when it calls the layer: see decision 5 of ARCHITECTURE.md.
     """
+    sits: ClassVar[str] = ""
+    """Where the module stands, for the diagram: one of :data:`SITS`; empty for what is usual in the family."""
     peft_type: ClassVar[str] = ""
     """HF peft's type that holds what this trains; empty where there is none."""
     learning_rate: ClassVar[float] = 1e-3
@@ -257,6 +259,10 @@ def _import_builtin() -> None:
 
 
 METHODS: Registry[Method[Any]] = Registry("PEFT method", "peft_studio.methods", _import_builtin)
+
+SITS = ("weights", "beside", "scale", "after", "parallel", "tokens", "prefix", "mix")
+"""Trains the weights themselves; a branch beside a linear layer; a scale of its output; a small network after or beside
+a layer; tokens in front of the image's; keys and values in front of the attention's; a mixture of other adapters."""
 
 FAMILIES = ("low rank", "scaling", "bottleneck", "tokens", "whole weights", "composition")
 """In the order in which people look for them."""

@@ -125,6 +125,15 @@ class Attaching:
                     found += [(attachment.name, part) for part in parts if part in places]
         return tuple(found)
 
+    def sites(self, name: str) -> int:
+        """At how many layers the attachment called ``name`` attaches."""
+        return len(self._engine.resolve(self._recipe.attachment(name)).matched)
+
+    def lifted(self, name: str, spot: Spot) -> Lifted | None:
+        """The attachment called ``name``, taken up at ``spot``; None where there is none."""
+        found = next((a for a in self._recipe.attachments if a.name == name), None)
+        return Lifted(found, spot) if found else None
+
     def _without(self, recipe: Recipe, places: Sequence[tuple[str, Spot]]) -> Recipe:
         off: dict[str, list[Spot]] = {}
         for name, spot in places:

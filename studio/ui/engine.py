@@ -1,6 +1,6 @@
 """The engine behind the window: torch is imported on its thread, layer trees and counts are made there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,11 @@ class Engine(QObject):
             key="preview",
         )
 
+    def refusals(self, rows: Sequence[MethodRow], done: Callable[[dict[str, str]], None]) -> None:
+        """Call ``done`` with the reasons, by name, of the ``rows`` that the whole backbone has no place for."""
+        layers = self.layers
+        self._lane.submit(lambda: _refusals(rows, layers), done, key="refusals")
+
     def verify(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
         self._lane.submit(lambda: _verify(backbone), done, failed, key="verify")
@@ -78,7 +83,7 @@ class Engine(QObject):
     def method_rows(self) -> tuple[MethodRow, ...]:
         """The methods as plain rows; none before the engine is loaded."""
         return tuple(
-            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal)
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal, m.sits)
             for m in (_by_family() if self.ready else ())
         )
 
@@ -149,6 +154,19 @@ def _methods() -> Any:
     from studio.peft.contract import METHODS
 
     return METHODS
+
+
+def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str, str]:
+    from studio.app.presets import fitted
+    from studio.peft.placing import place
+
+    found: dict[str, str] = {}
+    for row in rows if layers else ():
+        try:
+            fitted(row.preset, layers) if row.preset else place(_methods().get(row.name), layers, [("", None)])
+        except StudioError as error:
+            found[row.name] = str(error)
+    return found
 
 
 def _search(pattern: str) -> list[Any]:

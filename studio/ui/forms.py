@@ -1,7 +1,7 @@
 """A form made from the fields of a pydantic config: their types, bounds, choices and descriptions."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -70,10 +70,12 @@ class Form(QWidget):
             box.addWidget(text(sentence(info), "caption", wrap=True))
         return box
 
-    def show_values(self, values: Mapping[str, Any]) -> None:
-        """Show ``values`` without telling anyone."""
+    def show_values(self, values: Mapping[str, Any], mixed: Collection[str] = ()) -> None:
+        """Show ``values`` without telling anyone; fields that are ``mixed`` say that there are several."""
         for name, field in self.fields.items():
-            if name in values:
+            if name in mixed:
+                field.show_mixed()
+            elif name in values:
                 field.show_value(values[name])
         if self.fold:
             changed = sum(name in values and values[name] != default for name, default in self._rare.items())

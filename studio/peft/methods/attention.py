@@ -86,6 +86,7 @@ class PrefixTuning(Method[PrefixConfig]):
     name = "prefix"
     label = "Prefix Tuning"
     family = "tokens"
+    sits = "prefix"
     summary = "Gives each attention some trained keys and values, which every token can look at."
     paper = "Li and Liang 2021, https://arxiv.org/abs/2101.00190"
     Config = PrefixConfig
@@ -147,6 +148,7 @@ class LLaMAAdapter(Method[LLaMAAdapterConfig]):
     name = "llama_adapter"
     label = "LLaMA-Adapter"
     family = "tokens"
+    sits = "prefix"
     summary = "Lets each attention look at some trained prompts too, through a gate that begins closed."
     paper = "Zhang et al. 2023, https://arxiv.org/abs/2303.16199"
     Config = LLaMAAdapterConfig

@@ -227,6 +227,7 @@ class Parallel(ParallelMethod[ParallelConfig]):
 
     name = "parallel"
     label = "Parallel adapter"
+    sits = "parallel"
     summary = "Puts a small network beside each MLP rather than after it; the two can run at the same time."
     paper = "He et al. 2022, https://arxiv.org/abs/2110.04366"
     Config = ParallelConfig
@@ -239,6 +240,7 @@ class AdaptFormer(ParallelMethod[AdaptFormerConfig]):
 
     name = "adaptformer"
     label = "AdaptFormer"
+    sits = "parallel"
     summary = "Puts a small network beside each MLP with a small fixed scale, made for vision transformers."
     paper = "Chen et al. 2022, https://arxiv.org/abs/2205.13535"
     Config = AdaptFormerConfig

@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from PySide6.QtCore import QMimeData
 from pydantic import ValidationError
+from PySide6.QtCore import QMimeData
 
 from studio.app.presets import Preset, preset
 from studio.core.errors import StudioError

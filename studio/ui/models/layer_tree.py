@@ -131,6 +131,11 @@ class LayerTree(QAbstractItemModel):
         """Number of layers, slices not counted."""
         return sum(not node.part for node in self._nodes)
 
+    @property
+    def found_count(self) -> int:
+        """Number of layers that the filter lets through by themselves, slices not counted."""
+        return sum(self._passes(node.layer) for node in self._nodes if not node.part)
+
     def _apply_filter(self) -> None:
         kept: set[int] = set()
         for number in reversed(range(len(self._nodes))):
@@ -189,6 +194,22 @@ class LayerTree(QAbstractItemModel):
         """The badges at a node; at a slice of a qkv, those that take the slice."""
         badges = self._marks.badges.get(node.layer.path, ())
         return tuple(b for b in badges if node.part in b.slices) if node.part else badges
+
+    def states(self) -> list[tuple[int, str]]:
+        """For each layer in the order of the tree its node's number, and how it is marked: the name of a colour."""
+        return [(number, self._state(node)) for number, node in enumerate(self._nodes) if not node.part]
+
+    def _state(self, node: Node) -> str:
+        path = node.layer.path
+        if path in self._targets or path in self._marks.badges:
+            return "adapter"
+        if node.is_head:
+            return "head" if self._marks.head_trains else ""
+        return "accent" if path in self._kin else "frozen" if node.layer.own_parameters else ""
+
+    def spot_number(self, number: int) -> Spot:
+        """The place of the node with this number."""
+        return self._nodes[number].spot
 
     def roll_up(self, number: int) -> RollUp:
         """Sums over a node and everything in it."""

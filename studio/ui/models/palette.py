@@ -1,20 +1,22 @@
-"""The palette: the PEFT methods as a list that can be dragged from."""
+"""The palette: PEFT methods, or presets of them, as a list that can be dragged from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
+from studio.app.presets import Preset, presets
 from studio.ui.language import tr
-from studio.ui.models.carried import METHOD_MIME
+from studio.ui.models.carried import MIMES, Carried, mime_of
 
 METHOD_ROLE = Qt.ItemDataRole.UserRole + 1
+REFUSAL_ROLE = Qt.ItemDataRole.UserRole + 2
 
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """What the palette shows of a method."""
+    """What the palette shows of a method or of a preset. ``sits`` tells where in a block the module is drawn."""
 
     name: str
     label: str
@@ -22,6 +24,18 @@ class MethodRow:
     summary: str
     paper: str
     merge_refusal: str
+    sits: str = ""
+    preset: Preset | None = None
+
+    @property
+    def carried(self) -> Carried:
+        """What is attached when the row is put down."""
+        return self.preset or self.name
+
+
+def preset_rows() -> tuple[MethodRow, ...]:
+    """The presets as rows."""
+    return tuple(MethodRow(f"preset:{p.name}", p.label, "", p.summary, "", "", preset=p) for p in presets())
 
 
 def _words(row: MethodRow) -> str:
@@ -31,33 +45,45 @@ def _words(row: MethodRow) -> str:
 
 
 class Palette(QAbstractListModel):
-    """The methods by family."""
+    """The methods by family, or the presets; a row that this backbone has no place for says why."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._all: tuple[MethodRow, ...] = ()
         self._rows: tuple[MethodRow, ...] = ()
+        self._refusals: Mapping[str, str] = {}
 
     def show_methods(self, rows: Sequence[MethodRow]) -> None:
         """Replace the list; families stand together in ``rows`` already."""
         self._all = tuple(rows)
         self.show_filter("")
 
+    def show_refusals(self, refusals: Mapping[str, str]) -> None:
+        """Say by name why rows have no place in this backbone; those that are not named have one."""
+        self._refusals = refusals
+        if self._rows:
+            self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
+
     @property
     def methods(self) -> tuple[MethodRow, ...]:
-        """All methods by family, whatever the filter."""
+        """All rows by family, whatever the filter."""
         return self._all
 
+    def refusal(self, name: str) -> str:
+        """Why the row called ``name`` has no place in this backbone; empty where it has one."""
+        return self._refusals.get(name, "")
+
     def show_filter(self, words: str) -> None:
-        """Keep only methods that have ``words`` in name, family or summary."""
+        """Keep only rows that have ``words`` in name, family or summary."""
         wanted = words.strip().lower()
         self.beginResetModel()
         self._rows = tuple(row for row in self._all if wanted in _words(row))
         self.endResetModel()
 
     def begins_family(self, row: int) -> bool:
-        """Whether a row is the first of its family."""
-        return row == 0 or self._rows[row].family != self._rows[row - 1].family
+        """Whether a row is the first of its family; presets have none."""
+        family = self._rows[row].family
+        return bool(family) and (row == 0 or family != self._rows[row - 1].family)
 
     def row_of(self, name: str) -> int:
         """The row of the method called ``name``; -1 where there is none."""
@@ -68,33 +94,36 @@ class Palette(QAbstractListModel):
         return 0 if parent.isValid() else len(self._rows)
 
     def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: label, summary as tool tip, and the whole row for the delegate."""
+        """Qt: label, summary or refusal as tool tip, and the whole row for the delegate."""
         if not index.isValid():
             return None
         row = self._rows[index.row()]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+        why = self.refusal(row.name)
+        if role == Qt.ItemDataRole.DisplayRole:
             return tr(row.label)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{tr(row.label)}: {tr(why)}" if why else tr(row.label)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{tr(row.summary)}\n{row.paper}"
+            return tr(why) if why else "\n".join(filter(None, (tr(row.summary), row.paper)))
+        if role == REFUSAL_ROLE:
+            return why
         return row if role == METHOD_ROLE else None
 
     def flags(self, index: QModelIndex | QPersistentModelIndex) -> Qt.ItemFlag:
-        """Qt: rows can be selected and dragged."""
+        """Qt: rows can be selected, and dragged where this backbone has a place for them."""
         flag = Qt.ItemFlag
         if not index.isValid():
             return flag.NoItemFlags
-        return flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemIsDragEnabled | flag.ItemNeverHasChildren
+        plain = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
+        return plain if self.refusal(self._rows[index.row()].name) else plain | flag.ItemIsDragEnabled
 
     def mimeTypes(self) -> list[str]:
         """Qt: what a drag carries."""
-        return [METHOD_MIME]
+        return list(MIMES)
 
     def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
-        """Qt: the name of the dragged method."""
-        data = QMimeData()
-        for index in indexes[:1]:
-            data.setData(METHOD_MIME, self._rows[index.row()].name.encode())
-        return data
+        """Qt: the dragged method or preset."""
+        return mime_of(self._rows[indexes[0].row()].carried) if indexes else QMimeData()
 
     def supportedDragActions(self) -> Qt.DropAction:
         """Qt: dragging copies."""

@@ -30,18 +30,43 @@ def guard_wheel(field: QWidget) -> None:
     field.installEventFilter(_WheelGuard(field))
 
 
+MIXED = "several values"
+"""What a field shows that stands for several values at once."""
+
+
 def _prepare(field: "IntField | FloatField") -> None:
     """What both kinds of number have in common."""
     field.setKeyboardTracking(False)
     field.lineEdit().setTextMargins(_INSET, 0, 0, 0)
     guard_wheel(field)
-    field.valueChanged.connect(field.edited.emit)
+    field.valueChanged.connect(lambda value: _tell(field, value))
+    field.editingFinished.connect(lambda: _finish(field))
+
+
+def _tell(field: "IntField | FloatField", value: float) -> None:
+    field.mixed = False
+    field.edited.emit(value)
+
+
+def _finish(field: "IntField | FloatField") -> None:
+    """A number typed over several values counts, even where it is the one that the field held unseen."""
+    if field.mixed and field.lineEdit().text() != tr(MIXED):
+        _tell(field, field.valueFromText(field.lineEdit().text()))
+
+
+def _show_number(field: "IntField | FloatField", value: Any, mixed: bool = False) -> None:
+    field.blockSignals(True)
+    field.mixed = mixed
+    field.setValue(value)
+    field.lineEdit().setText(field.textFromValue(value))
+    field.blockSignals(False)
 
 
 class IntField(QSpinBox):
     """A whole number."""
 
     edited = Signal(object)
+    mixed = False
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -51,9 +76,25 @@ class IntField(QSpinBox):
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
-        self.blockSignals(True)
-        self.setValue(int(value))
-        self.blockSignals(False)
+        _show_number(self, int(value))
+
+    def show_mixed(self) -> None:
+        """Show that there are several values."""
+        _show_number(self, self.value(), mixed=True)
+
+    def textFromValue(self, value: int) -> str:
+        """Qt: digits."""
+        return tr(MIXED) if self.mixed else str(value)
+
+    def valueFromText(self, text: str) -> int:
+        """Qt: read a number."""
+        return int(text) if text.strip().lstrip("+-").isdigit() else self.value()
+
+    def validate(self, text: str, position: int) -> object:
+        """Qt: let through what is or may become a number in the range."""
+        if self.mixed and text == tr(MIXED):
+            return (QValidator.State.Acceptable, text, position)
+        return super().validate(text, position)
 
 
 def _whole(high: float) -> int:
@@ -64,6 +105,7 @@ class FloatField(QDoubleSpinBox):
     """A number, written as short as it goes; steps go along 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     edited = Signal(object)
+    mixed = False
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -73,13 +115,15 @@ class FloatField(QDoubleSpinBox):
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
-        self.blockSignals(True)
-        self.setValue(float(value))
-        self.blockSignals(False)
+        _show_number(self, float(value))
+
+    def show_mixed(self) -> None:
+        """Show that there are several values."""
+        _show_number(self, self.value(), mixed=True)
 
     def textFromValue(self, value: float) -> str:
         """Qt: 0.001, 1e-05."""
-        return f"{value:.6g}"
+        return tr(MIXED) if self.mixed else f"{value:.6g}"
 
     def valueFromText(self, text: str) -> float:
         """Qt: read a number."""
@@ -90,6 +134,8 @@ class FloatField(QDoubleSpinBox):
 
     def validate(self, text: str, position: int) -> object:
         """Qt: let through what is or may become a number in the range."""
+        if self.mixed and text == tr(MIXED):
+            return (QValidator.State.Acceptable, text, position)
         try:
             value = float(text.replace(",", "."))
         except ValueError:
@@ -135,6 +181,11 @@ class ChoiceField(QComboBox):
         """Show ``value`` without telling anyone."""
         self.setCurrentIndex(max(0, self.findData(value)))
 
+    def show_mixed(self) -> None:
+        """Show that there are several values."""
+        self.setPlaceholderText(tr(MIXED))
+        self.setCurrentIndex(-1)
+
 
 class SwitchField(QCheckBox):
     """Yes or no."""
@@ -153,8 +204,23 @@ class SwitchField(QCheckBox):
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
         self._quiet = True
+        self.setTristate(False)
         self.setChecked(bool(value))
         self._quiet = False
+
+    def show_mixed(self) -> None:
+        """Show that there are several values; the next click switches all on."""
+        self._quiet = True
+        self.setCheckState(Qt.CheckState.PartiallyChecked)
+        self._quiet = False
+
+    def nextCheckState(self) -> None:
+        """Qt: a click was made."""
+        if self.checkState() == Qt.CheckState.PartiallyChecked:
+            self.show_value(True)
+            self.edited.emit(True)
+            return
+        super().nextCheckState()
 
 
 class TextField(QLineEdit):
@@ -175,8 +241,14 @@ class TextField(QLineEdit):
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
         self._shown = str(value)
+        self.setPlaceholderText("")
         if self.text() != self._shown:
             self.setText(self._shown)
+
+    def show_mixed(self) -> None:
+        """Show that there are several values."""
+        self.show_value("")
+        self.setPlaceholderText(tr(MIXED))
 
 
 Field = IntField | FloatField | ChoiceField | SwitchField | TextField

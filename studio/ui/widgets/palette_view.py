@@ -2,11 +2,18 @@
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen
-from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+)
 
 from studio.ui.icons import pixmap
 from studio.ui.language import tr
-from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
+from studio.ui.models.palette import METHOD_ROLE, REFUSAL_ROLE, MethodRow, Palette
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import ghost, small_font, strong_font
 
@@ -39,6 +46,8 @@ class _CardPainter(QStyledItemDelegate):
         if _begins_family(index):
             self._draw_family(painter, area, row.family, option)
             area = area.adjusted(0, _FAMILY, 0, 0)
+        if index.data(REFUSAL_ROLE):
+            painter.setOpacity(0.4)
         card = area.adjusted(1, 1, -1, -5)
         painter.setBrush(colour("adapter_soft" if chosen else "hover" if hovered else "surface"))
         painter.setPen(QPen(colour("adapter" if chosen else "line"), 1))
@@ -85,10 +94,13 @@ def _begins_family(index: QModelIndex | QPersistentModelIndex) -> bool:
 
 
 class PaletteView(QListView):
-    """Methods to drag; Enter or a double-click attaches the chosen one to what is selected in the tree."""
+    """Methods and presets to drag; Enter or a double-click attaches the chosen one to what is selected in the tree.
+
+    ``method_activated`` carries it, and whether all layers of the kind are meant, as they are with Ctrl.
+    """
 
     drag_changed = Signal(object)
-    method_activated = Signal(object)
+    method_activated = Signal(object, object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,31 +113,41 @@ class PaletteView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setAccessibleName(tr("PEFT methods"))
-        self.doubleClicked.connect(lambda index: self.method_activated.emit(index.data(METHOD_ROLE).name))
+        self.doubleClicked.connect(self._double_clicked)
+
+    @property
+    def chosen(self) -> MethodRow | None:
+        """The chosen row."""
+        index = self.currentIndex()
+        return index.data(METHOD_ROLE) if index.isValid() else None
 
     @property
     def method(self) -> str:
-        """The name of the chosen method; empty where there is none."""
-        index = self.currentIndex()
-        return index.data(METHOD_ROLE).name if index.isValid() else ""
+        """The name of the chosen row; empty where there is none."""
+        return self.chosen.name if self.chosen else ""
+
+    def _double_clicked(self, index: QModelIndex) -> None:
+        ctrl = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ControlModifier
+        self.method_activated.emit(index.data(METHOD_ROLE).carried, bool(ctrl))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter attaches."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.method:
-            self.method_activated.emit(self.method)
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.chosen:
+            both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+            self.method_activated.emit(self.chosen.carried, event.modifiers() & both == both)
             return
         super().keyPressEvent(event)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
         """Qt: tell that a drag begins, carry it out, tell that it is over."""
         index = self.currentIndex()
-        if not index.isValid():
+        if not index.flags() & Qt.ItemFlag.ItemIsDragEnabled:
             return
         row: MethodRow = index.data(METHOD_ROLE)
         drag = QDrag(self)
         drag.setMimeData(self.model().mimeData([index]))
-        drag.setPixmap(ghost(row.label, self.devicePixelRatioF()))
+        drag.setPixmap(ghost(tr(row.label), self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
-        self.drag_changed.emit(row.name)
+        self.drag_changed.emit(row.carried)
         drag.exec(Qt.DropAction.CopyAction)
         self.drag_changed.emit("")

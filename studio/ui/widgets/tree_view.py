@@ -1,153 +1,57 @@
-"""The layer tree's view: paints rows with their state, takes drops, and says what a drop would do."""
+"""The layer tree's view: takes drops, lets badges be dragged, and says what a drop would do."""
 
+from collections.abc import Callable
 from typing import cast
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
+    QDrag,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
+    QMouseEvent,
     QPainter,
+    QPaintEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTreeView,
-)
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTreeView
 
-from studio.core.layers import Role
-from studio.ui.figures import plural, short_count
-from studio.ui.icons import pixmap
 from studio.ui.language import tr
-from studio.ui.models.layer_nodes import Node, RollUp, Spot, badge_text
-from studio.ui.models.layer_tree import (
-    ATTACHMENTS,
-    DIM_ROLE,
-    NAME,
-    NODE_ROLE,
-    PARAMETERS,
-    TARGET_ROLE,
-    TRAINABLE,
-    TYPE,
-    LayerTree,
-    method_in,
-)
-from studio.ui.theme import colour
-from studio.ui.widgets.painting import draw_badge, small_font, strong_font
+from studio.ui.models.carried import Carried, Lifted, carried_in, mime_of
+from studio.ui.models.layer_nodes import Badge, Spot, badge_text
+from studio.ui.models.layer_tree import ATTACHMENTS, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
+from studio.ui.widgets.painting import badge_width, draw_badge, ghost
+from studio.ui.widgets.tree_painter import RowPainter, badge_boxes, cell_area
 
-ROW = 28
-_GAP = 6
 _ROOM_FOR = {TYPE: 600, PARAMETERS: 470}
-
-
-class _RowPainter(QStyledItemDelegate):
-    """Draws the cells: name with a glyph of its state, type and shape, numbers, badges or a roll-up."""
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Qt: rows of one height."""
-        return QSize(80, ROW)
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        """Qt: draw one cell."""
-        node: Node = index.data(NODE_ROLE)
-        model = cast(LayerTree, index.model())
-        roll_up = model.roll_up(index.internalId())
-        painter.save()
-        target, is_open = index.data(TARGET_ROLE), bool(option.state & QStyle.StateFlag.State_Open)
-        if target == "target" or (target == "holder" and not is_open):
-            painter.fillRect(option.rect, colour("adapter_soft"))
-        elif option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, colour("accent_soft"))
-        elif option.state & QStyle.StateFlag.State_MouseOver:
-            painter.fillRect(option.rect, colour("hover"))
-        if index.data(DIM_ROLE):
-            painter.setOpacity(0.32)
-        area = option.rect.adjusted(4, 0, -8, 0)
-        column = index.column()
-        if column == NAME:
-            self._name(painter, area, node, roll_up, str(index.data()))
-        elif column == TYPE:
-            self._plain(painter, area, str(index.data()), "muted")
-        elif column == PARAMETERS:
-            self._number(painter, area, str(index.data()), "text")
-        elif column == TRAINABLE:
-            self._trainable(painter, area, node, roll_up, str(index.data()))
-        elif column == ATTACHMENTS:
-            self._attachments(painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open))
-        painter.restore()
-
-    def _name(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
-        icon, tint = state_glyph(node, roll_up)
-        if icon:
-            painter.drawPixmap(area.left(), area.center().y() - 7, pixmap(icon, tint, 15))
-        strong = node.layer.role in (Role.BLOCK, Role.BACKBONE, Role.STAGE, Role.HEAD)
-        painter.setFont(strong_font(painter.font()) if strong else painter.font())
-        self._plain(painter, area.adjusted(22, 0, 0, 0), words, "text", small=False)
-
-    def _plain(self, painter: QPainter, area: QRect, words: str, tint: str, small: bool = True) -> None:
-        if small:
-            painter.setFont(small_font(painter.font()))
-        painter.setPen(colour(tint))
-        cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
-        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
-
-    def _number(self, painter: QPainter, area: QRect, words: str, tint: str) -> None:
-        painter.setFont(small_font(painter.font()))
-        painter.setPen(colour(tint))
-        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), words)
-
-    def _trainable(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
-        own = "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
-        tints = {tr("frozen"): "faint", tr("adapter"): "adapter"}
-        self._number(painter, area, words, tints.get(words, own))
-
-    def _attachments(
-        self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
-    ) -> None:
-        for badge in model.badges(node):
-            strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
-            taken = draw_badge(painter, area, badge_text(badge, node.part), strong, soft)
-            area = area.adjusted(taken + _GAP, 0, 0, 0)
-            if area.width() < 30:
-                return
-        if node.is_head and roll_up.head_parameters:
-            draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
-        elif node.children and roll_up.badges and not is_open and not node.layer.slices:
-            words = f"{plural(roll_up.badges, 'adapter')}, +{short_count(roll_up.adapter_parameters)}"
-            self._plain(painter, area, words, "adapter")
-
-
-def state_glyph(node: Node, roll_up: RollUp) -> tuple[str, str]:
-    """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
-    if node.is_head and roll_up.head_parameters:
-        return "head", "head"
-    if roll_up.badges:
-        return "adapter", "adapter"
-    if roll_up.head_parameters:
-        return "trainable", "head"
-    return ("frozen", "frozen") if node.layer.parameters else ("", "frozen")
+_CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 class TreeView(QTreeView):
-    """The layer tree. Drops go to the model; every hover, key and menu is told by signals."""
+    """The layer tree. Drops go to the model; every hover, key and menu is told by signals.
+
+    With Ctrl a drop is meant for all layers of the kind, which ``alike`` names. ``lift`` takes up the attachment called
+    so at a place, None where there is none.
+    """
 
     hovered = Signal(object, object)
+    pointed = Signal(object)
     drag_changed = Signal(object)
-    attach_wanted = Signal()
+    attach_wanted = Signal(object)
     detach_wanted = Signal()
+    move_wanted = Signal(object, object)
+    edit_wanted = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self._painter = _RowPainter(self)
-        self._over = QPoint()
+        self._painter = RowPainter(self)
+        self.alike: Callable[[tuple[Spot, ...]], tuple[Spot, ...]] = lambda spots: spots
+        self.lift: Callable[[str, Spot], Lifted | None] = lambda name, spot: None
+        self._pressed: tuple[QPoint, Badge, Spot] | None = None
+        self._over = Spot()
+        self._note, self._note_at = "", QPoint()
         self.setItemDelegate(self._painter)
         self.setUniformRowHeights(True)
         self.setMouseTracking(True)
@@ -189,21 +93,119 @@ class TreeView(QTreeView):
         rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.internalId())
         return tuple(self.tree.spot(index) for index in rows) or (Spot(),)
 
+    def spots_at(self, position: QPoint) -> tuple[Spot, ...]:
+        """What a place in the viewport stands for: its row, all selected rows if it is one of them, or the backbone."""
+        index = self.indexAt(position)
+        spot = self.tree.spot(index)
+        return self.spots() if index.isValid() and spot in self.spots() else (spot,)
+
+    def badge_at(self, position: QPoint) -> tuple[Badge, Spot] | None:
+        """The badge at a place in the viewport, with its row's place."""
+        index = self.indexAt(position)
+        node = self.tree.node(index)
+        if node is None or index.column() != ATTACHMENTS:
+            return None
+        area = cell_area(self.visualRect(index))
+        boxes = badge_boxes(area, self.tree.badges(node), node.part)
+        return next(((badge, node.spot) for box, badge in boxes if box.contains(position)), None)
+
+    def badge_box(self, spot: Spot, attachment: str) -> QRect:
+        """Where in the viewport the badge of ``attachment`` at ``spot`` is drawn; empty where it is not."""
+        index = self.tree.index_of(spot, ATTACHMENTS)
+        node = self.tree.node(index)
+        if node is None:
+            return QRect()
+        boxes = badge_boxes(cell_area(self.visualRect(index)), self.tree.badges(node), node.part)
+        return next((box for box, badge in boxes if badge.attachment == attachment), QRect())
+
+    # keys and buttons
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter attaches the chosen method, Delete removes."""
+        """Qt: Enter attaches the chosen method, with Ctrl and Shift to all of the kind; Delete takes off."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.attach_wanted.emit()
+            self.attach_wanted.emit(event.modifiers() & _CTRL == _CTRL and event.modifiers() & _SHIFT == _SHIFT)
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
             self.detach_wanted.emit()
         else:
             super().keyPressEvent(event)
 
-    # dropping: always on a row, or on the empty ground for the whole backbone
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt: remember a badge that may be dragged away."""
+        found = self.badge_at(event.position().toPoint()) if event.button() == Qt.MouseButton.LeftButton else None
+        self._pressed = (event.position().toPoint(), *found) if found else None
+        super().mousePressEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        """Qt: a badge that was let go is no longer held."""
+        self._pressed = None
+        super().mouseReleaseEvent(event)
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        """Qt: on a badge, edit its attachment."""
+        if found := self.badge_at(event.position().toPoint()):
+            self.edit_wanted.emit(found[0].attachment)
+            return
+        super().mouseDoubleClickEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Qt: drag a badge, or tell which row the mouse is on."""
+        if self._pressed is None:
+            super().mouseMoveEvent(event)
+            self._point(self.tree.spot(self.indexAt(event.position().toPoint())))
+            return
+        start, badge, spot = self._pressed
+        if (event.position().toPoint() - start).manhattanLength() >= QApplication.startDragDistance():
+            self._pressed = None
+            self._drag_badge(badge, spot)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Qt: the mouse is on no row any more."""
+        super().leaveEvent(event)
+        self._point(Spot())
+
+    def _point(self, spot: Spot) -> None:
+        if spot != self._over:
+            self._over = spot
+            self.pointed.emit(spot)
+
+    def _drag_badge(self, badge: Badge, spot: Spot) -> None:
+        lifted = self.lift(badge.attachment, spot)
+        if lifted is None:
+            return
+        drag = QDrag(self)
+        drag.setMimeData(mime_of(lifted))
+        drag.setPixmap(ghost(badge_text(badge), self.devicePixelRatioF()))
+        drag.setHotSpot(QPoint(-12, -8))
+        self.drag_changed.emit(lifted)
+        drag.exec(Qt.DropAction.CopyAction | Qt.DropAction.MoveAction, Qt.DropAction.CopyAction)
+        self.show_note("")
+        self.drag_changed.emit("")
+
+    # what a drop would do, beside the pointer
+
+    def show_note(self, words: str) -> None:
+        """Show ``words`` beside the pointer while something is dragged over the tree; nothing where empty."""
+        self._note = words
+        self.viewport().update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt: the rows, and over them the note."""
+        super().paintEvent(event)
+        if not self._note:
+            return
+        painter = QPainter(self.viewport())
+        wide = badge_width(self._note, "")
+        left = min(self._note_at.x() + 14, self.viewport().width() - wide - 4)
+        box = QRect(max(4, left), self._note_at.y() + 34, wide, 22)
+        draw_badge(painter, box, self._note, "adapter", "surface", icon="", outlined=True)
+        painter.end()
+
+    # dropping: always on a row, on the selected rows, or on the empty ground for the whole backbone
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Qt: a drag comes in; dim what cannot take it."""
-        if method := method_in(event.mimeData()):
-            self.drag_changed.emit(method)
+        if carried := carried_in(event.mimeData()):
+            self.drag_changed.emit(carried)
             event.acceptProposedAction()
             return
         super().dragEnterEvent(event)
@@ -211,11 +213,11 @@ class TreeView(QTreeView):
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Qt: say what a drop here would do."""
         super().dragMoveEvent(event)
-        index = self._target(event.position().toPoint())
-        data = event.mimeData()
-        self.hovered.emit(method_in(data), self.tree.spot(index))
-        if self.tree.canDropMimeData(data, Qt.DropAction.CopyAction, -1, -1, index):
-            event.setDropAction(Qt.DropAction.CopyAction)
+        carried, spots = carried_in(event.mimeData()), self._meant(event)
+        self._note_at = event.position().toPoint()
+        self.hovered.emit(carried, spots)
+        if self.tree.takes(carried, spots):
+            event.setDropAction(_action(event, carried))
             event.accept()
         else:
             event.ignore()
@@ -223,17 +225,29 @@ class TreeView(QTreeView):
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Qt: the drag has left."""
         super().dragLeaveEvent(event)
-        self.hovered.emit("", Spot())
+        self.show_note("")
+        self.hovered.emit("", (Spot(),))
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Qt: let the model attach."""
-        index = self._target(event.position().toPoint())
-        if self.tree.dropMimeData(event.mimeData(), Qt.DropAction.CopyAction, -1, -1, index):
-            event.setDropAction(Qt.DropAction.CopyAction)
-            event.accept()
+        """Qt: let the model attach, or whoever listens move."""
+        carried, spots = carried_in(event.mimeData()), self._meant(event)
+        self.show_note("")
         self.setState(QAbstractItemView.State.NoState)
         self.drag_changed.emit("")
+        if not self.tree.takes(carried, spots):
+            return
+        if isinstance(carried, Lifted) and event.modifiers() & _SHIFT:
+            self.move_wanted.emit(carried, spots)
+        else:
+            self.tree.put(carried, spots)
+        event.setDropAction(_action(event, carried))
+        event.accept()
 
-    def _target(self, position: QPoint) -> QModelIndex:
-        index = self.indexAt(position)
-        return index.siblingAtColumn(0) if index.isValid() else QModelIndex()
+    def _meant(self, event: QDropEvent) -> tuple[Spot, ...]:
+        spots = self.spots_at(event.position().toPoint())
+        return self.alike(spots) or spots if event.modifiers() & _CTRL else spots
+
+
+def _action(event: QDropEvent, carried: Carried) -> Qt.DropAction:
+    moves = isinstance(carried, Lifted) and event.modifiers() & _SHIFT
+    return Qt.DropAction.MoveAction if moves else Qt.DropAction.CopyAction

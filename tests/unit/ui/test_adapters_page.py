@@ -6,8 +6,9 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
+from studio.ui.models.carried import METHOD_MIME
 from studio.ui.models.layer_nodes import Spot
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, METHOD_MIME
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE
 from studio.ui.theme import theme
 
 QKV = Spot("blocks.0.attn.qkv")
@@ -353,10 +354,12 @@ def test_tab_goes_from_left_to_right(page, ready, qtbot):
     ready.activateWindow()
     page.choose.setFocus()
     visited = []
-    for _ in range(5):
+    for _ in range(13):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
         visited.append(QApplication.focusWidget())
-    assert visited[:4] == [page.palette_filter, page.method_list, page.attach_button, page.filter]
-    for _ in range(3):
-        qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
-    assert QApplication.focusWidget() is page.tree
+    palette = [page.left.kinds.button(0), page.palette_filter, page.method_list, page.attach_button]
+    rule = [page.rule.method, page.rule.pattern, page.rule.first, page.rule.last, page.rule.go]
+    stops = [*palette, page.filter, *page.panel.buttons, *rule]
+    assert [stop for stop in visited if stop in stops] == stops
+    qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
+    assert page.tree in (*visited, QApplication.focusWidget())

@@ -1,0 +1,99 @@
+"""A strip beside the layer tree: the whole network from top to bottom, and the part of it that is in view."""
+
+from bisect import bisect_left
+
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from studio.ui.language import tr
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.theme import colour
+from studio.ui.widgets.tree_view import TreeView
+
+_WIDE = 14
+_RANK = {"": 0, "frozen": 1, "accent": 2, "head": 3, "adapter": 4}
+
+
+class Minimap(QWidget):
+    """One line of pixels for each layer, or for several; ``wanted`` carries the place that is pressed."""
+
+    wanted = Signal(object)
+
+    def __init__(self, view: TreeView) -> None:
+        super().__init__()
+        self._view = view
+        self._states: list[tuple[int, str]] = []
+        self.setFixedWidth(_WIDE)
+        self.setMouseTracking(True)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName(tr("The whole network at a glance"))
+        model = view.tree
+        for signal in (model.painted_anew, model.dataChanged, model.modelReset):
+            signal.connect(self._changed)
+        view.verticalScrollBar().valueChanged.connect(lambda _: self.update())
+        view.verticalScrollBar().rangeChanged.connect(lambda *_: self.update())
+
+    def sizeHint(self) -> QSize:
+        """Qt: as high as there is room."""
+        return QSize(_WIDE, 80)
+
+    def _changed(self, *_: object) -> None:
+        self._states = []
+        self.update()
+
+    def _lines(self) -> list[str]:
+        """The strongest mark of the layers that share a line of points, from top to bottom."""
+        if not self._states:
+            self._states = self._view.tree.states()
+        lines = [""] * max(1, self.height())
+        for position, (_, state) in enumerate(self._states):
+            line = position * len(lines) // len(self._states)
+            if _RANK[state] > _RANK[lines[line]]:
+                lines[line] = state
+        return lines
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt: draw."""
+        painter = QPainter(self)
+        painter.fillRect(self.rect(), colour("ground"))
+        lines, high = self._lines(), max(1.0, self.height() / max(1, len(self._states)))
+        for top, state in enumerate(lines):
+            if state:
+                inset = 5 if state == "frozen" else 2
+                painter.setOpacity(0.35 if state == "frozen" else 1.0)
+                painter.fillRect(QRectF(inset, top, self.width() - 2 * inset, max(1.5, high - 1)), colour(state))
+        painter.setOpacity(1.0)
+        painter.setPen(QPen(colour("line_strong"), 1))
+        painter.drawRoundedRect(self.in_view().adjusted(0, 0, -1, -1), 3, 3)
+        painter.end()
+
+    def in_view(self) -> QRect:
+        """The part of the strip whose layers the tree shows at the moment."""
+        bottom = self._view.indexAt(QPoint(4, self._view.viewport().height() - 2))
+        first = self._position(self._view.indexAt(QPoint(4, 2)).internalId())
+        last = self._position(bottom.internalId()) if bottom.isValid() else len(self._states)
+        scale = self.height() / max(1, len(self._states))
+        return QRect(0, round(first * scale), self.width(), max(8, round((last - first) * scale)))
+
+    def _position(self, number: int) -> int:
+        """How many layers stand before the node with this number."""
+        return bisect_left(self._states, number, key=lambda state: state[0])
+
+    def spot_at(self, height: int) -> Spot:
+        """The place that a height stands for."""
+        if not self._states:
+            return Spot()
+        position = min(len(self._states) - 1, max(0, height * len(self._states) // max(1, self.height())))
+        return self._view.tree.spot_number(self._states[position][0])
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt: go there."""
+        self.wanted.emit(self.spot_at(round(event.position().y())))
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Qt: go along while a button is held, and say which layer this is."""
+        spot = self.spot_at(round(event.position().y()))
+        if event.buttons():
+            self.wanted.emit(spot)
+        QToolTip.showText(event.globalPosition().toPoint(), spot.path or tr("backbone"), self)

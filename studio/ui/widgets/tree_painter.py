@@ -1,0 +1,141 @@
+"""How the rows of the layer tree are drawn: name with a glyph of its state, numbers, badges or a roll-up."""
+
+from collections.abc import Iterable
+from typing import cast
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
+
+from studio.core.layers import Role
+from studio.ui.figures import plural, short_count
+from studio.ui.icons import pixmap
+from studio.ui.language import tr
+from studio.ui.models.layer_nodes import Badge, Node, RollUp, badge_text
+from studio.ui.models.layer_tree import (
+    ATTACHMENTS,
+    DIM_ROLE,
+    NAME,
+    NODE_ROLE,
+    PARAMETERS,
+    TARGET_ROLE,
+    TRAINABLE,
+    TYPE,
+    LayerTree,
+)
+from studio.ui.theme import colour
+from studio.ui.widgets.painting import badge_width, draw_badge, small_font, strong_font
+
+ROW = 28
+_GAP = 6
+_LEAST = 30
+"""No badge begins where there is less room than this."""
+
+
+class RowPainter(QStyledItemDelegate):
+    """Draws the cells: name with a glyph of its state, type and shape, numbers, badges or a roll-up."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        """Qt: rows of one height."""
+        return QSize(80, ROW)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Qt: draw one cell."""
+        node: Node = index.data(NODE_ROLE)
+        model = cast(LayerTree, index.model())
+        roll_up = model.roll_up(index.internalId())
+        painter.save()
+        target, is_open = index.data(TARGET_ROLE), bool(option.state & QStyle.StateFlag.State_Open)
+        if target == "target" or (target == "holder" and not is_open):
+            painter.fillRect(option.rect, colour("adapter_soft"))
+        elif option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, colour("accent_soft"))
+        elif option.state & QStyle.StateFlag.State_MouseOver or target == "kin":
+            painter.fillRect(option.rect, colour("hover"))
+        if target == "kin" and index.column() == NAME:
+            painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, colour("accent"))
+        if index.data(DIM_ROLE):
+            painter.setOpacity(0.32)
+        area = cell_area(option.rect)
+        column = index.column()
+        if column == NAME:
+            self._name(painter, area, node, roll_up, str(index.data()))
+        elif column == TYPE:
+            self._plain(painter, area, str(index.data()), "muted")
+        elif column == PARAMETERS:
+            self._number(painter, area, str(index.data()), "text")
+        elif column == TRAINABLE:
+            self._trainable(painter, area, node, roll_up, str(index.data()))
+        elif column == ATTACHMENTS:
+            self._attachments(painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open))
+        painter.restore()
+
+    def _name(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
+        icon, tint = state_glyph(node, roll_up)
+        if icon:
+            painter.drawPixmap(area.left(), area.center().y() - 7, pixmap(icon, tint, 15))
+        strong = node.layer.role in (Role.BLOCK, Role.BACKBONE, Role.STAGE, Role.HEAD)
+        painter.setFont(strong_font(painter.font()) if strong else painter.font())
+        self._plain(painter, area.adjusted(22, 0, 0, 0), words, "text", small=False)
+
+    def _plain(self, painter: QPainter, area: QRect, words: str, tint: str, small: bool = True) -> None:
+        if small:
+            painter.setFont(small_font(painter.font()))
+        painter.setPen(colour(tint))
+        cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
+
+    def _number(self, painter: QPainter, area: QRect, words: str, tint: str) -> None:
+        painter.setFont(small_font(painter.font()))
+        painter.setPen(colour(tint))
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), words)
+
+    def _trainable(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
+        own = "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
+        tints = {tr("frozen"): "faint", tr("adapter"): "adapter"}
+        self._number(painter, area, words, tints.get(words, own))
+
+    def _attachments(
+        self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
+    ) -> None:
+        for box, badge in badge_boxes(area, model.badges(node), node.part):
+            strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
+            draw_badge(painter, box, badge_text(badge, node.part), strong, soft)
+            area.setLeft(box.right() + _GAP)
+        if node.is_head and roll_up.head_parameters:
+            draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
+        elif node.children and roll_up.badges and not is_open and not node.layer.slices:
+            words = f"{plural(roll_up.badges, 'adapter')}, +{short_count(roll_up.adapter_parameters)}"
+            self._plain(painter, area, words, "adapter")
+
+
+def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:
+    """Where in a cell's ``area`` its badges stand, from left to right, as far as there is room."""
+    boxes: list[tuple[QRect, Badge]] = []
+    left = area.left()
+    for badge in badges:
+        room = area.right() - left
+        if boxes and room < _LEAST:
+            break
+        wide = min(badge_width(badge_text(badge, part)), room)
+        boxes.append((QRect(left, area.top(), wide, area.height()), badge))
+        left += wide + _GAP
+    return boxes
+
+
+def cell_area(rect: QRect) -> QRect:
+    """The part of a cell that is drawn in."""
+    return rect.adjusted(4, 0, -8, 0)
+
+
+def state_glyph(node: Node, roll_up: RollUp) -> tuple[str, str]:
+    """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
+    if node.is_head and roll_up.head_parameters:
+        return "head", "head"
+    if roll_up.badges:
+        return "adapter", "adapter"
+    if roll_up.head_parameters:
+        return "trainable", "head"
+    return ("frozen", "frozen") if node.layer.parameters else ("", "frozen")
