@@ -24,6 +24,7 @@ from studio.ui.panels.train import TrainPage
 from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 from studio.ui.theme import theme
+from studio.ui.widgets.drop_zone import Drops
 from studio.ui.widgets.parts import Column, IconButton, Row, holder
 from studio.ui.widgets.step_bar import StepBar
 from studio.ui.widgets.summary_bar import SummaryBar
@@ -92,6 +93,7 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         workspace, document = self.workspace, self.workspace.document
         self.steps.chosen.connect(self.show_step)
+        Drops(self).dropped.connect(self._dropped)
         self.files.opened.connect(self._opened)
         workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
         document.file_changed.connect(self._title)
@@ -174,6 +176,14 @@ class MainWindow(QMainWindow):
         if isinstance(what, Run):
             self.workspace.runs.select(what)
         self.show_step(TRAIN if isinstance(what, Run) else DATA if what == "new" else ADAPTERS)
+
+    def _dropped(self, path: Path) -> None:
+        """A recipe or a run is opened, anything else taken for images."""
+        if path.suffix == ".toml" or (path / "events.jsonl").is_file():
+            self.files.open_path(path)
+            return
+        self.data.use(path)
+        self.show_step(DATA)
 
     def undo(self) -> None:
         """Take back the last edit."""

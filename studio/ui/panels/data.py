@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QStackedWidget, QTabWidget, QWidget
 
@@ -18,7 +18,7 @@ from studio.ui.panels.data_findings import FindingsTab
 from studio.ui.panels.data_images import ImagesTab
 from studio.ui.panels.data_source import SAMPLE, Chooser, SourceCard
 from studio.ui.panels.page import Page
-from studio.ui.widgets.drop_zone import DropZone, first_path
+from studio.ui.widgets.drop_zone import DropZone
 from studio.ui.widgets.parts import Card, Column, Empty, Picture, Row, button, holder, text
 from studio.ui.workspace import Workspace
 
@@ -98,13 +98,6 @@ class DataPage(Page):
     def use_sample(self) -> None:
         """Take the handwritten digits that come with the program."""
         self._use(SAMPLE)
-
-    def take(self, dropped: QMimeData) -> bool:
-        """Take the images that were dropped somewhere on the window; whether there were any."""
-        path = first_path(dropped)
-        if path is not None:
-            self.use(path)
-        return path is not None
 
     def _use(self, path: str) -> None:
         """Other images begin with nothing decided about single ones."""

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, Signal
+from PySide6.QtCore import QEvent, QMimeData, QObject, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QFrame, QLayout
+from PySide6.QtWidgets import QFrame, QLayout, QWidget
 
 from studio.ui.widgets.parts import restyle
 
@@ -12,6 +12,26 @@ from studio.ui.widgets.parts import restyle
 def first_path(data: QMimeData) -> Path | None:
     """The first file or folder of this machine among what is dragged or copied."""
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
+
+
+class Drops(QObject):
+    """Lets all of ``target`` take files, where nothing inside it does; ``dropped`` carries the path of the first."""
+
+    dropped = Signal(object)
+
+    def __init__(self, target: QWidget) -> None:
+        super().__init__(target)
+        target.setAcceptDrops(True)
+        target.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt: take files that are dragged over, and tell of those that are dropped."""
+        if not isinstance(event, QDropEvent) or first_path(event.mimeData()) is None:  # a drag coming in is one too
+            return False
+        event.acceptProposedAction()
+        if event.type() == QEvent.Type.Drop:
+            self.dropped.emit(first_path(event.mimeData()))
+        return True
 
 
 class DropZone(QFrame):

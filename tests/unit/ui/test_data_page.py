@@ -81,7 +81,10 @@ def test_a_folder_is_counted_and_shown(window, qtbot, pets):
     assert window.workspace.recipe.data.path == str(pets)
 
 
-def dropped(qapp, target, data, at=QPoint(9, 9)):
+NEAR = QPoint(9, 9)
+
+
+def dropped(qapp, target, data, at=NEAR):
     qapp.sendEvent(target, QDragEnterEvent(at, COPY, data, LEFT, NONE))
     qapp.sendEvent(target, QDragMoveEvent(at, COPY, data, LEFT, NONE))
     qapp.sendEvent(target, QDropEvent(QPointF(at), COPY, data, LEFT, NONE))
@@ -99,6 +102,19 @@ def test_a_folder_can_be_dropped(window, pets, qapp):
     assert window.data.zone.property("over") is True
     dropped(qapp, window.data.zone, data)
     assert window.workspace.recipe.data.path == str(pets)
+
+
+def test_the_whole_window_takes_images_and_recipes(window, pets, qapp, tmp_path):
+    window.show_train()
+    data = urls(pets)
+    dropped(qapp, window, data)
+    assert window.workspace.recipe.data.path == str(pets)
+    assert window.pages.currentWidget() is window.data
+    window.workspace.recipe.save(tmp_path / "mine.toml")
+    window.undo()
+    data = urls(tmp_path / "mine.toml")
+    dropped(qapp, window, data)
+    assert window.workspace.document.path == tmp_path / "mine.toml"
 
 
 @pytest.mark.parametrize("as_text", [True, False])
