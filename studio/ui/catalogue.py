@@ -57,7 +57,8 @@ class Catalogue:
         return self._sought(text, _DEPTH)
 
     def _seek(self, text: str, depth: int) -> str | None:
-        if (known := self._pairs.get(text)) is not None:
+        small = text[:1].lower() + text[1:]  # a description stands in a form with a capital
+        if (known := self._pairs.get(text, self._pairs.get(small))) is not None:
             return known
         if depth == 0 or not any(letter.isalpha() for letter in text):
             return None

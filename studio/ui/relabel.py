@@ -43,13 +43,13 @@ VERBATIM = "verbatim"
 def everything() -> None:
     """Say again all texts of all widgets and actions of the application, and draw anew what paints its own.
 
-    A widget that makes up its texts in a way of its own has a method ``relabel``, which is called afterwards.
+    A widget that makes up its texts in a way of its own has a method ``say_again``, which is called afterwards.
     """
     widgets = QApplication.allWidgets()
     for widget in widgets:
         again(widget)
     for widget in widgets:
-        if callable(say := getattr(widget, "relabel", None)):
+        if callable(say := getattr(widget, "say_again", None)):
             say()
 
 

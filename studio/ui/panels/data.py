@@ -79,6 +79,7 @@ class DataPage(Page):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
+        self.tabs.tabBar().setAccessibleName(tr("What to look at"))
         pages = {
             tr("Images"): self.images,
             tr("Findings"): self.findings,

@@ -1,7 +1,7 @@
 """The steps from left to right, at the head of the window."""
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtWidgets import QButtonGroup, QToolButton, QWidget
+from PySide6.QtWidgets import QToolButton, QWidget
 
 from studio.ui.icons import Tint
 from studio.ui.language import tr
@@ -15,8 +15,7 @@ class StepBar(QWidget):
 
     def __init__(self, steps: tuple[tuple[str, str], ...]) -> None:
         super().__init__()
-        self._group = QButtonGroup(self)
-        self._group.setExclusive(False)  # a page beside the steps leaves none of them marked
+        self._buttons: list[QToolButton] = []
         self._icons = [icon for _, icon in steps]
         self._tints: list[Tint] = []
         row = Row(gap=2)
@@ -25,7 +24,6 @@ class StepBar(QWidget):
                 row.addWidget(Picture("chevron-right", "faint", 12))
             row.addWidget(self._add(number, words, icon))
         self.setLayout(row)
-        self._group.idClicked.connect(self.chosen.emit)
 
     def _add(self, number: int, words: str, icon: str) -> QToolButton:
         button = QToolButton()
@@ -38,18 +36,19 @@ class StepBar(QWidget):
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setIconSize(QSize(16, 16))
         self._tints.append(Tint(button, icon, "muted"))
-        self._group.addButton(button, number)
+        button.clicked.connect(lambda checked: self.chosen.emit(number))
+        self._buttons.append(button)
         return button
 
     def show_step(self, number: int) -> None:
-        """Mark the step that is in view."""
-        for other, tint in enumerate(self._tints):
-            self._group.button(other).setChecked(other == number)
+        """Mark the step that is in view; a page beside the steps leaves none of them marked."""
+        for other, (button, tint) in enumerate(zip(self._buttons, self._tints, strict=True)):
+            button.setChecked(other == number)
             tint.show(tint.name, "accent" if other == number else tint.resting)
 
     def show_done(self, number: int, done: bool) -> None:
         """Mark a step as done with a tick."""
         tint = self._tints[number]
         tint.resting = "good" if done else "muted"
-        checked = self._group.button(number).isChecked()
+        checked = self._buttons[number].isChecked()
         tint.show("check" if done else self._icons[number], "accent" if checked else tint.resting)
