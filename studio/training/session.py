@@ -21,7 +21,7 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.training import checkpoint, defaults, environment, layout, memory, optimizer, precision
+from studio.training import attention, checkpoint, defaults, environment, layout, memory, optimizer, precision
 from studio.training import device as devices
 from studio.training.average import Average
 from studio.training.compiling import Compiled
@@ -110,6 +110,7 @@ class Session:
         self._state = State(self.attached, self._average, self.optimizer, self.named, self.device)
         if settings.gradient_checkpointing:
             recompute_blocks(self.attached)
+        attention.choose(self.attached.module, self.device, self.precision)
         order = layout.choose(self.attached, settings.channels_last)
         self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision, order)
         if settings.compile:

@@ -3,8 +3,10 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -14,7 +16,7 @@ from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment, Training
 from studio.core.run import Run
 from studio.peft import attach
-from studio.training import device, environment, objective, optimizer, precision
+from studio.training import attention, device, environment, objective, optimizer, precision
 from studio.training.average import Average
 from studio.training.control import Control
 from studio.training.depth import decayed
@@ -258,3 +260,16 @@ def test_what_changed_between_two_environments_is_said() -> None:
         f"threads was 64 and is {now['threads']}",
         f"torch was 1.0 and is {now['packages']['torch']}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("precision", "size", "fused"), [("bfloat16", 32, False), ("float32", 32, True), ("bfloat16", 544, True)]
+)
+def test_attention_is_plain_where_the_fused_kernel_is_slow(precision: Any, size: int, fused: bool) -> None:
+    vit = timm.create_model("vit_tiny_patch16_224", img_size=size, embed_dim=16, depth=2, num_heads=2).eval()
+    images = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        before = vit(images)
+        attention.choose(vit, torch.device("cpu"), precision)
+        assert [block.attn.fused_attn for block in vit.blocks] == [fused] * 2
+        assert torch.allclose(vit(images), before, atol=1e-5)
