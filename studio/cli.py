@@ -137,6 +137,7 @@ def check(path: str, as_json: bool) -> None:
 @click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
 @click.option("--suggest", is_flag=True, help="Take a rate, batches and epochs that suit; --set has the last word.")
 @click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
+@click.option("--find-rate", is_flag=True, help="Only try learning rates, in a hundred steps, and suggest one.")
 @as_json
 def train(
     recipe: Path,
@@ -145,6 +146,7 @@ def train(
     resume: bool,
     suggest: bool,
     preflight: bool,
+    find_rate: bool,
     as_json: bool,
 ) -> int:
     """Run a recipe."""
@@ -157,6 +159,8 @@ def train(
     if preflight:
         return _preflight(training.load(recipe, assignments), as_json)
     control = Control()
+    if find_rate:
+        return _rates(training.load(recipe, assignments), control, as_json)
     with teams.joined() as team, terminal.signals_stop(control):
         run, goes_on = launching.begin(recipe, out, assignments, resume, team)
         if team.alone and not goes_on and sys.stderr.isatty():
@@ -298,6 +302,17 @@ def _preflight(recipe: "Recipe", as_json: bool) -> int:
     training.check(recipe)
     found = preflight.measure_here(recipe)
     print_json(preflight.as_json(found)) if as_json else click.echo(preflight.as_text(found))
+    return 0
+
+
+def _rates(recipe: "Recipe", control: "Control", as_json: bool) -> int:
+    """Try learning rates; Ctrl+C ends that with nothing left behind."""
+    from studio.app import rates, training
+
+    training.check(recipe)
+    with terminal.signals_stop(control):
+        curve = rates.find_rate(recipe, control)
+    print_json(rates.as_json(curve)) if as_json else click.echo(rates.as_text(curve))
     return 0
 
 

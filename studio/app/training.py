@@ -24,13 +24,17 @@ E = TypeVar("E", bound=events.Event)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run came to. ``reason`` is "completed" or "stopped"; accuracies are in [0, 1]."""
+    """What a run came to. ``reason`` is "completed" or "stopped"; accuracies are in [0, 1].
+
+    Of its ``seconds`` so many were ``waited`` for images.
+    """
 
     run: str
     reason: str
     best_accuracy: float
     best_epoch: int
     seconds: float
+    waited: float
     metrics: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
@@ -40,7 +44,8 @@ class Result:
     def as_text(self) -> str:
         """Two lines for a person."""
         best = f"best validation accuracy {self.best_accuracy:.1%} in epoch {self.best_epoch}"
-        return f"{best}, {duration(self.seconds)}\n{self.run}"
+        waiting = f", {self.waited / max(self.seconds, 1e-9):.0%} of it waiting for images"
+        return f"{best}, {duration(self.seconds)}{waiting}\n{self.run}"
 
 
 def start(path: Path, out: Path | None = None, assignments: Iterable[str] = ()) -> Run:
@@ -129,6 +134,7 @@ def result(run: Run) -> Result:
         best_accuracy=finished.best_accuracy,
         best_epoch=finished.best_epoch,
         seconds=finished.seconds,
+        waited=finished.waited,
         metrics=metrics,
     )
 

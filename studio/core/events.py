@@ -82,7 +82,7 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Event):
-    """One optimiser step: mean loss of the batch, and images a second since the last step."""
+    """One optimiser step: mean loss of the batch, images a second and seconds waited for images since the last step."""
 
     kind: ClassVar[str] = "step"
     step: int
@@ -91,6 +91,7 @@ class Step(Event):
     accuracy: float
     learning_rate: float
     images_per_second: float
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ class Epoch(Event):
     loss: float
     accuracy: float
     seconds: float
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +172,10 @@ class Error(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
-    """The run ended in good order: ``reason`` is "completed" or "stopped" (and can be resumed)."""
+    """The run ended in good order: ``reason`` is "completed" or "stopped" (and can be resumed).
+
+    Of its ``seconds`` so many were ``waited`` for images.
+    """
 
     kind: ClassVar[str] = "finished"
     step: int
@@ -178,6 +183,7 @@ class Finished(Event):
     seconds: float
     best_accuracy: float
     best_epoch: int
+    waited: float = 0.0
 
 
 _KINDS: dict[str, type[Event]] = {

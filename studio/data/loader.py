@@ -6,6 +6,7 @@ is two numbers, and it can start anywhere.
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,6 +70,7 @@ class Loader:
     """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads.
 
     ``share`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
+    ``waited`` counts the seconds in which batches were asked for and not ready yet.
     With ``views`` random changes are those of the first so many epochs, again and again.
     """
 
@@ -90,6 +92,7 @@ class Loader:
         self.views = views if self.changes else 0
         self._share = share
         self._threads = threads or min(8, os.cpu_count() or 1)
+        self.waited = 0.0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
 
     def __len__(self) -> int:
@@ -141,12 +144,18 @@ class Loader:
             for job in jobs:
                 waiting.append(self._pool.submit(job))
                 if len(waiting) >= self._threads * _AHEAD:
-                    yield waiting.popleft().result()
+                    yield self._result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield self._result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _result(self, batch: Future[Batch]) -> Batch:
+        begun = time.perf_counter()
+        made = batch.result()
+        self.waited += time.perf_counter() - begun
+        return made
 
     def _make(self, indices: torch.Tensor, view: int, mates: torch.Tensor | None) -> Batch:
         images: dict[int, Pixels] = {}

@@ -61,7 +61,9 @@ def _sentence(event: events.Event) -> str:
             )
         case events.Epoch():
             means = f"training loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
-            return f"Epoch {event.epoch}: {means}, {event.seconds:.1f} s."
+            return (
+                f"Epoch {event.epoch}: {means}, {event.seconds:.1f} s, {event.waited:.1f} s of it waiting for images."
+            )
         case events.Evaluation():
             means = f"{event.split} loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
             return f"After epoch {event.epoch}: {means}{', the best so far' if event.best else ''}."

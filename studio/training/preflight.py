@@ -9,13 +9,10 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
@@ -86,19 +83,10 @@ def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
     """
     control = control or Control()
     device = devices.resolve(recipe.training.device)
-    with _random_numbers_kept(device):
+    with randomness.kept(device):
         images, free = open_folder(recipe.data), memory.available(device)
         trials = [_try(recipe, images, size, control) for size in _sizes(recipe, images)]
     return _carried_on(recipe, images, trials[0], trials[-1], free)
-
-
-@contextmanager
-def _random_numbers_kept(device: torch.device) -> Iterator[None]:
-    states = randomness.states(device)
-    try:
-        yield
-    finally:
-        randomness.restore(device, states)
 
 
 def _at_once(recipe: Recipe, images: DatasetSummary) -> int:

@@ -12,12 +12,16 @@ PATIENCE = 3
 ROLLBACKS = 3
 """A training goes back this often; then it ends."""
 
+STALLING, WORTH_SAYING = 0.2, 5.0
+"""Waiting for images is said where it takes this share of an epoch of at least so many seconds."""
+
 
 @dataclass(slots=True)
 class Progress:
     """Position as epochs done, batches done in the epoch after them, and optimiser steps done; then this epoch's sums.
 
     ``skipped`` counts the last steps in a row whose loss was not a number; ``best_loss`` is None before an evaluation.
+    ``waited`` are the seconds in which nothing could be done for want of images.
     ``parts`` is the number of parts that a batch is computed in; ``slowing`` the factor on the learning rate after
     ``rollbacks`` times of going back.
     """
@@ -30,6 +34,8 @@ class Progress:
     images: int = 0
     seconds: float = 0.0
     total_seconds: float = 0.0
+    waited: float = 0.0
+    total_waited: float = 0.0
     skipped: int = 0
     best_accuracy: float = 0.0
     best_loss: float | None = None
@@ -70,12 +76,29 @@ class Progress:
     def slow_down(self, before: "Progress") -> None:
         """Just put back from a checkpoint: go on at half the rate of ``before``, where the training did not work."""
         self.skipped, self.parts, self.total_seconds = 0, before.parts, before.total_seconds
+        self.total_waited = before.total_waited
         self.slowing, self.rollbacks = before.slowing / 2, before.rollbacks + 1
 
-    def tick(self, seconds: float) -> None:
-        """Count time."""
+    def tick(self, seconds: float, waited: float = 0.0) -> None:
+        """Count the time of a step, of which so much was spent waiting for images."""
         self.seconds += seconds
+        self.waited += waited
+        self.rest(seconds, waited)
+
+    def rest(self, seconds: float, waited: float = 0.0) -> None:
+        """Count time that is no step's."""
         self.total_seconds += seconds
+        self.total_waited += waited
+
+    def stalls(self) -> str:
+        """A sentence where, after images were read once, much of an epoch went by waiting for them; else empty."""
+        share = self.waited / max(self.seconds, 1e-9)
+        if self.epoch != 1 or share < STALLING or self.seconds < WORTH_SAYING:
+            return ""
+        return (
+            f"{share:.0%} of an epoch is spent waiting for images; smaller image files, a faster disk, or "
+            f"training.fixed_views where images are changed at random make it faster."
+        )
 
     def has_waited(self, patience: int) -> bool:
         """Whether the last ``patience`` epochs, if that is any, brought nothing better."""
@@ -85,7 +108,7 @@ class Progress:
         """Go on to the first batch of the next epoch."""
         self.epoch += 1
         self.batch = self.correct = self.images = 0
-        self.loss_sum = self.seconds = 0.0
+        self.loss_sum = self.seconds = self.waited = 0.0
 
     def take_best(self, metrics: Metrics, epoch: int, by: Literal["accuracy", "loss"] = "accuracy") -> bool:
         """Whether ``metrics`` is the best so far, by accuracy and then loss, or by loss; if so it is kept as that."""

@@ -1,6 +1,7 @@
 """The states of torch's global generators, which dropout draws from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -23,3 +24,13 @@ def restore(device: torch.device, saved: Mapping[str, Tensor]) -> None:
         torch.cuda.set_rng_state(saved["cuda"], device)
     elif device.type == "mps" and "mps" in saved:
         torch.mps.set_rng_state(saved["mps"])
+
+
+@contextmanager
+def kept(device: torch.device) -> Iterator[None]:
+    """Leave the generators afterwards as they were before."""
+    before = states(device)
+    try:
+        yield
+    finally:
+        restore(device, before)

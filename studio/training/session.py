@@ -71,6 +71,7 @@ class Session:
         self.progress = Progress(parts=recipe.training.accumulation)
         self._notices = Notices()
         self._clock = self._saved = time.monotonic()
+        self._waited = 0.0
         self._make_network()
         if saved is not None:
             self._restore(saved)
@@ -176,17 +177,22 @@ class Session:
         """What is left of the current epoch."""
         return self.feed.training.batches(self.progress.epoch, self.progress.batch)
 
-    def step(self, batch: Batch) -> Iterator[events.Event]:
-        """Train on one batch. A loss or gradient that is not a number changes nothing but is said."""
-        images = self._together(batch)
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, as the recipe's schedule has it."""
         settings = self.recipe.training
-        rate = settings.learning_rate * self.progress.slowing * rate_factor(self.progress.step, self.steps, settings)
+        return settings.learning_rate * self.progress.slowing * rate_factor(self.progress.step, self.steps, settings)
+
+    def step(self, batch: Batch, rate: float | None = None) -> Iterator[events.Event]:
+        """Train on one batch, at :attr:`rate` or another. A loss or gradient that is no number changes nothing."""
+        images = self._together(batch)
+        rate = self.rate if rate is None else rate
         loss, correct = self._learn(batch, rate, images) if images else (0.0, 0)
         self.progress.batch += 1
         self.progress.step += 1
         self.progress.count(loss, correct, images)
-        seconds = self._lap()
-        self.progress.tick(seconds)
+        seconds, waited = self._lap(), self._stall()
+        self.progress.tick(seconds, waited)
         if not math.isfinite(loss):
             self._notices.add(f"The loss of step {self.progress.step} is not a number; the step was skipped.")
         yield from self._notices.warnings()
@@ -198,6 +204,7 @@ class Session:
                 accuracy=correct / images,
                 learning_rate=rate,
                 images_per_second=images / max(seconds, 1e-9),
+                waited=waited,
             )
 
     def _together(self, batch: Batch) -> int:
@@ -248,12 +255,14 @@ class Session:
         """The training's means over the epoch; StudioError where no image could be read at all."""
         if not self.progress.images and not self.progress.skipped:
             raise StudioError("None of the training images can be read any more; put them back, and resume the run.")
+        self._notices.add(self.progress.stalls())
         return events.Epoch(
             epoch=self.progress.epoch + 1,
             step=self.progress.step,
             loss=self.progress.loss_sum / self.progress.images if self.progress.images else math.nan,
             accuracy=self.progress.correct / max(1, self.progress.images),
             seconds=self.progress.seconds,
+            waited=self.progress.waited,
         )
 
     def evaluate(self, control: Control, epoch: int) -> Generator[events.Event, None, bool]:
@@ -285,7 +294,7 @@ class Session:
         with self._average.in_place() if self._average else nullcontext():
             measured = measure(self.feed.network, self.feed.validation, self.device, self.precision, control)
         self.attached.train()
-        self.progress.total_seconds += self._lap()
+        self.progress.rest(self._lap(), self._stall())
         self._notices.name(self._told(measured.unreadable))
         measured.tally.total(self.team.total)
         return measured.tally.metrics("validation") if measured.complete else None
@@ -319,6 +328,7 @@ class Session:
             seconds=self.progress.total_seconds,
             best_accuracy=self.progress.best_accuracy,
             best_epoch=self.progress.best_epoch,
+            waited=self.progress.total_waited,
         )
 
     def _values(self) -> dict[str, Any]:
@@ -348,6 +358,13 @@ class Session:
     def forget_time(self) -> None:
         """Leave the time since the last step out of every figure: the training waited."""
         self._lap()
+        self._stall()
+
+    def _stall(self) -> float:
+        """Seconds since the last call in which nothing could be done for want of images."""
+        waited = sum(loader.waited for loader in self._loaders)
+        seconds, self._waited = waited - self._waited, waited
+        return seconds
 
     def _lap(self) -> float:
         """Seconds since the last call."""

@@ -33,7 +33,7 @@ class Status:
             case events.Error():
                 self._set(state="failed", text=event.text)
             case events.Finished():
-                self._set(state=event.reason, step=event.step, seconds=event.seconds)
+                self._set(state=event.reason, step=event.step, seconds=event.seconds, waited=event.waited)
 
     def _set(self, **values: object) -> None:
         self._values |= values

@@ -1,0 +1,41 @@
+"""Finding a learning rate by trying, for whoever shows it."""
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from studio.app.text import table
+from studio.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from studio.training.control import Control
+    from studio.training.range_test import Curve
+
+_ROWS = 16
+
+
+def find_rate(recipe: Recipe, control: "Control | None" = None) -> "Curve":
+    """The loss at rising learning rates and a suggestion; changes no run, and takes about a hundred steps.
+
+    Raises StudioError where the recipe cannot be trained or ``control`` asks to stop.
+    """
+    from studio.training import range_test
+
+    return range_test.find_rate(recipe, control)
+
+
+def as_json(curve: "Curve") -> dict[str, Any]:
+    """The object that ``train --find-rate --json`` prints."""
+    return asdict(curve)
+
+
+def as_text(curve: "Curve") -> str:
+    """Some of the curve as a table with bars, and the suggestion."""
+    every = max(1, math.ceil(len(curve.rates) / _ROWS))
+    most = max(curve.losses, default=1.0)
+    rows = [
+        (f"{rate:.1e}", f"{loss:.3f}", "#" * round(30 * loss / most))
+        for rate, loss in list(zip(curve.rates, curve.losses, strict=True))[::every]
+    ]
+    why = "" if curve.clear else " (the methods' own: the loss did not fall enough to tell)"
+    return f"{table(('rate', 'loss', ''), rows, right=(0, 1))}\n\nsuggested learning_rate  {curve.suggestion:g}{why}"

@@ -1,0 +1,81 @@
+"""The time in which a training waits for images is measured, kept with the run and said where it is much."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studio.app import training as app
+from studio.core import events
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.data.dataset import ImageDataset
+from studio.training import checkpoint, progress
+from studio.training.control import Control
+from studio.training.loop import train
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
+    def make(name: str = "run", **values: Any) -> Run:
+        return Run.create(make_recipe(**values), tmp_path / name)
+
+    return make
+
+
+def _slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let each image take so long to come, as from a slow disk."""
+    true = ImageDataset.pixels
+
+    def slow(dataset: ImageDataset, index: int) -> Any:
+        time.sleep(seconds)
+        return true(dataset, index)
+
+    monkeypatch.setattr(ImageDataset, "pixels", slow)
+    monkeypatch.setattr("studio.data.loader.os.cpu_count", lambda: 1)
+
+
+def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _slow(monkeypatch, 0.02)
+    monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
+    run = make_run()
+    happened = list(train(run, Control()))
+    steps, epochs, finished = (
+        [event for event in happened if isinstance(event, kind)]
+        for kind in (events.Step, events.Epoch, events.Finished)
+    )
+    assert sum(step.waited for step in steps) == pytest.approx(sum(epoch.waited for epoch in epochs))
+    assert all(0.1 < epoch.waited <= epoch.seconds for epoch in epochs)
+    assert sum(epoch.waited for epoch in epochs) < finished[0].waited < finished[0].seconds
+    assert run.status["waited"] == app.result(run).waited == finished[0].waited
+    assert f"{finished[0].waited / finished[0].seconds:.0%} of it waiting for images" in app.result(run).as_text()
+    said = [event.text for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
+    assert len(said) == 1
+    assert said[0].startswith(f"{epochs[1].waited / epochs[1].seconds:.0%} of an epoch is spent waiting for images")
+
+
+def test_without_waiting_nothing_is_said(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(progress, "STALLING", 0.9)
+    happened = list(train(make_run(), Control()))
+    assert not [event for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
+
+
+def test_the_figure_goes_on_after_a_stop(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    _slow(monkeypatch, 0.01)
+    run, control = make_run(), Control()
+    for event in train(run, control):
+        if isinstance(event, events.Step) and event.step == 6:
+            control.stop()
+    stopped = run.status["waited"]
+    saved = checkpoint.read(run.path / "checkpoints" / "last")
+    assert saved is not None
+    assert saved.values["progress"]["total_waited"] == stopped > 0
+    list(train(run, Control(), resume=True))
+    assert run.status["waited"] > stopped
