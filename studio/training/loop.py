@@ -68,6 +68,7 @@ def _training(session: Session, control: Control) -> Iterator[events.Event]:
         yield from _epoch(session, control)
     if not session.complete:
         yield session.save("last")
+    yield from session.gave_up()
     yield from session.usage()
     yield session.finished("completed" if session.complete else "stopped")
 

@@ -104,6 +104,16 @@ class Progress:
         """Whether the last ``patience`` epochs, if that is any, brought nothing better."""
         return bool(patience) and self.epoch - self.best_epoch >= patience
 
+    def gave_up(self, epochs: int, patience: int) -> str:
+        """A sentence where the training ends before its last epoch for want of patience; else empty."""
+        if self.epoch >= epochs or not self.has_waited(patience):
+            return ""
+        best = f"epoch {self.best_epoch}" if self.best_epoch else "the state before the first epoch"
+        return (
+            f"Nothing was better than {best} for {patience} epochs, so the training ends after {self.epoch} of "
+            f"{epochs} epochs with that kept; raise training.patience to let it go on."
+        )
+
     def next_epoch(self) -> None:
         """Go on to the first batch of the next epoch."""
         self.epoch += 1

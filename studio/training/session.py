@@ -320,6 +320,12 @@ class Session:
                 peak_memory_bytes=self.peak.bytes(), seconds_per_epoch=self.progress.total_seconds / done
             )
 
+    def gave_up(self) -> Iterator[events.Event]:
+        """Say so where the training ends before its last epoch."""
+        settings = self.recipe.training
+        self._notices.add(self.progress.gave_up(settings.epochs, settings.patience))
+        return self._notices.warnings()
+
     def finished(self, reason: str) -> events.Finished:
         """The end in good order: "completed" or "stopped"."""
         return events.Finished(

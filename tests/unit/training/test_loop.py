@@ -84,7 +84,7 @@ def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
         happened.append(event)
         assert run.events()[-1] == event
     assert run.events() == happened
-    kinds = [event.kind for event in happened if event.kind != "checkpoint"]
+    kinds = [event.kind for event in happened if event.kind not in ("checkpoint", "movement")]
     assert kinds == [
         "started",
         "warning",
@@ -487,6 +487,11 @@ def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]
     assert evaluations[-1].epoch == best + 2 < 9
     assert isinstance(happened[-1], events.Finished)
     assert happened[-1].reason == "completed"
+    assert _of(happened, events.Warning)[-1].text.startswith(
+        f"Nothing was better than epoch {best} for 2 epochs, so the training ends after {best + 2} of 9 epochs"
+        if best
+        else "Nothing was better than the state before the first epoch for 2 epochs"
+    )
     _stop_at(parts, 4 * (best + 1) + 1)
     list(train(parts, Control(), resume=True))
     assert _same_outcome(whole, parts)
