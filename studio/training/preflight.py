@@ -5,6 +5,7 @@ which need not fit. The steps are those of the training itself, on the recipe's 
 of them is kept.
 """
 
+import math
 import os
 import statistics
 import tempfile
@@ -18,11 +19,11 @@ from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset import open_folder
+from studio.data.dataset import CACHE_BYTES, open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.loader import Source
 from studio.training import device as devices
-from studio.training import memory, randomness, validation
+from studio.training import features, memory, randomness, validation
 from studio.training.control import Control
 from studio.training.feed import loaders
 from studio.training.session import Session
@@ -50,7 +51,8 @@ class _Trial:
     reading: float
     preparing: float
     saving: float
-    kept_bytes: int
+    pixel_bytes: int
+    feature_bytes: int
     loading_bytes: int
     trainable: int
     device: str
@@ -84,8 +86,8 @@ def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
     control = control or Control()
     device = devices.resolve(recipe.training.device)
     with randomness.kept(device):
-        images, free = open_folder(recipe.data), memory.available(device)
-        trials = [_try(recipe, images, size, control) for size in _sizes(recipe, images)]
+        images, free, peak = open_folder(recipe.data), memory.available(device), memory.Peak(device)
+        trials = [_try(recipe, images, size, peak, control) for size in _sizes(recipe, images)]
     return _carried_on(recipe, images, trials[0], trials[-1], free)
 
 
@@ -102,27 +104,28 @@ def _sizes(recipe: Recipe, images: DatasetSummary) -> tuple[int, ...]:
     return (large // 2, large) if large > 1 else (large,)
 
 
-def _try(recipe: Recipe, images: DatasetSummary, batch: int, control: Control) -> _Trial:
+def _try(recipe: Recipe, images: DatasetSummary, batch: int, peak: memory.Peak, control: Control) -> _Trial:
     some = _some(images, batch)
     plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0}
     small = recipe.model_copy(update={"training": recipe.training.model_copy(update=plan)})
     with tempfile.TemporaryDirectory() as folder, Session(Run(Path(folder)), small, some) as session:
         started: Any = next(event for event in list(session.start()) if event.kind == "started")
-        loading = session.peak.bytes()
-        session.peak.again()
+        loading = peak.bytes()
+        peak.again()
         checked = _validation(session, control), _validation(session, control)
         first, later = (_epoch(session, control) for _ in range(2))
         saving = _timed(lambda: session.save("last"))
         return _Trial(
             batch=batch,
-            bytes=session.peak.bytes(),
+            bytes=peak.bytes(),
             enough=session.progress.parts == 1,
             first=statistics.median(first[1:] or first),
             later=statistics.median(later),
             validating_first=checked[0],
             validating=checked[1],
             saving=saving,
-            kept_bytes=_kept_bytes(session.feed.training),
+            pixel_bytes=math.prod(session.feed.training.dataset.preprocessing.size) * 3,
+            feature_bytes=_feature_bytes(session),
             loading_bytes=loading,
             trainable=started.trainable_parameters,
             device=started.device,
@@ -181,10 +184,18 @@ def _reading(recipe: Recipe, images: DatasetSummary, source: Source) -> dict[str
     return {"reading": max(0.0, both - again), "preparing": again}
 
 
-def _kept_bytes(source: Source) -> int:
-    """Bytes an image that training keeps in memory: decoded, and what the frozen part of the backbone made of it."""
-    height, width = source.dataset.preprocessing.size
-    return height * width * 3
+def _feature_bytes(session: Session) -> int:
+    """Bytes an image of what the frozen part of the backbone made of it; 0 where nothing is kept."""
+    if not session.feed.cut:
+        return 0
+    inputs = next(iter(session.feed.training.batches(1))).inputs
+    return inputs.element_size() * inputs[0].numel() if len(inputs) else 0
+
+
+def _kept(images: int, trial: _Trial) -> int:
+    """Bytes in which training keeps a split: what is too much for the memory is read or kept on the disk instead."""
+    sizes = ((images * trial.pixel_bytes, CACHE_BYTES), (images * trial.feature_bytes, features.MEMORY_BYTES))
+    return sum(size for size, most in sizes if size <= most)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -199,7 +210,7 @@ def _carried_on(recipe: Recipe, images: DatasetSummary, small: _Trial, large: _T
     training, held = images.counts["train"], images.counts["validation"]
     parts, steps = settings.accumulation, -(-training // settings.batch_size)
     first, later = (parts * _Line.through(small, large, f)(at_once) for f in (lambda t: t.first, lambda t: t.later))
-    most = _Line.through(small, large, lambda trial: trial.bytes)(at_once) + (training + held) * large.kept_bytes
+    most = _Line.through(small, large, lambda trial: trial.bytes)(at_once) + _kept(training, large) + _kept(held, large)
     threads = min(8, os.cpu_count() or 1)
     reading = training * large.reading / threads
     each = training * large.preparing / threads + _SAVES * large.saving + held * large.validating + steps * later

@@ -1,0 +1,125 @@
+"""What a training will take is measured by real steps, and disturbs nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from studio.app import preflight as shown
+from studio.app import training
+from studio.core import events
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.training import memory, preflight
+from studio.training.control import Control
+from studio.training.loop import train
+from studio.training.preflight import measure
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("values", [{}, {"at": "blocks.1.attn.qkv"}, {"accumulation": 5}, {"batch_size": 1}])
+def test_the_figures_are_there_and_nothing_is_left(
+    make_recipe: MakeRecipe, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    recipe = make_recipe(**values)
+    before = sorted(tmp_path.rglob("*"))
+    found = measure(recipe)
+    assert sorted(tmp_path.rglob("*")) == before
+    run = Run.create(recipe, tmp_path / "run")
+    started = next(event for event in train(run, Control()) if isinstance(event, events.Started))
+    assert (found.trainable, found.device) == (started.trainable_parameters, started.device)
+    assert found.batch_size == recipe.training.batch_size
+    assert 0 < found.seconds_per_step < found.seconds_per_epoch
+    assert found.fits
+    assert found.available_memory_bytes > 0
+
+
+def test_random_numbers_and_the_training_after_it_are_the_same(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(epochs=1)
+    plain, measured = (Run.create(recipe, tmp_path / name) for name in ("plain", "measured"))
+    list(train(plain, Control()))
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    measure(recipe)
+    assert torch.equal(torch.get_rng_state(), state)
+    list(train(measured, Control()))
+    assert (plain.path / "adapter.safetensors").read_bytes() == (measured.path / "adapter.safetensors").read_bytes()
+
+
+def test_asked_to_stop_it_stops(make_recipe: MakeRecipe) -> None:
+    control = Control()
+    control.stop()
+    with pytest.raises(StudioError, match="was stopped"):
+        measure(make_recipe(), control)
+
+
+def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device: 1)
+    found = measure(make_recipe())
+    assert not found.fits
+    assert "not enough" in shown.as_text(found)
+
+
+def test_memory_on_a_line_through_two_batch_sizes() -> None:
+    def trial(batch: int, taken: int) -> Any:
+        fields = dict.fromkeys(preflight._Trial.__dataclass_fields__, 0)
+        return preflight._Trial(**fields | {"batch": batch, "bytes": taken})  # type: ignore[arg-type]
+
+    def at(small: Any, large: Any, images: int) -> float:
+        return preflight._Line.through(small, large, lambda one: one.bytes)(images)
+
+    assert at(trial(8, 180), trial(16, 260), 32) == 420
+    assert at(trial(8, 300), trial(16, 260), 32) == 260
+    assert at(trial(8, 10), trial(16, 260), 32) == 520
+    assert at(trial(1, 50), trial(1, 50), 1) == 50
+
+
+def test_memory_counts_what_is_held_at_once() -> None:
+    peak = memory.Peak(torch.device("cpu"))
+    block = torch.ones(40 << 20, dtype=torch.uint8)
+    most = peak.bytes()
+    assert most >= block.numel()
+    del block
+    peak.again()
+    if Path("/proc/self/clear_refs").exists():
+        assert peak.bytes() < most
+
+
+def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(epochs=2)
+    assert shown.known(recipe) is None
+    found = shown.measure_here(recipe)
+    assert shown.known(recipe) == found
+    run = training.prepare(recipe, tmp_path / "run")
+    happened = list(training.train(run, Control()))
+    assert run.events()[0] == found
+    usage = happened[-2]
+    assert isinstance(usage, events.Usage)
+    finished = happened[-1]
+    assert isinstance(finished, events.Finished)
+    assert usage.seconds_per_epoch == pytest.approx(finished.seconds / 2)
+    expected, took = run.status["expected"], run.status["took"]
+    assert expected == {
+        "peak_memory_bytes": found.peak_memory_bytes,
+        "seconds_per_epoch": pytest.approx(found.seconds_per_epoch),
+    }
+    assert took["seconds_per_epoch"] == usage.seconds_per_epoch
+
+
+def test_measured_in_a_process_of_its_own(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(epochs=1)
+    found = shown.measure(recipe)
+    assert found.fits
+    assert shown.known(recipe) == found
+    assert shown.as_json(found)["measured_at"] == found.measured_at
+    with pytest.raises(StudioError, match=r"No layer matches layers\.9"):
+        shown.measure(make_recipe(at="layers.9"))
