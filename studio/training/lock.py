@@ -1,6 +1,7 @@
 """One writer a run directory. The operating system holds the lock, so that it ends with the process in any case."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import IO
 from studio.core.errors import StudioError
 
 LOCK = ".lock"
+_TRIES, _PAUSE_SECONDS = 5, 0.05
 
 if os.name == "nt":
     import msvcrt
@@ -34,6 +36,16 @@ def is_held(folder: Path) -> bool:
     return False
 
 
+def _take_soon(file: IO[bytes]) -> None:
+    """Take the lock, if not at once then a moment later: somebody may just be looking whether it is held."""
+    for _ in range(_TRIES):
+        try:
+            return _take(file)
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)
+    return _take(file)
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Be the only writer of a run directory; StudioError where there is another one, or the folder is read-only."""
@@ -43,7 +55,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         raise StudioError(f"The run cannot be written to {folder}: {error.strerror}.") from error
     with file:
         try:
-            _take(file)
+            _take_soon(file)
         except OSError as error:
             raise StudioError(f"The run {folder} is being trained already; wait for it, or stop it first.") from error
         yield
