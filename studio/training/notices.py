@@ -20,11 +20,11 @@ class Notices:
             self._texts.append(text)
 
     def name(self, unreadable: Iterable[UnreadableImageError]) -> None:
-        """Say which images cannot be read."""
+        """Say which images cannot be read, and how many that makes."""
         for error in unreadable:
             if error.path not in self._named:
                 self._named.add(error.path)
-                self.add(f"{error} It is left out.")
+                self.add(f"{error} It is left out ({len(self._named)} so far).")
 
     def warnings(self) -> Iterator[events.Warning]:
         """What there is to say since the last time."""
