@@ -18,7 +18,7 @@ class Page(QWidget):
         self.next = next_button(tr("Next: {page}", page=next_words), self._go_on)
         self.next.setVisible(bool(next_words))
         self.head = Row()
-        words = Column(text(title, "title"), text(sentence, "muted"), gap=2)
+        words = Column(text(title, "title"), text(sentence, "muted", wrap=True), gap=2)
         self._box = Column(Row((words, 1), self.head, self.next, gap=8), self.notice, gap=14, margins=(24, 18, 24, 18))
         self.setLayout(self._box)
 
