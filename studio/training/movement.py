@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Iterator
 
 import torch
 from torch import nn
@@ -20,16 +21,16 @@ class Gauge:
         self._places = [name.rpartition("/")[0] for name, _ in named]
         self._read = -math.inf
 
-    def look(self, step: int) -> Movement | None:
-        """The norm of the gradient at each place, after clipping; None where the last look was a moment ago."""
+    def look(self, step: int) -> Iterator[Movement]:
+        """The norm of the gradient at each place, after clipping; nothing where the last look was a moment ago."""
         if time.monotonic() - self._read < SECONDS:
-            return None
+            return
         self._read = time.monotonic()
         norms = _norms(self._parameters)
         sums = dict.fromkeys(self._places, 0.0)
         for place, norm in zip(self._places, norms, strict=True):
             sums[place] += norm * norm
-        return Movement(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
+        yield Movement(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
 
 
 def _norms(parameters: list[nn.Parameter]) -> list[float]:

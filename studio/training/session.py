@@ -30,6 +30,7 @@ from studio.training.depth import decayed
 from studio.training.feed import choose, loaders
 from studio.training.gradient import Gradients
 from studio.training.metrics import Metrics
+from studio.training.movement import Gauge
 from studio.training.network import build
 from studio.training.notices import Notices
 from studio.training.objective import Objective
@@ -103,6 +104,7 @@ class Session:
         self.named = list(self.attached.named_parameters())
         if not self.named:
             raise StudioError("Nothing would train: attach a method or let the head train.")
+        self._gauge = Gauge(self.named)
         settings = self.recipe.training
         scales = decayed(self.attached.rate_scales(), self.attached.layers, settings.layer_decay)
         self.optimizer = optimizer.make(self.named, scales, settings)
@@ -206,6 +208,7 @@ class Session:
                 images_per_second=images / max(seconds, 1e-9),
                 waited=waited,
             )
+            yield from self._gauge.look(self.progress.step)
 
     def _together(self, batch: Batch) -> int:
         """The images of a batch over all processes; what of it could not be read anywhere is warned of."""

@@ -18,24 +18,37 @@ def named():
 
 
 def test_norms_are_taken_place_by_place_and_nothing_is_zero(named):
-    seen = Gauge(named).look(7)
+    (seen,) = Gauge(named).look(7)
     assert seen.step == 7
     assert seen.norms == {"lora/blocks.0": pytest.approx(5.0), "ssf/norm": 0.0}
 
 
 def test_it_is_read_now_and_then(named, monkeypatch):
     gauge = Gauge(named)
-    assert gauge.look(1) is not None
-    assert gauge.look(2) is None
+    assert list(gauge.look(1))
+    assert not list(gauge.look(2))
     monkeypatch.setattr(movement, "SECONDS", 0.0)
-    assert gauge.look(3).step == 3
+    assert next(gauge.look(3)).step == 3
 
 
 def test_what_is_not_a_number_is_left_out(named):
     named[0][1].grad[:] = torch.nan
-    assert Gauge(named).look(1).norms == {"ssf/norm": 0.0}
+    assert next(Gauge(named).look(1)).norms == {"ssf/norm": 0.0}
 
 
 def test_it_comes_back_from_its_line(named):
-    seen = Gauge(named).look(1)
+    (seen,) = Gauge(named).look(1)
     assert events.parse(seen.to_json()) == seen
+
+
+def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
+    from studio.core.run import Run
+    from studio.training import loop
+    from studio.training.control import Control
+
+    run = Run.create(make_recipe(epochs=1), tmp_path / "run")
+    seen = [e for e in loop.train(run, Control()) if isinstance(e, events.Movement)]
+    assert seen
+    assert {place.split("/")[0] for place in seen[0].norms} == {"lora", "head"}
+    assert "lora/blocks.0.attn.qkv" in seen[0].norms
+    assert max(seen[0].norms.values()) > 0
