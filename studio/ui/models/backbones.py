@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.ui.figures import count, short_count, size
+from studio.app.text import size
+from studio.ui.figures import count, short_count
 from studio.ui.icons import icon
 from studio.ui.language import tr
 from studio.ui.models.table import Table
@@ -122,4 +123,4 @@ def where_words(entry: "Entry") -> str:
         return tr("on this machine")
     if not entry.repository:
         return tr("not on the hub")
-    return tr("to fetch, about {size}", size=size(entry.bytes)) if entry.bytes else tr("to fetch")
+    return tr("to fetch, {size}", size=size(entry.bytes)) if entry.bytes else tr("to fetch")

@@ -33,7 +33,7 @@ from studio.ui.workspace import Workspace
 if TYPE_CHECKING:
     from studio.backbones.catalogue import Entry
 
-_WIDTHS = {1: 128, 2: 92, 3: 84, 4: 74, 5: 178, 6: 164}
+_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 214, 6: 158}
 _SIZES = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
 
@@ -48,7 +48,7 @@ class BackboneDialog(QDialog):
         self._entries: list[Entry] = []
         self._file = ""
         self.setWindowTitle(tr("Choose a backbone"))
-        self.resize(1030, 640)
+        self.resize(1060, 640)
         self.model = Backbones(self)
         self.table = self._make_table()
         self.found = text("", "caption")

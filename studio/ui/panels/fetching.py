@@ -45,6 +45,7 @@ class Fetching(QFrame):
         self.words.setText(tr("Asking the hub…"))
         self.bar.setValue(0)
         self.show()
+        self.stop.setFocus()
         self._downloads.fetch(repository)
 
     def cancel(self) -> None:

@@ -35,7 +35,7 @@ def test_the_columns_say_what_is_known_and_what_is_not(model):
     assert column(model, LICENCE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
     assert column(model, WEIGHTS) == [
         "comes with the program",
-        "to fetch, about 352.0 MB",
+        "to fetch, 352 MB",
         "on this machine",
         "not on the hub",
     ]
