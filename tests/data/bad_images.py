@@ -44,7 +44,17 @@ EXPECTED: dict[str, set[str]] = {
     "outside-classes": {"loose.png"},
     "not-image": {"dog/notes.txt"},
 }
-"""The files of each finding, by its kind. Leakage depends on the division and is planted by its own test."""
+"""The files of each finding in what :func:`make` writes, by its kind."""
+
+LEAKING: dict[str, set[str]] = {
+    "duplicate": {"train/cat/0.png", "test/cat/same.png"},
+    "near-duplicate": {"train/dog/1.png", "val/dog/smaller.jpg"},
+    "leakage": {"train/cat/0.png", "test/cat/same.png", "train/dog/1.png", "val/dog/smaller.jpg"},
+    "no-training-images": set(),
+}
+"""The same for :func:`make_leaking`."""
+ONE_CLASS = "All images in {} are of one class, cat; at least two folders with images are needed."
+"""What is said of what :func:`make_one_class` writes."""
 
 
 def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
@@ -67,6 +77,33 @@ def make(root: Path) -> Path:
     _odd(cat, dog)
     _same(cat, dog)
     _names(root, cat, dog)
+    return root
+
+
+def make_leaking(root: Path) -> Path:
+    """Write ready-made splits with copies of training images in the others, and a class for validation only."""
+    seed = 200
+    for split in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            (root / split / name).mkdir(parents=True)
+            for number in range(4):
+                picture(seed, 96, 72).save(root / split / name / f"{number}.png")
+                seed += 1
+    (root / "test" / "cat" / "same.png").write_bytes((root / "train" / "cat" / "0.png").read_bytes())
+    picture(205, 60, 45).save(root / "val" / "dog" / "smaller.jpg", quality=90)
+    (root / "val" / "bird").mkdir()
+    for number in range(2):
+        picture(300 + number).save(root / "val" / "bird" / f"{number}.png")
+    return root
+
+
+def make_one_class(root: Path) -> Path:
+    """Write a folder in which one of two classes has no image that can be read."""
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+    for number in range(4):
+        picture(400 + number).save(root / "cat" / f"{number}.png")
+    (root / "dog" / "0.png").write_bytes(b"")
     return root
 
 

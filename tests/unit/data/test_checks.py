@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from studio.core.errors import StudioError
 from studio.data import facts
 from studio.data.checks import check
 from studio.data.folder import DatasetSummary
-from tests.data.bad_images import EXPECTED, make, picture
+from tests.data.bad_images import EXPECTED, LEAKING, ONE_CLASS, make, make_leaking, make_one_class, picture
 
 MakeImages = Callable[..., Path]
 
@@ -34,6 +35,35 @@ def test_everything_that_can_be_wrong_is_found_and_nothing_else(tmp_path: Path) 
     unusable = {"empty", "truncated", "vanished", "bomb", "extreme-shape", "unreadable"}
     assert not {i.path.as_posix() for i in summary.images} & {file for kind in unusable for file in EXPECTED[kind]}
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_leaks_between_ready_made_splits_are_found_and_nothing_else(tmp_path: Path) -> None:
+    assert _found(check(make_leaking(tmp_path / "images"))) == LEAKING
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    root = make_one_class(tmp_path / "images")
+    with pytest.raises(StudioError) as caught:
+        check(root)
+    assert str(caught.value) == ONE_CLASS.format(root)
+
+
+def test_files_that_vanish_during_the_check_are_found(
+    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = [make_images("a", 4) / "003.png", make_images("b", 4) / "002.png"]
+    examine = facts.examine
+
+    def vanish(path: Path, known: dict[str, facts.Facts]) -> facts.Facts:
+        for other in gone if path.parts[-2:] == ("a", "000.png") else ():
+            other.unlink()
+        return examine(path, known)
+
+    monkeypatch.setattr(facts, "examine", vanish)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    summary = check(tmp_path)
+    assert _found(summary) == {"vanished": {"a/003.png", "b/002.png"}}
+    assert len(summary.images) == 6
 
 
 def test_nothing_is_found_in_good_images(tmp_path: Path, make_images: MakeImages) -> None:
