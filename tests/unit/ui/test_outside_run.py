@@ -1,0 +1,44 @@
+"""A run that another program trains, under torchrun or not, is shown while it goes on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pytestqt.qtbot import QtBot
+
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.ui.live import LiveRun
+from studio.ui.training import Runs, Trainer
+from tests.unit.conftest import MakeRecipe
+
+ROOT = Path(__file__).parents[3]
+SOON = 60_000
+
+
+def begin(recipe: Recipe, run: Run) -> subprocess.Popen[bytes]:
+    path = run.path.parents[1] / "recipe.toml"
+    recipe.save(path)
+    command = [sys.executable, "-m", "studio", "train", str(path), "--out", str(run.path)]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+
+
+def test_steps_of_another_program_appear_and_its_end(qtbot: QtBot, home: Path, make_recipe: MakeRecipe) -> None:
+    run = Run(home / "runs" / "outside")
+    trainer = Trainer()
+    runs = Runs(trainer)
+    live = LiveRun(runs.lane)
+    runs.start()
+    with begin(make_recipe(epochs=100_000), run) as other:
+        qtbot.waitUntil(lambda: (row := runs.row(run)) is not None and row.live, timeout=SOON)
+        live.follow(run, live=True)
+        qtbot.waitUntil(lambda: live.history.step > 2, timeout=SOON)
+        seen = live.history.step
+        qtbot.waitUntil(lambda: live.history.step > seen, timeout=SOON)
+        other.terminate()
+    qtbot.waitUntil(lambda: (row := runs.row(run)) is not None and row.state == "stopped", timeout=SOON)
+    live.stop()
+    assert live.history.ended is not None
+    runs.close()
+    trainer.close()
