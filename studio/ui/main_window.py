@@ -25,6 +25,8 @@ from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 from studio.ui.theme import theme
 from studio.ui.widgets.drop_zone import Drops
+from studio.ui.widgets.history_button import HistoryButton
+from studio.ui.widgets.needs_button import NeedsButton
 from studio.ui.widgets.parts import Column, IconButton, Row, holder
 from studio.ui.widgets.step_bar import StepBar
 from studio.ui.widgets.summary_bar import SummaryBar
@@ -55,7 +57,7 @@ class MainWindow(QMainWindow):
         self.export = ExportPage(self.workspace)
         self.log = LogPage(self.workspace)
         self.recovery = Recovery(self.workspace.document)
-        self.steps, self.summary = StepBar(STEPS), SummaryBar()
+        self.steps, self.summary = StepBar(STEPS), SummaryBar(NeedsButton(self.workspace))
         self.actions_by_call = actions.build(self)
         self._build()
         self._connect()
@@ -69,6 +71,7 @@ class MainWindow(QMainWindow):
             self.pages.addWidget(page)
         self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
         self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
+        self.history_button = HistoryButton(self.workspace.document.history)
         self.theme_button = IconButton(tr("Light or dark"), "moon", self._other_theme)
         theme().changed.connect(self._show_theme)
         self._show_theme()
@@ -80,6 +83,7 @@ class MainWindow(QMainWindow):
                 None,
                 self.undo_button,
                 self.redo_button,
+                self.history_button,
                 8,
                 self.theme_button,
                 gap=4,

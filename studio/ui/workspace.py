@@ -18,6 +18,7 @@ from studio.ui.jobs import Lane
 from studio.ui.language import tr
 from studio.ui.models.carried import Carried
 from studio.ui.models.layer_nodes import Badge, Marks, Spot
+from studio.ui.needs import Needs
 from studio.ui.queue import RecipeQueue
 from studio.ui.training import Runs, Trainer
 
@@ -30,6 +31,7 @@ class Workspace(QObject):
 
     refused = Signal(object)
     step_wanted = Signal(object)
+    pulled = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +44,7 @@ class Workspace(QObject):
         self.downloads = Downloads(self)
         self.lane = Lane("results", self)
         self.to_beat = NumberToBeat(self.images, self.engine, self.trainer, self)
+        self.needs = Needs(self.document, self)
         self.attaching = Attaching(self.document, self.engine, self.attempt)
         self.document.changed.connect(self._recipe_changed)
         self.images.changed.connect(self._images_changed)
@@ -59,6 +62,7 @@ class Workspace(QObject):
         self.runs.close()
         self.downloads.close()
         self.lane.close()
+        self.needs.close()
         self.to_beat.close()
         self.images.close()
         self.engine.close()

@@ -1,6 +1,7 @@
 """The layer tree: plain layer rows as a Qt item model, on which methods are dropped."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
@@ -20,6 +21,8 @@ from studio.ui.models.layer_nodes import (
     build_nodes,
     type_and_shape,
 )
+from studio.ui.models.pulls import Pulls
+from studio.ui.models.recipe_layers import Pair
 
 COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
 NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
@@ -27,6 +30,7 @@ NODE_ROLE = Qt.ItemDataRole.UserRole + 1
 MARKS_ROLE = Qt.ItemDataRole.UserRole + 2
 DIM_ROLE = Qt.ItemDataRole.UserRole + 3
 TARGET_ROLE = Qt.ItemDataRole.UserRole + 4
+PAIR_ROLE = Qt.ItemDataRole.UserRole + 5
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -58,7 +62,11 @@ class LayerTree(QAbstractItemModel):
         self._targets: frozenset[str] = frozenset()
         self._holders: set[str] = set()
         self._kin: frozenset[str] = frozenset()
+        self._kin_holders: frozenset[str] = frozenset()
+        self._pairs: Mapping[str, Pair] = {}
+        self._differing: Counter[str] = Counter()
         self._kinds: dict[tuple[str, str], list[str]] = {}
+        self.pulls = Pulls()
 
     # what is shown
 
@@ -105,7 +113,7 @@ class LayerTree(QAbstractItemModel):
         """Light up the layers that a drop would attach to."""
         if paths != self._targets:
             self._targets = paths
-            self._holders = {path.rsplit(".", cut)[0] for path in paths for cut in range(1, path.count(".") + 1)}
+            self._holders = {holder for path in paths for holder in _holders(path)}
             self.painted_anew.emit()
 
     def show_kin(self, spot: Spot | None) -> int:
@@ -113,9 +121,26 @@ class LayerTree(QAbstractItemModel):
         kin = frozenset(self._alike(spot.path)) if spot and spot.path else frozenset()
         kin = kin if len(kin) > 1 else frozenset()
         if kin != self._kin:
-            self._kin = kin
+            self._kin, self._kin_holders = kin, frozenset(holder for path in kin for holder in _holders(path))
             self.painted_anew.emit()
         return len(kin)
+
+    def show_pulls(self, pulls: Pulls) -> None:
+        """Show how strongly a training pulls at each attachment; empty pulls end that."""
+        if pulls != self.pulls:
+            self.pulls = pulls
+            self.painted_anew.emit()
+
+    def show_pairs(self, pairs: Mapping[str, Pair]) -> None:
+        """Show beside this recipe's badges, by layer path, what another one has; none ends that."""
+        self._pairs = pairs
+        differing = [path for path, pair in pairs.items() if pair.differs]
+        self._differing = Counter(holder for path in differing for holder in (*_holders(path), ""))
+        self.painted_anew.emit()
+
+    def differing(self, path: str) -> int:
+        """How many layers inside the one at ``path`` differ from the other recipe's."""
+        return self._differing[path]
 
     def _alike(self, path: str) -> list[str]:
         if not self._kinds:
@@ -154,7 +179,9 @@ class LayerTree(QAbstractItemModel):
     def _target_mark(self, path: str) -> str:
         if path in self._targets:
             return "target"
-        return "holder" if path in self._holders else "kin" if path in self._kin else ""
+        if path in self._holders:
+            return "holder"
+        return "kin" if path in self._kin else "kin holder" if path in self._kin_holders else ""
 
     def _tell(self, paths: set[str]) -> None:
         """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
@@ -278,6 +305,8 @@ class LayerTree(QAbstractItemModel):
             return self.badges(node)
         if role == TARGET_ROLE:
             return "" if node.part else self._target_mark(node.layer.path)
+        if role == PAIR_ROLE:
+            return None if node.part else self._pairs.get(node.layer.path)
         if role == DIM_ROLE:
             return bool(self._dragged) and bool(self.refusal_at(self._dragged, node.spot))
         if role == Qt.ItemDataRole.ToolTipRole:
@@ -309,7 +338,18 @@ class LayerTree(QAbstractItemModel):
             return why
         lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
         lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
+        lines += [words for b in self.badges(node) if (words := self._pull_words(b, node))]
+        if not node.part and (pair := self._pairs.get(node.layer.path)):
+            lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
         return "\n".join([*lines, tr(node.layer.dead)] if node.layer.dead else lines)
+
+    def _pull_words(self, badge: Badge, node: Node) -> str:
+        norm = self.pulls.norm(badge.attachment, node.layer.path)
+        if norm is None:
+            return ""
+        if not self.pulls.has_moved(badge.attachment, node.layer.path):
+            return tr("{name} has not moved: no gradient has reached it", name=badge.attachment)
+        return tr("{name}: norm of the gradient {norm:.3g}", name=badge.attachment, norm=norm)
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""
@@ -356,3 +396,8 @@ class LayerTree(QAbstractItemModel):
         if spot not in self._refusals:
             self._refusals[spot] = self._refusal(carried, (spot,))
         return self._refusals[spot]
+
+
+def _holders(path: str) -> list[str]:
+    """The paths of the layers that hold the one at ``path``, the backbone left out."""
+    return [path.rsplit(".", cut)[0] for cut in range(1, path.count(".") + 1)]

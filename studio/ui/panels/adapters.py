@@ -21,11 +21,13 @@ from studio.ui.language import tr
 from studio.ui.models.carried import Carried, Lifted, carried_in, mime_of
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.panels.backbone_dialog import BackboneDialog
+from studio.ui.panels.comparing import CompareBar
 from studio.ui.panels.inspector import Inspector
 from studio.ui.panels.page import Page
 from studio.ui.panels.palette_panel import PalettePanel
 from studio.ui.panels.tree_menu import Offer, TreeMenu
 from studio.ui.panels.tree_panel import TreePanel
+from studio.ui.widgets.parts import Column, button
 from studio.ui.workspace import Workspace
 
 
@@ -47,6 +49,7 @@ class AdaptersPage(Page):
         self.left = PalettePanel(workspace)
         self.panel = TreePanel(workspace)
         self.inspector = Inspector(workspace)
+        self.comparing = CompareBar(workspace)
         self._name_parts()
         self._build()
         self._connect()
@@ -74,7 +77,9 @@ class AdaptersPage(Page):
         splitter.setSizes([250, 760, 300])
         for column, stretch in enumerate((0, 1, 0)):
             splitter.setStretchFactor(column, stretch)
-        self.fill(splitter)
+        self.compare_button = button(tr("Compare with…"), self._show_compare_menu)
+        self.head.addWidget(self.compare_button)
+        self.fill(Column(self.comparing, (splitter, 1), gap=10))
         self._order_tabs()
 
     def _order_tabs(self) -> None:
@@ -90,7 +95,9 @@ class AdaptersPage(Page):
         engine.loaded.connect(self._show_methods)
         engine.load_failed.connect(lambda words: self.notice.say(words, "bad"))
         engine.counted.connect(self._show_counted)
+        workspace.pulled.connect(self.tree_model.show_pulls)
         workspace.document.changed.connect(self._show_recipe)
+        self.comparing.differs.connect(self.tree_model.show_pairs)
         self.left.backbone_wanted.connect(self.choose_backbone)
         self.left.attach_wanted.connect(self.attach_selected)
         self.method_list.drag_changed.connect(self.panel.drag)
@@ -142,7 +149,12 @@ class AdaptersPage(Page):
             self._shown_layers = ()
             self.panel.show_no_tree(counted.problem)
         self.panel.show_marks(counted.recipe)
+        self.comparing.show_differences()
         self.inspector.show_counted(counted)
+
+    def _show_compare_menu(self) -> None:
+        below = self.compare_button.mapToGlobal(QPoint(0, self.compare_button.height() + 2))
+        self.comparing.menu(self).popup(below)
 
     def _drag(self, carried: Carried) -> None:
         self.panel.drag(carried)

@@ -1,7 +1,7 @@
 """The inspector: what is attached, and the settings of the attachments that are chosen."""
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
 from studio.ui.engine import Counted
@@ -15,6 +15,8 @@ from studio.ui.workspace import Workspace, badge_words
 _ROW = 52
 _ROWS = 4.5
 """So many attachments are in view before the list scrolls; the half tells that there are more."""
+_SHARE, _AROUND = 0.45, 110
+"""The list takes at most this share of the height, with so many points around it."""
 _ADDS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 
 
@@ -151,7 +153,16 @@ class Inspector(QWidget):
             row.chosen.connect(self._choose)
             self.list.addWidget(row)
         self._listing.setVisible(bool(names))
-        self._listing.setFixedHeight(round(min(len(names), _ROWS) * _ROW))
+        self._fit_list()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt: the list takes no more than its share."""
+        super().resizeEvent(event)
+        self._fit_list()
+
+    def _fit_list(self) -> None:
+        room = max(1.5, (self.height() * _SHARE - _AROUND) // _ROW + 0.5)
+        self._listing.setFixedHeight(round(min(len(self.rows), _ROWS, room) * _ROW))
 
     def _show_counts(self) -> None:
         for name, row in self.rows.items():

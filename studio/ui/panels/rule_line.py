@@ -1,6 +1,7 @@
 """The rule line: attach a method to a pattern in a range of blocks, with what that comes to while it is typed."""
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QWidget
 
 from studio.core.errors import StudioError
@@ -12,8 +13,10 @@ from studio.ui.models.palette import MethodRow
 from studio.ui.panels.attachment_settings import patterns, some
 from studio.ui.widgets.fields import IntField, guard_wheel
 from studio.ui.widgets.fold import Fold
-from studio.ui.widgets.parts import Column, IconButton, Row, holder, restyle, text
+from studio.ui.widgets.parts import Column, IconButton, Row, holder, restyle, scrolled, text
 from studio.ui.workspace import Workspace
+
+_ROOM_FOR_WORDS = 500
 
 
 class RuleLine(QWidget):
@@ -28,7 +31,7 @@ class RuleLine(QWidget):
         self.attachment: Attachment | None = None
         self.method = QComboBox()
         self.method.setAccessibleName(tr("Method of the rule"))
-        self.method.setMinimumWidth(84)
+        self.method.setMinimumWidth(104)
         self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.method.setMinimumContentsLength(8)
         guard_wheel(self.method)
@@ -44,13 +47,14 @@ class RuleLine(QWidget):
         self.go = IconButton(tr("Attach by this rule (Enter)"), "plus", self.attach)
         self.says = text("", "caption", wrap=True)
         self.details = text("", "caption", wrap=True)
-        self.fold = Fold(tr("Which layers"), Column(self.details))
+        details = scrolled(self.details)
+        details.setFixedHeight(112)
+        self.fold = Fold(tr("Which layers"), Column(details))
         self._result = holder(Column(self.says, self.fold, gap=2))
         self._blocks = holder(Row(text(tr("in blocks"), "muted"), self.first, text("–", "muted"), self.last, gap=4))
-        row = Row(
-            text(tr("Attach"), "muted"), self.method, text(tr("to"), "muted"), (self.pattern, 1), self._blocks, self.go,
-            gap=5,
-        )  # fmt: skip
+        self._words = (text(tr("Attach"), "muted"), text(tr("to"), "muted"))
+        first, then = self._words
+        row = Row(first, self.method, then, (self.pattern, 1), self._blocks, self.go, gap=5)
         self.setLayout(Column(row, self._result, gap=4))
         self._result.hide()
         self._connect()
@@ -61,8 +65,16 @@ class RuleLine(QWidget):
         self.method.currentIndexChanged.connect(lambda _: self.show_matches())
         for field in (self.first, self.last):
             field.setKeyboardTracking(True)
-            field.setFixedWidth(52)
+            field.setButtonSymbols(IntField.ButtonSymbols.NoButtons)
+            field.setProperty("role", "bare")
+            field.setFixedWidth(38)
             field.edited.connect(lambda _: self.show_matches())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt: where there is little room, fields matter more than the words between them."""
+        super().resizeEvent(event)
+        for words in self._words:
+            words.setVisible(self.width() >= _ROOM_FOR_WORDS)
 
     def relabel(self) -> None:
         """Say the matches in another language."""

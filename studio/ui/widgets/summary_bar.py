@@ -16,7 +16,7 @@ class ShareBar(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._adapter = self._head = 0.0
-        self.setFixedSize(QSize(150, 6))
+        self.setFixedSize(QSize(96, 6))
 
     def show_shares(self, adapter: float, head: float) -> None:
         """Show two shares in [0, 1]; each that is not zero is at least 2 points wide."""
@@ -49,16 +49,16 @@ class _Figure(QWidget):
 
 
 class SummaryBar(QFrame):
-    """Always in view: trainable, total, percent, size of the adapter file, and the state of the engine."""
+    """Always in view: trainable, total, percent, size of the adapter file, what a training ``needs``, what goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, needs: QWidget) -> None:
         super().__init__()
         self.setObjectName("summary")
         self.trainable, self.total = _Figure(tr("Trainable parameters")), _Figure(tr("All parameters"))
         self.share, self.file = _Figure(tr("Share")), _Figure(tr("Adapter file"))
         self.bar = ShareBar()
         self._icon = Picture("info", "muted", 16)
-        self._state = text("", "muted")
+        self._state = text("", "muted", wrap=True)
         self.setLayout(
             Row(
                 self.trainable,
@@ -66,10 +66,9 @@ class SummaryBar(QFrame):
                 self.share,
                 self.bar,
                 self.file,
-                None,
-                self._icon,
-                self._state,
-                gap=28,
+                (Row(self._icon, (self._state, 1)), 1),
+                needs,
+                gap=24,
                 margins=(24, 8, 24, 8),
             )
         )

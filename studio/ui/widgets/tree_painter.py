@@ -17,12 +17,15 @@ from studio.ui.models.layer_tree import (
     DIM_ROLE,
     NAME,
     NODE_ROLE,
+    PAIR_ROLE,
     PARAMETERS,
     TARGET_ROLE,
     TRAINABLE,
     TYPE,
     LayerTree,
 )
+from studio.ui.models.pulls import Pulls
+from studio.ui.models.recipe_layers import Pair
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import badge_width, draw_badge, small_font, strong_font
 
@@ -54,7 +57,7 @@ class RowPainter(QStyledItemDelegate):
             painter.fillRect(option.rect, colour("accent_soft"))
         elif option.state & QStyle.StateFlag.State_MouseOver or target == "kin":
             painter.fillRect(option.rect, colour("hover"))
-        if target == "kin" and index.column() == NAME:
+        if (target == "kin" or (target == "kin holder" and not is_open)) and index.column() == NAME:
             painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, colour("accent"))
         if index.data(DIM_ROLE):
             painter.setOpacity(0.32)
@@ -100,15 +103,48 @@ class RowPainter(QStyledItemDelegate):
     def _attachments(
         self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
     ) -> None:
+        for tag in tags(node, model, is_open):
+            draw_badge(painter, area, tag, "second", "sunken", icon="", outlined=True)
+            area = after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
             strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
             draw_badge(painter, box, badge_text(badge, node.part), strong, soft)
-            area.setLeft(box.right() + _GAP)
+            area.setLeft(box.right() + _GAP + draw_pull(painter, box, model.pulls, badge.attachment, node.layer.path))
         if node.is_head and roll_up.head_parameters:
             draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
         elif node.children and roll_up.badges and not is_open and not node.layer.slices:
             words = f"{plural(roll_up.badges, 'adapter')}, +{short_count(roll_up.adapter_parameters)}"
             self._plain(painter, area, words, "adapter")
+
+
+def draw_pull(painter: QPainter, box: QRect, pulls: Pulls, attachment: str, path: str) -> int:
+    """Under a badge, a line as long as training pulls there strongly; or that it has not moved. Returns the width."""
+    if pulls.norm(attachment, path) is None:
+        return 0
+    if not pulls.has_moved(attachment, path):
+        room = QRect(box.right() + _GAP, box.top(), 160, box.height())
+        return draw_badge(painter, room, tr("has not moved"), "bad", "bad_soft", "warning") + _GAP
+    line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
+    painter.fillRect(line, colour("line"))
+    line.setWidth(round(line.width() * pulls.share(attachment, path)))
+    painter.fillRect(line, colour("adapter"))
+    return 0
+
+
+def tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
+    """What stands before a row's badges while its recipe is compared with another."""
+    pair: Pair | None = None if node.part else model.index_of(node.spot).data(PAIR_ROLE)
+    if not is_open and node.children and not node.layer.slices and (inside := model.differing(node.layer.path)):
+        return [tr("{n} differ", n=inside)]
+    if pair is None or not pair.differs:
+        return []
+    return [f"B: {words}" for words in pair.right] or [tr("only in A")]
+
+
+def after_tags(area: QRect, words: Iterable[str]) -> QRect:
+    """What ``words`` before the badges leave of a cell's ``area``."""
+    taken = sum(min(badge_width(tag, ""), area.width()) + _GAP for tag in words)
+    return area.adjusted(taken, 0, 0, 0)
 
 
 def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import cast
 
-from PySide6.QtCore import QEvent, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QDrag,
     QDragEnterEvent,
@@ -20,10 +20,10 @@ from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTre
 
 from studio.ui.language import tr
 from studio.ui.models.carried import Carried, Lifted, carried_in, mime_of
-from studio.ui.models.layer_nodes import Badge, Spot, badge_text
+from studio.ui.models.layer_nodes import Badge, Node, Spot, badge_text
 from studio.ui.models.layer_tree import ATTACHMENTS, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
 from studio.ui.widgets.painting import badge_width, draw_badge, ghost
-from studio.ui.widgets.tree_painter import RowPainter, badge_boxes, cell_area
+from studio.ui.widgets.tree_painter import RowPainter, after_tags, badge_boxes, cell_area, tags
 
 _ROOM_FOR = {TYPE: 600, PARAMETERS: 470}
 _CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -105,9 +105,13 @@ class TreeView(QTreeView):
         node = self.tree.node(index)
         if node is None or index.column() != ATTACHMENTS:
             return None
-        area = cell_area(self.visualRect(index))
-        boxes = badge_boxes(area, self.tree.badges(node), node.part)
+        boxes = self._badge_boxes(index, node)
         return next(((badge, node.spot) for box, badge in boxes if box.contains(position)), None)
+
+    def _badge_boxes(self, index: QModelIndex, node: Node) -> list[tuple[QRect, Badge]]:
+        words = tags(node, self.tree, self.isExpanded(index.siblingAtColumn(0)))
+        area = after_tags(cell_area(self.visualRect(index)), words)
+        return badge_boxes(area, self.tree.badges(node), node.part)
 
     def badge_box(self, spot: Spot, attachment: str) -> QRect:
         """Where in the viewport the badge of ``attachment`` at ``spot`` is drawn; empty where it is not."""
@@ -115,7 +119,7 @@ class TreeView(QTreeView):
         node = self.tree.node(index)
         if node is None:
             return QRect()
-        boxes = badge_boxes(cell_area(self.visualRect(index)), self.tree.badges(node), node.part)
+        boxes = self._badge_boxes(index, node)
         return next((box for box, badge in boxes if badge.attachment == attachment), QRect())
 
     # keys and buttons

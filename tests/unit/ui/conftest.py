@@ -19,7 +19,7 @@ from studio.ui.application import make_application
 from studio.ui.main_window import MainWindow
 from studio.ui.models.carried import METHOD_MIME
 
-LANES = {"engine", "images", "training", "results", "thumbnails", "preview", "baseline", "runs", "weights"}
+LANES = {"engine", "preflight", "images", "training", "results", "thumbnails", "preview", "baseline", "runs", "weights"}
 ENGINE_MS = 60_000
 
 
