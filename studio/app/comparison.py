@@ -28,6 +28,7 @@ class Row:
     seconds: float | None
     adapter_bytes: int | None
     state: str
+    peak_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def _row(run: Run, recipe: Recipe) -> Row:
     happened = run.events()
     started = last(happened, events.Started)
     best = _best(happened)
-    finished = last(happened, events.Finished)
+    finished, used = last(happened, events.Finished), last(happened, events.Usage)
     return Row(
         run=str(run.path),
         backbone=recipe.backbone.name,
@@ -115,6 +116,7 @@ def _row(run: Run, recipe: Recipe) -> Row:
         seconds=finished.seconds if finished else None,
         adapter_bytes=_size(run.path / "adapter.safetensors"),
         state=_state(happened),
+        peak_memory_bytes=used.peak_memory_bytes if used else None,
     )
 
 

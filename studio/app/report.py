@@ -40,6 +40,7 @@ class Group:
     interval: float | None
     seconds: float | None
     adapter_bytes: int | None
+    memory_bytes: int | None = None
 
     def as_dot(self) -> Dot:
         """The group in the plane of accuracy and parameters; it must have both."""
@@ -146,6 +147,7 @@ def _group(number: int, label: str, recipe: Recipe, rows: Sequence[Row]) -> Grou
         interval=half_interval(accuracies),
         seconds=statistics.fmean(times) if times else None,
         adapter_bytes=next((row.adapter_bytes for row in done if row.adapter_bytes), None),
+        memory_bytes=max((row.peak_memory_bytes for row in rows if row.peak_memory_bytes), default=None),
     )
 
 

@@ -8,7 +8,7 @@ from studio.app.charts import colour
 from studio.app.report import Group, Report
 from studio.app.text import duration
 
-HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "adapter")
+HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "memory", "adapter")
 _NOTE = (
     "Accuracy is the best that each run reached on its validation images; ± is the 95 % confidence interval of the "
     "mean over runs that differ in their seed alone. A star marks what nothing with as few parameters beats."
@@ -74,6 +74,7 @@ def _cells(group: Group, starred: bool) -> tuple[str, ...]:
         accuracy,
         complete,
         duration(group.seconds) if group.seconds is not None else "?",
+        f"{group.memory_bytes / 1e6:,.0f} MB" if group.memory_bytes is not None else "?",
         f"{group.adapter_bytes / 1e3:,.0f} kB" if group.adapter_bytes is not None else "?",
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QLineEdit, QStackedWidget, QWidget
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QLineEdit, QProgressBar, QStackedWidget, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.run import Run
@@ -15,6 +15,7 @@ from studio.ui.jobs import sentence
 from studio.ui.language import tr
 from studio.ui.panels.page import Page
 from studio.ui.panels.run_picker import RunPicker
+from studio.ui.widgets.copy_line import CopyLine
 from studio.ui.widgets.parts import (
     Card,
     Column,
@@ -33,6 +34,15 @@ from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
     from studio.export import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The kinds of export that there are for a run, and the licence of its backbone's weights."""
+
+    forms: tuple["Form", ...]
+    licence: str
+    non_commercial: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +138,27 @@ class ExportPage(Page):
         self.folder.setAccessibleName(tr("Folder to export to"))
         self.folder.textEdited.connect(lambda words: self._show_button())
         self.overwrite = QCheckBox(tr("Replace what is in the folder"))
+        self.halves = QCheckBox(tr("Store the weights in half the size (float16)"))
+        self.halves.setToolTip(
+            tr("They are still computed with in float32; scores differ a little, which is verified.")
+        )
+        self.licence = Notice()
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 0)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(tr("Progress of the export"))
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
+        self.bar.hide()
         self.go = button(tr("Export and verify"), self.export, "export", "primary")
         where = Card(
             tr("Where to put it"),
             Row((self.folder, 1), button(tr("Choose…"), self._choose_folder, "folder")),
             self.overwrite,
-            Row(self.go, None),
+            self.halves,
+            self.licence,
+            Row(self.go, (self.bar, 1), gap=16),
             gap=10,
         )
         self.result = Card(tr("Result"), gap=10)
@@ -145,8 +170,13 @@ class ExportPage(Page):
         for item in (self.result_notice, self.facts, self.path):
             self.result.body.addWidget(item)
         self.result.body.addLayout(Row(self.open_button, None))
+        self.command = CopyLine(tr("Try it in a terminal with PEFT Studio"))
+        self.script = CopyLine(tr("Or by the script in the folder"))
+        for line in (self.command, self.script):
+            self.result.body.addWidget(line)
         self.result.hide()
-        return holder(Row((forms, 1), (Column(where, self.result, None, gap=14), 1), gap=14))
+        right = scrolled(holder(Column(where, self.result, None, gap=14)))
+        return holder(Row((forms, 1), (right, 1), gap=14))
 
     # showing
 
@@ -164,9 +194,11 @@ class ExportPage(Page):
             return
         self._listed = run.path
         self.result.hide()
-        self.workspace.lane.submit(lambda: forms_of(run), self._show_forms, key="forms")
+        self.workspace.lane.submit(lambda: choices_of(run), self._show_choices, self._show_refused, key="forms")
 
-    def _show_forms(self, forms: tuple[Form, ...]) -> None:
+    def _show_choices(self, choices: Choices) -> None:
+        forms = choices.forms
+        self.licence.say(*_licence_words(choices))
         clear(self.list)
         self.cards = {form.name: _FormCard(form) for form in forms}
         for card in self.cards.values():
@@ -186,6 +218,7 @@ class ExportPage(Page):
         self._show_button()
 
     def _show_button(self) -> None:
+        self.bar.hide()
         self.go.setEnabled(bool(self.format and self.folder.text().strip()))
 
     # acting
@@ -202,15 +235,24 @@ class ExportPage(Page):
         if run is None or not self.format:
             return
         name, overwrite = self.format, self.overwrite.isChecked()
+        precision = "float16" if self.halves.isChecked() else "float32"
         self.go.setEnabled(False)
+        self.bar.show()
         self._say(tr("Writing the export, loading it again and comparing it with the run…"), "info")
         self.workspace.lane.submit(
-            lambda: _export(run, name, out, overwrite), lambda made: self._show_made(made, out), self._show_refused
+            lambda: _export(run, name, out, overwrite, precision),
+            lambda made: self._show_made(made, out),
+            self._show_refused,
         )
+
+    @property
+    def _facts(self) -> tuple[QWidget, ...]:
+        """What is shown of an export that has been made."""
+        return self.facts, self.path, self.open_button, self.command, self.script
 
     def _say(self, words: str, tone: str) -> None:
         self.result_notice.say(words, tone)
-        for widget in (self.facts, self.path, self.open_button):
+        for widget in self._facts:
             widget.hide()
         self.result.show()
 
@@ -221,15 +263,18 @@ class ExportPage(Page):
         self.facts.setText(
             tr(
                 "Largest difference of a score: {difference:.2g} (allowed: {tolerance:.2g})\n"
-                "Same best class: {agreement} of the images\nOn disk: {bytes}",
+                "Same best class: {agreement} of the images\nLoaded again with: {how}\nOn disk: {bytes}",
                 difference=made.largest_difference,
                 tolerance=made.tolerance,
                 agreement=percent(made.agreement, 2),
+                how=made.loaded_with,
                 bytes=size(sum(f.stat().st_size for f in out.rglob("*") if f.is_file())),
             )
         )
         self.path.setText(str(out))
-        for widget in (self.facts, self.path, self.open_button):
+        self.command.show_line(f"peft-studio predict {_quoted(out)} IMAGE")
+        self.script.show_line(f"python {_quoted(out / 'predict.py')} IMAGE")
+        for widget in self._facts:
             widget.show()
 
     def _show_refused(self, error: Exception) -> None:
@@ -239,6 +284,15 @@ class ExportPage(Page):
     def _open_folder(self) -> None:
         if self._made is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._made)))
+
+
+def choices_of(run: Run) -> Choices:
+    """What there is to choose from for a run."""
+    from studio.backbones.licences import is_non_commercial, stated
+    from studio.backbones.loading import architecture
+
+    licence = stated(architecture(run.recipe.backbone).licence)
+    return Choices(forms_of(run), licence, is_non_commercial(licence))
 
 
 def forms_of(run: Run) -> tuple[Form, ...]:
@@ -257,7 +311,25 @@ def forms_of(run: Run) -> tuple[Form, ...]:
     return tuple(made)
 
 
-def _export(run: Run, name: str, out: Path, overwrite: bool) -> "Verification":
+def _licence_words(choices: Choices) -> tuple[str, str]:
+    """What to know of the licence before anything is exported, and its tone."""
+    licence = tr(choices.licence)
+    if choices.non_commercial:
+        words = tr("The backbone's weights may not be used commercially ({licence}).", licence=licence)
+        return words + " " + tr("That holds for every export."), "warn"
+    if choices.licence == "not stated":
+        return tr(
+            "The licence of the backbone's weights is not stated. Ask their makers before you pass them on."
+        ), "warn"
+    return tr("Licence of the backbone's weights: {licence}. It is written into every export.", licence=licence), "info"
+
+
+def _quoted(path: Path) -> str:
+    """As one writes it in a terminal."""
+    return f'"{path}"' if " " in str(path) else str(path)
+
+
+def _export(run: Run, name: str, out: Path, overwrite: bool, precision: str) -> "Verification":
     from studio.export import export
 
-    return export(run, name, out, overwrite)
+    return export(run, name, out, overwrite, precision)

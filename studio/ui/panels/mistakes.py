@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _LOOKS: "tuple[tuple[str, Kind | None, bool], ...]" = (
     ("Image only", None, False),
-    ("Grad-CAM for the found class", "grad-cam", False),
-    ("Grad-CAM for the true class", "grad-cam", True),
+    ("Grad-CAM: found class", "grad-cam", False),
+    ("Grad-CAM: true class", "grad-cam", True),
     ("Attention rollout", "rollout", False),
 )
 """Words, kind of map, and whether it is made for the true class."""
@@ -81,8 +81,7 @@ class Mistakes(QWidget):
         table.verticalHeader().setDefaultSectionSize(28)
         header = table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setStretchLastSection(True)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         table.selectionModel().currentRowChanged.connect(self._class_chosen)
         return table
 
@@ -104,7 +103,7 @@ class Mistakes(QWidget):
         return card
 
     def _detail(self) -> QWidget:
-        self.view = LookView(tr("Chosen image"), tr("Choose an image to see it and where the run looked."), 160)
+        self.view = LookView(tr("Chosen image"), tr("Choose an image to see it and where the run looked."), 110)
         self.looks = QComboBox()
         self.looks.addItems([tr(words) for words, _, _ in _LOOKS])
         self.looks.setToolTip(

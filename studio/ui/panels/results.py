@@ -37,7 +37,7 @@ class ResultsPage(Page):
         super().__init__(
             workspace,
             tr("Results"),
-            tr("How well the best checkpoint of a run does on images it was not trained on."),
+            tr("A run's best checkpoint on images it was not trained on."),
             tr("Export"),
         )
         self.picker = RunPicker(workspace.runs)

@@ -152,7 +152,7 @@ class TryIt(QWidget):
         self.dials: dict[str, tuple[Dial, ...]] = {}
         self.rows: list[_DialRow] = []
         self.notice = Notice()
-        right = Column(self.notice, (self._answers(), 3), (self._parts(), 2), gap=12)
+        right = Column(self.notice, (self._answers(), 1), (self._parts(), 1), gap=12)
         self.setLayout(Row(self._picture(), (right, 1), gap=14))
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), self)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -187,7 +187,9 @@ class TryIt(QWidget):
         area = scrolled(holder(Column(Row(self.box, None), None)))
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         beside = (self.fuse_button, self.add_button)
-        return Card(tr("Answers side by side"), (area, 1), beside=beside, padding=14)
+        card = Card(tr("Answers side by side"), (area, 1), beside=beside, padding=14)
+        card.setMinimumHeight(276)
+        return card
 
     def _parts(self) -> QWidget:
         self.parts_box: QVBoxLayout = Column(gap=4)
@@ -195,7 +197,7 @@ class TryIt(QWidget):
         area = scrolled(holder(Column(self.no_parts, self.parts_box, None, margins=(0, 0, 8, 0))))
         self.reset_button = button(tr("As trained"), self._reset, "undo", "quiet")
         card = Card(tr("Parts of the active adapter"), (area, 1), beside=(self.reset_button,), padding=14)
-        card.setMinimumHeight(120)
+        card.setMinimumHeight(104)
         return card
 
     # trying

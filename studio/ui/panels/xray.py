@@ -24,7 +24,7 @@ from studio.ui import edits
 from studio.ui.figures import count, percent
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
-from studio.ui.models.table import Table
+from studio.ui.models.ticks import TickTable
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.parts import Card, Column, Empty, Notice, button, holder, text
@@ -37,15 +37,10 @@ _SHARE_ROLE = Qt.ItemDataRole.UserRole + 1
 _Index = QModelIndex | QPersistentModelIndex
 
 
-class AblationTable(Table["Ablation"]):
-    """Attachments; the first column can be ticked for pruning. ``ticked`` tells that this has changed."""
+class AblationTable(TickTable["Ablation"]):
+    """Attachments, to be ticked for pruning."""
 
-    columns = ("Attachment", "Parameters", "Accuracy without it", "Points lost", "Per 1,000 parameters")
-    ticked = Signal()
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.names: set[str] = set()
+    columns = ("Attachment", "Parameters", "Without it", "Points lost", "Per 1,000")
 
     def cells(self, row: "Ablation") -> tuple[str, ...]:
         """Name, size, and what it is worth in points of accuracy."""
@@ -62,27 +57,10 @@ class AblationTable(Table["Ablation"]):
         """Its name."""
         return row.name
 
-    def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Qt: the first column has a box to tick."""
-        found = super().flags(index)
-        return found | Qt.ItemFlag.ItemIsUserCheckable if index.column() == 0 else found
-
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> object:
-        """Qt: as every table, and whether a row is ticked."""
-        if role == Qt.ItemDataRole.CheckStateRole and index.isValid() and index.column() == 0:
-            on = self.rows[index.row()].name in self.names
-            return Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
-        return super().data(index, role)
-
-    def setData(self, index: _Index, value: object, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Qt: tick or not."""
-        if role != Qt.ItemDataRole.CheckStateRole or not index.isValid():
-            return False
-        name = self.rows[index.row()].name
-        self.names ^= {name} if (Qt.CheckState(value) == Qt.CheckState.Checked) != (name in self.names) else set()
-        self.dataChanged.emit(index, index, [role])
-        self.ticked.emit()
-        return True
+    @property
+    def names(self) -> set[str]:
+        """The ticked attachments."""
+        return {row.name for row in self.rows if row.name in self.chosen}
 
 
 class _ShareBar(QStyledItemDelegate):
@@ -154,7 +132,7 @@ class XRayView(QWidget):
             beside=(self.prune_button,), padding=14,
         )  # fmt: skip
         self.tree = _change_tree()
-        words = tr("Norm of each change, and its effective rank (Roy and Vetterli 2007).")
+        words = tr("Norm of each change, relative to the weight's own, and effective rank (Roy and Vetterli 2007).")
         self.tree_words = text(words, "caption", wrap=True)
         changes = Card(tr("What training changed"), self.tree_words, (self.tree, 1), padding=14)
         parts = QSplitter(Qt.Orientation.Horizontal)
@@ -209,7 +187,7 @@ class XRayView(QWidget):
             return
         self.found = found
         self._show_measuring(False)
-        self.model.names = set()
+        self.model.chosen = set()
         self.model.show_rows(found.ablations)
         with_all, images = percent(found.accuracy), count(found.images)
         self.title.setText(
@@ -224,7 +202,7 @@ class XRayView(QWidget):
 
     def _fill(self, changes: "Sequence[WeightChange]") -> None:
         self.tree.clear()
-        self.tree.setHeaderLabels([tr("Weight"), tr("Attachment"), tr("Norm"), tr("Of its own"), tr("Effective rank")])
+        self.tree.setHeaderLabels([tr("Weight"), tr("Attachment"), tr("Norm"), tr("Relative"), tr("Rank")])
         largest = max((change.norm for change in changes), default=0.0)
         items: dict[str, QTreeWidgetItem] = {}
         for change in changes:
@@ -285,7 +263,7 @@ def _change_tree() -> QTreeWidget:
     header.setStretchLastSection(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    for column, width in ((1, 96), (2, 92), (3, 80), (4, 96)):
+    for column, width in ((1, 84), (2, 80), (3, 68), (4, 56)):
         tree.setColumnWidth(column, width)
     return tree
 

@@ -1,6 +1,7 @@
 """Training, results and export in the window, on a backbone that trains in a second."""
 
 import pytest
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
 YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
@@ -136,6 +137,23 @@ def test_exports_are_listed_with_reasons_and_made_with_a_verification(trained, q
     page.go.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") == "bad", timeout=60_000)
     assert "already exists" in page.result_notice.words
+
+
+def test_an_export_in_half_the_size_says_its_licence_and_how_to_try_it(trained, qtbot, tmp_path):
+    trained.show_export()
+    page = trained.export
+    qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
+    assert "not stated" in page.licence.words
+    page.choose("adapter")
+    page.folder.setText(str(tmp_path / "my export"))
+    page.halves.setChecked(True)
+    page.go.click()
+    assert page.bar.isVisible()
+    qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
+    assert not page.bar.isVisible()
+    assert page.result_notice.property("tone") == "good"
+    page.command.copy_button.click()
+    assert QGuiApplication.clipboard().text() == f'peft-studio predict "{tmp_path / "my export"}" IMAGE'
 
 
 def test_before_anything_is_trained_results_and_export_say_what_to_do(ready):

@@ -1,0 +1,54 @@
+"""Everything that a view of several runs shows, read in one go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studio.app import baseline
+from studio.app.comparison import compare
+from studio.app.report import Group, Report, gather
+from studio.app.sweep import Sweep
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A run that can be compared. ``accuracy`` is its best so far, None while there is none."""
+
+    path: Path
+    name: str
+    methods: str
+    state: str
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The report on some runs, with the recipe and the number to beat of each group, in the report's order."""
+
+    report: Report
+    recipes: tuple[Recipe, ...]
+    baselines: tuple[float | None, ...]
+
+    def gain(self, group: Group) -> float | None:
+        """By how much the group's accuracy is above what the frozen backbone reaches; None where either is unknown."""
+        known = self.baselines[group.number - 1]
+        return None if known is None or group.accuracy is None else group.accuracy - known
+
+
+def read(paths: Sequence[Path]) -> Compared:
+    """Read the runs in these folders."""
+    report = gather([Run.open(path) for path in paths])
+    recipes = tuple(Run(Path(group.runs[0].run)).recipe for group in report.groups)
+    known = (baseline.known(recipe.data, recipe.backbone) for recipe in recipes)
+    return Compared(report, recipes, tuple(found.accuracy if found else None for found in known))
+
+
+def of_sweep(folder: Path) -> tuple[Choice, ...]:
+    """The runs that a sweep has made so far; StudioError where the folder holds none."""
+    rows = compare(Sweep.open(folder).runs()).runs
+    return tuple(
+        Choice(Path(row.run), f"{folder.name}/{Path(row.run).name}", row.attachments, row.state, row.accuracy)
+        for row in rows
+    )

@@ -1,0 +1,136 @@
+"""Comparing runs in the window."""
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+
+from studio.app import training
+from studio.app.sweep import Sweep
+from studio.app.sweep_points import points
+from studio.core.recipe import Recipe
+from studio.training.control import Control
+from studio.ui.panels.compare import ComparePage
+from studio.ui.workspace import Workspace
+
+LEFT = Qt.MouseButton.LeftButton
+LONG = 30_000
+
+
+@pytest.fixture
+def train(make_recipe, home):
+    """Train a tiny recipe into a folder, the runs folder by default."""
+
+    def make(name, folder=None, rank=4, **settings):
+        recipe = make_recipe(**{"epochs": 2, "learning_rate": 0.05} | settings)
+        lora = recipe.attachments[0]
+        lora = lora.model_copy(update={"config": {**lora.config, "rank": rank}})
+        run = training.prepare(recipe.model_copy(update={"attachments": (lora,)}), (folder or home / "runs") / name)
+        list(training.train(run, Control()))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def page(qtbot, qapp):
+    """The page alone, on a workspace whose engine is not started."""
+    workspace = Workspace()
+    made = ComparePage(workspace)
+    made.resize(1240, 760)
+    made.show()
+    yield made
+    made.hide()
+    workspace.close()
+    made.deleteLater()
+
+
+@pytest.fixture
+def listed(page, train):
+    """The page with three runs of two recipes in its list."""
+    for name, settings in (("one", {}), ("two", {"seed": 1}), ("larger", {"rank": 8})):
+        train(name, **settings)
+    page.workspace.runs.refresh()
+    return page
+
+
+def tick(page, qtbot, row):
+    """Press the box of a row."""
+    place = page.choices.visualRect(page.choice_model.index(row, 0))
+    qtbot.mouseClick(page.choices.viewport(), LEFT, pos=QPoint(place.left() + 12, place.center().y()))
+
+
+def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
+    assert not listed.save_button.isEnabled()
+    for row in range(3):
+        tick(listed, qtbot, row)
+    assert len(listed.chosen) == 3
+    qtbot.waitUntil(lambda: listed.compared is not None and len(listed.curves.lines) == 2, timeout=LONG)
+    groups = listed.group_model.rows
+    assert sorted(len(group.runs) for group in groups) == [1, 2]
+    assert {group.parameters for group in groups} == {spot.parameters for spot in listed.pareto.spots}
+    front = {spot.number for spot in listed.pareto.spots if spot.on_front}
+    assert front == {group.number for group in listed.compared.report.front}
+    assert [len(line.x) for line in listed.curves.lines] == [3, 3]
+    assert "3 runs of 2 recipes" in listed.told.text()
+    cells = listed.group_model.cells(groups[0])
+    assert cells[2] == f"{groups[0].parameters:,}"
+    assert cells[7] != "–"
+    assert listed.groups.isColumnHidden(4)
+
+
+def test_two_recipes_are_put_on_the_tree(listed, qtbot):
+    qtbot.mouseClick(listed.all_button, LEFT)
+    qtbot.waitUntil(lambda: listed.compared is not None, timeout=LONG)
+    qtbot.mouseClick(listed.which.button(1), LEFT)
+    qtbot.waitUntil(lambda: bool(listed.difference.shown), timeout=LONG)
+    marks = {pair.layer.path: pair.mark for pair in listed.difference.shown if pair.differs}
+    assert marks == {"blocks.0.attn.qkv": "other", "blocks.1.attn.qkv": "other"}
+    listed.right.setCurrentIndex(0)
+    listed.right.activated.emit(0)
+    qtbot.waitUntil(lambda: "the same" in listed.difference.summary.text(), timeout=LONG)
+
+
+def test_the_report_is_saved(listed, qtbot, tmp_path):
+    qtbot.mouseClick(listed.all_button, LEFT)
+    qtbot.waitUntil(lambda: listed.compared is not None, timeout=LONG)
+    saved = []
+    listed.save(tmp_path / "report", saved.append)
+    qtbot.waitUntil(lambda: bool(saved), timeout=LONG)
+    assert "LoRA" in saved[0].read_text(encoding="utf-8")
+    assert str(saved[0]) in listed.notice.words
+    qtbot.mouseClick(listed.none_button, LEFT)
+    assert listed.stack.currentIndex() == 0
+
+
+def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, make_recipe, qtbot, tmp_path):
+    sweep = Sweep.create(tmp_path / "sweep", points(make_recipe(epochs=1), ["attachments.lora.rank=2,4"]))
+    for point in sweep.points:
+        run = training.prepare(point.recipe, sweep.folder / point.name)
+        list(training.train(run, Control()))
+    page.open_sweep(tmp_path)
+    qtbot.waitUntil(lambda: "not the description of a sweep" in page.notice.words, timeout=LONG)
+    page.open_sweep(sweep.folder)
+    qtbot.waitUntil(lambda: page.compared is not None, timeout=LONG)
+    assert [choice.name for choice in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
+    assert len(page.group_model.rows) == 2
+
+
+def test_a_preset_waits_in_the_queue_as_a_recipe_for_each_point(page, make_recipe, qtbot, monkeypatch):
+    started = []
+    monkeypatch.setattr(page.workspace.queue, "start", lambda: started.append(True))
+    page.workspace.document.new(make_recipe(epochs=1))
+    page.sweep("ranks")
+    qtbot.waitUntil(lambda: len(page.workspace.queue.rows) == 5, timeout=LONG)
+    ranks = [row.recipe.attachments[0].config["rank"] for row in page.workspace.queue.rows]
+    assert ranks == [2, 4, 8, 16, 32]
+    assert started
+    assert "5 recipes wait" in page.notice.words
+
+
+def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
+    page.workspace.document.new(make_recipe(lora=False))
+    page.sweep("ranks")
+    qtbot.waitUntil(lambda: "has a rank" in page.notice.words, timeout=LONG)
+    assert page.workspace.queue.rows == ()
+    page.workspace.document.new(Recipe())
+    page.sweep("ranks")
+    qtbot.waitUntil(lambda: "names no images" in page.notice.words, timeout=LONG)
