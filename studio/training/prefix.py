@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from studio.backbones.anatomy import head_paths
 from studio.peft import Attached
-
-_AFTER_BLOCKS = ("norm", "attn_pool", "fc_norm", "head_drop", "head")
+from studio.training.chains import chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +29,11 @@ class Cut:
 
 def find(attached: Attached, size: tuple[int, int]) -> Cut | None:
     """Where to cut a backbone with attachments for images of ``size``; None where no place is known."""
-    cut = _before_head(attached) or _before_block(attached)
-    return cut if cut is not None and _is_exact(cut, attached, size) else None
+    device = next(attached.module.parameters()).device
+    images = torch.linspace(-1, 1, 2 * 3 * size[0] * size[1]).view(2, 3, *size).to(device)
+    attached.eval()
+    cut = _before_head(attached) or _before_block(attached, images)
+    return cut if cut is not None and _is_exact(cut, attached, images) else None
 
 
 def _before_head(attached: Attached) -> Cut | None:
@@ -49,24 +50,18 @@ def _before_head(attached: Attached) -> Cut | None:
     return Cut(heads[0], prefix, lambda features: module.get_submodule(heads[0])(features))
 
 
-def _before_block(attached: Attached) -> Cut | None:
-    """A plain vision transformer, of which some first blocks are frozen."""
-    module = attached.module
-    if getattr(type(module), "forward_features", None) is not VisionTransformer.forward_features:
+def _before_block(attached: Attached, images: Tensor) -> Cut | None:
+    """A backbone that is a chain, of which some first blocks are frozen."""
+    whole = chain(attached.module, images)
+    first = min((whole.first(path) for path in _changed(attached)), default=0) if whole else 0
+    if whole is None or not whole.holds_blocks(first):
         return None
-    assert isinstance(module, VisionTransformer)
-    first = min((_block(path, len(module.blocks)) for path in _changed(attached)), default=0)
-    if first == 0:
-        return None
-
-    def prefix(images: Tensor) -> Tensor:
-        tokens = module.norm_pre(module.patch_drop(module._pos_embed(module.patch_embed(images))))  # noqa: SLF001
-        return _through(module.blocks[:first], tokens)
-
-    def tail(tokens: Tensor) -> Tensor:
-        return module.forward_head(module.norm(_through(module.blocks[first:], tokens)))
-
-    return Cut(f"blocks.{first}" if first < len(module.blocks) else "norm", prefix, tail)
+    parts = [part for _, part in whole.parts]
+    return Cut(
+        whole.path(first),
+        lambda images: _through(parts[:first], images),
+        lambda features: whole.rest(_through(parts[first:], features)),
+    )
 
 
 def _changed(attached: Attached) -> set[str]:
@@ -77,24 +72,13 @@ def _inside(path: str, layer: str) -> bool:
     return path == layer or path.startswith(f"{layer}.")
 
 
-def _block(path: str, blocks: int) -> int:
-    """The first block that the layer at ``path`` has an influence on."""
-    parts = path.split(".")
-    if parts[0] == "blocks" and len(parts) > 1:
-        return int(parts[1])
-    return blocks if parts[0] in _AFTER_BLOCKS else 0
-
-
-def _through(blocks: Iterable[nn.Module], tokens: Tensor) -> Tensor:
-    for block in blocks:
-        tokens = block(tokens)
-    return tokens
+def _through(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+    for part in parts:
+        x = part(x)
+    return x
 
 
 @torch.no_grad()
-def _is_exact(cut: Cut, attached: Attached, size: tuple[int, int]) -> bool:
+def _is_exact(cut: Cut, attached: Attached, images: Tensor) -> bool:
     """Whether both parts together are the whole: a network may do something of its own between them."""
-    device = next(attached.module.parameters()).device
-    images = torch.linspace(-1, 1, 2 * 3 * size[0] * size[1]).view(2, 3, *size).to(device)
-    attached.eval()
     return torch.allclose(cut.tail(cut.prefix(images)), attached.module(images), rtol=1e-4, atol=1e-5)

@@ -198,9 +198,57 @@ def test_where_a_vision_transformer_is_cut(at: str | None, expected: str) -> Non
     assert _cut("vit_tiny_patch16_224", at, **VIT) == expected
 
 
+EVA: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 3, "num_heads": 2}
+BEIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
+SWIN: dict[str, Any] = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 8, "depths": (1, 2)}
+SWIN |= {"num_heads": (1, 2)}
+CONVNEXT: dict[str, Any] = {"depths": (1, 2, 1, 1), "dims": (4, 8, 8, 8)}
+FAMILIES = [
+    ("eva02_tiny_patch14_224", EVA, "blocks.2.attn.proj", "blocks.2"),
+    ("eva02_tiny_patch14_224", EVA, "blocks.*.attn.proj", ""),
+    ("vit_small_patch16_rope_mixed_224", EVA, "blocks.1.mlp.fc1", "blocks.1"),
+    ("beit_base_patch16_224", BEIT, "blocks.2.mlp.fc1", "blocks.2"),
+    ("beit_base_patch16_224", BEIT | {"use_shared_rel_pos_bias": True}, "blocks.1.mlp.fc1", "blocks.1"),
+    ("swin_tiny_patch4_window7_224", SWIN, "layers.1.blocks.1.attn.qkv", "layers.1.blocks.1"),
+    ("swin_tiny_patch4_window7_224", SWIN, "layers.1.downsample.reduction", "layers.1.downsample"),
+    ("swin_tiny_patch4_window7_224", SWIN, "layers.0.blocks.0.mlp.fc1", ""),
+    ("swinv2_tiny_window8_256", SWIN, "layers.1.blocks.0.mlp.fc1", "layers.1.blocks.0"),
+    ("convnext_atto", CONVNEXT, "stages.1.blocks.1.mlp.fc1", "stages.1.blocks.1"),
+    ("resnet10t", {}, "layer4.0.conv1", "layer4.0"),
+    ("resnet10t", {}, "layer1.0.conv1", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "at", "expected"), FAMILIES)
+def test_where_other_families_are_cut(name: str, args: dict[str, Any], at: str, expected: str) -> None:
+    assert _cut(name, at, **args) == expected
+
+
+@pytest.mark.parametrize(("name", "args", "at", "expected"), [row for row in FAMILIES if row[-1]])
+def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, Any], at: str, expected: str) -> None:
+    torch.manual_seed(0)
+    module = timm.create_model(name, num_classes=3, **args)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    attached = attach(module, [Attachment(name="x", method="lora", at=(at,))])
+    cut = prefix.find(attached, (32, 32))
+    assert cut is not None
+    for parameter in attached.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    images, attached = torch.randn(3, 3, 32, 32), attached.train()
+    whole = attached.module(images)
+    features = cut.prefix(images)
+    assert not features.requires_grad
+    parts = cut.tail(features)
+    assert torch.allclose(parts, whole, rtol=1e-4, atol=1e-5)
+    ours = torch.autograd.grad(parts.square().sum(), list(attached.parameters()))
+    theirs = torch.autograd.grad(whole.square().sum(), list(attached.parameters()))
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+
+
 def test_other_networks_are_cut_before_their_head_or_not_at_all() -> None:
     assert _cut("resnet10t", None) == "fc"
-    assert _cut("resnet10t", "layer4.0.conv1") == ""
+    assert _cut("efficientnet_lite0", "blocks.5.0.conv_pw") == ""
     assert _cut("convnext_atto", None) == "head.fc"
 
 
