@@ -36,7 +36,7 @@ class Onnx(Exporter):
         import onnx
 
         path = folder / "model.onnx"
-        with _quiet():
+        with _quiet(), torch.no_grad():  # as when it was traced: attention takes other kernels where gradients are kept
             torch.onnx.export(
                 trace(subject),
                 f=path,

@@ -1,0 +1,15 @@
+"""Method x format x family: each export answers as the live model in a process without this program, or is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.export.matrix import TRANSFORMERS, check, traced_once
+
+__all__ = ["traced_once"]
+
+
+@pytest.mark.usefixtures("traced_once")
+@pytest.mark.parametrize("family", TRANSFORMERS)
+def test_every_method_in_every_format(family: str, tmp_path: Path) -> None:
+    check(family, tmp_path)
