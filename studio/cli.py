@@ -126,7 +126,7 @@ def check(path: str, as_json: bool) -> None:
     from studio.data.checks import check as examine
 
     with Meter("Looking", 1) as meter:
-        found = examine(locate(path), progress=lambda doing, done, total: meter.reach(done, total))
+        found = examine(locate(path), progress=meter.reach)
     print_json(found.as_json()) if as_json else click.echo(folder_report.as_text(found))
 
 
@@ -162,7 +162,8 @@ def train(
     if find_rate:
         return _rates(training.load(recipe, assignments), control, as_json)
     with teams.joined() as team, terminal.signals_stop(control):
-        run, goes_on = launching.begin(recipe, out, assignments, resume, team)
+        with Meter("Looking at the images", 1) as meter:
+            run, goes_on = launching.begin(recipe, out, assignments, resume, team, meter.reach)
         if team.alone and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
         happening = training.train(run, control, goes_on, team)

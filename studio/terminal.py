@@ -162,8 +162,8 @@ class Meter:
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, detail=detail)
 
-    def reach(self, done: int, total: int) -> None:
-        """:meth:`at` where the total comes with each step."""
+    def reach(self, doing: str, done: int, total: int) -> None:
+        """:meth:`at` where the total comes with each step, as when images are looked at."""
         if total != self._total:
             self.expect(total)
         self.at(done)

@@ -8,21 +8,31 @@ from studio.app import training
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.run import Run, list_runs
+from studio.data.listing import Progress
 
 if TYPE_CHECKING:
     from studio.training.team import Team
 
 
-def begin(path: Path, out: Path | None, assignments: Sequence[str], resume: bool, team: "Team") -> tuple[Run, bool]:
+def begin(
+    path: Path,
+    out: Path | None,
+    assignments: Sequence[str],
+    resume: bool,
+    team: "Team",
+    progress: Progress | None = None,
+) -> tuple[Run, bool]:
     """The run of a recipe (or with ``resume`` the run itself) and whether it goes on; the same in all processes.
 
     What torchrun starts goes on by itself where it was begun before: in the same ``out``, or by the same torchrun.
     """
-    place, goes_on = team.same(lambda: _decide(path, out, assignments, resume))
+    place, goes_on = team.same(lambda: _decide(path, out, assignments, resume, progress))
     return Run(Path(place)), bool(goes_on)
 
 
-def _decide(path: Path, out: Path | None, assignments: Sequence[str], resume: bool) -> tuple[str, bool]:
+def _decide(
+    path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: Progress | None
+) -> tuple[str, bool]:
     from studio.training.team import launched
 
     if resume:
@@ -31,7 +41,7 @@ def _decide(path: Path, out: Path | None, assignments: Sequence[str], resume: bo
     earlier = _earlier(path, out, assignments, launch) if launch else None
     if earlier is not None:
         return str(earlier.path), True
-    run = training.start(path, out, assignments)
+    run = training.start(path, out, assignments, progress)
     if launch:
         run.write_status(state="running", launch=launch)
     return str(run.path), False

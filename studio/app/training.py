@@ -14,6 +14,7 @@ from studio.core.attachment_line import assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run, fresh_path
+from studio.data.listing import Progress, quiet
 
 if TYPE_CHECKING:
     from studio.training.control import Control
@@ -48,9 +49,11 @@ class Result:
         return f"{best}, {duration(self.seconds)}{waiting}\n{self.run}"
 
 
-def start(path: Path, out: Path | None = None, assignments: Iterable[str] = ()) -> Run:
-    """Make a run of a recipe file."""
-    return prepare(load(path, assignments), out)
+def start(
+    path: Path, out: Path | None = None, assignments: Iterable[str] = (), progress: Progress | None = None
+) -> Run:
+    """Make a run of a recipe file; ``progress`` is told how far the look at its images is, where that takes long."""
+    return prepare(load(path, assignments), out, progress)
 
 
 def load(path: Path, assignments: Iterable[str] = ()) -> Recipe:
@@ -58,19 +61,19 @@ def load(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     return override(Recipe.load(path), assignments).located(path.absolute().parent)
 
 
-def prepare(recipe: Recipe, out: Path | None = None) -> Run:
+def prepare(recipe: Recipe, out: Path | None = None, progress: Progress | None = None) -> Run:
     """Check the recipe against its backbone and images, then make the run's folder; StudioError if it cannot run."""
-    check(recipe)
+    check(recipe, progress)
     return Run.create(recipe, out or fresh_path(paths.runs(), recipe))
 
 
-def check(recipe: Recipe) -> None:
+def check(recipe: Recipe, progress: Progress | None = None) -> None:
     """Raise StudioError with the first thing that would keep the recipe from being trained."""
     from studio.app.inspection import Inspector
     from studio.data.dataset import open_folder
     from studio.peft.check import check_recipe
 
-    images = open_folder(recipe.data)
+    images = open_folder(recipe.data, progress or quiet)
     problems = check_recipe(recipe, Inspector(recipe.backbone, len(images.classes)).layers)
     if problems:
         raise StudioError(problems[0].text)
