@@ -42,6 +42,7 @@ TABLE = (
     Entry("View", "Train", "show_train", "Ctrl+3", "train"),
     Entry("View", "Results", "show_results", "Ctrl+4", "results"),
     Entry("View", "Export", "show_export", "Ctrl+5", "export"),
+    Entry("View", "Compare runs", "show_compare", "Ctrl+6", "results"),
     Entry("View", "Log", "show_log", "Ctrl+L"),
     Entry("View"),
     Entry("View", "Light theme", "light", "", "sun"),

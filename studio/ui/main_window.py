@@ -16,6 +16,7 @@ from studio.ui.help_dialogs import KeysDialog, SettingsDialog, use_language, use
 from studio.ui.language import CHINESE, ENGLISH, language, tr
 from studio.ui.log import note
 from studio.ui.panels.adapters import AdaptersPage
+from studio.ui.panels.compare import ComparePage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
 from studio.ui.panels.log import LogPage
@@ -56,6 +57,7 @@ class MainWindow(QMainWindow):
         self.results = ResultsPage(self.workspace)
         self.export = ExportPage(self.workspace)
         self.log = LogPage(self.workspace)
+        self.compare = ComparePage(self.workspace)
         self.recovery = Recovery(self.workspace.document)
         self.steps, self.summary = StepBar(STEPS), SummaryBar(NeedsButton(self.workspace))
         self.actions_by_call = actions.build(self)
@@ -67,7 +69,7 @@ class MainWindow(QMainWindow):
 
     def _build(self) -> None:
         self.pages = QStackedWidget()
-        for page in (self.data, self.adapters, self.train, self.results, self.export, self.log):
+        for page in (self.data, self.adapters, self.train, self.results, self.export, self.log, self.compare):
             self.pages.addWidget(page)
         self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
         self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
@@ -99,6 +101,7 @@ class MainWindow(QMainWindow):
         self.steps.chosen.connect(self.show_step)
         Drops(self).dropped.connect(self._dropped)
         self.files.opened.connect(self._opened)
+        self.results.compare_wanted.connect(self.show_compare)
         workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
         document.file_changed.connect(self._title)
         document.changed.connect(lambda recipe: self._changed())
@@ -151,6 +154,10 @@ class MainWindow(QMainWindow):
     def show_results(self) -> None:
         """The fourth step."""
         self.show_step(RESULTS)
+
+    def show_compare(self) -> None:
+        """The page beside the steps that compares runs."""
+        self.show_step(self.pages.indexOf(self.compare))
 
     def show_export(self) -> None:
         """The fifth step."""

@@ -139,6 +139,13 @@ class ComparePage(Page):
 
     # choosing
 
+    def showEvent(self, event: object) -> None:
+        """Qt: the page comes into view; the run that the other pages look at is ticked where none is."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        selected = self.workspace.runs.selected
+        if selected is not None and not self.chosen:
+            self.choose({selected.path})
+
     def _list(self) -> None:
         own = [_choice(row) for row in self.workspace.runs.rows]
         known = {choice.path for choice in own}

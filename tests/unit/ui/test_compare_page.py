@@ -134,3 +134,17 @@ def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
     page.workspace.document.new(Recipe())
     page.sweep("ranks")
     qtbot.waitUntil(lambda: "names no images" in page.notice.words, timeout=LONG)
+
+
+def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train):
+    run = train("one")
+    window.workspace.runs.refresh()
+    window.workspace.runs.select(run)
+    window.actions_by_call["show_compare"].trigger()
+    assert window.pages.currentWidget() is window.compare
+    assert window.compare.chosen == (run.path,)
+    window.show_results()
+    window.results.compare_wanted.emit()
+    assert window.pages.currentWidget() is window.compare
+    window.show_data()
+    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
