@@ -113,7 +113,10 @@ class Theme(QObject):
         application = QApplication.instance()
         assert isinstance(application, QApplication)
         self.choice = choice
-        self.tokens = DARK if choice == "dark" or (choice == "system" and _system_is_dark()) else LIGHT
+        before, dark = self.tokens, choice == "dark" or (choice == "system" and _system_is_dark())
+        self.tokens = DARK if dark else LIGHT
+        if self.tokens is before and application.styleSheet():
+            return  # Qt would polish every widget anew
         application.setPalette(palette(self.tokens))
         application.setStyleSheet(style_sheet(self.tokens))
         self.changed.emit(self.tokens)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
-from PySide6.QtCore import QEventLoop, QItemSelectionModel, Qt, QTimer
+from PySide6.QtCore import QEvent, QEventLoop, QItemSelectionModel, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QDialog, QFileDialog, QMessageBox, QWidget
 
 from studio.core.recipe import Backbone, Recipe
@@ -308,7 +308,7 @@ class Person(RuleBasedStateMachine):
         history.setClean()
         self.window.close()
         self.window.deleteLater()
-        QApplication.processEvents()
+        QApplication.sendPostedEvents(self.window, QEvent.Type.DeferredDelete)
         assert self.errors == []
 
 
