@@ -13,12 +13,15 @@ from studio.ui.models.carried import MIMES, Carried, carried_in
 from studio.ui.models.layer_nodes import (
     SLICE_LABELS,
     Badge,
+    Grown,
     Marks,
     Node,
     RollUp,
     Spot,
     badge_text,
-    build_nodes,
+    grow,
+    keep,
+    roll_ups,
     type_and_shape,
 )
 from studio.ui.models.pulls import Pulls
@@ -31,6 +34,11 @@ MARKS_ROLE = Qt.ItemDataRole.UserRole + 2
 DIM_ROLE = Qt.ItemDataRole.UserRole + 3
 TARGET_ROLE = Qt.ItemDataRole.UserRole + 4
 PAIR_ROLE = Qt.ItemDataRole.UserRole + 5
+
+_ROW_FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsDropEnabled
+_NOTHING = RollUp()
+_MANY = 300
+"""Where more rows than this change at once, views draw anew rather than hear of each."""
 
 _Index = QModelIndex | QPersistentModelIndex
 
@@ -51,10 +59,10 @@ class LayerTree(QAbstractItemModel):
     ) -> None:
         super().__init__(parent)
         self._refusal, self._attach = refusal, attach
-        self._nodes: list[Node] = []
-        self._at: dict[Spot, int] = {}
+        self._grown = Grown()
         self._marks = Marks()
         self._roll_ups: dict[int, RollUp] = {}
+        self.found_count = 0
         self._filter = ""
         self._with_empty = False
         self._dragged: Carried = ""
@@ -72,10 +80,13 @@ class LayerTree(QAbstractItemModel):
 
     def show_layers(self, layers: Sequence[Layer]) -> None:
         """Replace the whole tree."""
+        self.show_grown(grow(layers))
+
+    def show_grown(self, grown: Grown) -> None:
+        """Replace the whole tree by one that was grown already."""
         self.beginResetModel()
-        self._nodes = build_nodes(layers)
-        self._at = {node.spot: number for number, node in enumerate(self._nodes)}
-        self._roll_ups.clear()
+        self._grown = grown
+        self._roll_ups = roll_ups(grown, self._marks)
         self._refusals.clear()
         self._kinds.clear()
         self._apply_filter()
@@ -86,7 +97,7 @@ class LayerTree(QAbstractItemModel):
         if marks == self._marks:
             return
         before, self._marks = self._marks, marks
-        self._roll_ups.clear()
+        self._roll_ups = roll_ups(self._grown, marks)
         if before.head_trains != marks.head_trains:
             self.painted_anew.emit()
         paths = before.badges.keys() | marks.badges.keys()
@@ -154,27 +165,10 @@ class LayerTree(QAbstractItemModel):
     @property
     def layer_count(self) -> int:
         """Number of layers, slices not counted."""
-        return sum(not node.part for node in self._nodes)
-
-    @property
-    def found_count(self) -> int:
-        """Number of layers that the filter lets through by themselves, slices not counted."""
-        return sum(self._passes(node.layer) for node in self._nodes if not node.part)
+        return len(self._grown.layers)
 
     def _apply_filter(self) -> None:
-        kept: set[int] = set()
-        for number in reversed(range(len(self._nodes))):
-            node = self._nodes[number]
-            if number in kept or self._passes(node.layer):
-                kept.update((number, node.parent))
-        for node in self._nodes:
-            node.visible = [child for child in node.children if child in kept]
-            for row, child in enumerate(node.visible):
-                self._nodes[child].row = row
-
-    def _passes(self, layer: Layer) -> bool:
-        found = self._filter in f"{layer.path} {layer.type} {layer.role}".lower()
-        return found and (self._with_empty or layer.parameters > 0 or not layer.path)
+        self.found_count = keep(self._grown, self._filter, self._with_empty)
 
     def _target_mark(self, path: str) -> str:
         if path in self._targets:
@@ -192,6 +186,9 @@ class LayerTree(QAbstractItemModel):
             while number >= 0 and number not in numbers:
                 numbers.add(number)
                 number = self._nodes[number].parent
+        if len(numbers) > _MANY:
+            self.painted_anew.emit()
+            numbers = {0}
         for number in numbers:
             index = self.index_of(self._nodes[number].spot)
             if index.isValid():
@@ -222,17 +219,21 @@ class LayerTree(QAbstractItemModel):
         badges = self._marks.badges.get(node.layer.path, ())
         return tuple(b for b in badges if node.part in b.slices) if node.part else badges
 
-    def states(self) -> list[tuple[int, str]]:
-        """For each layer in the order of the tree its node's number, and how it is marked: the name of a colour."""
-        return [(number, self._state(node)) for number, node in enumerate(self._nodes) if not node.part]
+    @property
+    def layer_numbers(self) -> list[int]:
+        """The numbers of the nodes that are layers, in the order of the tree."""
+        return self._grown.layers
 
-    def _state(self, node: Node) -> str:
-        path = node.layer.path
-        if path in self._targets or path in self._marks.badges:
-            return "adapter"
-        if node.is_head:
-            return "head" if self._marks.head_trains else ""
-        return "accent" if path in self._kin else "frozen" if node.layer.own_parameters else ""
+    def is_frozen(self, number: int) -> bool:
+        """Whether the node with this number has weights of its own, which are frozen unless :meth:`strong` says more."""
+        return self._nodes[number].layer.own_parameters > 0
+
+    def strong(self) -> list[tuple[int, str]]:
+        """The numbers of the nodes that stand out, each with the name of its colour; the strongest come last."""
+        heads = [(number, "head") for number in self._grown.heads if self._marks.head_trains]
+        adapted = [(self._at.get(Spot(path), -1), "adapter") for path in (*self._marks.badges, *self._targets)]
+        kin = [(self._at.get(Spot(path), -1), "accent") for path in self._kin]
+        return [(number, tint) for number, tint in (*kin, *heads, *adapted) if number >= 0]
 
     def spot_number(self, number: int) -> Spot:
         """The place of the node with this number."""
@@ -240,29 +241,24 @@ class LayerTree(QAbstractItemModel):
 
     def roll_up(self, number: int) -> RollUp:
         """Sums over a node and everything in it."""
-        if number not in self._roll_ups:
-            self._roll_ups[number] = self._sum(number)
-        return self._roll_ups[number]
+        return self._roll_ups.get(number, _NOTHING)
 
-    def _sum(self, number: int) -> RollUp:
-        node = self._nodes[number]
-        parts = [self.roll_up(child) for child in node.children if not self._nodes[child].part]
-        own = () if node.part else self.badges(node)
-        inside_head = node.is_head and not (node.parent >= 0 and self._nodes[node.parent].is_head)
-        head = node.layer.parameters if inside_head and self._marks.head_trains else 0
-        return RollUp(
-            len(self.badges(node)) + sum(p.badges for p in parts),
-            sum(b.parameters or 0 for b in own if b.enabled) + sum(p.adapter_parameters for p in parts),
-            head or sum(p.head_parameters for p in parts),
-        )
+    @property
+    def _nodes(self) -> list[Node]:
+        return self._grown.nodes
+
+    @property
+    def _at(self) -> dict[Spot, int]:
+        return self._grown.at
 
     # Qt's side
 
     def index(self, row: int, column: int, parent: _Index = QModelIndex()) -> QModelIndex:  # noqa: B008
         """Qt: the index of a cell."""
-        if not self.hasIndex(row, column, parent):
+        rows = self._visible(parent)
+        if not (0 <= row < len(rows) and 0 <= column < len(COLUMNS)) or parent.column() > 0:
             return QModelIndex()
-        return self.createIndex(row, column, self._visible(parent)[row])
+        return self.createIndex(row, column, rows[row])
 
     def parent(self, index: _Index = QModelIndex()) -> Any:  # type: ignore[override] # noqa: B008
         """Qt: the index of the row above; without an argument the owner."""
@@ -338,25 +334,14 @@ class LayerTree(QAbstractItemModel):
             return why
         lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
         lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
-        lines += [words for b in self.badges(node) if (words := self._pull_words(b, node))]
+        lines += [words for b in self.badges(node) if (words := self.pulls.words(b.attachment, node.layer.path))]
         if not node.part and (pair := self._pairs.get(node.layer.path)):
             lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
         return "\n".join([*lines, tr(node.layer.dead)] if node.layer.dead else lines)
 
-    def _pull_words(self, badge: Badge, node: Node) -> str:
-        norm = self.pulls.norm(badge.attachment, node.layer.path)
-        if norm is None:
-            return ""
-        if not self.pulls.has_moved(badge.attachment, node.layer.path):
-            return tr("{name} has not moved: no gradient has reached it", name=badge.attachment)
-        return tr("{name}: norm of the gradient {norm:.3g}", name=badge.attachment, norm=norm)
-
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""
-        flag = Qt.ItemFlag
-        if not index.isValid():
-            return flag.ItemIsDropEnabled
-        return flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemIsDropEnabled
+        return _ROW_FLAGS if index.isValid() else Qt.ItemFlag.ItemIsDropEnabled
 
     # dropping
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from studio.ui.language import tr
+
 _DECADES = 3.0
 """A pull so many powers of ten below the strongest one is drawn as none."""
 
@@ -29,3 +31,12 @@ class Pulls:
         if norm <= 0 or most <= 0:
             return 0.0
         return max(0.0, 1 + math.log10(norm / most) / _DECADES)
+
+    def words(self, attachment: str, path: str) -> str:
+        """The pull at one place as a sentence; empty where nothing is known of it."""
+        norm = self.norm(attachment, path)
+        if norm is None:
+            return ""
+        if not self.has_moved(attachment, path):
+            return tr("{name} has not moved: no gradient has reached it", name=attachment)
+        return tr("{name}: norm of the gradient {norm:.3g}", name=attachment, norm=norm)

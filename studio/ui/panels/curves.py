@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 SMOOTHING = 60
 """Of 100; where the slider stands at first."""
-_SLOW_SECONDS = 0.02
+_MANY = 50_000
 _REST = 100
-"""A curve that takes longer than that to draw is drawn again when a hundred times as long has passed."""
+"""A plot of many points is drawn again when a hundred times as long as it took has passed."""
 _TWO_ROWS = 290
 """Points of height from which on all four plots are shown."""
 
@@ -186,7 +186,8 @@ class Curves(Card):
         found: Sequence[Line] = lines(name, self._runs)
         self.plots[number].show_lines(found)
         took = time.monotonic() - began
-        self._due = max(self._due, began + _REST * took if took > _SLOW_SECONDS else 0.0)
+        if sum(len(line.x) for line in found) > _MANY:
+            self._due = max(self._due, began + _REST * took)
 
     @staticmethod
     def _say(notice: Notice, words: str, tone: str) -> None:

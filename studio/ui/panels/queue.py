@@ -1,7 +1,9 @@
 """The queue: frozen recipes in the order of their turns, moved by dragging or with the keyboard."""
 
+from collections.abc import Callable
+
 from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer
-from PySide6.QtGui import QKeySequence, QShortcut
+from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
 from studio.app.queue import Waiting
@@ -17,6 +19,22 @@ _ROW = 30
 _ROWS_SHOWN = 4
 
 
+class _List(QListWidget):
+    """A list with keys of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys: dict[str, Callable[[], object]] = {}
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt: one of the list's own keys, or what lists do."""
+        act = self.keys.get(QKeySequence(event.keyCombination()).toString())
+        if act is not None:
+            act()
+        else:
+            super().keyPressEvent(event)
+
+
 class QueueCard(Card):
     """Hidden while nothing waits."""
 
@@ -26,7 +44,7 @@ class QueueCard(Card):
         self.down = IconButton(tr("Later (Alt+Down)"), "chevron-down", lambda: self._shift(1))
         self.out = IconButton(tr("Take out of the queue (Delete)"), "trash", self._remove)
         super().__init__(tr("Queue"), beside=(self.up, self.down, self.out), padding=14)
-        self.list = QListWidget()
+        self.list = _List()
         self.list.setAccessibleName(tr("Recipes that wait"))
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -40,9 +58,7 @@ class QueueCard(Card):
         self.body.addWidget(self.list)
         self.body.addWidget(self.trouble)
         self.body.addLayout(Row(self.go, self.retry))
-        for keys, act in (("Alt+Up", self.up.click), ("Alt+Down", self.down.click), ("Delete", self.out.click)):
-            shortcut = QShortcut(QKeySequence(keys), self.list, context=Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(act)
+        self.list.keys = {"Alt+Up": self.up.click, "Alt+Down": self.down.click, "Del": self.out.click}
         queue.changed.connect(self.show_rows)
         self.show_rows(queue.rows)
 

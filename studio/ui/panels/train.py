@@ -11,6 +11,7 @@ from studio.core.recipe import Recipe, Training
 from studio.ui.forms import Form
 from studio.ui.language import tr
 from studio.ui.live import LiveRun
+from studio.ui.models.pulls import Pulls
 from studio.ui.panels.curves import Curves
 from studio.ui.panels.page import Page
 from studio.ui.panels.queue import QueueCard
@@ -140,6 +141,7 @@ class TrainPage(Page):
 
     def _ended(self) -> None:
         self.live.stop()
+        self.workspace.pulled.emit(Pulls())
         self._show_buttons()
         if self.live.history.started is None:
             self.curves.show_nothing()
@@ -217,6 +219,7 @@ class TrainPage(Page):
             self.curves.show_nothing()
         self._draw()
         self._show_buttons()
+        self.workspace.pulled.emit(Pulls(history.norms, history.unmoved) if here else Pulls())
         if history.last is not self._last_evaluation:
             self._last_evaluation = history.last
             self.workspace.runs.refresh()

@@ -1,0 +1,357 @@
+"""The train page at work: pausing, the queue, several runs, advice, and the tree as an instrument."""
+
+import json
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtWidgets import QInputDialog
+
+from studio.core import events
+from studio.core.run import Run
+from studio.training import movement
+from studio.training.lock import exclusive
+from studio.ui.history import History
+from studio.ui.models.pulls import Pulls
+from studio.ui.widgets import run_words
+from studio.ui.widgets.plots import Line, Plot
+from studio.ui.widgets.run_lines import lines
+
+LONG = 60_000
+
+
+@pytest.fixture
+def prepared(ready, make_recipe, settled):
+    """The window with a tiny recipe."""
+
+    def prepare(**training):
+        ready.workspace.document.new(make_recipe(**training))
+        settled(ready)
+        ready.show_train()
+        return ready
+
+    return prepare
+
+
+def done(window):
+    return not window.workspace.trainer.running
+
+
+def steps(window):
+    return window.train.live.history.step
+
+
+def select(page, *rows):
+    model, flags = page.list.table.selectionModel(), QItemSelectionModel.SelectionFlag
+    for row in rows:
+        model.select(page.list.model.index(row, 0), flags.Select | flags.Rows)
+
+
+# pausing
+
+
+def test_a_run_is_paused_and_goes_on_and_saves_when_asked(prepared, qtbot):
+    window = prepared(epochs=2000)
+    page = window.train
+    page.start_button.click()
+    qtbot.waitUntil(lambda: steps(window) > 3, timeout=LONG)
+    page.save_button.click()
+    qtbot.waitUntil(lambda: page.live.history.saved is not None, timeout=LONG)
+    page.pause_button.click()
+    assert page.pause_button.text() == "Go on"
+    qtbot.waitUntil(lambda: page.live.history.paused, timeout=LONG)
+    assert page.curves.stage.text().startswith("Paused in epoch")
+    waits_at = steps(window)
+    qtbot.wait(300)
+    assert steps(window) == waits_at
+    page.pause_button.click()
+    qtbot.waitUntil(lambda: steps(window) > waits_at, timeout=LONG)
+    page.pause_button.click()
+    page.stop_button.click()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    assert page.curves.stage.text().startswith("Stopped")
+
+
+def test_a_complete_run_is_given_more_epochs(prepared, qtbot, monkeypatch):
+    window = prepared(epochs=1)
+    page = window.train
+    page.start()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    assert page.more_button.isVisible()
+    assert not page.resume_button.isVisible()
+    monkeypatch.setattr(QInputDialog, "getInt", lambda *a: (3, True))
+    page.more_button.click()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    assert page.live.history.epoch == 3
+    assert window.workspace.runs.selected.recipe.training.epochs == 3
+    assert len(window.workspace.runs.rows) == 1
+
+
+# the queue
+
+
+def test_queued_recipes_train_by_themselves_in_their_order(prepared, qtbot):
+    window = prepared(epochs=2000)
+    page = window.train
+    page.start_button.click()
+    for epochs in (1, 2):
+        window.workspace.set_value("training.epochs", epochs)
+        page.queue_button.click()
+    assert [page.queue.list.item(i).text()[:2] for i in range(2)] == ["1.", "2."]
+    page.queue.list.setCurrentRow(1)
+    qtbot.keyClick(page.queue.list, Qt.Key.Key_Up, Qt.KeyboardModifier.AltModifier)
+    assert [row.recipe.training.epochs for row in window.workspace.queue.rows] == [2, 1]
+    assert page.queue.list.currentRow() == 0
+    qtbot.waitUntil(lambda: steps(window) > 2, timeout=LONG)
+    page.stop_button.click()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    qtbot.wait(50)
+    assert done(window)  # a run that was stopped holds the queue up
+    page.queue.go.click()
+    qtbot.waitUntil(lambda: done(window) and not window.workspace.queue.rows, timeout=LONG)
+    qtbot.waitUntil(lambda: len(window.workspace.runs.rows) == 3, timeout=LONG)
+    newest = [row.run.recipe.training.epochs for row in window.workspace.runs.rows]
+    assert sorted(newest[:2]) == [1, 2]
+    assert not page.queue.isVisible()
+
+
+def test_a_row_is_dragged_to_another_place(prepared, qtbot):
+    window = prepared()
+    for epochs in (1, 2, 3):
+        window.workspace.set_value("training.epochs", epochs)
+        window.train.queue_button.click()
+    queue = window.train.queue.list
+    model = queue.model()
+    assert model.moveRow(model.index(0, 0).parent(), 0, model.index(0, 0).parent(), 3)
+    qtbot.waitUntil(lambda: [r.recipe.training.epochs for r in window.workspace.queue.rows] == [2, 3, 1], timeout=5000)
+    queue.setCurrentRow(0)
+    qtbot.keyClick(queue, Qt.Key.Key_Delete)
+    assert [r.recipe.training.epochs for r in window.workspace.queue.rows] == [3, 1]
+
+
+def test_a_queued_recipe_that_cannot_be_trained_stays_with_its_reason_and_the_next_goes_on(prepared, qtbot):
+    window = prepared(epochs=1)
+    good = window.workspace.recipe
+    window.workspace.change_attachment("lora", {"at": ("nowhere",)})
+    window.train.queue_button.click()
+    window.workspace.queue.add(good)
+    window.train.queue.go.click()
+    qtbot.waitUntil(lambda: done(window) and len(window.workspace.queue.rows) == 1, timeout=LONG)
+    qtbot.waitUntil(lambda: done(window) and len(window.workspace.runs.rows) == 1, timeout=LONG)
+    row = window.workspace.queue.rows[0]
+    assert "No layer matches nowhere" in row.problem
+    assert window.train.queue.trouble.isVisible()
+    window.train.queue.retry.click()
+    assert window.workspace.queue.rows[0].problem == ""
+
+
+# runs of others, and several at once
+
+
+def write_run(folder, name, count, kind="step"):
+    """A run directory as another program would write it."""
+    from studio.core.recipe import Recipe
+
+    run = Run.create(Recipe(), folder / "runs" / name)
+    said = [
+        events.Started(
+            time=1.0, step=0, steps=2 * count, epochs=2, training_images=8, validation_images=2,
+            trainable_parameters=1, total_parameters=2, device="cpu",
+        )
+    ]  # fmt: skip
+    said += [
+        events.Step(time=2.0, step=i, epoch=1, loss=1 / i, accuracy=0.5, learning_rate=0.1, images_per_second=9.0)
+        for i in range(1, count + 1)
+    ]
+    (run.path / "events.jsonl").write_text("".join(event.to_json() + "\n" for event in said))
+    run.write_status(state="running", step=count, steps=2 * count)
+    return run
+
+
+def test_a_run_of_another_program_is_live_while_it_holds_its_lock(window, home, qtbot):
+    run = write_run(home, "theirs", 5)
+    window.workspace.runs.start()
+    window.show_train()
+    assert window.workspace.runs.rows[0].state == "interrupted"
+    with exclusive(run.path):
+        window.workspace.runs.look()
+        qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "running", timeout=5000)
+        assert window.workspace.runs.rows[0].live
+        assert not window.train.resume_button.isVisible()
+        step = events.Step(step=6, epoch=1, loss=0.1, accuracy=0.5, learning_rate=0.1, images_per_second=9.0)
+        run.append(step)
+        qtbot.waitUntil(lambda: steps(window) == 6, timeout=5000)
+    window.workspace.runs.look()
+    qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "interrupted", timeout=5000)
+    assert window.train.resume_button.isVisible()
+
+
+def test_a_long_run_is_read_on_a_thread(window, home, qtbot):
+    write_run(home, "long", 4000)
+    window.workspace.runs.start()
+    window.show_train()
+    assert window.train.live.reading
+    assert window.train.curves.stage.text() == "Reading the run"
+    qtbot.waitUntil(lambda: steps(window) == 4000, timeout=LONG)
+    qtbot.waitUntil(lambda: len(window.train.curves.loss.lines[0].x) == 4000, timeout=LONG)
+
+
+def test_runs_that_are_selected_together_are_drawn_together(window, home, qtbot):
+    for name in ("one", "three", "two"):
+        write_run(home, name, 10)
+    window.workspace.runs.start()
+    window.show_train()
+    page = window.train
+    select(page, 0, 1, 2)
+    qtbot.waitUntil(lambda: len(page.curves.accuracy.lines) == 3, timeout=5000)
+    assert len({line.tint for line in page.curves.loss.lines}) == 3
+    colours = {page.list.model.index(row, 0).data(Qt.ItemDataRole.DecorationRole).name() for row in range(3)}
+    assert len(colours) == 3
+    page.list.table.selectRow(1)
+    qtbot.waitUntil(lambda: len(page.curves.accuracy.lines) == 2, timeout=5000)
+    assert page.curves.accuracy.lines[0].name == "training"
+    assert page.list.model.index(0, 0).data(Qt.ItemDataRole.DecorationRole) is None
+
+
+# curves
+
+
+def history(*losses, notes=(), ended=None):
+    """A run of ten steps an epoch with these (training, validation) losses."""
+    made = History()
+    made.take(
+        [
+            events.Started(
+                step=0, steps=10 * len(losses), epochs=len(losses), training_images=8, validation_images=2,
+                trainable_parameters=1, total_parameters=2, device="cpu",
+            )
+        ]
+    )  # fmt: skip
+    for epoch, (training, validation) in enumerate(losses, 1):
+        made.take(
+            [
+                events.Epoch(epoch=epoch, step=10 * epoch, loss=training, accuracy=0.5, seconds=1.0),
+                events.Evaluation(
+                    epoch=epoch, step=10 * epoch, split="validation", loss=validation, accuracy=0.5, best=epoch == 2
+                ),
+            ]
+        )
+    made.take([*(events.Warning(text=note) for note in notes), *([ended] if ended else [])])
+    return made
+
+
+def test_overfitting_is_told_with_what_to_do():
+    words = run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 1.0), (0.4, 1.1)))
+    assert "lowest in epoch 2" in words
+    assert "22 %" in words
+    assert "augmentation" in words
+    assert run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
+
+
+def test_why_a_run_ended_and_what_it_met_is_shown():
+    assert run_words.trouble(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
+    words, tone = run_words.trouble(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
+    assert (words, tone) == ("Went back.\nSmaller parts.", "warn")
+    words, _ = run_words.trouble(history((1.0, 1.0), notes=tuple("abcde")))
+    assert words.startswith("2 more messages")
+    assert run_words.trouble(history((1.0, 1.0))) == ("", "info")
+
+
+def test_what_a_run_was_expected_to_take_stands_beside_what_it_took():
+    made = history((1.0, 1.0))
+    made.take([events.Preflight(
+        peak_memory_bytes=1_200_000_000, seconds_per_epoch=14.0, seconds_per_step=1.0, batch_size=8, trainable=1,
+        device="cpu", available_memory_bytes=2,
+    ), events.Usage(peak_memory_bytes=1_100_000_000, seconds_per_epoch=75.0)])  # fmt: skip
+    words = run_words.facts(made, live=False)
+    assert "expected 14 s an epoch, 1.2 GB" in words
+    assert "took 1 min 15 s an epoch, 1.1 GB" in words
+
+
+@pytest.fixture
+def plot(qapp, qtbot):
+    made = Plot("Loss", bottom=0)
+    qtbot.addWidget(made)
+    return made
+
+
+def test_curves_run_over_epochs_and_mark_the_best(plot):
+    plot.show_lines(lines("loss", [history((1.0, 1.0), (0.8, 0.7), (0.6, 0.8))]))
+    training, validation = plot.lines
+    assert validation.x.tolist() == [1.0, 2.0, 3.0]
+    assert validation.best == (2.0, 0.7)
+    assert training.noisy
+    assert not validation.noisy
+
+
+def test_smoothing_changes_noisy_lines_alone(plot):
+    x = np.arange(50.0)
+    plot.show_lines([Line("a", "accent", x, np.where(x % 2, 1.0, 0.0), noisy=True), Line("b", "adapter", x, x % 2)])
+    plot.smooth(0.9)
+    drawn = [d.main.getOriginalDataset()[1] for d in plot.drawn]
+    assert drawn[0].std() < 0.2
+    assert drawn[1].std() == pytest.approx(0.5)
+    assert plot.drawn[0].raw.getOriginalDataset()[1].std() == pytest.approx(0.5)
+    plot.smooth(0.0)
+    assert plot.drawn[0].main.getOriginalDataset()[1].std() == pytest.approx(0.5)
+
+
+def test_values_are_told_where_the_pointer_is(plot, qtbot):
+    told = []
+    plot.pointed.connect(told.append)
+    plot.pointed.connect(plot.point_at)
+    plot.show_lines([Line("a", "accent", np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.5]))])
+    plot.point_at(1.4)
+    assert plot.values() == [6.0]
+    qtbot.keyClick(plot.plot, Qt.Key.Key_End)
+    assert told[-1] == 2.0
+    assert plot.values() == [7.5]
+    qtbot.keyClick(plot.plot, Qt.Key.Key_Left)
+    assert told[-1] == 1.0
+    qtbot.keyClick(plot.plot, Qt.Key.Key_Escape)
+    assert plot.values() == [None]
+
+
+def test_the_axis_of_the_loss_can_be_logarithmic(plot):
+    plot.show_lines([Line("a", "accent", np.array([0.0, 1.0]), np.array([1.0, 0.01]), best=(1.0, 0.01))])
+    plot.show_log(True)
+    assert plot.drawn[0].main.getData()[1].tolist() == pytest.approx([0.0, -2.0])
+    assert plot.drawn[0].best.getData()[1].tolist() == pytest.approx([-2.0])
+    plot.show_log(False)
+    assert plot.drawn[0].main.getData()[1].tolist() == [1.0, 0.01]
+
+
+# the tree as an instrument
+
+
+def test_pulls_are_measured_against_the_strongest():
+    pulls = Pulls({"a/q": 1.0, "a/k": 0.1, "b/q": 0.0}, frozenset({"b/q"}))
+    assert pulls.share("a", "q") == 1.0
+    assert pulls.share("a", "k") == pytest.approx(2 / 3)
+    assert pulls.share("b", "q") == 0.0
+    assert not pulls.has_moved("b", "q")
+    assert "has not moved" in pulls.words("b", "q")
+    assert pulls.words("c", "q") == ""
+
+
+def test_the_tree_shows_what_pulls_while_a_run_goes_on(prepared, qtbot, monkeypatch):
+    monkeypatch.setattr(movement, "SECONDS", 0.0)
+    window = prepared(epochs=2000)
+    tree = window.adapters.tree_model
+    window.train.start_button.click()
+    qtbot.waitUntil(lambda: tree.pulls.norm("lora", "blocks.0.attn.qkv") is not None, timeout=LONG)
+    window.show_adapters()
+    window.adapters.tree.expandAll()
+    assert not window.adapters.tree.grab().isNull()
+    window.train.stop_button.click()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    assert tree.pulls == Pulls()
+
+
+def test_a_run_folder_holds_what_was_read(prepared, qtbot):
+    window = prepared(epochs=1)
+    window.train.start()
+    qtbot.waitUntil(lambda: done(window), timeout=LONG)
+    text = (window.workspace.runs.selected.path / "events.jsonl").read_text()
+    kinds = {json.loads(line)["event"] for line in text.splitlines()}
+    assert {"started", "step", "movement", "epoch", "evaluation", "checkpoint", "finished"} <= kinds
