@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test check unit bench wheel clean
+.PHONY: help demo app test check unit bench story wheel clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,10 @@ unit: $(VENV)/.installed-test ## Run the tests
 
 bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
 	$(BIN)/python -m tests.benchmarks.run
+
+# Drawn without a screen; the pictures go to artifacts/story, which is not committed.
+story: $(VENV)/.installed-test ## Drive the window through the whole job, with a picture of each page in each language and theme
+	PYTHONPATH=. OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 QT_QPA_PLATFORM=offscreen $(BIN)/python tests/e2e/story.py
 
 wheel: $(VENV)/.installed-test ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

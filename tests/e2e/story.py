@@ -1,11 +1,13 @@
 """The whole main job through the window, page by page, with a picture of each page.
 
-Run it by hand, ``python tests/e2e/story.py [light|dark] [FOLDER]``, to look at the window; its test runs it too.
+Run it by hand, ``make story`` or ``python tests/e2e/story.py [FOLDER]``, to look at the window in every language and
+theme; its test runs it too, in one.
 """
 
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +15,15 @@ from PySide6.QtCore import QEventLoop, QMimeData, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
+from studio.ui.language import ENGLISH, LANGUAGES, language
 from studio.ui.main_window import MainWindow
-from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.carried import METHOD_MIME
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.theme import theme
 
 PATIENCE_S = 300
+ONE = ((ENGLISH, "light"),)
+ALL = tuple((spoken, shade) for spoken in LANGUAGES for shade in ("light", "dark"))
 
 
 def pause(milliseconds: int) -> None:
@@ -37,19 +43,25 @@ def wait(until: Callable[[], object], what: str) -> None:
 
 
 class Story:
-    """Drives one window; pictures go to ``folder``."""
+    """Drives one window; pictures go to ``folder``, those of each look (language and theme) into one of its own."""
 
-    def __init__(self, window: MainWindow, folder: Path, epochs: int) -> None:
-        self.window, self.folder, self.epochs = window, folder, epochs
+    def __init__(self, window: MainWindow, folder: Path, epochs: int, looks: tuple[tuple[str, str], ...] = ONE) -> None:
+        self.window, self.folder, self.epochs, self.looks = window, folder, epochs, looks
         self.pictures: list[Path] = []
-        folder.mkdir(parents=True, exist_ok=True)
+        self.scenes = 0
 
     def picture(self, name: str) -> None:
-        """Save what the window shows."""
-        pause(200)
-        path = self.folder / f"{len(self.pictures) + 1:02}-{name}.png"
-        assert self.window.grab().save(str(path))
-        self.pictures.append(path)
+        """Save what the window shows, in every look."""
+        self.scenes += 1
+        for spoken, shade in self.looks:
+            language().use(spoken)
+            theme().apply(shade)
+            pause(200)
+            path = self.folder / f"{spoken}-{shade}" / f"{self.scenes:02}-{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert self.window.grab().save(str(path))
+            self.pictures.append(path)
+        language().use(ENGLISH)
 
     def tell(self) -> None:
         """Everything, from the first start to an export."""
@@ -148,22 +160,24 @@ class Story:
         self.window.close()
 
 
-def main(choice: str = "light", folder: str = "artifacts/story") -> None:
-    """Tell the story in the theme ``choice``."""
+def main(folder: str = "artifacts/story", *looks: str) -> None:
+    """Tell the story; ``looks`` such as ``en-light`` take the place of all."""
     from studio.ui.application import make_application
 
+    chosen = tuple(look for look in ALL if not looks or "-".join(look) in looks)
     with tempfile.TemporaryDirectory() as home:
         os.environ["PEFT_STUDIO_HOME"] = home
-        application: QApplication = make_application(["peft-studio"], choice)
+        application: QApplication = make_application(["peft-studio"])
         window = MainWindow()
         window.show()
-        story = Story(window, Path(folder) / choice, epochs=3)
+        began = time.monotonic()
+        story = Story(window, Path(folder), epochs=3, looks=chosen)
         try:
             story.tell()
         finally:
             story.end()
             application.processEvents()
-    print("\n".join(map(str, story.pictures)))
+    print(f"{len(story.pictures)} pictures in {folder}, {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -25,12 +25,11 @@ def qapp():
 
 @pytest.mark.qt_log_level_fail("WARNING")
 @pytest.mark.qt_log_ignore("This plugin does not support")
-@pytest.mark.parametrize("theme", ["light"])
-def test_from_the_sample_project_to_an_export(qapp, qtbot, theme, tmp_path, monkeypatch):
+def test_from_the_sample_project_to_an_export(qapp, qtbot, tmp_path, monkeypatch):
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
     window = MainWindow()
     window.show()
-    story = Story(window, ARTIFACTS / theme, epochs=1)
+    story = Story(window, ARTIFACTS, epochs=1)
     try:
         story.tell()
         accuracy = float(window.results.accuracy.text().removesuffix(" %"))
