@@ -75,7 +75,23 @@ def trouble(history: History) -> tuple[str, str]:
 
 
 def advice(history: History) -> str:
-    """What to do where validation turns while training goes on falling; empty where it does not."""
+    """What to do where the network learns by heart, or something does not learn at all; empty where all is well."""
+    return "\n".join(words for words in (_overfitting(history), _unmoved(history)) if words)
+
+
+def _unmoved(history: History) -> str:
+    if not history.unmoved:
+        return ""
+    return tr(
+        "No gradient has reached {n} of the {all} places that train, so they have not moved: {first}. Attach there "
+        "something else, or take it off; the layer tree marks them.",
+        n=len(history.unmoved),
+        all=len(history.norms),
+        first=", ".join(sorted(history.unmoved)[:2]),
+    )
+
+
+def _overfitting(history: History) -> str:
     found = turn(tuple(history.epoch_loss.points()), tuple(history.validation_loss.points()))
     if found is None:
         return ""

@@ -107,9 +107,12 @@ class RowPainter(QStyledItemDelegate):
             draw_badge(painter, area, tag, "second", "sunken", icon="", outlined=True)
             area = after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
+            moved = model.pulls.has_moved(badge.attachment, node.layer.path)
             strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
-            draw_badge(painter, box, badge_text(badge, node.part), strong, soft)
-            area.setLeft(box.right() + _GAP + draw_pull(painter, box, model.pulls, badge.attachment, node.layer.path))
+            strong, soft, sign = (strong, soft, "adapter") if moved else ("bad", "bad_soft", "warning")
+            draw_badge(painter, box, badge_text(badge, node.part), strong, soft, sign)
+            draw_pull(painter, box, model.pulls, badge.attachment, node.layer.path)
+            area.setLeft(box.right() + _GAP)
         if node.is_head and roll_up.head_parameters:
             draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
         elif node.children and roll_up.badges and not is_open and not node.layer.slices:
@@ -117,18 +120,13 @@ class RowPainter(QStyledItemDelegate):
             self._plain(painter, area, words, "adapter")
 
 
-def draw_pull(painter: QPainter, box: QRect, pulls: Pulls, attachment: str, path: str) -> int:
-    """Under a badge, a line as long as training pulls there strongly; or that it has not moved. Returns the width."""
-    if pulls.norm(attachment, path) is None:
-        return 0
-    if not pulls.has_moved(attachment, path):
-        room = QRect(box.right() + _GAP, box.top(), 160, box.height())
-        return draw_badge(painter, room, tr("has not moved"), "bad", "bad_soft", "warning") + _GAP
-    line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
-    painter.fillRect(line, colour("line"))
-    line.setWidth(round(line.width() * pulls.share(attachment, path)))
-    painter.fillRect(line, colour("adapter"))
-    return 0
+def draw_pull(painter: QPainter, box: QRect, pulls: Pulls, attachment: str, path: str) -> None:
+    """Under a badge, a line as long as training pulls there strongly; none where that is not known."""
+    if pulls.norm(attachment, path) is not None:
+        line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
+        painter.fillRect(line, colour("line"))
+        line.setWidth(round(line.width() * pulls.share(attachment, path)))
+        painter.fillRect(line, colour("adapter"))
 
 
 def tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:

@@ -248,6 +248,13 @@ def test_overfitting_is_told_with_what_to_do():
     assert run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
 
 
+def test_what_has_not_moved_is_told():
+    made = history((1.0, 1.0))
+    made.take([events.Movement(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
+    assert "1 of the 2 places" in run_words.advice(made)
+    assert "lora/blocks.0.attn.qkv" in run_words.advice(made)
+
+
 def test_why_a_run_ended_and_what_it_met_is_shown():
     assert run_words.trouble(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
     words, tone = run_words.trouble(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
