@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from studio.core.files import write_text
 from studio.core.paths import cache, locate
 from studio.core.recipe import Backbone, Data
-from studio.data.listing import Progress, name_of, quiet
+from studio.data.listing import Progress, quiet
+from studio.data.names import name_of
 
 if TYPE_CHECKING:
     from studio.data.folder import DatasetSummary

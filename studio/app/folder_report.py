@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from studio.app.text import table
-from studio.data.images import shown
+from studio.data.names import shown
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,8 +19,8 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, Any, cast
 
 from studio.core.errors import StudioError
-from studio.data.images import shown
 from studio.data.listing import Progress, Stopped, quiet
+from studio.data.names import shown
 from studio.data.unpacking import filled_once
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from studio.core.recipe import Data
-from studio.data.listing import Finding, Listing, SplitName, name_of
+from studio.data.listing import Finding, Listing, SplitName
+from studio.data.names import name_of
 from studio.data.split import united
 
 

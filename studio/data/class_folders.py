@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.images import SUFFIXES, shown
+from studio.data.images import SUFFIXES
 from studio.data.listing import READY_MADE, Finding, Listing, SplitName
+from studio.data.names import shown
 
 _SYSTEM = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"})
 

@@ -13,8 +13,8 @@ from studio.core.recipe import Data, Split
 from studio.data.alike import look_alikes
 from studio.data.choices import applied, followed
 from studio.data.facts import facts_of
-from studio.data.images import shown
 from studio.data.listing import SPLITS, Finding, Groups, Listing, Progress, SplitName, quiet
+from studio.data.names import shown
 from studio.data.sources import list_source
 from studio.data.split import held_out
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from studio.core.errors import StudioError
-from studio.data.images import shown
 from studio.data.listing import Progress, quiet
+from studio.data.names import shown
 from studio.data.unpacking import filled_once
 
 _PARTS = {"train": "train", "test": "t10k"}

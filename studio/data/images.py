@@ -1,6 +1,5 @@
 """Reading one image file: whatever its mode, depth and orientation, it comes out as upright 8-bit RGB."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from studio.core.errors import StudioError
+from studio.data.names import shown
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"}
@@ -26,11 +26,6 @@ class UnreadableImageError(StudioError):
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"The image {shown(path)} cannot be read: {reason}.")
         self.path, self.reason = path, reason
-
-
-def shown(path: Path | str) -> str:
-    """``path`` as text that can be printed and written, also where its name is not valid Unicode."""
-    return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def read(path: Path, wanted: tuple[int, int] | None = None) -> Image.Image:

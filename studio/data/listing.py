@@ -1,13 +1,12 @@
 """What every source of images gives: a list of files with their classes, and what is wrong with the list itself."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from studio.data.images import shown
+from studio.data.names import name_of, shown
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -23,11 +22,6 @@ class Stopped(Exception):  # noqa: N818 - it is not an error
 
 def quiet(doing: str, done: int, total: int) -> None:
     """Progress that nobody looks at."""
-
-
-def name_of(path: Path) -> str:
-    r"""An image's path as a recipe names it: with slashes, and what is not valid Unicode as ``\xe9``."""
-    return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")
 
 
 READY_MADE: dict[str, SplitName] = {

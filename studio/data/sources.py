@@ -9,8 +9,8 @@ from pathlib import Path
 from studio.core.errors import StudioError
 from studio.data import archive, idx, manifest
 from studio.data.class_folders import entries, list_folder
-from studio.data.images import shown
 from studio.data.listing import Listing, Progress, quiet
+from studio.data.names import shown
 
 _PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
 _PICKLED_100 = frozenset({"meta", "train", "test"})

@@ -70,7 +70,7 @@ class ImageList(QAbstractListModel):
         return None
 
     def _words(self, row: "ImageFile") -> str:
-        from studio.data.images import shown
+        from studio.data.names import shown
 
         if not self.label(row):
             return f"{shown(row.path)}\n{tr('not used')}"

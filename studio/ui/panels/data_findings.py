@@ -161,7 +161,7 @@ def breakable(words: str) -> str:
 
 
 def _names(files: tuple[Path, ...]) -> str:
-    from studio.data.images import shown
+    from studio.data.names import shown
 
     named = breakable(", ".join(shown(file) for file in files[:_NAMED]))
     more = len(files) - _NAMED

@@ -15,7 +15,8 @@ from studio.data.checks import check, judge, look
 from studio.data.choices import followed
 from studio.data.dataset import open_folder, open_split
 from studio.data.folder import DatasetSummary, scan
-from studio.data.listing import Finding, name_of
+from studio.data.listing import Finding
+from studio.data.names import name_of
 from studio.data.preprocessing import Preprocessing
 from tests.data.bad_images import make, picture
 
