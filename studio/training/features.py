@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from studio.core import paths
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch, Loader
+from studio.training.shelf import Kept, Place
 
 MEMORY_BYTES = 1 << 30
 """Features of a split that fit in this are kept in memory; larger ones in a file, which the system caches as it can."""
@@ -26,9 +28,12 @@ DISK_SHARE = 0.5
 
 
 class FeatureSource:
-    """Batches of features in the order of a loader's images; ``prefix`` turns its inputs into features."""
+    """Batches of features in the order of a loader's images; ``prefix`` turns its inputs into features.
 
-    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor]) -> None:
+    They are taken from ``kept_at``, where another run has left them, or left there when they are complete.
+    """
+
+    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], kept_at: Place | None = None) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
         self._views, images = max(1, loader.views), len(self.dataset)
@@ -42,6 +47,10 @@ class FeatureSource:
         self._store: Tensor | None = None
         self._others, self._shares = torch.zeros(rows, dtype=torch.int64), torch.ones(rows)
         self._fits = True
+        self._kept_at = kept_at
+        if kept_at and (kept := kept_at.read()):
+            self._store, self._others, self._shares = kept.features, kept.others, kept.shares
+            self._known[:] = True
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -87,6 +96,8 @@ class FeatureSource:
                 self._others[rows], self._shares[rows] = made.others, made.shares
         self._readable[group] = torch.isin(group, rows)
         self._known[number] = True
+        if self._kept_at and self._store is not None and bool(self._known.all() & self._readable.all()):
+            self._kept_at.write(Kept(self._store, self._others, self._shares))
         return made
 
     def _gather(self, places: Tensor, view: int) -> Batch:
@@ -108,13 +119,22 @@ def _room(images: int, features: Tensor) -> Tensor | None:
     """Room for the features of all images like ``features`` (batch, ...); None where neither memory nor disk has it."""
     shape = (images, *features.shape[1:])
     size = images * features[0].numel() * features.element_size()
-    if size <= MEMORY_BYTES:
+    where = place(size)
+    if where == "memory":
         return torch.empty(shape, dtype=features.dtype)
-    folder = paths.cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    if size > DISK_SHARE * shutil.disk_usage(folder).free:
+    if where == "nowhere":
         return None
+    folder = paths.cache()
     # The file has no name, so that it is gone with the process, however that ends.
     with tempfile.TemporaryFile(dir=folder) as file:
         raw = np.memmap(file, dtype=np.uint8, mode="w+", shape=(size,))
     return torch.from_numpy(raw).view(features.dtype).view(shape)
+
+
+def place(size: int) -> Literal["memory", "disk", "nowhere"]:
+    """Where ``size`` bytes of features are kept."""
+    if size <= MEMORY_BYTES:
+        return "memory"
+    folder = paths.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    return "disk" if size <= DISK_SHARE * shutil.disk_usage(folder).free else "nowhere"

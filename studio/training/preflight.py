@@ -106,7 +106,9 @@ def _sizes(recipe: Recipe, images: DatasetSummary) -> tuple[int, ...]:
 
 def _try(recipe: Recipe, images: DatasetSummary, batch: int, peak: memory.Peak, control: Control) -> _Trial:
     some = _some(images, batch)
-    plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0}
+    # With a second view the second epoch would again compute everything.
+    views = min(1, recipe.training.fixed_views)
+    plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0, "fixed_views": views}
     small = recipe.model_copy(update={"training": recipe.training.model_copy(update=plan)})
     with tempfile.TemporaryDirectory() as folder, Session(Run(Path(folder)), small, some) as session:
         started: Any = next(event for event in list(session.start()) if event.kind == "started")
@@ -192,10 +194,20 @@ def _feature_bytes(session: Session) -> int:
     return inputs.element_size() * inputs[0].numel() if len(inputs) else 0
 
 
-def _kept(images: int, trial: _Trial) -> int:
-    """Bytes in which training keeps a split: what is too much for the memory is read or kept on the disk instead."""
-    sizes = ((images * trial.pixel_bytes, CACHE_BYTES), (images * trial.feature_bytes, features.MEMORY_BYTES))
-    return sum(size for size, most in sizes if size <= most)
+@dataclass(frozen=True, slots=True)
+class _Keeping:
+    """What is kept of a split: bytes in memory, and whether later epochs need not read or compute it again."""
+
+    bytes: int
+    read_once: bool
+    computed_once: bool
+
+    @classmethod
+    def of(cls, images: int, views: int, trial: _Trial) -> "_Keeping":
+        pixels, made = images * trial.pixel_bytes, views * images * trial.feature_bytes
+        where = features.place(made) if made else "nowhere"
+        in_memory = pixels * (pixels <= CACHE_BYTES) + made * (where == "memory")
+        return cls(in_memory, pixels <= CACHE_BYTES or where != "nowhere", where != "nowhere")
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -208,19 +220,31 @@ def _carried_on(recipe: Recipe, images: DatasetSummary, small: _Trial, large: _T
     """From both trials to the whole training."""
     settings, at_once = recipe.training, _at_once(recipe, images)
     training, held = images.counts["train"], images.counts["validation"]
-    parts, steps = settings.accumulation, -(-training // settings.batch_size)
-    first, later = (parts * _Line.through(small, large, f)(at_once) for f in (lambda t: t.first, lambda t: t.later))
-    most = _Line.through(small, large, lambda trial: trial.bytes)(at_once) + _kept(training, large) + _kept(held, large)
-    threads = min(8, os.cpu_count() or 1)
-    reading = training * large.reading / threads
-    each = training * large.preparing / threads + _SAVES * large.saving + held * large.validating + steps * later
-    once = reading + steps * (first - later) + held * large.validating_first
+    views = max(1, recipe.training.fixed_views)
+    kept, kept_held = _Keeping.of(training, views, large), _Keeping.of(held, 1, large)
+    most = _Line.through(small, large, lambda trial: trial.bytes)(at_once) + kept.bytes + kept_held.bytes
+    later = settings.accumulation * _Line.through(small, large, lambda trial: trial.later)(at_once)
+    seconds = _training_seconds(recipe, training, kept, views, small, large)
+    seconds += held * (large.validating_first + settings.epochs * large.validating)
     return Preflight(
         peak_memory_bytes=int(max(most, large.loading_bytes, 0 if large.enough else free + 1)),
-        seconds_per_epoch=each + max(0.0, once) / settings.epochs,
+        seconds_per_epoch=seconds / settings.epochs + _SAVES * large.saving,
         seconds_per_step=later,
         batch_size=settings.batch_size,
         trainable=large.trainable,
         device=large.device,
         available_memory_bytes=free,
     )
+
+
+def _training_seconds(recipe: Recipe, images: int, kept: _Keeping, views: int, small: _Trial, large: _Trial) -> float:
+    """Seconds of all epochs without validation: those that compute everything, and those that take what is kept."""
+    settings, threads = recipe.training, min(8, os.cpu_count() or 1)
+    steps = settings.accumulation * -(-images // settings.batch_size)
+    at_once = -(-min(settings.batch_size, images) // settings.accumulation)
+    first, later = (_Line.through(small, large, f)(at_once) for f in (lambda t: t.first, lambda t: t.later))
+    full = min(views, settings.epochs) if kept.computed_once else settings.epochs
+    reading = images * large.reading / threads * (1 if kept.read_once else settings.epochs)
+    preparing = settings.epochs * images * large.preparing / threads
+    full_step = max(first, later) if kept.computed_once else later
+    return reading + preparing + steps * (full * full_step + (settings.epochs - full) * later)
