@@ -260,17 +260,37 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
 @click.option("--set", "axes", multiple=True, metavar="KEY=VALUE,VALUE…", help="Values to try. May be repeated.")
 @click.option("--preset", type=click.Choice(["ranks", "lora-against-adapter"]), help="A sweep that is often wanted.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
+@click.option("--search", type=click.IntRange(1), metavar="N", help="Let Optuna choose N of them; KEY=LOW..HIGH too.")
+@click.option("--storage", default="", metavar="FILE_or_URL", help="Where the search is kept, to share it.")
 @out_option
 @as_json
-def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Path | None, as_json: bool) -> int:
+def sweep(
+    recipe: Path,
+    axes: tuple[str, ...],
+    preset: str,
+    seeds: int,
+    search: int | None,
+    storage: str,
+    out: Path | None,
+    as_json: bool,
+) -> int:
     """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
+    from studio.app import search as searches
     from studio.app import sweep as sweeps
     from studio.training.control import Control
 
-    started = sweeps.start(recipe, out, axes, preset or "", seeds)
     control = Control()
-    with terminal.signals_stop(control):
-        sweeps.train(started, control, show=_follow, say=note)
+    started: searches.Search | sweeps.Sweep
+    if search or searches.is_search(recipe):
+        if preset:
+            raise StudioError("A preset names its recipes itself; leave --search out.")
+        started = searches.start(recipe, out, axes, search or 1, seeds, storage)
+        with terminal.signals_stop(control):
+            searches.train(started, control, show=_follow, say=note)
+    else:
+        started = sweeps.start(recipe, out, axes, preset or "", seeds)
+        with terminal.signals_stop(control):
+            sweeps.train(started, control, show=_follow, say=note)
     found, page = started.comparison(), _report(started.runs(), started.folder)
     if as_json:
         print_json({"sweep": str(started.folder), "report": str(page), **found.as_json()})
@@ -278,8 +298,7 @@ def sweep(recipe: Path, axes: tuple[str, ...], preset: str, seeds: int, out: Pat
         click.echo(f"{found.as_text()}\n\nreport  {page}")
     if control.stopping:
         return terminal.interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
-    complete = sum(row.state == "completed" for row in found.runs)
-    return 0 if complete == len(started.points) else 1
+    return 0 if started.complete else 1
 
 
 @main.command()

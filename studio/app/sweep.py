@@ -80,6 +80,11 @@ class Sweep:
         made = (Run(self.folder / point.name) for point in self.points)
         return [run for run in made if (run.path / "recipe.toml").is_file()]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every point has been trained to its end."""
+        return all(is_complete(Run(self.folder / point.name)) for point in self.points)
+
     def comparison(self) -> Comparison:
         """What has come out so far."""
         return compare(self.runs())

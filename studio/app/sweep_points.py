@@ -44,13 +44,13 @@ def points(recipe: Recipe, axes: Sequence[str] = (), preset: str = "", seeds: in
 
 
 def _grid(recipe: Recipe, axes: Sequence[str]) -> list[Point]:
-    parsed = [_axis(text) for text in axes]
+    parsed = [axis(text) for text in axes]
     keys = [key for key, _ in parsed]
     combinations = product(*(values for _, values in parsed))
     return [_changed(Point("", recipe), dict(zip(keys, values, strict=True))) for values in combinations]
 
 
-def _axis(text: str) -> tuple[str, list[Any]]:
+def axis(text: str) -> tuple[str, list[Any]]:
     """``key=2,4,8`` as the key and its values; words need no quotes."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip() or not written.strip():

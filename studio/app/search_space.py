@@ -1,0 +1,117 @@
+"""What a search may choose: which values each key has, and the recipe that a choice comes to."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from studio.app.overriding import override_values
+from studio.app.sweep_points import axis
+from studio.core.errors import StudioError
+from studio.core.recipe import Attachment, Recipe
+
+if TYPE_CHECKING:
+    from studio.app.inspection import Inspector
+    from studio.core.layers import Layer
+
+METHOD, SIZE, PLACEMENT, RATE = "method", "size", "placement", "training.learning_rate"
+USUAL = (
+    "method=lora,dora,adaptformer,vpt_deep,ssf,bitfit",
+    "size=2,4,8,16,32",
+    "placement=all,last-half,last-quarter",
+    f"{RATE}=0.0003..0.03",
+)
+"""What a search chooses from unless it is told."""
+SIZES = ("rank", "bottleneck", "length")
+"""The fields that ``size`` stands for: the first of them that a method has."""
+SHARES = {"all": 1.0, "last-half": 0.5, "last-quarter": 0.25}
+_RANGE = re.compile(r"([-+\d.eE]+)\.\.([-+\d.eE]+)")
+_WIDE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A key and its values: ``choices``, or anything from ``low`` to ``high``, in equal ratios where that is wide."""
+
+    key: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether equal ratios count alike rather than equal distances."""
+        return self.low > 0 and self.high / self.low >= _WIDE
+
+
+def dimensions(axes: Sequence[str]) -> list[Dimension]:
+    """``key=value,value`` and ``key=low..high``; StudioError where one is neither."""
+    found = [_dimension(text) for text in axes or USUAL]
+    for dimension in found:
+        _require_known(dimension)
+    return found
+
+
+def _dimension(text: str) -> Dimension:
+    key, _, written = text.partition("=")
+    bounds = _RANGE.fullmatch(written.strip())
+    if not bounds:
+        name, values = axis(text)
+        return Dimension(name, tuple(values))
+    try:
+        low, high = (float(bound) for bound in bounds.groups())
+    except ValueError as error:
+        raise StudioError(f"{text!r} is not of the form key=low..high.") from error
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise StudioError(f"{text!r}: the first number must be the smaller one.")
+    whole = not any(sign in written.replace("..", " ") for sign in ".eE")
+    return Dimension(key.strip(), (), low, high, whole)
+
+
+def _require_known(dimension: Dimension) -> None:
+    known = list(SHARES) if dimension.key == PLACEMENT else None
+    wrong = next((choice for choice in dimension.choices if known and choice not in known), None)
+    if wrong is not None or (known and not dimension.choices):
+        raise StudioError(f"placement is one of {', '.join(SHARES)}, not {wrong or 'a range'}.")
+
+
+def chosen(recipe: Recipe, inspector: "Inspector", values: Mapping[str, Any]) -> Recipe:
+    """The recipe with ``values``; StudioError where they do not fit it or its backbone."""
+    attachments = recipe.attachments
+    if METHOD in values:
+        attachments = (_default(str(values[METHOD]), inspector),)
+    if SIZE in values:
+        attachments = tuple(_sized(a, values[SIZE]) for a in attachments)
+    if PLACEMENT in values:
+        attachments = tuple(_placed(a, SHARES[values[PLACEMENT]], inspector.layers) for a in attachments)
+    rest = {key: value for key, value in values.items() if key not in (METHOD, SIZE, PLACEMENT)}
+    return override_values(recipe.model_copy(update={"attachments": attachments}), rest)
+
+
+def _default(method: str, inspector: "Inspector") -> Attachment:
+    from studio.peft.contract import METHODS
+    from studio.peft.targets import default_attachment
+
+    return default_attachment(METHODS.get(method), inspector.layers)
+
+
+def _sized(attachment: Attachment, size: int) -> Attachment:
+    """With the field that says how large it is, if there is one, set to ``size``."""
+    from studio.peft.contract import METHODS
+
+    fields = METHODS.get(attachment.method).Config.model_fields
+    name = next((field for field in SIZES if field in fields), None)
+    return attachment if name is None else attachment.model_copy(update={"config": {**attachment.config, name: size}})
+
+
+def _placed(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:
+    """At its layers in the last ``share`` of the blocks; unchanged where it is in none of them."""
+    from studio.peft.resolution import resolve
+    from studio.peft.targets import shorten
+
+    blocks = sorted({layer.block for layer in layers if layer.block is not None})
+    last = set(blocks[len(blocks) - max(1, round(share * len(blocks))) :])
+    kept = [layer.path for layer in resolve(attachment, layers).matched if layer.block in last]
+    return attachment.model_copy(update={"at": shorten(kept, layers)}) if kept else attachment
