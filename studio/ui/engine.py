@@ -1,5 +1,6 @@
 """The engine behind the window: torch is imported on its thread, layer trees and counts are made there."""
 
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.ui.jobs import Lane, sentence
+from studio.ui.models.layer_nodes import Grown, grow
 from studio.ui.models.palette import MethodRow
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from studio.peft.census import Census
     from studio.peft.contract import Method
     from studio.peft.resolution import Resolution
+
+_REMEMBERED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Counted:
     classes: int
     layers: tuple[Layer, ...] = ()
     census: "Census | None" = None
+    grown: Grown | None = None
     problem: str = ""
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -42,6 +47,8 @@ class Engine(QObject):
         super().__init__(parent)
         self._lane = Lane("engine", self)
         self._inspector: tuple[tuple[Backbone, int], Inspector] | None = None
+        self._grown: Grown | None = None
+        self._resolved: list[tuple[Attachment, tuple[Layer, ...], Resolution]] = []
         self.ready = False
         self.last: Counted | None = None
 
@@ -78,6 +85,11 @@ class Engine(QObject):
         """End the thread; what it computes at the moment is waited for."""
         self._lane.close()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is computed or waits to be."""
+        return self._lane.busy
+
     # on the window's thread, once the engine is loaded
 
     def method_rows(self) -> tuple[MethodRow, ...]:
@@ -94,10 +106,16 @@ class Engine(QObject):
         return _methods().get(name)
 
     def resolve(self, attachment: Attachment) -> "Resolution":
-        """Which layers ``attachment`` matches and skips, with reasons."""
+        """Which layers ``attachment`` matches and skips, with reasons; the last few answers are remembered."""
         from studio.peft.resolution import resolve
 
-        return resolve(attachment, self.layers)
+        layers = self.layers
+        for asked, rows, answer in self._resolved:
+            if rows is layers and asked == attachment:
+                return answer
+        answer = resolve(attachment, layers)
+        self._resolved = [(attachment, layers, answer), *self._resolved[: _REMEMBERED - 1]]
+        return answer
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -118,8 +136,8 @@ class Engine(QObject):
         try:
             census = inspector.census(recipe.attachments, head=recipe.head.trainable)
         except StudioError as error:
-            return Counted(recipe, classes, inspector.layers, problem=str(error), problems=problems)
-        return Counted(recipe, classes, inspector.layers, census, problems=problems)
+            return Counted(recipe, classes, inspector.layers, grown=self._grown, problem=str(error), problems=problems)
+        return Counted(recipe, classes, inspector.layers, census, self._grown, problems=problems)
 
     def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
         from studio.app.inspection import Inspector
@@ -127,10 +145,12 @@ class Engine(QObject):
         key = (backbone, classes)
         if self._inspector is None or self._inspector[0] != key:
             self._inspector = (key, Inspector(backbone, classes))
+            self._grown = grow(self._inspector[1].layers)
         return self._inspector[1]
 
     def _ready(self, value: Any) -> None:
         self.ready = True
+        gc.freeze()  # what came with torch stays for good: the collector need not look through it while people wait
         self.loaded.emit()
 
     def _counted(self, counted: Counted) -> None:

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from PIL import Image
 from PySide6.QtCore import QMimeData, QModelIndex, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 
+from studio.core.layers import Layer, Role
 from studio.core.recipe import Backbone, Recipe
 from studio.data.folder import ImageFile
 from studio.ui.application import make_application
+from studio.ui.engine import Counted
 from studio.ui.main_window import MainWindow
 from studio.ui.models.carried import METHOD_MIME
+from studio.ui.models.layer_nodes import grow
 from studio.ui.thumbnails import Thumbnails
 from studio.ui.widgets.image_grid import ImageGrid
 from tests.benchmarks.harness import benchmark
@@ -163,3 +167,82 @@ def intervals() -> list[float]:
         time.sleep(0.0005)
     timer.stop()
     return [after - before for before, after in itertools.pairwise(times)]
+
+
+MANY = 10_000
+
+
+def many_layers() -> tuple[Layer, ...]:
+    """Rows of a network of 10,000 layers: blocks of ten, as in a vision transformer."""
+    one = Layer("", "Block", "", Role.BLOCK, 3248, 0)
+    inner = (
+        one,
+        replace(one, path="norm1", type="LayerNorm", kind="norm", role=Role.NORM, parameters=32, own_parameters=32),
+        replace(one, path="attn", type="Attention", role=Role.ATTENTION, parameters=1088),
+        _linear("attn.qkv", Role.QKV, 48, ("q", "k", "v")),
+        _linear("attn.proj", Role.O, 16),
+        replace(one, path="norm2", type="LayerNorm", kind="norm", role=Role.NORM, parameters=32, own_parameters=32),
+        replace(one, path="mlp", type="Mlp", role=Role.MLP, parameters=2128),
+        _linear("mlp.fc1", Role.FC1, 64),
+        replace(one, path="mlp.act", type="GELU", role=Role.OTHER, parameters=0),
+        _linear("mlp.fc2", Role.FC2, 64),
+    )
+    rows = [replace(one, type="Deep", role=Role.BACKBONE), replace(one, path="blocks", role=Role.OTHER)]
+    for number in itertools.count():
+        for layer in inner:
+            if len(rows) == MANY - 1:
+                return (*rows, _linear("head", Role.HEAD, 10))
+            rows.append(replace(layer, path=f"blocks.{number}.{layer.path}".rstrip("."), block=number))
+    raise AssertionError
+
+
+def _linear(path: str, role: Role, out: int, slices: tuple[str, ...] = ()) -> Layer:
+    size = out * 16 + out
+    return Layer(path, "Linear", "linear", role, size, size, (out, 16), slices, has_bias=True)
+
+
+def busy_seconds(made: MainWindow, work: Callable[[], object]) -> float:
+    """Seconds that the window's own thread is busy with ``work`` and with drawing what it led to."""
+    page, begun = made.adapters, time.thread_time()
+    work()
+    for widget in (page.tree.viewport(), page.panel.minimap, made.summary):
+        widget.repaint()
+    return time.thread_time() - begun
+
+
+@contextmanager
+def window_of_many() -> Iterator[tuple[MainWindow, Callable[[], None], Callable[[], None]]]:
+    """The window with LoRA on every qkv, what makes 10,000 new layers, and what shows them."""
+    with window(None) as made:
+        made.show_adapters()
+
+        def show() -> None:
+            made.workspace.engine.counted.emit(made.workspace.engine.last)
+
+        def prepare() -> None:
+            wait_until(lambda: not made.workspace.engine.busy, seconds=60)
+            application().processEvents()
+            layers = many_layers()
+            made.workspace.engine.last = Counted(made.workspace.recipe, 10, layers, None, grow(layers))
+
+        yield made, prepare, show
+
+
+@benchmark("A tree of 10,000 layers opens, LoRA on each of its 1,000 qkv", "seconds", at_most=0.1)
+def open_many() -> float:
+    times = []
+    with window_of_many() as (made, prepare, show):
+        for _ in range(5):
+            prepare()
+            times.append(busy_seconds(made, show))
+    return statistics.median(times)
+
+
+@benchmark("A tree of 10,000 layers filters while one types: the slowest of five words", "seconds", at_most=0.1)
+def filter_many() -> float:
+    with window_of_many() as (made, prepare, show):
+        prepare()
+        show()
+        words = ("q", "qkv", "norm", "9", "")
+        rounds = [[busy_seconds(made, lambda w=w: made.adapters.filter.setText(w)) for w in words] for _ in range(5)]
+    return max(statistics.median(times) for times in zip(*rounds, strict=True))

@@ -44,7 +44,6 @@ class RollUp:
     badges: int = 0
     adapter_parameters: int = 0
     head_parameters: int = 0
-    enabled: bool = True
 
     @property
     def trainable(self) -> int:
@@ -54,12 +53,13 @@ class RollUp:
 
 @dataclass(slots=True)
 class Node:
-    """One row: ``parent`` and ``children`` are positions in the model's list of nodes."""
+    """One row: ``parent`` and ``children`` are positions in the list of nodes; a filter looks through ``words``."""
 
     layer: Layer
     part: str
     parent: int
     row: int
+    words: str
     children: list[int] = field(default_factory=list)
     visible: list[int] = field(default_factory=list)
 
@@ -74,16 +74,42 @@ class Node:
         return self.layer.role is Role.HEAD
 
 
-def build_nodes(layers: Sequence[Layer]) -> list[Node]:
-    """Nodes of a tree from rows in pre-order; each fused qkv gets a child for each of its slices."""
-    nodes: list[Node] = []
+@dataclass(slots=True)
+class Grown:
+    """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers."""
+
+    nodes: list[Node] = field(default_factory=list)
+    at: dict[Spot, int] = field(default_factory=dict)
+    layers: list[int] = field(default_factory=list)
+    heads: list[int] = field(default_factory=list)
+
+    def add(self, layer: Layer, part: str, parent: int) -> int:
+        """Append a row under the node ``parent``, -1 for the root; return its number."""
+        number, row = len(self.nodes), 0
+        if parent >= 0:
+            above = self.nodes[parent]
+            row = len(above.children)
+            above.children.append(number)
+        words = f"{layer.path} {layer.type} {layer.role}".lower()
+        self.nodes.append(Node(layer, part, parent, row, words))
+        self.at[Spot(layer.path, part)] = number
+        if not part:
+            self.layers.append(number)
+            if layer.role is Role.HEAD and not (parent >= 0 and self.nodes[parent].is_head):
+                self.heads.append(number)
+        return number
+
+
+def grow(layers: Sequence[Layer]) -> Grown:
+    """The tree of rows in pre-order; each fused qkv gets a child for each of its slices."""
+    grown = Grown()
     at: dict[str, int] = {}
     for layer in layers:
-        parent = _holder(layer.path, at) if nodes else -1
-        at[layer.path] = _add(nodes, layer, "", parent)
+        parent = _holder(layer.path, at) if grown.nodes else -1
+        number = at[layer.path] = grown.add(layer, "", parent)
         for part in layer.slices:
-            _add(nodes, layer, part, at[layer.path])
-    return nodes
+            grown.add(layer, part, number)
+    return grown
 
 
 def _holder(path: str, at: dict[str, int]) -> int:
@@ -95,13 +121,48 @@ def _holder(path: str, at: dict[str, int]) -> int:
     return at.get("", 0)
 
 
-def _add(nodes: list[Node], layer: Layer, part: str, parent: int) -> int:
-    row = len(nodes[parent].children) if parent >= 0 else 0
-    nodes.append(Node(layer, part, parent, row))
-    if parent >= 0:
-        nodes[parent].children.append(len(nodes) - 1)
-        nodes[parent].visible.append(len(nodes) - 1)
-    return len(nodes) - 1
+def keep(grown: Grown, wanted: str, with_empty: bool) -> int:
+    """Let those rows be visible that have ``wanted`` in their words, with those above them; return how many have it.
+
+    Layers without parameters count only ``with_empty``. What is inside a slice's layer is decided with the layer.
+    """
+    nodes = grown.nodes
+    kept, found = bytearray(len(nodes) + 1), 0
+    for number in range(len(nodes) - 1, -1, -1):
+        node = nodes[number]
+        passes = wanted in node.words and (with_empty or node.layer.parameters > 0 or not node.layer.path)
+        found += passes and not node.part
+        if passes or kept[number]:
+            kept[number] = kept[node.parent] = 1
+    for node in nodes:
+        if node.children:
+            node.visible = [child for child in node.children if kept[child]]
+            for row, child in enumerate(node.visible):
+                nodes[child].row = row
+    return found
+
+
+def roll_ups(grown: Grown, marks: Marks) -> dict[int, RollUp]:
+    """The sums of all rows that have something in them or at them, by number."""
+    sums: dict[int, list[int]] = {}
+    for path, badges in marks.badges.items():
+        number = grown.at.get(Spot(path), -1)
+        for child in grown.nodes[number].children if number >= 0 else ():
+            if part := grown.nodes[child].part:
+                sums[child] = [sum(part in badge.slices for badge in badges), 0, 0]
+        trained = sum(badge.parameters or 0 for badge in badges if badge.enabled)
+        _add_upwards(grown, sums, number, (len(badges), trained, 0))
+    for number in grown.heads if marks.head_trains else ():
+        _add_upwards(grown, sums, number, (0, 0, grown.nodes[number].layer.parameters))
+    return {number: RollUp(*values) for number, values in sums.items()}
+
+
+def _add_upwards(grown: Grown, sums: dict[int, list[int]], number: int, more: tuple[int, int, int]) -> None:
+    while number >= 0:
+        values = sums.setdefault(number, [0, 0, 0])
+        for place, value in enumerate(more):
+            values[place] += value
+        number = grown.nodes[number].parent
 
 
 def type_and_shape(node: Node) -> str:

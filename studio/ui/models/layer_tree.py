@@ -225,7 +225,7 @@ class LayerTree(QAbstractItemModel):
         return self._grown.layers
 
     def is_frozen(self, number: int) -> bool:
-        """Whether the node with this number has weights of its own, which are frozen unless :meth:`strong` says more."""
+        """Whether the node with this number has weights of its own, frozen unless :meth:`strong` says more."""
         return self._nodes[number].layer.own_parameters > 0
 
     def strong(self) -> list[tuple[int, str]]:

@@ -142,9 +142,9 @@ class AdaptersPage(Page):
         self.notice.say(counted.problem, "bad")
         if counted.layers and counted.layers is not self._shown_layers:
             self._shown_layers, self._shown_backbone = counted.layers, counted.recipe.backbone
-            self.panel.show_tree(counted.layers)
+            self.panel.show_tree(counted.layers, counted.grown)
             self.left.show_places()
-            self._show_recipe(counted.recipe)
+            self.left.show_backbone(counted.recipe.backbone, counted.layers)
         if not counted.layers:
             self._shown_layers = ()
             self.panel.show_no_tree(counted.problem)

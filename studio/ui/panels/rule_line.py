@@ -28,6 +28,7 @@ class RuleLine(QWidget):
         super().__init__()
         self._workspace = workspace
         self._layers: tuple[Layer, ...] = ()
+        self._offers = False
         self.attachment: Attachment | None = None
         self.method = QComboBox()
         self.method.setAccessibleName(tr("Method of the rule"))
@@ -60,6 +61,7 @@ class RuleLine(QWidget):
         self._connect()
 
     def _connect(self) -> None:
+        self.pattern.textEdited.connect(self._offer)
         self.pattern.textChanged.connect(lambda _: self.show_matches())
         self.pattern.returnPressed.connect(self.attach)
         self.method.currentIndexChanged.connect(lambda _: self.show_matches())
@@ -104,10 +106,16 @@ class RuleLine(QWidget):
             field.blockSignals(False)
             field.show_value(value)
         self._blocks.setVisible(bool(blocks))
-        completer = QCompleter(_endings(layers), self)
-        completer.setFilterMode(Qt.MatchFlag.MatchContains)
-        self.pattern.setCompleter(completer)
+        self._offers = False
         self.show_matches()
+
+    def _offer(self, words: str) -> None:
+        """Once a pattern is typed, offer the endings that there are."""
+        if not self._offers:
+            completer = QCompleter(_endings(self._layers), self)
+            completer.setFilterMode(Qt.MatchFlag.MatchContains)
+            self.pattern.setCompleter(completer)
+            self._offers = True
 
     def show_matches(self) -> None:
         """Say what the rule comes to as it stands."""

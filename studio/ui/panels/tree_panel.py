@@ -9,7 +9,7 @@ from studio.core.recipe import Recipe
 from studio.ui.figures import count, plural
 from studio.ui.language import tr
 from studio.ui.models.carried import Carried, Lifted
-from studio.ui.models.layer_nodes import Spot
+from studio.ui.models.layer_nodes import Grown, Spot, grow
 from studio.ui.models.layer_tree import LayerTree
 from studio.ui.panels.rule_line import RuleLine
 from studio.ui.widgets.minimap import Minimap
@@ -32,6 +32,7 @@ class TreePanel(Card):
         self.rule = RuleLine(workspace)
         self._workspace = workspace
         self._layers: tuple[Layer, ...] = ()
+        self._filtered, self._open_before = False, set[Spot]()
         self._hovering: tuple[Carried, tuple[Spot, ...]] = ("", ())
         self.filter = QLineEdit()
         self.filter.setPlaceholderText(tr("Filter layers, such as qkv or norm"))
@@ -78,12 +79,12 @@ class TreePanel(Card):
 
     # the tree
 
-    def show_tree(self, layers: tuple[Layer, ...]) -> None:
-        """Show ``layers``; what was open stays open where the same layers are shown again."""
+    def show_tree(self, layers: tuple[Layer, ...], grown: Grown | None = None) -> None:
+        """Show ``layers``, ``grown`` already or not; what was open stays open where the same layers come again."""
         same = [layer.path for layer in layers] == [layer.path for layer in self._layers]
         opened = self._opened() if same else set()
         self._layers = layers
-        self.model.show_layers(layers)
+        self.model.show_grown(grown or grow(layers))
         self.stack.setCurrentWidget(self.tree)
         self.minimap.show()
         if same:
@@ -147,19 +148,18 @@ class TreePanel(Card):
         self.tree.expand(self.model.index_of(Spot()))
 
     def _filter_changed(self, words: str) -> None:
-        opened = self._opened()
+        """Show what the filter lets through, all open; without a filter, what was open before there was one."""
+        if not self._filtered:
+            self._open_before = self._opened()
+        self._filtered = bool(words.strip())
         self.model.show_filter(words, self.with_empty.isChecked())
-        if words.strip():
+        layers = plural(self.model.layer_count, "layer")
+        if self._filtered:
             self.tree.expandAll()
-        elif opened:
-            self._open(opened)
+            layers = tr("{n} of {layers}", n=count(self.model.found_count), layers=layers)
         else:
-            self._open_first_block()
-        self.count.setText(
-            plural(self.model.layer_count, "layer")
-            if not words.strip()
-            else tr("{n} of {layers}", n=count(self.model.found_count), layers=plural(self.model.layer_count, "layer"))
-        )
+            self._open(self._open_before)
+        self.count.setText(layers)
 
     # saying
 

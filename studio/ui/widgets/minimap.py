@@ -12,7 +12,6 @@ from studio.ui.theme import colour
 from studio.ui.widgets.tree_view import TreeView
 
 _WIDE = 14
-_RANK = {"": 0, "frozen": 1, "accent": 2, "head": 3, "adapter": 4}
 
 
 class Minimap(QWidget):
@@ -23,14 +22,15 @@ class Minimap(QWidget):
     def __init__(self, view: TreeView) -> None:
         super().__init__()
         self._view = view
-        self._states: list[tuple[int, str]] = []
+        self._plain: list[str] = []
+        self._plain_of = (0, 0)
         self.setFixedWidth(_WIDE)
         self.setMouseTracking(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(tr("The whole network at a glance"))
         model = view.tree
         for signal in (model.painted_anew, model.dataChanged, model.modelReset):
-            signal.connect(self._changed)
+            signal.connect(lambda *_: self.update())
         view.verticalScrollBar().valueChanged.connect(lambda _: self.update())
         view.verticalScrollBar().rangeChanged.connect(lambda *_: self.update())
 
@@ -38,26 +38,28 @@ class Minimap(QWidget):
         """Qt: as high as there is room."""
         return QSize(_WIDE, 80)
 
-    def _changed(self, *_: object) -> None:
-        self._states = []
-        self.update()
-
     def _lines(self) -> list[str]:
         """The strongest mark of the layers that share a line of points, from top to bottom."""
-        if not self._states:
-            self._states = self._view.tree.states()
-        lines = [""] * max(1, self.height())
-        for position, (_, state) in enumerate(self._states):
-            line = position * len(lines) // len(self._states)
-            if _RANK[state] > _RANK[lines[line]]:
-                lines[line] = state
+        model, high = self._view.tree, max(1, self.height())
+        numbers = model.layer_numbers
+        if self._plain_of != (id(numbers), high):
+            self._plain = [""] * high
+            for position, number in enumerate(numbers):
+                if model.is_frozen(number):
+                    self._plain[position * high // len(numbers)] = "frozen"
+            self._plain_of = (id(numbers), high)
+        lines = list(self._plain)
+        for number, tint in model.strong():
+            lines[min(high - 1, self._position(number) * high // len(numbers))] = tint
         return lines
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), colour("ground"))
-        lines, high = self._lines(), max(1.0, self.height() / max(1, len(self._states)))
+        if not self._view.tree.layer_numbers:
+            return
+        lines, high = self._lines(), max(1.0, self.height() / len(self._view.tree.layer_numbers))
         for top, state in enumerate(lines):
             if state:
                 inset = 5 if state == "frozen" else 2
@@ -72,20 +74,21 @@ class Minimap(QWidget):
         """The part of the strip whose layers the tree shows at the moment."""
         bottom = self._view.indexAt(QPoint(4, self._view.viewport().height() - 2))
         first = self._position(self._view.indexAt(QPoint(4, 2)).internalId())
-        last = self._position(bottom.internalId()) if bottom.isValid() else len(self._states)
-        scale = self.height() / max(1, len(self._states))
+        last = self._position(bottom.internalId()) if bottom.isValid() else len(self._view.tree.layer_numbers)
+        scale = self.height() / max(1, len(self._view.tree.layer_numbers))
         return QRect(0, round(first * scale), self.width(), max(8, round((last - first) * scale)))
 
     def _position(self, number: int) -> int:
         """How many layers stand before the node with this number."""
-        return bisect_left(self._states, number, key=lambda state: state[0])
+        return bisect_left(self._view.tree.layer_numbers, number)
 
     def spot_at(self, height: int) -> Spot:
         """The place that a height stands for."""
-        if not self._states:
+        numbers = self._view.tree.layer_numbers
+        if not numbers:
             return Spot()
-        position = min(len(self._states) - 1, max(0, height * len(self._states) // max(1, self.height())))
-        return self._view.tree.spot_number(self._states[position][0])
+        position = min(len(numbers) - 1, max(0, height * len(numbers) // max(1, self.height())))
+        return self._view.tree.spot_number(numbers[position])
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Qt: go there."""
