@@ -36,6 +36,7 @@ _TEXTS: tuple[_Pair, ...] = (
     (QAction, "text", "setText"),
     (QAction, "toolTip", "setToolTip"),
 )
+_SOURCES = "said-from"
 VERBATIM = "verbatim"
 """A widget with this property set shows what is the user's own, such as a class: it is left as it is."""
 
@@ -80,16 +81,24 @@ def _each(thing: QObject) -> None:
 
 
 def _one(thing: QObject, name: str, get: Callable[[], str], put: Callable[[str], object]) -> None:
-    """Say one text again. What it was said from is kept at ``thing``: two texts may have the same translation."""
     shown = get()
+    said = _said(thing, name, shown)
+    if said != shown:
+        put(said)
+
+
+def _said(thing: QObject, name: str, shown: str) -> str:
+    """One text again. What it was said from is kept at ``thing``: two texts may have the same translation."""
     words = shown.strip()
     if not words:
-        return
-    source, last = thing.property(f"said-{name}") or (words, None)
-    said = language().again(source if last == words else words)
+        return shown
+    sources = thing.property(_SOURCES) or {}
+    source, last = sources.get(name, (words, words))
+    source = source if last == words else words
+    said = language().again(source)
     if said != words:
-        thing.setProperty(f"said-{name}", (source if last == words else words, said))
-        put(shown.replace(words, said))
+        thing.setProperty(_SOURCES, {**sources, name: (source, said)})
+    return shown.replace(words, said)
 
 
 def _choices(box: QComboBox) -> None:
@@ -97,12 +106,12 @@ def _choices(box: QComboBox) -> None:
         return
     role = Qt.ItemDataRole.ToolTipRole
     for row in range(box.count()):
-        box.setItemText(row, language().again(box.itemText(row)))
+        box.setItemText(row, _said(box, f"item {row}", box.itemText(row)))
         if tip := box.itemData(row, role):
-            box.setItemData(row, language().again(str(tip)), role)
+            box.setItemData(row, _said(box, f"tip {row}", str(tip)), role)
 
 
 def _tabs(tabs: QTabWidget) -> None:
     for number in range(tabs.count()):
-        tabs.setTabText(number, language().again(tabs.tabText(number)))
-        tabs.setTabToolTip(number, language().again(tabs.tabToolTip(number)))
+        tabs.setTabText(number, _said(tabs, f"tab {number}", tabs.tabText(number)))
+        tabs.setTabToolTip(number, _said(tabs, f"tip {number}", tabs.tabToolTip(number)))

@@ -5,10 +5,11 @@ import re
 import pytest
 import wording
 from PySide6.QtCore import QLocale
-from PySide6.QtWidgets import QApplication, QLabel
+from PySide6.QtWidgets import QApplication, QComboBox, QLabel
 
 from studio.core.paths import resource
 from studio.ui import language as languages
+from studio.ui import relabel
 from studio.ui.catalogue import Catalogue, names, read
 from studio.ui.language import CHINESE, ENGLISH, language, tr
 from studio.ui.settings import Settings
@@ -130,3 +131,23 @@ def test_a_machine_without_chinese_letters_says_so(window, monkeypatch):
     monkeypatch.setattr("studio.ui.help_dialogs.can_be_drawn", lambda code: code != CHINESE)
     window.chinese()
     assert "Noto Sans CJK" in window.summary.words
+
+
+def test_texts_with_the_same_translation_come_back_as_they_were(qtbot):
+    pairs = read(CATALOGUE)
+    alike = {}
+    for text, said in pairs.items():
+        if not names(text):
+            alike.setdefault(said, []).append(text)
+    twins = next(texts for texts in alike.values() if len(texts) > 1)
+    box, labels = QComboBox(), [QLabel(text) for text in twins]
+    box.addItems(twins)
+    for widget in (box, *labels):
+        qtbot.addWidget(widget)
+    language().use(CHINESE)
+    relabel.everything()
+    assert len({label.text() for label in labels}) == 1
+    language().use(ENGLISH)
+    relabel.everything()
+    assert [label.text() for label in labels] == twins
+    assert [box.itemText(row) for row in range(box.count())] == twins
