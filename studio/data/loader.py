@@ -90,7 +90,7 @@ class Loader:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.shuffle, self.augmentation, self.mixing = shuffle, augmentation, mixing
         self.views = views if self.changes else 0
-        self._share = share
+        self.share = share
         self._threads = threads or min(8, os.cpu_count() or 1)
         self.waited = 0.0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
@@ -106,7 +106,7 @@ class Loader:
 
     def places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
         """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
-        number, of = self._share
+        number, of = self.share
         return (places[number::of] for places in self.shared_places(epoch, start))
 
     def shared_places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:

@@ -22,6 +22,7 @@ from studio.training import prefix
 from studio.training.features import FeatureSource
 from studio.training.layout import arranged
 from studio.training.precision import Precision, autocast
+from studio.training.shelf import Shelf
 
 Network = Callable[[Tensor], Tensor]
 
@@ -47,6 +48,7 @@ def choose(
     device: torch.device,
     precision: Precision,
     order: torch.memory_format = torch.contiguous_format,
+    shelf: Shelf | None = None,
 ) -> Feed:
     """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
     cut = None if training.changes and not training.views else prefix.find(attached, preprocessing.size)
@@ -57,7 +59,10 @@ def choose(
         with torch.no_grad(), autocast(device, precision):
             return cut.prefix(arranged(preprocessing.normalise(to_device(pixels, device)), order))
 
-    return Feed(cut.tail, FeatureSource(training, features), FeatureSource(validation, features), cut.before)
+    def source(loader: Loader) -> FeatureSource:
+        return FeatureSource(loader, features, shelf.place(cut.before, loader) if shelf else None)
+
+    return Feed(cut.tail, source(training), source(validation), cut.before)
 
 
 def images_to_logits(

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from safetensors.torch import save
 
+from studio.backbones.loading import architecture
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
@@ -37,6 +38,7 @@ from studio.training.objective import Objective
 from studio.training.progress import Progress
 from studio.training.recomputing import recompute_blocks
 from studio.training.schedule import rate_factor
+from studio.training.shelf import Shelf
 from studio.training.state import State
 from studio.training.team import Team
 from studio.training.validation import measure
@@ -51,7 +53,10 @@ CHECKPOINT_SECONDS = 300
 
 
 class Session:
-    """Made by :meth:`prepare`, which raises StudioError, with nothing written, for whatever cannot be trained."""
+    """Made by :meth:`prepare`, which raises StudioError, with nothing written, for whatever cannot be trained.
+
+    One that ``keeps`` leaves features of the frozen part on disk for other runs.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Session:
         images: DatasetSummary,
         saved: checkpoint.Checkpoint | None = None,
         team: Team | None = None,
+        keeps: bool = False,
     ) -> None:
         self.run, self.recipe, self.images, self.team = run, recipe, images, team or Team()
         self.device = devices.resolve(self.team.device(recipe.training.device))
@@ -69,6 +75,7 @@ class Session:
         self.precision: precision.Precision = began or self.team.same(
             lambda: precision.resolve(recipe.training.precision, self.device)
         )
+        self._keeps = keeps
         self.progress = Progress(parts=recipe.training.accumulation)
         self._notices = Notices()
         self._clock = self._saved = time.monotonic()
@@ -83,7 +90,7 @@ class Session:
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
         images = recorded.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
-        return cls(run, recipe, images, saved, team)
+        return cls(run, recipe, images, saved, team, keeps=True)
 
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
@@ -115,7 +122,9 @@ class Session:
             recompute_blocks(self.attached)
         attention.choose(self.attached.module, self.device, self.precision)
         order = layout.choose(self.attached, settings.channels_last)
-        self.feed = choose(self.attached, built.preprocessing, *self._loaders, self.device, self.precision, order)
+        self.feed = choose(
+            self.attached, built.preprocessing, *self._loaders, self.device, self.precision, order, self._shelf()
+        )
         if settings.compile:
             trained = list(self.attached.parameters())
             self.feed = replace(self.feed, network=Compiled(self.feed.network, trained, self._notices.add))
@@ -126,6 +135,12 @@ class Session:
             self.attached, self.feed.network, objective, self.team, self.device, self.precision, self._notices.add
         )
         self.team.draw_depths(self.attached.module)
+
+    def _shelf(self) -> Shelf | None:
+        """Where features are kept between runs; a trial keeps none."""
+        built = architecture(self.recipe.backbone)
+        how = [built.name, built.model_args, built.pretrained_cfg]
+        return Shelf({**self._environment(), "architecture": how}) if self._keeps else None
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,14 @@ MakeImages = Callable[..., Path]
 MakeRecipe = Callable[..., Recipe]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever is kept or cached goes to a folder of the tests' own."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture
 def make_images(tmp_path: Path) -> MakeImages:
     """Make ``count`` images in a folder below ``tmp_path``: noise around a colour that the folder's name decides."""

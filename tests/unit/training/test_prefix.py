@@ -23,6 +23,11 @@ TRAINING, VALIDATION, PROBE = 18, 6, 2
 FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step", 4)]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studio.training.session.Session._shelf", lambda session: None)
+
+
 @pytest.fixture
 def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
     def make(name: str, **values: Any) -> Run:
