@@ -7,25 +7,37 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 Step = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure with what it was made of, for the report."""
+
+    value: float
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A figure to measure. ``at_least`` says which side of ``bar`` is the good one."""
+    """A figure to measure. ``at_least`` says which side of ``bar`` is the good one; without a bar it is told alone."""
 
     name: str
     unit: str
-    bar: float
+    bar: float | None
     at_least: bool
-    measure: Callable[[], float]
+    measure: Callable[[], float | Measured]
 
     def passes(self, value: float) -> bool:
         """Whether ``value`` is on the good side of the bar."""
+        if self.bar is None:
+            return True
         return value >= self.bar if self.at_least else value <= self.bar
 
 
+Measure = TypeVar("Measure", bound=Callable[[], float | Measured])
 BENCHMARKS: list[Benchmark] = []
 ROUNDS = 5
 """Calls of each contender that are timed."""
@@ -33,12 +45,11 @@ ROUNDS = 5
 
 def benchmark(
     name: str, unit: str, *, at_least: float | None = None, at_most: float | None = None
-) -> Callable[[Callable[[], float]], Callable[[], float]]:
-    """Decorator: register a function that measures a figure in ``unit``, with the bar that it is held to."""
+) -> Callable[[Measure], Measure]:
+    """Decorator: register a function that measures a figure in ``unit``, with the bar that it is held to, if any."""
     bar = at_least if at_most is None else at_most
-    assert bar is not None
 
-    def registered(measure: Callable[[], float]) -> Callable[[], float]:
+    def registered(measure: Measure) -> Measure:
         BENCHMARKS.append(Benchmark(name, unit, bar, at_most is None, measure))
         return measure
 

@@ -8,6 +8,7 @@ import json
 import pkgutil
 import platform
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 import tests.benchmarks as package
-from tests.benchmarks.harness import BENCHMARKS, Benchmark
+from tests.benchmarks.harness import BENCHMARKS, Benchmark, Measured
 
 RESULTS = Path("artifacts/bench.json")
 
@@ -35,11 +36,23 @@ def main(words: Sequence[str]) -> int:
 
 def measured(one: Benchmark) -> dict[str, Any]:
     """Measure and print one."""
-    value = one.measure()
+    begun = time.perf_counter()
+    found = one.measure()
+    value, details = (found.value, found.details) if isinstance(found, Measured) else (found, {})
     passed = one.passes(value)
-    side = "at least" if one.at_least else "at most"
-    print(f"{'ok    ' if passed else 'MISSED'}  {value:8.3f} {one.unit} ({side} {one.bar:g})  {one.name}", flush=True)
-    return {"name": one.name, "value": value, "unit": one.unit, "bar": one.bar, "side": side, "passed": passed}
+    side = "" if one.bar is None else "at least" if one.at_least else "at most"
+    held_to = f" ({side} {one.bar:g})" if side else ""
+    print(f"{'ok    ' if passed else 'MISSED'}  {value:8.3f} {one.unit}{held_to}  {one.name}", flush=True)
+    return {
+        "name": one.name,
+        "value": value,
+        "unit": one.unit,
+        "bar": one.bar,
+        "side": side,
+        "passed": passed,
+        "details": details,
+        "seconds": time.perf_counter() - begun,
+    }
 
 
 def machine() -> dict[str, Any]:
