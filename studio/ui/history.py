@@ -42,6 +42,7 @@ class Curve:
 class History:
     """Everything that the train page shows of a run. Filled by :meth:`take`.
 
+    ``stalled`` is the share of the last epoch's time that was spent waiting for images.
     ``norms`` are the last gradient norms by ``attachment/path``, ``moved`` the places where one was ever above zero.
     """
 
@@ -60,6 +61,7 @@ class History:
     saved: events.Checkpoint | None = None
     estimate: events.Preflight | None = None
     usage: events.Usage | None = None
+    stalled: float = 0.0
     norms: dict[str, float] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     training_loss: Curve = field(default_factory=Curve)
@@ -138,7 +140,7 @@ class History:
         self.throughput.add(event.step, event.images_per_second)
 
     def _take_epoch(self, event: events.Epoch) -> None:
-        self.epoch = event.epoch
+        self.epoch, self.stalled = event.epoch, event.waited / event.seconds if event.seconds else 0.0
         self.training_accuracy.add(event.step, event.accuracy)
         self.epoch_loss.add(event.step, event.loss)
 
@@ -157,12 +159,6 @@ class History:
     def progress(self) -> float:
         """Share of all steps that are done, in [0, 1]."""
         return self.step / self.started.steps if self.started and self.started.steps else 0.0
-
-    @property
-    def ended_early(self) -> bool:
-        """Whether it is complete although it did not come to its last step."""
-        complete = isinstance(self.ended, events.Finished) and self.ended.reason == "completed"
-        return complete and self.started is not None and self.step < self.started.steps
 
     @property
     def unmoved(self) -> frozenset[str]:

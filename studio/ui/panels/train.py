@@ -1,6 +1,7 @@
 """Train: settings, start and stop, the queue, live curves, the list of runs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
@@ -15,6 +16,7 @@ from studio.ui.models.pulls import Pulls
 from studio.ui.panels.curves import Curves
 from studio.ui.panels.page import Page
 from studio.ui.panels.queue import QueueCard
+from studio.ui.panels.rate import RateHelp
 from studio.ui.panels.run_list import RunList
 from studio.ui.training import RunRow
 from studio.ui.widgets.parts import Card, Column, Row, button, holder, scrolled
@@ -48,7 +50,10 @@ class TrainPage(Page):
     def _build(self) -> None:
         self.form = Form(Training, COMMON, fold=tr("Advanced"))
         self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
-        settings = Card(tr("Settings"), (scrolled(holder(Column(self.form, None, margins=(0, 0, 10, 0)))), 1))
+        self.rate_help = RateHelp(self.workspace)
+        self.rate_help.wanted.connect(self._set)
+        inner = holder(Column(self.form, self.rate_help, None, gap=12, margins=(0, 0, 10, 0)))
+        settings = Card(tr("Settings"), (scrolled(inner), 1))
         self.queue = QueueCard(self.workspace.queue)
         left_side = holder(Column((settings, 1), self.queue, self._buttons(), gap=10))
         left_side.setFixedWidth(312)
@@ -126,6 +131,10 @@ class TrainPage(Page):
         epochs, sure = QInputDialog.getInt(self, tr("Train further"), words, had + 5, had + 1, 100_000)
         if sure:
             self.workspace.trainer.resume(run, epochs)
+
+    def _set(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            self.workspace.set_value(f"training.{name}", value)
 
     # what the trainer does
 

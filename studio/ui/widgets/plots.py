@@ -16,6 +16,7 @@ from studio.ui.widgets.parts import Column, Row, text
 
 _FEW = 60
 _FAINT = 70
+_LOWEST = -300.0
 _LEAST_HEIGHT = 96
 
 
@@ -127,7 +128,7 @@ class Plot(QWidget):
         self.item.setContentsMargins(0, 4, 8, 0)
         self.item.getAxis("bottom").setHeight(24)
         self.item.getAxis("left").setWidth(46)
-        self.item.getViewBox().setLimits(xMin=0, minXRange=1e-3, yMin=self._bottom)
+        self.item.getViewBox().setLimits(xMin=0, minXRange=1e-3, yMin=self._lowest)
         self.pointer = pg.InfiniteLine(angle=90, movable=False)
         self.pointer.setVisible(False)
         self.item.addItem(self.pointer, ignoreBounds=True)
@@ -164,9 +165,19 @@ class Plot(QWidget):
     def show_log(self, on: bool) -> None:
         """Draw the values over a logarithmic axis."""
         self.log = on
-        self.item.getViewBox().setLimits(yMin=None if on else self._bottom)
+        self.item.getViewBox().setLimits(yMin=self._lowest)
         self.item.setLogMode(y=on)
         self.show_all()
+
+    def show_log_x(self) -> None:
+        """Draw over a logarithmic axis; for plots over something else than epochs."""
+        self.item.getViewBox().setLimits(xMin=_LOWEST)
+        self.item.setLogMode(x=True)
+
+    @property
+    def _lowest(self) -> float:
+        """The lowest value in view; over a logarithmic axis, of its logarithm."""
+        return _LOWEST if self.log or self._bottom is None else self._bottom
 
     def show_all(self) -> None:
         """Bring everything into view, and keep it there."""
@@ -237,11 +248,10 @@ class Plot(QWidget):
         self._keys = []
         for line in self._told:
             swatch, label = _Swatch(line.tint, 2 if line.strong else 1), text(line.name, "caption")
-            swatch.setVisible(bool(line.name))
-            label.setVisible(bool(line.name))
             self._keys.append((swatch, label))
-            self.legend.addWidget(swatch)
-            self.legend.addWidget(label)
+            for part in (swatch, label):
+                self.legend.addWidget(part)
+                part.setVisible(bool(line.name))
 
     def _colour(self) -> None:
         self.plot.setBackground(colour("surface"))

@@ -25,6 +25,13 @@ def lines(what: str, runs: Sequence[History]) -> tuple[Line, ...]:
     return tuple(line for history, tint in several for line in make(history, ("", ""), (tint, tint)))
 
 
+def rate_line(rates: Sequence[float], losses: Sequence[float], suggestion: float) -> Line:
+    """The loss over learning rates, with a mark at the one that is suggested."""
+    x, y = np.array(rates), np.array(losses)
+    best = (suggestion, float(np.interp(suggestion, x, y))) if len(x) else None
+    return Line("", "accent", x, y, strong=True, best=best)
+
+
 def _loss(history: History, names: tuple[str, str], tints: tuple[str, str]) -> tuple[Line, ...]:
     best = _mark(history, "loss")
     return (

@@ -9,6 +9,7 @@ from studio.ui.history import History
 from studio.ui.language import tr
 
 _NOTES = 3
+_MUCH = 0.25
 SEPARATOR = "   ·   "
 
 
@@ -52,6 +53,8 @@ def facts(history: History, live: bool) -> str:
         parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
     if live and history.saved is not None:
         parts.append(tr("last checkpoint at step {n:,}", n=history.saved.step))
+    if len(history.epoch_loss.x):
+        parts.append(tr("waited {share} of the time for images", share=percent(history.stalled, 0)))
     if (expected := history.estimate) is not None:
         time, memory = duration(expected.seconds_per_epoch), size(expected.peak_memory_bytes)
         parts.append(tr("expected {time} an epoch, {memory}", time=time, memory=memory))
@@ -68,15 +71,12 @@ def trouble(history: History) -> tuple[str, str]:
     lines = [tr(note) for note in history.notes[-_NOTES:]]
     if len(history.notes) > _NOTES:
         lines.insert(0, tr("{n} more messages are in the run's log.txt.", n=len(history.notes) - _NOTES))
-    if history.ended_early and isinstance(history.ended, events.Finished):
-        best, last = history.ended.best_epoch, history.epoch
-        lines.append(tr("Ended early in epoch {n}: no epoch after {best} was better.", n=last, best=best))
     return "\n".join(lines), "warn" if history.notes else "info"
 
 
 def advice(history: History) -> str:
     """What to do where the network learns by heart, or something does not learn at all; empty where all is well."""
-    return "\n".join(words for words in (_overfitting(history), _unmoved(history)) if words)
+    return "\n".join(words for words in (_overfitting(history), _unmoved(history), _stalled(history)) if words)
 
 
 def _unmoved(history: History) -> str:
@@ -88,6 +88,16 @@ def _unmoved(history: History) -> str:
         n=len(history.unmoved),
         all=len(history.norms),
         first=", ".join(sorted(history.unmoved)[:2]),
+    )
+
+
+def _stalled(history: History) -> str:
+    if history.stalled < _MUCH or history.ended is not None:
+        return ""
+    return tr(
+        "The training waits {share} of its time for images; it goes faster with smaller image files on a faster disk, "
+        "or with less augmentation.",
+        share=percent(history.stalled, 0),
     )
 
 

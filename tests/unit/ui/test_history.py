@@ -32,10 +32,6 @@ def evaluation(number, accuracy, best):
     return events.Evaluation(epoch=1, step=number, split="validation", loss=1.0, accuracy=accuracy, best=best)
 
 
-def finished(step, reason):
-    return events.Finished(step=step, reason=reason, seconds=1.0, best_accuracy=0.5, best_epoch=1)
-
-
 def test_a_run_that_was_killed_and_resumed_draws_each_step_once():
     history = History()
     history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), evaluation(5, 0.9, True)])
@@ -76,16 +72,6 @@ def test_places_without_a_gradient_are_named_until_they_have_one():
     history.take([events.Movement(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
     assert history.unmoved == frozenset()
     assert history.norms == {"a/q": 0.1, "a/k": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("last", "early"),
-    [(finished(5, "completed"), True), (finished(10, "completed"), False), (finished(5, "stopped"), False)],
-)
-def test_a_run_that_was_complete_before_its_last_step_ended_early(last, early):
-    history = History()
-    history.take([started(0), step(last.step, 1.0), last])
-    assert history.ended_early is early
 
 
 def test_before_anything_is_read_nothing_is_known():

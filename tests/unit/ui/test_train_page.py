@@ -248,6 +248,14 @@ def test_overfitting_is_told_with_what_to_do():
     assert run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
 
 
+def test_waiting_for_images_is_a_figure_and_advice_where_it_is_much():
+    made = history((1.0, 1.0))
+    assert "waited 0 % of the time for images" in run_words.facts(made, live=True)
+    made.take([events.Epoch(epoch=2, step=20, loss=1.0, accuracy=0.5, seconds=10.0, waited=4.0)])
+    assert "waited 40 % of the time for images" in run_words.facts(made, live=True)
+    assert "faster disk" in run_words.advice(made)
+
+
 def test_what_has_not_moved_is_told():
     made = history((1.0, 1.0))
     made.take([events.Movement(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
@@ -326,6 +334,49 @@ def test_the_axis_of_the_loss_can_be_logarithmic(plot):
     assert plot.drawn[0].best.getData()[1].tolist() == pytest.approx([-2.0])
     plot.show_log(False)
     assert plot.drawn[0].main.getData()[1].tolist() == [1.0, 0.01]
+
+
+# help with numbers
+
+
+def test_the_usual_rate_and_enough_steps_are_one_click_away(prepared, qtbot):
+    from studio.app.suggestion import suggested_learning_rate
+
+    window = prepared(epochs=1, learning_rate=0.5)
+    rate = window.train.rate_help
+    qtbot.waitUntil(lambda: window.workspace.images.scan.summary is not None, timeout=LONG)
+    assert "steps are few" in rate.few.text()
+    rate.use_rate.click()
+    assert window.workspace.recipe.training.learning_rate == suggested_learning_rate(window.workspace.recipe)
+    assert not rate.use_rate.isVisible()
+    rate.use_better.click()
+    assert window.workspace.recipe.training.epochs > 1
+    assert not rate.few.isVisible()
+
+
+def test_a_learning_rate_is_found_by_trying(prepared, qtbot):
+    window = prepared()
+    rate = window.train.rate_help
+    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
+    rate.try_rates.click()
+    dialog = rate.dialog
+    qtbot.waitUntil(lambda: dialog.use.isVisible(), timeout=LONG)
+    assert len(dialog.plot.lines[0].x) > 10
+    dialog.use.click()
+    assert window.workspace.recipe.training.learning_rate == dialog._rate
+    assert not window.workspace.runs.rows
+
+
+def test_leaving_the_dialog_stops_the_trying(prepared, qtbot):
+    window = prepared()
+    rate = window.train.rate_help
+    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
+    before = window.workspace.recipe
+    rate.try_rates.click()
+    rate.dialog.reject()
+    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+    assert window.workspace.recipe == before
+    assert not rate.dialog.isVisible()
 
 
 # the tree as an instrument
