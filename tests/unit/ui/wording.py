@@ -231,8 +231,8 @@ def filled(template: str) -> str:
     """A template with something in its braces, as a sentence that was finished elsewhere."""
     from studio.ui.catalogue import names
 
-    blanks = {name: _Blank(f"x{n}x") for n, name in enumerate(names(template))}
-    return template.format(**blanks) if blanks else template
+    blanks = {name: _Blank(70 + n) for n, name in enumerate(names(template))}
+    return template.format(**blanks) if blanks else template.replace("{}", "7")
 
 
 class _Blank(str):
