@@ -152,7 +152,7 @@ class TryIt(QWidget):
         self.dials: dict[str, tuple[Dial, ...]] = {}
         self.rows: list[_DialRow] = []
         self.notice = Notice()
-        right = Column(self.notice, (self._answers(), 1), (self._parts(), 1), gap=12)
+        right = Column(self.notice, (self._answers(), 5), (self._parts(), 3), gap=12)
         self.setLayout(Row(self._picture(), (right, 1), gap=14))
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), self)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
@@ -167,7 +167,7 @@ class TryIt(QWidget):
 
     def _picture(self) -> QWidget:
         words = tr("Drop an image here, or paste one")
-        self.view = LookView(tr("Tried image"), words, 180)
+        self.view = LookView(tr("Tried image"), words, 120)
         zone = DropZone(Column((self.view, 1), margins=(6, 6, 6, 6)))
         zone.dropped.connect(self.try_image)
         self.kind = Segments(tr("What to show over the image"), [(tr(words), "") for words, _ in _KINDS])
@@ -188,7 +188,7 @@ class TryIt(QWidget):
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         beside = (self.fuse_button, self.add_button)
         card = Card(tr("Answers side by side"), (area, 1), beside=beside, padding=14)
-        card.setMinimumHeight(276)
+        card.setMinimumHeight(176)
         return card
 
     def _parts(self) -> QWidget:
@@ -197,7 +197,7 @@ class TryIt(QWidget):
         area = scrolled(holder(Column(self.no_parts, self.parts_box, None, margins=(0, 0, 8, 0))))
         self.reset_button = button(tr("As trained"), self._reset, "undo", "quiet")
         card = Card(tr("Parts of the active adapter"), (area, 1), beside=(self.reset_button,), padding=14)
-        card.setMinimumHeight(104)
+        card.setMinimumHeight(96)
         return card
 
     # trying

@@ -1,6 +1,6 @@
 """The confusion matrix: true classes down, found classes across."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
@@ -14,6 +14,7 @@ from studio.ui.widgets.painting import small_font
 _MARGIN_LEFT = 96
 _MARGIN_TOP = 44
 _SMALLEST_WITH_NUMBERS = 20
+_SMALLEST_WITH_GAPS = 8
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -34,7 +35,8 @@ class Confusion(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.labels: tuple[str, ...] = ()
-        self.counts: tuple[tuple[int, ...], ...] = ()
+        self.counts: Sequence[Sequence[int]] = ()
+        self._taken: tuple[tuple[int, int, int, float], ...] = ()
         self.setMinimumSize(300, 260)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -43,7 +45,8 @@ class Confusion(QWidget):
 
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show ``counts`` (true class, found class)."""
-        self.labels, self.counts = tuple(labels), tuple(tuple(row) for row in counts)
+        self.labels, self.counts = tuple(labels), counts
+        self._taken = tuple(_taken(counts))
         self.place = None
         self.update()
 
@@ -60,7 +63,7 @@ class Confusion(QWidget):
 
     def _cell(self) -> float:
         room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
-        return max(1.0, min(72.0, room / max(1, len(self.labels))))
+        return max(0.1, min(72.0, room / max(1, len(self.labels))))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
@@ -71,10 +74,9 @@ class Confusion(QWidget):
         painter.setFont(small_font(self.font()))
         cell = self._cell()
         self._draw_names(painter, cell)
-        for row, counts in enumerate(self.counts):
-            total = sum(counts) or 1
-            for column, number in enumerate(counts):
-                self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, number / total, row == column)
+        self._draw_ground(painter, cell)
+        for row, column, number, share in self._taken:
+            self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, share, row == column)
         if self.place:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(colour("text"), 2))
@@ -83,13 +85,31 @@ class Confusion(QWidget):
     def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
 
+    def _draw_ground(self, painter: QPainter, cell: float) -> None:
+        """The cells that nothing is in, as one square with lines where there is room for them."""
+        side = cell * len(self.labels)
+        painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), colour("sunken"))
+        if cell >= _SMALLEST_WITH_GAPS:
+            painter.setPen(QPen(colour("surface"), 2))
+            for number in range(len(self.labels) + 1):
+                at = number * cell
+                painter.drawLine(
+                    QPointF(_MARGIN_LEFT + at, _MARGIN_TOP), QPointF(_MARGIN_LEFT + at, _MARGIN_TOP + side)
+                )
+                painter.drawLine(
+                    QPointF(_MARGIN_LEFT, _MARGIN_TOP + at), QPointF(_MARGIN_LEFT + side, _MARGIN_TOP + at)
+                )
+
     def _draw_cell(self, painter: QPainter, box: QRectF, number: int, share: float, right: bool) -> None:
-        gap = 1.0 if box.width() > 8 else 0.0
-        inner = box.adjusted(gap, gap, -gap, -gap)
+        ink = _blend(colour("sunken"), colour("accent" if right else "bad"), share)
+        if box.width() < _SMALLEST_WITH_GAPS:
+            painter.fillRect(box, ink)
+            return
+        inner = box.adjusted(1, 1, -1, -1)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_blend(colour("sunken"), colour("accent" if right else "bad"), share if number else 0))
+        painter.setBrush(ink)
         painter.drawRoundedRect(inner, 3, 3)
-        if number and box.width() >= _SMALLEST_WITH_NUMBERS:
+        if box.width() >= _SMALLEST_WITH_NUMBERS:
             painter.setPen(colour("on_accent") if share > 0.5 else colour("text"))
             painter.drawText(inner, int(Qt.AlignmentFlag.AlignCenter), str(number))
 
@@ -154,6 +174,14 @@ class Confusion(QWidget):
                 QToolTip.showText(event.globalPos(), self.sentence(*place), self)
             return True
         return super().event(event)
+
+
+def _taken(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, float]]:
+    """Row, column, count and share of the row of each cell that something is in: of many classes, most are empty."""
+    for row, numbers in enumerate(counts):
+        total = sum(numbers)
+        if total:
+            yield from ((row, column, n, n / total) for column, n in enumerate(numbers) if n)
 
 
 def _blend(ground: QColor, ink: QColor, share: float) -> QColor:
