@@ -37,24 +37,24 @@ class Attaching:
         if isinstance(carried, Preset):
             return fitted(carried, layers, [spot.path for spot in spots], self._taken)
         if isinstance(carried, Lifted):
-            return self._copies(carried, spots)
-        return self._placed(carried, spots, {}, ())
+            return self._copies(carried, spots, self._taken)
+        return self._placed(carried, spots, {}, (), self._taken)
 
-    def _copies(self, lifted: Lifted, spots: Sequence[Spot]) -> tuple[Attachment, ...]:
+    def _copies(self, lifted: Lifted, spots: Sequence[Spot], taken: Sequence[str]) -> tuple[Attachment, ...]:
         elsewhere = [spot for spot in spots if spot != lifted.spot]
         if not elsewhere:
             raise StudioError("It is attached here already; put it down on another layer.")
         whole = bool(lifted.spot.part)
         slices = cast(tuple[Slice, ...], (lifted.spot.part,)) if whole else lifted.attachment.slices
-        return self._placed(lifted.attachment.method, elsewhere, lifted.attachment.config, slices)
+        return self._placed(lifted.attachment.method, elsewhere, lifted.attachment.config, slices, taken)
 
     def _placed(
-        self, method: str, spots: Sequence[Spot], config: Any, slices: tuple[Slice, ...]
+        self, method: str, spots: Sequence[Spot], config: Any, slices: tuple[Slice, ...], taken: Sequence[str]
     ) -> tuple[Attachment, ...]:
         from studio.peft.placing import place
 
         places = [(spot.path, cast(Slice, spot.part) if spot.part else None) for spot in spots]
-        return place(self._engine.method(method), self._layers(), places, self._taken, config, slices)
+        return place(self._engine.method(method), self._layers(), places, taken, config, slices)
 
     def refusal(self, carried: Carried, spots: Sequence[Spot]) -> str:
         """Why ``carried`` cannot be put down at ``spots``; empty where it can."""
@@ -101,8 +101,8 @@ class Attaching:
         """Take ``lifted`` off where it was taken up, and put it down at ``spots``, as one step of the history."""
 
         def step() -> None:
-            added = self._copies(lifted, spots)
             left = self._without(self._recipe, [(lifted.attachment.name, lifted.spot)])
+            added = self._copies(lifted, spots, [a.name for a in left.attachments])
             self._document.edit(tr("Move {what}", what=self.label(lifted)), edits.with_attachments(left, added))
 
         return self._attempt(step)
