@@ -7,6 +7,7 @@ rotation and the like. Looking at the files takes long and does not depend on th
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 from studio.core.recipe import Data
@@ -64,8 +65,9 @@ def judge(looked: Looked, data: Data) -> DatasetSummary:
     found = [*troubles(bad), *names(facts), *looked.loops, *oddities(good)]
     summary = without(listed, bad, found)
     all_found = (*summary.problems, *_duplicates(looked, summary), *_imbalance(summary))
-    kept = tuple(finding for finding in all_found if data.kept.get(finding.kind) == finding.signature)
-    return replace(summary, problems=tuple(finding for finding in all_found if finding not in kept), kept=kept)
+    kept = [f.kind in data.kept and data.kept[f.kind] == f.signature for f in all_found]
+    problems = tuple(finding for finding, its in zip(all_found, kept, strict=True) if not its)
+    return replace(summary, problems=problems, kept=tuple(compress(all_found, kept)))
 
 
 def _duplicates(looked: Looked, summary: DatasetSummary) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class ImageFile:
     split: SplitName
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DatasetSummary:
     """What :func:`scan` found. ``images`` are those that can be used, ``problems`` what is wrong with the others.
 
@@ -54,23 +55,26 @@ class DatasetSummary:
         """The images of one split."""
         return tuple(image for image in self.images if image.split == split)
 
-    @property
-    def counts(self) -> Mapping[SplitName, int]:
-        """The number of images in each split."""
-        counted = Counter(image.split for image in self.images)
-        return {split: counted[split] for split in SPLITS}
-
-    @property
-    def class_counts(self) -> tuple[int, ...]:
-        """The number of images of each class, over all splits."""
-        counted = Counter(image.label for image in self.images)
-        return tuple(counted[label] for label in range(len(self.classes)))
-
-    @property
+    @cached_property
     def class_splits(self) -> tuple[tuple[int, ...], ...]:
         """The number of images of each class in each split, in the order of ``SPLITS``."""
         counted = Counter((image.label, image.split) for image in self.images)
         return tuple(tuple(counted[label, split] for split in SPLITS) for label in range(len(self.classes)))
+
+    @property
+    def counts(self) -> Mapping[SplitName, int]:
+        """The number of images in each split."""
+        return {split: sum(its[place] for its in self.class_splits) for place, split in enumerate(SPLITS)}
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """The number of images of each class, over all splits."""
+        return tuple(map(sum, self.class_splits))
+
+    @cached_property
+    def by_path(self) -> Mapping[Path, ImageFile]:
+        """The images by where they are."""
+        return {image.path: image for image in self.images}
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``data check --json`` prints them."""

@@ -11,11 +11,16 @@ from studio.data.names import name_of
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """One thing to do: a short name, what it does in a sentence, and the data after it."""
+    """One thing to do: a short name, what it does in a sentence, and what makes the data after it."""
 
     label: str
     sentence: str
-    data: Data
+    change: Callable[[], Data]
+
+    @property
+    def data(self) -> Data:
+        """The data after it; made when asked for, as it may name very many files."""
+        return self.change()
 
 
 def remedies(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
@@ -24,7 +29,7 @@ def remedies(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
     ``divided`` says whether the split is made by the recipe, and not by the folders.
     """
     offered = _OFFERS.get(finding.kind, _exclude)(finding, data, divided) if finding.files else ()
-    return (*offered, Remedy("Keep", "Leave it as it is, and say no more of it.", keep(data, finding)))
+    return (*offered, Remedy("Keep", "Leave it as it is, and say no more of it.", lambda: keep(data, finding)))
 
 
 def exclude(data: Data, files: Iterable[Path]) -> Data:
@@ -77,22 +82,22 @@ def _copies(finding: Finding) -> Iterator[Path]:
 
 
 def _exclude(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
-    return (Remedy("Exclude", "Do not use these images.", exclude(data, finding.files)),)
+    return (Remedy("Exclude", "Do not use these images.", lambda: exclude(data, finding.files)),)
 
 
 def _duplicates(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
-    once = Remedy("Use each once", "Exclude all but the first of each.", exclude(data, _copies(finding)))
+    once = Remedy("Use each once", "Exclude all but the first of each.", lambda: exclude(data, _copies(finding)))
     return (once, _to_training(finding, data))
 
 
 def _to_training(finding: Finding, data: Data) -> Remedy:
-    return Remedy("Move to training", "Use these images for training only.", move(data, finding.files, "train"))
+    return Remedy("Move to training", "Use these images for training only.", lambda: move(data, finding.files, "train"))
 
 
 def _leakage(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
     together = data.split.model_copy(update={"copies_together": True})
     words = "Divide again so that images that look alike are on one side."
-    first = Remedy("Keep copies together", words, data.model_copy(update={"split": together}))
+    first = Remedy("Keep copies together", words, lambda: data.model_copy(update={"split": together}))
     return (*((first,) if divided else ()), *_duplicates(finding, data, divided))
 
 
@@ -101,7 +106,7 @@ def _single(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
 
 
 def _forget(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:
-    return (Remedy("Forget them", "Take these decisions out of the recipe.", forget(data, finding.files)),)
+    return (Remedy("Forget them", "Take these decisions out of the recipe.", lambda: forget(data, finding.files)),)
 
 
 def _nothing(finding: Finding, data: Data, divided: bool) -> tuple[Remedy, ...]:

@@ -148,11 +148,11 @@ class Images(QObject):
         if looked is None or looked.source != source:
             progress = self._teller(wanted)
             quick = data.model_copy(update={"split": data.split.model_copy(update={"copies_together": False})})
-            self._listed.emit((wanted, scan(source, quick, progress)))
+            self._listed.emit((wanted, _counted(scan(source, quick, progress))))
             looked = look(source, progress)
             if not wanted.stopped[0]:
                 self._looked = looked
-        return Scan(data.path, checked=True, summary=judge(looked, data))
+        return Scan(data.path, checked=True, summary=_counted(judge(looked, data)))
 
     def _teller(self, wanted: _Wanted) -> Callable[[str, int, int], None]:
         from studio.data.listing import Stopped
@@ -168,6 +168,12 @@ class Images(QObject):
                 self._reached.emit((wanted, doing, done, total))
 
         return tell
+
+
+def _counted(summary: "DatasetSummary") -> "DatasetSummary":
+    """With what the window shows of it counted already: for very many images that takes longer than it may wait."""
+    _ = summary.class_splits, summary.by_path
+    return summary
 
 
 def _decided(data: Data) -> tuple[object, ...]:

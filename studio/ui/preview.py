@@ -94,23 +94,23 @@ def make(wanted: Wanted) -> Preview:
 
     preprocessing = _preprocessing(wanted.backbone)
     augmentation = Augmentation.of(wanted.transforms)
-    rows = (_seen(wanted, path, preprocessing, augmentation) for path in wanted.paths)
+    rows = (_seen(wanted, place, preprocessing, augmentation) for place in range(len(wanted.paths)))
     return Preview(tuple(row for row in rows if row), preprocessing)
 
 
 def _seen(
-    wanted: Wanted, path: Path, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
+    wanted: Wanted, place: int, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
 ) -> Seen | None:
     """One row; None where the image cannot be read, which the findings say."""
     from studio.data.images import UnreadableImageError
 
+    path, index = wanted.paths[place], wanted.turn * IMAGES + place
     try:
         pixels = _pixels(wanted.root / path, preprocessing)
     except UnreadableImageError:
         return None
     variants = (
-        augmentation.apply(pixels, wanted.seed, epoch, wanted.turn) if augmentation else pixels
-        for epoch in range(VARIANTS)
+        augmentation.apply(pixels, wanted.seed, epoch, index) if augmentation else pixels for epoch in range(VARIANTS)
     )
     changed = tuple(_image(variant) for variant in variants)
     return Seen(path.name, small_picture(wanted.root / path, SIDE), _image(pixels), changed)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from operator import is_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,9 @@ class ImageList(QAbstractListModel):
         self.rows: Sequence[ImageFile] = ()
 
     def show_images(self, root: Path, classes: Sequence[str], rows: "Sequence[ImageFile]") -> None:
-        """Replace the list; where the same files stand in the same order, scrolling and selection stay."""
+        """Replace the list; where the very paths of before stand in the same order, scrolling and selection stay."""
         same = root == self.root and len(rows) == len(self.rows)
-        same = same and all(new.path == old.path for new, old in zip(rows, self.rows, strict=True))
+        same = same and all(map(is_, (row.path for row in rows), (row.path for row in self.rows)))
         if not same:
             self.beginResetModel()
         self.root, self.classes, self.rows = root, classes, rows

@@ -13,7 +13,7 @@ from studio.core.recipe import Data
 from studio.ui.edits import with_data
 from studio.ui.icons import pixmap
 from studio.ui.images import Scan
-from studio.ui.language import tr
+from studio.ui.language import language, tr
 from studio.ui.panels.data_images import kind_words
 from studio.ui.theme import colour
 from studio.ui.thumbnails import Thumbnails
@@ -110,7 +110,7 @@ class FindingsTab(QWidget):
         summary, data = scan.summary, self._workspace.recipe.data
         self._say(scan)
         self.again.setVisible(bool(summary and summary.kept))
-        now = (summary.problems, data, summary.path) if summary else ()
+        now = (summary.problems, data, summary.path, language().code) if summary else ()
         if now != self._listed:
             self._listed = now
             self._fill(summary, data)
@@ -128,11 +128,10 @@ class FindingsTab(QWidget):
 
         clear(self._box)
         self.cards = []
-        images = {image.path for image in summary.images} if summary else set()
         for finding in sorted(summary.problems, key=_rank) if summary else ():
             strip = Strip(self._workspace.images.thumbnails, tuple(summary.path / file for file in finding.files[:24]))
             offered = remedies(finding, data, summary.divided)
-            is_seen = any(file in images for file in finding.files)
+            is_seen = any(file in summary.by_path for file in finding.files)
             card = FindingCard(finding, offered, strip if is_seen else None, is_seen)
             card.chosen.connect(lambda remedy, finding=finding: self._do(finding, remedy))
             card.looked_for.connect(self.shown.emit)

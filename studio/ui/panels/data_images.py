@@ -1,8 +1,9 @@
 """Looking at the images: classes with their counts, a grid to filter, relabel and take out from."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import is_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from studio.core.recipe import Data, Side
 from studio.ui.edits import with_data
 from studio.ui.figures import count
 from studio.ui.images import Scan
-from studio.ui.language import tr
+from studio.ui.language import language, tr
 from studio.ui.models.images import SIDES
 from studio.ui.widgets.class_list import ALL, ClassList
 from studio.ui.widgets.fields import guard_wheel
@@ -45,6 +46,7 @@ class ImagesTab(QWidget):
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
+        self._shown: tuple[object, ...] = ()
         self.classes = ClassList()
         self.grid = ImageGrid(workspace.images.thumbnails)
         self.filter = QComboBox()
@@ -86,7 +88,10 @@ class ImagesTab(QWidget):
 
     def show_scan(self, scan: Scan) -> None:
         """Show what is in the source now; the filter stays while there is something for it."""
-        summary = scan.summary
+        summary, now = scan.summary, (scan.summary, language().code)
+        if summary is not None and all(map(is_, now, self._shown)):
+            return
+        self._shown = now
         self.classes.show_classes(*((summary.classes, summary.class_splits) if summary else ((), ())))
         self._show_filters(summary)
         self._fill()
@@ -109,11 +114,12 @@ class ImagesTab(QWidget):
 
     def _fill(self) -> None:
         summary, kind = self._summary, self.filter.currentData()
-        images: list[ImageFile] = []
+        images: Sequence[ImageFile] = ()
         if summary:
             wanted = _files(summary, kind)
             label = self.classes.label
-            images = [image for image in wanted if label in (ALL, image.label) or kind == EXCLUDED]
+            is_all = label == ALL or kind == EXCLUDED
+            images = wanted if is_all else [image for image in wanted if image.label == label]
             self.grid.images.show_images(summary.path, summary.classes, images)
         else:
             self.grid.images.show_images(Path(), (), ())
@@ -208,16 +214,15 @@ class ImagesTab(QWidget):
 
 def _filters(summary: "DatasetSummary") -> Iterator[_Filter]:
     yield _Filter(tr("All images"))
-    images = {image.path for image in summary.images}
     for finding in summary.problems:
-        number = sum(file in images for file in finding.files)
+        number = sum(file in summary.by_path for file in finding.files)
         if number:
             yield _Filter(f"{kind_words(finding.kind)} ({count(number)})", finding.kind)
     if summary.excluded:
         yield _Filter(f"{tr('Not used')} ({count(len(summary.excluded))})", EXCLUDED)
 
 
-def _files(summary: "DatasetSummary", kind: str) -> "Iterable[ImageFile]":
+def _files(summary: "DatasetSummary", kind: str) -> "Sequence[ImageFile]":
     """The images of a finding in its order, which keeps copies together."""
     from studio.data.folder import ImageFile
 
@@ -226,8 +231,7 @@ def _files(summary: "DatasetSummary", kind: str) -> "Iterable[ImageFile]":
     finding = next((one for one in summary.problems if one.kind == kind), None)
     if finding is None:
         return summary.images
-    by_path = {image.path: image for image in summary.images}
-    return [by_path[file] for file in finding.files if file in by_path]
+    return [summary.by_path[file] for file in finding.files if file in summary.by_path]
 
 
 def kind_words(kind: str) -> str:

@@ -117,13 +117,8 @@ class NumberView(QWidget):
         """Show where the measurement stands."""
         found = beat.baseline
         self.setVisible(beat != Beat())
-        if found:
-            self.figure.setText(percent(found.accuracy))
-        else:
-            self.figure.setText(
-                percent(beat.done / beat.total, 0) if beat.busy and beat.total else "…" if beat.busy else "?"
-            )
-        self.caption.setText(tr("Measuring the number to beat") if beat.busy else tr("Number to beat"))
+        self.figure.setText(percent(found.accuracy) if found else "…" if beat.busy else "?")
+        self.caption.setText(_caption(beat))
         self.button.setText(tr("Stop") if beat.busy else tr("Measure"))
         self.button.setAccessibleName(self.button.text())
         self.button.setVisible(beat.busy or not found)
@@ -131,6 +126,14 @@ class NumberView(QWidget):
 
     def _press(self) -> None:
         self._number.stop() if self._number.beat.busy else self._number.measure()
+
+
+def _caption(beat: Beat) -> str:
+    if not beat.busy:
+        return tr("Number to beat")
+    if not beat.total:
+        return tr("Measuring the number to beat")
+    return tr("Number to beat: {share} measured", share=percent(beat.done / beat.total, 0))
 
 
 def _told(beat: Beat) -> str:

@@ -399,6 +399,9 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     strong = Augmentation.of(recipe.data.transforms)
     for epoch, image in enumerate(row.changed):
         assert previews._image(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
+    second = shown.rows[1]
+    pixels = how.pixels(read(pets / "dogs" / second.name))
+    assert previews._image(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
     assert "32 x 32 pixels" in page.changes.plain.text()
     before = [row.name for row in shown.rows]
     page.changes.other_images()
