@@ -40,23 +40,32 @@ def _prepare(field: "IntField | FloatField") -> None:
     field.lineEdit().setTextMargins(_INSET, 0, 0, 0)
     guard_wheel(field)
     field.valueChanged.connect(lambda value: _tell(field, value))
+    field.lineEdit().textEdited.connect(lambda text: _typed(field))
     field.editingFinished.connect(lambda: _finish(field))
 
 
 def _tell(field: "IntField | FloatField", value: float) -> None:
-    field.mixed = False
+    field.mixed, field.typed = False, None
     field.edited.emit(value)
+
+
+def _typed(field: "IntField | FloatField") -> None:
+    """Remember, of a field that stood for several values, whether what is typed over them is a number by now."""
+    if field.mixed or field.typed is not None:
+        field.mixed, field.typed = False, field.hasAcceptableInput()
 
 
 def _finish(field: "IntField | FloatField") -> None:
     """A number typed over several values counts, even where it is the one that the field held unseen."""
-    if field.mixed and field.lineEdit().text() != tr(MIXED):
-        _tell(field, field.valueFromText(field.lineEdit().text()))
+    if field.typed:
+        _tell(field, field.value())
+    elif field.typed is not None:
+        field.show_mixed()
 
 
 def _show_number(field: "IntField | FloatField", value: Any, mixed: bool = False) -> None:
     field.blockSignals(True)
-    field.mixed = mixed
+    field.mixed, field.typed = mixed, None
     field.setValue(value)
     field.lineEdit().setText(field.textFromValue(value))
     field.blockSignals(False)
@@ -67,6 +76,7 @@ class IntField(QSpinBox):
 
     edited = Signal(object)
     mixed = False
+    typed: bool | None = None
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
@@ -106,6 +116,7 @@ class FloatField(QDoubleSpinBox):
 
     edited = Signal(object)
     mixed = False
+    typed: bool | None = None
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ def test_each_type_has_its_field_with_the_configs_bounds(form):
     kinds = {name: type(field) for name, field in form.fields.items()}
     assert kinds == {"rank": IntField, "rate": FloatField, "init": ChoiceField, "bias": SwitchField, "note": TextField}
     assert (form.fields["rank"].minimum(), form.fields["rank"].maximum()) == (1, 64)
-    assert form.fields["rank"].accessibleDescription() == "the rank"
+    assert form.fields["rank"].accessibleDescription() == "The rank"
     assert bounds(Config.model_fields["rate"], 1e-12) == (1e-12, 1)
 
 

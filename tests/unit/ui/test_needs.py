@@ -1,0 +1,114 @@
+"""What a training needs: measured in the background, marked stale, cancelled, and made to fit."""
+
+import time
+
+import pytest
+
+from studio.app import preflight
+from studio.core.errors import StudioError
+from studio.core.events import Preflight
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.needs import savings
+from studio.ui.widgets.needs_button import NeedsButton
+
+GB = 10**9
+
+
+def figures(memory=2 * GB, free=4 * GB):
+    return Preflight(
+        time=time.time(), peak_memory_bytes=memory, seconds_per_epoch=14.0, seconds_per_step=0.5, batch_size=32,
+        trainable=100, device="cpu", available_memory_bytes=free,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def bar(ready):
+    return ready.findChild(NeedsButton)
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Let a measurement give this, at once, as the real one would be remembered."""
+
+    def give(found):
+        def measure(recipe, control):
+            if isinstance(found, Exception):
+                raise found
+            preflight.remember(recipe, found)
+            return found
+
+        monkeypatch.setattr(preflight, "measure", measure)
+
+    return give
+
+
+def measured(bar, qtbot):
+    bar.panel.measure.click()
+    qtbot.waitUntil(lambda: not bar.needs.measuring, timeout=20_000)
+
+
+def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(ready, bar, answer, qtbot):
+    answer(figures())
+    assert bar.words.text() == ""
+    measured(bar, qtbot)
+    assert bar.words.text() == "2.0 GB memory · 14 s an epoch"
+    assert bar.when.text().startswith("measured today ")
+    assert bar.panel.notice.words == "It fits."
+    ready.workspace.set_value("training.epochs", 77)
+    assert bar.when.text().startswith("for an earlier recipe")
+    assert "changed" in bar.panel.notice.words
+    ready.undo()
+    assert bar.when.text().startswith("measured today ")
+
+
+def test_what_does_not_fit_says_so(bar, answer, qtbot):
+    answer(figures(memory=5 * GB))
+    measured(bar, qtbot)
+    assert "does not fit" in bar.panel.notice.words
+    assert bar.panel.notice.property("tone") == "bad"
+
+
+def test_a_measurement_that_fails_says_why(bar, answer, qtbot):
+    answer(StudioError("There are no images; choose a folder."))
+    measured(bar, qtbot)
+    assert bar.panel.notice.words == "There are no images; choose a folder."
+    assert bar.when.text() == "The measurement failed"
+
+
+def test_a_measurement_can_be_cancelled(bar, monkeypatch, qtbot):
+    def measure(recipe, control):
+        while not control.stopping:
+            time.sleep(0.01)
+        raise StudioError("The measurement was stopped.")
+
+    monkeypatch.setattr(preflight, "measure", measure)
+    bar.panel.measure.click()
+    assert bar.panel.measure.text() == "Cancel"
+    bar.panel.measure.click()
+    qtbot.waitUntil(lambda: not bar.needs.measuring, timeout=20_000)
+    assert bar.panel.notice.words == ""
+
+
+def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(ready, bar, settled):
+    workspace = ready.workspace
+    workspace.attach("lora", (Spot(),))
+    settled(ready)
+    before = workspace.recipe
+    bar.open()
+    for number in range(4):
+        assert bar.panel.buttons[number].isEnabled()
+        bar.panel.buttons[number].click()
+        assert workspace.recipe != before
+        ready.undo()
+        assert workspace.recipe == before
+    parts, again, half, fewer = (saving.recipe for saving in savings(before, workspace.engine))
+    assert parts.training.accumulation == 2
+    assert again.training.gradient_checkpointing
+    assert half.training.precision == "bfloat16"
+    assert fewer.attachments[0].at == ("blocks.{3..5}.attn.qkv",)
+    assert savings(again, workspace.engine)[1].recipe is None
+    bar.panel.close()
+
+
+def test_with_nothing_attached_there_are_no_blocks_to_leave_out(ready):
+    assert savings(ready.workspace.recipe, ready.workspace.engine)[3].recipe is None

@@ -1,0 +1,347 @@
+"""The rule line, presets, taking off, settings of several attachments, the minimap, the comparison, the history."""
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication
+
+from studio.app.presets import preset
+from studio.core.recipe import Attachment
+from studio.ui import edits
+from studio.ui.models.carried import Lifted, carried_in, mime_of
+from studio.ui.models.layer_nodes import Spot
+from studio.ui.models.layer_tree import PAIR_ROLE, TARGET_ROLE
+from studio.ui.models.palette import REFUSAL_ROLE
+from studio.ui.panels.palette_panel import PRESETS
+from studio.ui.widgets.fields import MIXED
+from studio.ui.widgets.site_diagram import SiteDiagram
+from studio.ui.widgets.tree_painter import tags
+
+QKV = Spot("blocks.0.attn.qkv")
+
+
+@pytest.fixture
+def page(ready):
+    return ready.adapters
+
+
+@pytest.fixture
+def workspace(ready):
+    return ready.workspace
+
+
+def at(workspace):
+    return [(a.name, a.at, a.slices) for a in workspace.recipe.attachments]
+
+
+# what is carried
+
+
+@pytest.mark.parametrize(
+    "carried",
+    ["lora", preset("ssf"), Lifted(Attachment(name="a", method="lora", at=("x",), config={"rank": 2}), QKV)],
+    ids=["method", "preset", "attachment"],
+)
+def test_what_is_dragged_comes_out_as_it_went_in(qapp, carried):
+    assert carried_in(mime_of(carried)) == carried
+
+
+def test_damaged_data_carries_nothing(qapp):
+    from PySide6.QtCore import QMimeData
+
+    data = QMimeData()
+    data.setData("application/x-peft-studio-attachment", b'{"attachment": 3}')
+    assert carried_in(data) == ""
+    data = QMimeData()
+    data.setData("application/x-peft-studio-preset", b"unheard of")
+    assert carried_in(data) == ""
+
+
+# the rule line
+
+
+def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, qtbot, settled, ready):
+    rule = page.rule
+    qtbot.keyClicks(rule.pattern, "attn.qkv")
+    rule.first.setValue(2)
+    assert rule.says.text().startswith("Matches 4 layers")
+    assert page.tree_model.index_of(Spot("blocks.2")).data(TARGET_ROLE) == "holder"
+    assert page.tree_model.index_of(QKV).data(TARGET_ROLE) != "target"
+    qtbot.waitUntil(lambda: "parameters" in rule.says.text(), timeout=20_000)
+    assert workspace.recipe.attachments == ()
+    qtbot.keyClick(rule.pattern, Qt.Key.Key_Return)
+    assert at(workspace) == [("lora", ("blocks.{2..5}.attn.qkv",), ())]
+    assert workspace.document.history.count() == 1
+    assert rule.pattern.text() == ""
+
+
+def test_a_rule_lists_what_it_skips_with_reasons(page):
+    page.rule.pattern.setText("attn.*")
+    assert ", skips " in page.rule.says.text()
+    assert "LoRA needs a plain linear" in page.rule.details.text()
+
+
+def test_a_rule_that_matches_nothing_is_an_error_and_attaches_nothing(page, workspace, qtbot):
+    page.rule.pattern.setText("nowhere")
+    assert page.rule.says.property("role") == "bad"
+    qtbot.keyClick(page.rule.pattern, Qt.Key.Key_Return)
+    assert workspace.recipe.attachments == ()
+    page.rule.pattern.setText("qkv")
+    page.rule.last.setValue(1)
+    page.rule.first.setValue(3)
+    assert "first block comes after the last" in page.rule.says.text()
+
+
+def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
+    page.method_list.setCurrentIndex(page.palette_model.index(page.palette_model.row_of("ssf")))
+    assert page.rule.method.currentData() == "ssf"
+
+
+# presets
+
+
+def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, ready):
+    page.left.show_kind(PRESETS)
+    rows = page.palette_model.methods
+    assert {"LoRA on q, v", "VPT-deep", "BitFit", "Last 4 blocks", "SSF"} <= {row.label for row in rows}
+    before = workspace.recipe
+    for row in rows:
+        assert workspace.attach(row.carried, (Spot(),)), row.name
+        assert workspace.document.history.count() == 1
+        ready.undo()
+        assert workspace.recipe == before
+
+
+def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, workspace, qtbot, settled, ready):
+    workspace.set_value("backbone", {"name": "resnet10t", "source": "timm", "pretrained": False})
+    settled(ready)
+    page.left.show_kind(PRESETS)
+    row = page.palette_model.row_of("preset:vpt-deep")
+    index = page.palette_model.index(row)
+    qtbot.waitUntil(lambda: bool(index.data(REFUSAL_ROLE)), timeout=20_000)
+    assert index.data(REFUSAL_ROLE).endswith(".")
+    assert index.data(Qt.ItemDataRole.ToolTipRole) == index.data(REFUSAL_ROLE)
+    assert not index.flags() & Qt.ItemFlag.ItemIsDragEnabled
+
+
+# copying and taking off
+
+
+def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
+    workspace.attach("lora", (Spot("blocks.0"), Spot("blocks.1")))
+    workspace.attaching.take_off((("lora", Spot(QKV.path, "q")),))
+    assert at(workspace) == [
+        ("lora", ("blocks.1.attn.qkv",), ("q", "v")),
+        ("lora-2", ("blocks.0.attn.qkv",), ("v",)),
+    ]
+
+
+def test_delete_on_a_block_takes_off_what_is_inside_it(page, workspace, qtbot):
+    workspace.attach("lora", (Spot(),))
+    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.3")))
+    qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
+    assert at(workspace) == [("lora", ("blocks.{0..2}.attn.qkv", "blocks.{4..5}.attn.qkv"), ("q", "v"))]
+
+
+def test_a_copy_keeps_its_settings(page, workspace):
+    workspace.attach("lora", (QKV,))
+    workspace.change_attachment("lora", {"config": {"rank": 3}}, "rank")
+    lifted = workspace.attaching.lifted("lora", QKV)
+    assert workspace.attach(lifted, (Spot("blocks.1"),))
+    assert workspace.recipe.attachments[1].config["rank"] == 3
+    assert "already" in workspace.attaching.refusal(lifted, (QKV,))
+
+
+def test_paste_without_a_copy_says_so(page, workspace):
+    QGuiApplication.clipboard().clear()
+    page.paste()
+    assert "Nothing was copied" in page.hint.text()
+    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.1")))
+    page.copy()
+    assert "Nothing is attached" in page.hint.text()
+
+
+def test_the_menu_offers_all_of_the_kind_and_to_take_off_here(page, workspace):
+    workspace.attach("lora", (Spot(),))
+    place = page.tree.visualRect(page.tree_model.index_of(QKV)).center()
+    actions = {a.text(): a for a in page.menu_at(place).actions()}
+    assert {"Attach LoRA to all 6 of this kind", "Copy lora", "Remove lora", "Edit lora"} <= set(actions)
+    actions["Take lora off here"].trigger()
+    assert at(workspace)[0][1] == ("blocks.{1..5}.attn.qkv",)
+
+
+# settings of several attachments
+
+
+@pytest.fixture
+def two(page, workspace, settled, ready):
+    workspace.attach("lora", (QKV,))
+    workspace.attach("lora", (Spot("blocks.1"),))
+    workspace.change_attachment("lora-2", {"config": {**workspace.recipe.attachments[1].config, "rank": 4}}, "rank")
+    settled(ready)
+    page.inspector.select("lora", "lora-2")
+    return page.inspector.settings
+
+
+def test_several_values_are_shown_as_such_and_an_edit_goes_to_all_in_one_step(two, workspace, qtbot):
+    rank, alpha = two.form.fields["rank"], two.form.fields["alpha"]
+    assert rank.text() == MIXED
+    assert alpha.value() == 8.0
+    assert not two.where.isVisible()
+    steps = workspace.document.history.count()
+    rank.selectAll()
+    qtbot.keyClicks(rank, "16")
+    qtbot.keyClick(rank, Qt.Key.Key_Return)
+    assert [a.config["rank"] for a in workspace.recipe.attachments] == [16, 16]
+    assert workspace.document.history.count() == steps + 1
+    assert rank.text() == "16"
+
+
+def test_typing_the_value_that_a_mixed_field_holds_unseen_counts_too(two, workspace, qtbot):
+    rank = two.form.fields["rank"]
+    rank.selectAll()
+    qtbot.keyClicks(rank, str(rank.value()))
+    qtbot.keyClick(rank, Qt.Key.Key_Return)
+    assert len({a.config["rank"] for a in workspace.recipe.attachments}) == 1
+
+
+def test_what_is_no_number_leaves_several_values(two, workspace, qtbot):
+    before, rank = workspace.recipe, two.form.fields["rank"]
+    rank.selectAll()
+    qtbot.keyClick(rank, Qt.Key.Key_Backspace)
+    qtbot.keyClick(rank, Qt.Key.Key_Return)
+    assert workspace.recipe == before
+    assert rank.text() == MIXED
+
+
+def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
+    before = workspace.recipe
+    rank = two.form.fields["rank"]
+    rank.setFocus()
+    qtbot.keyClick(rank, Qt.Key.Key_Return)
+    two.form.fields["alpha"].setFocus()
+    assert workspace.recipe == before
+    assert rank.text() == MIXED
+
+
+def test_mixed_slices_are_neither_on_nor_off_and_a_click_switches_all_on(two, workspace):
+    workspace.change_attachment("lora", {"slices": ("v",)})
+    assert two.parts["q"].checkState() == Qt.CheckState.PartiallyChecked
+    two.parts["q"].click()
+    assert [a.slices for a in workspace.recipe.attachments] == [("q", "v"), ("q", "v")]
+
+
+def test_methods_of_one_family_share_the_fields_that_are_the_same(page, workspace, settled, ready):
+    workspace.attach("lora", (QKV,))
+    workspace.attach("dora", (Spot("blocks.1"),))
+    workspace.attach("bitfit", (Spot(),))
+    settled(ready)
+    page.inspector.select("lora", "dora")
+    assert "rank" in page.inspector.settings.form.fields
+    page.inspector.select("lora", "bitfit")
+    assert page.inspector.settings.form is None
+
+
+def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtbot):
+    workspace.attach("lora", (QKV,))
+    workspace.attach("lora", (Spot("blocks.1"),))
+    rows = page.inspector.rows
+    qtbot.mouseClick(rows["lora"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(rows["lora-2"], Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier)
+    assert page.inspector.chosen == ("lora", "lora-2")
+    qtbot.keyClick(rows["lora-2"], Qt.Key.Key_Space)
+    assert page.inspector.chosen == ("lora-2",)
+    qtbot.keyClick(rows["lora-2"], Qt.Key.Key_Delete)
+    assert [a.name for a in workspace.recipe.attachments] == ["lora"]
+
+
+def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
+    from studio.peft.contract import METHODS, SITS
+
+    drawn = {}
+    diagram = SiteDiagram()
+    diagram.resize(260, 86)
+    for sits in SITS:
+        diagram.show_site(sits, "", "qkv")
+        drawn[sits] = diagram.grab().toImage()
+        assert "qkv" in diagram.accessibleName()
+    assert len({image.constBits().tobytes() for image in drawn.values()}) == len(SITS)
+    assert all(not method.sits or method.sits in SITS for method in METHODS)
+
+
+# what is alike, minimap
+
+
+def test_layers_of_one_kind_light_up_together(page):
+    page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
+    assert page.tree_model.index_of(QKV).data(TARGET_ROLE) == "kin"
+    assert page.tree_model.index_of(Spot("blocks.4")).data(TARGET_ROLE) == "kin holder"
+    assert page.hint.text().startswith("6 layers of this kind")
+
+
+def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtbot):
+    workspace.attach("lora", (Spot("blocks.5"),))
+    minimap = page.panel.minimap
+    lines = minimap._lines()
+    height = lines.index("adapter")
+    assert lines.count("adapter") == 1
+    assert minimap.spot_at(height + 1).path.startswith("blocks.5.")
+    qtbot.mouseClick(minimap, Qt.MouseButton.LeftButton, pos=QPoint(5, height + 1))
+    assert page.tree.isExpanded(page.tree_model.index_of(Spot("blocks.5")))
+    assert minimap.in_view().bottom() >= height
+
+
+def test_a_filter_leaves_the_tree_as_it_was_once_it_is_gone(page):
+    opened = page.panel._opened()
+    page.filter.setText("norm")
+    assert page.panel.count.text().startswith("13 of ")
+    page.filter.setText("norm1")
+    page.filter.clear()
+    assert page.panel._opened() == opened
+
+
+# comparison
+
+
+def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settled, ready):
+    workspace.attach("lora", (QKV,))
+    other = edits.without_attachments(workspace.recipe, {"lora"})
+    fc1 = Attachment(name="b", method="lora", at=("blocks.*.mlp.fc1",))
+    edits.with_attachments(other, (fc1,)).save(tmp_path / "other.toml")
+    settled(ready)
+    page.comparing.compare_file(tmp_path / "other.toml")
+    assert "B is other.toml. 7 layers differ." in page.comparing.words.text()
+    model = page.tree_model
+    assert model.index_of(QKV).data(PAIR_ROLE).mark == "left"
+    assert tags(model.node(model.index_of(QKV)), model, is_open=True) == ["only in A"]
+    assert tags(model.node(model.index_of(Spot("blocks.0"))), model, is_open=False) == ["2 differ"]
+    workspace.detach({"lora"})
+    settled(ready)
+    assert "6 layers differ" in page.comparing.words.text()
+    page.comparing.open()
+    page.comparing.dialog.close()
+    page.comparing.stop()
+    assert model.index_of(QKV).data(PAIR_ROLE) is None
+
+
+def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
+    page.comparing.compare_file(tmp_path / "nothing.toml")
+    assert "cannot be read" in page.hint.text()
+    assert page.comparing.other is None
+
+
+# history
+
+
+def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
+    first = workspace.recipe
+    workspace.attach("lora", (QKV,))
+    second = workspace.recipe
+    workspace.attach(preset("bitfit"), (Spot(),))
+    view = ready.history_button.list.view
+    names = [view.model().index(row, 0).data() for row in range(view.model().rowCount())]
+    assert names == ["Beginning", "Attach LoRA", "Attach BitFit"]
+    view.setCurrentIndex(view.model().index(0, 0))
+    assert workspace.recipe == first
+    view.setCurrentIndex(view.model().index(1, 0))
+    assert workspace.recipe == second
+    assert ready.isWindowModified()
