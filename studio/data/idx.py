@@ -30,6 +30,20 @@ def is_idx(folder: Path) -> bool:
     return _find(folder, "train-images", 3) is not None
 
 
+def folder_in(folder: Path) -> Path | None:
+    """Where IDX files are: in a folder itself, or where torchvision keeps them below it; None where there are none.
+
+    StudioError where several data sets are below it.
+    """
+    if is_idx(folder):
+        return folder
+    below = [place for place in (folder / "raw", *sorted(folder.glob("*/raw"))) if is_idx(place)]
+    if len(below) > 1:
+        names = " and ".join(shown(place.parent.name) for place in below)
+        raise StudioError(f"{shown(folder)} holds several data sets, {names}; choose the folder of one of them.")
+    return below[0] if below else None
+
+
 def unpacked(folder: Path, progress: Progress = quiet) -> Path:
     """A folder in the cache with the images as PNG, by split and class; StudioError where a file is damaged."""
     files = [file for part in _PARTS.values() for file in _pair(folder, part) or ()]

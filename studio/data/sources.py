@@ -14,6 +14,8 @@ from studio.data.names import shown
 
 _PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
 _PICKLED_100 = frozenset({"meta", "train", "test"})
+_CIFAR = "cifar-10*"
+"""How torchvision calls the folders of CIFAR-10 and CIFAR-100."""
 
 
 def list_source(path: Path, progress: Progress = quiet) -> Listing:
@@ -27,7 +29,8 @@ def root_of(path: Path, progress: Progress = quiet) -> Path:
         raise StudioError(f"There is no folder {shown(path)}.")
     if path.is_dir():
         _refuse_pickles(path)
-        return idx.unpacked(path, progress) if idx.is_idx(path) else path
+        packed = idx.folder_in(path)
+        return idx.unpacked(packed, progress) if packed else path
     if manifest.is_manifest(path):
         return path.parent
     if archive.is_archive(path):
@@ -56,7 +59,7 @@ def _is_pickled(folder: Path) -> bool:
 
 
 def _refuse_pickles(folder: Path) -> None:
-    if _is_pickled(folder):
+    if _is_pickled(folder) or any(_is_pickled(below) for below in folder.glob(_CIFAR)):
         raise StudioError(
             f"{shown(folder)} holds CIFAR as Python pickles, which can run any code when they are opened; "
             "use the images of CIFAR as files, in one folder a class."

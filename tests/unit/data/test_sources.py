@@ -216,6 +216,17 @@ def test_idx_files_become_images(idx_folder: Path) -> None:
     assert (np.asarray(read(found.path / "train" / "1" / "000007.png"))[..., 0] == first[7]).all()
 
 
+def test_idx_files_are_found_where_torchvision_keeps_them(tmp_path: Path, idx_folder: Path) -> None:
+    inside = tmp_path / "root" / "MNIST"
+    inside.mkdir(parents=True)
+    idx_folder.rename(inside / "raw")
+    for path in (tmp_path / "root", inside, inside / "raw"):
+        assert scan(path).counts == {"train": 16, "validation": 4, "test": 6}
+    shutil.copytree(inside, tmp_path / "root" / "KMNIST")
+    with pytest.raises(StudioError, match="several data sets, KMNIST and MNIST; choose"):
+        scan(tmp_path / "root")
+
+
 def test_idx_files_tell_how_far_they_are(idx_folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
     check(idx_folder, progress=lambda *given: told.append(given))
@@ -265,6 +276,10 @@ def test_pickles_are_refused_and_never_opened(tmp_path: Path, names: tuple[str, 
         (folder / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     with pytest.raises(StudioError, match="can run any code"):
         scan(folder)
+    folder.rename(tmp_path / "cifar-100-python")
+    with pytest.raises(StudioError, match="can run any code"):
+        scan(tmp_path)
+    (tmp_path / "cifar-100-python").rename(folder)
     with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
         archive.add(folder, "cifar-10-batches-py")
     with pytest.raises(StudioError, match="can run any code"):
