@@ -1,6 +1,7 @@
 """Writing what a run says: every event to ``events.jsonl``, and what a person would read to ``log.txt``."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Self, TypeVar
 
@@ -31,8 +32,9 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._events.close()
-        self._log.close()
+        for file in (self._events, self._log):
+            with suppress(OSError):  # each line has been flushed: what cannot be written now was said then
+                file.close()
 
 
 def _append(path: Path) -> IO[bytes]:

@@ -133,4 +133,4 @@ class DoRA(LowRankMethod[LoRAConfig]):
     Config = LoRAConfig
     linear = DoRALinear
     conv2d = DoRAConv2d
-    learning_rate = 1e-3
+    learning_rate = 3e-3

@@ -222,7 +222,7 @@ class LoRA(LowRankMethod[LoRAConfig]):
     summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
     paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
     Config = LoRAConfig
-    learning_rate = 2e-3
+    learning_rate = 5e-3
 
 
 @register

@@ -53,7 +53,7 @@ class FullFineTuning(Method[NoFields]):
     paper = "https://arxiv.org/abs/1411.1792 (Yosinski et al. 2014)"
     Config = NoFields
     default_sites = (DefaultSites((Role.BACKBONE,)),)
-    learning_rate = 5e-5
+    learning_rate = 1e-4
 
     def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
         """Anything with parameters in it."""
@@ -127,7 +127,7 @@ class NormTuning(Method[NoFields]):
     Config = NoFields
     default_sites = (DefaultSites((Role.NORM,)),)
     peft_type = "LN_TUNING"
-    learning_rate = 1e-3
+    learning_rate = 3e-3
 
     def refuses(self, layer: Layer, config: NoFields, slices: tuple[str, ...]) -> str:
         """Normalisation layers that have a weight; statistics of a BatchNorm stay as they are."""

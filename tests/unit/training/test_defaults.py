@@ -76,4 +76,4 @@ def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> No
 def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     make_recipe().save(tmp_path / "recipe.toml")
     found = suggestion.assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
-    assert found == ("training.learning_rate=0.002", "training.batch_size=4", "training.epochs=40", "training.epochs=2")
+    assert found == ("training.learning_rate=0.005", "training.batch_size=4", "training.epochs=40", "training.epochs=2")

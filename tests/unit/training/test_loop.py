@@ -183,41 +183,63 @@ def test_asked_to_stop_before_anything(make_run: Callable[..., Run]) -> None:
     assert _same_outcome(whole, parts)
 
 
-_CHILD = """
+_TEMPLATE = """
+import os
 import sys
 from pathlib import Path
 from studio.core.run import Run
+from studio.peft.contract import METHODS
 from studio.training.control import Control
 from studio.training.loop import train
-run = Run.open(Path(sys.argv[1]))
-for event in train(run, Control(), resume=True):
-    pass
+list(METHODS)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        control = Control()
+        for event in train(Run.open(Path(line.strip())), control, resume=True):
+            if event.kind == "step" and event.step % 3 == 1:
+                control.checkpoint_now()
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
+"""A process that has imported everything and makes a copy of itself for each run, which begins at once."""
 
 
-def _kill_after(run: Run, count: int, delay: float) -> None:
+def _kill_after(template: subprocess.Popen[str], run: Run, count: int, delay: float) -> None:
     """Train in another process and kill it ``delay`` seconds after its next ``count`` events."""
+    assert template.stdin is not None
+    assert template.stdout is not None
     seen = len(run.events())
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    with subprocess.Popen([sys.executable, "-c", _CHILD, str(run.path)], env=os.environ | threads) as process:
-        while process.poll() is None and len(run.events()) < seen + count:
-            time.sleep(0.005)
-        time.sleep(delay)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
+    print(run.path, file=template.stdin, flush=True)
+    process = int(template.stdout.readline())
+    while len(run.events()) < seen + count:
+        time.sleep(0.005)
+    time.sleep(delay)
+    os.kill(process, signal.SIGKILL)
+    assert int(template.stdout.readline()) == signal.SIGKILL
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
-    """More kills than two with STUDIO_KILLS=20, as each begins a process."""
-    whole, killed = make_run("whole", epochs=30), make_run("killed", epochs=30)
+    """At random moments, inside an epoch as a rule, with shuffled, augmented and mixed images; STUDIO_KILLS as many."""
+    points, kills = random.Random(0), int(os.environ.get("STUDIO_KILLS", "6"))
+    values = {"batch_size": 3, "augmentation": "light", "mixup": 0.4, "cutmix": 1.0, "ema": 0.9}
+    values |= {"epochs": 4 + 3 * kills}
+    whole, killed = make_run("whole", **values), make_run("killed", **values)
     list(train(whole, Control()))
-    points = random.Random(0)
-    kills = int(os.environ.get("STUDIO_KILLS", "2"))
-    for _ in range(kills):
-        _kill_after(killed, points.randint(2, 12), points.uniform(0, 0.03))
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    command = [sys.executable, "-c", _TEMPLATE]
+    with subprocess.Popen(
+        command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as template:
+        for _ in range(kills):
+            _kill_after(template, killed, points.randint(2, 12), points.uniform(0, 0.03))
     list(train(killed, Control(), resume=True))
-    assert len(_of(killed.events(), events.Started)) == kills + 1
+    begun = [event.step for event in _of(killed.events(), events.Started)]
+    assert len(begun) == kills + 1
+    assert begun == sorted(begun)
+    assert any(step % 6 for step in begun)
     assert _same_outcome(whole, killed)
 
 
@@ -385,14 +407,15 @@ def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run], mixu
     assert [loss for _, loss in _losses(parts)] == pytest.approx([loss for _, loss in _losses(whole)], abs=1e-5)
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
-    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses_nothing(
+    make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
     list(train(whole, Control()))
 
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     training = train(parts, Control())
     for event in training:
@@ -400,9 +423,33 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
             break
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "write_bytes", full)
-        with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
+        with pytest.raises(StudioError, match=rf"cannot be written any more \({os.strerror(number)}"):
             list(training)
     assert parts.status["state"] == "failed"
+    list(train(parts, Control(), resume=True))
+    assert _same_outcome(whole, parts)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file sizes cannot be limited")
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+def test_a_checkpoint_that_the_system_cuts_short_loses_nothing(make_run: Callable[..., Run], share: float) -> None:
+    """The system itself refuses to write more, in the middle of a file."""
+    import resource
+
+    whole, parts = make_run("whole"), make_run("parts")
+    list(train(whole, Control()))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    training = train(parts, Control())
+    for event in training:
+        if isinstance(event, events.Step) and event.step == 10:
+            break
+    size = max(path.stat().st_size for path in (parts.path / "checkpoints" / "last").glob("*.safetensors"))
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(size * share), limits[1]))
+        with pytest.raises(StudioError, match="cannot be written any more"):
+            list(training)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     list(train(parts, Control(), resume=True))
     assert _same_outcome(whole, parts)
 

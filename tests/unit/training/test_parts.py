@@ -1,5 +1,6 @@
 """The small parts of a training: schedule, optimiser, device, precision, journal, lock, progress."""
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -191,6 +192,15 @@ def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(StudioError, match="cannot be written"), exclusive(tmp_path):
+        pass
+
+
+def test_a_read_only_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StudioError, match=r"cannot be written to .*: Read-only file system"), exclusive(tmp_path):
         pass
 
 
