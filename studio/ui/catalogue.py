@@ -57,8 +57,7 @@ class Catalogue:
         return self._sought(text, _DEPTH)
 
     def _seek(self, text: str, depth: int) -> str | None:
-        small = text[:1].lower() + text[1:]  # a description stands in a form with a capital
-        if (known := self._pairs.get(text, self._pairs.get(small))) is not None:
+        if (known := self._pairs.get(text, self._pairs.get(_otherwise(text)))) is not None:
             return known
         if depth == 0 or not any(letter.isalpha() for letter in text):
             return None
@@ -82,6 +81,12 @@ class Catalogue:
         """What ``text`` is put together of, with the translations; nothing where it is one piece."""
         pieces = _JOINTS.split(text)
         return (pieces, [self._sought(piece, depth - 1) for piece in pieces]) if len(pieces) > 1 else ([], [])
+
+
+def _otherwise(text: str) -> str:
+    """``text`` with a capital or without: a description stands in a form with one, a field in a sentence without."""
+    first = text[:1]
+    return (first.lower() if first.isupper() else first.upper()) + text[1:]
 
 
 def _joined(pieces: list[str], said: list[str | None]) -> str:

@@ -1,7 +1,7 @@
 """The palette's list: a card for each method, to drag from."""
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QDrag, QFont, QFontMetrics, QKeyEvent, QPainter, QPen, QTextLayout
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QApplication,
@@ -73,19 +73,23 @@ class _CardPainter(QStyledItemDelegate):
         painter.setFont(small_font(option.font))
         painter.setPen(colour("muted"))
         spacing = painter.fontMetrics().lineSpacing()
-        for number, words in enumerate(two_lines(tr(row.summary), painter.fontMetrics(), area.width())):
+        for number, words in enumerate(two_lines(tr(row.summary), painter.font(), area.width())):
             top = area.top() + height + 2 + number * spacing
             painter.drawText(
                 QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words
             )
 
 
-def two_lines(words: str, metrics: QFontMetrics, width: int) -> tuple[str, ...]:
+def two_lines(words: str, font: QFont, width: int) -> tuple[str, ...]:
     """``words`` broken into at most two lines, the second cut with dots where there is more."""
-    first, rest = "", words.split()
-    while rest and metrics.horizontalAdvance(f"{first} {rest[0]}".strip()) <= width:
-        first = f"{first} {rest.pop(0)}".strip()
-    return (first, metrics.elidedText(" ".join(rest), Qt.TextElideMode.ElideRight, width)) if rest else (first,)
+    layout = QTextLayout(words, font)
+    layout.beginLayout()
+    line = layout.createLine()
+    line.setLineWidth(width)
+    cut = line.textLength()
+    layout.endLayout()
+    first, rest = words[:cut].rstrip(), words[cut:].lstrip()
+    return (first, QFontMetrics(font).elidedText(rest, Qt.TextElideMode.ElideRight, width)) if rest else (first,)
 
 
 def _begins_family(index: QModelIndex | QPersistentModelIndex) -> bool:

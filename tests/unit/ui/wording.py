@@ -217,13 +217,15 @@ def everything() -> dict[str, str]:
 def missing() -> dict[str, str]:
     """What the catalogue has no translation for, with its place."""
     from studio.core.paths import resource
-    from studio.ui.catalogue import Catalogue, read
+    from studio.ui.catalogue import Catalogue, names, read
 
     catalogue = Catalogue(read(resource("languages", "zh_CN.toml")))
+    templates = {text for _, text in said_in_window()}
     return {
         text: where
         for text, where in everything().items()
-        if catalogue.template(text) is None and catalogue.sentence(filled(text)) is None
+        if catalogue.template(text) is None
+        and ((text in templates and names(text)) or catalogue.sentence(filled(text)) is None)
     }
 
 
