@@ -32,7 +32,7 @@ class RuleLine(QWidget):
         self.attachment: Attachment | None = None
         self.method = QComboBox()
         self.method.setAccessibleName(tr("Method of the rule"))
-        self.method.setMinimumWidth(104)
+        self.method.setMinimumWidth(96)
         self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.method.setMinimumContentsLength(8)
         guard_wheel(self.method)
@@ -67,9 +67,7 @@ class RuleLine(QWidget):
         self.method.currentIndexChanged.connect(lambda _: self.show_matches())
         for field in (self.first, self.last):
             field.setKeyboardTracking(True)
-            field.setButtonSymbols(IntField.ButtonSymbols.NoButtons)
-            field.setProperty("role", "bare")
-            field.setFixedWidth(38)
+            field.setFixedWidth(50)
             field.edited.connect(lambda _: self.show_matches())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
