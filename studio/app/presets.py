@@ -70,16 +70,15 @@ def fitted(
     for attachment in one.recipe.attachments:
         name = unused_name(attachment.name, names)
         names.add(name)
-        made.append(_fit(attachment.model_copy(update={"name": name}), one, layers, room))
+        made.append(_fit(attachment, one, layers, room).model_copy(update={"name": name}))
     return tuple(made)
 
 
 def _room(one: Preset, layers: Sequence[Layer], under: Sequence[str]) -> list[Layer]:
     """The layers that the preset may use."""
-    from studio.peft.targets import is_inside
+    from studio.peft.placing import inside
 
-    rows = [layer for layer in layers if layer.path in set(under)]
-    room = [layer for layer in layers if any(is_inside(layer, row) for row in rows)]
+    room = list({layer.path: layer for _, rows in inside(layers, under) for layer in rows}.values())
     if not one.last_blocks:
         return room
     blocks = sorted({layer.block for layer in layers if layer.block is not None})
@@ -103,7 +102,7 @@ def _fit(attachment: Attachment, one: Preset, layers: Sequence[Layer], room: Seq
         why = refusal(method, meant[0], config, slices) if meant else ""
         kinds = ", ".join(dict.fromkeys(map(str, roles)))
         raise StudioError(why or f"{one.label}: there is no layer of this kind here ({kinds}).")
-    fits = match(attachment.at, layers) == accepted
+    fits = len(room) == len(layers) and match(attachment.at, layers) == accepted
     at = _used(attachment.at, layers) if fits else shorten([a.path or "." for a in accepted], layers)
     return attachment.model_copy(update={"at": at, "slices": slices, "config": config.model_dump()})
 

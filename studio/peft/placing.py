@@ -8,7 +8,7 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer, kind_of
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import Method
-from studio.peft.targets import default_sites, match, refusal, shorten, unused_name
+from studio.peft.targets import default_sites, is_inside, match, refusal, shorten, unused_name
 
 Place = tuple[str, Slice | None]
 """A layer's path, and the slice of its fused qkv where only that is meant."""
@@ -45,8 +45,8 @@ def place(
     found = _Found()
     _place_parts(method, layers, places, values, found)
     whole = [path for path, part in places if part is None]
-    for row, inside in _inside(layers, whole):
-        chosen = default_sites(method, values, row, inside)
+    for row, rows in inside(layers, whole):
+        chosen = default_sites(method, values, row, rows)
         if chosen is None:
             found.refusals.append(
                 refusal(method, row, values, ())
@@ -77,18 +77,17 @@ def _place_parts(
                 found.add(layer, ordered)
 
 
-def _inside(layers: Sequence[Layer], paths: Iterable[str]) -> list[tuple[Layer, list[Layer]]]:
-    """Each of ``paths`` as a layer, with the layers inside it; in one go over all layers."""
-    inside: dict[str, list[Layer]] = {path: [] for path in paths}
-    for layer in layers:
-        path = layer.path
-        while True:
-            if path in inside:
-                inside[path].append(layer)
-            if not path:
-                break
-            path = path.rpartition(".")[0]
-    return [(group[0], group) for path, group in inside.items() if group and group[0].path == path]
+def inside(layers: Sequence[Layer], paths: Sequence[str]) -> list[tuple[Layer, Sequence[Layer]]]:
+    """Each of ``paths`` that is a layer, with the layers inside it, itself the first: they follow it in pre-order."""
+    wanted = set(paths)
+    starts = {layer.path: number for number, layer in enumerate(layers) if layer.path in wanted}
+    found: list[tuple[Layer, Sequence[Layer]]] = []
+    for start in (starts[path] for path in dict.fromkeys(paths) if path in starts):
+        end = start + 1
+        while end < len(layers) and is_inside(layers[end], layers[start]):
+            end += 1
+        found.append((layers[start], layers[start:end]))
+    return found
 
 
 def _attachments(
@@ -127,5 +126,5 @@ def in_blocks(patterns: Sequence[str], first: int, last: int, layers: Sequence[L
     blocks = {layer.block for layer in layers if layer.block is not None}
     if not blocks or (first <= min(blocks) and last >= max(blocks)):
         return full
-    inside = [layer.path for layer in match(full, layers) if layer.block is not None and first <= layer.block <= last]
-    return shorten(inside, layers)
+    meant = [layer.path for layer in match(full, layers) if layer.block is not None and first <= layer.block <= last]
+    return shorten(meant, layers)

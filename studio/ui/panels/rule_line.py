@@ -32,9 +32,7 @@ class RuleLine(QWidget):
         self.attachment: Attachment | None = None
         self.method = QComboBox()
         self.method.setAccessibleName(tr("Method of the rule"))
-        self.method.setMinimumWidth(96)
         self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.method.setMinimumContentsLength(8)
         guard_wheel(self.method)
         self.pattern = QLineEdit()
         self.pattern.setPlaceholderText(tr("pattern, such as attn.qkv"))
@@ -73,8 +71,10 @@ class RuleLine(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Qt: where there is little room, fields matter more than the words between them."""
         super().resizeEvent(event)
+        roomy = self.width() >= _ROOM_FOR_WORDS
         for words in self._words:
-            words.setVisible(self.width() >= _ROOM_FOR_WORDS)
+            words.setVisible(roomy)
+        self.method.setFixedWidth(144 if roomy else 100)
 
     def relabel(self) -> None:
         """Say the matches in another language."""

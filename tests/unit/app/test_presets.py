@@ -59,6 +59,11 @@ def test_the_last_blocks_are_counted_from_the_end():
     assert one.at == ("blocks.{8..11}",)
 
 
+def test_a_preset_means_the_same_layers_whatever_name_is_free():
+    (one,) = fitted(preset("last-4-blocks"), deep(12), taken=["full"])
+    assert (one.name, one.at) == ("full-2", ("blocks.{8..11}",))
+
+
 def test_a_network_of_fewer_blocks_says_how_many_it_has():
     with pytest.raises(StudioError, match="this backbone has 3 blocks"):
         fitted(preset("last-4-blocks"), deep(3))
