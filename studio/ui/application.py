@@ -84,6 +84,7 @@ def make_application(arguments: list[str], choice: str = "light", spoken: str = 
     application.setDesktopFileName("peft-studio")
     application.setWindowIcon(QIcon(str(paths.resource("icons", "peft-studio.svg"))))
     application.setStyle("Fusion")
+    sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
     load_fonts()
     theme().apply(choice)
     language().use(spoken)
@@ -94,7 +95,6 @@ def run(path: str | None = None) -> int:
     """Open the window, with the recipe or run at ``path``; return when it is closed."""
     if sys.stderr is not None:
         faulthandler.enable()
-    sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
     settings = Settings()
     application = make_application(sys.argv[:1], settings.theme, settings.language)
     log().open()

@@ -24,16 +24,16 @@ from studio.core.recipe import Backbone, Recipe
 from studio.data.folder import ImageFile
 from studio.ui.application import make_application
 from studio.ui.engine import Counted
-from studio.ui.main_window import MainWindow
+from studio.ui.main_window import STEPS, MainWindow
 from studio.ui.models.carried import METHOD_MIME
 from studio.ui.models.layer_nodes import grow
 from studio.ui.thumbnails import Thumbnails
 from studio.ui.widgets.image_grid import ImageGrid
-from tests.benchmarks.harness import benchmark
+from tests.benchmarks.harness import Measured, benchmark
 
 GIANT = Recipe(backbone=Backbone(name="vit_giant_patch14_clip_224", source="timm"))
 TICK_MS = 16
-TICKS = 1000
+TICKS = 500
 
 
 @cache
@@ -95,14 +95,23 @@ def drop(made: MainWindow, data: QMimeData) -> float:
     return taken
 
 
-@benchmark("99th percentile of a 16 ms timer's interval while training", "seconds", at_most=0.05)
-def loop_while_training() -> float:
+@benchmark("99th percentile of a 16 ms timer's interval while training, in the slowest page", "seconds", at_most=0.05)
+def loop_while_training() -> Measured:
     with window(None) as made:
         wait_until(lambda: made.workspace.images.scan.summary is not None, seconds=60)
         made.workspace.set_value("training.epochs", 1000)
         made.start_training()
         wait_until(lambda: steps_written(Path(os.environ["PEFT_STUDIO_HOME"])) > 5, seconds=120)
-        return statistics.quantiles(intervals(), n=100)[98]
+        pages = {name: loop_in(made, number) for number, (name, _) in enumerate(STEPS)}
+        return Measured(max(pages.values()), pages)
+
+
+def loop_in(made: MainWindow, page: int) -> float:
+    """The 99th percentile while a page is in view, from when it has had a second to settle."""
+    made.show_step(page)
+    settled = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() > settled, seconds=10)
+    return statistics.quantiles(intervals(), n=100)[98]
 
 
 LISTED, REAL = 100_000, 500

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SMOOTHING = 60
 """Of 100; where the slider stands at first."""
+_DRAW_SECONDS = 0.4
+"""Curves are drawn no more often than that while a run goes on."""
 _MANY = 50_000
 _REST = 100
 """A plot of many points is drawn again when a hundred times as long as it took has passed."""
@@ -171,6 +173,7 @@ class Curves(Card):
         self._runs = runs
         wait = self._due - time.monotonic()
         if wait <= 0:
+            self._due = time.monotonic() + _DRAW_SECONDS
             self._draw_all()
         elif not self._late.isActive():
             self._late.start(round(1000 * wait) + 1)

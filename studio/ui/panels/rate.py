@@ -3,6 +3,7 @@
 from typing import Any
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QWidget
 
 from studio.core.recipe import Recipe
@@ -79,6 +80,12 @@ class RateHelp(QWidget):
             words = tr("Use {epochs} epochs in batches of {size}", epochs=better.epochs, size=better.batch_size)
             self.use_better.setText(words)
             self.use_better.setAccessibleName(words)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Qt: the page or the window is left; what is tried goes no further."""
+        super().hideEvent(event)
+        if self.dialog is not None:
+            self.dialog.reject()
 
     def _find(self) -> None:
         if self.dialog is None:

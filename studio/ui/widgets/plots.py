@@ -1,5 +1,6 @@
 """Live curves. pyqtgraph is imported when the first plot is made, not before."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from studio.ui.widgets.parts import Column, Row, text
 _FEW = 60
 _FAINT = 70
 _LOWEST = -300.0
+_RUNGS = (1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
 _LEAST_HEIGHT = 96
 
 
@@ -34,6 +36,13 @@ class Line:
     strong: bool = False
     noisy: bool = False
     best: tuple[float, float] | None = None
+
+    @property
+    def look(self) -> tuple[Any, ...]:
+        """What differs where another drawing is needed: curves only grow, or begin anew from an earlier point."""
+        last = (float(self.x[-1]), float(self.y[-1])) if len(self.x) else ()
+        first = float(self.y[0]) if len(self.y) else 0.0
+        return self.name, self.tint, len(self.x), repr(last), repr(first), self.best
 
 
 class _Swatch(QWidget):
@@ -103,7 +112,9 @@ class Plot(QWidget):
         self.title, self._bottom, self._digits = title, bottom, digits
         self._weight = 0.0
         self._at: float | None = None
-        self.log = False
+        self.log = self._log_x = False
+        self._looks: list[tuple[Any, ...]] = []
+        self._follows, self._end = True, 0.0
         self.drawn: list[_Drawn] = []
         self.heading = text(title, "heading")
         self.legend = Row(gap=6)
@@ -132,13 +143,20 @@ class Plot(QWidget):
         self.pointer = pg.InfiniteLine(angle=90, movable=False)
         self.pointer.setVisible(False)
         self.item.addItem(self.pointer, ignoreBounds=True)
+        self.item.getViewBox().sigRangeChangedManually.connect(lambda *_: setattr(self, "_follows", False))
         self.plot.scene().sigMouseMoved.connect(self._moved)
         self.setLayout(Column(Row(self.heading, None, self.legend, gap=6), (self.plot, 1), gap=2))
 
     # drawing
 
     def show_lines(self, lines: Sequence[Line]) -> None:
-        """Draw the lines in place of those before."""
+        """Draw the lines in place of those before; nothing where they are the same."""
+        looks = [line.look for line in lines]
+        if looks != self._looks:
+            self._looks = looks
+            self._draw(lines)
+
+    def _draw(self, lines: Sequence[Line]) -> None:
         while len(self.drawn) < len(lines):
             self.drawn.append(_Drawn(self.item))
         same = self._named(lines) == self._named(self.lines)
@@ -146,7 +164,17 @@ class Plot(QWidget):
             drawn.show(lines[number] if number < len(lines) else None, self._weight)
         if not same:
             self._make_legend()
+        self._follow()
         self._say()
+
+    def _follow(self) -> None:
+        """Keep the end in view. The axis grows in rounded steps: laying it out anew for each point takes longest."""
+        if self._log_x or not self._follows:
+            return
+        end = _rounded_up(max((float(line.x[-1]) for line in self.lines if len(line.x)), default=1.0))
+        if end != self._end:
+            self._end = end
+            self.item.getViewBox().setXRange(0, end, padding=0)
 
     @staticmethod
     def _named(lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -160,7 +188,7 @@ class Plot(QWidget):
     def smooth(self, weight: float) -> None:
         """Smooth noisy lines by ``weight`` in [0, 1)."""
         self._weight = weight
-        self.show_lines(self.lines)
+        self._draw(self.lines)
 
     def show_log(self, on: bool) -> None:
         """Draw the values over a logarithmic axis."""
@@ -171,8 +199,10 @@ class Plot(QWidget):
 
     def show_log_x(self) -> None:
         """Draw over a logarithmic axis; for plots over something else than epochs."""
+        self._log_x = True
         self.item.getViewBox().setLimits(xMin=_LOWEST)
         self.item.setLogMode(x=True)
+        self.item.enableAutoRange()
 
     @property
     def _lowest(self) -> float:
@@ -181,7 +211,9 @@ class Plot(QWidget):
 
     def show_all(self) -> None:
         """Bring everything into view, and keep it there."""
-        self.item.enableAutoRange()
+        self._follows, self._end = True, 0.0
+        self.item.enableAutoRange(x=self._log_x, y=True)
+        self._follow()
 
     # pointing
 
@@ -264,6 +296,14 @@ class Plot(QWidget):
         self.pointer.setPen(pg.mkPen(colour("faint"), width=1))
         for drawn in self.drawn:
             drawn.colour()
+
+
+def _rounded_up(value: float) -> float:
+    """The next of 1, 2, 3, … 10, 12, 15, 20, … at ``value`` or above it, in each power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(rung * power for rung in (1, *_RUNGS, 10, 12) if rung * power >= value * (1 - 1e-9))
 
 
 def _nearest(line: Line, epoch: float) -> float | None:

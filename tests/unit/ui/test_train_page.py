@@ -379,6 +379,16 @@ def test_leaving_the_dialog_stops_the_trying(prepared, qtbot):
     assert not rate.dialog.isVisible()
 
 
+def test_leaving_the_page_stops_the_trying(prepared, qtbot):
+    window = prepared()
+    rate = window.train.rate_help
+    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
+    rate.try_rates.click()
+    window.hide()
+    assert not rate.dialog.isVisible()
+    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+
+
 # the tree as an instrument
 
 

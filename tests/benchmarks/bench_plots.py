@@ -1,0 +1,71 @@
+"""How smoothly the plots of a long run move, and what drawing one costs."""
+
+import os
+import time
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import numpy as np
+
+from tests.benchmarks.bench_window import application
+from tests.benchmarks.harness import Measured, benchmark, best_seconds
+
+POINTS, FRAMES, STEPS_PER_EPOCH = 1_000_000, 60, 1000
+SMOOTHING = 0.6
+
+
+def long_run() -> tuple:
+    """A noisy training loss of so many steps, and a validation loss once an epoch."""
+    from studio.ui.widgets.plots import Line
+
+    x = np.arange(POINTS) / STEPS_PER_EPOCH
+    y = np.exp(-x / 300) + 0.2 + np.random.default_rng(0).normal(0, 0.05, POINTS)
+    sparse = slice(None, None, STEPS_PER_EPOCH)
+    return (
+        Line("training", "accent", x, y, noisy=True),
+        Line("validation", "adapter", x[sparse], y[sparse] + 0.1, strong=True, best=(900.0, 0.3)),
+    )
+
+
+def long_plot():
+    """A plot of the long run, in view."""
+    from studio.ui.widgets.plots import Plot
+
+    application()
+    plot = Plot("Loss", bottom=0)
+    plot.resize(600, 300)
+    plot.smooth(SMOOTHING)
+    plot.show_lines(long_run())
+    plot.show()
+    application().processEvents()
+    return plot
+
+
+@benchmark("Frames a second while a plot of 1,000,000 points is panned", "frames", at_least=30)
+def panning() -> Measured:
+    """At three widths of the window onto the run; the slowest counts. Drawn raw and smoothed, as the page does."""
+    plot = long_plot()
+    rates = {f"{share:.0%} in view": frames(plot, share) for share in (1.0, 0.3, 0.01)}
+    plot.close()
+    return Measured(min(rates.values()), rates)
+
+
+def frames(plot, share: float) -> float:
+    view = plot.item.getViewBox()
+    wide = POINTS / STEPS_PER_EPOCH * share
+    view.setXRange(0, wide, padding=0)
+    application().processEvents()
+    start = time.process_time()
+    for number in range(FRAMES):
+        view.translateBy(x=wide / FRAMES * (1 if number < FRAMES / 2 else -1))
+        application().processEvents()
+        plot.plot.viewport().repaint()
+    return FRAMES / (time.process_time() - start)
+
+
+@benchmark("Drawing a plot of 1,000,000 points anew, smoothed", "seconds", at_most=0.25)
+def drawing() -> float:
+    plot, lines = long_plot(), long_run()
+    taken = best_seconds(lambda: plot.show_lines(lines))
+    plot.close()
+    return taken
