@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices
-from PySide6.QtWidgets import QComboBox, QMenu, QWidget
+from PySide6.QtWidgets import QComboBox, QInputDialog, QMenu, QWidget
 
 from studio.core.recipe import Data, Side
 from studio.ui.edits import with_data
@@ -187,7 +187,15 @@ class ImagesTab(QWidget):
         menu = QMenu(tr("Move to the class"), self)
         for name in self._summary.classes if self._summary else ():
             menu.addAction(name.replace("&", "&&"), partial(self._relabel_chosen, name))
+        menu.addSeparator()
+        menu.addAction(tr("Another class…"), self._ask_class)
         return menu
+
+    def _ask_class(self) -> None:
+        """Ask for the name of another class, and move the selected images there."""
+        name, wanted = QInputDialog.getText(self, tr("Another class"), tr("Its name:"))
+        if wanted and name.strip():
+            self._relabel_chosen(name.strip())
 
     def side_menu(self) -> QMenu:
         """A menu of the splits that the selected images can be used for."""

@@ -272,7 +272,7 @@ def test_menus_relabel_and_move(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     select(page, 0)
     menu = page.images.label_menu()
-    assert [action.text() for action in menu.actions()] == ["cats", "dogs"]
+    assert [action.text() for action in menu.actions()] == ["cats", "dogs", "", "Another class…"]
     menu.actions()[1].trigger()
     settled_page(window, qtbot)
     assert window.workspace.recipe.data.labels == {"cats/000.png": "dogs"}
@@ -283,6 +283,15 @@ def test_menus_relabel_and_move(window, qtbot, pets):
     settled_page(window, qtbot)
     assert list(window.workspace.recipe.data.sides.values()) == ["test"]
     assert window.workspace.images.scan.summary.counts["test"] == 1
+
+
+def test_images_are_moved_to_a_class_that_there_was_not(window, qtbot, pets, monkeypatch):
+    page = scanned(window, qtbot, pets)
+    monkeypatch.setattr("studio.ui.panels.data_images.QInputDialog.getText", lambda *given: (" birds ", True))
+    select(page, 0, 1)
+    page.images.label_menu().actions()[-1].trigger()
+    settled_page(window, qtbot)
+    assert counts(page) == {"birds": 2, "cats": 4, "dogs": 4}
 
 
 def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
