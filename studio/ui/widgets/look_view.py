@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
@@ -11,6 +10,8 @@ from studio.ui.theme import colour
 from studio.ui.widgets.painting import small_font
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from studio.app.trying import Look
 
 _GLOW, _SHADE = 190, 120
@@ -44,6 +45,8 @@ class LookView(QWidget):
         if look is None:
             self._heat = QImage()
         else:
+            import numpy as np  # here, as the window comes up without it
+
             height, width = look.pixels.shape[:2]
             data = np.ascontiguousarray(look.pixels)
             self._image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
@@ -79,6 +82,8 @@ class LookView(QWidget):
 
 def _glow(heat: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> QImage:
     """Heat (rows, columns) in [0, 1] as colours: a shade where it is low, the theme's glow where it is high."""
+    import numpy as np
+
     tint = colour("adapter")
     ink = np.array([tint.red(), tint.green(), tint.blue()], np.float32)
     glow = np.clip(2 * heat - 1, 0, 1)[..., None]
