@@ -121,6 +121,8 @@ class MainWindow(QMainWindow):
         language().changed.connect(self._speak)
         for told in (workspace.refused, workspace.trainer.failed, workspace.engine.load_failed):
             told.connect(lambda words: note(language().source(words), WARNING))
+        workspace.trainer.began.connect(lambda run: note(f"Training of {run.path} began."))
+        workspace.trainer.ended.connect(lambda run: note(f"Training of {run.path} ended.") if run else None)
         self._history()
         self._training()
 

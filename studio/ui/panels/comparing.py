@@ -88,7 +88,7 @@ class CompareBar(QWidget):
         same = self.other.backbone == self._workspace.recipe.backbone
         return words if same else f"{words} {tr('The backbones differ, so the layers are those of A.')}"
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Say it in another language."""
         self.show_differences()
 

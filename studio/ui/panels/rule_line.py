@@ -76,7 +76,7 @@ class RuleLine(QWidget):
             words.setVisible(roomy)
         self.method.setFixedWidth(144 if roomy else 100)
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Say the matches in another language."""
         self.show_matches()
 

@@ -19,7 +19,7 @@ class HistoryButton(IconButton):
 
     def open(self) -> None:
         """Show the list; the keys go there."""
-        self.list.relabel()
+        self.list.say_again()
         corner = self.mapToGlobal(QPoint(self.width(), self.height() + 4))
         self.list.move(corner - QPoint(self.list.width(), 0))
         self.list.show()
@@ -38,9 +38,9 @@ class HistoryList(QFrame):
         self._heading = text(tr("History"), "heading")
         self.setLayout(Column(self._heading, (self.view, 1), gap=6, margins=(12, 10, 8, 10)))
         self.setFixedSize(300, 340)
-        self.relabel()
+        self.say_again()
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Name the beginning in the window's language."""
         self.view.setEmptyLabel(tr("Beginning"))
 

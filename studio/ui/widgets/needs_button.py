@@ -26,9 +26,9 @@ class NeedsButton(QWidget):
         self.open_button = button(tr("Will it fit?"), self.open, "chevron-up", "quiet")
         self.setLayout(Row(self._icon, Column(self.words, self.when, gap=0), self.open_button, gap=10))
         self.needs.changed.connect(self.relabel)
-        self.relabel()
+        self.say_again()
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Say how things stand."""
         needs, found = self.needs, self.needs.found
         icon, tint = _mark(needs)
@@ -38,12 +38,12 @@ class NeedsButton(QWidget):
         self.when.setText(_when(needs))
         for label in (self.words, self.when):
             label.setVisible(bool(label.text()))
-        self.panel.relabel()
+        self.panel.say_again()
 
     def open(self) -> None:
         """Open the panel over the bar."""
         self.panel.show_savings()
-        self.panel.relabel()
+        self.panel.say_again()
         self.panel.place(self.mapToGlobal(QPoint(self.width(), 0)))
         self.panel.show()
         self.panel.measure.setFocus()
@@ -80,7 +80,7 @@ class NeedsPanel(QFrame):
         )
         self.setFixedWidth(400)
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Say how things stand."""
         needs, found = self.needs, self.needs.found
         self.facts.setText("\n".join(_facts(found)) if found else tr("Not measured yet."))

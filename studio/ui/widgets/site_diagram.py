@@ -48,10 +48,10 @@ class SiteDiagram(QWidget):
         """Draw a module that ``sits`` so, or as is usual in its ``family``, at ``layer``."""
         self.sits = sits or _OF_FAMILY.get(family, "after")
         self.layer = layer
-        self.relabel()
+        self.say_again()
         self.update()
 
-    def relabel(self) -> None:
+    def say_again(self) -> None:
         """Describe the drawing for those who do not see it."""
         words = tr(_WORDS[self.sits], layer=self.layer or tr("the layer"))
         self.setAccessibleName(words)

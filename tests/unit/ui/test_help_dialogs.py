@@ -1,0 +1,53 @@
+"""Settings hold at once and the next time; the list of keys is that of the menu."""
+
+import pytest
+from PySide6.QtGui import QKeySequence
+from PySide6.QtWidgets import QDialog
+
+from studio.ui.actions import TABLE
+from studio.ui.help_dialogs import KeysDialog, SettingsDialog
+from studio.ui.language import CHINESE, ENGLISH, language
+from studio.ui.settings import Settings
+from studio.ui.theme import theme
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(qapp):
+    yield
+    language().use(ENGLISH)
+    theme().apply("light")
+
+
+def choose(box, data):
+    box.setCurrentIndex(box.findData(data))
+    box.activated.emit(box.currentIndex())
+
+
+def test_language_and_theme_hold_at_once_and_the_next_time(window, qtbot):
+    window.actions_by_call["show_settings"].trigger()
+    dialog = window.findChild(SettingsDialog)
+    choose(dialog.language, CHINESE)
+    choose(dialog.theme, "dark")
+    assert dialog.windowTitle() == "设置"
+    assert window.train.start_button.text() == "开始训练"
+    assert theme().tokens.dark
+    again = Settings()
+    assert (again.language, again.theme) == (CHINESE, "dark")
+    dialog.accept()
+
+
+def test_the_list_of_keys_is_that_of_the_menu(window):
+    window.actions_by_call["show_keys"].trigger()
+    dialog = window.findChild(KeysDialog)
+    shown = [dialog.table.item(row, 0).text() for row in range(dialog.table.rowCount())]
+    native = QKeySequence.SequenceFormat.NativeText
+    assert shown[: sum(bool(entry.keys) for entry in TABLE)] == [
+        QKeySequence(entry.keys).toString(native) for entry in TABLE if entry.keys
+    ]
+    assert isinstance(dialog, QDialog)
+    dialog.accept()
+
+
+def test_no_two_actions_have_the_same_key():
+    keys = [entry.keys for entry in TABLE if entry.keys]
+    assert len(keys) == len(set(keys))
