@@ -1,6 +1,6 @@
 """Compare: several runs side by side, seeds taken together; sweeps are opened and begun from here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +125,7 @@ class ComparePage(Page):
         return Card("", head, (self.difference, 1), padding=14)
 
     def _draw(self) -> None:
-        """Make the plots; imports pyqtgraph, which takes a moment."""
+        """Make the plots."""
         if self._drawn:
             return
         from studio.ui.widgets.pareto import Pareto
@@ -212,7 +212,7 @@ class ComparePage(Page):
             self.stack.setCurrentIndex(0)
             self._show_buttons()
             return
-        self.workspace.lane.submit(lambda: read(paths), self._show, self._failed, "compare")
+        self.workspace.lane.submit(lambda: _read(paths), self._show, self._failed, "compare")
 
     def _failed(self, error: Exception) -> None:
         self.notice.say(sentence(error), "bad")
@@ -305,6 +305,13 @@ class ComparePage(Page):
             then(page)
 
         self.workspace.lane.submit(lambda: write(compared.report, folder), saved, self._failed)
+
+
+def _read(paths: Sequence[Path]) -> Compared:
+    """On the lane's thread, which also imports what draws the plots: that takes half a second."""
+    import pyqtgraph  # noqa: F401
+
+    return read(paths)
 
 
 def _choice(row: RunRow) -> Choice:

@@ -1,40 +1,36 @@
 """Results, second view: try images on the run and on other adapters beside it, with their parts turned up and down."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QGuiApplication, QImage, QKeyEvent, QKeySequence, QMouseEvent, QShortcut
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QHBoxLayout, QMenu, QSlider, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QShortcut
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.paths import cache
 from studio.ui.bench import BenchRoom
-from studio.ui.figures import count, percent
+from studio.ui.figures import percent
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
 from studio.ui.thumbnails import SIDE, small_picture
+from studio.ui.widgets.answers import WHOLE, AnswerCard, DialRow
 from studio.ui.widgets.drop_zone import DropZone
-from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.look_view import LookView
 from studio.ui.widgets.parts import (
     Card,
     Column,
-    IconButton,
     Notice,
     Row,
     button,
     clear,
     holder,
-    restyle,
     scrolled,
     text,
 )
 from studio.ui.widgets.segments import Segments
-from studio.ui.widgets.share_bars import ShareBars
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,101 +39,6 @@ if TYPE_CHECKING:
     from studio.core.recipe import Recipe
 
 _KINDS: "tuple[tuple[str, Kind | None], ...]" = (("Image", None), ("Grad-CAM", "grad-cam"), ("Rollout", "rollout"))
-_WHOLE = 100
-"""Steps of a strength slider for a strength of 1."""
-
-
-class _Answer(QFrame):
-    """What one adapter says; pressing it makes it the active one."""
-
-    pressed = Signal(object)
-    leave_wanted = Signal(object)
-
-    def __init__(self, name: str, removable: bool) -> None:
-        super().__init__()
-        self.name = name
-        self.setObjectName("choice")
-        self.setFixedWidth(258)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(tr("Adapter {name}", name=name))
-        title = text(_short(name), "field")
-        title.setToolTip(name)
-        self.fuse = QCheckBox()
-        self.fuse.setToolTip(tr("Take part in a fusion"))
-        self.fuse.setAccessibleName(tr("Fuse {name}", name=name))
-        leave = IconButton(tr("Take off"), "close", lambda: self.leave_wanted.emit(name))
-        leave.setVisible(removable)
-        self.best = text("", "heading")
-        self.odds = ShareBars()
-        self.timing = text("", "caption", wrap=True)
-        head = Row(self.fuse, (title, 1), leave)
-        self.setLayout(Column(head, self.best, self.odds, self.timing, gap=6, margins=(14, 8, 10, 10)))
-
-    def show_reply(self, reply: "Reply | None") -> None:
-        """Show an answer; None while there is none."""
-        self.odds.show_rows(reply.answer.best(5) if reply else [])
-        if reply is None:
-            self.best.setText("")
-            self.timing.setText("")
-            return
-        label, share = reply.answer.best(1)[0]
-        self.best.setText(tr("{label}, {share}", label=label, share=percent(share)))
-        switch, answer = f"{reply.switch_ms:.2g}", f"{reply.answer_ms:.0f}"
-        self.timing.setText(tr("switched in {switch} ms, answered in {answer} ms", switch=switch, answer=answer))
-
-    def show_active(self, active: bool) -> None:
-        """Mark it as the one whose parts and map are shown."""
-        self.setProperty("chosen", active)
-        restyle(self)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: make it active."""
-        self.pressed.emit(self.name)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter and space make it active."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
-            self.pressed.emit(self.name)
-        else:
-            super().keyPressEvent(event)
-
-
-class _DialRow(QWidget):
-    """A switch and a strength for one attachment; ``turned`` carries its new state."""
-
-    turned = Signal(object)
-
-    def __init__(self, dial: "Dial") -> None:
-        super().__init__()
-        self.dial = dial
-        self.switch = QCheckBox(dial.name)
-        self.switch.setChecked(dial.on)
-        self.switch.setAccessibleName(tr("{name} takes part", name=dial.name))
-        self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setRange(0, 2 * _WHOLE)
-        self.slider.setValue(round(dial.strength * _WHOLE))
-        self.slider.setPageStep(25)
-        self.slider.setMinimumWidth(110)
-        self.slider.setAccessibleName(tr("Strength of {name}", name=dial.name))
-        self.slider.setEnabled(not dial.refusal)
-        self.slider.setToolTip(tr(dial.refusal) if dial.refusal else tr("0 % is without it, 100 % as it was trained"))
-        guard_wheel(self.slider)
-        self.value = text("", "caption")
-        self.value.setFixedWidth(44)
-        what = text(tr("{label}, {n} parameters", label=tr(dial.label), n=count(dial.parameters)), "caption")
-        self.setLayout(Row((self.switch, 2), (what, 3), (self.slider, 3), self.value, gap=12))
-        self.switch.toggled.connect(lambda on: self._turn())
-        self.slider.valueChanged.connect(lambda value: self._turn())
-        self._say()
-
-    def _turn(self) -> None:
-        self.dial = replace(self.dial, on=self.switch.isChecked(), strength=self.slider.value() / _WHOLE)
-        self._say()
-        self.turned.emit(self.dial)
-
-    def _say(self) -> None:
-        self.value.setText(f"{self.slider.value()} %" if self.dial.on else tr("off"))
 
 
 class TryIt(QWidget):
@@ -148,9 +49,9 @@ class TryIt(QWidget):
         self.workspace, self._room = workspace, room
         self.image: Path | None = None
         self.active = ""
-        self.answers: dict[str, _Answer] = {}
+        self.answers: dict[str, AnswerCard] = {}
         self.dials: dict[str, tuple[Dial, ...]] = {}
-        self.rows: list[_DialRow] = []
+        self.rows: list[DialRow] = []
         self.notice = Notice()
         right = Column(self.notice, (self._answers(), 5), (self._parts(), 3), gap=12)
         self.setLayout(Row(self._picture(), (right, 1), gap=14))
@@ -172,6 +73,8 @@ class TryIt(QWidget):
         zone.dropped.connect(self.try_image)
         self.kind = Segments(tr("What to show over the image"), [(tr(words), "") for words, _ in _KINDS])
         self.kind.chosen.connect(lambda number: self._show_look())
+        self.kind.button(1).setToolTip(tr("What speaks for the class found (Grad-CAM, Selvaraju et al. 2017)"))
+        self.kind.button(2).setToolTip(tr("What the attentions let through (Abnar and Zuidema 2020)"))
         self.file = text("", "caption", wrap=True)
         pick = button(tr("Choose…"), self._pick, "data")
         paste = button(tr("Paste"), self.paste, "copy")
@@ -269,7 +172,7 @@ class TryIt(QWidget):
 
     def _show_names(self, names: Sequence[str]) -> None:
         clear(self.box)
-        self.answers = {name: _Answer(name, number > 0) for number, name in enumerate(names)}
+        self.answers = {name: AnswerCard(name, number > 0) for number, name in enumerate(names)}
         for answer in self.answers.values():
             answer.pressed.connect(self.activate)
             answer.leave_wanted.connect(self._remove)
@@ -350,7 +253,7 @@ class TryIt(QWidget):
 
     def _show_dials(self) -> None:
         clear(self.parts_box)
-        self.rows = [_DialRow(dial) for dial in self.dials.get(self.active, ())]
+        self.rows = [DialRow(dial) for dial in self.dials.get(self.active, ())]
         for row in self.rows:
             row.turned.connect(self._turn)
             self.parts_box.addWidget(row)
@@ -371,7 +274,7 @@ class TryIt(QWidget):
     def _reset(self) -> None:
         for row in self.rows:
             row.switch.setChecked(True)
-            row.slider.setValue(_WHOLE)
+            row.slider.setValue(WHOLE)
 
     # where it looked
 
@@ -399,8 +302,3 @@ class TryIt(QWidget):
     def _look_failed(self, error: Exception) -> None:
         self.view.show_look(None)
         self.notice.say(sentence(error), "warn" if isinstance(error, StudioError) else "bad")
-
-
-def _short(name: str) -> str:
-    """A run's long name by its end, which tells it from others."""
-    return name if len(name) <= 22 else f"…{name[-21:]}"
