@@ -25,7 +25,7 @@ class NeedsButton(QWidget):
         self.words, self.when = text("", "field"), text("", "caption")
         self.open_button = button(tr("Will it fit?"), self.open, "chevron-up", "quiet")
         self.setLayout(Row(self._icon, Column(self.words, self.when, gap=0), self.open_button, gap=10))
-        self.needs.changed.connect(self.relabel)
+        self.needs.changed.connect(self.say_again)
         self.say_again()
 
     def say_again(self) -> None:
