@@ -19,6 +19,7 @@ from studio.ui.panels.adapters import AdaptersPage
 from studio.ui.panels.compare import ComparePage
 from studio.ui.panels.data import DataPage
 from studio.ui.panels.export import ExportPage
+from studio.ui.panels.guide import GuidePage
 from studio.ui.panels.log import LogPage
 from studio.ui.panels.results import ResultsPage
 from studio.ui.panels.train import TrainPage
@@ -57,7 +58,7 @@ class MainWindow(QMainWindow):
         self.results = ResultsPage(self.workspace)
         self.export = ExportPage(self.workspace)
         self.log = LogPage(self.workspace)
-        self.compare = ComparePage(self.workspace)
+        self.compare, self.guide = ComparePage(self.workspace), GuidePage(self.workspace)
         self.recovery = Recovery(self.workspace.document)
         self.steps, self.summary = StepBar(STEPS), SummaryBar(NeedsButton(self.workspace))
         self.actions_by_call = actions.build(self)
@@ -69,7 +70,8 @@ class MainWindow(QMainWindow):
 
     def _build(self) -> None:
         self.pages = QStackedWidget()
-        for page in (self.data, self.adapters, self.train, self.results, self.export, self.log, self.compare):
+        steps = (self.data, self.adapters, self.train, self.results, self.export)
+        for page in (*steps, self.log, self.compare, self.guide):
             self.pages.addWidget(page)
         self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
         self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
@@ -102,6 +104,7 @@ class MainWindow(QMainWindow):
         Drops(self).dropped.connect(self._dropped)
         self.files.opened.connect(self._opened)
         self.results.compare_wanted.connect(self.show_compare)
+        self.adapters.left.guide_wanted.connect(self.show_guide)
         workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
         document.file_changed.connect(self._title)
         document.changed.connect(lambda recipe: self._changed())
@@ -160,6 +163,13 @@ class MainWindow(QMainWindow):
     def show_compare(self) -> None:
         """The page beside the steps that compares runs."""
         self.show_step(self.pages.indexOf(self.compare))
+
+    def show_guide(self) -> None:
+        """The page beside the steps that says which method to choose, at the one chosen in the palette."""
+        chosen = self.adapters.left.carried
+        if isinstance(chosen, str) and chosen:
+            self.guide.show_method(chosen)
+        self.show_step(self.pages.indexOf(self.guide))
 
     def show_export(self) -> None:
         """The fifth step."""

@@ -10,7 +10,7 @@ from studio.ui.language import tr
 from studio.ui.models.carried import Carried
 from studio.ui.models.palette import MethodRow, Palette, preset_rows
 from studio.ui.widgets.palette_view import PaletteView
-from studio.ui.widgets.parts import Card, Column, Empty, button, text
+from studio.ui.widgets.parts import Card, Column, Empty, IconButton, Row, button, text
 from studio.ui.widgets.segments import Segments
 from studio.ui.workspace import Workspace
 
@@ -22,6 +22,7 @@ class PalettePanel(QWidget):
 
     backbone_wanted = Signal()
     attach_wanted = Signal()
+    guide_wanted = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -57,7 +58,8 @@ class PalettePanel(QWidget):
         self.filter.setClearButtonEnabled(True)
         self.filter.setAccessibleName(tr("Find a method"))
         self.filter.textChanged.connect(self._filtered)
-        return Card("", self.kinds, self.filter, (self.stack, 1), self.attach_button, gap=8, padding=12)
+        find = Row((self.filter, 1), IconButton(tr("Method guide"), "info", self.guide_wanted.emit), gap=4)
+        return Card("", self.kinds, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
 
     @property
     def carried(self) -> Carried:

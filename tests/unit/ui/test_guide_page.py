@@ -1,0 +1,87 @@
+"""The method guide in the window."""
+
+import json
+
+import pytest
+from PySide6.QtCore import Qt
+
+from studio.ui.models import guide
+from studio.ui.panels.guide import GuidePage
+from studio.ui.workspace import Workspace
+
+LONG = 60_000
+FIGURES = {
+    "measured": "2026-01-02",
+    "backbone": "starter",
+    "data": "some digits",
+    "epochs": 3,
+    "methods": {
+        "lora": {
+            "parameters": 1234,
+            "percent": 0.5,
+            "accuracy": 0.875,
+            "step_ratio": 0.7,
+            "latency_attached": 1.21,
+            "latency_merged": 1.0,
+            "adapter_bytes": 5000,
+        }
+    },
+}
+
+
+@pytest.fixture
+def page(qtbot, qapp, tmp_path, monkeypatch):
+    """The page alone, with figures of one method."""
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "methods.json").write_text(json.dumps(FIGURES))
+    monkeypatch.setattr(guide, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    workspace = Workspace()
+    made = GuidePage(workspace)
+    made.resize(1200, 700)
+    made.show()
+    qtbot.waitUntil(lambda: bool(made.model.rows), timeout=LONG)
+    yield made
+    made.hide()
+    workspace.close()
+    made.deleteLater()
+
+
+def test_every_method_is_there_with_what_was_measured_of_it(page, qtbot):
+    from studio.peft.contract import METHODS
+
+    assert {row.name for row in page.model.rows} == {method.name for method in METHODS}
+    rows = {row.name: page.model.cells(row) for row in page.model.rows}
+    assert rows["lora"] == ("LoRA", "1,234  (0.50 %)", "87.5 %", "× 0.70", "× 1.21", "× 1.00", "5.0 kB")
+    assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "does not merge", "–")
+    assert "2026-01-02" in page.conditions.text()
+    assert {row.family for row in page.model.rows} == set(guide.ADVICE)
+
+
+def test_the_chosen_method_is_told_of(page, qtbot):
+    page.show_method("lora")
+    assert page.name.text() == "LoRA"
+    assert page.when.words == guide.ADVICE["low rank"]
+    assert "merged" in page.exports.text()
+    assert page.paper.isVisible()
+    row = next(i for i, row in enumerate(page.model.rows) if row.name == "prefix")
+    page.table.scrollTo(page.model.index(row, 0))
+    place = page.table.visualRect(page.model.index(row, 0)).center()
+    qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert page.name.text() == "Prefix Tuning"
+    assert "no weight of the backbone can hold them" in page.merging.text()
+
+
+def test_without_figures_it_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(guide, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    found = guide.read_guide()
+    assert found.measured == ""
+    assert all(row.accuracy is None for row in found.rows)
+
+
+def test_it_is_reached_from_the_palette_at_the_chosen_method(ready, qtbot):
+    palette = ready.adapters.left
+    palette.list.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
+    palette.guide_wanted.emit()
+    assert ready.pages.currentWidget() is ready.guide
+    qtbot.waitUntil(lambda: bool(ready.guide.model.rows), timeout=LONG)
+    assert ready.guide.name.text() == ready.workspace.engine.method("ssf").label
