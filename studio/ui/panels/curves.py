@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QResizeEvent
-from PySide6.QtWidgets import QCheckBox, QGridLayout, QProgressBar, QSlider, QStackedWidget, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QGridLayout,
+    QProgressBar,
+    QScrollArea,
+    QSlider,
+    QStackedWidget,
+    QWidget,
+)
 
 from studio.core import events
 from studio.ui.history import History
@@ -26,6 +35,9 @@ _DRAW_SECONDS = 0.4
 _MANY = 50_000
 _REST = 100
 """A plot of many points is drawn again when a hundred times as long as it took has passed."""
+_TWO_LINES = 54
+_LEAST_BELOW = 320
+_LEAST_WITH_MESSAGES = 312
 _TWO_ROWS = 290
 """Points of height from which on all four plots are shown."""
 
@@ -41,13 +53,35 @@ class _Grid(QWidget):
         self.resized.emit()
 
 
+class Messages(QScrollArea):
+    """Notices one below the other, as high as they need to be while that leaves room for the curves."""
+
+    def __init__(self, *notices: Notice) -> None:
+        super().__init__()
+        self._notices = notices
+        self._inner = holder(Column(*notices, None, gap=7), "scrolled")
+        self.setWidget(self._inner)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.viewport().setAutoFillBackground(False)
+
+    def fit(self, height: int) -> None:
+        """Take what the notices need of a card of ``height``, as long as the curves keep theirs."""
+        shown = [notice for notice in self._notices if not notice.isHidden()]
+        wide = self.viewport().width() or 600
+        needed = sum(notice.heightForWidth(wide) for notice in shown) + 7 * max(0, len(shown) - 1)
+        self.setFixedHeight(min(needed, max(_TWO_LINES, height - _LEAST_BELOW)))
+        self.setVisible(bool(shown))
+
+
 class Curves(Card):
     """Shows histories; knows nothing of who trains."""
 
     def __init__(self) -> None:
         super().__init__("", padding=14)
         self.stage, self.detail = text("", "heading"), text("", "muted")
-        self.facts = text("", "caption")
+        self.facts = text("", "caption", wrap=True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
@@ -74,7 +108,8 @@ class Curves(Card):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setHorizontalSpacing(20)
         layout.setVerticalSpacing(6)
-        head = Column(Row(self.stage, None, self.detail), self.bar, self.facts, self.trouble, self.advice, gap=7)
+        self.messages = Messages(self.trouble, self.advice)
+        head = Column(Row(self.stage, None, self.detail), self.bar, self.facts, self.messages, gap=7)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(holder(Column(head, self._tools(), (self.grid, 1), gap=8)))
@@ -144,7 +179,7 @@ class Curves(Card):
         for label in (self.detail, self.facts):
             label.setText("")
         for notice in (self.trouble, self.advice):
-            notice.say("")
+            self._say(notice, "", "info")
         self._advised = None
         self.bar.setValue(0)
         self.stack.setCurrentIndex(1)
@@ -192,10 +227,16 @@ class Curves(Card):
         if sum(len(line.x) for line in found) > _MANY:
             self._due = max(self._due, began + _REST * took)
 
-    @staticmethod
-    def _say(notice: Notice, words: str, tone: str) -> None:
+    def _say(self, notice: Notice, words: str, tone: str) -> None:
         if notice.words != words:
             notice.say(words, tone)
+            self.messages.fit(self.height())
+            self.setMinimumHeight(0 if self.messages.isHidden() else _LEAST_WITH_MESSAGES)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Qt: messages take a part of the height at most; beyond that they scroll."""
+        super().resizeEvent(event)
+        self.messages.fit(self.height())
 
     # tools
 

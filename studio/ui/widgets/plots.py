@@ -45,6 +45,19 @@ class Line:
         return self.name, self.tint, len(self.x), repr(last), repr(first), self.best
 
 
+class _Axis(pg.AxisItem):
+    """An axis that, where it is logarithmic, names 1, 2 and 5 of each decade: nine names would overlap."""
+
+    def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """pyqtgraph: the names of ticks, which come as logarithms."""
+        words: list[str] = super().logTickStrings(values, scale, spacing)
+        return [word if _digit(value) in (1, 2, 5) else "" for word, value in zip(words, values, strict=True)]
+
+
+def _digit(logarithm: float) -> int:
+    return round(10 ** (logarithm - math.floor(logarithm + 1e-9)))
+
+
 class _Swatch(QWidget):
     """The key of one line: a short stroke in its colour."""
 
@@ -124,7 +137,7 @@ class Plot(QWidget):
         self._colour()
 
     def _build(self) -> None:
-        self.plot = pg.PlotWidget(background=None)
+        self.plot = pg.PlotWidget(background=None, axisItems={"left": _Axis("left")})
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
