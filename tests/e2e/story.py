@@ -69,7 +69,9 @@ class Story:
         self.attach()
         self.train()
         self.look_at_results()
+        self.compare()
         self.export()
+        self.look_around()
 
     def begin(self) -> None:
         """First start, engine, sample project."""
@@ -129,9 +131,21 @@ class Story:
         window.train.start_button.click()
         wait(lambda: window.train.live.history.step > 20, "the first steps")
         self.picture("training")
+        self.speak_meanwhile()
         wait(lambda: not window.workspace.trainer.running, "the end of training")
         assert not window.train.notice.words
         self.picture("trained")
+
+    def speak_meanwhile(self) -> None:
+        """Another language and back, while the run goes on."""
+        window = self.window
+        step = window.train.live.history.step
+        window.chinese()
+        assert window.train.stop_button.text() == "停止"
+        wait(lambda: window.train.live.history.step > step, "a step in Chinese")
+        window.english()
+        assert window.train.stop_button.text() == "Stop"
+        assert window.workspace.trainer.running or window.train.live.history.step > step
 
     def look_at_results(self) -> None:
         """Evaluate, and try one image."""
@@ -141,6 +155,17 @@ class Story:
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
         wait(lambda: window.results.try_it.replied, "the answer")
         self.picture("results")
+
+    def compare(self) -> None:
+        """The page beside the steps that compares runs."""
+        self.window.show_compare()
+        pause(500)
+        self.picture("compare")
+
+    def look_around(self) -> None:
+        """The log beside the steps."""
+        self.window.show_log()
+        self.picture("log")
 
     def export(self) -> None:
         """Export merged weights, verified."""
