@@ -51,7 +51,7 @@ TABLE = (
     Entry("View"),
     Entry("View", "Language: English", "english"),
     Entry("View", "语言：简体中文", "chinese"),
-    Entry("Help", "Method guide", "show_guide", "Shift+F1", "info"),
+    Entry("Help", "Method guide", "show_guide", "Ctrl+F1", "info"),
     Entry("Help", "Keys", "show_keys", "F1"),
     Entry("Help", "About PEFT Studio", "about", "", "info"),
 )

@@ -25,7 +25,7 @@ class GuidePage(Page):
         parts.setChildrenCollapsible(False)
         parts.addWidget(self._table())
         parts.addWidget(self._detail())
-        parts.setSizes([820, 380])
+        parts.setSizes([880, 320])
         parts.setStretchFactor(0, 1)
         self.fill(Column(self._advice(), (parts, 1), gap=14))
 
@@ -57,7 +57,7 @@ class GuidePage(Page):
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setStretchLastSection(True)
         table.selectionModel().currentRowChanged.connect(self._chosen)
         self.conditions = text("", "caption", wrap=True)
         return Card(tr("Measured"), (table, 1), self.conditions, padding=14)
@@ -73,7 +73,7 @@ class GuidePage(Page):
             gap=10, margins=(0, 0, 8, 0),
         )  # fmt: skip
         card = Card("", (scrolled(holder(inner)), 1), padding=14)
-        card.setMinimumWidth(280)
+        card.setMinimumWidth(240)
         return card
 
     # showing
