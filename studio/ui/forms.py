@@ -12,9 +12,11 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from studio.ui.language import tr
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
 from studio.ui.widgets.fold import Fold
-from studio.ui.widgets.parts import Column, Row, text
+from studio.ui.widgets.parts import Column, Row, holder, text
 
 FIELD_WIDTH = 120
+ONLY_IF = "only_if"
+"""Under this key in ``json_schema_extra`` a field says which values of others it matters with; else it is hidden."""
 
 
 class Form(QWidget):
@@ -31,6 +33,7 @@ class Form(QWidget):
         super().__init__()
         self.fields: dict[str, Field] = {}
         self.fold: Fold | None = None
+        self._conditions: list[tuple[QWidget, Mapping[str, Any]]] = []
         self._captions = captions
         outer = Column()
         shown = tuple(only) or tuple(config.model_fields)
@@ -45,7 +48,12 @@ class Form(QWidget):
     def _column(self, config: type[BaseModel], names: Sequence[str]) -> Column:
         column = Column(gap=12)
         for name in names:
-            column.addLayout(self._line(name, config.model_fields[name]))
+            info = config.model_fields[name]
+            line = holder(self._line(name, info))
+            column.addWidget(line)
+            extra = info.json_schema_extra
+            if isinstance(extra, dict) and isinstance(condition := extra.get(ONLY_IF), dict):
+                self._conditions.append((line, condition))
         return column
 
     def _line(self, name: str, info: FieldInfo) -> QVBoxLayout:
@@ -77,6 +85,8 @@ class Form(QWidget):
                 field.show_mixed()
             elif name in values:
                 field.show_value(values[name])
+        for line, condition in self._conditions:
+            line.setVisible(all(key in mixed or values.get(key) == wanted for key, wanted in condition.items()))
         if self.fold:
             changed = sum(name in values and values[name] != default for name, default in self._rare.items())
             self.fold.note(tr("{n} changed", n=changed) if changed else "")

@@ -19,11 +19,23 @@ class PrefixConfig(MethodConfig):
     """Fields of Prefix Tuning."""
 
     length: int = Field(10, ge=1, le=1024, description="m, how many keys and values each attention gets")
-    std: float = Field(0.02, gt=0, le=10, description="spread of the random values that keys and values begin with")
+    std: float = Field(
+        0.02,
+        gt=0,
+        le=10,
+        description="spread of the random values that keys and values begin with",
+        json_schema_extra={"only_if": {"reparametrise": False}},
+    )
     reparametrise: bool = Field(
         False, description="train a small network that makes the prefixes, which steadies training; dropped afterwards"
     )
-    hidden: int = Field(512, ge=1, le=8192, description="width of that network's hidden layer")
+    hidden: int = Field(
+        512,
+        ge=1,
+        le=8192,
+        description="width of that network's hidden layer",
+        json_schema_extra={"only_if": {"reparametrise": True}},
+    )
 
 
 class Prefix(OpenAttention):

@@ -241,6 +241,17 @@ def test_methods_of_one_family_share_the_fields_that_are_the_same(page, workspac
     assert page.inspector.settings.form is None
 
 
+def test_a_field_is_in_view_only_where_it_matters(page, workspace, settled, ready):
+    workspace.attach("prefix", (Spot(),))
+    settled(ready)
+    fields = page.inspector.settings.form.fields
+    assert fields["std"].isVisible()
+    assert not fields["hidden"].isVisible()
+    fields["reparametrise"].click()
+    assert fields["hidden"].isVisible()
+    assert not fields["std"].isVisible()
+
+
 def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtbot):
     workspace.attach("lora", (QKV,))
     workspace.attach("lora", (Spot("blocks.1"),))
