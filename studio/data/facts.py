@@ -155,7 +155,8 @@ def facts_of(
     """
     known = KnownFacts.of(root)
     found: dict[str, Facts] = {}
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1), thread_name_prefix="checks")
+    threads = min(8, max(1, (os.cpu_count() or 1) - 1))  # one processor is left for whoever waits, such as a window
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="checks")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
