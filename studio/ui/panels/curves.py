@@ -189,12 +189,14 @@ class Curves(Card):
         self.show_checking()
         self.stage.setText(tr("Reading the run"))
 
-    def show_run(self, history: History, live: bool, stopping: bool, pausing: bool) -> None:
-        """Say how the run stands."""
+    def show_run(
+        self, history: History, live: bool, stopping: bool, pausing: bool, to_beat: float | None = None
+    ) -> None:
+        """Say how the run stands; ``to_beat`` is the accuracy that the bare backbone reaches, where it is known."""
         self.stack.setCurrentIndex(1)
         self.stage.setText(run_words.stage(history, stopping, pausing))
         self.detail.setText(run_words.detail(history, live))
-        self.facts.setText(run_words.facts(history, live))
+        self.facts.setText(run_words.facts(history, live, to_beat))
         self.facts.setVisible(bool(self.facts.text()))
         self.bar.setValue(round(1000 * history.progress))
         self._say(self.trouble, *run_words.trouble(history))

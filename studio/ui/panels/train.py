@@ -7,8 +7,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QInputDialog, QSplitter
 
+from studio.app.baseline import known
 from studio.core import events
+from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Training
+from studio.core.run import Run
 from studio.ui.forms import Form
 from studio.ui.language import tr
 from studio.ui.live import LiveRun
@@ -39,6 +42,7 @@ class TrainPage(Page):
         )
         self.live = LiveRun(workspace.runs.lane, self)
         self._others: dict[str, LiveRun] = {}
+        self._to_beat: float | None = None
         self._last_evaluation: events.Evaluation | None = None
         self._build()
         self._connect()
@@ -100,7 +104,7 @@ class TrainPage(Page):
         workspace.runs.selected_changed.connect(lambda run: self._follow())
         self.list.picked.connect(self._compare)
         self.live.advanced.connect(self._advanced)
-        self.live.switched.connect(self._advanced)
+        self.live.switched.connect(self._switched)
 
     # acting
 
@@ -217,13 +221,18 @@ class TrainPage(Page):
         self.more_button.setVisible(free and row is not None and row.state == "completed")
         self.queue_button.setVisible(True)
 
+    def _switched(self) -> None:
+        self._to_beat = _to_beat(self.live.run)
+        self._advanced()
+
     def _advanced(self) -> None:
         history, trainer = self.live.history, self.workspace.trainer
         here = trainer.trains(self.live.run)
         if self.live.reading:
             self.curves.show_reading()
         elif history.started is not None or here:
-            self.curves.show_run(history, self.live.live, here and trainer.stopping, here and trainer.paused)
+            asked = here and trainer.stopping, here and trainer.paused
+            self.curves.show_run(history, self.live.live, *asked, self._to_beat)
         elif not trainer.running:
             self.curves.show_nothing()
         self._draw()
@@ -238,3 +247,12 @@ class TrainPage(Page):
             drawn = (self.live, *self._others.values())
             self.curves.show_curves([one.history for one in drawn])
             self.list.model.show_drawn([one.run.path.name for one in drawn if one.run] if len(drawn) > 1 else [])
+
+
+def _to_beat(run: Run | None) -> float | None:
+    """The accuracy of a linear probe on the run's images and backbone, where it was measured."""
+    try:
+        baseline = known(run.recipe.data, run.recipe.backbone) if run else None
+    except StudioError:
+        return None
+    return baseline.accuracy if baseline else None

@@ -45,12 +45,14 @@ def detail(history: History, live: bool) -> str:
     return SEPARATOR.join(parts)
 
 
-def facts(history: History, live: bool) -> str:
-    """The best so far, the last checkpoint while it goes on, and what the run was expected to take and took."""
+def facts(history: History, live: bool, to_beat: float | None = None) -> str:
+    """The best so far, beside the accuracy ``to_beat``; the last checkpoint; what it was expected to take, and took."""
     parts = []
     if history.best:
         share = percent(history.best.accuracy)
         parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
+        if to_beat is not None:
+            parts.append(_beside(100 * (history.best.accuracy - to_beat)))
     if live and history.saved is not None:
         parts.append(tr("last checkpoint at step {n:,}", n=history.saved.step))
     if len(history.epoch_loss.x):
@@ -62,6 +64,12 @@ def facts(history: History, live: bool) -> str:
         time, memory = duration(took.seconds_per_epoch), size(took.peak_memory_bytes)
         parts.append(tr("took {time} an epoch, {memory}", time=time, memory=memory))
     return SEPARATOR.join(parts)
+
+
+def _beside(points: float) -> str:
+    if points >= 0:
+        return tr("{points:.1f} points above the number to beat", points=points)
+    return tr("{points:.1f} points below the number to beat", points=-points)
 
 
 def trouble(history: History) -> tuple[str, str]:

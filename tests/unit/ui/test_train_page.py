@@ -248,6 +248,12 @@ def test_overfitting_is_told_with_what_to_do():
     assert run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
 
 
+def test_the_best_stands_beside_the_number_to_beat():
+    made = history((1.0, 1.0), (0.9, 0.9))
+    assert "3.2 points above the number to beat" in run_words.facts(made, live=False, to_beat=0.468)
+    assert "2.0 points below the number to beat" in run_words.facts(made, live=False, to_beat=0.52)
+
+
 def test_waiting_for_images_is_a_figure_and_advice_where_it_is_much():
     made = history((1.0, 1.0))
     assert "waited 0 % of the time for images" in run_words.facts(made, live=True)
