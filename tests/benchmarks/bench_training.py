@@ -409,7 +409,7 @@ def small_training(folder: Path) -> float:
     recipe = Recipe.from_mapping(
         {
             "backbone": {"name": "starter"},
-            "attachments": [{"name": "lora", "method": "lora", "at": ["blocks.-1.attn.qkv"]}],
+            "attachments": [{"name": "lora", "method": "lora", "at": ["blocks.5.attn.qkv"]}],
             "data": {"path": str(folder)},
             "training": {"batch_size": 32, "epochs": 2, "device": "cpu"},
         }
