@@ -118,6 +118,19 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(digits: Path, tmp_path: Path) 
     assert resumed["metrics"]["step"] > stopped_at.step
 
 
+def test_what_suits_a_recipe_is_found_and_taken(digits: Path, tmp_path: Path) -> None:
+    on_digits = ["train", RECIPE, "--set", f"data.path={digits}"]
+    found = answer(*on_digits, "--find-rate", home=tmp_path)
+    assert isinstance(found["rates"], list)
+    assert isinstance(found["suggestion"], float)
+    assert found["rates"][0] < found["suggestion"] < 1
+    assert not (tmp_path / "runs").exists()
+    made = answer(*on_digits, "--suggest", "--set", "training.epochs=1", "--out", tmp_path / "run", home=tmp_path)
+    training = Run.open(tmp_path / "run").recipe.training
+    assert (training.batch_size, training.learning_rate, training.epochs) == (4, 0.005, 1)
+    assert 0 <= float(str(made["waited"])) <= float(str(made["seconds"]))
+
+
 def test_no_verbs_help_imports_what_is_slow(tmp_path: Path) -> None:
     code = """
 import contextlib, io, sys
