@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from studio.app.guide import Figures, figures
 from studio.app.text import table
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class MethodEntry:
     mergeable: bool
     merge_refusal: str
     exports: tuple[str, ...]
+    when: str = ""
+    figures: Figures | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -47,9 +50,11 @@ class MethodEntry:
             ("field", "default", "allowed", ""), ((f.name, f.default, f.bounds, f.description) for f in self.fields)
         )
         merging = "merges into the backbone" if self.mergeable else f"does not merge: {self.merge_refusal}"
+        guide = "\n".join(part for part in (self.when, self.figures.as_text() if self.figures else "") if part)
         return (
             f"{self.label} ({self.name}, {self.family})\n{self.summary}\n{self.paper}\n\n{fields}\n\n"
             f"goes by default to {', or '.join(self.sites)}\n{merging}\nexports: {', '.join(self.exports)}"
+            f"\n\n{guide}"
         )
 
 
@@ -81,6 +86,8 @@ def _entry(method: "Method[Any]") -> MethodEntry:
         mergeable=not method.merge_refusal,
         merge_refusal=method.merge_refusal,
         exports=tuple(formats(method)),
+        when=method.when,
+        figures=figures(method.name),
     )
 
 

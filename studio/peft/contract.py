@@ -195,6 +195,8 @@ class Method(ABC, Generic[C]):
     family: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
+    when: ClassVar[str] = ""
+    """When to choose it, in a sentence."""
     Config: ClassVar[type[MethodConfig]]
     merge_refusal: ClassVar[str] = ""
     """Why the method cannot be merged into the backbone; empty where it can."""

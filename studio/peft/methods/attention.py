@@ -100,6 +100,7 @@ class PrefixTuning(Method[PrefixConfig]):
     family = "tokens"
     sits = "prefix"
     summary = "Gives each attention some trained keys and values, which every token can look at."
+    when = "Attentions that should look for something new, where a few tokens a layer are enough."
     paper = "Li and Liang 2021, https://arxiv.org/abs/2101.00190"
     Config = PrefixConfig
     merge_refusal = (
@@ -162,6 +163,7 @@ class LLaMAAdapter(Method[LLaMAAdapterConfig]):
     family = "tokens"
     sits = "prefix"
     summary = "Lets each attention look at some trained prompts too, through a gate that begins closed."
+    when = "As Prefix Tuning, where training must begin exactly at the pretrained network."
     paper = "Zhang et al. 2023, https://arxiv.org/abs/2303.16199"
     Config = LLaMAAdapterConfig
     merge_refusal = (

@@ -167,6 +167,7 @@ class Houlsby(SerialMethod):
     name = "houlsby"
     label = "Houlsby adapter"
     summary = "Puts a small network after each attention and each MLP. Learns much; two extra layers in each block."
+    when = "Much to learn and some time to spare at each image: the largest of the adapters."
     paper = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"
     Config = HoulsbyConfig
     default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)),)
@@ -179,6 +180,7 @@ class Pfeiffer(SerialMethod):
     name = "pfeiffer"
     label = "Pfeiffer adapter"
     summary = "Puts a small network after each MLP: half of Houlsby's weights, nearly as good."
+    when = "A good first adapter, and the kind that AdapterFusion combines."
     paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
     default_sites = (DefaultSites((Role.MLP,)),)
 
@@ -190,6 +192,7 @@ class AdapterPlus(BottleneckMethod[AdapterPlusConfig]):
     name = "adapter_plus"
     label = "Adapter+"
     summary = "Puts a small network after each block, with a scale for each channel. A strong choice with few weights."
+    when = "An adapter that weighs little, for many tasks on one backbone."
     paper = "Steitz and Roth 2024, https://arxiv.org/abs/2406.06820"
     Config = AdapterPlusConfig
     roles = (Role.BLOCK, Role.ATTENTION, Role.MLP)
@@ -229,6 +232,7 @@ class Parallel(ParallelMethod[ParallelConfig]):
     label = "Parallel adapter"
     sits = "parallel"
     summary = "Puts a small network beside each MLP rather than after it; the two can run at the same time."
+    when = "As Pfeiffer, where the network's own path should stay as short as it is."
     paper = "He et al. 2022, https://arxiv.org/abs/2110.04366"
     Config = ParallelConfig
     default_sites = (DefaultSites((Role.MLP,)),)
@@ -242,6 +246,7 @@ class AdaptFormer(ParallelMethod[AdaptFormerConfig]):
     label = "AdaptFormer"
     sits = "parallel"
     summary = "Puts a small network beside each MLP with a small fixed scale, made for vision transformers."
+    when = "Vision transformers and tasks far from what they were trained on."
     paper = "Chen et al. 2022, https://arxiv.org/abs/2205.13535"
     Config = AdaptFormerConfig
     roles = (Role.MLP,)

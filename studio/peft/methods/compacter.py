@@ -114,6 +114,7 @@ class Compacter(CompacterMethod):
     name = "compacter"
     label = "Compacter"
     summary = "Houlsby's adapters from Kronecker products with shared factors: a fifth of the weights and fewer."
+    when = "Adapters where every kilobyte of the file counts."
     default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)),)
 
 
@@ -124,4 +125,5 @@ class CompacterPlusPlus(CompacterMethod):
     name = "compacter_pp"
     label = "Compacter++"
     summary = "Compacter after the MLP only: half of its weights, nearly as good."
+    when = "As Compacter with half of its weights."
     default_sites = (DefaultSites((Role.MLP,)),)

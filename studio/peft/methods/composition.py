@@ -79,6 +79,7 @@ class AdapterDrop(Method[AdapterDropConfig]):
     label = "AdapterDrop"
     family = "composition"
     summary = "Trains the other attachments so that those in the first blocks can be left out afterwards, to save time."
+    when = "Beside other attachments, where answers must come faster later on."
     paper = "Rueckle et al. 2021, https://arxiv.org/abs/2010.11918"
     Config = AdapterDropConfig
     default_sites = ()

@@ -129,6 +129,7 @@ class DoRA(LowRankMethod[LoRAConfig]):
     name = "dora"
     label = "DoRA"
     summary = "LoRA for the direction of each row of a weight and a vector for its length. Merges into the weight."
+    when = "Where LoRA of a small rank falls short of full fine-tuning; each step takes longer."
     paper = "Liu et al. 2024, https://arxiv.org/abs/2402.09353"
     Config = LoRAConfig
     linear = DoRALinear

@@ -97,6 +97,7 @@ class Fusion(Method[FusionConfig]):
     summary = (
         "Combines adapters trained on other tasks and learns which to listen to. Weighs much: a quarter of a ViT-B."
     )
+    when = "Several trained adapters of related tasks, and few images of the new one."
     paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
     Config = FusionConfig
     merge_refusal = AdapterMethod.merge_refusal

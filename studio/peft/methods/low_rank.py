@@ -220,6 +220,7 @@ class LoRA(LowRankMethod[LoRAConfig]):
     name = "lora"
     label = "LoRA"
     summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
+    when = "The first thing to try: learns much, weighs little and costs nothing once merged."
     paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
     Config = LoRAConfig
     learning_rate = 5e-3
@@ -232,6 +233,7 @@ class RSLoRA(LowRankMethod[RSLoRAConfig]):
     name = "rslora"
     label = "rsLoRA"
     summary = "LoRA scaled so that a higher rank keeps learning as fast. Merges, so it costs nothing afterwards."
+    when = "LoRA with a rank of 32 or more."
     paper = "Kalajdzievski 2023, https://arxiv.org/abs/2312.03732"
     Config = RSLoRAConfig
     learning_rate = 1e-3

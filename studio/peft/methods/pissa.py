@@ -84,6 +84,7 @@ class PiSSA(LowRankMethod[PiSSAConfig]):
     name = "pissa"
     label = "PiSSA"
     summary = "LoRA that begins at the strongest directions of the weight and so learns faster. Merges like LoRA."
+    when = "As LoRA, where training should get going sooner."
     paper = "Meng et al. 2024, https://arxiv.org/abs/2404.02948"
     Config = PiSSAConfig
     linear = PiSSALinear

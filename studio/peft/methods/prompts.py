@@ -126,6 +126,7 @@ class VPTShallow(VPT):
     name = "vpt_shallow"
     label = "VPT-shallow"
     summary = "Prompt tuning: puts some trained tokens beside those of the image, before the first block."
+    when = "Very many tasks on one backbone: the smallest file of all."
     merge_refusal = (
         "VPT-shallow adds tokens to the sequence, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."
@@ -160,6 +161,7 @@ class VPTDeep(VPT):
     name = "vpt_deep"
     label = "VPT-deep"
     summary = "Gives each block some trained tokens of its own beside those of the image."
+    when = "Transformers and few images; weights stay as they are and files are small."
     merge_refusal = (
         "VPT-deep adds tokens to each block, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."

@@ -201,6 +201,7 @@ class IA3(Method[IA3Config]):
     label = "(IA)³"
     family = "scaling"
     summary = "Learns one scale for each key, value and hidden feature. Tiny; merges, so it costs nothing afterwards."
+    when = "Very few images: hardly any weights, and none left once merged."
     paper = "Liu et al. 2022, https://arxiv.org/abs/2205.05638"
     Config = IA3Config
     default_sites = (
@@ -246,6 +247,7 @@ class SSF(Method[SSFConfig]):
     label = "SSF"
     family = "scaling"
     summary = "Scales and shifts the output of every layer. Small; merges, so it costs nothing afterwards."
+    when = "Images that look different from those of the backbone: other colours, sensors or styles."
     paper = "Lian et al. 2022, https://arxiv.org/abs/2210.08823"
     Config = SSFConfig
     default_sites = (

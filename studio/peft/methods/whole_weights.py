@@ -50,6 +50,7 @@ class FullFineTuning(Method[NoFields]):
     label = "Full fine-tuning"
     family = "whole weights"
     summary = "Trains every weight. Learns the most, weighs as much as the backbone, and forgets the most easily."
+    when = "Many images, memory to spare and one task: what the others are measured against."
     paper = "https://arxiv.org/abs/1411.1792 (Yosinski et al. 2014)"
     Config = NoFields
     default_sites = (DefaultSites((Role.BACKBONE,)),)
@@ -72,6 +73,7 @@ class LinearProbe(Method[NoFields]):
     label = "Linear probe"
     family = "whole weights"
     summary = "Trains the head alone on frozen features: the fastest start, and the measure for everything else."
+    when = "The number to beat: what the frozen features are worth on their own."
     paper = "https://arxiv.org/abs/1610.01644 (Alain & Bengio 2016)"
     Config = NoFields
     default_sites = (DefaultSites((Role.BACKBONE,)),)
@@ -100,6 +102,7 @@ class BitFit(Method[NoFields]):
     label = "BitFit"
     family = "whole weights"
     summary = "Trains the biases and nothing else. Tiny, and part of the weights once trained."
+    when = "Few images and no extra cost at all."
     paper = "Ben-Zaken et al. 2022, https://arxiv.org/abs/2106.10199"
     Config = NoFields
     default_sites = (DefaultSites((Role.BACKBONE,)),)
@@ -123,6 +126,7 @@ class NormTuning(Method[NoFields]):
     label = "LayerNorm tuning"
     family = "whole weights"
     summary = "Trains the weight and bias of the normalisation layers. Tiny, and part of the weights once trained."
+    when = "Images of another brightness or contrast, and convolutional networks."
     paper = "Zhao et al. 2024, https://arxiv.org/abs/2312.11420"
     Config = NoFields
     default_sites = (DefaultSites((Role.NORM,)),)

@@ -41,6 +41,7 @@ class PeftConfig(BaseModel):
     alpha_pattern: dict[str, float] | None = None
     lora_dropout: float | None = 0.0
     use_rslora: bool | None = False
+    use_dora: bool | None = False
     feedforward_modules: str | list[str] | None = None
 
     @field_validator("alpha_pattern", "feedforward_modules")

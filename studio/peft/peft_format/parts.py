@@ -42,6 +42,8 @@ def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig) 
     scale = alpha / (math.sqrt(len(a)) if rooted else len(a))
     dropout = {"dropout": config.lora_dropout or 0.0}
     lengths = next((t for key, t in tensors.items() if key.startswith(".lora_magnitude_vector")), None)
+    if config.use_dora and lengths is None:
+        raise StudioError(f"The folder says that it holds DoRA, but {layer.path} has no lengths; it is damaged.")
     if lengths is not None:
         fields = {**dropout, "rank": len(a), "alpha": scale * len(a)}
         return [Part(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})]

@@ -1,0 +1,223 @@
+"""Measure every PEFT method on the sample images and write resources/guide/methods.json.
+
+    python packaging/guide/measure.py [--only NAME ...] [--out FILE]
+
+One thread. Times are ratios of neighbouring measurements, so that they hold on a busy machine: a training step against
+one of full fine-tuning, a forward pass against the bare backbone's. Takes some minutes.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from studio.app import training
+from studio.app.inspection import Inspector
+from studio.backbones import loading
+from studio.backbones.tensor_file import read_tensors
+from studio.core import events, paths
+from studio.core.recipe import Attachment, Backbone, Recipe
+from studio.core.run import Run
+from studio.export.contract import formats
+from studio.peft import METHODS, Attached, Method, attach
+from studio.peft.adapter_file import save_adapter
+from studio.peft.packs import Pack
+from studio.peft.targets import default_attachment
+from studio.training.control import Control
+
+OUT = paths.resource("guide", "methods.json")
+IMAGES_PER_CLASS, EPOCHS, BATCH, SEED, ROUNDS = 40, 6, 16, 0, 7
+CLASSES = 10
+BACKBONE = Backbone()
+PIXELS = (3, 32, 32)
+
+
+def main() -> None:
+    """Measure the methods asked for, or all, and write the file; others in it stay as they are."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
+    parser.add_argument("--out", type=Path, default=OUT)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        for name in arguments.only or [method.name for method in METHODS]:
+            figures = bench.measured(METHODS.get(name))
+            print(name, figures, flush=True)
+            keep(arguments.out, name, figures)
+
+
+def keep(path: Path, name: str, figures: dict[str, Any]) -> None:
+    """Put one method's figures into the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(path.read_text(encoding="utf-8"))["methods"] if path.exists() else {}
+    rows = dict(sorted((known | {name: figures}).items()))
+    found = {"measured": datetime.now(UTC).date().isoformat(), **conditions(), "methods": rows}
+    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def conditions() -> dict[str, Any]:
+    """What the figures hold for."""
+    return {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("peft-studio", "torch", "timm")},
+        },
+        "backbone": BACKBONE.name,
+        "data": f"{IMAGES_PER_CLASS} sample digits of each class, half of them for validation",
+        "epochs": EPOCHS,
+        "batch_size": BATCH,
+        "seed": SEED,
+    }
+
+
+class Bench:
+    """The sample images in a folder, and what is compared with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = sample(folder / "digits")
+        self.layers = Inspector(BACKBONE, CLASSES).layers
+        self.full = self.on_backbone([self.attachment(METHODS.get("full"))])
+
+    def measured(self, method: Method[Any]) -> dict[str, Any]:
+        """Everything about one method."""
+        attachment = self.attachment(method)
+        attached = self.on_backbone([attachment])
+        counted = attached.census()
+        merged = None if method.merge_refusal else attached.merge()
+        run = self.trained(method.learning_rate, attachment, method.name)
+        end = training.last(run.events(), events.Finished)
+        return {
+            "parameters": counted.attachments[0].parameters,
+            "percent": round(100 * counted.attachments[0].parameters / counted.total_parameters, 3),
+            "accuracy": None if end is None else round(end.best_accuracy, 4),
+            "learning_rate": method.learning_rate,
+            "step_ratio": ratio(step(attached), step(self.full), ROUNDS),
+            "latency_attached": ratio(forward(attached.eval().module), forward(self.bare()), ROUNDS),
+            "latency_merged": merged and ratio(forward(merged), forward(self.bare()), ROUNDS),
+            "adapter_bytes": counted.adapter_bytes,
+            "switch_ms": round(1000 * self.switching(attached, attachment), 2),
+            "mergeable": merged is not None,
+            "exports": formats(method),
+        }
+
+    def attachment(self, method: Method[Any]) -> Attachment:
+        """The method where it goes by default; a fusion of two adapters that were trained just before."""
+        fields = {"adapters": [str(self.fused(seed)) for seed in (1, 2)]} if method.name == "fusion" else {}
+        return default_attachment(method, self.layers, config=fields)
+
+    def fused(self, seed: int) -> Path:
+        """The folder of a Pfeiffer adapter."""
+        folder = self.folder / f"fused-{seed}"
+        if not folder.exists():
+            made = default_attachment(METHODS.get("pfeiffer"), self.layers)
+            module = self.bare()
+            origin = loading.identity(module)
+            attached = attach(module, [made])
+            run = self.trained(METHODS.get("pfeiffer").learning_rate, made, f"fused-{seed}-run", seed)
+            attached.load_state_dict(read_tensors(run.path / "adapter.safetensors"))
+            folder.mkdir()
+            save_adapter(attached, [made], folder, origin, {})
+        return folder
+
+    def bare(self) -> nn.Module:
+        """The backbone alone."""
+        torch.manual_seed(SEED)
+        return loading.load(BACKBONE, CLASSES)
+
+    def on_backbone(self, attachments: Sequence[Attachment]) -> Attached:
+        """The backbone with attachments, as training begins."""
+        return attach(self.bare(), attachments)
+
+    def trained(self, rate: float, attachment: Attachment, name: str, seed: int = SEED) -> Run:
+        """A run with the method's own learning rate."""
+        settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": rate, "seed": seed, "device": "cpu"}
+        data = {"path": str(self.data), "split": {"validation": 0.5}}
+        raw = {"data": data, "training": settings, "attachments": [attachment.model_dump()]}
+        run = training.prepare(Recipe.from_mapping(raw), self.folder / name)
+        for _ in training.train(run, Control()):
+            pass
+        return run
+
+    def switching(self, attached: Attached, attachment: Attachment) -> float:
+        """Seconds to put this in the place of another task on the same backbone; the median of some times."""
+        module = self.bare()
+        pack, origin = Pack(module), loading.identity(module)
+        labels = [str(number) for number in range(CLASSES)]
+        for name in ("one", "other"):
+            folder = self.folder / f"pack-{attachment.name}-{name}"
+            folder.mkdir(parents=True)
+            settled = copy.deepcopy(attached)
+            kept = settled.settle([attachment])
+            save_adapter(settled, kept, folder, origin, {"labels": labels})
+            pack.add(name, folder)
+        return statistics.median(wall(lambda n=name: pack.activate(n)) for name in ("one", "other") * ROUNDS)
+
+
+def sample(folder: Path) -> Path:
+    """Links to so many sample digits of each class."""
+    for source in sorted(path for path in paths.resource("digits").iterdir() if path.is_dir()):
+        target = folder / source.name
+        target.mkdir(parents=True)
+        for image in sorted(source.glob("*.png"))[:IMAGES_PER_CLASS]:
+            (target / image.name).symlink_to(image)
+    return folder
+
+
+def step(attached: Attached) -> Callable[[], None]:
+    """One training step without the optimiser's part."""
+    attached.train()
+    images, labels = torch.randn(BATCH, *PIXELS), torch.randint(0, CLASSES, (BATCH,))
+
+    def once() -> None:
+        nn.functional.cross_entropy(attached.module(images), labels).backward()
+
+    return once
+
+
+def forward(module: nn.Module) -> Callable[[], None]:
+    """One batch through a network."""
+    images = torch.randn(BATCH, *PIXELS)
+
+    def once() -> None:
+        with torch.inference_mode():
+            module(images)
+
+    return once
+
+
+def ratio(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> float:
+    """How much longer ``ours`` takes: the median over neighbouring measurements of processor time."""
+    ours(), theirs()
+    pairs = [(processor(ours), processor(theirs)) for _ in range(rounds)]
+    return round(statistics.median(mine / other for mine, other in pairs), 3)
+
+
+def processor(action: Callable[[], None]) -> float:
+    """Processor seconds of one call."""
+    begun = time.process_time()
+    action()
+    return time.process_time() - begun
+
+
+def wall(action: Callable[[], object]) -> float:
+    """Seconds of one call."""
+    begun = time.perf_counter()
+    action()
+    return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    main()
