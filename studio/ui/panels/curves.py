@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SMOOTHING = 60
 """Of 100; where the slider stands at first."""
-_DRAW_SECONDS = 0.4
+_DRAW_SECONDS = 0.6
 """Curves are drawn no more often than that while a run goes on."""
 _MANY = 50_000
 _REST = 100

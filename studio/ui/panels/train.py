@@ -13,6 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Training
 from studio.core.run import Run
 from studio.ui.forms import Form
+from studio.ui.jobs import Turns
 from studio.ui.language import tr
 from studio.ui.live import LiveRun
 from studio.ui.models.pulls import Pulls
@@ -43,6 +44,7 @@ class TrainPage(Page):
         self.live = LiveRun(workspace.runs.lane, self)
         self._others: dict[str, LiveRun] = {}
         self._to_beat: float | None = None
+        self._turns = Turns(self)
         self._last_evaluation: events.Evaluation | None = None
         self._build()
         self._connect()
@@ -240,7 +242,7 @@ class TrainPage(Page):
         self.workspace.pulled.emit(Pulls(history.norms, history.unmoved) if here else Pulls())
         if history.last is not self._last_evaluation:
             self._last_evaluation = history.last
-            self.workspace.runs.refresh()
+            self._turns.want("runs", self.workspace.runs.refresh)
 
     def _draw(self) -> None:
         if self.live.run is not None:

@@ -305,7 +305,7 @@ class Plot(QWidget):
             axis.setPen(pg.mkPen(colour("line_strong")))
             axis.setTextPen(pg.mkPen(colour("muted")))
             axis.setStyle(tickLength=-4, tickTextOffset=6)
-        self.item.showGrid(x=True, y=True, alpha=0.12)
+        self.item.showGrid(x=False, y=True, alpha=0.12)
         self.pointer.setPen(pg.mkPen(colour("faint"), width=1))
         for drawn in self.drawn:
             drawn.colour()
