@@ -50,14 +50,14 @@ class Catalogue:
 
     def template(self, text: str) -> str | None:
         """The translation of a template or of a fixed text; None where there is none."""
-        return self._pairs.get(text)
+        return self._pairs.get(text, self._pairs.get(_otherwise(text)))
 
     def sentence(self, text: str) -> str | None:
         """The translation of a finished text; None where nothing fits."""
         return self._sought(text, _DEPTH)
 
     def _seek(self, text: str, depth: int) -> str | None:
-        if (known := self._pairs.get(text, self._pairs.get(_otherwise(text)))) is not None:
+        if (known := self.template(text)) is not None:
             return known
         if depth == 0 or not any(letter.isalpha() for letter in text):
             return None

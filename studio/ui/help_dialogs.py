@@ -24,7 +24,9 @@ from studio.ui.widgets.parts import Column, Notice, Row, button, text
 THEMES = {"system": "Like the system", "light": "Light", "dark": "Dark"}
 IN_PLACE = (
     ("Enter", "Attach the chosen method to the selected layers"),
+    ("Ctrl+Shift+Enter", "Attach it to all layers of the same kind"),
     ("Delete", "Remove what is attached to the selected layers"),
+    ("Ctrl+C, Ctrl+X, Ctrl+V", "Copy, move and paste an attachment in the tree"),
     ("Tab", "Go to the next control"),
     ("Shift+Tab", "Go to the control before"),
     ("Space", "Press the button, or turn the switch"),
@@ -97,7 +99,7 @@ class KeysDialog(QDialog):
         self.table.verticalHeader().hide()
         self.table.horizontalHeader().hide()
         self.table.horizontalHeader().setStretchLastSection(True)
-        self.table.setColumnWidth(0, 130)
+        self.table.setColumnWidth(0, 170)
         for row, pair in enumerate(shown):
             for column, words in enumerate(pair):
                 self.table.setItem(row, column, QTableWidgetItem(words))

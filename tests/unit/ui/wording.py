@@ -220,12 +220,13 @@ def missing() -> dict[str, str]:
     from studio.ui.catalogue import Catalogue, names, read
 
     catalogue = Catalogue(read(resource("languages", "zh_CN.toml")))
-    templates = {text for _, text in said_in_window()}
+    exact = {text for _, text in said_in_window()}
     return {
         text: where
         for text, where in everything().items()
         if catalogue.template(text) is None
-        and ((text in templates and names(text)) or catalogue.sentence(filled(text)) is None)
+        and (text in exact or not names(text) or catalogue.sentence(filled(text)) is None)
+        and ("{}" not in text or catalogue.sentence(filled(text)) is None)
     }
 
 
