@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from studio.ui.language import tr
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
@@ -56,7 +56,7 @@ class Form(QWidget):
                 self._conditions.append((line, condition))
         return column
 
-    def _line(self, name: str, info: FieldInfo) -> QVBoxLayout:
+    def _line(self, name: str, info: FieldInfo) -> Column:
         field = field_for(info)
         field.setAccessibleName(title(name, info))
         field.setAccessibleDescription(sentence(info))
@@ -71,9 +71,7 @@ class Form(QWidget):
         else:
             field.setFixedWidth(FIELD_WIDTH)
             head = Row((label, 1), field)
-        box = QVBoxLayout()
-        box.setSpacing(2)
-        box.addLayout(head)
+        box = Column(head, gap=2)
         if self._captions and info.description:
             box.addWidget(text(sentence(info), "caption", wrap=True))
         return box
