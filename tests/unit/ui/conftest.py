@@ -66,6 +66,7 @@ def window(qtbot: QtBot, qapp: QApplication) -> Iterator[MainWindow]:
     qtbot.waitUntil(lambda: not made.workspace.trainer.running, timeout=ENGINE_MS)
     assert made.close()
     made.deleteLater()
+    QApplication.clipboard().clear()  # what was copied would outlive Python on the platform without a screen
 
 
 @pytest.fixture

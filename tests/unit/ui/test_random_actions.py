@@ -346,6 +346,7 @@ def person(qapp, tmp_path, tiny_backbone, make_images, monkeypatch):
     tiny = Backbone(name="tiny", source="local", weights=str(tiny_backbone))
     Person.backbones = (Backbone(), tiny, tiny.model_copy(update={"pretrained": False}))
     yield Person
+    QApplication.clipboard().clear()  # what was copied would outlive Python on the platform without a screen
     language().use("en")
     theme().apply("light")
 
