@@ -85,6 +85,7 @@ class Story:
         wait(self._counted, "the counts")
         wait(lambda: window.workspace.images.scan.summary, "the images")
         window.show_data()
+        wait(lambda: window.workspace.images.scan.checked, "the check of the images")
         self.picture("data")
         window.show_adapters()
         self.picture("adapters")
@@ -134,6 +135,8 @@ class Story:
         self.speak_meanwhile()
         wait(lambda: not window.workspace.trainer.running, "the end of training")
         assert not window.train.notice.words
+        runs = window.workspace.runs
+        wait(lambda: (row := runs.row(runs.selected)) and row.state == "completed", "the end in the list of runs")
         self.picture("trained")
 
     def speak_meanwhile(self) -> None:
