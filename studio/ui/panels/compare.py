@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 
 from studio.app.compared import Choice, Compared, of_sweep, read
 from studio.core.recipe import Recipe
+from studio.ui.figures import plural
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
 from studio.ui.models.compared import ChoiceTable, GroupTable, tint
@@ -224,7 +225,9 @@ class ComparePage(Page):
         self.group_model.show_compared(compared)
         self.groups.setColumnHidden(_BASELINE, not any(compared.baselines))
         runs = sum(len(group.runs) for group in report.groups)
-        self.told.setText(tr("{runs} runs of {recipes} recipes", runs=runs, recipes=len(report.groups)))
+        self.told.setText(
+            tr("{runs} of {recipes}", runs=plural(runs, "run"), recipes=plural(len(report.groups), "recipe"))
+        )
         self._show_plots(compared)
         for box, row in ((self.left, 0), (self.right, 1)):
             box.clear()
