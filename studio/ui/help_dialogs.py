@@ -1,5 +1,7 @@
 """Small dialogs of the menu: settings, and which keys do what."""
 
+from functools import partial
+
 from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QKeySequence
 from PySide6.QtWidgets import (
@@ -68,7 +70,7 @@ class SettingsDialog(QDialog):
             grid.addWidget(label, row, 0)
             grid.addWidget(field, row, 1)
         for row, (name, folder) in enumerate(folders, 2):
-            show = button(tr("Show the folder"), lambda folder=folder: show_folder(str(folder)), "folder")
+            show = button(tr("Show the folder"), partial(show_folder, str(folder)), "folder")
             show.setToolTip(str(folder))
             show.setAccessibleDescription(name)
             grid.addWidget(text(name, "field"), row, 0)
