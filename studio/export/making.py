@@ -75,7 +75,7 @@ def _check_methods(exporter: Exporter, run: Run) -> None:
     for method in used.values():
         reason = exporter.refuses(method)
         if reason:
-            able = [name for name in formats(method) if all(name in formats(m) for m in used.values())]
+            able = sorted(name for name in formats(method) if all(name in formats(m) for m in used.values()))
             raise StudioError(f"{reason.rstrip('.')}; this run can be exported as {', '.join(able)}.")
 
 

@@ -122,7 +122,9 @@ def remote_weights() -> bytes:
 def hub(remote_weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub on loopback with the weights of :data:`REMOTE`, and an empty cache."""
     made = Hub(f"timm/{REMOTE}", remote_weights)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # the tests as a whole run without a hub
     with serve(made) as address:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", address)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"

@@ -51,8 +51,8 @@ def test_a_run_that_fails_after_its_first_steps_is_kept(
 ) -> None:
     real = loop.train
 
-    def failing(run, control, resume):
-        for count, event in enumerate(real(run, control, resume)):
+    def failing(*given):
+        for count, event in enumerate(real(*given)):
             if count == 6:
                 raise StudioError("The disk is full.")
             yield event
