@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studio import terminal
+from studio import sharing, terminal
 from studio.app.text import program, table
 from studio.core.errors import StudioError
-from studio.terminal import Commands, Meter, note, print_json
+from studio.terminal import PATH, Commands, Meter, as_json, note, out_option, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,13 +17,7 @@ if TYPE_CHECKING:
     from studio.core.events import Event
     from studio.core.recipe import Recipe
     from studio.core.run import Run
-    from studio.export.contract import Verification
     from studio.training.control import Control
-
-PATH = click.Path(path_type=Path)
-FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-out_option = click.option("--out", type=PATH, help="Folder to write to.")
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,41 +197,8 @@ def xray(run: Path, split: str, as_json: bool) -> None:
     print_json(found.as_json()) if as_json else click.echo(as_text(found))
 
 
-@main.command()
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN_or_EXPORT IMAGE…")
-@click.option("--pack", "packs", type=PATH, multiple=True, metavar="ADAPTER", help="Answer with several side by side.")
-@as_json
-def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> None:
-    """Classify images with a run or any export; with --pack, with several adapters on one backbone."""
-    from studio.app import prediction
-
-    if packs:
-        return _side_by_side(packs, paths, as_json)
-    source, *images = paths
-    if not images:
-        raise StudioError("Name the images after the run or export.")
-    answers = prediction.predict(source, images)
-    if as_json:
-        return print_json({"predictions": [answer.as_json() for answer in answers]})
-    rows = [(a.image, label, f"{probability:.1%}") for a in answers for label, probability in a.best(3)]
-    return click.echo(table(("image", "class", "probability"), rows, right=(2,)))
-
-
-@main.command()
-@click.argument("run", type=PATH)
-@click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="What to make.")
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
-@click.option("--overwrite", is_flag=True, help="Replace the folder if it is there.")
-@click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Of the weights.")
-@as_json
-def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_json: bool) -> None:
-    """Export a run's best adapter and verify the result."""
-    from studio.export import export as make
-
-    verification = make(_run(run), form, out, overwrite, precision)
-    if as_json:
-        return print_json({"export": str(out), "format": form, **verification.as_json()})
-    return click.echo(f"{out}: {_verified(verification)}")
+for verb in (sharing.predict, sharing.export, sharing.import_):
+    main.add_command(verb)
 
 
 @main.command()
@@ -346,17 +307,6 @@ def _forecast(run: "Run", control: "Control") -> None:
         note(str(error))
 
 
-def _side_by_side(packs: "Sequence[Path]", images: "Sequence[Path]", as_json: bool) -> None:
-    from studio.app.packs import Tasks
-
-    answers = Tasks.open(packs).side_by_side(images)
-    if as_json:
-        return print_json({"packs": {name: [a.as_json() for a in said] for name, said in answers.items()}})
-    columns = [[f"{label} {odds:.1%}" for a in said for label, odds in a.best(1)] for said in answers.values()]
-    rows = zip(map(str, images), *columns, strict=True)
-    return click.echo(table(("image", *answers), rows))
-
-
 def _report(runs: "Sequence[Run]", folder: Path) -> Path:
     from studio.app import report
 
@@ -389,10 +339,3 @@ def _silently(happening: "Iterable[Event]") -> int:
     """Train beside the process that speaks to the user, and end as it does."""
     ended = [getattr(event, "reason", "") for event in happening][-1]
     return terminal.INTERRUPTED if ended == "stopped" else 0
-
-
-def _verified(verification: "Verification") -> str:
-    return (
-        f"verified on {verification.images} images, largest logit difference {verification.largest_difference:.2g} "
-        f"(allowed {verification.tolerance:.2g}), same answer on {verification.agreement:.1%}"
-    )

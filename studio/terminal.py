@@ -20,6 +20,9 @@ from studio.core.errors import StudioError
 INTERRUPTED = 130
 WRONG_INPUT = 2
 UNEXPECTED = 1
+PATH = click.Path(path_type=Path)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+out_option = click.option("--out", type=PATH, help="Folder to write to.")
 
 
 class Stoppable(Protocol):

@@ -126,7 +126,7 @@ class VPTShallow(VPT):
     name = "vpt_shallow"
     label = "VPT-shallow"
     summary = "Prompt tuning: puts some trained tokens beside those of the image, before the first block."
-    when = "Very many tasks on one backbone: the smallest file of all."
+    when = "Very many tasks on one backbone: a few tokens and the classifier are all that is kept."
     merge_refusal = (
         "VPT-shallow adds tokens to the sequence, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."

@@ -97,7 +97,7 @@ def read_guide() -> Guide:
                 family=method.family,
                 summary=method.summary,
                 paper=method.paper,
-                advice=ADVICE.get(method.family, ""),
+                advice=method.when,
                 merge_refusal=method.merge_refusal,
                 parameters=figures.get("parameters"),
                 share=None if share is None else share / 100,

@@ -58,9 +58,11 @@ def test_every_method_is_there_with_what_was_measured_of_it(page, qtbot):
 
 
 def test_the_chosen_method_is_told_of(page, qtbot):
+    from studio.peft.contract import METHODS
+
     page.show_method("lora")
     assert page.name.text() == "LoRA"
-    assert page.when.words == guide.ADVICE["low rank"]
+    assert page.when.words == METHODS.get("lora").when
     assert "merged" in page.exports.text()
     assert page.paper.isVisible()
     row = next(i for i, row in enumerate(page.model.rows) if row.name == "prefix")

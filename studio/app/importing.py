@@ -1,0 +1,93 @@
+"""A folder of HF peft as a run of ours: looked at, measured, exported and trained on like any other."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Backbone, Data, Head, Recipe
+from studio.core.run import Run
+
+if TYPE_CHECKING:
+    from studio.data.folder import DatasetSummary
+    from studio.peft.peft_format import Imported
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The run that a folder became, and the attachments that it came to."""
+
+    run: Run
+    recipe: Recipe
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"run": str(self.run.path), "attachments": [a.model_dump(mode="json") for a in self.recipe.attachments]}
+
+
+def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
+    """Make a run in ``out`` of a folder that HF peft saved for a timm network.
+
+    ``data`` are the images whose classes, in order of their names, are the outputs of the folder's classifier;
+    ``backbone`` is a bundled or timm name, or a timm model folder. Raises StudioError, with nothing left behind, where
+    ``out`` has something in it, or the folder does not fit the backbone or the classes or brings no classifier.
+    """
+    from studio.app.layer_report import backbone as named
+    from studio.backbones import loading
+    from studio.core import paths
+    from studio.data.dataset import open_folder
+    from studio.peft.peft_format import from_peft
+
+    images = Recipe(data=Data(path=data)).located(Path.cwd()).data
+    found = open_folder(images)
+    chosen: Backbone = named(str(paths.locate(backbone)) if Path(backbone).is_dir() else backbone)
+    imported = from_peft(folder, loading.load(chosen, len(found.classes)))
+    if not imported.head:
+        raise StudioError(
+            f"{folder} brings no classifier; save it in HF peft with modules_to_save naming the backbone's classifier."
+        )
+    _require_order(folder, found)
+    recipe = Recipe(backbone=chosen, attachments=imported.attachments, head=Head(), data=images)
+    return Outcome(_write(recipe, imported, found, out), recipe)
+
+
+def _require_order(folder: Path, found: "DatasetSummary") -> None:
+    """An export of ours says what its outputs are: they have to be the classes of the images."""
+    said = folder / "labels.json"
+    try:
+        named = json.loads(said.read_text(encoding="utf-8")) if said.is_file() else list(found.classes)
+    except (OSError, ValueError) as error:
+        raise StudioError(f"{said} is damaged: its classes cannot be read.") from error
+    if named != list(found.classes):
+        raise StudioError(f"{said} names other classes than the images in {found.path}; name those it was trained on.")
+
+
+def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: Path) -> Run:
+    """The run's folder with what training would have left in it, as far as it can be known."""
+    import torch
+    from safetensors.torch import save
+
+    from studio.core.files import write_bytes, write_json
+    from studio.data import recorded
+    from studio.training.network import build
+    from studio.training.session import ADAPTER
+
+    with torch.random.fork_rng(devices=[]):
+        built = build(recipe, len(found.classes), torch.device("cpu"))
+    state = built.attached.state_dict() | imported.tensors
+    built.attached.load_state_dict(state)
+    there = out.exists()
+    run = Run.create(recipe, out)
+    try:
+        write_bytes(out / ADAPTER, save({name: tensor.detach().contiguous() for name, tensor in state.items()}))
+        write_json(out / "labels.json", list(found.classes))
+        write_json(out / "environment.json", {"backbone": built.identity})
+        recorded.write(found, out)
+    except OSError as error:
+        shutil.rmtree(out, ignore_errors=True)
+        if there:
+            out.mkdir()
+        raise StudioError(f"The run cannot be written to {out}: {error.strerror or error}.") from error
+    return run
