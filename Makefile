@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test check unit bench story wheel clean
+.PHONY: help demo app test check unit proof bench story wheel clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,11 @@ check: $(VENV)/.installed-test ## Lint, format, types and layers
 # One torch thread a worker: two workers share two cores.
 unit: $(VENV)/.installed-test ## Run the tests
 	QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+
+# Whole rather than in the parts that make test has the time for.
+proof: $(VENV)/.installed-test ## Every method in every format on every family, and each export without this program
+	QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FULL_MATRIX=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/unit/export/test_matrix.py tests/unit/export/test_matrix_convolutions.py tests/unit/export/test_elsewhere.py
 
 bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
 	$(BIN)/python -m tests.benchmarks.run

@@ -15,9 +15,8 @@ def logits(paths: list[str]) -> list[list[float]]:
     backbone = timm.create_model(said["model_name"].format(here=HERE), **said["arguments"])
     for path, values in said["attributes"].items():
         vars(backbone.get_submodule(path)).update(values)
-    model = PeftModel.from_pretrained(backbone, HERE).eval()
     with torch.inference_mode():
-        return model(torch.from_numpy(batch(paths))).tolist()
+        return PeftModel.from_pretrained(backbone, HERE).eval()(torch.from_numpy(batch(paths))).tolist()
 
 
 if __name__ == "__main__":

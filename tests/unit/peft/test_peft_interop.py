@@ -321,6 +321,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
     ),
     "whole numbers": (lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 32).int()}), "torch.int32"),
     "complex numbers": (lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 32) * 1j}), "torch.complex64"),
+    "DoRA without magnitudes": (lambda c, t: c.update(use_dora=True), "DoRA.*no lengths"),
     "LoRA called (IA)^3": (lambda c, t: c.update(peft_type="IA3"), "no .IA.*damaged"),
 }
 
