@@ -52,6 +52,7 @@ class Pareto(QWidget):
         self.plot.setAccessibleName(tr("Accuracy against trainable parameters"))
         self.item = self.plot.getPlotItem()
         self.item.setLogMode(x=True)
+        self.item.getViewBox().setLimits(yMin=-0.03, yMax=1.03)  # accuracies, with room for half a point
         self.item.getAxis("left").setWidth(56)
         self.item.getAxis("bottom").setHeight(24)
         self.front = self.item.plot([], [])
