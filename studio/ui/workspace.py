@@ -57,7 +57,7 @@ class Workspace(QObject):
         self._recipe_changed(self.document.recipe)
 
     def close(self) -> None:
-        """Stop what runs and end all threads."""
+        """Stop what runs and end all threads. What is on its way still says nothing more: who listened may be gone."""
         self.trainer.close()
         self.runs.close()
         self.downloads.close()
@@ -67,6 +67,9 @@ class Workspace(QObject):
         self.images.close()
         self.engine.close()
         self.document.close()
+        for part in vars(self).values():
+            if isinstance(part, QObject):
+                part.blockSignals(True)
 
     @property
     def recipe(self) -> Recipe:
