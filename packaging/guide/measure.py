@@ -37,7 +37,7 @@ from studio.peft.targets import default_attachment
 from studio.training.control import Control
 
 OUT = paths.resource("guide", "methods.json")
-IMAGES_PER_CLASS, EPOCHS, BATCH, SEED, ROUNDS = 40, 6, 16, 0, 7
+IMAGES_PER_CLASS, VALIDATION, EPOCHS, BATCH, SEED, ROUNDS = 100, 0.4, 15, 16, 0, 31
 CLASSES = 10
 BACKBONE = Backbone()
 PIXELS = (3, 32, 32)
@@ -75,7 +75,7 @@ def conditions() -> dict[str, Any]:
             **{name: version(name) for name in ("peft-studio", "torch", "timm")},
         },
         "backbone": BACKBONE.name,
-        "data": f"{IMAGES_PER_CLASS} sample digits of each class, half of them for validation",
+        "data": f"{IMAGES_PER_CLASS} sample digits of each class, {VALIDATION:.0%} of them for validation",
         "epochs": EPOCHS,
         "batch_size": BATCH,
         "seed": SEED,
@@ -144,7 +144,7 @@ class Bench:
     def trained(self, rate: float, attachment: Attachment, name: str, seed: int = SEED) -> Run:
         """A run with the method's own learning rate."""
         settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": rate, "seed": seed, "device": "cpu"}
-        data = {"path": str(self.data), "split": {"validation": 0.5}}
+        data = {"path": str(self.data), "split": {"validation": VALIDATION}}
         raw = {"data": data, "training": settings, "attachments": [attachment.model_dump()]}
         run = training.prepare(Recipe.from_mapping(raw), self.folder / name)
         for _ in training.train(run, Control()):

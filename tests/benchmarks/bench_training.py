@@ -255,7 +255,7 @@ def last_block() -> Measured:
     "Training the classifier for 10 epochs, against the same without kept features", "times as fast", at_least=9.0
 )
 def linear_probe() -> Measured:
-    return kept_against_anew("", 10, batches=3)
+    return kept_against_anew("", 10, batches=10)
 
 
 # arithmetic
