@@ -333,11 +333,14 @@ def work(blocks: str, precision: str, first: int, computed: int, keep: bool = Tr
     return Work(counter.get_total_flops(), step_flops(first, computed, precision), median(seconds))
 
 
+PROBE = "classifier on kept features, bfloat16"
+"""Held to no share: its one small product is over before the loop around it is."""
 CASES = {
     "all blocks, float32": ("*", "float32", 0, DEPTH),
     "all blocks, bfloat16": ("*", "bfloat16", 0, DEPTH),
     "last 4 blocks kept, bfloat16": ("{8..11}", "bfloat16", 8, 4),
     "last block kept, bfloat16": ("11", "bfloat16", 11, 1),
+    PROBE: ("", "bfloat16", DEPTH, 0),
 }
 
 
@@ -362,7 +365,7 @@ def share_of_peak(name: str) -> Measured:
 
 
 for case in CASES:
-    benchmark(f"Share of the measured GEMM peak: {case}", "of the peak", at_least=0.7)(
+    benchmark(f"Share of the measured GEMM peak: {case}", "of the peak", at_least=None if case == PROBE else 0.7)(
         lambda case=case: share_of_peak(case)
     )
 
