@@ -4,13 +4,13 @@ import json
 from collections.abc import Sequence
 from operator import is_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.core.recipe import Side
 from studio.ui.language import tr
-from studio.ui.models.table import ROW_ROLE
+from studio.ui.models.table import RowList
 
 if TYPE_CHECKING:
     from studio.data.folder import ImageFile
@@ -19,14 +19,13 @@ IMAGES_MIME = "application/x-peft-studio-images"
 _Index = QModelIndex | QPersistentModelIndex
 
 
-class ImageList(QAbstractListModel):
+class ImageList(RowList["ImageFile"]):
     """Rows in the order given; a drag carries the places of the dragged rows."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.root = Path()
         self.classes: Sequence[str] = ()
-        self.rows: Sequence[ImageFile] = ()
 
     def show_images(self, root: Path, classes: Sequence[str], rows: "Sequence[ImageFile]") -> None:
         """Replace the list; where the very paths of before stand in the same order, scrolling and selection stay."""
@@ -53,24 +52,12 @@ class ImageList(QAbstractListModel):
         places = json.loads(bytes(data.data(IMAGES_MIME).data()).decode() or "[]")
         return tuple(self.rows[place].path for place in places if place < len(self.rows))
 
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        """Qt: number of images."""
-        return 0 if parent.isValid() else len(self.rows)
+    def caption(self, row: "ImageFile") -> str:
+        """Its class."""
+        return self.label(row)
 
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: class, what it is in words, and the image itself."""
-        if not index.isValid():
-            return None
-        row = self.rows[index.row()]
-        if role == ROW_ROLE:
-            return row
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self.label(row)
-        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            return self._words(row)
-        return None
-
-    def _words(self, row: "ImageFile") -> str:
+    def description(self, row: "ImageFile") -> str:
+        """Name, class and split."""
         from studio.data.names import shown
 
         if not self.label(row):

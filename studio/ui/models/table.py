@@ -1,9 +1,9 @@
-"""Plain rows as a table: what the tables of the window have in common."""
+"""Plain rows as a table or a list: what the tables and lists of the window have in common."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import QAbstractListModel, QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.ui.language import tr
 
@@ -69,4 +69,35 @@ class Table(QAbstractTableModel, Generic[R]):
             return self.cells(row)[index.column()]
         if role == Qt.ItemDataRole.ToolTipRole:
             return self.tool_tip(row) or None
+        return row if role == ROW_ROLE else None
+
+
+class RowList(QAbstractListModel, Generic[R]):
+    """Rows in the order given. A list says the caption of a row, and the row in words."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.rows: Sequence[R] = ()
+
+    def caption(self, row: R) -> str:
+        """What a row is called."""
+        raise NotImplementedError
+
+    def description(self, row: R) -> str:
+        """All of a row in words, for who rests on it or cannot see it."""
+        raise NotImplementedError
+
+    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
+        """Qt: number of rows."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt: caption, all of it in words, and the row itself."""
+        if not index.isValid():
+            return None
+        row = self.rows[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self.caption(row)
+        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
+            return self.description(row)
         return row if role == ROW_ROLE else None

@@ -28,6 +28,7 @@ from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.fetching import Fetching
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.parts import Column, Notice, Row, button, text
+from studio.ui.widgets.row_table import row_table
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -111,17 +112,11 @@ class BackboneDialog(QDialog):
         return self.on_machine, self.commercial, self.most
 
     def _make_table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.model)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table = row_table(QTableView(), self.model, tr("Backbones"), 30)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
         table.setTabKeyNavigation(False)
         table.setProperty("role", "framed")
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setHighlightSections(False)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         header.setSortIndicatorClearable(True)
@@ -131,7 +126,6 @@ class BackboneDialog(QDialog):
             table.setColumnWidth(column, width)
         table.doubleClicked.connect(lambda index: self._use())
         table.selectionModel().currentChanged.connect(self._current_changed)
-        table.setAccessibleName(tr("Backbones"))
         return table
 
     def _weights_row(self) -> Row:

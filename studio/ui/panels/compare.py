@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
     QHeaderView,
@@ -30,6 +29,7 @@ from studio.ui.training import RunRow
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.parts import Card, Column, Empty, Row, button, holder, text
 from studio.ui.widgets.recipe_difference import RecipeDifference
+from studio.ui.widgets.row_table import row_table
 from studio.ui.widgets.segments import Segments
 from studio.ui.workspace import Workspace
 
@@ -330,16 +330,9 @@ def _points(recipe: Recipe, preset: str) -> tuple[Recipe, ...]:
 
 
 def _table(model: ChoiceTable | GroupTable, name: str) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setShowGrid(False)
+    table = row_table(QTableView(), model, name, 30)
     table.setWordWrap(False)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setAccessibleName(name)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(30)
     header = table.horizontalHeader()
     header.setHighlightSections(False)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     return table

@@ -10,6 +10,7 @@ from studio.ui.models.guide import ADVICE, Guide, GuideRow, GuideTable, read_gui
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
 from studio.ui.widgets.parts import Card, Column, Notice, Row, button, holder, scrolled, text
+from studio.ui.widgets.row_table import row_table
 from studio.ui.workspace import Workspace
 
 
@@ -44,18 +45,11 @@ class GuidePage(Page):
         return Card(tr("In short"), lines, padding=14)
 
     def _table(self) -> QWidget:
-        table = self.table = QTableView()
-        table.setModel(self.model)
-        table.setShowGrid(False)
+        table = self.table = row_table(QTableView(), self.model, tr("Methods and what was measured of them"), 28)
         table.setWordWrap(False)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setAccessibleName(tr("Methods and what was measured of them"))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(28)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
         table.selectionModel().currentRowChanged.connect(self._chosen)

@@ -2,7 +2,7 @@
 
 import logging
 
-from PySide6.QtCore import Qt, QUrl
+from PySide6.QtCore import QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit, QPlainTextEdit, QSplitter, QTableView
 
@@ -13,6 +13,7 @@ from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.parts import Card, Row, button
+from studio.ui.widgets.row_table import row_table
 from studio.ui.workspace import Workspace
 
 _LEVELS = (("Everything", logging.NOTSET), ("Warnings and errors", logging.WARNING), ("Errors only", logging.ERROR))
@@ -64,18 +65,11 @@ class LogPage(Page):
         self.fill(Card("", bar, (split, 1), padding=14))
 
     def _table(self) -> QTableView:
-        table = self.table = QTableView()
-        table.setModel(self.model)
-        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        table = self.table = row_table(QTableView(), self.model, tr("Entries of the log"), 26)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
-        table.setShowGrid(False)
         table.setTabKeyNavigation(False)
-        table.setAccessibleName(tr("Entries of the log"))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(26)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         table.setColumnWidth(0, 90)
         table.setColumnWidth(1, 90)

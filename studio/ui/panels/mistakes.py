@@ -17,6 +17,7 @@ from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.look_view import LookView
 from studio.ui.widgets.parts import Card, Column, Notice, Row, button, holder, text
 from studio.ui.widgets.prediction_grid import PredictionGrid
+from studio.ui.widgets.row_table import row_table
 from studio.ui.widgets.segments import Segments
 
 if TYPE_CHECKING:
@@ -71,16 +72,9 @@ class Mistakes(QWidget):
         return card
 
     def _class_table(self) -> QTableView:
-        table = QTableView()
-        table.setModel(self.class_model)
-        table.setShowGrid(False)
-        table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+        table = row_table(QTableView(), self.class_model, tr("Result of each class"), 28)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
-        table.setAccessibleName(tr("Result of each class"))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(28)
         header = table.horizontalHeader()
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         table.selectionModel().currentRowChanged.connect(self._class_chosen)
         return table

@@ -9,6 +9,7 @@ from studio.ui.models.runs import RunTable
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.training import RunRow, Runs
 from studio.ui.widgets.parts import Card, IconButton, text
+from studio.ui.widgets.row_table import row_table
 
 _WIDTHS = (104, 74, 120, 150, 106)
 
@@ -49,18 +50,11 @@ class RunList(Card):
         self.show_rows(runs.rows)
 
     def _make_table(self) -> None:
-        table = self.table = _Table()
-        table.setModel(self.model)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table = self.table = row_table(_Table(), self.model, tr("Runs"), 30)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        table.setShowGrid(False)
         table.setTabKeyNavigation(False)
-        table.setAccessibleName(tr("Runs"))
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column, width in enumerate(_WIDTHS, 1):
             table.setColumnWidth(column, width)

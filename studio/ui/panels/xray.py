@@ -28,6 +28,7 @@ from studio.ui.models.ticks import TickTable
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.parts import Card, Column, Empty, Notice, button, holder, text
+from studio.ui.widgets.row_table import row_table
 from studio.ui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -269,15 +270,8 @@ def _change_tree() -> QTreeWidget:
 
 
 def _table(model: QAbstractItemModel) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setShowGrid(False)
-    table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-    table.setAccessibleName(tr("What each attachment is worth"))
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(30)
+    table = row_table(QTableView(), model, tr("What each attachment is worth"), 30)
     header = table.horizontalHeader()
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
     return table

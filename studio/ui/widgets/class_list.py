@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from PySide6.QtCore import (
-    QAbstractListModel,
     QModelIndex,
-    QObject,
     QPersistentModelIndex,
     QPoint,
     QRect,
@@ -22,7 +19,7 @@ from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOpti
 from studio.ui.figures import count
 from studio.ui.language import tr
 from studio.ui.models.images import IMAGES_MIME, SIDES
-from studio.ui.models.table import ROW_ROLE
+from studio.ui.models.table import ROW_ROLE, RowList
 from studio.ui.theme import colour
 from studio.ui.widgets.stack_bar import draw_stack
 
@@ -45,12 +42,8 @@ class ClassRow:
         return sum(self.counts)
 
 
-class _Classes(QAbstractListModel):
+class _Classes(RowList[ClassRow]):
     """Classes in the order of the head's outputs, after the row for all of them."""
-
-    def __init__(self, parent: QObject) -> None:
-        super().__init__(parent)
-        self.rows: tuple[ClassRow, ...] = ()
 
     def show_rows(self, rows: tuple[ClassRow, ...]) -> bool:
         """Replace the rows; whether they are of other classes than before."""
@@ -69,21 +62,14 @@ class _Classes(QAbstractListModel):
         """The number of images of the largest class."""
         return max((row.total for row in self.rows if row.label != ALL), default=0)
 
-    def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
-        """Qt: number of rows."""
-        return 0 if parent.isValid() else len(self.rows)
+    def caption(self, row: ClassRow) -> str:
+        """Its name."""
+        return row.name
 
-    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: name, the counts in words, and the whole row for the delegate."""
-        if not index.isValid():
-            return None
-        row = self.rows[index.row()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return row.name
-        if role in (Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole):
-            parts = (f"{count(n)} {tr(words)}" for n, words in zip(row.counts, SIDES.values(), strict=True) if n)
-            return f"{row.name}: {', '.join(parts)}"
-        return row if role == ROW_ROLE else None
+    def description(self, row: ClassRow) -> str:
+        """Name and counts."""
+        parts = (f"{count(n)} {tr(words)}" for n, words in zip(row.counts, SIDES.values(), strict=True) if n)
+        return f"{row.name}: {', '.join(parts)}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be chosen, and images be dropped on a class."""
@@ -161,7 +147,7 @@ class ClassList(QListView):
             self.setCurrentIndex(self._model.index(0))
 
     @property
-    def rows(self) -> tuple[ClassRow, ...]:
+    def rows(self) -> Sequence[ClassRow]:
         """The classes shown, without the row for all of them."""
         return self._model.rows[1:]
 

@@ -1,14 +1,12 @@
 """A grid of thumbnails of any length, to look at, select and drag from."""
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter, QPen
-from PySide6.QtWidgets import QAbstractItemView, QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
+from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter
+from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyleOptionViewItem
 
-from studio.ui.icons import pixmap
 from studio.ui.language import tr
 from studio.ui.models.images import ImageList
 from studio.ui.models.table import ROW_ROLE
@@ -16,24 +14,16 @@ from studio.ui.theme import colour
 from studio.ui.thumbnails import Thumbnails
 from studio.ui.widgets.painting import ghost, small_font
 from studio.ui.widgets.stack_bar import SIDE_COLOURS
+from studio.ui.widgets.thumbnail_grid import PICTURE, ThumbnailGrid, ThumbnailPainter
 
 if TYPE_CHECKING:
     from studio.data.folder import ImageFile
 
-PICTURE = 88
 _CELL = QSize(PICTURE + 14, PICTURE + 32)
 
 
-class _CellPainter(QStyledItemDelegate):
+class _CellPainter(ThumbnailPainter):
     """Draws an image, its class below it, and a dot in the colour of its split."""
-
-    def __init__(self, thumbnails: Thumbnails, parent: QListView) -> None:
-        super().__init__(parent)
-        self._thumbnails = thumbnails
-
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Qt: all cells are of one size."""
-        return _CELL
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -44,27 +34,12 @@ class _CellPainter(QStyledItemDelegate):
         row: ImageFile = index.data(ROW_ROLE)
         area = option.rect
         box = QRect(area.left() + (area.width() - PICTURE) // 2, area.top() + 5, PICTURE, PICTURE)
-        self._draw_picture(painter, box, model.file(row))
+        self.draw_picture(painter, box, model.file(row))
         if option.state & QStyle.StateFlag.State_Selected:
-            self._frame(painter, box, "accent", 3)
+            self.draw_frame(painter, box, "accent", 3)
         elif option.state & QStyle.StateFlag.State_HasFocus:
-            self._frame(painter, box, "faint", 1)
+            self.draw_frame(painter, box, "faint", 1)
         self._draw_words(painter, box, model.label(row), row.split)
-
-    def _draw_picture(self, painter: QPainter, box: QRect, path: Path) -> None:
-        picture = self._thumbnails.picture(path)
-        if picture is None or picture.isNull():
-            painter.fillRect(box, colour("sunken"))
-            if picture is not None:
-                painter.drawPixmap(box.center() - QPoint(10, 10), pixmap("error", "faint", 20))
-            return
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawPixmap(box, picture)
-
-    def _frame(self, painter: QPainter, box: QRect, name: str, width: int) -> None:
-        painter.setPen(QPen(colour(name), width))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(box.adjusted(-1, -1, 0, 0))
 
     def _draw_words(self, painter: QPainter, box: QRect, label: str, side: str) -> None:
         painter.setFont(small_font())
@@ -82,7 +57,7 @@ def _cut(words: str, width: int) -> str:
     return QFontMetrics(small_font()).elidedText(words, Qt.TextElideMode.ElideMiddle, width)
 
 
-class ImageGrid(QListView):
+class ImageGrid(ThumbnailGrid):
     """Tells what the user wants of the selected images: to take them out (Delete), or a menu at a place."""
 
     removal_wanted = Signal()
@@ -90,21 +65,12 @@ class ImageGrid(QListView):
     looked_at = Signal(object)
 
     def __init__(self, thumbnails: Thumbnails) -> None:
-        super().__init__()
-        self.images = ImageList(self)
-        self.setModel(self.images)
-        self.setItemDelegate(_CellPainter(thumbnails, self))
-        thumbnails.made.connect(self.viewport().update)
-        self.setFlow(QListView.Flow.LeftToRight)
-        self.setWrapping(True)
-        self.setResizeMode(QListView.ResizeMode.Adjust)
-        self.setUniformItemSizes(True)
-        self.setGridSize(_CELL)
+        images = ImageList()
+        super().__init__(images, _CellPainter, _CELL, thumbnails)
+        self.images = images
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setDragEnabled(True)
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(lambda at: self.menu_wanted.emit(self.viewport().mapToGlobal(at)))
         self.setAccessibleName(tr("Images"))

@@ -15,6 +15,7 @@ from studio.ui.language import tr
 from studio.ui.theme import colour, theme
 from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.parts import Column, text
+from studio.ui.widgets.plots import tint_axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,7 @@ class Pareto(QWidget):
 
     def _draw(self) -> None:
         """Draw in the colours of the theme."""
-        self.plot.setBackground(colour("surface"))
-        for name in ("left", "bottom"):
-            axis = self.item.getAxis(name)
-            axis.setPen(pg.mkPen(colour("line_strong")))
-            axis.setTextPen(pg.mkPen(colour("muted")))
-            axis.setStyle(tickLength=-4, tickTextOffset=6)
+        tint_axes(self.plot)
         self.item.showGrid(x=True, y=True, alpha=0.12)
         self._mark_counts()
         x = np.log10([spot.parameters for spot in self.spots]) if self.spots else np.empty(0)

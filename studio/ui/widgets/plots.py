@@ -299,12 +299,7 @@ class Plot(QWidget):
                 part.setVisible(bool(line.name))
 
     def _colour(self) -> None:
-        self.plot.setBackground(colour("surface"))
-        for name in ("left", "bottom"):
-            axis = self.item.getAxis(name)
-            axis.setPen(pg.mkPen(colour("line_strong")))
-            axis.setTextPen(pg.mkPen(colour("muted")))
-            axis.setStyle(tickLength=-4, tickTextOffset=6)
+        tint_axes(self.plot)
         self.item.showGrid(x=False, y=True, alpha=0.12)
         self.pointer.setPen(pg.mkPen(colour("faint"), width=1))
         for drawn in self.drawn:
@@ -326,3 +321,13 @@ def _nearest(line: Line, epoch: float) -> float | None:
     before = max(0, after - 1)
     nearest = before if epoch - line.x[before] < line.x[after] - epoch else after
     return float(line.y[nearest])
+
+
+def tint_axes(plot: pg.PlotWidget) -> None:
+    """Give ground and axes of a plot the colours of the theme."""
+    plot.setBackground(colour("surface"))
+    for name in ("left", "bottom"):
+        axis = plot.getPlotItem().getAxis(name)
+        axis.setPen(pg.mkPen(colour("line_strong")))
+        axis.setTextPen(pg.mkPen(colour("muted")))
+        axis.setStyle(tickLength=-4, tickTextOffset=6)

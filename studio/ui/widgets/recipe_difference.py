@@ -27,6 +27,7 @@ from studio.ui.models.table import Table
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import draw_badge, small_font
 from studio.ui.widgets.parts import Column, Notice, Row, holder, text
+from studio.ui.widgets.row_table import row_table
 
 _PAIR_ROLE = Qt.ItemDataRole.UserRole + 1
 _ROW = 28
@@ -201,14 +202,7 @@ def _plain(value: Any) -> str:
 
 
 def _setting_view(model: SettingTable) -> QTableView:
-    table = QTableView()
-    table.setModel(model)
-    table.setShowGrid(False)
-    table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
-    table.setAccessibleName(tr("Settings that differ"))
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(28)
+    table = row_table(QTableView(), model, tr("Settings that differ"), 28)
     header = table.horizontalHeader()
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     return table

@@ -1,0 +1,23 @@
+"""The look that tables of rows have in common."""
+
+from typing import TypeVar
+
+from PySide6.QtCore import QAbstractItemModel, Qt
+from PySide6.QtWidgets import QTableView
+
+T = TypeVar("T", bound=QTableView)
+
+
+def row_table(table: T, model: QAbstractItemModel, name: str, height: int) -> T:
+    """Let ``table`` show a model by whole rows of ``height`` pixels, without lines.
+
+    ``name`` is what it is called for who cannot see it.
+    """
+    table.setModel(model)
+    table.setShowGrid(False)
+    table.setSelectionBehavior(QTableView.SelectionBehavior.SelectRows)
+    table.setAccessibleName(name)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(height)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return table
