@@ -12,18 +12,9 @@ import pytest
 
 from studio.core.paths import resource
 from studio.core.run import Run
+from tests.e2e.running import studio
 
 RECIPE = resource("recipes", "digits-lora.toml")
-
-
-def studio(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "studio", *map(str, arguments)],
-        env=os.environ | {"PEFT_STUDIO_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def answer(*arguments: object, home: Path) -> dict[str, object]:

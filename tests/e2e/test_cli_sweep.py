@@ -1,22 +1,10 @@
 """A sweep on the command line, from a recipe to the page of its report, and the same command once more."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from studio.core.paths import resource
-
-
-def studio(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "studio", *map(str, arguments)],
-        env=os.environ | {"PEFT_STUDIO_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.e2e.running import studio
 
 
 def test_a_sweep_ends_in_a_report_and_is_not_trained_twice(tmp_path: Path) -> None:

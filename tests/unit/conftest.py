@@ -13,11 +13,22 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import save, save_file
 
+from studio.app import training
 from studio.core.recipe import Recipe
+from studio.core.run import Run
+from studio.training.control import Control
 from tests.data.hub import Hub, serve
 
 MakeImages = Callable[..., Path]
 MakeRecipe = Callable[..., Recipe]
+
+
+def trained(recipe: Recipe, path: Path) -> Run:
+    """Train a recipe."""
+    run = training.prepare(recipe, path)
+    for _ in training.train(run, Control()):
+        pass
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,18 +8,9 @@ from studio.app import training
 from studio.app.prediction import open_classifier, predict
 from studio.core import events
 from studio.core.errors import StudioError
-from studio.core.recipe import Recipe
-from studio.core.run import Run
 from studio.training import loop
 from studio.training.control import Control
-from tests.unit.conftest import MakeRecipe
-
-
-def trained(recipe: Recipe, path: Path) -> Run:
-    run = training.prepare(recipe, path)
-    for _ in training.train(run, Control()):
-        pass
-    return run
+from tests.unit.conftest import MakeRecipe, trained
 
 
 def test_a_run_is_made_trained_and_its_result_read_back(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -11,16 +11,9 @@ from studio.app import training
 from studio.app.prediction import predict
 from studio.app.trying import Bench, snapshot
 from studio.core.errors import StudioError
-from studio.core.recipe import Attachment, Recipe
+from studio.core.recipe import Attachment
 from studio.core.run import Run
-from studio.training.control import Control
-from tests.unit.conftest import MakeImages, MakeRecipe
-
-
-def trained(recipe: Recipe, path: Path) -> Run:
-    run = training.prepare(recipe, path)
-    list(training.train(run, Control()))
-    return run
+from tests.unit.conftest import MakeImages, MakeRecipe, trained
 
 
 @pytest.fixture

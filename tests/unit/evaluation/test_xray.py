@@ -6,23 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.app import training
 from studio.app.xray_report import as_text
-from studio.core.recipe import Attachment, Recipe
+from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
 from studio.evaluation.evaluating import measure_split
 from studio.evaluation.xray import effective_rank, xray
-from studio.training.control import Control
-from tests.unit.conftest import MakeRecipe
+from tests.unit.conftest import MakeRecipe, trained
 
 NARROW = Attachment(name="narrow", method="pfeiffer", at=("blocks.*.mlp",), config={"bottleneck": 2})
-
-
-def trained(recipe: Recipe, path: Path) -> Run:
-    run = training.prepare(recipe, path)
-    list(training.train(run, Control()))
-    return run
 
 
 @pytest.fixture

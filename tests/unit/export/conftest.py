@@ -10,15 +10,13 @@ import pytest
 import torch
 
 from studio.app.prediction import open_classifier
-from studio.app.training import prepare, train
 from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.images import read
 from studio.export import Subject, verifying
 from studio.peft import attach
-from studio.training.control import Control
-from tests.unit.conftest import MakeRecipe
+from tests.unit.conftest import MakeRecipe, trained
 
 MakeSubject = Callable[[Sequence[dict[str, Any]]], Subject]
 
@@ -32,14 +30,6 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
 def run(recipe: Recipe, tmp_path: Path) -> Run:
     """A run of one epoch at a rate that moves the adapter well away from where it began."""
     return trained(recipe, tmp_path / "run")
-
-
-def trained(recipe: Recipe, path: Path) -> Run:
-    """Train a recipe."""
-    made = prepare(recipe, path)
-    for _ in train(made, Control()):
-        pass
-    return made
 
 
 @pytest.fixture

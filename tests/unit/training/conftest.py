@@ -1,9 +1,26 @@
 """What the training tests share."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
+
+from studio.core.run import Run
+from tests.unit.conftest import MakeRecipe
 
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that another test has kept is found."""
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
+    """A run that has not begun, of a tiny recipe; keywords are its training's."""
+
+    def make(name: str = "run", **values: Any) -> Run:
+        return Run.create(make_recipe(**values), tmp_path / name)
+
+    return make

@@ -1,7 +1,6 @@
 """Less memory, other orders in memory and compiled code: the losses stay what they were."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from studio.backbones.anatomy import describe
 from studio.core import events
-from studio.core.recipe import Attachment, Recipe
+from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach, targets
 from studio.peft.contract import METHODS
@@ -21,17 +20,8 @@ from studio.training.control import Control
 from studio.training.loop import train
 from studio.training.recomputing import recompute_blocks
 
-MakeRecipe = Callable[..., Recipe]
 VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 4, "num_heads": 2}
 LORA = [Attachment(name="x", method="lora", at=("blocks.*.attn.qkv",), config={"dropout": 0.2})]
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
-    def make(name: str = "run", **values: Any) -> Run:
-        return Run.create(make_recipe(**values), tmp_path / name)
-
-    return make
 
 
 def _losses(run: Run) -> list[float]:

@@ -18,23 +18,13 @@ from safetensors.torch import load_file
 
 from studio.core import events
 from studio.core.errors import StudioError
-from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.evaluation import evaluate
 from studio.training import checkpoint, journal, objective
 from studio.training.control import Control
 from studio.training.loop import train
 
-MakeRecipe = Callable[..., Recipe]
 STEPS = 12  # 18 training images in batches of 5, for 3 epochs
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
-    def make(name: str = "run", **values: Any) -> Run:
-        return Run.create(make_recipe(**values), tmp_path / name)
-
-    return make
 
 
 def _of(happened: list[events.Event], kind: type[events.Event]) -> list[Any]:

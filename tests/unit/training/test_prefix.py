@@ -9,14 +9,13 @@ import timm
 import torch
 
 from studio.core import events
-from studio.core.recipe import Attachment, Recipe
+from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach
 from studio.training import features, feed, prefix
 from studio.training.control import Control
 from studio.training.loop import train
 
-MakeRecipe = Callable[..., Recipe]
 LAST_BLOCK: dict[str, Any] = {"at": "blocks.1.attn.qkv"}
 HEAD_ALONE: dict[str, Any] = {"lora": False}
 TRAINING, VALIDATION, PROBE = 18, 6, 2
@@ -26,14 +25,6 @@ FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step"
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("studio.training.session.Session._shelf", lambda session: None)
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
-    def make(name: str, **values: Any) -> Run:
-        return Run.create(make_recipe(**values), tmp_path / name)
-
-    return make
 
 
 @pytest.fixture

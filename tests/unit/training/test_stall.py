@@ -2,29 +2,17 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from studio.app import training as app
 from studio.core import events
-from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.dataset import ImageDataset
 from studio.training import checkpoint, progress
 from studio.training.control import Control
 from studio.training.loop import train
-
-MakeRecipe = Callable[..., Recipe]
-
-
-@pytest.fixture
-def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
-    def make(name: str = "run", **values: Any) -> Run:
-        return Run.create(make_recipe(**values), tmp_path / name)
-
-    return make
 
 
 def _slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

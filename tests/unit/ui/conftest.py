@@ -11,13 +11,15 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import pytest
 from PySide6.QtCore import QMimeData, QThread
 from PySide6.QtTest import QAbstractItemModelTester
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
 from studio.core.layers import Layer, Role
 from studio.ui.application import make_application
 from studio.ui.main_window import MainWindow
 from studio.ui.models.carried import METHOD_MIME
+from studio.ui.workspace import Workspace
+from tests.unit.conftest import MakeRecipe
 
 LANES = {"engine", "preflight", "images", "training", "results", "thumbnails", "preview", "baseline", "runs", "weights"}
 ENGINE_MS = 60_000
@@ -100,6 +102,40 @@ def filled(ready: MainWindow, settled: Callable[[MainWindow], None], qtbot: QtBo
     settled(ready)
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=ENGINE_MS)
     return ready
+
+
+@pytest.fixture
+def prepared(
+    ready: MainWindow, make_recipe: MakeRecipe, settled: Callable[[MainWindow], None]
+) -> Callable[..., MainWindow]:
+    """The window with a tiny recipe."""
+
+    def prepare(**training: object) -> MainWindow:
+        ready.workspace.document.new(make_recipe(**training))
+        settled(ready)
+        ready.show_train()
+        return ready
+
+    return prepare
+
+
+@pytest.fixture
+def alone(qtbot: QtBot, qapp: QApplication) -> Iterator[Callable[..., QWidget]]:
+    """A page alone, on a workspace whose engine is not started."""
+    workspace, made = Workspace(), []
+
+    def make(page: type[QWidget], width: int, height: int) -> QWidget:
+        made.append(page(workspace))
+        made[-1].resize(width, height)
+        made[-1].show()
+        return made[-1]
+
+    yield make
+    for page in made:
+        page.hide()
+    workspace.close()
+    for page in made:
+        page.deleteLater()
 
 
 @pytest.fixture

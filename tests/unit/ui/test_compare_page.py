@@ -9,7 +9,6 @@ from studio.app.sweep_points import points
 from studio.core.recipe import Recipe
 from studio.training.control import Control
 from studio.ui.panels.compare import ComparePage
-from studio.ui.workspace import Workspace
 
 LEFT = Qt.MouseButton.LeftButton
 LONG = 30_000
@@ -31,16 +30,8 @@ def train(make_recipe, home):
 
 
 @pytest.fixture
-def page(qtbot, qapp):
-    """The page alone, on a workspace whose engine is not started."""
-    workspace = Workspace()
-    made = ComparePage(workspace)
-    made.resize(1240, 760)
-    made.show()
-    yield made
-    made.hide()
-    workspace.close()
-    made.deleteLater()
+def page(alone):
+    return alone(ComparePage, 1240, 760)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.training.control import Control
 from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
-from studio.ui.workspace import Workspace
 
 LEFT = Qt.MouseButton.LeftButton
 LONG = 30_000
@@ -33,16 +32,8 @@ def train(make_recipe, home):
 
 
 @pytest.fixture
-def page(qtbot, qapp):
-    """The page alone, on a workspace whose engine is not started."""
-    workspace = Workspace()
-    made = ResultsPage(workspace)
-    made.resize(1240, 700)
-    made.show()
-    yield made
-    made.hide()
-    workspace.close()
-    made.deleteLater()
+def page(alone):
+    return alone(ResultsPage, 1240, 700)
 
 
 @pytest.fixture

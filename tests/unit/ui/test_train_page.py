@@ -20,19 +20,6 @@ from studio.ui.widgets.run_lines import lines
 LONG = 60_000
 
 
-@pytest.fixture
-def prepared(ready, make_recipe, settled):
-    """The window with a tiny recipe."""
-
-    def prepare(**training):
-        ready.workspace.document.new(make_recipe(**training))
-        settled(ready)
-        ready.show_train()
-        return ready
-
-    return prepare
-
-
 def done(window):
     return not window.workspace.trainer.running
 

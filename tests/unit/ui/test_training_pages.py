@@ -8,19 +8,6 @@ YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
 
 
 @pytest.fixture
-def prepared(ready, make_recipe, settled):
-    """The window with a tiny recipe."""
-
-    def prepare(**training):
-        ready.workspace.document.new(make_recipe(**training))
-        settled(ready)
-        ready.show_train()
-        return ready
-
-    return prepare
-
-
-@pytest.fixture
 def finish(qtbot):
     def wait(window):
         qtbot.waitUntil(lambda: not window.workspace.trainer.running, timeout=60_000)
