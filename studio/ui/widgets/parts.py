@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui import remedies
-from studio.ui.icons import Tint, pixmap
+from studio.ui.icons import BESIDE, Tint, pixmap
 from studio.ui.language import tr
 from studio.ui.log import log
 from studio.ui.theme import theme
@@ -44,7 +44,7 @@ def button(words: str, clicked: Callable[[], object] | None = None, icon: str = 
     made.setAccessibleName(words)
     if icon:
         Tint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
-        made.setIconSize(QSize(16, 16))
+        made.setIconSize(QSize(16 + BESIDE, 16))
     if clicked:
         made.clicked.connect(lambda checked=False: clicked())
     return made
