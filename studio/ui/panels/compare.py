@@ -133,7 +133,7 @@ class ComparePage(Page):
         from studio.ui.widgets.plots import Plot
 
         self._drawn = True
-        self.curves, self.pareto = Plot(tr("Accuracy by epoch"), bottom=0), Pareto()
+        self.curves, self.pareto = Plot(tr("Accuracy by epoch"), bottom=0, shares=True), Pareto()
         self.curves.pointed.connect(self.curves.point_at)
         for plot in (self.curves, self.pareto):
             self.plots.addWidget(Card("", (plot, 1), padding=12), 1)

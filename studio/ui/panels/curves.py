@@ -143,7 +143,7 @@ class Curves(Card):
             return
         from studio.ui.widgets.plots import Plot
 
-        self.loss, self.accuracy = Plot(tr("Loss"), bottom=0), Plot(tr("Accuracy"), bottom=0)
+        self.loss, self.accuracy = Plot(tr("Loss"), bottom=0), Plot(tr("Accuracy"), bottom=0, shares=True)
         self.rate, self.speed = Plot(tr("Learning rate"), bottom=0, digits=3), Plot(tr("Images a second"), bottom=0)
         self.plots = (self.loss, self.accuracy, self.rate, self.speed)
         for plot in self.plots:

@@ -15,7 +15,9 @@ from studio.ui.language import tr
 from studio.ui.theme import colour, theme
 from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.parts import Column, text
-from studio.ui.widgets.plots import tint_axes
+from studio.ui.widgets.plots import PercentAxis, tint_axes
+
+_AROUND = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +33,13 @@ class Spot:
     on_front: bool = False
 
 
-class _PercentAxis(pg.AxisItem):
-    """Shares in [0, 1] as percentages."""
-
-    def tickStrings(self, values: Any, scale: float, spacing: float) -> list[str]:
-        """pyqtgraph: the words at the ticks."""
-        return [f"{100 * value:.4g} %" for value in values]
-
-
 class Pareto(QWidget):
     """The plot; hovering a point says what it is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.spots: tuple[Spot, ...] = ()
-        self.plot = pg.PlotWidget(background=None, axisItems={"left": _PercentAxis("left")})
+        self.plot = pg.PlotWidget(background=None, axisItems={"left": PercentAxis("left")})
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
@@ -53,7 +47,8 @@ class Pareto(QWidget):
         self.plot.setAccessibleName(tr("Accuracy against trainable parameters"))
         self.item = self.plot.getPlotItem()
         self.item.setLogMode(x=True)
-        self.item.getViewBox().setLimits(yMin=-0.03, yMax=1.03)  # accuracies, with room for half a point
+        # Accuracies, with room for half a point; and room for a name at the bottom, be there but one point.
+        self.item.getViewBox().setLimits(yMin=-0.03, yMax=1.03, minXRange=2 * np.log10(_AROUND))
         self.item.getAxis("left").setWidth(56)
         self.item.getAxis("bottom").setHeight(24)
         self.front = self.item.plot([], [])
@@ -62,7 +57,7 @@ class Pareto(QWidget):
         self.points = pg.ScatterPlotItem(size=18, hoverable=True, tip=lambda x, y, data: data)
         self.item.addItem(self.points)
         self._labels: list[Any] = []
-        words = tr("On the dashed line lies what nothing with as few parameters beats.")
+        words = tr("No run with as few parameters is better than those on the dashed line.")
         title = text(tr("Accuracy against parameters"), "heading")
         self.setLayout(Column(title, (self.plot, 1), text(words, "caption", wrap=True), gap=2))
         theme().changed.connect(self._draw)
@@ -95,7 +90,7 @@ class Pareto(QWidget):
         """Round numbers along the bottom, however few decades the points span."""
         if self.spots:
             counts = [spot.parameters for spot in self.spots]
-            ticks = Scale(min(counts) / 1.5, max(counts) * 1.5, 0, 1, logarithmic=True).ticks()
+            ticks = Scale(min(counts) / _AROUND, max(counts) * _AROUND, 0, 1, logarithmic=True).ticks()
             self.item.getAxis("bottom").setTicks([[(np.log10(tick), short(tick)) for tick in ticks]])
 
     def _number(self, x: Any, y: Any) -> None:

@@ -12,6 +12,7 @@ from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
 from studio.app.smoothing import Values, smoothed
+from studio.ui.figures import percent
 from studio.ui.theme import colour, theme
 from studio.ui.widgets.parts import Column, Row, text
 
@@ -20,6 +21,8 @@ _FAINT = 70
 _LOWEST = -300.0
 _RUNGS = (1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
 _LEAST_HEIGHT = 96
+_EDGE = 0.02
+_WHOLE = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,24 @@ class _Axis(pg.AxisItem):
         """pyqtgraph: the names of ticks, which come as logarithms."""
         words: list[str] = super().logTickStrings(values, scale, spacing)
         return [word if _digit(value) in (1, 2, 5) else "" for word, value in zip(words, values, strict=True)]
+
+
+class PercentAxis(pg.AxisItem):
+    """An axis of shares in [0, 1], named as percentages."""
+
+    def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
+        """pyqtgraph: the words at the ticks."""
+        return [f"{100 * value:.4g} %" for value in values]
+
+
+class _Epochs(pg.AxisItem):
+    """An axis over epochs: once more than one is in view, only whole ones are marked."""
+
+    def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
+        """pyqtgraph: the distances between ticks, in levels."""
+        levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
+        whole = [(step, 0.0) for step, _ in levels if step >= 1]
+        return (whole or [(1.0, 0.0)] if high - low > _WHOLE else levels)[:2]
 
 
 def _digit(logarithm: float) -> int:
@@ -115,14 +136,16 @@ class _Drawn:
 class Plot(QWidget):
     """A titled plot of a few lines over epochs. ``pointed`` carries the epoch under the pointer, or None.
 
+    Values are named with ``digits`` significant digits, or, where they are ``shares`` in [0, 1], as percentages.
+
     With the focus, the arrow keys move the pointer from point to point, and Escape takes it away.
     """
 
     pointed = Signal(object)
 
-    def __init__(self, title: str, bottom: float | None = None, digits: int = 4) -> None:
+    def __init__(self, title: str, bottom: float | None = None, digits: int = 4, shares: bool = False) -> None:
         super().__init__()
-        self.title, self._bottom, self._digits = title, bottom, digits
+        self.title, self._bottom, self._digits, self._shares = title, bottom, digits, shares
         self._weight = 0.0
         self._at: float | None = None
         self.log = self._log_x = False
@@ -137,7 +160,8 @@ class Plot(QWidget):
         self._colour()
 
     def _build(self) -> None:
-        self.plot = pg.PlotWidget(background=None, axisItems={"left": _Axis("left")})
+        axes = {"left": (PercentAxis if self._shares else _Axis)("left"), "bottom": _Epochs("bottom")}
+        self.plot = pg.PlotWidget(background=None, axisItems=axes)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
@@ -187,7 +211,9 @@ class Plot(QWidget):
         end = _rounded_up(max((float(line.x[-1]) for line in self.lines if len(line.x)), default=1.0))
         if end != self._end:
             self._end = end
-            self.item.getViewBox().setXRange(0, end, padding=0)
+            edge = _EDGE * end  # the best point, which may be the first or the last, is to be seen whole
+            self.item.getViewBox().setLimits(xMin=-edge)
+            self.item.getViewBox().setXRange(-edge, end + edge, padding=0)
 
     @staticmethod
     def _named(lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -250,11 +276,14 @@ class Plot(QWidget):
 
     def _say(self) -> None:
         for (swatch, label), line, value in zip(self._keys, self._told, self.values(), strict=True):
-            words = line.name if value is None else f"{line.name} {value:.{self._digits}g}".strip()
+            words = line.name if value is None else f"{line.name} {self._number(value)}".strip()
             if label.text() != words:
                 label.setText(words)
                 for part in (swatch, label):
                     part.setVisible(bool(words))
+
+    def _number(self, value: float) -> str:
+        return percent(value) if self._shares else f"{value:.{self._digits}g}"
 
     def _moved(self, position: Any) -> None:
         view = self.item.getViewBox()

@@ -416,3 +416,23 @@ def test_a_run_folder_holds_what_was_read(prepared, qtbot):
     text = (window.workspace.runs.selected.path / "events.jsonl").read_text()
     kinds = {json.loads(line)["event"] for line in text.splitlines()}
     assert {"started", "step", "movement", "epoch", "evaluation", "checkpoint", "finished"} <= kinds
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 7, 40])
+def test_only_whole_epochs_are_marked_and_the_last_best_is_seen_whole(plot, epochs):
+    plot.show_lines([Line("a", "accent", np.arange(epochs + 1.0), np.arange(epochs + 1.0), best=(epochs, epochs))])
+    low, high = plot.item.getViewBox().viewRange()[0]
+    assert low < 0
+    assert high > epochs
+    marked = [tick for _, ticks in plot.item.getAxis("bottom").tickValues(low, high, 400) for tick in ticks]
+    assert len(marked) >= 3
+    assert all(tick == round(tick) for tick in marked)
+
+
+def test_shares_are_told_as_percentages(qapp, qtbot):
+    made = Plot("Accuracy", bottom=0, shares=True)
+    qtbot.addWidget(made)
+    made.show_lines([Line("validation", "adapter", np.array([0.0, 1.0]), np.array([0.1, 0.978]))])
+    made.point_at(1.0)
+    assert made.legend.itemAt(1).widget().text() == "validation 97.8 %"
+    assert made.item.getAxis("left").tickStrings([0.5], 1.0, 0.1) == ["50 %"]
