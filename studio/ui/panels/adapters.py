@@ -69,7 +69,6 @@ class AdaptersPage(Page):
 
     def _build(self) -> None:
         splitter = QSplitter(Qt.Orientation.Horizontal)
-        splitter.setHandleWidth(14)
         splitter.setChildrenCollapsible(False)
         for widget, least in ((self.left, 216), (self.panel, 420), (self.inspector, 270)):
             splitter.addWidget(widget)

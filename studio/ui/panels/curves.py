@@ -71,6 +71,7 @@ class Messages(QScrollArea):
         shown = [notice for notice in self._notices if not notice.isHidden()]
         wide = self.viewport().width() or 600
         needed = sum(notice.heightForWidth(wide) for notice in shown) + 7 * max(0, len(shown) - 1)
+        self._inner.setFixedHeight(needed)  # its own hint is for narrow notices, and would be scrolled for nothing
         self.setFixedHeight(min(needed, max(_TWO_LINES, height - _LEAST_BELOW)))
         self.setVisible(bool(shown))
 

@@ -52,7 +52,6 @@ class LogPage(Page):
             button(tr("Open the file"), self._open, "open"),
         )
         split = QSplitter()
-        split.setHandleWidth(14)
         split.addWidget(self._table())
         self.whole = QPlainTextEdit()
         self.whole.setReadOnly(True)

@@ -65,7 +65,6 @@ class TrainPage(Page):
         left_side.setFixedWidth(312)
         self.curves, self.list = Curves(), RunList(self.workspace.runs)
         right = QSplitter(Qt.Orientation.Vertical)
-        right.setHandleWidth(14)
         right.setChildrenCollapsible(False)
         right.addWidget(self.curves)
         right.addWidget(self.list)

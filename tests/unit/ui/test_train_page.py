@@ -13,6 +13,7 @@ from studio.training import movement
 from studio.training.lock import exclusive
 from studio.ui.history import History
 from studio.ui.models.pulls import Pulls
+from studio.ui.panels.curves import Curves
 from studio.ui.widgets import run_words
 from studio.ui.widgets.plots import Line, Plot
 from studio.ui.widgets.run_lines import lines
@@ -436,3 +437,15 @@ def test_shares_are_told_as_percentages(qapp, qtbot):
     made.point_at(1.0)
     assert made.legend.itemAt(1).widget().text() == "validation 97.8 %"
     assert made.item.getAxis("left").tickStrings([0.5], 1.0, 0.1) == ["50 %"]
+
+
+def test_a_notice_that_has_room_is_not_scrolled(qapp, qtbot):
+    made = Curves()
+    qtbot.addWidget(made)
+    made.stack.setCurrentIndex(1)
+    made.resize(986, 456)
+    made.show()
+    made._say(made.trouble, "These steps are few to learn from. " * 5, "warn")
+    qtbot.wait(20)
+    assert made.messages.verticalScrollBar().maximum() == 0
+    assert made.trouble.height() >= made.trouble.heightForWidth(made.trouble.width())
