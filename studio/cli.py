@@ -83,13 +83,13 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.argument("pattern", default="")
 @as_json
 def backbones(pattern: str, as_json: bool) -> None:
-    """List the backbones whose name or family contains PATTERN."""
+    """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
     from studio.app import backbone_list
 
     found = backbone_list.search(pattern)
     if as_json:
         return print_json({"backbones": [entry.as_json() for entry in found]})
-    return click.echo(backbone_list.as_text(found) if found else f"No backbone's name contains {pattern!r}.")
+    return click.echo(backbone_list.as_text(found) if found else backbone_list.nothing(pattern))
 
 
 @main.command()

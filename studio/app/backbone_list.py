@@ -27,7 +27,7 @@ class BackboneEntry:
 
 
 def search(pattern: str) -> list[BackboneEntry]:
-    """The backbones whose name or family contains ``pattern``."""
+    """The backbones that ``pattern`` asks for."""
     from studio.backbones import catalogue
 
     return [
@@ -45,6 +45,14 @@ def search(pattern: str) -> list[BackboneEntry]:
         )
         for e in catalogue.search(pattern)
     ]
+
+
+def nothing(pattern: str) -> str:
+    """That ``pattern`` finds nothing, and what may have been meant."""
+    from studio.backbones.catalogue import meant
+
+    likely = meant(pattern)
+    return f"No backbone is called {pattern!r}{f'; did you mean {likely}?' if likely else '.'}"
 
 
 def as_text(found: list[BackboneEntry]) -> str:

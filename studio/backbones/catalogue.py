@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from studio.backbones import figures, weights
 from studio.backbones.licences import is_non_commercial, stated
+from studio.backbones.wording import Called, called, mended, words_of
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
 
@@ -64,14 +65,31 @@ class Entry:
 
 
 def search(pattern: str = "") -> list[Entry]:
-    """Entries whose name or family contains ``pattern`` (or whose name matches it, where it has a ``*``).
+    """The entries that ``pattern`` asks for: by words of names, families and sizes, or by a name with ``*`` in it.
 
-    Bundled ones come first, then what is on this machine, then what is well known.
+    Names that begin with it come first, then bundled ones, what is on this machine, and what is well known.
     """
-    wanted = pattern.lower() if "*" in pattern else f"*{pattern.lower()}*"
-    found = [e for e in _all() if fnmatch.fnmatchcase(e.name.lower(), wanted) or fnmatch.fnmatchcase(e.family, wanted)]
     here = weights.repositories()
-    return sorted((replace(e, available=True) if e.repository in here else e for e in found), key=_rank)
+    found = _with_star(pattern.lower()) if "*" in pattern else _with_words(words_of(pattern))
+    entries = ((far, replace(e, available=True) if e.repository in here else e) for far, e in found)
+    return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], _rank(pair[1])))]
+
+
+def meant(pattern: str) -> str:
+    """``pattern``, or with a slip in it mended where nothing is called so; empty where nothing is like it either."""
+    words, known = words_of(pattern), _all().values()
+    if "*" in pattern or any(its.answers(words) for its in known):
+        return pattern
+    likely = mended(words, known)
+    return " ".join(likely) if any(its.answers(likely) for its in known) else ""
+
+
+def _with_star(pattern: str) -> Iterator[tuple[int, Entry]]:
+    return ((0, e) for e in _all() if any(fnmatch.fnmatchcase(text, pattern) for text in (e.name.lower(), e.family)))
+
+
+def _with_words(words: tuple[str, ...]) -> Iterator[tuple[int, Entry]]:
+    return ((its.distance(words), entry) for entry, its in _all().items() if its.answers(words))
 
 
 def _rank(entry: Entry) -> int:
@@ -81,8 +99,15 @@ def _rank(entry: Entry) -> int:
 
 
 @lru_cache(maxsize=1)
-def _all() -> tuple[Entry, ...]:
-    return (*_bundled(), *_timm())
+def _all() -> dict[Entry, Called]:
+    return {entry: _called(entry) for entry in (*_bundled(), *_timm())}
+
+
+def _called(entry: Entry) -> Called:
+    sizes = {str(edge) for edge in entry.input_size}
+    if entry.parameters is not None:
+        sizes.add(f"{entry.parameters / 1e6:.0f}m")
+    return called(entry.name, entry.family, sizes)
 
 
 def bundled() -> list[str]:

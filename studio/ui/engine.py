@@ -77,8 +77,8 @@ class Engine(QObject):
         """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
         self._lane.submit(lambda: _verify(backbone), done, failed, key="verify")
 
-    def search(self, pattern: str, done: Callable[[list[Any]], None]) -> None:
-        """Call ``done`` with the entries of the catalogue of backbones that ``pattern`` finds."""
+    def search(self, pattern: str, done: Callable[[tuple[list[Any], str]], None]) -> None:
+        """Call ``done`` with the entries of the catalogue that ``pattern`` finds, and what it was taken to mean."""
         self._lane.submit(lambda: _search(pattern), done, key="search")
 
     def close(self) -> None:
@@ -189,10 +189,11 @@ def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str,
     return found
 
 
-def _search(pattern: str) -> list[Any]:
+def _search(pattern: str) -> tuple[list[Any], str]:
     from studio.backbones import catalogue
 
-    return catalogue.search(pattern)
+    meant = catalogue.meant(pattern)
+    return catalogue.search(meant) if meant or not pattern else [], meant
 
 
 def _verify(backbone: Backbone) -> None:

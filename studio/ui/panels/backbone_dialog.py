@@ -47,7 +47,7 @@ class BackboneDialog(QDialog):
         super().__init__(parent)
         self._engine, self._downloads = workspace.engine, workspace.downloads
         self._entries: list[Entry] = []
-        self._file = ""
+        self._file = self._meant = ""
         self.setWindowTitle(tr("Choose a backbone"))
         self.resize(1060, 640)
         self.model = Backbones(self)
@@ -105,10 +105,10 @@ class BackboneDialog(QDialog):
         for millions, most in _SIZES:
             self.most.addItem(tr("Up to {n} M parameters", n=millions), most)
         self.most.setAccessibleName(tr("Number of parameters"))
-        self.on_machine.toggled.connect(lambda on: self._narrow())
+        self.on_machine.toggled.connect(lambda on: self._narrow(self.entry))
         for choice in (self.commercial, self.most):
             guard_wheel(choice)
-            choice.currentIndexChanged.connect(lambda row: self._narrow())
+            choice.currentIndexChanged.connect(lambda row: self._narrow(self.entry))
         return self.on_machine, self.commercial, self.most
 
     def _make_table(self) -> QTableView:
@@ -150,22 +150,31 @@ class BackboneDialog(QDialog):
         else:
             self.found.setText(tr("Loading the engine…"))
 
-    def _show(self, entries: "list[Entry]") -> None:
-        words = self.search.text().strip().lower()
-        self._entries = sorted(entries, key=lambda entry: not entry.name.lower().startswith(words))
+    def _show(self, found: "tuple[list[Entry], str]") -> None:
+        self._entries, self._meant = found
         self._narrow()
 
-    def _narrow(self) -> None:
-        """Show the entries found that the filters let through; the chosen one stays chosen where it is among them."""
+    def _narrow(self, entry: "Entry | None" = None) -> None:
+        """Show the entries found that the filters let through; ``entry`` is chosen where it is among them."""
         wish = Wish(self.on_machine.isChecked(), bool(self.commercial.currentData()), int(self.most.currentData()))
-        entry = self.entry
         self.model.show_entries([e for e in self._entries if wish.takes(e)])
         rows = self.model.rows
-        self.found.setText(plural(len(rows), "backbone") if rows else tr("No backbone is like that."))
+        self.found.setText(self._told(len(rows)))
         place = next((i for i, row in enumerate(rows) if entry and row.name == entry.name), 0)
         if rows:
             self.table.selectRow(place)
         self._show_choice()
+
+    def _told(self, number: int) -> str:
+        """How many were found, and for which words where those that were typed have a slip in them."""
+        typed = self.search.text().strip()
+        if not number:
+            hidden = self._entries and tr("The filters beside the search hide all that is like that.")
+            return hidden or tr("No backbone is like that.")
+        if self._meant == typed:
+            return plural(number, "backbone")
+        found = {"typed": typed, "meant": self._meant, "backbones": plural(number, "backbone")}
+        return tr("Nothing is called {typed}. Like {meant}: {backbones}.", **found)
 
     @property
     def entry(self) -> "Entry | None":

@@ -90,3 +90,27 @@ def test_the_list_for_the_command_line_has_every_column():
     assert "cc-by-nc-4.0, non-commercial" in text
     raw = found[0].as_json()
     assert {"name", "family", "parameters", "operations", "input_size", "licence", "available", "bytes"} <= set(raw)
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [
+        ("vit base", "vit_base_patch16_224.augreg2_in21k_ft_in1k"),
+        ("ViT-B/16", "vit_base_patch16_224.augreg2_in21k_ft_in1k"),
+        ("resnet-50", "resnet50.a1_in1k"),
+        ("dino v2 small", "vit_small_patch14_dinov2.lvd142m"),
+        ("res net 18", "resnet18.a1_in1k"),
+        ("convnext 29m", "convnext_tiny.fb_in22k_ft_in1k"),
+    ],
+)
+def test_names_are_found_as_people_write_them(typed, first):
+    assert catalogue.meant(typed) == typed
+    assert catalogue.search(typed)[0].name == first
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("resent50", "resnet50"), ("efficentnet", "efficientnet"), ("swin_tny", "swin tiny"), ("zzzz", ""), ("", "")],
+)
+def test_a_slip_is_mended_only_where_nothing_is_called_so(typed, meant):
+    assert catalogue.meant(typed) == meant

@@ -86,8 +86,7 @@ def dialog(ready, qtbot):
 
 def find(dialog, qtbot, words):
     dialog.search.setText(words)
-    qtbot.waitUntil(lambda: all(words in row.name for row in dialog.model.rows), timeout=10_000)
-    assert dialog.model.rows[0].name.startswith(words)
+    qtbot.waitUntil(lambda: dialog.entry is not None and dialog.entry.name.startswith(words), timeout=10_000)
 
 
 def test_the_first_screen_is_of_use(dialog):
@@ -176,3 +175,15 @@ def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
     qtbot.waitUntil(lambda: ready.workspace.downloads.busy, timeout=5_000)
     dialog.reject()
     assert not ready.workspace.downloads.busy
+
+
+def test_a_slip_in_the_search_is_mended_and_said(dialog, qtbot):
+    dialog.search.setText("resent50")
+    qtbot.waitUntil(lambda: dialog.found.text().startswith("Nothing is called resent50. Like resnet50:"))
+    assert dialog.entry.name == "resnet50.a1_in1k"
+    dialog.search.setText("zzzz")
+    qtbot.waitUntil(lambda: not dialog.model.rowCount())
+    assert dialog.found.text() == "No backbone is like that."
+    dialog.search.setText("efficientnet_b0")
+    dialog.on_machine.setChecked(True)
+    qtbot.waitUntil(lambda: dialog.found.text().startswith("The filters"))
