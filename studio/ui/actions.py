@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow, QMenu
+from PySide6.QtWidgets import QMainWindow
 
 from studio.ui.icons import Tint
 from studio.ui.language import tr
+from studio.ui.widgets.menu import Menu, mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,18 @@ TABLE = (
 
 def build(window: QMainWindow, table: tuple[Entry, ...] = TABLE) -> dict[str, QAction]:
     """Fill the menu bar; return the actions by the name of their method."""
-    menus: dict[str, QMenu] = {}
+    menus: dict[str, Menu] = {}
     actions: dict[str, QAction] = {}
     for entry in table:
-        menu = menus.get(entry.menu) or window.menuBar().addMenu(tr(entry.menu))
-        menus[entry.menu] = menu
+        if entry.menu not in menus:
+            menus[entry.menu] = Menu(window, tr(entry.menu))
+            window.menuBar().addMenu(menus[entry.menu])
+        menu = menus[entry.menu]
         if entry.words:
             menu.addAction(actions.setdefault(entry.call, _action(window, entry)))
         else:
             menu.addSeparator()
+    mark(window.menuBar().actions())
     return actions
 
 

@@ -13,7 +13,7 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
-from studio.core.errors import StudioError
+from studio.ui.jobs import sentence
 from studio.ui.language import ENGLISH, language, tr
 from studio.ui.log import log, note
 from studio.ui.main_window import MainWindow
@@ -50,7 +50,7 @@ class ErrorReporter(QObject):
         if sys.stderr is not None:
             sys.stderr.write(report)
         note(report, CRITICAL)
-        self._caught.emit((str(error) if isinstance(error, StudioError) else f"{kind.__name__}: {error}", report))
+        self._caught.emit((sentence(error or kind()), report))
 
     def show(self, caught: tuple[str, str]) -> None:
         """Say what happened; the report can be copied."""
@@ -58,11 +58,12 @@ class ErrorReporter(QObject):
             return
         self._showing = True
         words, report = caught
-        box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), words, QMessageBox.StandardButton.Ok)
+        ok = QMessageBox.StandardButton.Ok
+        box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), tr(words), ok)
         box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
         copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(f"{words}\n\n{report}\n{log().report()}"))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(log().report(words)))
         look = box.addButton(tr("Open the log"), QMessageBox.ButtonRole.AcceptRole)
         look.clicked.connect(_show_log)
         box.exec()

@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
+from studio.ui import control_names
 from studio.ui.language import tr
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
 from studio.ui.widgets.fold import Fold
@@ -126,7 +127,7 @@ def _either(rule: Any, name: str, shift: float, otherwise: float) -> float:
 
 def title(name: str, info: FieldInfo) -> str:
     """``Learning rate`` for ``learning_rate``, or the field's own title."""
-    return tr(info.title or name.replace("_", " ").capitalize())
+    return tr(control_names.title(name, info.title))
 
 
 def sentence(info: FieldInfo) -> str:

@@ -8,6 +8,7 @@ from PySide6.QtGui import QFontDatabase
 from studio.core.paths import resource
 from studio.ui import catalogue
 from studio.ui.catalogue import Catalogue
+from studio.ui.control_names import with_control_names
 
 ENGLISH, CHINESE, SYSTEM = "en", "zh_CN", "system"
 LANGUAGES = {ENGLISH: "English", CHINESE: "简体中文"}
@@ -55,6 +56,7 @@ class Language(QObject):
             said = (text if template is None else template).format(**values)
         else:
             said = text if self.code == ENGLISH else self._catalogue.sentence(text) or text
+            said = with_control_names(said, lambda title: self._catalogue.template(title) or title)
         if said != text:
             self._remember(said, text, values)
         return said

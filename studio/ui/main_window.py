@@ -28,6 +28,7 @@ from studio.ui.settings import Settings
 from studio.ui.theme import theme
 from studio.ui.widgets.drop_zone import Drops
 from studio.ui.widgets.history_button import HistoryButton
+from studio.ui.widgets.menu import mark
 from studio.ui.widgets.needs_button import NeedsButton
 from studio.ui.widgets.parts import Column, IconButton, Row, holder
 from studio.ui.widgets.step_bar import StepBar
@@ -267,6 +268,7 @@ class MainWindow(QMainWindow):
     def _speak(self) -> None:
         """Say everything again in another language."""
         relabel.everything()
+        mark(self.menuBar().actions())
         self.workspace.tell_again()
         self._title()
         self._history()

@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.language import language
+from studio.ui.widgets.menu import unmarked
 
 _Pair = tuple[type[QObject], str, str]
 _TEXTS: tuple[_Pair, ...] = (
@@ -74,10 +75,17 @@ def again(thing: QObject) -> None:
 def _each(thing: QObject) -> None:
     if thing.property(VERBATIM):
         return
-    plain_tip = isinstance(thing, QAction) and thing.toolTip() == thing.text().replace("&", "")
+    plain_tip = isinstance(thing, QAction) and thing.toolTip() == unmarked(thing.text())
     for kind, get, put in _TEXTS:
         if isinstance(thing, kind) and not (plain_tip and get == "toolTip"):  # Qt makes it of the text by itself
-            _one(thing, get, getattr(thing, get), getattr(thing, put))
+            _one(thing, get, _reader(thing, get), getattr(thing, put))
+
+
+def _reader(thing: QObject, get: str) -> Callable[[], str]:
+    """How to read a text of ``thing``: that of a menu without the mark of its letter."""
+    read: Callable[[], str] = getattr(thing, get)
+    in_menu = isinstance(thing, QAction | QMenu) and get in ("text", "title")
+    return (lambda: unmarked(read())) if in_menu else read
 
 
 def _one(thing: QObject, name: str, get: Callable[[], str], put: Callable[[str], object]) -> None:

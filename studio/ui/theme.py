@@ -55,7 +55,7 @@ LIGHT = Tokens(
     line_strong="#bcc4d2", text="#19202e", muted="#566074", faint="#7e889a", accent="#3b4fd8", accent_hover="#2f41bb",
     accent_soft="#e8ebfd", on_accent="#ffffff", frozen="#4d6a88", frozen_soft="#e9eff5", adapter="#a84c08",
     adapter_soft="#fdeeda", head="#6d34d6", head_soft="#f0e9fd", good="#13733a", good_soft="#e2f5e9", bad="#b91f32",
-    bad_soft="#fdeaec", second="#0c7a86",
+    bad_soft="#fdeaec", second="#0a717c",
 )  # fmt: skip
 
 DARK = Tokens(
@@ -87,7 +87,7 @@ def palette(tokens: Tokens) -> QPalette:
     pairs = {
         role.Window: "ground", role.WindowText: "text", role.Base: "surface", role.AlternateBase: "hover",
         role.Text: "text", role.Button: "surface", role.ButtonText: "text", role.BrightText: "bad",
-        role.ToolTipBase: "text", role.ToolTipText: "surface", role.PlaceholderText: "faint", role.Link: "accent",
+        role.ToolTipBase: "text", role.ToolTipText: "surface", role.PlaceholderText: "muted", role.Link: "accent",
         role.LinkVisited: "accent", role.Highlight: "accent_soft", role.HighlightedText: "text", role.Accent: "accent",
         role.Mid: "line", role.Midlight: "line", role.Dark: "line_strong", role.Light: "surface", role.Shadow: "line",
     }  # fmt: skip

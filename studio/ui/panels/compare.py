@@ -11,7 +11,6 @@ from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
     QHeaderView,
-    QMenu,
     QSplitter,
     QStackedWidget,
     QTableView,
@@ -27,6 +26,7 @@ from studio.ui.models.compared import ChoiceTable, GroupTable, tint
 from studio.ui.panels.page import Page
 from studio.ui.training import RunRow
 from studio.ui.widgets.fields import guard_wheel
+from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import Card, Column, Empty, Row, button, holder, text
 from studio.ui.widgets.recipe_difference import RecipeDifference
 from studio.ui.widgets.row_table import row_table
@@ -184,7 +184,7 @@ class ComparePage(Page):
     # sweeping
 
     def _sweep_menu(self) -> None:
-        menu = QMenu(self)
+        menu = Menu(self)
         for preset, words in PRESETS:
             menu.addAction(tr(words), partial(self.sweep, preset))
         menu.exec(self.sweep_button.mapToGlobal(QPoint(0, self.sweep_button.height() + 2)))

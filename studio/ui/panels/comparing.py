@@ -10,6 +10,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.ui.language import tr
 from studio.ui.models.recipe_layers import Pair, pairs
+from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import Column, IconButton, Row, button, text
 from studio.ui.widgets.recipe_difference import RecipeDifference
 from studio.ui.workspace import Workspace
@@ -34,7 +35,7 @@ class CompareBar(QWidget):
 
     def menu(self, parent: QWidget) -> QMenu:
         """What can be compared with: a file, or one of the runs."""
-        menu = QMenu(parent)
+        menu = Menu(parent)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction(tr("A recipe file…"), self._choose_file)
         for row in self._workspace.runs.rows[:12]:

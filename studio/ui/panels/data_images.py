@@ -20,6 +20,7 @@ from studio.ui.models.images import SIDES
 from studio.ui.widgets.class_list import ALL, ClassList
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.image_grid import ImageGrid
+from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import Card, Dot, Row, button, text
 from studio.ui.widgets.stack_bar import SIDE_COLOURS
 from studio.ui.workspace import Workspace
@@ -184,7 +185,7 @@ class ImagesTab(QWidget):
 
     def label_menu(self) -> QMenu:
         """A menu of the classes that the selected images can be moved to."""
-        menu = QMenu(tr("Move to the class"), self)
+        menu = Menu(self, tr("Move to the class"))
         for name in self._summary.classes if self._summary else ():
             menu.addAction(name.replace("&", "&&"), partial(self._relabel_chosen, name))
         menu.addSeparator()
@@ -199,7 +200,7 @@ class ImagesTab(QWidget):
 
     def side_menu(self) -> QMenu:
         """A menu of the splits that the selected images can be used for."""
-        menu = QMenu(tr("Use for"), self)
+        menu = Menu(self, tr("Use for"))
         for side, words in SIDES.items():
             menu.addAction(tr(words).capitalize(), partial(self.move, side))
         return menu
@@ -207,7 +208,7 @@ class ImagesTab(QWidget):
     def _menu(self, at: QPoint) -> None:
         if not self.grid.chosen_count:
             return
-        menu = QMenu(self)
+        menu = Menu(self)
         if self.filter.currentData() == EXCLUDED:
             menu.addAction(tr("Use again"), self.take_back)
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar, QPushButton, QWidget
+from PySide6.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
 from studio.core.paths import BUNDLED
 from studio.ui.baseline import Beat
@@ -13,6 +13,7 @@ from studio.ui.figures import count, percent, plural
 from studio.ui.images import Scan
 from studio.ui.language import tr
 from studio.ui.widgets.drop_zone import DropZone, first_path
+from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import Column, Picture, Row, button, holder, text
 from studio.ui.workspace import Workspace
 
@@ -61,7 +62,7 @@ class Chooser:
     def button(self, sample: Callable[[], object]) -> QPushButton:
         """A button with all of them."""
         made = button(tr("Choose"), icon="folder")
-        menu = QMenu(made)
+        menu = Menu(made)
         menu.addAction(tr("A folder…"), self.folder)
         menu.addAction(tr("A zip or tar archive…"), self.archive)
         menu.addAction(tr("A CSV or Parquet list…"), self.list_)

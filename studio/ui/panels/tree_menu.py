@@ -11,6 +11,7 @@ from studio.ui.language import tr
 from studio.ui.models.carried import Carried, Lifted
 from studio.ui.models.layer_nodes import Badge, Spot
 from studio.ui.models.palette import MethodRow
+from studio.ui.widgets.menu import Menu
 from studio.ui.workspace import Workspace
 
 
@@ -26,7 +27,7 @@ class Offer:
     copied: Lifted | None = None
 
 
-class TreeMenu(QMenu):
+class TreeMenu(Menu):
     """Attach, copy, paste and take off; what cannot be done here is disabled and says why."""
 
     def __init__(
@@ -52,7 +53,7 @@ class TreeMenu(QMenu):
             self._of_badge(badge, edit, copy)
 
     def _submenu(self, words: str, rows: list[MethodRow]) -> None:
-        menu = QMenu(words, self)
+        menu = Menu(self, words)
         menu.setToolTipsVisible(True)
         for row in rows:
             self._attach(menu, row)

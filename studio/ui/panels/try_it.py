@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QShortcut
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.paths import cache
@@ -19,6 +19,7 @@ from studio.ui.thumbnails import SIDE, small_picture
 from studio.ui.widgets.answers import WHOLE, AnswerCard, DialRow
 from studio.ui.widgets.drop_zone import DropZone
 from studio.ui.widgets.look_view import LookView
+from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import (
     Card,
     Column,
@@ -198,7 +199,7 @@ class TryIt(QWidget):
         self._show_look()
 
     def _add_menu(self) -> None:
-        menu = QMenu(self)
+        menu = Menu(self)
         own = self._room.run
         same = self.workspace.runs.row(own)
         rows = [

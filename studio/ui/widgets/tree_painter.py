@@ -97,7 +97,7 @@ class RowPainter(QStyledItemDelegate):
 
     def _trainable(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
         own = "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
-        tints = {tr("frozen"): "faint", tr("adapter"): "adapter"}
+        tints = {tr("frozen"): "muted", tr("adapter"): "adapter"}
         self._number(painter, area, words, tints.get(words, own))
 
     def _attachments(
@@ -108,7 +108,7 @@ class RowPainter(QStyledItemDelegate):
             area = after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
             moved = model.pulls.has_moved(badge.attachment, node.layer.path)
-            strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("faint", "frozen_soft")
+            strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("muted", "frozen_soft")
             strong, soft, sign = (strong, soft, "adapter") if moved else ("bad", "bad_soft", "warning")
             draw_badge(painter, box, badge_text(badge, node.part), strong, soft, sign)
             draw_pull(painter, box, model.pulls, badge.attachment, node.layer.path)

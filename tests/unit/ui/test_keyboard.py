@@ -1,6 +1,9 @@
 """Whoever uses no mouse reaches everything, and whoever does not see is told what it is."""
 
-from PySide6.QtCore import Qt
+import re
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -19,6 +22,9 @@ from PySide6.QtWidgets import (
     QTabBar,
     QWidget,
 )
+
+from studio.ui.language import CHINESE, ENGLISH, language
+from studio.ui.widgets.menu import Menu
 
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractItemView, QSlider, QTabBar)
 
@@ -91,6 +97,34 @@ def test_every_action_of_the_menu_can_be_called_from_the_keyboard(filled):
     assert all(names)
     keys = [a.shortcut().toString() for a in filled.actions_by_call.values() if not a.shortcut().isEmpty()]
     assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
+def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
+    language().use(spoken)
+    bar = filled.findChild(QMenuBar)
+    menus = [action.menu() for action in bar.actions()]
+    menus += [filled.data.images.side_menu(), filled.data.images.label_menu(), filled.adapters.menu_at(QPoint(40, 60))]
+    menus += [action.menu() for action in menus[-1].actions() if action.menu()]
+    for menu in menus:
+        menu.aboutToShow.emit()
+    for actions in (bar.actions(), *(menu.actions() for menu in menus)):
+        words = [action.text() for action in actions if action.text()]
+        letters = [re.search(r"&(\w)", text.replace("&&", "")) for text in words]
+        assert all(letters), words
+        assert len({found[1].upper() for found in letters}) == len(letters), words
+    language().use(ENGLISH)
+    assert [menu.title() for menu in menus[:5]] == ["&File", "&Edit", "&Run", "&View", "&Help"]
+
+
+def test_the_ampersand_of_a_name_is_not_taken_for_a_mark(qtbot):
+    menu = Menu()
+    qtbot.addWidget(menu)
+    for words in ("R&&D", "Relabel", "猫"):
+        menu.addAction(words)
+    for _ in range(2):
+        menu.aboutToShow.emit()
+        assert [action.text() for action in menu.actions()] == ["&R&&D", "R&elabel", "猫(&1)"]
 
 
 def test_a_page_is_reached_and_a_switch_turned_with_keys_alone(filled, qtbot):

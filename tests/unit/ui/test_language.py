@@ -62,6 +62,28 @@ def test_what_was_said_is_said_again_in_another_language():
     assert language().again("Next: Train") == shown
 
 
+def test_a_sentence_names_the_control_rather_than_the_key_of_the_recipe():
+    sentence = "The memory is not enough for this training; lower training.batch_size, and train again."
+    shown = tr(sentence)
+    assert "lower “Batch size”, and" in shown
+    language().use(CHINESE)
+    said = language().again(shown)
+    assert "“批大小”" in said or HAN.search(said[said.index("“") : said.index("”")])
+    assert language().source(said) == sentence
+    language().use(ENGLISH)
+    assert language().again(said) == shown
+    assert (
+        tr("There is nothing at /home/me/data.path/training.epochs.")
+        == "There is nothing at /home/me/data.path/training.epochs."
+    )
+
+
+def test_no_key_of_the_recipe_is_left_in_what_is_said_below():
+    keys = re.compile(r"(?<![\w.])(backbone|data|head|training)\.[a-z_]+")
+    told = {text for _, text in wording.said_below() if not re.search(r"--|peft-studio", text)}
+    assert [text for text in told if keys.search(tr(text))] == []
+
+
 def test_memory_of_what_was_said_is_bounded(monkeypatch):
     monkeypatch.setattr(languages, "_REMEMBERED", 100)
     for number in range(1000):
@@ -102,7 +124,7 @@ def test_the_window_changes_its_language_and_back_again(ready, settled, qtbot):
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
     before = texts(ready)
     ready.chinese()
-    assert ready.menuBar().actions()[0].text() == "文件"
+    assert ready.menuBar().actions()[0].text() == "文件(&F)"
     assert ready.train.start_button.text() == "开始训练"
     assert ready.adapters.tree_model.headerData(0, ready.adapters.tree.header().orientation()) == "层"
     settled(ready)
