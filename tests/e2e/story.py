@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEventLoop, QMimeData, Qt, QTimer
-from PySide6.QtWidgets import QApplication
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.paths import resource
 from studio.ui.language import ENGLISH, LANGUAGES, language
@@ -50,8 +51,8 @@ class Story:
         self.pictures: list[Path] = []
         self.scenes = 0
 
-    def picture(self, name: str) -> None:
-        """Save what the window shows, in every look."""
+    def picture(self, name: str, shown: QWidget | None = None) -> None:
+        """Save what the window, or another one, shows, in every look."""
         self.scenes += 1
         for spoken, shade in self.looks:
             language().use(spoken)
@@ -59,7 +60,7 @@ class Story:
             pause(200)
             path = self.folder / f"{spoken}-{shade}" / f"{self.scenes:02}-{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            assert self.window.grab().save(str(path))
+            assert (shown or self.window).grab().save(str(path))
             self.pictures.append(path)
         language().use(ENGLISH)
 
@@ -89,6 +90,20 @@ class Story:
         self.picture("data")
         window.show_adapters()
         self.picture("adapters")
+        self.browse()
+
+    def browse(self) -> None:
+        """The catalogue of backbones and the guide to methods, looked at and left."""
+        window = self.window
+        window.adapters.choose_backbone()
+        assert window.adapters.dialog
+        window.adapters.dialog.search.setText("vit_small")
+        wait(lambda: window.adapters.dialog.model.rowCount(), "the catalogue")
+        self.picture("backbones", window.adapters.dialog)
+        window.adapters.dialog.reject()
+        window.show_guide()
+        self.picture("guide")
+        window.show_adapters()
 
     def _counted(self) -> bool:
         last = self.window.workspace.engine.last
@@ -98,35 +113,40 @@ class Story:
         """A refused drag, a drop on a block, a change of rank, and back again by undo."""
         page, workspace = self.window.adapters, self.window.workspace
         page.tree.scrollToTop()
-        page._drag("lora")
-        page._hover("lora", Spot("patch_embed.norm"))
-        page._hover("lora", Spot("head"))
+        self.drag(QDragEnterEvent, Spot())
+        self.drag(QDragMoveEvent, Spot("blocks.0.norm1"))
         self.picture("drag-refused")
-        page._hover("lora", Spot("blocks.0.mlp"))
+        self.drag(QDragMoveEvent, Spot("blocks.0.mlp"))
         wait(lambda: "parameters" in page.hint.text(), "the count before the drop")
         self.picture("drag-accepted")
-        self.drop("lora", Spot("blocks.0.mlp.fc1"))
-        page._drag("")
+        page.tree.expand(page.tree_model.index_of(Spot("blocks.0.mlp")))
+        self.drag(QDropEvent, Spot("blocks.0.mlp.fc1"))
         wait(self._counted, "the counts")
         page.inspector.settings._form.fields["rank"].setValue(16)
         wait(self._counted, "the counts")
-        page.tree.expand(page.tree_model.index_of(Spot("blocks.0.mlp")))
         self.picture("two-attachments")
         while workspace.document.history.canUndo():
             self.window.undo()
         wait(self._counted, "the counts")
 
-    def drop(self, method: str, spot: Spot) -> None:
-        """Drop a method on a place."""
+    def drag(self, kind: type[QDropEvent], spot: Spot, method: str = "lora") -> None:
+        """What the tree is told while ``method`` is dragged over, or dropped on, the row of ``spot``."""
+        tree = self.window.adapters.tree
         data = QMimeData()
         data.setData(METHOD_MIME, method.encode())
-        model = self.window.adapters.tree_model
-        assert model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, model.index_of(spot))
+        place = tree.visualRect(tree.tree.index_of(spot)).center()
+        event = kind(
+            place if kind is not QDropEvent else place.toPointF(),
+            Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
+        )  # fmt: skip
+        QApplication.sendEvent(tree.viewport(), event)
 
     def train(self) -> None:
         """Train for a few epochs and watch."""
         window = self.window
         window.show_train()
+        window.workspace.needs.measure()
+        wait(lambda: window.workspace.needs.found, "what the training needs")
         self.picture("before-training")
         window.train.form.fields["epochs"].setValue(self.epochs)
         window.train.start_button.click()
@@ -151,13 +171,18 @@ class Story:
         assert window.workspace.trainer.running or window.train.live.history.step > step
 
     def look_at_results(self) -> None:
-        """Evaluate, and try one image."""
+        """Evaluate, try one image, and measure what the attachment is worth."""
         window = self.window
         window.show_results()
         wait(lambda: window.results.stack.currentIndex() == 1, "the results")
+        self.picture("mistakes")
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
         wait(lambda: window.results.try_it.replied, "the answer")
-        self.picture("results")
+        self.picture("try-it")
+        window.results.which.button(2).click()
+        window.results.xray.go.click()
+        wait(lambda: window.results.xray.found, "what each attachment is worth")
+        self.picture("x-ray")
 
     def compare(self) -> None:
         """The page beside the steps that compares runs."""
@@ -193,7 +218,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
     from studio.ui.application import make_application
 
     chosen = tuple(look for look in ALL if not looks or "-".join(look) in looks)
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(prefix="peft-studio-") as home:
         os.environ["PEFT_STUDIO_HOME"] = home
         application: QApplication = make_application(["peft-studio"])
         window = MainWindow()

@@ -36,7 +36,7 @@ def test_from_the_sample_project_to_an_export(qapp, qtbot, tmp_path, monkeypatch
         assert accuracy > 50
         exported = window.workspace.runs.selected.path / "exports" / "merged"
         assert (exported / "model.safetensors").exists()
-        assert len(story.pictures) >= 12
+        assert len(story.pictures) >= 18
     finally:
         window.workspace.trainer.stop()
         wait(lambda: not window.workspace.trainer.running, "the end of training")
