@@ -23,6 +23,14 @@ STALL_SECONDS = 10
 """A hub that sends nothing for this long has gone."""
 BLOCK = 1 << 16
 FILE = "model.safetensors"
+_LOCKED = "are given only to those who are known to the hub; log in there with `hf auth login`, and try again"
+_STATUS = {
+    401: _LOCKED,
+    403: _LOCKED,
+    404: "are not on the hub any more, or not for everyone; choose another backbone",
+    429: "cannot be fetched: the hub is asked too often from here; try again in a few minutes",
+}
+"""What an answer of the hub means where it says no more than a number."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -123,9 +131,10 @@ def _refusal(repository: str, error: Exception) -> StudioError:
     elif isinstance(error, EntryNotFoundError):
         why = "are published only in a form that can run code when it is opened; choose another backbone"
     elif isinstance(error, RepositoryNotFoundError):
-        why = "are not on the hub any more, or not for everyone; choose another backbone"
+        why = _STATUS[404]
     elif isinstance(error, HfHubHTTPError):
-        why = f"cannot be fetched: the hub answers with an error ({error.response.status_code}); try again later"
+        code = error.response.status_code
+        why = _STATUS.get(code, f"cannot be fetched: the hub answers with an error ({code}); try again later")
     else:
         return StudioError(
             f"The weights {repository} are not on this machine and the hub cannot be reached "
@@ -157,6 +166,8 @@ def _stream(
     for block in _blocks(repository, about, first) if done < total else ():
         file.write(block)
         done += len(block)
+        if done > total:  # what was promised is not what comes: the check that follows throws it away
+            return
         report(Fetched(done, total, (done - first) / max(1e-6, time.monotonic() - began)))
         if control is not None and control.stopping:
             raise CancelledError("Fetching was cancelled; what came is kept, and fetching goes on from there.")

@@ -1,5 +1,6 @@
 """Work that must not hold up the window: lanes, each one background thread that takes its requests in turn."""
 
+import errno
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,17 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core.errors import StudioError
 from studio.ui.language import tr
+
+_FULL = "There is no room left on the disk to write {file}; make room there and try again."
+_FORBIDDEN = "This user may not read or write {file}; change its permissions, or choose another folder."
+_DISK = {
+    errno.ENOSPC: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +65,17 @@ class Turns(QObject):
             self._timer.stop()
 
 
-def sentence(error: Exception) -> str:
-    """What to tell the user: our own errors as they are, anything else named as unexpected."""
-    return (
-        tr(str(error))
-        if isinstance(error, StudioError)
-        else tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
-    )
+def sentence(error: BaseException) -> str:
+    """What to tell the user: our own errors as they are, what befalls any program with its cause, else "unexpected"."""
+    if isinstance(error, StudioError):
+        return tr(str(error))
+    if isinstance(error, MemoryError):
+        return tr(
+            "There is not enough memory for this; close other programs and try again, or choose something smaller."
+        )
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return tr(_DISK[error.errno], file=error.filename or tr("a file"))
+    return tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
 
 
 class Lane(QObject):

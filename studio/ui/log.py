@@ -15,6 +15,7 @@ from studio.core import paths
 KEPT = 2_000
 """Lines that the window keeps."""
 _LARGEST = 1_000_000
+_REPORTED = 50
 _FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LOGGER = logging.getLogger("studio")
 _QT_LEVELS = {
@@ -79,12 +80,14 @@ class Log(QObject):
                 handler.close()
         self._file = None
 
-    def report(self) -> str:
-        """What helps to find out about an error: versions and the last lines."""
+    def report(self, what: str = "") -> str:
+        """What helps to find out about an error: ``what`` happened, versions and the last lines.
+
+        It is meant for others, so the user's own folder, and with it the name, is a tilde.
+        """
         head = f"PEFT Studio {__version__}, Python {platform.python_version()}, {platform.platform()}"
-        return "\n".join(
-            [head, "", *(f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-50:])]
-        )
+        lines = (f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-_REPORTED:])
+        return "\n".join([*([what, ""] if what else []), head, "", *lines]).replace(str(Path.home()), "~")
 
 
 class _Lines(logging.Handler):

@@ -123,7 +123,7 @@ class MainWindow(QMainWindow):
         workspace.trainer.preparing.connect(self._training)
         workspace.trainer.ended.connect(lambda run: self._training())
         language().changed.connect(self._speak)
-        for told in (workspace.refused, workspace.trainer.failed, workspace.engine.load_failed):
+        for told in (workspace.refused, workspace.engine.load_failed):
             told.connect(lambda words: note(language().source(words), WARNING))
         workspace.trainer.began.connect(lambda run: note(f"Training of {run.path} began."))
         workspace.trainer.ended.connect(lambda run: note(f"Training of {run.path} ended.") if run else None)

@@ -16,7 +16,8 @@ class Hub:
     """Serves ``content`` as the weights of ``repository``. Its attributes can be changed while it runs.
 
     ``pause`` is slept after each block; ``cut`` bytes are sent, then the connection breaks; ``damaged`` sends other
-    bytes than it promises; ``status`` and ``code`` are an answer to everything; ``ranges`` says whether it knows them.
+    bytes than it promises, ``surplus`` so many bytes more; ``status`` and ``code`` are an answer to everything;
+    ``ranges`` says whether it knows them.
     """
 
     def __init__(self, repository: str, content: bytes) -> None:
@@ -24,6 +25,7 @@ class Hub:
         self.pause = 0.0
         self.cut = 0
         self.damaged = False
+        self.surplus = 0
         self.ranges = True
         self.status, self.code = 200, ""
         self.asked: list[tuple[str, str, str]] = []
@@ -66,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, with_body: bool) -> None:
         hub, wanted = self.hub, self.headers.get("Range", "")
         first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and hub.ranges else 0
-        body = hub.content[first:]
+        body = hub.content[first:] + bytes(hub.surplus if with_body else 0)
         extra = {"Content-Range": f"bytes {first}-{len(hub.content) - 1}/{len(hub.content)}"} if first else {}
         self._head(206 if first else 200, len(body), {"ETag": f'"{hub.etag}"', "X-Repo-Commit": COMMIT, **extra})
         if with_body:

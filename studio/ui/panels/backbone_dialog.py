@@ -26,6 +26,7 @@ from studio.ui.language import tr
 from studio.ui.models.backbones import NAME, Backbones, Wish
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.fetching import Fetching
+from studio.ui.remedies import Remedy
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.parts import Column, Notice, Row, button, text
 from studio.ui.widgets.row_table import row_table
@@ -34,6 +35,8 @@ from studio.ui.workspace import Workspace
 if TYPE_CHECKING:
     from studio.backbones.catalogue import Entry
 
+_HERE = Remedy("", "Show those on this machine", "adapters.dialog.show_those_here")
+_FILE = Remedy("", "Choose another file…", "adapters.dialog.choose_file")
 _WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 214, 6: 158}
 _SIZES = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
@@ -137,7 +140,7 @@ class BackboneDialog(QDialog):
         for choice in (self.pretrained, self.random, self.local):
             self._group.addButton(choice)
         self._group.buttonToggled.connect(lambda *_: self._show_choice())
-        self.browse = button(tr("Choose file…"), self._browse, "folder")
+        self.browse = button(tr("Choose file…"), self.choose_file, "folder")
         self.browse.setAutoDefault(False)  # Enter in the search takes the backbone, and opens no file dialog
         self.file_name = text("", "caption")
         return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
@@ -209,7 +212,13 @@ class BackboneDialog(QDialog):
 
     # taking
 
-    def _browse(self) -> None:
+    def show_those_here(self) -> None:
+        """Show what needs no fetching."""
+        self.search.clear()
+        self.on_machine.setChecked(True)
+
+    def choose_file(self) -> None:
+        """Ask for a checkpoint."""
         path, _ = QFileDialog.getOpenFileName(
             self, tr("Choose a checkpoint"), "", tr("Checkpoints (*.safetensors);;All files (*)")
         )
@@ -265,20 +274,20 @@ class BackboneDialog(QDialog):
             self._show_choice()
         else:
             words = tr("These weights are published only in a form that can run code when it is opened; choose others.")
-            self.notice.say(words, "bad")
+            self.notice.say(words, "bad", _HERE)
 
     def _fetched(self, words: object) -> None:
         """The fetch has ended: well, cancelled (None), or with the reason why not."""
         self._show_choice()
         if words:
-            self.notice.say(str(words), "bad")
+            self.notice.say(str(words), "bad", _HERE)
         elif words is not None and (backbone := self.backbone()) is not None:
             self._search(self.search.text())
             self._accept(backbone)
 
     def _refuse(self, error: Exception) -> None:
         self.accept_button.setEnabled(True)
-        self.notice.say(sentence(error), "bad")
+        self.notice.say(sentence(error), "bad", _FILE)
 
     def _accept(self, backbone: Backbone) -> None:
         self.chosen.emit(backbone)

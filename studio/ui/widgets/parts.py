@@ -1,6 +1,7 @@
 """The building blocks of every page: texts, buttons, cards, notices, layouts with the same spacing."""
 
 from collections.abc import Callable
+from logging import WARNING
 from typing import ClassVar
 
 from PySide6.QtCore import QSize, Qt
@@ -20,8 +21,8 @@ from PySide6.QtWidgets import (
 
 from studio.ui import remedies
 from studio.ui.icons import BESIDE, Tint, pixmap
-from studio.ui.language import tr
-from studio.ui.log import log
+from studio.ui.language import language, tr
+from studio.ui.log import log, note
 from studio.ui.theme import theme
 
 
@@ -191,15 +192,18 @@ class Notice(QFrame):
         self.setLayout(row)
         self.say(words, tone)
 
-    def say(self, words: str, tone: str = "info") -> None:
+    def say(self, words: str, tone: str = "info", remedy: "remedies.Remedy | None" = None) -> None:
         """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad.
 
-        A bad one comes with a button for what helps, where something is known to, and with one to copy a report.
+        A bad one comes with a button for what helps, where something is known to, and with one to copy a report; it
+        goes into the log too. ``remedy`` takes the place of what is known to help.
         """
+        if tone == "bad" and words and tr(words) != self.words:
+            note(language().source(words), WARNING)
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
         self._words.setText(tr(words))
-        self._remedy = remedies.remedy(words) if tone == "bad" else None
+        self._remedy = (remedy or remedies.remedy(words)) if tone == "bad" else None
         self._fix.setText(tr(self._remedy.words) if self._remedy else "")
         self._fix.setAccessibleName(self._fix.text())
         self._fix.setVisible(self._remedy is not None)
@@ -212,7 +216,7 @@ class Notice(QFrame):
             remedies.apply(self._remedy, self)
 
     def _copy_report(self) -> None:
-        QGuiApplication.clipboard().setText(f"{self.words}\n\n{log().report()}")
+        QGuiApplication.clipboard().setText(log().report(language().source(self.words)))
 
     @property
     def words(self) -> str:

@@ -120,6 +120,16 @@ def test_damaged_weights_are_thrown_away(hub, remote_weights):
     assert weights.fetch(REPOSITORY).read_bytes() == remote_weights
 
 
+def test_more_than_was_promised_is_not_taken(hub, remote_weights):
+    hub.surplus = 10_000_000
+    seen = []
+    with pytest.raises(StudioError, match="arrived damaged"):
+        weights.fetch(REPOSITORY, seen.append)
+    assert hub.sent < len(remote_weights) + 5_000_000
+    assert all(fetched.done <= fetched.total for fetched in seen)
+    assert not parts()
+
+
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
@@ -127,6 +137,9 @@ def test_damaged_weights_are_thrown_away(hub, remote_weights):
         (404, "EntryNotFound", "can run code when it is opened"),
         (403, "GatedRepo", "accept their terms"),
         (503, "", "answers with an error .503."),
+        (404, "", "not on the hub any more"),
+        (401, "", "log in there"),
+        (429, "", "in a few minutes"),
     ],
 )
 def test_what_the_hub_refuses_is_one_sentence(hub, status, code, words):

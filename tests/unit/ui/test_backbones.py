@@ -6,7 +6,6 @@ from PySide6.QtCore import Qt
 from studio.backbones import weights
 from studio.backbones.catalogue import Entry
 from studio.ui.models.backbones import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
-from studio.ui.panels.backbone_dialog import BackboneDialog
 from tests.unit.conftest import REMOTE
 
 ENTRIES = (
@@ -77,8 +76,8 @@ def test_filters_leave_what_is_asked_for(wish, names):
 
 @pytest.fixture
 def dialog(ready, qtbot):
-    made = BackboneDialog(ready.workspace, ready)
-    made.open()
+    ready.adapters.choose_backbone()
+    made = ready.adapters.dialog
     qtbot.waitUntil(lambda: made.model.rowCount() > 1000, timeout=30_000)
     yield made
     made.reject()
@@ -162,6 +161,10 @@ def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot,
     qtbot.waitUntil(lambda: bool(dialog.notice.words), timeout=5_000)
     assert "HF_HUB_OFFLINE" in dialog.notice.words
     assert dialog.accept_button.isEnabled()
+    dialog.notice._fix.click()  # shows what is on this machine
+    qtbot.waitUntil(lambda: dialog.entry is not None and dialog.entry.available)
+    dialog.on_machine.setChecked(False)
+    find(dialog, qtbot, REMOTE)
     chosen = []
     dialog.chosen.connect(chosen.append)
     dialog.later_button.click()

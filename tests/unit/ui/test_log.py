@@ -1,7 +1,9 @@
 """The log: a file that does not grow for ever, a page that shows it as it comes, errors with what helps."""
 
+import errno
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QThread, qWarning
@@ -12,6 +14,7 @@ from studio.core.errors import StudioError
 from studio.ui import log as logs
 from studio.ui import remedies
 from studio.ui.application import ErrorReporter
+from studio.ui.jobs import sentence
 from studio.ui.language import CHINESE, ENGLISH, language
 from studio.ui.log import KEPT, log, note
 from studio.ui.widgets.parts import Notice
@@ -64,6 +67,37 @@ def test_a_report_can_be_copied(opened, window):
     report = QGuiApplication.clipboard().text()
     assert report.startswith("PEFT Studio ")
     assert "ERROR what happened" in report
+
+
+def test_a_report_does_not_name_the_user(opened, window):
+    note(f"There is no folder {Path.home() / 'photos'}.", logging.ERROR)
+    report = log().report("It broke.")
+    assert report.startswith("It broke.\n\nPEFT Studio ")
+    assert str(Path.home()) not in report
+    assert "no folder ~" in report
+
+
+def test_what_a_page_says_is_wrong_is_in_the_log_once(opened, window):
+    for _ in range(2):
+        window.train.notice.say("There is no folder y.", "bad")
+    assert [line.text for line in opened.lines].count("There is no folder y.") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "There is not enough memory"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "x.json"),
+            "There is no room left on the disk to write x.json",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "x.json"), "This user may not read or write x.json"),
+        (OSError(errno.EIO, "Input/output error"), "Unexpected OSError"),
+        (ValueError("odd"), "Unexpected ValueError: odd"),
+    ],
+)
+def test_what_befalls_any_program_is_said_with_its_cause(qapp, error, words):
+    assert sentence(error).startswith(words)
 
 
 def test_the_file_is_begun_anew_when_it_grows_large(opened, home, monkeypatch):
