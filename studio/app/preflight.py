@@ -18,12 +18,23 @@ from studio.core import events, paths
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.core.files import write_text
-from studio.core.recipe import Recipe
+from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
     from studio.training.control import Control
 
 _LOOK_UP_SECONDS = 0.1
+_COST_NOTHING = (
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "warmup",
+    "label_smoothing",
+    "best_by",
+    "patience",
+    "seed",
+)
+"""Settings of a training that change what is learnt, and neither the memory nor the time of an epoch."""
 
 
 def measure(recipe: Recipe, control: "Control | None" = None) -> Preflight:
@@ -52,7 +63,7 @@ def measure_here(recipe: Recipe) -> Preflight:
 
 
 def known(recipe: Recipe) -> Preflight | None:
-    """What was measured for this very recipe, and maybe long ago; None where nothing was."""
+    """What was measured, maybe long ago, for this recipe or one that takes the same; None where nothing was."""
     with contextlib.suppress(OSError):
         found = events.parse(_place(recipe).read_text(encoding="utf-8"))
         return found if isinstance(found, Preflight) else None
@@ -80,7 +91,10 @@ def as_text(found: Preflight) -> str:
 
 
 def _place(recipe: Recipe) -> Path:
-    name = hashlib.sha256(recipe.located(Path.cwd()).dumps().encode()).hexdigest()[:32]
+    usual = Training()
+    training = recipe.training.model_copy(update={name: getattr(usual, name) for name in _COST_NOTHING})
+    alike = recipe.located(Path.cwd()).model_copy(update={"training": training})
+    name = hashlib.sha256(alike.dumps().encode()).hexdigest()[:32]
     return paths.cache() / "preflight" / f"{name}.json"
 
 

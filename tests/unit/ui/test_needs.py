@@ -54,6 +54,8 @@ def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(rea
     assert bar.words.text() == "2.0 GB memory · 14 s an epoch"
     assert bar.when.text().startswith("measured today ")
     assert bar.panel.notice.words == "It fits."
+    ready.workspace.set_value("training.learning_rate", 0.123)
+    assert bar.when.text().startswith("measured today ")
     ready.workspace.set_value("training.epochs", 77)
     assert bar.when.text().startswith("for an earlier recipe")
     assert "changed" in bar.panel.notice.words
