@@ -76,12 +76,17 @@ class Node:
 
 @dataclass(slots=True)
 class Grown:
-    """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers."""
+    """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers.
+
+    ``kinds`` has a node for each type and shape, ``names`` one for each name at each depth: what columns must hold.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     at: dict[Spot, int] = field(default_factory=dict)
     layers: list[int] = field(default_factory=list)
     heads: list[int] = field(default_factory=list)
+    kinds: dict[tuple[str, tuple[int, ...], bool], int] = field(default_factory=dict)
+    names: dict[tuple[int, str], int] = field(default_factory=dict)
 
     def add(self, layer: Layer, part: str, parent: int) -> int:
         """Append a row under the node ``parent``, -1 for the root; return its number."""
@@ -93,6 +98,8 @@ class Grown:
         words = f"{layer.path} {layer.type} {layer.role}".lower()
         self.nodes.append(Node(layer, part, parent, row, words))
         self.at[Spot(layer.path, part)] = number
+        self.kinds.setdefault((layer.type, layer.shape, bool(part)), number)
+        self.names.setdefault((layer.path.count(".") + bool(layer.path) + bool(part), part or layer.name), number)
         if not part:
             self.layers.append(number)
             if layer.role is Role.HEAD and not (parent >= 0 and self.nodes[parent].is_head):

@@ -86,6 +86,7 @@ class LayerTree(QAbstractItemModel):
         """Replace the whole tree by one that was grown already."""
         self.beginResetModel()
         self._grown = grown
+        self._kin = self._kin_holders = frozenset()
         self._roll_ups = roll_ups(grown, self._marks)
         self._refusals.clear()
         self._kinds.clear()
@@ -193,6 +194,14 @@ class LayerTree(QAbstractItemModel):
             index = self.index_of(self._nodes[number].spot)
             if index.isValid():
                 self.dataChanged.emit(index, self.createIndex(index.row(), len(COLUMNS) - 1, number))
+
+    def widest(self) -> tuple[list[tuple[int, str]], list[str], str]:
+        """What columns must hold: names with their depths, types and shapes, and the largest number."""
+        if not self._nodes:
+            return [], [], ""
+        names = [(depth, self._text(self._nodes[n], n, NAME)) for (depth, _), n in self._grown.names.items()]
+        kinds = [type_and_shape(self._nodes[n]) for n in self._grown.kinds.values()]
+        return names, kinds, self._text(self._nodes[0], 0, PARAMETERS)
 
     # where things are
 

@@ -90,7 +90,9 @@ class TreePanel(Card):
         if same:
             self._open(opened)
         else:
+            self.tree.fit_columns()
             self._open_first_block()
+            self.idle()
         self.count.setText(plural(self.model.layer_count, "layer"))
         self.rule.show_layers(layers)
 
@@ -112,18 +114,19 @@ class TreePanel(Card):
 
     def show_spot(self, spot: Spot) -> None:
         """Bring a place into view, opening what holds it."""
-        path = spot.path.rpartition(".")[0]
-        while path:
-            self.tree.expand(self.model.index_of(Spot(path)))
-            path = path.rpartition(".")[0]
+        self._open_up(spot.path.rpartition(".")[0])
         if (index := self.model.index_of(spot)).isValid():
             self.tree.scrollTo(index, TreeView.ScrollHint.PositionAtCenter)
 
     def _open_first_block(self) -> None:
-        """Open the backbone and the first block with its attention, so that q, k and v are in view."""
+        """Open the backbone and the first block, with its attention where q, k and v are in it."""
         self._collapse()
         first = next((layer for layer in self._layers if layer.role is Role.QKV), None)
-        path = first.path if first else ""
+        first = first or next((layer for layer in self._layers if layer.role is Role.BLOCK), None)
+        self._open_up(first.path if first else "")
+
+    def _open_up(self, path: str) -> None:
+        """Open the row at ``path`` and all that hold it."""
         while path:
             self.tree.expand(self.model.index_of(Spot(path)))
             path = path.rpartition(".")[0]
@@ -152,6 +155,7 @@ class TreePanel(Card):
         if not self._filtered:
             self._open_before = self._opened()
         self._filtered = bool(words.strip())
+        chosen = self.tree.spots() if self.tree.selectionModel().hasSelection() else ()
         self.model.show_filter(words, self.with_empty.isChecked())
         layers = plural(self.model.layer_count, "layer")
         if self._filtered:
@@ -160,6 +164,21 @@ class TreePanel(Card):
         else:
             self._open(self._open_before)
         self.count.setText(layers)
+        self._choose_again(chosen)
+        if not self.model.found_count and self._layers:
+            self.say(tr("No layer has “{words}” in its path or type.", words=words.strip()), "search", "muted")
+        elif not chosen:
+            self.idle()
+
+    def _choose_again(self, spots: tuple[Spot, ...]) -> None:
+        """Select what was selected before a filter, as far as it is there, and bring it into view."""
+        there = [index for spot in spots if (index := self.model.index_of(spot)).isValid()]
+        if not there:
+            return
+        if not self._filtered:
+            for spot in spots:
+                self._open_up(spot.path if spot.part else spot.path.rpartition(".")[0])
+        self.tree.choose(there)
 
     # saying
 

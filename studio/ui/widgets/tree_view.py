@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import cast
 
-from PySide6.QtCore import QEvent, QModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
     QDrag,
     QDragEnterEvent,
     QDragLeaveEvent,
     QDragMoveEvent,
     QDropEvent,
+    QFontMetrics,
     QKeyEvent,
     QMouseEvent,
     QPainter,
@@ -22,10 +23,16 @@ from studio.ui.language import tr
 from studio.ui.models.carried import Carried, Lifted, carried_in, mime_of
 from studio.ui.models.layer_nodes import Badge, Node, Spot, badge_text
 from studio.ui.models.layer_tree import ATTACHMENTS, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
-from studio.ui.widgets.painting import badge_width, draw_badge, ghost
+from studio.ui.widgets.painting import badge_width, draw_badge, ghost, small_font, strong_font
 from studio.ui.widgets.tree_painter import RowPainter, after_tags, badge_boxes, cell_area, tags
 
 _ROOM_FOR = {TYPE: 600, PARAMETERS: 470}
+_LEAST = {NAME: 150, TYPE: 110, PARAMETERS: 90, TRAINABLE: 78, ATTACHMENTS: 140}
+_BADGE = 48
+"""Where types are shown, so much more for the badges."""
+_GLYPH = 22
+_AROUND = 22
+"""What a cell leaves free around its words, those of the header included."""
 _CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
@@ -52,6 +59,8 @@ class TreeView(QTreeView):
         self._pressed: tuple[QPoint, Badge, Spot] | None = None
         self._over = Spot()
         self._note, self._note_at = "", QPoint()
+        self._wanted: dict[int, int] = {}
+        self._fitting = self._by_hand = False
         self.setItemDelegate(self._painter)
         self.setUniformRowHeights(True)
         self.setMouseTracking(True)
@@ -73,15 +82,49 @@ class TreeView(QTreeView):
         header.setStretchLastSection(True)
         header.setSectionsMovable(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in {NAME: 190, TYPE: 142, PARAMETERS: 90, TRAINABLE: 74}.items():
+        for column in (NAME, TYPE, PARAMETERS, TRAINABLE):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
-            header.resizeSection(column, width)
+        header.sectionResized.connect(self._resized)
+        self.fit_columns()
+
+    def fit_columns(self) -> None:
+        """Make the columns as wide as another tree needs them."""
+        names, kinds, number = self.tree.widest()
+        small, strong = QFontMetrics(small_font()), QFontMetrics(strong_font())
+        deep = self.indentation()
+        name = max((deep * (depth + 1) + _GLYPH + strong.horizontalAdvance(words) for depth, words in names), default=0)
+        self._wanted = {
+            NAME: name + _AROUND,
+            TYPE: max(map(small.horizontalAdvance, kinds), default=0) + _AROUND,
+            PARAMETERS: small.horizontalAdvance(number) + _AROUND,
+        }
+        self._by_hand = False
+        self._divide()
+
+    def _divide(self) -> None:
+        """Numbers get what they need, then names, then types, then badges."""
+        self._fitting = True
+        for column, needed in _ROOM_FOR.items():
+            self.setColumnHidden(column, self.viewport().width() < needed)
+        shown = [column for column in _LEAST if not self.isColumnHidden(column)]
+        room = self.viewport().width() - sum(_LEAST[column] for column in shown) - _BADGE * (TYPE in shown)
+        for column in (PARAMETERS, NAME, TYPE) if not self._by_hand else ():
+            more = min(max(0, self._wanted[column] - _LEAST[column]), max(0, room)) if column in shown else 0
+            self.header().resizeSection(column, _LEAST[column] + more)
+            room -= more
+        if not self._by_hand:
+            self.header().resizeSection(TRAINABLE, _LEAST[TRAINABLE])
+        self._fitting = False
+
+    def _resized(self, column: int) -> None:
+        """What the user has divided stays so until another tree comes."""
+        self._by_hand = self._by_hand or (column != ATTACHMENTS and not self._fitting)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Qt: where there is little room, badges matter more than types and sizes."""
         super().resizeEvent(event)
-        for column, room in _ROOM_FOR.items():
-            self.setColumnHidden(column, self.viewport().width() < room)
+        if self._wanted:
+            self._divide()
 
     @property
     def tree(self) -> LayerTree:
@@ -92,6 +135,16 @@ class TreeView(QTreeView):
         """The selected places in the order of the tree; the backbone where none is."""
         rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.internalId())
         return tuple(self.tree.spot(index) for index in rows) or (Spot(),)
+
+    def choose(self, rows: list[QModelIndex]) -> None:
+        """Select ``rows``, at least one, and bring the first into view."""
+        flag = QItemSelectionModel.SelectionFlag
+        self.selectionModel().setCurrentIndex(rows[0], flag.NoUpdate)
+        chosen = QItemSelection()
+        for row in rows:
+            chosen.select(row, row)
+        self.selectionModel().select(chosen, flag.ClearAndSelect | flag.Rows)
+        self.scrollTo(rows[0])
 
     def spots_at(self, position: QPoint) -> tuple[Spot, ...]:
         """What a place in the viewport stands for: its row, all selected rows if it is one of them, or the backbone."""

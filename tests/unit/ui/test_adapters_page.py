@@ -2,14 +2,15 @@
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFontMetrics
 from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
 from studio.ui.models.carried import METHOD_MIME
 from studio.ui.models.layer_nodes import Spot
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE
+from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
 from studio.ui.theme import theme
+from studio.ui.widgets.painting import small_font
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -363,3 +364,50 @@ def test_tab_goes_from_left_to_right(page, ready, qtbot):
     assert [stop for stop in visited if stop in stops] == stops
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
     assert page.tree in (*visited, QApplication.focusWidget())
+
+
+# another tree, and a filter
+
+
+def backbone(window, name, settled):
+    window.workspace.set_value("backbone", {"source": "timm", "name": name, "pretrained": False})
+    settled(window)
+
+
+def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, ready, settled):
+    page.panel.show_spot(QKV)
+    page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
+    assert "of this kind" in page.hint.text()
+    ready.resize(1400, 880)
+    backbone(ready, "vit_giant_patch14_dinov2", settled)
+    assert "Drag a method" in page.hint.text()
+    assert page.tree_model.show_kin(None) == 0
+    number = QFontMetrics(small_font()).horizontalAdvance("1,136,494,602")
+    assert page.tree.columnWidth(PARAMETERS) >= number + 12
+    query = page.tree_model.index_of(Spot(QKV.path, "q"))
+    assert page.tree.visualRect(query).width() - 34 >= page.fontMetrics().horizontalAdvance("q (query)")
+
+
+def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_comes(page, ready, settled):
+    page.tree.header().resizeSection(NAME, 260)
+    ready.resize(1200, 800)
+    QApplication.processEvents()
+    assert page.tree.columnWidth(NAME) == 260
+    backbone(ready, "resnet18", settled)
+    assert page.tree.columnWidth(NAME) != 260
+    assert page.tree.isExpanded(page.tree_model.index_of(Spot("layer1")))
+
+
+def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
+    page.filter.setText("fc2")
+    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.3.mlp.fc2")))
+    page.filter.clear()
+    assert page.tree.spots() == (Spot("blocks.3.mlp.fc2"),)
+    assert page.tree.visualRect(page.tree_model.index_of(Spot("blocks.3.mlp.fc2"))).isValid()
+
+
+def test_a_filter_that_finds_nothing_says_so(page):
+    page.filter.setText("zzz")
+    assert "zzz" in page.hint.text()
+    page.filter.clear()
+    assert "zzz" not in page.hint.text()
