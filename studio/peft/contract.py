@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -236,6 +236,14 @@ class Method(ABC, Generic[C]):
 
         Tensors are made with ``site.factory`` and never from values: it may be the meta device.
         """
+
+    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> Mapping[str, int]:
+        """The largest values of fields that still gain something at ``sites`` among all ``layers``, for forms."""
+        return {}
+
+    def idle(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
+        """The fields that change nothing at ``sites`` among all ``layers``; forms leave them out."""
+        return frozenset()
 
     def settled(self, config: C) -> C:
         """The fields that describe an adapter of this method after :meth:`AdaptedLayer.settle`."""

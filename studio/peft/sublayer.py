@@ -7,6 +7,7 @@ sub-layer's output, before the block's layer scale or after it.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -172,6 +173,14 @@ class AdapterMethod(Method[A]):
         if not layer.width:
             return f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
         return ""
+
+    def idle(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
+        """Which side of the layer scale, where no block has one."""
+        blocks = {layer.parent for layer in sites if layer.role in SUBLAYERS}
+        holders = (layer for layer in layers if layer.path in blocks)
+        scaled = any(name.startswith(("gamma", "layer_scale")) for h in holders for name in h.parameter_names)
+        inside = any(layer.role is Role.SCALE and layer.parent in blocks for layer in layers)
+        return frozenset() if scaled or inside else frozenset({"layer_scale"})
 
     def _places(self) -> str:
         return " and ".join("MLP" if role is Role.MLP else str(role) for role in self.roles)

@@ -76,6 +76,19 @@ class Attaching:
         kin = [Spot(k.path, s.part) for s in spots if s.path in rows for k in alike(rows[s.path], self._engine.layers)]
         return tuple(dict.fromkeys(kin))
 
+    def lost(self, attachment: Attachment, field: str, value: Any) -> str:
+        """Why ``attachment`` could not stay at a layer with another value of ``field``; empty where it can."""
+        from studio.peft.targets import refusal
+
+        found = self._engine.resolve(attachment)
+        if found.method is None:
+            return ""
+        try:
+            config = found.method.configure({**attachment.config, field: value})
+        except StudioError as error:
+            return str(error)
+        return next(filter(None, (refusal(found.method, r, config, attachment.slices) for r in found.matched)), "")
+
     def label(self, carried: Carried) -> str:
         """What to call ``carried`` in a sentence."""
         if isinstance(carried, Preset):

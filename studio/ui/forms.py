@@ -34,7 +34,10 @@ class Form(QWidget):
         super().__init__()
         self.fields: dict[str, Field] = {}
         self.fold: Fold | None = None
-        self._conditions: list[tuple[QWidget, Mapping[str, Any]]] = []
+        self._lines: dict[str, QWidget] = {}
+        self._conditions: dict[str, Mapping[str, Any]] = {}
+        self._most: dict[str, float] = {}
+        self._idle: Collection[str] = ()
         self._captions = captions
         outer = Column()
         shown = tuple(only) or tuple(config.model_fields)
@@ -52,9 +55,10 @@ class Form(QWidget):
             info = config.model_fields[name]
             line = holder(self._line(name, info))
             column.addWidget(line)
+            self._lines[name] = line
             extra = info.json_schema_extra
             if isinstance(extra, dict) and isinstance(condition := extra.get(ONLY_IF), dict):
-                self._conditions.append((line, condition))
+                self._conditions[name] = condition
         return column
 
     def _line(self, name: str, info: FieldInfo) -> Column:
@@ -64,6 +68,7 @@ class Form(QWidget):
         field.setToolTip(sentence(info))
         field.edited.connect(lambda value, name=name: self.edited.emit(name, value))
         self.fields[name] = field
+        self._most[name] = bounds(info, 1)[1]
         label = text(title(name, info), "field")
         label.setBuddy(field)
         label.setToolTip(sentence(info))
@@ -77,6 +82,13 @@ class Form(QWidget):
             box.addWidget(text(sentence(info), "caption", wrap=True))
         return box
 
+    def narrow(self, most: Mapping[str, int], idle: Collection[str]) -> None:
+        """Let whole numbers go up to ``most`` and no further, and hide ``idle`` fields, from the next values on."""
+        self._idle = idle
+        for name, field in self.fields.items():
+            if isinstance(field, IntField):
+                field.limit(min(self._most[name], most.get(name, math.inf)))
+
     def show_values(self, values: Mapping[str, Any], mixed: Collection[str] = ()) -> None:
         """Show ``values`` without telling anyone; fields that are ``mixed`` say that there are several."""
         for name, field in self.fields.items():
@@ -84,8 +96,10 @@ class Form(QWidget):
                 field.show_mixed()
             elif name in values:
                 field.show_value(values[name])
-        for line, condition in self._conditions:
-            line.setVisible(all(key in mixed or values.get(key) == wanted for key, wanted in condition.items()))
+        for name, line in self._lines.items():
+            wanted = self._conditions.get(name, {}).items()
+            matters = all(key in mixed or values.get(key) == value for key, value in wanted)
+            line.setHidden(name in self._idle or not matters)
         if self.fold:
             changed = sum(name in values and values[name] != default for name, default in self._rare.items())
             self.fold.note(tr("{n} changed", n=changed) if changed else "")

@@ -5,7 +5,7 @@ attaches to the blocks from 5 to 11. The method here is the robust kind, over ev
 training batch leaves out the first k blocks, with k drawn anew, and afterwards any k can be chosen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import torch
@@ -92,14 +92,23 @@ class AdapterDrop(Method[AdapterDropConfig]):
             )
         return "AdapterDrop works on blocks as a whole, so it cannot take only some of q, k and v." if slices else ""
 
+    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
+        """The last block always works."""
+        most = max(_blocks(layers) - 1, 0)
+        return {"train_most": most, "skip": most}
+
     def attach(self, site: Site[AdapterDropConfig]) -> None:
         """Take the place of the layer that sees an image first."""
-        blocks = len({row.block for row in site.layers} - {None})
-        site.replace(lambda base: DepthDrop(base, site.config, max(blocks, 1), site.rest_first), _first(site.layers))
+        blocks = max(_blocks(site.layers), 1)
+        site.replace(lambda base: DepthDrop(base, site.config, blocks, site.rest_first), _first(site.layers))
 
     def badge(self, config: AdapterDropConfig) -> str:
         """How many blocks are left out after training."""
         return f"k{config.skip}"
+
+
+def _blocks(layers: Sequence[Layer]) -> int:
+    return len({row.block for row in layers} - {None})
 
 
 def _first(layers: tuple[Layer, ...]) -> str:

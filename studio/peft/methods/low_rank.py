@@ -5,6 +5,7 @@ LoRA+: Hayou et al. 2024, https://arxiv.org/abs/2402.12354.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import torch
@@ -171,6 +172,12 @@ class LoRAConv2d(LowRankLayer):
 L = TypeVar("L", bound=LowRankConfig)
 
 
+def highest_rank(layer: Layer, slices: tuple[str, ...]) -> int:
+    """The highest rank that the weight of ``layer`` can have; each slice has one of its own."""
+    rows = layer.shape[0] // 3 if slices and layer.slices else layer.shape[0]
+    return min(rows, layer.groups * math.prod(layer.shape[1:]))
+
+
 class LowRankMethod(Method[L]):
     """What the low-rank methods have in common; each names the layers that it puts in place."""
 
@@ -203,6 +210,10 @@ class LowRankMethod(Method[L]):
     def scale(self, config: L) -> float:
         """The factor on B A."""
         return config.alpha / config.rank
+
+    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
+        """The highest rank that an update of any of the weights can have."""
+        return {"rank": max(highest_rank(layer, slices) for layer in sites)} if sites else {}
 
     def badge(self, config: L) -> str:
         """The rank."""

@@ -6,7 +6,6 @@ W x + s (B A - B0 A0) x = W x + s (B - B0) A x + s B0 (A - A0) x, a low-rank upd
 and that is what is merged and exported.
 """
 
-import math
 from typing import cast
 
 import torch
@@ -15,7 +14,14 @@ from torch import Tensor
 
 from studio.core.layers import Layer
 from studio.peft.contract import register
-from studio.peft.methods.low_rank import LoRAConv2d, LoRALinear, LowRankConfig, LowRankLayer, LowRankMethod
+from studio.peft.methods.low_rank import (
+    LoRAConv2d,
+    LoRALinear,
+    LowRankConfig,
+    LowRankLayer,
+    LowRankMethod,
+    highest_rank,
+)
 
 _OVERSAMPLING = 8
 """Directions beyond the rank that the approximation looks at, as without them it misses some."""
@@ -98,6 +104,5 @@ class PiSSA(LowRankMethod[PiSSAConfig]):
             return reason
         if layer.groups > 1:
             return "PiSSA decomposes a weight as one matrix, and a grouped convolution has several."
-        rows = layer.shape[0] // 3 if slices else layer.shape[0]
-        limit = min(rows, math.prod(layer.shape[1:]))
+        limit = highest_rank(layer, slices)
         return f"This weight has a rank of {limit} at most, so choose a rank up to that." if config.rank > limit else ""

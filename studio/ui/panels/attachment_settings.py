@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -14,7 +15,7 @@ from studio.ui.figures import count, plural
 from studio.ui.forms import Form
 from studio.ui.language import tr
 from studio.ui.theme import theme
-from studio.ui.widgets.fields import SwitchField, TextField
+from studio.ui.widgets.fields import IntField, SwitchField, TextField
 from studio.ui.widgets.parts import Column, Row, clear, holder, line, restyle, text
 from studio.ui.widgets.site_diagram import SiteDiagram
 from studio.ui.workspace import Workspace
@@ -90,6 +91,11 @@ class AttachmentSettings(QWidget):
         self._show_parts()
         self.show_matches()
 
+    def show_counted(self) -> None:
+        """Show what the attachments come to on what may be another backbone."""
+        if self._attachments:
+            self.show_attachments(self._attachments)
+
     def _show_head(self, methods: Sequence[Any]) -> None:
         first, one = self._attachments[0], len({method.name for method in methods}) == 1
         many = len(self._attachments) > 1
@@ -112,13 +118,39 @@ class AttachmentSettings(QWidget):
             if common:
                 self._form = Form(configs[0], common)
                 self._form.edited.connect(self._edit_config)
+                self._skip_what_is_refused(self._form)
                 self.form_box.addWidget(self._form)
             elif len(methods) > 1:
                 self.form_box.addWidget(text(tr("These methods have no settings in common."), "caption", wrap=True))
         if self._form is not None:
             values = [_values(c, a) for c, a in zip(configs, self._attachments, strict=True)]
             mixed = {name for name in common if any(v[name] != values[0][name] for v in values)}
+            self._form.narrow(*self._possible(methods))
             self._form.show_values(values[0], mixed)
+
+    def _possible(self, methods: Sequence[Any]) -> tuple[dict[str, int], frozenset[str]]:
+        """How high fields may go where the attachments are, and which change nothing there."""
+        engine, most = self._workspace.engine, dict[str, int]()
+        idle: list[frozenset[str]] = []
+        for method, attachment in zip(methods, self._attachments, strict=True):
+            if sites := engine.resolve(attachment).matched:
+                idle.append(method.idle(sites, engine.layers))
+                for name, highest in method.most(sites, attachment.slices, engine.layers).items():
+                    most[name] = min(highest, most.get(name, highest))
+        return most, frozenset.intersection(*idle) if idle else frozenset()
+
+    def _skip_what_is_refused(self, form: Form) -> None:
+        """Let whole numbers step over those that the layers refuse."""
+        for name, field in form.fields.items():
+            if isinstance(field, IntField):
+                field.accepts = partial(self._accepts, name)
+
+    def _accepts(self, name: str, value: int) -> bool:
+        return not self._refusal(name, value)
+
+    def _refusal(self, name: str, value: Any) -> str:
+        lost = self._workspace.attaching.lost
+        return next(filter(None, (lost(a, name, value) for a in self._attachments)), "")
 
     def _drop_form(self, attachment: Attachment | None, why: str) -> None:
         clear(self.form_box)
@@ -182,6 +214,11 @@ class AttachmentSettings(QWidget):
     # editing
 
     def _edit_config(self, name: str, value: Any) -> None:
+        """Change a field; where a layer would refuse that, say why and show what was there."""
+        if why := self._refusal(name, value):
+            self.show_attachments(self._attachments)
+            self._workspace.refused.emit(tr(why))
+            return
         changes = {a.name: {"config": dict(a.config) | {name: value}} for a in self._attachments}
         self._workspace.change_attachments(changes, name)
 

@@ -123,7 +123,7 @@ class Inspector(QWidget):
         """Show counts and problems."""
         self._counted = counted
         self._show_counts()
-        self.settings.show_matches()
+        self.settings.show_counted()
 
     def _show(self) -> None:
         attachments = self._workspace.recipe.attachments

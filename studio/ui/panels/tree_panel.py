@@ -76,6 +76,8 @@ class TreePanel(Card):
         self.minimap.wanted.connect(self.show_spot)
         self.rule.targets_changed.connect(self.model.show_targets)
         self._workspace.refused.connect(self.refuse)
+        # what was refused is said no longer than until the next edit
+        self._workspace.document.changed.connect(lambda recipe: self._selected())
 
     # the tree
 

@@ -1,6 +1,7 @@
 """Fields of forms: each shows one value, and tells when the user has changed it."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
@@ -82,10 +83,29 @@ class IntField(QSpinBox):
         super().__init__()
         self.setRange(max(round(low) if math.isfinite(low) else -_LARGEST_INT, -_LARGEST_INT), _whole(high))
         self.setAccelerated(True)
+        self.accepts: Callable[[int], bool] = lambda value: True
+        self._limit: int | None = None
         _prepare(self)
+
+    def stepBy(self, steps: int) -> None:
+        """Qt: go ``steps`` up or down, over values that are not accepted."""
+        low, high, on = self.minimum(), self.maximum(), 1 if steps > 0 else -1
+        value = min(max(self.value() + steps, low), high)
+        while low <= value <= high and not self.accepts(value):
+            value += on
+        if low <= value <= high:
+            self.setValue(value)
+
+    def limit(self, highest: float) -> None:
+        """From the next value shown on, go no higher than ``highest``, unless that value does."""
+        self._limit = max(_whole(highest), self.minimum())
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
+        if self._limit is not None:
+            self.blockSignals(True)
+            self.setMaximum(max(self._limit, int(value)))
+            self.blockSignals(False)
         _show_number(self, int(value))
 
     def show_mixed(self) -> None:

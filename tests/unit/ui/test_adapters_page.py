@@ -6,6 +6,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFontMetr
 from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
+from studio.core.recipe import Attachment, Recipe
 from studio.ui.models.carried import METHOD_MIME
 from studio.ui.models.layer_nodes import Spot
 from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
@@ -411,3 +412,56 @@ def test_a_filter_that_finds_nothing_says_so(page):
     assert "zzz" in page.hint.text()
     page.filter.clear()
     assert "zzz" not in page.hint.text()
+
+
+# what a form lets be set
+
+
+def field_of(window, method, name, settled):
+    window.workspace.document.new()
+    settled(window)
+    window.workspace.attach(method, (Spot(),))
+    settled(window)
+    return window.adapters.inspector.settings.form.fields[name]
+
+
+def test_a_rank_goes_no_higher_than_that_of_the_weights(ready, settled):
+    assert field_of(ready, "lora", "rank", settled).maximum() == 96
+    backbone(ready, "vit_tiny_patch16_224", settled)
+    assert ready.adapters.inspector.settings.form.fields["rank"].maximum() == 192
+    assert field_of(ready, "adapter_drop", "skip", settled).maximum() == 5
+
+
+def test_a_rank_that_a_recipe_brings_is_shown_as_it_is(ready, settled):
+    high = Attachment(name="high", method="lora", at=("blocks.*.attn.qkv",), config={"rank": 500})
+    ready.workspace.document.new(Recipe(attachments=(high,)))
+    settled(ready)
+    field = ready.adapters.inspector.settings.form.fields["rank"]
+    assert (field.value(), only(ready).config["rank"]) == (500, 500)
+    field.setValue(20)
+    assert (field.maximum(), only(ready).config["rank"]) == (96, 20)
+
+
+def test_steps_go_over_values_that_the_layers_refuse_and_one_that_is_typed_is_refused(page, ready, settled):
+    field = field_of(ready, "compacter", "products", settled)
+    field.stepBy(1)
+    settled(ready)
+    assert only(ready).config["products"] == 6
+    field.setValue(7)
+    assert (field.value(), only(ready).config["products"]) == (6, 6)
+    assert "divided" in page.hint.text()
+    field.stepBy(1)
+    assert only(ready).config["products"] == 8
+    assert "divided" not in page.hint.text()
+
+
+def test_the_layer_scale_is_asked_about_only_where_there_is_one(page, ready, settled):
+    def asks():
+        return page.inspector.settings.form.fields["layer_scale"].isVisible()
+
+    field_of(ready, "houlsby", "bottleneck", settled)
+    assert not asks()
+    backbone(ready, "vit_giant_patch14_dinov2", settled)
+    assert asks()
+    backbone(ready, "beit_base_patch16_224", settled)
+    assert asks()
