@@ -51,7 +51,7 @@ def look(path: Path, progress: Progress = quiet) -> Looked:
     finally:
         source.close()
     good = {name: its for name, its in facts.items() if not its.trouble}
-    loops = tuple(linked(path)) if path.is_dir() else ()
+    loops = tuple(linked(listing.root)) if path.is_dir() else ()
     return Looked(path, listing, facts, copies(good), look_alikes(good), loops)
 
 

@@ -28,23 +28,24 @@ def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
     """
     folders = _folders(path)
     names = {READY_MADE.get(folder.name.lower()) for folder in folders}
-    if "train" not in names or None in names or not all(_holds_only_folders(folder) for folder in folders):
+    if "train" not in names or None in names or not all(holds_only_folders(folder) for folder in folders):
         return [(None, path)]
     return [(READY_MADE[folder.name.lower()], folder) for folder in folders]
 
 
-def _holds_only_folders(path: Path) -> bool:
-    return bool(_folders(path)) and not any(_is_image(entry) for entry in entries(path))
+def holds_only_folders(path: Path) -> bool:
+    """Whether there are folders in it, and no images beside them."""
+    return bool(_folders(path)) and not any(is_image(entry) for entry in entries(path))
 
 
 def _list_classes(root: Path, folder: Path, split: SplitName | None, listing: Listing) -> None:
     """Add the images of each class folder in ``folder``; what is not in one is a finding."""
-    loose = [entry.relative_to(root) for entry in entries(folder) if _is_image(entry)]
+    loose = [entry.relative_to(root) for entry in entries(folder) if is_image(entry)]
     other: list[Path] = []
     for class_folder in _folders(folder):
         files = list(_walk(class_folder))
-        images = [file.relative_to(root) for file in files if _is_image(file)]
-        other += [file.relative_to(root) for file in files if not _is_image(file)]
+        images = [file.relative_to(root) for file in files if is_image(file)]
+        other += [file.relative_to(root) for file in files if not is_image(file)]
         name = shown(class_folder.name)
         if not images:
             text = f"The folder {name} has no images and is left out."
@@ -75,7 +76,8 @@ def _folders(path: Path) -> list[Path]:
     return [entry for entry in entries(path) if entry.is_dir()]
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether it is a file that is called as images are."""
     return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 

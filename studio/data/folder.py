@@ -107,9 +107,7 @@ def list_images(path: Path, data: Data, progress: Progress = quiet) -> DatasetSu
 def summarised(listing: Listing, data: Data, source: Path, alike: Groups) -> DatasetSummary:
     """The list of ``source`` as ``data`` wants it, divided; ``alike`` are the images that stay together."""
     if not listing.files:
-        raise StudioError(
-            f"There are no images in {shown(source)}; choose a folder with a folder of images for each class."
-        )
+        raise StudioError(_no_images(listing, shown(source)))
     chosen = applied(listing, data)
     if not chosen.files:
         raise StudioError(f"All images in {shown(source)} are excluded; take some of them back.")
@@ -119,6 +117,15 @@ def summarised(listing: Listing, data: Data, source: Path, alike: Groups) -> Dat
     return DatasetSummary(
         chosen.root, classes, tuple(images), tuple(chosen.problems), source, excluded=chosen.excluded, divided=divided
     )
+
+
+def _no_images(listing: Listing, name: str) -> str:
+    if any(finding.kind == "outside-classes" for finding in listing.problems):
+        return (
+            f"The images in {name} are in no folders, so their classes are unknown; put those of each class into a "
+            "folder of its own, or choose a list that names the classes."
+        )
+    return f"There are no images in {name}; choose a folder with a folder of images for each class."
 
 
 def without(listed: DatasetSummary, bad: Container[Path], found: Sequence[Finding]) -> DatasetSummary:
@@ -139,7 +146,7 @@ def _require_two_classes(name: str, classes: Sequence[str], usable: Sequence[Ima
     if len(present) == 1:
         raise StudioError(
             f"All images in {name} are of one class, {classes[present[0]]}; "
-            "at least two folders with images are needed."
+            "put the images of another class into a folder beside it, or choose another folder."
         )
 
 

@@ -1,15 +1,16 @@
 """Where images can come from. This is the one place that tells from a path which kind of source it is.
 
 A folder with a folder for each class; a CSV or Parquet list; an archive of either folder; a folder of IDX files.
-Archives and IDX files are unpacked into the cache, and then are folders like any other.
+What is wrapped in one more folder is found inside it. Archives and IDX files are unpacked into the cache, and then
+are folders like any other.
 """
 
 from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.data import archive, idx, manifest
-from studio.data.class_folders import entries, list_folder
-from studio.data.listing import Listing, Progress, quiet
+from studio.data.class_folders import entries, holds_only_folders, is_image, list_folder
+from studio.data.listing import READY_MADE, Listing, Progress, quiet
 from studio.data.names import shown
 
 _PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
@@ -29,28 +30,26 @@ def root_of(path: Path, progress: Progress = quiet) -> Path:
         raise StudioError(f"There is no folder {shown(path)}.")
     if path.is_dir():
         _refuse_pickles(path)
-        packed = idx.folder_in(path)
-        return idx.unpacked(packed, progress) if packed else path
+        packed, inner = idx.folder_in(path), _inner(path)
+        return idx.unpacked(packed, progress) if packed else root_of(inner, progress) if inner else path
     if manifest.is_manifest(path):
         return path.parent
     if archive.is_archive(path):
-        return root_of(_inner(archive.unpacked(path, progress)), progress)
+        return root_of(archive.unpacked(path, progress), progress)
     raise StudioError(
         f"{shown(path)} is not a folder, a CSV or Parquet list, or a zip or tar archive; "
         "choose a folder with a folder of images for each class."
     )
 
 
-def _inner(folder: Path) -> Path:
-    """The folder that all of an archive is in, if it is in one: an only folder of folders, or of IDX files."""
-    inside = entries(folder)
-    if len(inside) == 1 and inside[0].is_dir() and not _is_class(inside[0]):
-        return _inner(inside[0])
-    return folder
+def _inner(folder: Path) -> Path | None:
+    """The folder that all of ``folder`` is in: an only one, with folders in it and no images, or IDX files; else None.
 
-
-def _is_class(folder: Path) -> bool:
-    return not idx.is_idx(folder) and not _is_pickled(folder) and not any(entry.is_dir() for entry in entries(folder))
+    One folder alone would be one class, which nothing can be learnt from.
+    """
+    inside = [entry for entry in entries(folder) if entry.is_dir() or is_image(entry)]
+    wraps = len(inside) == 1 and inside[0].name.lower() not in READY_MADE
+    return inside[0] if wraps and (holds_only_folders(inside[0]) or idx.is_idx(inside[0])) else None
 
 
 def _is_pickled(folder: Path) -> bool:

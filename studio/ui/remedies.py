@@ -24,6 +24,7 @@ TABLE = (
     Remedy("choose a folder", "Choose a folder…", "data.chooser.folder"),
     Remedy("set data.path", "Choose a folder…", "data.chooser.folder"),
     Remedy("choose another folder", "Choose a folder…", "data.chooser.folder"),
+    Remedy("choose a list", "Choose a list…", "data.chooser.list_"),
     Remedy("local checkpoint", "Choose another backbone…", "adapters.choose_backbone"),
     Remedy("choose a backbone", "Choose another backbone…", "adapters.choose_backbone"),
     Remedy("attach a method", "Show the adapters", "show_adapters"),

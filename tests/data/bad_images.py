@@ -53,7 +53,10 @@ LEAKING: dict[str, set[str]] = {
     "no-training-images": set(),
 }
 """The same for :func:`make_leaking`."""
-ONE_CLASS = "All images in {} are of one class, cat; at least two folders with images are needed."
+ONE_CLASS = (
+    "All images in {} are of one class, cat; put the images of another class into a folder beside it, or choose "
+    "another folder."
+)
 """What is said of what :func:`make_one_class` writes."""
 
 

@@ -136,11 +136,11 @@ def test_no_folder_no_images_one_class(tmp_path: Path, make_images: MakeImages) 
     file = make_images("a", 3) / "000.png"
     with pytest.raises(StudioError, match="is not a folder"):
         scan(file)
-    with pytest.raises(StudioError, match="of one class, a; at least two"):
+    with pytest.raises(StudioError, match="of one class, a; put"):
         scan(tmp_path)
     make_images("b", 1)
     (tmp_path / "b" / "000.png").write_bytes(b"")
-    with pytest.raises(StudioError, match="of one class, a; at least two"):
+    with pytest.raises(StudioError, match="of one class, a; put"):
         check(tmp_path)
 
 

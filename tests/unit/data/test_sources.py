@@ -284,3 +284,30 @@ def test_pickles_are_refused_and_never_opened(tmp_path: Path, names: tuple[str, 
         archive.add(folder, "cifar-10-batches-py")
     with pytest.raises(StudioError, match="can run any code"):
         scan(tmp_path / "cifar.tar.gz")
+
+
+@pytest.mark.parametrize("around", ["photos", "photos/of 2024"])
+def test_a_folder_wrapped_in_one_more_is_found(tmp_path: Path, make_images: MakeImages, around: str) -> None:
+    make_images(f"set/{around}/cat", 3), make_images(f"set/{around}/dog", 3)
+    (tmp_path / "set" / "read me.txt").write_text("mine")
+    summary = scan(tmp_path / "set")
+    assert summary.classes == ("cat", "dog")
+    assert summary.path == tmp_path / "set" / around
+
+
+def test_ready_made_splits_wrapped_in_one_more_are_found(tmp_path: Path, make_images: MakeImages) -> None:
+    for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        make_images(f"set/photos/{place}", 1)
+    assert scan(tmp_path / "set").counts == {"train": 2, "validation": 2, "test": 0}
+
+
+def test_one_class_with_folders_beside_its_images_is_one_class(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("set/cat", 1), make_images("set/cat/old", 1)
+    with pytest.raises(StudioError, match="of one class, cat"):
+        scan(tmp_path / "set")
+
+
+def test_images_in_no_folder_are_told_from_none(tmp_path: Path, make_images: MakeImages) -> None:
+    make_images("set", 2)
+    with pytest.raises(StudioError, match="are in no folders"):
+        scan(tmp_path / "set")
