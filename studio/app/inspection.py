@@ -1,11 +1,13 @@
 """Looking at a backbone and counting attachments on it, without its weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from studio.backbones.anatomy import describe
 from studio.backbones.loading import skeleton
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone
+from studio.peft.adapter_file import file_size
 from studio.peft.attach import attach
 from studio.peft.census import AttachmentCensus, Census
 from studio.peft.resolution import resolve
@@ -25,12 +27,15 @@ class Inspector:
     def census(self, attachments: Sequence[Attachment], head: bool = True) -> Census:
         """Count ``attachments`` by attaching them to the shape.
 
-        One that cannot be used counts nothing and matches nothing.
+        One that cannot be used counts nothing and matches nothing. The adapter's bytes are those of its file once it is
+        trained and settled.
         """
         usable = [a for a in attachments if a.enabled and not resolve(a, self.layers).problem]
         attached = attach(self._skeleton, usable, head=head, layers=self.layers)
         try:
             counted = attached.census()
+            attached.settle(usable)
+            counted = replace(counted, adapter_bytes=file_size(attached))
         finally:
             attached.detach()
         return self._with_unusable(counted, attachments)
@@ -38,9 +43,7 @@ class Inspector:
     def _with_unusable(self, counted: Census, attachments: Sequence[Attachment]) -> Census:
         known = {a.name: a for a in counted.attachments}
         rows = tuple(known.get(a.name) or self._empty(a) for a in attachments if a.enabled)
-        return Census(
-            counted.total_parameters, counted.trainable_parameters, counted.adapter_bytes, counted.head_parameters, rows
-        )
+        return replace(counted, attachments=rows)
 
     def _empty(self, attachment: Attachment) -> AttachmentCensus:
         skipped = resolve(attachment, self.layers).skipped

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -63,10 +64,30 @@ def save_adapter(
     write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
 
 
+def file_size(attached: Attached) -> int:
+    """Bytes of the file of tensors as :func:`save_adapter` would write it; on the meta device just the same."""
+    tensors = _with_head(attached)
+    return sum(t.numel() * t.element_size() for t in tensors.values()) + _head_size(tensors)
+
+
+def _head_size(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of what a safetensors file says of its tensors before they come: their length, then JSON, padded to 8."""
+    told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        begin, end = end, end + tensor.numel() * tensor.element_size()
+        kind = "F" if tensor.is_floating_point() else "I"
+        kind = "BF" if tensor.dtype == torch.bfloat16 else kind
+        dtype = f"{kind}{8 * tensor.element_size()}"
+        told[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    words = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(words) // 8) * 8
+
+
 def _with_head(attached: Attached) -> dict[str, Tensor]:
     """The adapter and the head, also where it did not train: no answer is right without it."""
     head = {
-        f"{HEAD}/{inner}/{name}": parameter
+        f"{HEAD}/{inner}/{name}": parameter.detach().clone()  # an attachment to the head has the very tensor already
         for path in head_paths(attached.module)
         for inner, layer in attached.module.get_submodule(path).named_modules(prefix=path)
         for name, parameter in layer.named_parameters(recurse=False)

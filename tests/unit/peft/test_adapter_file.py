@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.backbones.loading import identity
+from studio.app.inspection import Inspector
+from studio.backbones.loading import identity, load
 from studio.core.errors import StudioError
+from studio.core.recipe import Backbone
 from studio.peft import Attachment, attach
-from studio.peft.adapter_file import load_adapter, save_adapter
+from studio.peft.adapter_file import TENSORS, load_adapter, save_adapter
+from studio.peft.contract import METHODS
+from studio.peft.placing import place
 from studio.testing.families import build, images
 
 LORA = Attachment(name="lora", method="lora", at=("**.qkv",))
@@ -51,3 +55,17 @@ def test_an_adapter_of_a_later_format_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(StudioError, match="format"):
         load_adapter(build("vit"), tmp_path)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+@pytest.mark.parametrize("method", [m.name for m in METHODS if m.name != "fusion"])
+def test_the_size_that_is_told_beforehand_is_that_of_the_file(tmp_path: Path, method: str, trains: bool) -> None:
+    backbone = Backbone()
+    inspector = Inspector(backbone, 10)
+    config = {"reparametrise": True} if method == "prefix" else {}
+    one = place(METHODS.get(method), inspector.layers, [("", None)], config=config)
+    told = inspector.census(one, head=trains).adapter_bytes
+    attached = attach(load(backbone, 10), one, head=trains)
+    settled = attached.settle(one)
+    save_adapter(attached, settled, tmp_path, "", {})
+    assert (tmp_path / TENSORS).stat().st_size == told
