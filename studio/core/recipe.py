@@ -240,6 +240,11 @@ class Recipe(Part):
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], origin: str = "recipe") -> Self:
         """Validate plain data; raise StudioError naming ``origin`` and the path of the first wrong key."""
+        schema = raw.get("schema")
+        if isinstance(schema, int) and schema > 1:
+            raise StudioError(
+                f"{origin}: schema {schema} is of a newer version of PEFT Studio; install that to open it."
+            )
         try:
             return cls.model_validate(raw)
         except ValidationError as error:
@@ -250,8 +255,12 @@ class Recipe(Part):
         """Read a recipe file; raise StudioError where it is missing or wrong."""
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StudioError(f"The recipe {path} cannot be read: {error}.") from error
+        except UnicodeDecodeError as error:
+            raise StudioError(f"{path} is not a recipe: it is not text.") from error
+        except FileNotFoundError as error:
+            raise StudioError(f"There is no recipe {path}; it was moved, renamed or deleted.") from error
+        except OSError as error:
+            raise StudioError(f"The recipe {path} cannot be read: {error.strerror}.") from error
         return cls.loads(text, str(path))
 
     def dumps(self) -> str:

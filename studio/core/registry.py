@@ -1,10 +1,14 @@
 """Named things that plugins can add to: methods, exporters."""
 
+import difflib
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar
 
 from studio.core.errors import StudioError
+
+_LISTED = 8
+"""So many names can be listed in a sentence."""
 
 
 class Named(Protocol):
@@ -45,9 +49,15 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise StudioError(
-                f"There is no {self._noun} called {name!r}; there are {', '.join(self._items)}."
-            ) from None
+            raise StudioError(f"There is no {self._noun} called {name!r}; {self._instead(name)}.") from None
+
+    def _instead(self, name: str) -> str:
+        """What to do where nothing is called ``name``: few are listed, of many those that are called nearly so."""
+        close = difflib.get_close_matches(name, self._items, n=3)
+        hint = f"there are {', '.join(self._items if len(self._items) <= _LISTED else close)}"
+        if len(self._items) > _LISTED and not close:
+            hint = f"install the plugin that brings it, or choose one of the {len(self._items)} that are there"
+        return "; ".join((*self.failures.values(), hint))
 
     def __contains__(self, name: str) -> bool:
         self._load()
@@ -66,4 +76,4 @@ class Registry(Generic[T]):
             try:
                 entry.load()
             except Exception as error:
-                self.failures[entry.name] = f"The plugin {entry.name} ({entry.value}) could not be loaded: {error}"
+                self.failures[entry.name] = f"The plugin {entry.name} ({entry.value}) could not be loaded ({error})"

@@ -53,6 +53,7 @@ class Document(QObject):
         super().__init__()
         self._recipe = recipe or Recipe()
         self._path: Path | None = None
+        self._on_disk: bytes | None = None
         self.history = QUndoStack(self)
         self.history.cleanChanged.connect(lambda clean: self.file_changed.emit())
 
@@ -75,6 +76,12 @@ class Document(QObject):
     def modified(self) -> bool:
         """Whether it differs from its file."""
         return not self.history.isClean()
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether somebody else has changed its file since it was read or written here."""
+        now = _content(self._path)
+        return now is not None and now != self._on_disk
 
     def edit(self, text: str, recipe: Recipe, merge_key: str = "") -> None:
         """Replace the recipe as one step of the history called ``text``; nothing where nothing differs."""
@@ -100,7 +107,7 @@ class Document(QObject):
     def save(self, path: Path) -> None:
         """Write the recipe to ``path`` and call that its file; OSError where it cannot be written."""
         self._recipe.save(path)
-        self._path = path
+        self._path, self._on_disk = path, _content(path)
         self.history.setClean()
         self.file_changed.emit()
 
@@ -110,10 +117,17 @@ class Document(QObject):
 
     def _reset(self, recipe: Recipe, path: Path | None) -> None:
         self.history.clear()
-        self._path = path
+        self._path, self._on_disk = path, _content(path)
         self._show(recipe)
         self.file_changed.emit()
 
     def _show(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.changed.emit(recipe)
+
+
+def _content(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError:
+        return None

@@ -99,6 +99,10 @@ class Engine(QObject):
             for m in (_by_family() if self.ready else ())
         )
 
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for each plugin that could not be loaded."""
+        return tuple(f"{words}." for words in _methods().failures.values()) if self.ready else ()
+
     def method(self, name: str) -> "Method[Any]":
         """The method called ``name``; StudioError where it is unknown or the engine still loads."""
         if not self.ready:

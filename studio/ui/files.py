@@ -1,10 +1,12 @@
 """New, open, save: the document's way to and from files, with the questions that belong to it."""
 
 from collections.abc import Callable
+from logging import WARNING
 from pathlib import Path
 from time import localtime, strftime
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from studio.core.errors import StudioError
@@ -12,7 +14,8 @@ from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui.document import Document
-from studio.ui.language import tr
+from studio.ui.language import language, tr
+from studio.ui.log import log, note
 from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 
@@ -38,24 +41,26 @@ class Files(QObject):
             self._document.new(Recipe.load(resource("recipes", "digits-lora.toml")))
             self.opened.emit("sample")
 
-    def open(self) -> None:
+    def open(self) -> bool:
         """Ask for a recipe file and open it."""
-        self._ask_and_open(lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _files())[0])
+        return self._ask_and_open(
+            lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _files())[0]
+        )
 
     def open_run(self) -> None:
         """Ask for a run directory and open it."""
         self._ask_and_open(lambda: QFileDialog.getExistingDirectory(self._window, tr("Open a run")))
 
-    def _ask_and_open(self, ask: Callable[[], str]) -> None:
-        if self.may_leave() and (path := ask()):
-            self.open_path(Path(path))
+    def _ask_and_open(self, ask: Callable[[], str]) -> bool:
+        return self.may_leave() and bool(path := ask()) and self.open_path(Path(path))
 
-    def open_path(self, path: Path) -> None:
-        """Open a recipe file or a run directory; say why where it cannot be."""
+    def open_path(self, path: Path) -> bool:
+        """Open a recipe file or a run directory; say why where it cannot be. Whether it, or another, was opened."""
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            self._complain(tr("This cannot be opened"), tr(str(error)))
+            return self._complain(tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open)
+        return True
 
     def _open_run(self, run: Run) -> None:
         self._document.new(run.recipe)
@@ -92,7 +97,23 @@ class Files(QObject):
     def save(self) -> bool:
         """Save to the document's file; ask for one where it has none."""
         path = self._document.path
-        return self._save_to(path) if path else self.save_as()
+        if path is None:
+            return self.save_as()
+        return self._may_replace() and self._save_to(path)
+
+    def _may_replace(self) -> bool:
+        """Whether the document's file is as it was left here, or the user wants it replaced all the same."""
+        if not self._document.overtaken:
+            return True
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self._window,
+            tr("Replace the file?"),
+            tr("{name} was changed by another window or program since it was opened here.", name=self._document.name),
+            buttons.Save | buttons.Cancel,
+            buttons.Cancel,
+        )
+        return answer == buttons.Save
 
     def save_as(self) -> bool:
         """Ask for a file and save to it."""
@@ -103,11 +124,12 @@ class Files(QObject):
         try:
             self._document.save(path)
         except OSError as error:
-            self._complain(
-                tr("The recipe is not saved"),
-                tr("{path} cannot be written: {reason}.", path=path, reason=error.strerror),
+            words = tr(
+                "{path} cannot be written: {reason}. Save it under another name, or in another folder.",
+                path=path,
+                reason=error.strerror,
             )
-            return False
+            return self._complain(tr("The recipe is not saved"), words, tr("Save as…"), self.save_as)
         self._settings.note_recent(str(path))
         return True
 
@@ -121,8 +143,16 @@ class Files(QObject):
         answer = QMessageBox.question(self._window, tr("Save the recipe?"), words, choices)
         return self.save() if answer == buttons.Save else answer == buttons.Discard
 
-    def _complain(self, heading: str, words: str) -> None:
-        QMessageBox.warning(self._window, heading, words)
+    def _complain(self, heading: str, words: str, way: str, go: Callable[[], bool]) -> bool:
+        """Say what is wrong, with a button that leads on; whether what it leads to was done."""
+        note(language().source(words), WARNING)
+        box = QMessageBox(QMessageBox.Icon.Warning, heading, words, QMessageBox.StandardButton.Close, self._window)
+        box.setTextFormat(Qt.TextFormat.PlainText)
+        leads_on = box.addButton(way, QMessageBox.ButtonRole.AcceptRole)
+        copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(log().report(language().source(words))))
+        box.exec()
+        return box.clickedButton() is leads_on and go()
 
 
 def _files() -> str:

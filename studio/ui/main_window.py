@@ -113,7 +113,7 @@ class MainWindow(QMainWindow):
         document.history.canRedoChanged.connect(lambda on: self._history())
         document.history.indexChanged.connect(lambda index: self._history())
         workspace.engine.counted.connect(self._counted)
-        workspace.engine.loaded.connect(lambda: self.summary.say(""))
+        workspace.engine.loaded.connect(self._loaded)
         workspace.engine.load_failed.connect(
             lambda words: self.summary.say(tr("The engine could not be loaded"), "error", "bad")
         )
@@ -315,6 +315,13 @@ class MainWindow(QMainWindow):
             action.setText(f"{name}: {language().again(words)}" if words else name)
             button.setEnabled(possible)
             button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
+
+    def _loaded(self) -> None:
+        """The engine is there; what of the plugins is not, is said."""
+        self.summary.say("")
+        for words in self.workspace.engine.failures():
+            note(words, WARNING)
+            self.summary.say(tr(words), "warning", "adapter")
 
     def _changed(self) -> None:
         self.summary.say("")

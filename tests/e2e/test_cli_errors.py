@@ -123,7 +123,7 @@ def case_not_toml(folder: Path, photos: Path) -> tuple[Path, str]:
 
 
 def case_no_recipe(folder: Path, photos: Path) -> tuple[Path, str]:
-    return folder / "missing.toml", "cannot be read"
+    return folder / "missing.toml", "There is no recipe"
 
 
 CASES = [value for name, value in list(globals().items()) if name.startswith("case_")]
@@ -151,7 +151,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_nothing(
         (["predict", "nowhere", "x.png"], "nowhere is neither a run nor an export"),
         (["compare", "nowhere"], "nowhere is not a run"),
         (["data", "check", "nowhere"], "There is no folder"),
-        (["methods", "magic"], "There is no PEFT method called 'magic'; there are"),
+        (["methods", "magic"], "There is no PEFT method called 'magic'; install the plugin"),
         (["inspect", "vit_nothing_at_all"], "There is no backbone called 'vit_nothing_at_all'"),
         (["inspect", "starter", "--attach", "magic@blocks"], "There is no PEFT method called 'magic'"),
         (["inspect", "starter", "--attach", "lora@nothing"], "No layer matches nothing"),

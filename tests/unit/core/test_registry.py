@@ -56,6 +56,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         registry("b", "a").get("c")
 
 
+def test_of_many_names_those_that_are_like_it_are_told() -> None:
+    many = registry(*(f"method{number}" for number in range(20)), "lora")
+    with pytest.raises(StudioError, match=r"'lroa'; there are lora\."):
+        many.get("lroa")
+    with pytest.raises(StudioError, match=r"'zzz'; install the plugin that brings it, or choose one of the 21"):
+        many.get("zzz")
+
+
 def test_a_name_is_given_once() -> None:
     things = registry("a")
     assert list(things)

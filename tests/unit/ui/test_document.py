@@ -90,3 +90,19 @@ def test_a_broken_file_leaves_the_document_as_it_is(document, tmp_path):
 def test_a_value_that_is_not_allowed_names_its_key():
     with pytest.raises(StudioError, match=r"training\.epochs"):
         epochs(Recipe(), 0)
+
+
+def test_a_file_that_somebody_else_changed_is_known(tmp_path):
+    path = tmp_path / "r.toml"
+    mine, other = Document(), Document()
+    assert not mine.overtaken
+    mine.save(path)
+    other.open(path)
+    other.edit("epochs", Recipe.model_validate({"training": {"epochs": 3}}))
+    other.save(path)
+    assert mine.overtaken
+    assert not other.overtaken
+    mine.save(path)
+    assert not mine.overtaken
+    path.unlink()
+    assert not mine.overtaken

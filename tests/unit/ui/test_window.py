@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from PySide6.QtGui import QColor
-from PySide6.QtWidgets import QFileDialog, QMessageBox
+from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox
 
 from studio.core.recipe import Recipe
 from studio.ui.application import ErrorReporter
@@ -75,16 +75,34 @@ def test_changes_are_not_given_up_unasked(window, monkeypatch):
     assert window.workspace.recipe == Recipe()
 
 
-@pytest.mark.parametrize("text", ["no toml", "schema = 1\n[training]\nepochs = -1\n"])
+@pytest.mark.parametrize("text", ["no toml", "schema = 1\n[training]\nepochs = -1\n", "schema = 2\n"])
 def test_a_broken_recipe_is_one_message(window, tmp_path, monkeypatch, text):
     said = []
-    monkeypatch.setattr(QMessageBox, "warning", lambda parent, heading, words: said.append(words))
+    monkeypatch.setattr(QMessageBox, "exec", lambda box: said.append(box.text()))
     (tmp_path / "r.toml").write_text(text)
     window.files.open_path(tmp_path / "r.toml")
     window.files.open_path(tmp_path)
     assert len(said) == 2
     assert "r.toml" in said[0]
     assert "is not a run" in said[1]
+
+
+def test_a_file_changed_by_another_window_is_not_replaced_without_a_question(window, tmp_path, monkeypatch):
+    path = tmp_path / "r.toml"
+    window.workspace.document.save(path)
+    path.write_text("schema = 1\n")
+    answers = [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Save]
+    monkeypatch.setattr(QMessageBox, "question", lambda *a, **k: answers.pop(0))
+    assert not window.files.save()
+    assert path.read_text() == "schema = 1\n"
+    assert window.files.save()
+    assert "[training]" in path.read_text()
+
+
+def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
+    monkeypatch.setattr(window.workspace.engine, "failures", lambda: ("The plugin x (y) could not be loaded (no z).",))
+    window.workspace.engine.loaded.emit()
+    assert any("could not be loaded" in label.text() for label in window.summary.findChildren(QLabel))
 
 
 def luminance(colour):
@@ -152,6 +170,6 @@ def test_an_error_in_any_thread_reaches_the_user(qapp, qtbot, monkeypatch, capsy
     finally:
         reporter.remove()
     words, report = shown[0]
-    assert words.startswith("ZeroDivisionError")
+    assert words.startswith("Unexpected ZeroDivisionError")
     assert "Traceback" in report
     assert "ZeroDivisionError" in capsys.readouterr().err
