@@ -49,7 +49,8 @@ class Run:
     def status(self) -> dict[str, Any]:
         """The last written status; empty where none was written or it cannot be read."""
         with contextlib.suppress(OSError, ValueError):
-            return dict(json.loads((self.path / "status.json").read_text(encoding="utf-8")))
+            found = json.loads((self.path / "status.json").read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) else {}
         return {}
 
     def write_status(self, **values: Any) -> None:

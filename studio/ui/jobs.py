@@ -59,10 +59,10 @@ class Turns(QObject):
             self._timer.start()
 
     def _next(self) -> None:
-        name = next(iter(self._waiting))
-        self._waiting.pop(name)()
+        work = self._waiting.pop(next(iter(self._waiting)))
         if not self._waiting:
-            self._timer.stop()
+            self._timer.stop()  # before the work, which may fail
+        work()
 
 
 def sentence(error: BaseException) -> str:

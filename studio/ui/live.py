@@ -71,6 +71,7 @@ class LiveRun(QObject):
         self.live = False
         self._timer.stop()
         self.poll()
+        self.advanced.emit()
 
 
 def _size(run: Run) -> int:

@@ -180,7 +180,7 @@ class Runs(QObject):
         self._seen: object = None
         self.selected: Run | None = None
         trainer.began.connect(self._began)
-        trainer.ended.connect(lambda run: self.refresh())
+        trainer.ended.connect(self._ended)
         self._watch = QTimer(self)
         self._watch.setInterval(WATCH_MS)
         self._watch.timeout.connect(self.look)
@@ -212,6 +212,8 @@ class Runs(QObject):
         if unknown[DESCRIBED_AT_ONCE:]:
             self.lane.submit(lambda: _described(unknown[DESCRIBED_AT_ONCE:]), self._take_descriptions, key="describe")
         self.rows = tuple(self._row(run) for run in runs)
+        if self.selected is not None and not self.selected.path.is_dir():  # it was deleted meanwhile
+            self.select(None)
         self.changed.emit(self.rows)
 
     def _take_descriptions(self, found: dict[Path, tuple[str, str]]) -> None:
@@ -232,6 +234,11 @@ class Runs(QObject):
         self.refresh()
         self.select(run)
 
+    def _ended(self, run: Run | None) -> None:
+        """What was seen of its lock while it was trained here holds no more."""
+        self._held -= {run.path} if run else frozenset()
+        self.refresh()
+
     def _row(self, run: Run) -> RunRow:
         status = run.status
         backbone, methods = self._descriptions.get(run.path, ("…", "…"))
@@ -242,11 +249,16 @@ class Runs(QObject):
             state=_state(status, live),
             backbone=backbone,
             methods=methods,
-            accuracy=status.get("best_accuracy"),
-            step=status.get("step", 0),
-            steps=status.get("steps", 0),
+            accuracy=_number(status.get("best_accuracy")),
+            step=int(_number(status.get("step")) or 0),
+            steps=int(_number(status.get("steps")) or 0),
             live=live,
         )
+
+
+def _number(value: object) -> float | None:
+    """What a status says where it is a number: the file may have been damaged."""
+    return value if isinstance(value, int | float) else None
 
 
 def _state(status: dict[str, Any], live: bool) -> str:

@@ -195,7 +195,7 @@ class Curves(Card):
     ) -> None:
         """Say how the run stands; ``to_beat`` is the accuracy that the bare backbone reaches, where it is known."""
         self.stack.setCurrentIndex(1)
-        self.stage.setText(run_words.stage(history, stopping, pausing))
+        self.stage.setText(run_words.stage(history, live, stopping, pausing))
         self.detail.setText(run_words.detail(history, live))
         self.facts.setText(run_words.facts(history, live, to_beat))
         self.facts.setVisible(bool(self.facts.text()))

@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, Qt, Signal
+from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
+from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QHeaderView, QSplitter, QStackedWidget, QTableView, QVBoxLayout, QWidget
 
 from studio.ui.bench import BenchRoom
 from studio.ui.figures import count, percent
 from studio.ui.jobs import sentence
 from studio.ui.language import tr
-from studio.ui.models.classes import ClassTable
+from studio.ui.models.classes import SORT_ROLE, ClassTable
+from studio.ui.models.table import ROW_ROLE
 from studio.ui.thumbnails import SIDE, Thumbnails, small_picture
 from studio.ui.widgets.confusion import Confusion
 from studio.ui.widgets.fields import guard_wheel
@@ -72,12 +74,26 @@ class Mistakes(QWidget):
         return card
 
     def _class_table(self) -> QTableView:
-        table = row_table(QTableView(), self.class_model, tr("Result of each class"), 28)
+        order = QSortFilterProxyModel(self)
+        order.setSourceModel(self.class_model)
+        order.setSortRole(SORT_ROLE)
+        table = row_table(QTableView(), order, tr("Result of each class"), 28)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
+        table.setSortingEnabled(True)
+        table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setToolTip(tr("Press a heading to sort by it, or S in a column; again turns the order round"))
+        QShortcut(QKeySequence("S"), table, self._sort, context=Qt.ShortcutContext.WidgetShortcut)
         table.selectionModel().currentRowChanged.connect(self._class_chosen)
         return table
+
+    def _sort(self) -> None:
+        """By the column that the cell in focus stands in, as pressing its heading does."""
+        header, column = self.table.horizontalHeader(), max(0, self.table.currentIndex().column())
+        rising = Qt.SortOrder.AscendingOrder
+        again = header.sortIndicatorSection() == column and header.sortIndicatorOrder() == rising
+        self.table.sortByColumn(column, Qt.SortOrder.DescendingOrder if again else rising)
 
     def _images(self, thumbnails: Thumbnails) -> QWidget:
         self.grid = PredictionGrid(thumbnails)
@@ -147,7 +163,7 @@ class Mistakes(QWidget):
     def _class_chosen(self, now: QModelIndex, before: QModelIndex) -> None:
         if now.isValid():
             self.confusion.show_place(None)
-            self._of_class = now.row()
+            self._of_class = self.class_model.rows.index(now.data(ROW_ROLE))
             self._filter()
 
     def _filter(self) -> None:

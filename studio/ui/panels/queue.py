@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
 from studio.app.queue import Waiting
 from studio.core.errors import StudioError
+from studio.ui.figures import plural
 from studio.ui.icons import icon
 from studio.ui.language import tr
 from studio.ui.queue import RecipeQueue
@@ -114,11 +115,11 @@ def _item(number: int, row: Waiting) -> QListWidgetItem:
     try:
         recipe = row.recipe
         words = tr(
-            "{n}. {backbone}, {methods}, {epochs} epochs at {rate:g}",
+            "{n}. {backbone}, {methods}, {epochs} at {rate:g}",
             n=number,
             backbone=recipe.backbone.name,
             methods=methods_of(recipe),
-            epochs=recipe.training.epochs,
+            epochs=plural(recipe.training.epochs, "epoch"),
             rate=recipe.training.learning_rate,
         )
     except StudioError:

@@ -13,6 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Training
 from studio.core.run import Run
 from studio.ui.forms import Form
+from studio.ui.icons import Tint
 from studio.ui.jobs import Turns
 from studio.ui.language import tr
 from studio.ui.live import LiveRun
@@ -45,7 +46,7 @@ class TrainPage(Page):
         self._others: dict[str, LiveRun] = {}
         self._to_beat: float | None = None
         self._turns = Turns(self)
-        self._last_evaluation: events.Evaluation | None = None
+        self._listed: tuple[events.Evaluation | None, bool] = (None, False)
         self._build()
         self._connect()
         self._show_recipe(workspace.recipe)
@@ -76,7 +77,8 @@ class TrainPage(Page):
         trainer = self.workspace.trainer
         self.start_button = button(tr("Start training"), self.start, "train", "primary")
         self.start_button.setToolTip(tr("Begin a new run of this recipe (Ctrl+R)"))
-        self.pause_button = button(tr("Pause"), self._pause, "pause")
+        self.pause_button = button(tr("Pause"), self._pause)
+        self.pause_tint = Tint(self.pause_button, "pause", "text")
         self.pause_button.setToolTip(tr("Wait after this step; memory is kept, and a checkpoint is written"))
         self.stop_button = button(tr("Stop"), trainer.stop, "stop", "danger")
         self.stop_button.setToolTip(tr("Stop after this step and keep a checkpoint, to resume from later (Ctrl+.)"))
@@ -86,7 +88,7 @@ class TrainPage(Page):
         self.resume_button.setToolTip(tr("Go on with the chosen run from its last checkpoint"))
         self.more_button = button(tr("Train further…"), self._train_further, "resume")
         self.more_button.setToolTip(tr("Give the chosen run, which is complete, more epochs"))
-        self.queue_button = button(tr("Add to the queue"), self._enqueue, "plus")
+        self.queue_button = button(tr("Add to queue"), self._enqueue, "plus")
         self.queue_button.setToolTip(tr("Let a frozen copy of this recipe train when its turn comes"))
         upper = Row(self.start_button, self.pause_button, self.stop_button, gap=10)
         lower = Row(self.save_button, self.resume_button, self.more_button, self.queue_button, gap=10)
@@ -194,6 +196,8 @@ class TrainPage(Page):
         if self.isVisible() and selected is not None and (shown is None or shown.path != selected.path):
             row = runs.row(selected)
             self.live.follow(selected, live=self.workspace.trainer.trains(selected) or bool(row and row.live))
+        elif selected is None and shown is not None and not shown.path.is_dir():
+            self.live.follow(None, live=False)
         self._show_buttons()
 
     def _compare(self, rows: Sequence[RunRow]) -> None:
@@ -218,6 +222,7 @@ class TrainPage(Page):
             able.setEnabled(running and not trainer.stopping)
         self.save_button.setEnabled(running and not trainer.stopping and not trainer.paused)
         self.pause_button.setText(tr("Go on") if trainer.paused else tr("Pause"))
+        self.pause_tint.show("resume" if trainer.paused else "pause")
         self.resume_button.setVisible(free and row is not None and row.resumable)
         self.more_button.setVisible(free and row is not None and row.state == "completed")
         self.queue_button.setVisible(True)
@@ -239,8 +244,8 @@ class TrainPage(Page):
         self._draw()
         self._show_buttons()
         self.workspace.pulled.emit(Pulls(history.norms, history.unmoved) if here else Pulls())
-        if history.last is not self._last_evaluation:
-            self._last_evaluation = history.last
+        if (history.last, history.paused) != self._listed:
+            self._listed = history.last, history.paused
             self._turns.want("runs", self.workspace.runs.refresh)
 
     def _draw(self) -> None:

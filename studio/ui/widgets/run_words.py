@@ -13,8 +13,8 @@ _MUCH = 0.25
 SEPARATOR = "   ·   "
 
 
-def stage(history: History, stopping: bool, pausing: bool) -> str:
-    """Where the run stands."""
+def stage(history: History, live: bool, stopping: bool, pausing: bool) -> str:
+    """Where the run stands; one that is not ``live`` and tells of no end was broken off."""
     if history.started is None:
         return tr("Preparing")
     if isinstance(history.ended, events.Finished):
@@ -23,6 +23,8 @@ def stage(history: History, stopping: bool, pausing: bool) -> str:
         return tr("Finished after {time}", time=time) if completed else tr("Stopped after {time}", time=time)
     if isinstance(history.ended, events.Error):
         return tr("Ended with an error")
+    if not live:
+        return tr("Interrupted in epoch {n} of {all}", n=max(1, history.epoch), all=history.started.epochs)
     if stopping:
         return tr("Stopping after this step")
     if history.paused:
@@ -50,7 +52,10 @@ def facts(history: History, live: bool, to_beat: float | None = None) -> str:
     parts = []
     if history.best:
         share = percent(history.best.accuracy)
-        parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
+        if history.best.epoch:
+            parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best.epoch))
+        else:
+            parts.append(tr("validation accuracy {share} before training", share=share))
         if to_beat is not None:
             parts.append(_beside(100 * (history.best.accuracy - to_beat)))
     if live and history.saved is not None:

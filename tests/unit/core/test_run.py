@@ -55,7 +55,7 @@ def test_a_status_is_replaced(run: Run) -> None:
     assert run.status == {"state": "finished"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[", "\xff"])
+@pytest.mark.parametrize("text", ["", "{", "[", "\xff", "[1, 2]", "null"])
 def test_a_broken_status_is_an_empty_one(run: Run, text: str) -> None:
     (run.path / "status.json").write_bytes(text.encode("latin-1"))
     assert run.status == {}

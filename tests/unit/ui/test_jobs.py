@@ -47,6 +47,17 @@ def test_errors_are_answered_too(lane, qtbot):
     assert "ValueError" in sentence(ValueError("x"))
 
 
+def test_a_turn_that_fails_is_not_taken_again_and_others_follow(qapp, qtbot):
+    turns, done = Turns(), []
+    with qtbot.captureExceptions() as raised:
+        turns.want("bad", lambda: 1 / 0)
+        qtbot.waitUntil(lambda: bool(raised))
+        qtbot.wait(3 * Turns.TICK_MS)
+        turns.want("good", lambda: done.append(1))
+        qtbot.waitUntil(lambda: bool(done))
+    assert [kind for kind, _, _ in raised] == [ZeroDivisionError]
+
+
 def test_nothing_is_answered_after_closing(qapp, qtbot):
     lane, answers, gate = Lane("a lane"), [], threading.Event()
     lane.submit(gate.wait, answers.append)

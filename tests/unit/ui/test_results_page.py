@@ -10,6 +10,7 @@ from studio.app import training
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.training.control import Control
+from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
 
 LEFT = Qt.MouseButton.LeftButton
@@ -61,6 +62,21 @@ def test_figures_and_classes_are_shown(shown):
     assert not shown.gain_figure.isVisible()
 
 
+def test_classes_are_sorted_by_a_column_and_still_lead_to_their_own_images(shown, qtbot):
+    view = shown.mistakes
+    view.which.button(1).click()
+    rows, table = view.class_model.rows, view.table
+    table.setCurrentIndex(table.model().index(0, 3))
+    for falling in (False, True):
+        qtbot.keyClick(table, Qt.Key.Key_S)
+        seen = [table.model().index(row, 3).data(ROW_ROLE) for row in range(3)]
+        assert [one.precision for one in seen] == sorted((one.precision for one in rows), reverse=falling)
+    table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
+    table.setCurrentIndex(table.model().index(0, 0))
+    assert view._of_class == 2
+    assert all(one.label == 2 for one in view.grid.images.rows)
+
+
 def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
     view = shown.mistakes
     for row, counts in enumerate(view.confusion.counts):
@@ -92,7 +108,7 @@ def test_the_matrix_is_walked_with_the_arrow_keys(shown, qtbot):
 def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
     view = shown.mistakes
     qtbot.mouseClick(view.which.button(1), LEFT)
-    place = view.table.visualRect(view.class_model.index(1, 0)).center()
+    place = view.table.visualRect(view.table.model().index(1, 0)).center()
     qtbot.mouseClick(view.table.viewport(), LEFT, pos=place)
     view.order.setCurrentIndex(1)
     view.order.activated.emit(1)

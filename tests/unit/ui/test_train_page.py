@@ -1,6 +1,7 @@
 """The train page at work: pausing, the queue, several runs, advice, and the tree as an instrument."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ def test_a_run_is_paused_and_goes_on_and_saves_when_asked(prepared, qtbot):
     page.pause_button.click()
     assert page.pause_button.text() == "Go on"
     qtbot.waitUntil(lambda: page.live.history.paused, timeout=LONG)
+    qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "paused", timeout=1000)
     assert page.curves.stage.text().startswith("Paused in epoch")
     waits_at = steps(window)
     qtbot.wait(300)
@@ -55,9 +57,11 @@ def test_a_run_is_paused_and_goes_on_and_saves_when_asked(prepared, qtbot):
     page.pause_button.click()
     qtbot.waitUntil(lambda: steps(window) > waits_at, timeout=LONG)
     page.pause_button.click()
+    window.workspace.runs._held = frozenset({page.live.run.path})  # as a look while it was trained leaves it
     page.stop_button.click()
     qtbot.waitUntil(lambda: done(window), timeout=LONG)
     assert page.curves.stage.text().startswith("Stopped")
+    assert page.resume_button.isVisible()
 
 
 def test_a_complete_run_is_given_more_epochs(prepared, qtbot, monkeypatch):
@@ -172,6 +176,28 @@ def test_a_run_of_another_program_is_live_while_it_holds_its_lock(window, home, 
     window.workspace.runs.look()
     qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "interrupted", timeout=5000)
     assert window.train.resume_button.isVisible()
+    assert window.train.curves.stage.text() == "Interrupted in epoch 1 of 2"
+    assert "left" not in window.train.curves.detail.text()
+
+
+def test_a_status_that_was_damaged_hides_no_run(window, home):
+    write_run(home, "sound", 5)
+    write_run(home, "odd", 5).write_status(state=5, step="x", steps=None, best_accuracy="high")
+    (write_run(home, "list", 5).path / "status.json").write_text("[1, 2]")
+    window.workspace.runs.start()
+    assert {row.name: row.step for row in window.workspace.runs.rows} == {"sound": 5, "odd": 0, "list": 0}
+
+
+def test_a_run_that_is_deleted_behind_the_window_gives_way_to_the_next_and_the_last_to_none(window, home):
+    for name in ("one", "two"):
+        write_run(home, name, 5)
+    window.workspace.runs.start()
+    window.show_train()
+    while (run := window.workspace.runs.selected) is not None:
+        assert window.train.live.run.path == run.path
+        shutil.rmtree(run.path)
+        window.workspace.runs.refresh()
+    assert window.train.curves.stack.currentIndex() == 0
 
 
 def test_a_long_run_is_read_on_a_thread(window, home, qtbot):
