@@ -86,6 +86,10 @@ class NeedsPanel(QFrame):
         self.facts.setText("\n".join(_facts(found)) if found else tr("Not measured yet."))
         self.notice.say(*_verdict(needs))
         self.measure.setText(tr("Cancel") if needs.measuring else tr("Measure again") if found else tr("Measure now"))
+        self._place_later()
+
+    def _place_later(self) -> None:
+        """Once Qt has shown what was added: until then it takes no room."""
         if self.isVisible():
             QTimer.singleShot(0, lambda: self.place(self._corner))
 
@@ -106,6 +110,7 @@ class NeedsPanel(QFrame):
             made.setEnabled(saving.recipe is not None)
             self.buttons.append(made)
             self.fits.addWidget(made)
+        self._place_later()
 
     def _apply(self, saving: Saving) -> None:
         if saving.recipe is not None:

@@ -291,6 +291,7 @@ def clear(layout: QLayout) -> None:
     """Remove and delete everything in ``layout``."""
     while (item := layout.takeAt(0)) is not None:
         if widget := item.widget():
+            widget.hide()  # else Qt, which shows what was added a moment later, makes a window of it
             widget.setParent(None)
             widget.deleteLater()
         elif inner := item.layout():

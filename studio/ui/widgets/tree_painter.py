@@ -104,7 +104,8 @@ class RowPainter(QStyledItemDelegate):
         self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
     ) -> None:
         for tag in tags(node, model, is_open):
-            draw_badge(painter, area, tag, "second", "sunken", icon="", outlined=True)
+            box = QRect(area.left(), area.top(), _tag_width(tag, area), area.height())
+            draw_badge(painter, box, tag, "second", "sunken", icon="", outlined=True)
             area = after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
             moved = model.pulls.has_moved(badge.attachment, node.layer.path)
@@ -136,13 +137,20 @@ def tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
         return [tr("{n} differ", n=inside)]
     if pair is None or not pair.differs:
         return []
-    return [f"B: {words}" for words in pair.right] or [tr("only in A")]
+    other = [words for words in pair.right if words not in pair.left] or pair.right
+    return [f"B: {words}" for words in other] or [tr("only in A")]
 
 
 def after_tags(area: QRect, words: Iterable[str]) -> QRect:
     """What ``words`` before the badges leave of a cell's ``area``."""
-    taken = sum(min(badge_width(tag, ""), area.width()) + _GAP for tag in words)
-    return area.adjusted(taken, 0, 0, 0)
+    for tag in words:
+        area = area.adjusted(_tag_width(tag, area) + _GAP, 0, 0, 0)
+    return area
+
+
+def _tag_width(tag: str, area: QRect) -> int:
+    """Half of the room at most: the row's own badges stand behind it."""
+    return min(badge_width(tag, ""), area.width() // 2)
 
 
 def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from PySide6.QtCore import QPoint
 
 from studio.app import preflight
 from studio.core.errors import StudioError
@@ -114,3 +115,14 @@ def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(
 
 def test_with_nothing_attached_there_are_no_blocks_to_leave_out(ready):
     assert savings(ready.workspace.recipe, ready.workspace.engine)[3].recipe is None
+
+
+def test_the_panel_stays_above_the_bar_when_its_buttons_change(ready, bar, settled, qtbot):
+    ready.files.open_sample()
+    settled(ready)
+    bar.open()
+    corner = bar.mapToGlobal(QPoint(bar.width(), 0)).y()
+    bar.panel.buttons[0].click()
+    qtbot.wait(50)
+    assert bar.panel.frameGeometry().bottom() < corner
+    bar.panel.close()

@@ -1,7 +1,7 @@
 """The rule line, presets, taking off, settings of several attachments, the minimap, the comparison, the history."""
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QGuiApplication
 
 from studio.app.presets import preset
@@ -14,7 +14,7 @@ from studio.ui.models.palette import REFUSAL_ROLE
 from studio.ui.panels.palette_panel import PRESETS
 from studio.ui.widgets.fields import MIXED
 from studio.ui.widgets.site_diagram import SiteDiagram
-from studio.ui.widgets.tree_painter import tags
+from studio.ui.widgets.tree_painter import after_tags, tags
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -336,7 +336,7 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
 
 def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
     page.comparing.compare_file(tmp_path / "nothing.toml")
-    assert "cannot be read" in page.hint.text()
+    assert "nothing.toml" in page.hint.text()
     assert page.comparing.other is None
 
 
@@ -356,3 +356,27 @@ def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
     view.setCurrentIndex(view.model().index(1, 0))
     assert workspace.recipe == second
     assert ready.isWindowModified()
+
+
+def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, workspace, settled, ready):
+    workspace.attach("lora", (QKV,))
+    settled(ready)
+    more = (Attachment(name="ia3", method="ia3", at=(QKV.path,), slices=("k", "v")),)
+    page.comparing.compare(edits.with_attachments(workspace.recipe, more), "more")
+    model = page.tree_model
+    assert tags(model.node(model.index_of(QKV)), model, is_open=True) == ["B: (IA)³ on k, v"]
+    area = QRect(0, 0, 200, 28)
+    assert after_tags(area, ["B: a very long name of a method with all of its settings"]).width() > 90
+
+
+# what is taken out of a layout
+
+
+def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
+    document = ready.workspace.document
+    for method in ("lora", "ssf", "dora"):
+        ready.workspace.attach(method, (QKV,))
+    document.history.setIndex(0)
+    document.history.setIndex(3)
+    qapp.processEvents()
+    assert [w for w in qapp.topLevelWidgets() if w.isVisible() and w.objectName() == "attachment"] == []
