@@ -76,6 +76,14 @@ class Attaching:
         kin = [Spot(k.path, s.part) for s in spots if s.path in rows for k in alike(rows[s.path], self._engine.layers)]
         return tuple(dict.fromkeys(kin))
 
+    def usual(self, attachment: Attachment) -> Attachment | None:
+        """``attachment`` at its method's usual layers of this backbone; None where it has none here."""
+        try:
+            made = self._placed(attachment.method, (Spot(),), attachment.config, attachment.slices, ())
+        except StudioError:
+            return None
+        return attachment.model_copy(update={"at": made[0].at, "slices": made[0].slices})
+
     def lost(self, attachment: Attachment, field: str, value: Any) -> str:
         """Why ``attachment`` could not stay at a layer with another value of ``field``; empty where it can."""
         from studio.peft.targets import refusal

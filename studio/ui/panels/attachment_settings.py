@@ -16,7 +16,7 @@ from studio.ui.forms import Form
 from studio.ui.language import tr
 from studio.ui.theme import theme
 from studio.ui.widgets.fields import IntField, SwitchField, TextField
-from studio.ui.widgets.parts import Column, Row, clear, holder, line, restyle, text
+from studio.ui.widgets.parts import Column, Row, button, clear, holder, line, restyle, text
 from studio.ui.widgets.site_diagram import SiteDiagram
 from studio.ui.workspace import Workspace
 
@@ -60,7 +60,8 @@ class AttachmentSettings(QWidget):
             switch.edited.connect(lambda on, part=part: self._edit_part(part, on))
         parts = Row(*self.parts.values(), None, gap=18)
         self.part_row = holder(Column(text(tr("Slices of the fused qkv"), "field"), parts, gap=6))
-        where = (line(), 2, text(tr("Attached to"), "field"), self.targets, self.matches)
+        self.to_usual = button(tr("Attach to its usual layers"), self._to_usual, "layers")
+        where = (line(), 2, text(tr("Attached to"), "field"), self.targets, self.matches, self.to_usual)
         self.where = holder(Column(*where, gap=6))
         self.form_box = Column()
         head = (self.title, self.summary, self.diagram, self.paper)
@@ -180,6 +181,7 @@ class AttachmentSettings(QWidget):
             self._draw({layer.name for f in found for layer in f.matched})
             return
         at = patterns(self.targets.text())
+        self.to_usual.hide()
         if not at:
             self._say(tr("Name at least one layer or pattern."), bad=True)
             return
@@ -188,6 +190,7 @@ class AttachmentSettings(QWidget):
         self._draw({layer.name for layer in one.matched})
         if one.problem:
             self._say(tr(one.problem), bad=True)
+            self.to_usual.setVisible(self._workspace.attaching.usual(first) is not None)
             return
         self._say("\n".join(_matches(one)), bad=False)
 
@@ -225,6 +228,11 @@ class AttachmentSettings(QWidget):
     def _edit_targets(self, words: str) -> None:
         if len(self._attachments) == 1 and (at := patterns(words)):
             self._workspace.change_attachment(self._attachments[0].name, {"at": at})
+
+    def _to_usual(self) -> None:
+        """On another backbone, what the patterns meant has other names."""
+        if usual := self._workspace.attaching.usual(self._attachments[0]):
+            self._workspace.change_attachment(usual.name, {"at": usual.at, "slices": usual.slices})
 
     def _edit_part(self, part: str, on: bool) -> None:
         slices = {a.name: tuple(p for p in "qkv" if (p in a.slices if p != part else on)) for a in self._attachments}

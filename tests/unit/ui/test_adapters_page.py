@@ -465,3 +465,17 @@ def test_the_layer_scale_is_asked_about_only_where_there_is_one(page, ready, set
     assert asks()
     backbone(ready, "beit_base_patch16_224", settled)
     assert asks()
+
+
+def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(page, ready, settled):
+    field_of(ready, "lora", "rank", settled).setValue(4)
+    backbone(ready, "swin_tiny_patch4_window7_224", settled)
+    settings = page.inspector.settings
+    assert settings.to_usual.isVisible()
+    settings.to_usual.click()
+    settled(ready)
+    assert only(ready).at == ("layers.*.blocks.*.attn.qkv",)
+    assert (only(ready).slices, only(ready).config["rank"]) == (("q", "v"), 4)
+    assert not settings.to_usual.isVisible()
+    ready.undo()
+    assert only(ready).at == ("blocks.*.attn.qkv",)
