@@ -124,6 +124,8 @@ def _failure(error: Exception) -> Exception:
     """What ends a run as a sentence where it can happen to anyone; a fault of the program stays as it is."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return StudioError("The memory is not enough for this training; lower training.batch_size, and train again.")
+    if isinstance(error, FileNotFoundError):
+        return StudioError("The folder of this run, or a file in it, was moved or deleted meanwhile; train again.")
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return StudioError(f"The run cannot be written any more ({reason}); its last checkpoint is kept.")

@@ -197,6 +197,7 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
         buttons["Copy the report"].click()
         buttons["Open the log"].click()
         pressed.extend(buttons)
+        assert box.escapeButton() is buttons["OK"]
 
     monkeypatch.setattr(QMessageBox, "exec", run)
     reporter = ErrorReporter()
