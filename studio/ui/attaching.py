@@ -85,7 +85,7 @@ class Attaching:
         return attachment.model_copy(update={"at": made[0].at, "slices": made[0].slices})
 
     def lost(self, attachment: Attachment, field: str, value: Any) -> str:
-        """Why ``attachment`` could not stay at a layer with another value of ``field``; empty where it can."""
+        """Why ``attachment`` could stay at none of its layers with another value of ``field``; empty where it can."""
         from studio.peft.targets import refusal
 
         found = self._engine.resolve(attachment)
@@ -95,7 +95,8 @@ class Attaching:
             config = found.method.configure({**attachment.config, field: value})
         except StudioError as error:
             return str(error)
-        return next(filter(None, (refusal(found.method, r, config, attachment.slices) for r in found.matched)), "")
+        reasons = [refusal(found.method, layer, config, attachment.slices) for layer in found.matched]
+        return reasons[0] if reasons and all(reasons) else ""
 
     def label(self, carried: Carried) -> str:
         """What to call ``carried`` in a sentence."""

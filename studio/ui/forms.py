@@ -11,13 +11,16 @@ from PySide6.QtWidgets import QWidget
 
 from studio.ui import control_names
 from studio.ui.language import tr
-from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, SwitchField, TextField
+from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, ListField, SwitchField, TextField
 from studio.ui.widgets.fold import Fold
 from studio.ui.widgets.parts import Column, Row, holder, text
 
 FIELD_WIDTH = 120
 ONLY_IF = "only_if"
 """Under this key in ``json_schema_extra`` a field says which values of others it matters with; else it is hidden."""
+
+FOLDERS = "folders"
+"""Under this key a list of texts says that they are folders."""
 
 
 class Form(QWidget):
@@ -116,6 +119,9 @@ def field_for(info: FieldInfo) -> Field:
         return IntField(*bounds(info, 1))
     if kind is float:
         return FloatField(*bounds(info, 1e-12))
+    if get_origin(kind) is tuple:
+        extra = info.json_schema_extra
+        return ListField(isinstance(extra, dict) and bool(extra.get(FOLDERS)))
     return TextField()
 
 

@@ -4,6 +4,7 @@ Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247. The adapters are read fr
 writes, and stay as they are. An exported fusion carries them with it and needs the folders no longer.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,6 +23,8 @@ from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, Si
 from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source, add
 from studio.peft.targets import match, refusal
 
+_PLACES = (Role.ATTENTION, Role.MLP, Role.BLOCK)
+
 Mixing = Literal["full", "static", "gates"]
 
 
@@ -32,6 +35,7 @@ class FusionConfig(MethodConfig):
         (),
         max_length=16,
         description="two or more folders of trained adapters, as the export adapter writes them",
+        json_schema_extra={"folders": True},
     )
     mixing: Mixing = Field(
         "full",
@@ -106,19 +110,28 @@ class Fusion(Method[FusionConfig]):
     learning_rate = 5e-5
 
     def refuses(self, layer: Layer, config: FusionConfig, slices: tuple[str, ...]) -> str:
-        """Layers at which each of the adapters has been trained, all of them placed alike."""
-        if len(config.layouts or config.adapters) < 2:
-            return "Name at least two folders of trained adapters in the field adapters."
+        """Layers at which each of the adapters has been trained, all of them placed alike.
+
+        Before any adapter is named, all where one could be: only then is there a form to name them in.
+        """
+        if layer.role not in _PLACES:
+            return f"AdapterFusion goes to attention and MLP layers and to blocks, and this is a {layer.type}."
         if slices:
             return "AdapterFusion takes what the layer gives as a whole, so it cannot take only some of q, k and v."
         try:
             placed = {_placement(attachment) for attachment in _attachments(config, layer)}
         except StudioError as error:
             return str(error)
-        return "" if len(placed) == 1 else "The adapters read or add in different places here, so they cannot be fused."
+        return "" if len(placed) < 2 else "The adapters read or add in different places here, so they cannot be fused."
+
+    def idle(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
+        """What an exported fusion says of itself."""
+        return frozenset({"layouts"})
 
     def attach(self, site: Site[FusionConfig]) -> None:
         """Build the adapters, mix what they give, and fill in their values."""
+        if len(site.config.layouts or site.config.adapters) < 2:
+            raise StudioError("Name at least two folders of trained adapters in the field adapters.")
         attachments = _attachments(site.config, site.layer)
         fused = [_build(site, number, attachment) for number, attachment in enumerate(attachments)]
         mixture = Mixture(fused, site.layer.width, site.config, site.factory)

@@ -6,8 +6,9 @@ from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QValidator, QWheelEvent
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLineEdit, QSpinBox, QWidget
+from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QLineEdit, QSpinBox, QWidget
 
+from studio.ui.icons import icon
 from studio.ui.language import tr
 
 _LARGEST_INT = 2**31 - 1
@@ -280,6 +281,36 @@ class TextField(QLineEdit):
         """Show that there are several values."""
         self.show_value("")
         self.setPlaceholderText(tr(MIXED))
+
+
+class ListField(TextField):
+    """Several texts with semicolons between; with ``folders`` a button adds one that is chosen."""
+
+    def __init__(self, folders: bool = False) -> None:
+        super().__init__()
+        if folders:
+            add = self.addAction(icon("folder"), QLineEdit.ActionPosition.TrailingPosition)
+            add.setText(tr("Add a folder…"))
+            add.setToolTip(tr("Add a folder…"))
+            add.triggered.connect(lambda checked=False: self.choose())
+
+    def choose(self) -> None:
+        """Let the user choose one more folder."""
+        if chosen := QFileDialog.getExistingDirectory(self, tr("Add a folder…")):
+            self.setText("; ".join((*self._texts(), chosen)))
+            self._told()
+
+    def _texts(self) -> tuple[str, ...]:
+        return tuple(part for text in self.text().split(";") if (part := text.strip()))
+
+    def _told(self) -> None:
+        if self.text() != self._shown:
+            self._shown = self.text()
+            self.edited.emit(self._texts())
+
+    def show_value(self, value: Any) -> None:
+        """Show the texts of ``value`` without telling anyone."""
+        super().show_value("; ".join(value))
 
 
 Field = IntField | FloatField | ChoiceField | SwitchField | TextField

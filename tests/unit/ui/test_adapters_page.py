@@ -3,7 +3,7 @@
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFontMetrics
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QFileDialog
 
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
@@ -479,3 +479,31 @@ def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(
     assert not settings.to_usual.isVisible()
     ready.undo()
     assert only(ready).at == ("blocks.*.attn.qkv",)
+
+
+def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page, ready, settled, tmp_path, monkeypatch):
+    from studio.backbones.loading import load
+    from studio.core.recipe import Backbone
+    from studio.peft.adapter_file import save_adapter
+    from studio.peft.attach import attach
+    from studio.peft.contract import METHODS
+    from studio.peft.placing import place
+
+    adapters = place(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        save_adapter(attach(load(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})
+    field = field_of(ready, "fusion", "adapters", settled)
+    assert "at least two folders" in page.notice.words
+    assert not page.inspector.settings.form.fields["layouts"].isVisible()
+    for name in ("a", "b"):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, name=name: str(tmp_path / name))
+        field.choose()
+        settled(ready)
+    assert list(only(ready).config["adapters"]) == [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert page.notice.words == ""
+    assert ready.workspace.engine.last.census is not None
+    field.setText(str(tmp_path / "nothing"))
+    field.editingFinished.emit()
+    assert len(only(ready).config["adapters"]) == 2
+    assert "no trained adapter" in page.hint.text()
