@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WATCH_MS = 2000
 """How often the runs folder is looked at for what other programs do in it."""
+UNREADABLE = "?"
+"""The backbone of a run whose recipe cannot be read."""
 DESCRIBED_AT_ONCE = 20
 """Recipes that are read without a thread: two milliseconds each."""
 
@@ -163,6 +165,11 @@ class RunRow:
         """Whether it stopped before its end."""
         return self.state in ("stopped", "interrupted", "failed")
 
+    @property
+    def readable(self) -> bool:
+        """Whether its recipe can be read, as far as that was tried."""
+        return self.backbone != UNREADABLE
+
 
 class Runs(QObject):
     """The runs in the runs folder, and the one that the pages look at."""
@@ -277,7 +284,7 @@ def _description(run: Run) -> tuple[str, str]:
     try:
         recipe = run.recipe
     except StudioError:
-        return "?", tr("recipe cannot be read")
+        return UNREADABLE, tr("recipe cannot be read")
     return recipe.backbone.name, methods_of(recipe)
 
 

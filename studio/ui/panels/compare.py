@@ -148,7 +148,7 @@ class ComparePage(Page):
             self.choose({selected.path})
 
     def _list(self) -> None:
-        own = [_choice(row) for row in self.workspace.runs.rows]
+        own = [_choice(row) for row in self.workspace.runs.rows if row.readable]
         known = {choice.path for choice in own}
         self.choice_model.show_rows([*own, *(c for c in self.sweeps if c.path not in known)])
 

@@ -124,10 +124,20 @@ class TryIt(QWidget):
         self.notice.say("")
         self.file.setText(path.name)
         self.file.setToolTip(str(path))
-        self.view.show_image(small_picture(path, 2 * SIDE), path.name)
+        self._show_picture(path)
         for answer in self.answers.values():
             answer.show_reply(None)
         self._refresh()
+
+    def _show_picture(self, path: Path) -> None:
+        """Read it on a thread: a photograph of 50 megapixels takes the better part of a second."""
+        self.workspace.lane.submit(
+            lambda: small_picture(path, 2 * SIDE), lambda image: self._take_picture(path, image), key="picture"
+        )
+
+    def _take_picture(self, path: Path, image: QImage) -> None:
+        if path == self.image and self.kind.button(0).isChecked():
+            self.view.show_image(image, path.name)
 
     def _pick(self) -> None:
         kinds = " (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
@@ -286,7 +296,7 @@ class TryIt(QWidget):
         if image is None or not name:
             return
         if kind is None:
-            self.view.show_image(small_picture(image, 2 * SIDE), image.name)
+            self._show_picture(image)
             return
         self._room.ask(
             lambda bench: bench.look(name, image, kind),

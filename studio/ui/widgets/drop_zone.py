@@ -46,8 +46,8 @@ class DropZone(QFrame):
         self.setLayout(content)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Qt: take files."""
-        if event.mimeData().hasUrls():
+        """Qt: take files of this machine."""
+        if first_path(event.mimeData()) is not None:
             event.acceptProposedAction()
             self._mark(True)
 

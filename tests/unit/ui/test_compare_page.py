@@ -139,3 +139,13 @@ def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train)
     assert window.pages.currentWidget() is window.compare
     window.show_data()
     qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+
+
+def test_a_run_whose_recipe_is_damaged_is_not_offered_and_spoils_nothing(listed, train, home, qtbot):
+    (train("damaged").path / "recipe.toml").write_text("x = = 1")
+    listed.workspace.runs._descriptions.clear()
+    listed.workspace.runs.refresh()
+    listed.all_button.click()
+    assert len(listed.workspace.runs.rows) == 4
+    qtbot.waitUntil(lambda: listed.compared is not None and len(listed.group_model.rows) == 2, timeout=LONG)
+    assert not listed.notice.words

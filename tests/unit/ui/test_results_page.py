@@ -1,5 +1,6 @@
 """The results of a run in the window: images behind each figure, trying, X-ray."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.training.control import Control
 from studio.ui.models.table import ROW_ROLE
+from studio.ui.panels import try_it
 from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
 
 LEFT = Qt.MouseButton.LeftButton
@@ -75,6 +77,19 @@ def test_classes_are_sorted_by_a_column_and_still_lead_to_their_own_images(shown
     table.setCurrentIndex(table.model().index(0, 0))
     assert view._of_class == 2
     assert all(one.label == 2 for one in view.grid.images.rows)
+
+
+def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_path, monkeypatch):
+    readers = []
+
+    def read(path, side):
+        readers.append(threading.current_thread().name)
+        return QImage(4, 4, QImage.Format.Format_RGB32)
+
+    monkeypatch.setattr(try_it, "small_picture", read)
+    shown.try_image(next((tmp_path / "images/c").glob("*.png")))
+    qtbot.waitUntil(lambda: shown.try_it.replied and bool(readers), timeout=LONG)
+    assert set(readers) == {"results"}
 
 
 def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
