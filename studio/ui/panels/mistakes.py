@@ -67,7 +67,7 @@ class Mistakes(QWidget):
         self.views.addWidget(self.confusion)
         self.views.addWidget(self.table)
         self.which = Segments(tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), "")))
-        self.which.chosen.connect(self.views.setCurrentIndex)
+        self.which.chosen.connect(self._show_figures)
         self.hint = text(tr("Press a cell to see its images."), "caption", wrap=True)
         card = Card("", Row(self.which, None), (self.views, 1), self.hint, padding=12)
         card.setMinimumWidth(330)
@@ -87,6 +87,12 @@ class Mistakes(QWidget):
         QShortcut(QKeySequence("S"), table, self._sort, context=Qt.ShortcutContext.WidgetShortcut)
         table.selectionModel().currentRowChanged.connect(self._class_chosen)
         return table
+
+    def _show_figures(self, number: int) -> None:
+        """The confusion matrix, or the table of classes."""
+        self.views.setCurrentIndex(number)
+        words = tr("Choose a class to see its images.") if number else tr("Press a cell to see its images.")
+        self.hint.setText(words)
 
     def _sort(self) -> None:
         """By the column that the cell in focus stands in, as pressing its heading does."""

@@ -127,8 +127,8 @@ class _Drawn:
         faint = QColor(tint)
         faint.setAlpha(_FAINT)
         self.raw.setPen(pg.mkPen(faint, width=1))
-        self.main.setPen(pg.mkPen(tint, width=2 if self.line.strong and few else 1))
         self.main.opts.update(symbolSize=6, symbolBrush=pg.mkBrush(tint), symbolPen=pg.mkPen(None))
+        self.main.setPen(pg.mkPen(tint, width=2 if self.line.strong and few else 1))  # which draws the points anew too
         self.best.setSymbolBrush(pg.mkBrush(tint))
         self.best.setSymbolPen(pg.mkPen(colour("surface"), width=1.5))
 

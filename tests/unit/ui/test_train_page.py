@@ -15,6 +15,7 @@ from studio.training.lock import exclusive
 from studio.ui.history import History
 from studio.ui.models.pulls import Pulls
 from studio.ui.panels.curves import Curves
+from studio.ui.theme import colour, theme
 from studio.ui.widgets import run_words
 from studio.ui.widgets.plots import Line, Plot
 from studio.ui.widgets.run_lines import lines
@@ -475,3 +476,14 @@ def test_a_notice_that_has_room_is_not_scrolled(qapp, qtbot):
     qtbot.wait(20)
     assert made.messages.verticalScrollBar().maximum() == 0
     assert made.trouble.height() >= made.trouble.heightForWidth(made.trouble.width())
+
+
+def test_the_points_of_curves_take_the_colours_of_another_theme(qtbot, qapp):
+    plot = Plot("Loss")
+    qtbot.addWidget(plot)
+    plot.show_lines([Line("one", "accent", np.arange(3.0), np.arange(3.0), strong=True)])
+    theme().apply("dark")
+    try:
+        assert plot.drawn[0].main.scatter.opts["brush"].color() == colour("accent")
+    finally:
+        theme().apply("light")
