@@ -19,6 +19,7 @@ from studio.ui.log import log, note
 from studio.ui.main_window import MainWindow
 from studio.ui.settings import Settings
 from studio.ui.theme import load_fonts, theme
+from studio.ui.widgets.focus_ring import FocusRing
 
 
 class ErrorReporter(QObject):
@@ -49,8 +50,9 @@ class ErrorReporter(QObject):
         report = "".join(traceback.format_exception(kind, error, trace))
         if sys.stderr is not None:
             sys.stderr.write(report)
-        note(report, CRITICAL)
-        self._caught.emit((sentence(error or kind()), report))
+        words = sentence(error or kind())
+        note(f"{language().source(words)}\n{report}", CRITICAL)
+        self._caught.emit((words, report))
 
     def show(self, caught: tuple[str, str]) -> None:
         """Say what happened; the report can be copied."""
@@ -88,6 +90,8 @@ def make_application(arguments: list[str], choice: str = "light", spoken: str = 
     application.setDesktopFileName("peft-studio")
     application.setWindowIcon(QIcon(str(paths.resource("icons", "peft-studio.svg"))))
     application.setStyle("Fusion")
+    if existing is None:
+        FocusRing(application)
     sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
     load_fonts()
     theme().apply(choice)

@@ -204,7 +204,8 @@ class MainWindow(QMainWindow):
     def _dropped(self, path: Path) -> None:
         """A recipe or a run is opened, anything else taken for images."""
         if path.suffix == ".toml" or (path / "events.jsonl").is_file():
-            self.files.open_path(path)
+            if self.files.may_leave():
+                self.files.open_path(path)
             return
         self.data.use(path)
         self.show_step(DATA)

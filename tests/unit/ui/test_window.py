@@ -99,6 +99,17 @@ def test_a_file_changed_by_another_window_is_not_replaced_without_a_question(win
     assert "[training]" in path.read_text()
 
 
+def test_a_recipe_that_is_dropped_takes_no_edits_away_without_a_question(window, tmp_path, monkeypatch):
+    Recipe().save(tmp_path / "r.toml")
+    window.workspace.set_value("training.epochs", 4)
+    answers = [QMessageBox.StandardButton.Cancel, QMessageBox.StandardButton.Discard]
+    monkeypatch.setattr(QMessageBox, "question", lambda *a, **k: answers.pop(0))
+    window._dropped(tmp_path / "r.toml")
+    assert window.workspace.recipe.training.epochs == 4
+    window._dropped(tmp_path / "r.toml")
+    assert window.workspace.document.path == tmp_path / "r.toml"
+
+
 def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
     monkeypatch.setattr(window.workspace.engine, "failures", lambda: ("The plugin x (y) could not be loaded (no z).",))
     window.workspace.engine.loaded.emit()
