@@ -95,7 +95,8 @@ class PalettePanel(QWidget):
 
     def show_backbone(self, backbone: Backbone, layers: tuple[Layer, ...]) -> None:
         """Say which backbone it is, and how large where its ``layers`` are known."""
-        self.backbone_name.setText(backbone.name)
+        self.backbone_name.setText(backbone.name.replace("_", "_\u200b"))  # it may break there
+        self.backbone_name.setToolTip(backbone.name)
         origin = {
             "bundled": tr("Comes with the program"),
             "timm": tr("From timm"),

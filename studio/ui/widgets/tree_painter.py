@@ -117,8 +117,13 @@ class RowPainter(QStyledItemDelegate):
         if node.is_head and roll_up.head_parameters:
             draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
         elif node.children and roll_up.badges and not is_open and not node.layer.slices:
-            words = f"{plural(roll_up.badges, 'adapter')}, +{short_count(roll_up.adapter_parameters)}"
-            self._plain(painter, area, words, "adapter")
+            self._plain(painter, area, rolled_up(roll_up), "adapter")
+
+
+def rolled_up(roll_up: RollUp) -> str:
+    """``4 adapters, +49k``; without the sum where nothing was counted yet or all are switched off."""
+    words = plural(roll_up.badges, "adapter")
+    return f"{words}, +{short_count(roll_up.adapter_parameters)}" if roll_up.adapter_parameters else words
 
 
 def draw_pull(painter: QPainter, box: QRect, pulls: Pulls, attachment: str, path: str) -> None:

@@ -8,13 +8,13 @@ from studio.app.presets import preset
 from studio.core.recipe import Attachment
 from studio.ui import edits
 from studio.ui.models.carried import Lifted, carried_in, mime_of
-from studio.ui.models.layer_nodes import Spot
+from studio.ui.models.layer_nodes import RollUp, Spot
 from studio.ui.models.layer_tree import PAIR_ROLE, TARGET_ROLE
 from studio.ui.models.palette import REFUSAL_ROLE
 from studio.ui.panels.palette_panel import PRESETS
 from studio.ui.widgets.fields import MIXED
 from studio.ui.widgets.site_diagram import SiteDiagram
-from studio.ui.widgets.tree_painter import after_tags, tags
+from studio.ui.widgets.tree_painter import after_tags, rolled_up, tags
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -380,3 +380,8 @@ def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
     document.history.setIndex(3)
     qapp.processEvents()
     assert [w for w in qapp.topLevelWidgets() if w.isVisible() and w.objectName() == "attachment"] == []
+
+
+def test_a_roll_up_tells_no_sum_where_there_is_none(qapp):
+    assert rolled_up(RollUp(badges=4, adapter_parameters=49_152)) == "4 adapters, +49.2k"
+    assert rolled_up(RollUp(badges=1)) == "1 adapter"
