@@ -269,7 +269,7 @@ def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot,
     assert (backbone.source, backbone.pretrained) == ("timm", False)
     settled(ready)
     assert page.tree_model.index_of(Spot("blocks.11.attn.qkv")).isValid()
-    assert page.backbone_name.toolTip() == "vit_tiny_patch16_224"
+    assert page.backbone_name.toolTip().startswith("vit_tiny_patch16_224")
 
 
 @pytest.fixture
