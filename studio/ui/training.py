@@ -272,7 +272,7 @@ def _state(status: dict[str, Any], live: bool) -> str:
     state = str(status.get("state", "interrupted"))
     if live:
         return state if state in ("running", "paused") else "running"
-    return "interrupted" if state in ("running", "paused") else state
+    return state if state in ("completed", "stopped", "failed") else "interrupted"
 
 
 def _described(runs: Iterable[Run]) -> dict[Path, tuple[str, str]]:

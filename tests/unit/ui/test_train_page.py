@@ -187,6 +187,7 @@ def test_a_status_that_was_damaged_hides_no_run(window, home):
     (write_run(home, "list", 5).path / "status.json").write_text("[1, 2]")
     window.workspace.runs.start()
     assert {row.name: row.step for row in window.workspace.runs.rows} == {"sound": 5, "odd": 0, "list": 0}
+    assert {row.state for row in window.workspace.runs.rows} == {"interrupted"}
 
 
 def test_a_run_that_is_deleted_behind_the_window_gives_way_to_the_next_and_the_last_to_none(window, home):
