@@ -15,7 +15,9 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QMenu,
     QPlainTextEdit,
+    QTableWidget,
     QTabWidget,
+    QTreeWidget,
     QWidget,
 )
 
@@ -63,6 +65,10 @@ def again(thing: QObject) -> None:
         _choices(thing)
     elif isinstance(thing, QTabWidget):
         _tabs(thing)
+    elif isinstance(thing, QTableWidget):
+        _cells(thing)
+    elif isinstance(thing, QTreeWidget):
+        _titles(thing)
     _each(thing)
     if isinstance(thing, QHeaderView) and thing.model() is not None:
         thing.headerDataChanged(thing.orientation(), 0, max(0, thing.count() - 1))
@@ -123,3 +129,16 @@ def _tabs(tabs: QTabWidget) -> None:
     for number in range(tabs.count()):
         tabs.setTabText(number, _said(tabs, f"tab {number}", tabs.tabText(number)))
         tabs.setTabToolTip(number, _said(tabs, f"tip {number}", tabs.tabToolTip(number)))
+
+
+def _cells(table: QTableWidget) -> None:
+    for row in range(table.rowCount()):
+        for column in range(table.columnCount()):
+            if cell := table.item(row, column):
+                cell.setText(_said(table, f"cell {row} {column}", cell.text()))
+
+
+def _titles(tree: QTreeWidget) -> None:
+    head = tree.headerItem()
+    for column in range(tree.columnCount()):
+        head.setText(column, _said(tree, f"title {column}", head.text(column)))

@@ -140,6 +140,10 @@ class RecipeDifference(QWidget):
         self.summary.setText(_summary(differing, len(rows)))
         self._fill()
 
+    def say_again(self) -> None:
+        """Fill the cells in another language."""
+        self._fill()
+
     def _fill(self) -> None:
         self.tree.clear()
         kept = self._kept()

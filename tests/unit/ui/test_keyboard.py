@@ -11,7 +11,9 @@ from PySide6.QtWidgets import (
     QAbstractScrollArea,
     QAbstractSpinBox,
     QApplication,
+    QCheckBox,
     QComboBox,
+    QFocusFrame,
     QLabel,
     QLineEdit,
     QMenuBar,
@@ -25,6 +27,7 @@ from PySide6.QtWidgets import (
 
 from studio.ui.language import CHINESE, ENGLISH, language
 from studio.ui.widgets.menu import Menu
+from studio.ui.widgets.parts import Column
 
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractItemView, QSlider, QTabBar)
 
@@ -125,6 +128,22 @@ def test_the_ampersand_of_a_name_is_not_taken_for_a_mark(qtbot):
     for _ in range(2):
         menu.aboutToShow.emit()
         assert [action.text() for action in menu.actions()] == ["&R&&D", "R&elabel", "猫(&1)"]
+
+
+def test_what_has_no_ring_of_its_own_gets_one_from_the_keyboard(qtbot):
+    window, box, field = QWidget(), QCheckBox("Only"), QLineEdit()
+    qtbot.addWidget(window)
+    window.setLayout(Column(box, field))
+    window.show()
+    window.activateWindow()
+    field.setFocus()
+    qtbot.waitUntil(field.hasFocus)
+    assert not window.findChildren(QFocusFrame, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    before = window.grab().toImage()
+    box.setFocus(Qt.FocusReason.TabFocusReason)
+    qtbot.waitUntil(lambda: any(frame.isVisible() for frame in window.findChildren(QFocusFrame)))
+    area = box.geometry().adjusted(-2, -2, 2, 2)
+    assert window.grab().toImage().copy(area) != before.copy(area)
 
 
 def test_a_page_is_reached_and_a_switch_turned_with_keys_alone(filled, qtbot):

@@ -11,6 +11,7 @@ from studio.core.paths import resource
 from studio.ui import language as languages
 from studio.ui import relabel
 from studio.ui.catalogue import Catalogue, names, read
+from studio.ui.help_dialogs import KeysDialog
 from studio.ui.language import CHINESE, ENGLISH, language, tr
 from studio.ui.settings import Settings
 
@@ -82,6 +83,17 @@ def test_no_key_of_the_recipe_is_left_in_what_is_said_below():
     keys = re.compile(r"(?<![\w.])(backbone|data|head|training)\.[a-z_]+")
     told = {text for _, text in wording.said_below() if not re.search(r"--|peft-studio", text)}
     assert [text for text in told if keys.search(tr(text))] == []
+
+
+def test_open_dialogs_change_their_language_too(window):
+    keys = KeysDialog(window)
+    keys.show()
+    before = [keys.table.item(row, 1).text() for row in range(keys.table.rowCount())]
+    window.chinese()
+    assert all(HAN.search(keys.table.item(row, 1).text()) for row in range(keys.table.rowCount()))
+    window.english()
+    assert [keys.table.item(row, 1).text() for row in range(keys.table.rowCount())] == before
+    keys.close()
 
 
 def test_memory_of_what_was_said_is_bounded(monkeypatch):
