@@ -39,11 +39,17 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class RollUp:
-    """What lies in and under a row: number of badges, and trained parameters of adapters and head."""
+    """What lies in and under a row: number of badges, trained parameters of adapters and head, badges switched off."""
 
     badges: int = 0
     adapter_parameters: int = 0
     head_parameters: int = 0
+    off: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether any of the badges is switched on."""
+        return self.badges > self.off
 
     @property
     def trainable(self) -> int:
@@ -156,17 +162,18 @@ def roll_ups(grown: Grown, marks: Marks) -> dict[int, RollUp]:
         number = grown.at.get(Spot(path), -1)
         for child in grown.nodes[number].children if number >= 0 else ():
             if part := grown.nodes[child].part:
-                sums[child] = [sum(part in badge.slices for badge in badges), 0, 0]
+                here = [badge for badge in badges if part in badge.slices]
+                sums[child] = [len(here), 0, 0, sum(not badge.enabled for badge in here)]
         trained = sum(badge.parameters or 0 for badge in badges if badge.enabled)
-        _add_upwards(grown, sums, number, (len(badges), trained, 0))
+        _add_upwards(grown, sums, number, (len(badges), trained, 0, sum(not badge.enabled for badge in badges)))
     for number in grown.heads if marks.head_trains else ():
-        _add_upwards(grown, sums, number, (0, 0, grown.nodes[number].layer.parameters))
+        _add_upwards(grown, sums, number, (0, 0, grown.nodes[number].layer.parameters, 0))
     return {number: RollUp(*values) for number, values in sums.items()}
 
 
-def _add_upwards(grown: Grown, sums: dict[int, list[int]], number: int, more: tuple[int, int, int]) -> None:
+def _add_upwards(grown: Grown, sums: dict[int, list[int]], number: int, more: tuple[int, int, int, int]) -> None:
     while number >= 0:
-        values = sums.setdefault(number, [0, 0, 0])
+        values = sums.setdefault(number, [0, 0, 0, 0])
         for place, value in enumerate(more):
             values[place] += value
         number = grown.nodes[number].parent

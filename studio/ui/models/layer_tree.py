@@ -240,7 +240,8 @@ class LayerTree(QAbstractItemModel):
     def strong(self) -> list[tuple[int, str]]:
         """The numbers of the nodes that stand out, each with the name of its colour; the strongest come last."""
         heads = [(number, "head") for number in self._grown.heads if self._marks.head_trains]
-        adapted = [(self._at.get(Spot(path), -1), "adapter") for path in (*self._marks.badges, *self._targets)]
+        working = [path for path, badges in self._marks.badges.items() if any(badge.enabled for badge in badges)]
+        adapted = [(self._at.get(Spot(path), -1), "adapter") for path in (*working, *self._targets)]
         kin = [(self._at.get(Spot(path), -1), "accent") for path in self._kin]
         return [(number, tint) for number, tint in (*kin, *heads, *adapted) if number >= 0]
 

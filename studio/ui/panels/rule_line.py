@@ -112,6 +112,7 @@ class RuleLine(QWidget):
         if not self._offers:
             completer = QCompleter(_endings(self._layers), self)
             completer.setFilterMode(Qt.MatchFlag.MatchContains)
+            completer.popup().setObjectName("completions")
             self.pattern.setCompleter(completer)
             self._offers = True
 

@@ -117,12 +117,14 @@ class RowPainter(QStyledItemDelegate):
         if node.is_head and roll_up.head_parameters:
             draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
         elif node.children and roll_up.badges and not is_open and not node.layer.slices:
-            self._plain(painter, area, rolled_up(roll_up), "adapter")
+            self._plain(painter, area, rolled_up(roll_up), "adapter" if roll_up.works else "muted")
 
 
 def rolled_up(roll_up: RollUp) -> str:
-    """``4 adapters, +49k``; without the sum where nothing was counted yet or all are switched off."""
+    """``4 adapters, +49k``; without the sum where nothing was counted yet, or that all are switched off."""
     words = plural(roll_up.badges, "adapter")
+    if not roll_up.works:
+        return tr("{method} off", method=words)
     return f"{words}, +{short_count(roll_up.adapter_parameters)}" if roll_up.adapter_parameters else words
 
 
@@ -181,8 +183,10 @@ def state_glyph(node: Node, roll_up: RollUp) -> tuple[str, str]:
     """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
     if node.is_head and roll_up.head_parameters:
         return "head", "head"
-    if roll_up.badges:
+    if roll_up.works:
         return "adapter", "adapter"
     if roll_up.head_parameters:
         return "trainable", "head"
+    if roll_up.badges:
+        return "adapter", "muted"
     return ("frozen", "frozen") if node.layer.parameters else ("", "frozen")

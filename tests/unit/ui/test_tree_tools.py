@@ -14,7 +14,7 @@ from studio.ui.models.palette import REFUSAL_ROLE
 from studio.ui.panels.palette_panel import PRESETS
 from studio.ui.widgets.fields import MIXED
 from studio.ui.widgets.site_diagram import SiteDiagram
-from studio.ui.widgets.tree_painter import after_tags, rolled_up, tags
+from studio.ui.widgets.tree_painter import after_tags, rolled_up, state_glyph, tags
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -385,3 +385,15 @@ def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
 def test_a_roll_up_tells_no_sum_where_there_is_none(qapp):
     assert rolled_up(RollUp(badges=4, adapter_parameters=49_152)) == "4 adapters, +49.2k"
     assert rolled_up(RollUp(badges=1)) == "1 adapter"
+
+
+def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, settled, ready):
+    workspace.attach("lora", (Spot(),))
+    workspace.change_attachment("lora", {"enabled": False})
+    settled(ready)
+    model = page.tree_model
+    block = model.index_of(Spot("blocks.0"))
+    roll_up = model.roll_up(block.internalId())
+    assert rolled_up(roll_up) == "1 adapter off"
+    assert state_glyph(model.node(block), roll_up) == ("adapter", "muted")
+    assert not [tint for _, tint in model.strong() if tint == "adapter"]
