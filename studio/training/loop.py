@@ -128,5 +128,8 @@ def _failure(error: Exception) -> Exception:
         return StudioError("The folder of this run, or a file in it, was moved or deleted meanwhile; train again.")
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
-        return StudioError(f"The run cannot be written any more ({reason}); its last checkpoint is kept.")
+        return StudioError(
+            f"The run cannot be written any more ({reason}); make room on the disk, then resume it from its last "
+            "checkpoint."
+        )
     return error

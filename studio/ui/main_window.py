@@ -8,11 +8,12 @@ from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMessageBox, QStackedWidget
 
 from studio import __version__
+from studio.core import paths
 from studio.core.run import Run
 from studio.ui import actions, relabel
 from studio.ui.engine import Counted
 from studio.ui.files import Files
-from studio.ui.help_dialogs import KeysDialog, SettingsDialog, use_language, use_theme
+from studio.ui.help_dialogs import KeysDialog, SettingsDialog, show_folder, use_language, use_theme
 from studio.ui.language import CHINESE, ENGLISH, language, tr
 from studio.ui.log import note
 from studio.ui.panels.adapters import AdaptersPage
@@ -193,6 +194,10 @@ class MainWindow(QMainWindow):
     def any_device(self) -> None:
         """Train on the best device that there is."""
         self.workspace.set_value("training.device", "auto")
+
+    def show_runs_folder(self) -> None:
+        """Show where runs are kept, in the system's own window; its parent where there is none yet."""
+        show_folder(str(paths.runs() if paths.runs().is_dir() else paths.home()))
 
     # the document
 

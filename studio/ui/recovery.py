@@ -4,6 +4,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from logging import WARNING
 from pathlib import Path
 
 from PySide6.QtCore import QLockFile, QObject, QTimer
@@ -61,7 +62,7 @@ class Recovery(QObject):
             beside.write_text(json.dumps(words), encoding="utf-8")
             beside.replace(self._file)
         except OSError as error:
-            note(f"Unsaved edits cannot be kept in {self._folder}: {error.strerror}.")
+            note(f"Unsaved edits cannot be kept in {self._folder}: {error.strerror}.", WARNING)
 
     def _hold(self) -> None:
         if self._lock is None:

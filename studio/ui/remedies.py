@@ -28,6 +28,8 @@ TABLE = (
     Remedy("local checkpoint", "Choose another backbone…", "adapters.choose_backbone"),
     Remedy("choose a backbone", "Choose another backbone…", "adapters.choose_backbone"),
     Remedy("attach a method", "Show the adapters", "show_adapters"),
+    Remedy("make room on the disk", "Show the folder of the runs", "show_runs_folder"),
+    Remedy("The run cannot be written to", "Show the folder of the runs", "show_runs_folder"),
     Remedy("Unexpected ", "Open the log", "show_log"),
 )
 

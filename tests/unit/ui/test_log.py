@@ -155,6 +155,11 @@ def _refuse():
         ),
         ("There are no images in x; choose a folder with a folder of images for each class.", "Choose a folder…"),
         ("This machine has no cuda; set training.device to auto or cpu.", "Choose the device by itself"),
+        (
+            "The run cannot be written any more (No space left on device); make room on the disk, then resume it from "
+            "its last checkpoint.",
+            "Show the folder of the runs",
+        ),
         ("Unexpected ValueError: x", "Open the log"),
         ("Something nobody knows a way out of.", None),
     ],
