@@ -45,7 +45,8 @@ class Catalogue:
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
         self._pairs = dict(pairs)
-        self._patterns = sorted(_patterns(self._pairs), key=lambda pattern: -len(pattern.words))
+        own = sorted(_patterns(self._pairs), key=lambda pattern: -len(pattern.rule.pattern))
+        self._patterns = sorted(own, key=lambda pattern: -len(pattern.words))
         self._sought = lru_cache(maxsize=8192)(self._seek)
 
     def template(self, text: str) -> str | None:

@@ -65,7 +65,8 @@ class Language(QObject):
         """What ``shown``, a text said earlier in whatever language, is in this one."""
         source = self._sources.get(shown)
         if source is None:
-            return self.say(shown, {})
+            lines = shown.split("\n")
+            return self.say(shown, {}) if len(lines) == 1 else "\n".join(map(self.again, lines))
         text, values = source
         return self.say(text, {name: self.again(v) if isinstance(v, str) else v for name, v in values.items()})
 

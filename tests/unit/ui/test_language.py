@@ -96,6 +96,22 @@ def test_open_dialogs_change_their_language_too(window):
     keys.close()
 
 
+def test_the_fullest_template_is_taken():
+    pairs = {
+        "best accuracy {share}": "最佳准确率 {share}",
+        "best accuracy {share} in epoch {n}": "第 {n} 轮最佳 {share}",
+    }
+    for given in (pairs, dict(reversed(pairs.items()))):
+        assert Catalogue(given).sentence("best accuracy 96.7 % in epoch 3") == "第 3 轮最佳 96.7 %"
+
+
+def test_lines_that_were_joined_are_each_said_again():
+    language().use(CHINESE)
+    lines = [tr("Next: {page}", page=tr("Train")), tr("Next: {page}", page=tr("Results"))]
+    language().use(ENGLISH)
+    assert language().again("\n".join(lines)) == "Next: Train\nNext: Results"
+
+
 def test_memory_of_what_was_said_is_bounded(monkeypatch):
     monkeypatch.setattr(languages, "_REMEMBERED", 100)
     for number in range(1000):
