@@ -122,6 +122,7 @@ class RuleLine(QWidget):
         self.attachment = None
         self._result.setVisible(bool(words))
         if not words or not self._layers or not self.method.currentData():
+            self._mark(wrong=False)
             self.targets_changed.emit(frozenset())
             return
         try:
@@ -172,10 +173,13 @@ class RuleLine(QWidget):
         self.says.setText(words)
         self.says.setProperty("role", "bad" if wrong else "caption")
         restyle(self.says)
-        self.pattern.setProperty("wrong", wrong)
-        restyle(self.pattern)
+        self._mark(wrong)
         self.fold.setVisible(bool(self.details.text()) and bool(self._layers))
         self.go.setEnabled(not wrong)
+
+    def _mark(self, wrong: bool) -> None:
+        self.pattern.setProperty("wrong", wrong)
+        restyle(self.pattern)
 
     def attach(self) -> None:
         """Attach by the rule as one step of the history, and make room for the next."""

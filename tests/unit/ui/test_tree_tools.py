@@ -397,3 +397,10 @@ def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, se
     assert rolled_up(roll_up) == "1 adapter off"
     assert state_glyph(model.node(block), roll_up) == ("adapter", "muted")
     assert not [tint for _, tint in model.strong() if tint == "adapter"]
+
+
+def test_a_pattern_that_is_cleared_is_wrong_no_more(page):
+    page.rule.pattern.setText("nowhere")
+    assert page.rule.pattern.property("wrong") is True
+    page.rule.pattern.clear()
+    assert page.rule.pattern.property("wrong") is False
