@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _HERE = Remedy("", "Show those on this machine", "adapters.dialog.show_those_here")
 _FILE = Remedy("", "Choose another file…", "adapters.dialog.choose_file")
-_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 214, 6: 158}
+_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 262, 6: 158}
 _SIZES = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
 
@@ -52,7 +52,7 @@ class BackboneDialog(QDialog):
         self._entries: list[Entry] = []
         self._file = self._meant = ""
         self.setWindowTitle(tr("Choose a backbone"))
-        self.resize(1060, 640)
+        self.resize(1120, 640)
         self.model = Backbones(self)
         self.table = self._make_table()
         self.found = text("", "caption")
@@ -290,6 +290,8 @@ class BackboneDialog(QDialog):
         self.notice.say(sentence(error), "bad", _FILE)
 
     def _accept(self, backbone: Backbone) -> None:
+        self.notice.say("")
+        self._show_choice()  # the dialog may be opened again
         self.chosen.emit(backbone)
         self.accept()
 

@@ -171,6 +171,17 @@ def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot,
     assert chosen[0].name == REMOTE
 
 
+def test_a_dialog_opened_again_says_nothing_of_the_last_checkpoint(remote_weights, dialog, qtbot, ready, tmp_path):
+    (tmp_path / "mine.safetensors").write_bytes(remote_weights)
+    find(dialog, qtbot, REMOTE)
+    dialog.use_file(str(tmp_path / "mine.safetensors"))
+    dialog.accept_button.click()
+    qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=20_000)
+    ready.adapters.choose_backbone()
+    assert not dialog.notice.words
+    assert dialog.accept_button.isEnabled()
+
+
 def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
     hub.pause = 0.2
     find(dialog, qtbot, REMOTE)
