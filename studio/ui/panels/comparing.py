@@ -104,5 +104,6 @@ class CompareBar(QWidget):
         names = (tr("A: this recipe"), tr("B: {name}", name=self.name))
         shown.show_recipes(self._workspace.recipe, self.other, self._workspace.engine.layers, names)
         self.dialog.setLayout(Column((shown, 1), margins=(18, 16, 18, 16)))
+        self.dialog.setMinimumSize(640, 420)
         self.dialog.resize(860, 620)
         self.dialog.open()

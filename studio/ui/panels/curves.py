@@ -236,6 +236,10 @@ class Curves(Card):
             self.messages.fit(self.height())
             self.setMinimumHeight(0 if self.messages.isHidden() else _LEAST_WITH_MESSAGES)
 
+    def say_again(self) -> None:
+        """Make room for the messages as they are in another language."""
+        self.messages.fit(self.height())
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Qt: messages take a part of the height at most; beyond that they scroll."""
         super().resizeEvent(event)

@@ -133,6 +133,8 @@ class RecipeDifference(QWidget):
         self.notice.say("" if same else tr("The backbones differ, so the layers are those of A."), "warn")
         self.shown = pairs(left, right, layers)
         self.tree.setHeaderLabels([tr("Layer"), names[0], names[1], tr("Difference")])
+        for column, name in enumerate(names, 1):
+            self.tree.headerItem().setToolTip(column, name)  # a long one is cut where it stands
         rows = _settings(left, right)
         self.settings.show_rows(rows)
         self.setting_part.setVisible(bool(rows))

@@ -6,8 +6,11 @@ import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QHeaderView, QLabel, QStyle, QWidget
 
+from studio.ui.help_dialogs import KeysDialog, SettingsDialog
 from studio.ui.language import CHINESE, ENGLISH, language
+from studio.ui.panels.comparing import CompareBar
 from studio.ui.theme import theme
+from studio.ui.widgets.needs_button import NeedsButton
 
 SMALLEST = QSize(1080, 680)
 
@@ -83,7 +86,8 @@ def _cut_columns(header: QHeaderView) -> list[str]:
     if model is None or header.orientation() != Qt.Orientation.Horizontal:
         return []
     titles = [(n, str(model.headerData(n, header.orientation()) or "")) for n in range(header.count())]
-    shown = [(n, words) for n, words in titles if not header.isSectionHidden(n)]
+    told = {n for n, _ in titles if model.headerData(n, header.orientation(), Qt.ItemDataRole.ToolTipRole)}
+    shown = [(n, words) for n, words in titles if not header.isSectionHidden(n) and n not in told]
     return [words for n, words in shown if header.fontMetrics().horizontalAdvance(words) > header.sectionSize(n)]
 
 
@@ -101,3 +105,48 @@ def test_no_text_is_cut(filled, settled, qtbot):
             if found := clipped(filled):
                 cut[spoken, look, number] = found
     assert cut == {}
+
+
+def dialogs(window):
+    """Each dialog and panel that opens over the pages, opened."""
+    yield SettingsDialog(window.settings, window)
+    yield KeysDialog(window)
+    window.adapters.choose_backbone()
+    yield window.adapters.dialog
+    window.show_adapters()
+    comparing = window.adapters.findChild(CompareBar)
+    other = window.workspace.recipe.model_copy(update={"attachments": ()})
+    comparing.compare(other, "a recipe with quite a long name.toml")
+    comparing.open()
+    yield comparing.dialog
+    window.history_button.open()
+    yield window.history_button.list
+    button = window.findChild(NeedsButton)
+    button.open()
+    yield button.panel
+
+
+def test_no_text_of_a_dialog_is_cut(filled, qtbot):
+    cut = {}
+    for spoken in (ENGLISH, CHINESE):
+        language().use(spoken)
+        for dialog in dialogs(filled):
+            dialog.show()
+            usual, least = dialog.size(), dialog.minimumSizeHint().expandedTo(dialog.minimumSize())
+            for size in (usual, least):
+                dialog.resize(size)
+                for _ in range(3):
+                    QApplication.processEvents()
+                if found := clipped(dialog):
+                    cut[spoken, type(dialog).__name__, dialog.windowTitle(), size.toTuple()] = found
+            dialog.close()
+    assert cut == {}
+
+
+def test_a_text_that_does_not_fit_is_found(qtbot):
+    window, label = QWidget(), QLabel("A sentence of some length")
+    qtbot.addWidget(window)
+    label.setParent(window)
+    label.resize(60, 20)
+    window.show()
+    assert len(clipped(window)) == 1
