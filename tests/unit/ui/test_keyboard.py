@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
-    QFocusFrame,
     QLabel,
     QLineEdit,
     QMenuBar,
@@ -26,6 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.language import CHINESE, ENGLISH, language
+from studio.ui.widgets.focus_ring import Ring
 from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.parts import Column
 
@@ -138,10 +138,10 @@ def test_what_has_no_ring_of_its_own_gets_one_from_the_keyboard(qtbot):
     window.activateWindow()
     field.setFocus()
     qtbot.waitUntil(field.hasFocus)
-    assert not window.findChildren(QFocusFrame, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    assert not window.findChildren(Ring)
     before = window.grab().toImage()
     box.setFocus(Qt.FocusReason.TabFocusReason)
-    qtbot.waitUntil(lambda: any(frame.isVisible() for frame in window.findChildren(QFocusFrame)))
+    qtbot.waitUntil(lambda: any(frame.isVisible() for frame in window.findChildren(Ring)))
     area = box.geometry().adjusted(-2, -2, 2, 2)
     assert window.grab().toImage().copy(area) != before.copy(area)
 
