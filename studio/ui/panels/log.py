@@ -12,7 +12,7 @@ from studio.ui.models.log_lines import LogLines
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels.page import Page
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.widgets.parts import Card, Row, button
+from studio.ui.widgets.parts import Card, Column, Row, button, holder, text
 from studio.ui.widgets.row_table import row_table
 from studio.ui.workspace import Workspace
 
@@ -52,7 +52,8 @@ class LogPage(Page):
             button(tr("Open the file"), self._open, "open"),
         )
         split = QSplitter()
-        split.addWidget(self._table())
+        self.none = text(tr("Nothing in the log fits. Choose Everything, or search for something else."), "muted", True)
+        split.addWidget(holder(Column(self.none, (self._table(), 1))))
         self.whole = QPlainTextEdit()
         self.whole.setReadOnly(True)
         self.whole.setTabChangesFocus(True)
@@ -81,10 +82,12 @@ class LogPage(Page):
 
     def _filter(self) -> None:
         self.model.show_rows([line for line in reversed(log().lines) if self._fits(line)])
+        self.none.setVisible(not self.model.rows)
 
     def _add(self, line: Line) -> None:
         if self._fits(line):
             self.model.add(line)
+            self.none.hide()
 
     def _show(self, line: Line | None) -> None:
         self.whole.setPlainText(line.text if line else "")

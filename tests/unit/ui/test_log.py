@@ -211,3 +211,12 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
     assert "of all things" in QGuiApplication.clipboard().text()
     assert window.pages.currentWidget() is window.log
     assert logs.log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows
+
+
+def test_a_log_in_which_nothing_fits_says_so(window):
+    window.show_log()
+    page = window.log
+    page.search.setText("nothing has this in it")
+    assert page.none.isVisible()
+    page.search.clear()
+    assert page.none.isVisible() == (not page.model.rows)
