@@ -65,7 +65,7 @@ def _check_place(out: Path, overwrite: bool) -> None:
     if out.is_file():
         raise StudioError(f"{out} is a file; name a folder to export to.")
     if not overwrite and out.exists() and any(out.iterdir()):
-        raise StudioError(f"{out} already exists and is not empty; name another folder, or ask to overwrite it.")
+        raise StudioError(f"{out} already exists and is not empty; name another folder, or have it replaced.")
 
 
 def _check_methods(exporter: Exporter, run: Run) -> None:

@@ -54,6 +54,10 @@ class Files(QObject):
     def _ask_and_open(self, ask: Callable[[], str]) -> bool:
         return self.may_leave() and bool(path := ask()) and self.open_path(Path(path))
 
+    def turn_to(self, path: Path) -> bool:
+        """Open another recipe or run, unless there are edits that the user wants to keep."""
+        return self.may_leave() and self.open_path(path)
+
     def open_path(self, path: Path) -> bool:
         """Open a recipe file or a run directory; say why where it cannot be. Whether it, or another, was opened."""
         try:

@@ -24,6 +24,7 @@ from studio.ui.panels.guide import GuidePage
 from studio.ui.panels.log import LogPage
 from studio.ui.panels.results import ResultsPage
 from studio.ui.panels.train import TrainPage
+from studio.ui.recent import RecentMenu
 from studio.ui.recovery import Recovery
 from studio.ui.settings import Settings
 from studio.ui.theme import theme
@@ -64,6 +65,8 @@ class MainWindow(QMainWindow):
         self.recovery = Recovery(self.workspace.document)
         self.steps, self.summary = StepBar(STEPS), SummaryBar(NeedsButton(self.workspace))
         self.actions_by_call = actions.build(self)
+        self.recent = RecentMenu(self.settings, self.files.turn_to, self)
+        self.menuBar().actions()[0].menu().insertMenu(self.actions_by_call["files.open_run"], self.recent)
         self._build()
         self._connect()
         self.show_step(DATA)
@@ -209,8 +212,7 @@ class MainWindow(QMainWindow):
     def _dropped(self, path: Path) -> None:
         """A recipe or a run is opened, anything else taken for images."""
         if path.suffix == ".toml" or (path / "events.jsonl").is_file():
-            if self.files.may_leave():
-                self.files.open_path(path)
+            self.files.turn_to(path)
             return
         self.data.use(path)
         self.show_step(DATA)

@@ -43,7 +43,7 @@ class ChoiceTable(TickTable[Choice]):
 class GroupTable(Table[Group]):
     """Recipes with what came out, seeds taken together."""
 
-    columns = ("", "Method", "Trainable", "Accuracy", "Above baseline", "Runs", "Time", "Memory", "Adapter")
+    columns = ("", "Method", "Trainable", "Accuracy", "Against baseline", "Runs", "Time", "Memory", "Adapter")
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 PRESETS = (("ranks", "Ranks 2, 4, 8, 16, 32"), ("lora-against-adapter", "LoRA against Adapter at equal parameters"))
 """The sweeps that one press begins, by the name of their preset."""
-_BASELINE = GroupTable.columns.index("Above baseline")
+_BASELINE = GroupTable.columns.index("Against baseline")
 _NAMED = 6
 """Of more curves than this, the table beside them is the key."""
 

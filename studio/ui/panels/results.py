@@ -74,7 +74,7 @@ class ResultsPage(Page):
 
     def _figures(self) -> tuple[QWidget, ...]:
         self.accuracy, self.gain, self.loss, self.images = (text("–", "figure") for _ in range(4))
-        self.gain_figure = _figure(tr("Above the baseline"), self.gain)
+        self.gain_figure = _figure(tr("Against the baseline"), self.gain)
         return (
             _figure(tr("Accuracy"), self.accuracy),
             self.gain_figure,

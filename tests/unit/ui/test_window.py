@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox
 from studio.core.recipe import Recipe
 from studio.ui.application import ErrorReporter
 from studio.ui.theme import DARK, LIGHT, Tokens, style_sheet, theme
+from studio.ui.widgets.menu import unmarked
 
 
 def test_the_window_needs_no_torch_to_come_up():
@@ -108,6 +109,24 @@ def test_a_recipe_that_is_dropped_takes_no_edits_away_without_a_question(window,
     assert window.workspace.recipe.training.epochs == 4
     window._dropped(tmp_path / "r.toml")
     assert window.workspace.document.path == tmp_path / "r.toml"
+
+
+def test_recipes_opened_lately_are_in_a_menu_and_take_no_edits_away_unasked(window, tmp_path, monkeypatch):
+    paths = [tmp_path / "first & second.toml", tmp_path / "third.toml", tmp_path / "gone.toml"]
+    for path in paths:
+        window.workspace.document.recipe.save(path)
+        assert window.files.open_path(path)
+    paths[2].unlink()
+    window.recent.aboutToShow.emit()
+    third, first = window.recent.actions()
+    assert [unmarked(action.text()) for action in (third, first)] == [str(paths[1]), str(paths[0]).replace("&", "&&")]
+    first.trigger()
+    assert window.workspace.document.path == paths[0]
+    window.workspace.set_value("training.epochs", 77)
+    with monkeypatch.context() as unasked:
+        unasked.setattr(window.files, "may_leave", lambda: False)
+        third.trigger()
+    assert window.workspace.document.path == paths[0]
 
 
 def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
