@@ -116,12 +116,12 @@ class KnownFacts:
     def of(cls, root: Path) -> Self:
         """Those of the folder ``root``; none where nothing, or nothing readable, is kept."""
         name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
-        known = cls(cache() / "checks" / f"{name}.json")
+        known = cls(cache() / "checks" / f"{name}.jsonl")
         try:
-            raw = json.loads(known.file.read_text(encoding="utf-8"))
-            if raw["version"] == _VERSION:
-                known.by_stamp = {stamp: Facts(**facts) for stamp, facts in raw["facts"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            version, *lines = known.file.read_text(encoding="utf-8").splitlines()
+            if json.loads(version) == _VERSION:
+                known.by_stamp = {stamp: Facts(**facts) for stamp, facts in map(json.loads, lines)}
+        except (OSError, ValueError, TypeError, AttributeError):
             known.by_stamp = {}
         known.by_digest = {facts.digest: facts for facts in known.by_stamp.values() if facts.digest}
         return known
@@ -136,12 +136,15 @@ class KnownFacts:
         return stamp, self.by_stamp.get(stamp) or examine(root / path, self.by_digest)
 
     def keep(self, found: Mapping[str, Facts]) -> None:
-        """Remember ``found`` by stamp, in place of what was there; a full disk is no reason to fail."""
-        kept = {stamp: asdict(facts) for stamp, facts in found.items() if stamp and facts.digest}
+        """Remember ``found`` by stamp, in place of what was there; a full disk is no reason to fail.
+
+        A line each, because to encode all at once would keep every other thread from Python's lock meanwhile.
+        """
+        kept = [[stamp, asdict(facts)] for stamp, facts in found.items() if stamp and facts.digest]
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             # Escaped, because a file name need not be valid Unicode.
-            write_text(self.file, json.dumps({"version": _VERSION, "facts": kept}, ensure_ascii=True))
+            write_text(self.file, "\n".join(json.dumps(line, ensure_ascii=True) for line in (_VERSION, *kept)))
         except OSError:
             return
 

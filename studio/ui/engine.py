@@ -156,6 +156,7 @@ class Engine(QObject):
         self.ready = True
         gc.freeze()  # what came with torch stays for good: the collector need not look through it while people wait
         self.loaded.emit()
+        self._lane.submit(_import_plots)
 
     def _counted(self, counted: Counted) -> None:
         self.last = counted
@@ -166,6 +167,11 @@ def _import() -> None:
     import studio.app.inspection  # noqa: F401 - imports torch and timm
 
     tuple(_methods())
+
+
+def _import_plots() -> None:
+    """What draws curves: on the window's own thread its import would be felt."""
+    import pyqtgraph  # noqa: F401
 
 
 def _by_family() -> Any:

@@ -1,11 +1,12 @@
 """The recipe's images: listed, checked in the background, and judged again whenever the recipe decides otherwise."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core.paths import locate
 from studio.core.recipe import Data, Recipe
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _TELL_SECONDS = 0.1
 """Progress is shown no more often than this."""
+_TO_DRAW_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Images(QObject):
         self._data: Data | None = None
         self._wanted = _Wanted(Data(), [True])
         self._looked: Looked | None = None
+        self._drawn = threading.Event()
         self._listed.connect(self._show_list, Qt.ConnectionType.QueuedConnection)
         self._reached.connect(self._tell, Qt.ConnectionType.QueuedConnection)
         self.scan = Scan()
@@ -128,6 +131,7 @@ class Images(QObject):
         wanted, summary = listed
         if wanted is self._wanted and self.scan.busy:
             self._show(replace(self.scan, summary=summary, checked=False))
+        QTimer.singleShot(0, self._drawn.set)
 
     def _tell(self, reached: tuple[_Wanted, str, int, int]) -> None:
         if reached[0].stopped is self._wanted.stopped and self.scan.busy:
@@ -148,7 +152,10 @@ class Images(QObject):
         if looked is None or looked.source != source:
             progress = self._teller(wanted)
             quick = data.model_copy(update={"split": data.split.model_copy(update={"copies_together": False})})
-            self._listed.emit((wanted, _counted(scan(source, quick, progress))))
+            summary = _counted(scan(source, quick, progress))
+            self._drawn.clear()
+            self._listed.emit((wanted, summary))
+            self._drawn.wait(_TO_DRAW_S)  # a list is drawn faster by a window that has Python's lock to itself
             looked = look(source, progress)
             if not wanted.stopped[0]:
                 self._looked = looked
