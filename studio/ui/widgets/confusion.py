@@ -3,18 +3,19 @@
 from collections.abc import Iterator, Sequence
 
 from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QHelpEvent, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.ui.figures import plural
 from studio.ui.language import tr
-from studio.ui.theme import colour
+from studio.ui.theme import Tokens, colour, theme
 from studio.ui.widgets.painting import small_font
 
 _MARGIN_LEFT = 96
 _MARGIN_TOP = 44
 _SMALLEST_WITH_NUMBERS = 20
 _SMALLEST_WITH_GAPS = 8
+_SHADES = 255
 _STEPS = {
     Qt.Key.Key_Up: (-1, 0),
     Qt.Key.Key_Down: (1, 0),
@@ -37,6 +38,7 @@ class Confusion(QWidget):
         self.labels: tuple[str, ...] = ()
         self.counts: Sequence[Sequence[int]] = ()
         self._taken: tuple[tuple[int, int, int, float], ...] = ()
+        self._small: tuple[Tokens, QImage] | None = None
         self.setMinimumSize(300, 260)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -46,7 +48,7 @@ class Confusion(QWidget):
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show ``counts`` (true class, found class)."""
         self.labels, self.counts = tuple(labels), counts
-        self._taken = tuple(_taken(counts))
+        self._taken, self._small = tuple(_taken(counts)), None
         self.place = None
         self.update()
 
@@ -74,9 +76,13 @@ class Confusion(QWidget):
         painter.setFont(small_font(self.font()))
         cell = self._cell()
         self._draw_names(painter, cell)
-        self._draw_ground(painter, cell)
-        for row, column, number, share in self._taken:
-            self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, share, row == column)
+        if cell < _SMALLEST_WITH_GAPS:
+            side = cell * len(self.labels)
+            painter.drawImage(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), self._picture())
+        else:
+            self._draw_ground(painter, cell)
+            for row, column, number, share in self._taken:
+                self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, share, row == column)
         if self.place:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(colour("text"), 2))
@@ -85,26 +91,30 @@ class Confusion(QWidget):
     def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
 
+    def _picture(self) -> QImage:
+        """A pixel a cell, for when there is no room for gaps; made once for each theme, as cells may be a million."""
+        tokens = theme().tokens
+        if self._small is None or self._small[0] is not tokens:
+            wrong, right = (_shades(colour("sunken"), colour(name)) for name in ("bad", "accent"))
+            image = QImage(len(self.labels), len(self.labels), QImage.Format.Format_RGB32)
+            image.fill(colour("sunken"))
+            for row, column, _, share in self._taken:
+                image.setPixel(column, row, (right if row == column else wrong)[round(share * _SHADES)])
+            self._small = tokens, image
+        return self._small[1]
+
     def _draw_ground(self, painter: QPainter, cell: float) -> None:
-        """The cells that nothing is in, as one square with lines where there is room for them."""
+        """The cells that nothing is in, as one square with lines between them."""
         side = cell * len(self.labels)
         painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), colour("sunken"))
-        if cell >= _SMALLEST_WITH_GAPS:
-            painter.setPen(QPen(colour("surface"), 2))
-            for number in range(len(self.labels) + 1):
-                at = number * cell
-                painter.drawLine(
-                    QPointF(_MARGIN_LEFT + at, _MARGIN_TOP), QPointF(_MARGIN_LEFT + at, _MARGIN_TOP + side)
-                )
-                painter.drawLine(
-                    QPointF(_MARGIN_LEFT, _MARGIN_TOP + at), QPointF(_MARGIN_LEFT + side, _MARGIN_TOP + at)
-                )
+        painter.setPen(QPen(colour("surface"), 2))
+        for number in range(len(self.labels) + 1):
+            at = number * cell
+            painter.drawLine(QPointF(_MARGIN_LEFT + at, _MARGIN_TOP), QPointF(_MARGIN_LEFT + at, _MARGIN_TOP + side))
+            painter.drawLine(QPointF(_MARGIN_LEFT, _MARGIN_TOP + at), QPointF(_MARGIN_LEFT + side, _MARGIN_TOP + at))
 
     def _draw_cell(self, painter: QPainter, box: QRectF, number: int, share: float, right: bool) -> None:
         ink = _blend(colour("sunken"), colour("accent" if right else "bad"), share)
-        if box.width() < _SMALLEST_WITH_GAPS:
-            painter.fillRect(box, ink)
-            return
         inner = box.adjusted(1, 1, -1, -1)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(ink)
@@ -182,6 +192,11 @@ def _taken(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, flo
         total = sum(numbers)
         if total:
             yield from ((row, column, n, n / total) for column, n in enumerate(numbers) if n)
+
+
+def _shades(ground: QColor, ink: QColor) -> list[int]:
+    """Colours of shares from 0 to 1, in equal steps."""
+    return [_blend(ground, ink, step / _SHADES).rgb() for step in range(_SHADES + 1)]
 
 
 def _blend(ground: QColor, ink: QColor, share: float) -> QColor:

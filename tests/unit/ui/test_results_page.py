@@ -14,6 +14,8 @@ from studio.training.control import Control
 from studio.ui.models.table import ROW_ROLE
 from studio.ui.panels import try_it
 from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
+from studio.ui.theme import colour
+from studio.ui.widgets.confusion import _MARGIN_LEFT, _MARGIN_TOP, Confusion, _blend
 
 LEFT = Qt.MouseButton.LeftButton
 LONG = 30_000
@@ -279,3 +281,21 @@ def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_
     assert workspace.trainer.running
     workspace.trainer.stop()
     qtbot.waitUntil(lambda: not workspace.trainer.running, timeout=LONG)
+
+
+def test_a_matrix_of_many_classes_shows_each_cell_in_its_colour(qapp, qtbot):
+    many, matrix = 200, Confusion()
+    qtbot.addWidget(matrix)
+    matrix.resize(_MARGIN_LEFT + 8 + 3 * many, _MARGIN_TOP + 8 + 3 * many)
+    counts = [[4 * (row == column) for column in range(many)] for row in range(many)]
+    counts[20][90] = 16
+    matrix.show_counts([str(number) for number in range(many)], counts)
+    shown = matrix.grab().toImage()
+
+    def seen(row: int, column: int) -> str:
+        return shown.pixelColor(*middle(matrix, row, column).toTuple()).name()
+
+    assert seen(10, 10) == colour("accent").name()
+    assert seen(20, 90) == _blend(colour("sunken"), colour("bad"), 0.8).name()
+    assert seen(30, 31) == colour("sunken").name()
+    assert matrix.cell_at(QPointF(middle(matrix, 20, 90))) == (20, 90)
