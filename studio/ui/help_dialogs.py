@@ -76,6 +76,7 @@ class SettingsDialog(QDialog):
             grid.addWidget(text(name, "field"), row, 0)
             grid.addWidget(show, row, 1)
         close = button(tr("Close"), self.accept, kind="primary")
+        close.setDefault(True)
         self.setLayout(Column(grid, self.notice, 4, Row(None, close), gap=12, margins=(20, 18, 20, 18)))
 
     def _speak(self) -> None:
@@ -106,6 +107,7 @@ class KeysDialog(QDialog):
             for column, words in enumerate(pair):
                 self.table.setItem(row, column, QTableWidgetItem(words))
         close = button(tr("Close"), self.accept, kind="primary")
+        close.setDefault(True)
         self.setLayout(Column((self.table, 1), Row(None, close), gap=12, margins=(20, 18, 20, 18)))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 

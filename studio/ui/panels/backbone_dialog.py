@@ -77,8 +77,6 @@ class BackboneDialog(QDialog):
         self.later_button = button(tr("Use it, fetch later"), self._use_later)
         self.later_button.setToolTip(tr("Attach adapters now; the weights are fetched when the training begins"))
         self.cancel_button = button(tr("Cancel"), self.reject)
-        for other in (self.later_button, self.cancel_button):
-            other.setAutoDefault(False)
         head = text(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
         self.setLayout(
             Column(
@@ -141,7 +139,6 @@ class BackboneDialog(QDialog):
             self._group.addButton(choice)
         self._group.buttonToggled.connect(lambda *_: self._show_choice())
         self.browse = button(tr("Choose file…"), self.choose_file, "folder")
-        self.browse.setAutoDefault(False)  # Enter in the search takes the backbone, and opens no file dialog
         self.file_name = text("", "caption")
         return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 

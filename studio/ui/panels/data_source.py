@@ -121,7 +121,6 @@ class NumberView(QWidget):
         self.figure.setText(percent(found.accuracy) if found else "…" if beat.busy else "?")
         self.caption.setText(_caption(beat))
         self.button.setText(tr("Stop") if beat.busy else tr("Measure"))
-        self.button.setAccessibleName(self.button.text())
         self.button.setVisible(beat.busy or not found)
         self.setToolTip(tr(beat.error) or _told(beat))
 

@@ -79,7 +79,6 @@ class RateHelp(QWidget):
             self.few.setText(tr("{n} steps are few to learn from.", n=steps))
             words = tr("Use {epochs} epochs in batches of {size}", epochs=better.epochs, size=better.batch_size)
             self.use_better.setText(words)
-            self.use_better.setAccessibleName(words)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Qt: the page or the window is left; what is tried goes no further."""

@@ -42,7 +42,6 @@ def button(words: str, clicked: Callable[[], object] | None = None, icon: str = 
     made = QPushButton(words)
     made.setProperty("kind", kind)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
-    made.setAccessibleName(words)
     if icon:
         Tint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
         made.setIconSize(QSize(16 + BESIDE, 16))
@@ -205,7 +204,6 @@ class Notice(QFrame):
         self._words.setText(tr(words))
         self._remedy = (remedy or remedies.remedy(words)) if tone == "bad" else None
         self._fix.setText(tr(self._remedy.words) if self._remedy else "")
-        self._fix.setAccessibleName(self._fix.text())
         self._fix.setVisible(self._remedy is not None)
         self._ways.setVisible(tone == "bad")
         self.setVisible(bool(words))

@@ -6,11 +6,9 @@ import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QHeaderView, QLabel, QStyle, QWidget
 
-from studio.ui.help_dialogs import KeysDialog, SettingsDialog
 from studio.ui.language import CHINESE, ENGLISH, language
-from studio.ui.panels.comparing import CompareBar
 from studio.ui.theme import theme
-from studio.ui.widgets.needs_button import NeedsButton
+from tests.unit.ui.dialogs import dialogs
 
 SMALLEST = QSize(1080, 680)
 
@@ -105,25 +103,6 @@ def test_no_text_is_cut(filled, settled, qtbot):
             if found := clipped(filled):
                 cut[spoken, look, number] = found
     assert cut == {}
-
-
-def dialogs(window):
-    """Each dialog and panel that opens over the pages, opened."""
-    yield SettingsDialog(window.settings, window)
-    yield KeysDialog(window)
-    window.adapters.choose_backbone()
-    yield window.adapters.dialog
-    window.show_adapters()
-    comparing = window.adapters.findChild(CompareBar)
-    other = window.workspace.recipe.model_copy(update={"attachments": ()})
-    comparing.compare(other, "a recipe with quite a long name.toml")
-    comparing.open()
-    yield comparing.dialog
-    window.history_button.open()
-    yield window.history_button.list
-    button = window.findChild(NeedsButton)
-    button.open()
-    yield button.panel
 
 
 def test_no_text_of_a_dialog_is_cut(filled, qtbot):

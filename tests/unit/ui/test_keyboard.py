@@ -1,9 +1,12 @@
 """Whoever uses no mouse reaches everything, and whoever does not see is told what it is."""
 
 import re
+import warnings
+from itertools import pairwise
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QAccessible
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -13,9 +16,12 @@ from PySide6.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QDialog,
     QLabel,
     QLineEdit,
     QMenuBar,
+    QPushButton,
+    QRadioButton,
     QScrollArea,
     QScrollBar,
     QSlider,
@@ -27,7 +33,8 @@ from PySide6.QtWidgets import (
 from studio.ui.language import CHINESE, ENGLISH, language
 from studio.ui.widgets.focus_ring import Ring
 from studio.ui.widgets.menu import Menu
-from studio.ui.widgets.parts import Column
+from studio.ui.widgets.parts import Column, button
+from tests.unit.ui.dialogs import dialogs
 
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractItemView, QSlider, QTabBar)
 
@@ -91,6 +98,87 @@ def test_tab_goes_through_all_controls_of_a_page(filled, qtbot):
         while (widget := widget.nextInFocusChain()) is not filled:
             seen.add(widget)
         assert [(number, name_of(w)) for w in wanted - seen] == []
+
+
+def test_each_dialog_is_worked_with_keys_alone(filled, qtbot):
+    """Tab leads to all of its controls in the order of reading; each has a name; Escape leaves, Enter presses."""
+    wrong = {}
+    for dialog in dialogs(filled):
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)  # it is closed and shown again
+        dialog.activateWindow()
+        QApplication.processEvents()
+        path = walked(dialog)
+        found = {
+            "no name": [type(w).__name__ for w in focusable(dialog) if not name_of(w)],
+            "not reached": [name_of(w) for w in set(focusable(dialog)) - set(path) if not _is_passed_with_arrows(w)],
+            "order": steps_back(dialog, path)[1:],  # one step back there is, from the last to the first
+            "escape": [name_of(w) for w in path if not escapes(dialog, w)],
+            "enter": [name_of(w) for w in path if not enters(dialog, w)] if isinstance(dialog, QDialog) else [],
+        }
+        if any(found.values()):
+            wrong[type(dialog).__name__, dialog.windowTitle()] = {key: each for key, each in found.items() if each}
+        dialog.close()
+        dialog.deleteLater()
+    assert wrong == {}
+
+
+def walked(dialog):
+    """What Tab leads to, from the first control on, until it comes round."""
+    order, widget = [], dialog
+    while (widget := widget.nextInFocusChain()) is not dialog:
+        order.append(widget)
+    next(w for w in order if w in focusable(dialog)).setFocus(Qt.FocusReason.TabFocusReason)
+    path = []
+    while (widget := dialog.focusWidget()) not in path:
+        path.append(widget)
+        QTest.keyClick(widget, Qt.Key.Key_Tab)
+    return path
+
+
+def _is_passed_with_arrows(widget):
+    return isinstance(widget, QRadioButton) and not widget.isChecked()
+
+
+def steps_back(dialog, path):
+    """Where the focus goes against the order of reading."""
+    return [(name_of(a), name_of(b)) for a, b in pairwise([*path, path[0]]) if not reads_on(a, b, dialog)]
+
+
+def reads_on(before, after, dialog):
+    """Whether ``after`` stands below ``before``, or in the same line further on."""
+    a, b = (QRect(w.mapTo(dialog, QPoint()), w.size()) for w in (before, after))
+    same_line = a.top() <= b.center().y() <= a.bottom() or b.top() <= a.center().y() <= b.bottom()
+    return b.left() > a.left() if same_line else b.top() > a.top()
+
+
+def escapes(dialog, widget):
+    widget.setFocus()
+    QTest.keyClick(widget, Qt.Key.Key_Escape)
+    left = not dialog.isVisible()
+    dialog.show()
+    return left
+
+
+def enters(dialog, widget):
+    """Whether Enter presses the button that has the focus, and elsewhere the main one; nothing is done by it."""
+    default = next(b for b in dialog.findChildren(QPushButton) if b.property("kind") == "primary")
+    wanted, pressed = widget if isinstance(widget, QPushButton) else default, []
+    for each in dialog.findChildren(QPushButton):
+        with warnings.catch_warnings(action="ignore"):  # one that was taken off already
+            each.clicked.disconnect()
+        each.clicked.connect(lambda checked=False, each=each: pressed.append(each))
+    widget.setFocus()
+    QTest.keyClick(widget, Qt.Key.Key_Return)
+    return pressed == [wanted]
+
+
+@pytest.mark.parametrize("words", ["Measure now", "Cancel"])
+def test_a_button_is_called_what_it_says(qtbot, words):
+    made = button("Measure now")
+    qtbot.addWidget(made)
+    made.setText(words)
+    heard = QAccessible.queryAccessibleInterface(made).text(QAccessible.Text.Name)
+    assert heard == words
 
 
 def test_every_action_of_the_menu_can_be_called_from_the_keyboard(filled):

@@ -1,0 +1,54 @@
+"""Each dialog and panel that opens over the pages of the window."""
+
+from collections.abc import Iterator
+from unittest.mock import patch
+
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+
+from studio.training.range_test import Curve
+from studio.ui.help_dialogs import KeysDialog, SettingsDialog
+from studio.ui.main_window import MainWindow
+from studio.ui.panels import rate_dialog
+from studio.ui.panels.comparing import CompareBar
+from studio.ui.panels.rate_dialog import RateDialog
+from studio.ui.widgets.needs_button import NeedsButton
+
+FOUND = Curve((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
+
+
+def dialogs(window: MainWindow) -> Iterator[QWidget]:
+    """Each of them, opened; the window counts the layers of its recipe already."""
+    for action, kind in (("show_settings", SettingsDialog), ("show_keys", KeysDialog)):
+        window.actions_by_call[action].trigger()
+        yield [dialog for dialog in window.findChildren(kind) if dialog.isVisible()][-1]
+    window.adapters.choose_backbone()
+    yield window.adapters.dialog
+    window.show_adapters()
+    yield two_recipes(window)
+    yield rate_finder(window)
+    window.adapters.inspector.head_switch.click()  # a step that the history can list
+    window.history_button.open()
+    yield window.history_button.list
+    button = window.findChild(NeedsButton)
+    button.open()
+    yield button.panel
+
+
+def two_recipes(window: MainWindow) -> QWidget:
+    """The dialog with the recipe beside another."""
+    comparing = window.adapters.findChild(CompareBar)
+    other = window.workspace.recipe.model_copy(update={"attachments": ()})
+    comparing.compare(other, "a recipe with quite a long name.toml")
+    comparing.open()
+    return comparing.dialog
+
+
+def rate_finder(window: MainWindow) -> QWidget:
+    """The dialog that has found a learning rate, without the steps of training that it takes."""
+    dialog = RateDialog(window.workspace, window)
+    with patch.object(rate_dialog, "_find", lambda recipe, control: FOUND):
+        dialog.begin()
+        while not dialog.use.isVisible():
+            QTest.qWait(5)
+    return dialog
