@@ -92,7 +92,7 @@ class KeysDialog(QDialog):
         self.resize(460, 560)
         rows = [(QKeySequence(entry.keys), tr(entry.words)) for entry in TABLE if entry.keys]
         shown = [(keys.toString(QKeySequence.SequenceFormat.NativeText), words) for keys, words in rows]
-        shown += [(keys, tr(words)) for keys, words in IN_PLACE]
+        shown += [(tr(keys), tr(words)) for keys, words in IN_PLACE]
         self.table = QTableWidget(len(shown), 2)
         self.table.setAccessibleName(tr("Keys"))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)

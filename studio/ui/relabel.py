@@ -142,3 +142,4 @@ def _titles(tree: QTreeWidget) -> None:
     head = tree.headerItem()
     for column in range(tree.columnCount()):
         head.setText(column, _said(tree, f"title {column}", head.text(column)))
+        head.setToolTip(column, _said(tree, f"tip {column}", head.toolTip(column)))

@@ -4,7 +4,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QKeyEvent, QUndoStack
 from PySide6.QtWidgets import QFrame, QUndoView
 
-from studio.ui.language import tr
+from studio.ui.language import language, tr
 from studio.ui.widgets.parts import Column, IconButton, text
 
 
@@ -32,6 +32,7 @@ class HistoryList(QFrame):
     def __init__(self, history: QUndoStack, parent: IconButton) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("role", "card")
+        self._history = history
         self.view = QUndoView(history)
         self.view.setAccessibleName(tr("Steps of the history"))
         self.view.setUniformItemSizes(True)
@@ -41,8 +42,10 @@ class HistoryList(QFrame):
         self.say_again()
 
     def say_again(self) -> None:
-        """Name the beginning in the window's language."""
+        """Name the beginning and the steps in the window's language."""
         self.view.setEmptyLabel(tr("Beginning"))
+        for number in range(self._history.count()):
+            self._history.command(number).setText(language().again(self._history.text(number)))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter closes, as Escape does."""
