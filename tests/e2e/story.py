@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.paths import resource
 from studio.ui.language import ENGLISH, LANGUAGES, language
+from studio.ui.log import log
 from studio.ui.main_window import MainWindow
 from studio.ui.models.carried import METHOD_MIME
 from studio.ui.models.layer_nodes import Spot
@@ -221,6 +222,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
     with tempfile.TemporaryDirectory(prefix="peft-studio-") as home:
         os.environ["PEFT_STUDIO_HOME"] = home
         application: QApplication = make_application(["peft-studio"])
+        log().open()
         window = MainWindow()
         window.show()
         began = time.monotonic()
@@ -230,6 +232,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
         finally:
             story.end()
             application.processEvents()
+            log().close()
     print(f"{len(story.pictures)} pictures in {folder}, {time.monotonic() - began:.0f} s")
 
 

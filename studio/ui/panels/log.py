@@ -52,7 +52,7 @@ class LogPage(Page):
             button(tr("Open the file"), self._open, "open"),
         )
         split = QSplitter()
-        self.none = text(tr("Nothing in the log fits. Choose Everything, or search for something else."), "muted", True)
+        self.none = text("", "muted", wrap=True)
         split.addWidget(holder(Column(self.none, (self._table(), 1))))
         self.whole = QPlainTextEdit()
         self.whole.setReadOnly(True)
@@ -82,6 +82,8 @@ class LogPage(Page):
 
     def _filter(self) -> None:
         self.model.show_rows([line for line in reversed(log().lines) if self._fits(line)])
+        narrowed = tr("Nothing in the log fits. Choose Everything, or search for something else.")
+        self.none.setText(narrowed if log().lines else tr("Nothing has happened yet."))
         self.none.setVisible(not self.model.rows)
 
     def _add(self, line: Line) -> None:

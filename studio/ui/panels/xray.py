@@ -203,7 +203,7 @@ class XRayView(QWidget):
 
     def _fill(self, changes: "Sequence[WeightChange]") -> None:
         self.tree.clear()
-        self.tree.setHeaderLabels([tr("Weight"), tr("Attachment"), tr("Norm"), tr("Relative"), tr("Rank")])
+        self.tree.setHeaderLabels([tr("Weight"), tr("Attachment"), tr("Change"), tr("Relative"), tr("Rank")])
         largest = max((change.norm for change in changes), default=0.0)
         items: dict[str, QTreeWidgetItem] = {}
         for change in changes:

@@ -6,6 +6,7 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from studio.ui.language import language, tr
 from studio.ui.theme import colour
 from studio.ui.widgets.painting import small_font
 
@@ -24,7 +25,7 @@ class LookView(QWidget):
     def __init__(self, name: str, words: str = "", side: int = 132) -> None:
         super().__init__()
         self._image, self._heat = QImage(), QImage()
-        self._words = words
+        self._words = language().source(words)
         self.look: Look | None = None
         self.setMinimumSize(side, side)
         self.setAccessibleName(name)
@@ -36,7 +37,7 @@ class LookView(QWidget):
     def show_image(self, image: QImage, words: str = "") -> None:
         """Show ``image`` with nothing over it; ``words`` where it is null."""
         self._image, self._heat, self.look = image, QImage(), None
-        self._words = words or self._words
+        self._words = language().source(words) or self._words
         self.update()
 
     def show_look(self, look: "Look | None") -> None:
@@ -66,7 +67,7 @@ class LookView(QWidget):
             painter.setFont(small_font(self.font()))
             painter.setPen(colour("muted"))
             flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, self._words)
+            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, tr(self._words))
             return
         box = self._box()
         painter.drawImage(box, self._image)

@@ -5,6 +5,7 @@ import re
 import pytest
 import wording
 from PySide6.QtCore import QLocale
+from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QComboBox, QLabel
 
 from studio.core.paths import resource
@@ -14,6 +15,7 @@ from studio.ui.catalogue import Catalogue, names, read
 from studio.ui.help_dialogs import KeysDialog
 from studio.ui.language import CHINESE, ENGLISH, language, tr
 from studio.ui.settings import Settings
+from studio.ui.widgets.look_view import LookView
 
 CATALOGUE = resource("languages", "zh_CN.toml")
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -201,3 +203,16 @@ def test_texts_with_the_same_translation_come_back_as_they_were(qtbot):
     relabel.everything()
     assert [label.text() for label in labels] == twins
     assert [box.itemText(row) for row in range(box.count())] == twins
+
+
+def test_words_that_are_painted_in_place_of_an_image_change_too(qapp, qtbot):
+    view = LookView("", tr("Choose an image to see it and where the run looked."))
+    qtbot.addWidget(view)
+    view.resize(300, 200)
+    english = view.grab().toImage()
+    language().use(CHINESE)
+    view.show_image(QImage(), tr("Choose an image to see it and where the run looked."))
+    chinese = view.grab().toImage()
+    language().use(ENGLISH)
+    assert chinese != english
+    assert view.grab().toImage() == english

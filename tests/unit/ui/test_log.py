@@ -218,5 +218,9 @@ def test_a_log_in_which_nothing_fits_says_so(window):
     page = window.log
     page.search.setText("nothing has this in it")
     assert page.none.isVisible()
+    assert "fits" in page.none.text()
     page.search.clear()
     assert page.none.isVisible() == (not page.model.rows)
+    logs.log().lines.clear()
+    page._filter()
+    assert page.none.text() == "Nothing has happened yet."
