@@ -118,7 +118,6 @@ def test_each_dialog_is_worked_with_keys_alone(filled, qtbot):
         if any(found.values()):
             wrong[type(dialog).__name__, dialog.windowTitle()] = {key: each for key, each in found.items() if each}
         dialog.close()
-        dialog.deleteLater()
     assert wrong == {}
 
 
