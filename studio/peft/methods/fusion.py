@@ -114,10 +114,10 @@ class Fusion(Method[FusionConfig]):
 
         Before any adapter is named, all where one could be: only then is there a form to name them in.
         """
-        if layer.role not in _PLACES:
-            return f"AdapterFusion goes to attention and MLP layers and to blocks, and this is a {layer.type}."
         if slices:
             return "AdapterFusion takes what the layer gives as a whole, so it cannot take only some of q, k and v."
+        if not config.layouts and not config.adapters:
+            return _no_place(layer)
         try:
             placed = {_placement(attachment) for attachment in _attachments(config, layer)}
         except StudioError as error:
@@ -168,6 +168,13 @@ def _read(folder: str) -> AdapterDescription:
     except OSError as error:
         raise StudioError(f"There is no trained adapter in {path} to fuse: {DESCRIPTION} is missing.") from error
     return _read_once(path, changed)
+
+
+def _no_place(layer: Layer) -> str:
+    """Why no adapter that could be fused stands at ``layer``; empty where one may."""
+    if layer.role not in _PLACES:
+        return f"AdapterFusion goes to attention and MLP layers and to blocks, and this is a {layer.type}."
+    return "" if layer.width else f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
 
 
 @lru_cache(maxsize=64)
