@@ -138,6 +138,11 @@ def _lack(layer: Layer) -> str:
 A = TypeVar("A", bound=AdapterConfig)
 
 
+def width_refusal(layer: Layer) -> str:
+    """Why nothing as wide as its tokens can be added to what ``layer`` gives; empty where it can."""
+    return "" if layer.width else f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
+
+
 class AdapterMethod(Method[A]):
     """A method that adds a small network's output to a sub-layer's."""
 
@@ -170,9 +175,7 @@ class AdapterMethod(Method[A]):
             return f"{self.label} goes to {self._places()} layers, {_lack(layer)}."
         if slices:
             return f"{self.label} takes what the layer gives as a whole, so it cannot take only some of q, k and v."
-        if not layer.width:
-            return f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
-        return ""
+        return width_refusal(layer)
 
     def idle(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
         """Which side of the layer scale, where no block has one."""

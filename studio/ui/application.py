@@ -68,8 +68,8 @@ class ErrorReporter(QObject):
         ok = QMessageBox.StandardButton.Ok
         box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), tr(words), ok)
         box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setDefaultButton(QMessageBox.StandardButton.Ok)
-        box.setEscapeButton(QMessageBox.StandardButton.Ok)
+        box.setDefaultButton(ok)
+        box.setEscapeButton(ok)
         box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
         copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)

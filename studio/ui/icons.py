@@ -15,13 +15,13 @@ BESIDE = 3
 """Points left free between an icon and the words of its push button; Qt's own four are too few to read easily."""
 
 
-def pixmap(name: str, colour: str = "text", size: int = 16, ratio: float = 2.0) -> QPixmap:
-    """The icon ``name`` in the theme's ``colour``, ``size`` points wide, with ``ratio`` pixels a point."""
-    return _drawn(name, getattr(theme().tokens, colour), size, ratio)
+def pixmap(name: str, colour: str = "text", size: int = 16, ratio: float = 2.0, beside: int = 0) -> QPixmap:
+    """The icon ``name`` in ``colour``: ``size`` points wide and ``beside`` free ones, of ``ratio`` pixels each."""
+    return _drawn(name, getattr(theme().tokens, colour), size, ratio, beside)
 
 
 @lru_cache(maxsize=512)
-def _drawn(name: str, colour: str, size: int, ratio: float, beside: int = 0) -> QPixmap:
+def _drawn(name: str, colour: str, size: int, ratio: float, beside: int) -> QPixmap:
     drawing = resource("icons", f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
     image = QPixmap(round((size + beside) * ratio), round(size * ratio))
     image.fill(Qt.GlobalColor.transparent)
@@ -36,8 +36,8 @@ def icon(name: str, colour: str = "text", beside: int = 0) -> QIcon:
     """The icon ``name``, faint where its button is disabled, with ``beside`` points left free at its right."""
     made = QIcon()
     for size in _SIZES:
-        for mode, tint in ((QIcon.Mode.Normal, colour), (QIcon.Mode.Disabled, "faint")):
-            made.addPixmap(_drawn(name, getattr(theme().tokens, tint), size, 2.0, beside), mode)
+        made.addPixmap(pixmap(name, colour, size, beside=beside))
+        made.addPixmap(pixmap(name, "faint", size, beside=beside), QIcon.Mode.Disabled)
     return made
 
 

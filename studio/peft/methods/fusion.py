@@ -20,7 +20,7 @@ from studio.core.paths import locate
 from studio.core.recipe import Attachment
 from studio.peft.adapter_file import DESCRIPTION, TENSORS, AdapterDescription, read_description
 from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source, add
+from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source, add, width_refusal
 from studio.peft.targets import match, refusal
 
 _PLACES = (Role.ATTENTION, Role.MLP, Role.BLOCK)
@@ -174,7 +174,7 @@ def _no_place(layer: Layer) -> str:
     """Why no adapter that could be fused stands at ``layer``; empty where one may."""
     if layer.role not in _PLACES:
         return f"AdapterFusion goes to attention and MLP layers and to blocks, and this is a {layer.type}."
-    return "" if layer.width else f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
+    return width_refusal(layer)
 
 
 @lru_cache(maxsize=64)
