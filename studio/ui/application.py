@@ -14,13 +14,13 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
-from studio.ui.jobs import sentence
-from studio.ui.language import ENGLISH, language, tr
-from studio.ui.log import log, note
-from studio.ui.main_window import MainWindow
-from studio.ui.settings import Settings
-from studio.ui.theme import load_fonts, theme
-from studio.ui.widgets.focus_ring import FocusRing
+from studio.ui.i18n.language import ENGLISH, language, tr
+from studio.ui.services.app_log import log, note
+from studio.ui.services.background import sentence
+from studio.ui.services.settings import Settings
+from studio.ui.style.theme import load_fonts, theme
+from studio.ui.window.focus_ring import FocusRing
+from studio.ui.window.main_window import MainWindow
 
 _YOUNG_FOR_A_FULL_ONE = 50
 """Of so many collections of younger objects one looks through all: that holds every thread, for 30 ms with a large

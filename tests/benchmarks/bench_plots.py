@@ -16,7 +16,7 @@ SMOOTHING = 0.6
 
 def long_run() -> tuple:
     """A noisy training loss of so many steps, and a validation loss once an epoch."""
-    from studio.ui.widgets.plots import Line
+    from studio.ui.shared.line_plot import Line
 
     x = np.arange(POINTS) / STEPS_PER_EPOCH
     y = np.exp(-x / 300) + 0.2 + np.random.default_rng(0).normal(0, 0.05, POINTS)
@@ -29,7 +29,7 @@ def long_run() -> tuple:
 
 def long_plot():
     """A plot of the long run, in view."""
-    from studio.ui.widgets.plots import Plot
+    from studio.ui.shared.line_plot import Plot
 
     application()
     plot = Plot("Loss", bottom=0)

@@ -23,12 +23,12 @@ from studio.core.layers import Layer, Role
 from studio.core.recipe import Backbone, Recipe
 from studio.data.folder import ImageFile
 from studio.ui.application import make_application
-from studio.ui.engine import Counted
-from studio.ui.main_window import STEPS, MainWindow
-from studio.ui.models.carried import METHOD_MIME
-from studio.ui.models.layer_nodes import grow
-from studio.ui.thumbnails import Thumbnails
-from studio.ui.widgets.image_grid import ImageGrid
+from studio.ui.pages.data.image_grid import ImageGrid
+from studio.ui.services.drag_payload import METHOD_MIME
+from studio.ui.services.engine import Counted
+from studio.ui.services.thumbnails import Thumbnails
+from studio.ui.services.tree_data import grow
+from studio.ui.window.main_window import STEPS, MainWindow
 from tests.benchmarks.bench_data import empty_cache
 from tests.benchmarks.harness import Measured, benchmark
 

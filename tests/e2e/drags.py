@@ -12,10 +12,10 @@ from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.ui.application import make_application
-from studio.ui.main_window import MainWindow
-from studio.ui.models.layer_nodes import Spot
-from studio.ui.models.layer_tree import DIM_ROLE
-from studio.ui.panels.palette_panel import METHODS, PRESETS
+from studio.ui.pages.adapters.layer_tree_model import DIM_ROLE
+from studio.ui.pages.adapters.palette_panel import METHODS, PRESETS
+from studio.ui.services.tree_data import Spot
+from studio.ui.window.main_window import MainWindow
 from tests.e2e.story import pause, wait
 
 STEPS = 12

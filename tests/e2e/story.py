@@ -16,12 +16,12 @@ from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.paths import resource
-from studio.ui.language import ENGLISH, LANGUAGES, language
-from studio.ui.log import log
-from studio.ui.main_window import MainWindow
-from studio.ui.models.carried import METHOD_MIME
-from studio.ui.models.layer_nodes import Spot
-from studio.ui.theme import theme
+from studio.ui.i18n.language import ENGLISH, LANGUAGES, language
+from studio.ui.services.app_log import log
+from studio.ui.services.drag_payload import METHOD_MIME
+from studio.ui.services.tree_data import Spot
+from studio.ui.style.theme import theme
+from studio.ui.window.main_window import MainWindow
 
 PATIENCE_S = 300
 ONE = ((ENGLISH, "light"),)

@@ -13,7 +13,7 @@ import pytest
 from story import Story, wait
 
 from studio.ui.application import make_application
-from studio.ui.main_window import MainWindow
+from studio.ui.window.main_window import MainWindow
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "story"
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QEvent, QMimeData, QObject, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLayout, QWidget
 
-from studio.ui.widgets.parts import restyle
+from studio.ui.widgets.components import restyle
 
 
 def first_path(data: QMimeData) -> Path | None:

@@ -8,8 +8,8 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QValidator, QWheelEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog, QLineEdit, QSpinBox, QWidget
 
-from studio.ui.icons import icon
-from studio.ui.language import tr
+from studio.ui.i18n.language import tr
+from studio.ui.style.icons import icon
 
 _LARGEST_INT = 2**31 - 1
 _INSET = 5

@@ -7,7 +7,7 @@ from string import ascii_uppercase, digits
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-from studio.ui.language import language
+from studio.ui.i18n.language import language
 
 _MARK = re.compile(r"\(&\w\)|(&&)|&")
 

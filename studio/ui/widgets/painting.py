@@ -4,8 +4,8 @@ from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QApplication
 
-from studio.ui.icons import pixmap
-from studio.ui.theme import colour
+from studio.ui.style.icons import pixmap
+from studio.ui.style.theme import colour
 
 _BADGE_HEIGHT = 20
 

@@ -16,9 +16,9 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.layers import Layer, Role
 from studio.ui.application import make_application
-from studio.ui.main_window import MainWindow
-from studio.ui.models.carried import METHOD_MIME
-from studio.ui.workspace import Workspace
+from studio.ui.services.drag_payload import METHOD_MIME
+from studio.ui.services.workspace import Workspace
+from studio.ui.window.main_window import MainWindow
 from tests.unit.conftest import MakeRecipe
 
 LANES = {"engine", "preflight", "images", "training", "results", "thumbnails", "preview", "baseline", "runs", "weights"}

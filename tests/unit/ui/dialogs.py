@@ -7,12 +7,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
 from studio.training.range_test import Curve
-from studio.ui.help_dialogs import KeysDialog, SettingsDialog
-from studio.ui.main_window import MainWindow
-from studio.ui.panels import rate_dialog
-from studio.ui.panels.comparing import CompareBar
-from studio.ui.panels.rate_dialog import RateDialog
-from studio.ui.widgets.needs_button import NeedsButton
+from studio.ui.pages.adapters.compare_bar import CompareBar
+from studio.ui.pages.train import lr_finder_dialog
+from studio.ui.pages.train.lr_finder_dialog import RateDialog
+from studio.ui.window.main_window import MainWindow
+from studio.ui.window.resource_button import NeedsButton
+from studio.ui.window.settings_dialogs import KeysDialog, SettingsDialog
 
 FOUND = Curve((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
 
@@ -47,7 +47,7 @@ def two_recipes(window: MainWindow) -> QWidget:
 def rate_finder(window: MainWindow) -> QWidget:
     """The dialog that has found a learning rate, without the steps of training that it takes."""
     dialog = RateDialog(window.workspace, window)
-    with patch.object(rate_dialog, "_find", lambda recipe, control: FOUND):
+    with patch.object(lr_finder_dialog, "_find", lambda recipe, control: FOUND):
         dialog.begin()
         while not dialog.use.isVisible():
             QTest.qWait(5)

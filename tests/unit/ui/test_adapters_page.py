@@ -7,10 +7,10 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
-from studio.ui.models.carried import METHOD_MIME
-from studio.ui.models.layer_nodes import Spot
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
-from studio.ui.theme import theme
+from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
+from studio.ui.services.drag_payload import METHOD_MIME
+from studio.ui.services.tree_data import Spot
+from studio.ui.style.theme import theme
 from studio.ui.widgets.painting import small_font
 
 QKV = Spot("blocks.0.attn.qkv")

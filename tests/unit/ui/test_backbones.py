@@ -5,7 +5,7 @@ from PySide6.QtCore import Qt
 
 from studio.backbones import weights
 from studio.backbones.catalogue import Entry
-from studio.ui.models.backbones import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
+from studio.ui.pages.adapters.backbone_model import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
 from tests.unit.conftest import REMOTE
 
 ENTRIES = (

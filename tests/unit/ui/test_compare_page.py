@@ -8,7 +8,7 @@ from studio.app.sweep import Sweep
 from studio.app.sweep_points import points
 from studio.core.recipe import Recipe
 from studio.training.control import Control
-from studio.ui.panels.compare import ComparePage
+from studio.ui.pages.compare.page import ComparePage
 
 LEFT = Qt.MouseButton.LeftButton
 LONG = 30_000

@@ -12,11 +12,11 @@ from PySide6.QtTest import QTest
 
 from studio.app.baseline import Baseline
 from studio.core.recipe import Data
-from studio.ui import preview as previews
-from studio.ui.baseline import NumberToBeat
-from studio.ui.models.images import IMAGES_MIME
-from studio.ui.thumbnails import SIDE, kept_picture, small_picture
-from studio.ui.widgets.class_list import ALL
+from studio.ui.pages.data.class_list import ALL
+from studio.ui.pages.data.image_model import IMAGES_MIME
+from studio.ui.services import transform_preview as previews
+from studio.ui.services.baseline import NumberToBeat
+from studio.ui.services.thumbnails import SIDE, kept_picture, small_picture
 from tests.data.bad_images import picture
 
 COPY, LEFT, NONE = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -188,7 +188,7 @@ def test_looking_again_finds_new_images(window, qtbot, pets):
 
 def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monkeypatch):
     images = window.workspace.images
-    monkeypatch.setattr("studio.ui.images._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("studio.ui.services.image_scan._TELL_SECONDS", 0.0)
     images.progressed.connect(lambda *given: images.stop())
     monkeypatch.setattr("studio.data.checks.facts_of", slow_facts)
     window.data.use(pets)
@@ -287,7 +287,7 @@ def test_menus_relabel_and_move(window, qtbot, pets):
 
 def test_images_are_moved_to_a_class_that_there_was_not(window, qtbot, pets, monkeypatch):
     page = scanned(window, qtbot, pets)
-    monkeypatch.setattr("studio.ui.panels.data_images.QInputDialog.getText", lambda *given: (" birds ", True))
+    monkeypatch.setattr("studio.ui.pages.data.images_tab.QInputDialog.getText", lambda *given: (" birds ", True))
     select(page, 0, 1)
     page.images.label_menu().actions()[-1].trigger()
     settled_page(window, qtbot)
@@ -424,7 +424,7 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
 @pytest.fixture
 def at_once(monkeypatch):
     """No pause before the number to beat is measured."""
-    monkeypatch.setattr("studio.ui.baseline.PAUSE_MS", 0)
+    monkeypatch.setattr("studio.ui.services.baseline.PAUSE_MS", 0)
 
 
 def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
@@ -437,8 +437,8 @@ def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
 
 
 def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeypatch):
-    monkeypatch.setattr("studio.ui.baseline._LARGEST", 10)
-    monkeypatch.setattr("studio.ui.baseline.linear_probe", lambda *given: Baseline(0.5, 2, 10, 1.0))
+    monkeypatch.setattr("studio.ui.services.baseline._LARGEST", 10)
+    monkeypatch.setattr("studio.ui.services.baseline.linear_probe", lambda *given: Baseline(0.5, 2, 10, 1.0))
     page = scanned(ready, qtbot, pets)
     number: NumberToBeat = ready.workspace.to_beat
     qtbot.waitUntil(lambda: number.beat.waits, timeout=30_000)
@@ -503,7 +503,7 @@ def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_pa
     first = kept_picture(path)
     assert len(list(home.glob("cache/thumbnails/*.jpg"))) == 1
     with monkeypatch.context() as context:
-        context.setattr("studio.ui.thumbnails.small_picture", lambda *given: pytest.fail("made again"))
+        context.setattr("studio.ui.services.thumbnails.small_picture", lambda *given: pytest.fail("made again"))
         again = kept_picture(path)
     assert (again.width(), again.height()) == (first.width(), first.height()) == (SIDE, SIDE)
     Image.new("RGB", (900, 900), "blue").save(path, compress_level=0)

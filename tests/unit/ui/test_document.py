@@ -4,8 +4,8 @@ import pytest
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
-from studio.ui import edits
-from studio.ui.document import Document
+from studio.ui.services import recipe_edits
+from studio.ui.services.document import Document
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def document(qapp):
 
 
 def epochs(recipe, number):
-    return edits.replaced(recipe, "training.epochs", number)
+    return recipe_edits.replaced(recipe, "training.epochs", number)
 
 
 def test_edits_are_undone_and_made_again_exactly(document):
     first = document.recipe
     lora = Attachment(name="lora", method="lora", at=("blocks.*",))
-    document.edit("Attach", edits.with_attachments(first, (lora,)))
+    document.edit("Attach", recipe_edits.with_attachments(first, (lora,)))
     second = document.recipe
     document.history.undo()
     assert document.recipe is first
@@ -43,7 +43,7 @@ def test_edits_of_one_thing_become_one_step(document):
 
 def test_edits_of_two_things_stay_two_steps(document):
     document.edit("a", epochs(document.recipe, 3), "training.epochs")
-    document.edit("b", edits.replaced(document.recipe, "training.seed", 3), "training.seed")
+    document.edit("b", recipe_edits.replaced(document.recipe, "training.seed", 3), "training.seed")
     assert document.history.count() == 2
 
 
@@ -72,7 +72,7 @@ def test_the_star_goes_with_saving_and_comes_with_editing(document, tmp_path, qt
 
 
 def test_opening_makes_paths_absolute_and_forgets_the_history(document, tmp_path):
-    edits.replaced(Recipe(), "data.path", "images").save(tmp_path / "r.toml")
+    recipe_edits.replaced(Recipe(), "data.path", "images").save(tmp_path / "r.toml")
     document.edit("a", epochs(document.recipe, 3))
     document.open(tmp_path / "r.toml")
     assert document.recipe.data.path == str(tmp_path / "images")

@@ -6,8 +6,8 @@ import pytest
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QHeaderView, QLabel, QStyle, QWidget
 
-from studio.ui.language import CHINESE, ENGLISH, language
-from studio.ui.theme import theme
+from studio.ui.i18n.language import CHINESE, ENGLISH, language
+from studio.ui.style.theme import theme
 from tests.unit.ui.dialogs import dialogs
 
 SMALLEST = QSize(1080, 680)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 
 from studio.core.recipe import Training
-from studio.ui.forms import Form, bounds
+from studio.ui.shared.config_form import Form, bounds
 from studio.ui.widgets.fields import ChoiceField, FloatField, IntField, SwitchField, TextField
 
 

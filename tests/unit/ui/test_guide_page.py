@@ -5,9 +5,9 @@ import json
 import pytest
 from PySide6.QtCore import Qt
 
-from studio.ui.models import guide
-from studio.ui.panels.guide import GuidePage
-from studio.ui.workspace import Workspace
+from studio.ui.pages.guide import guide_model
+from studio.ui.pages.guide.page import GuidePage
+from studio.ui.services.workspace import Workspace
 
 LONG = 60_000
 FIGURES = {
@@ -34,7 +34,7 @@ def page(qtbot, qapp, tmp_path, monkeypatch):
     """The page alone, with figures of one method."""
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "methods.json").write_text(json.dumps(FIGURES))
-    monkeypatch.setattr(guide, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    monkeypatch.setattr(guide_model, "resource", lambda *parts: tmp_path.joinpath(*parts))
     workspace = Workspace()
     made = GuidePage(workspace)
     made.resize(1200, 700)
@@ -54,7 +54,7 @@ def test_every_method_is_there_with_what_was_measured_of_it(page, qtbot):
     assert rows["lora"] == ("LoRA", "1,234  (0.50 %)", "87.5 %", "× 0.70", "× 1.21", "× 1.00", "5.0 kB")
     assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "does not merge", "–")
     assert "2026-01-02" in page.conditions.text()
-    assert {row.family for row in page.model.rows} == set(guide.ADVICE)
+    assert {row.family for row in page.model.rows} == set(guide_model.ADVICE)
 
 
 def test_the_chosen_method_is_told_of(page, qtbot):
@@ -74,8 +74,8 @@ def test_the_chosen_method_is_told_of(page, qtbot):
 
 
 def test_without_figures_it_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(guide, "resource", lambda *parts: tmp_path.joinpath(*parts))
-    found = guide.read_guide()
+    monkeypatch.setattr(guide_model, "resource", lambda *parts: tmp_path.joinpath(*parts))
+    found = guide_model.read_guide()
     assert found.measured == ""
     assert all(row.accuracy is None for row in found.rows)
 

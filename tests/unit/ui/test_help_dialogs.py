@@ -4,11 +4,11 @@ import pytest
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QDialog
 
-from studio.ui.actions import TABLE
-from studio.ui.help_dialogs import KeysDialog, SettingsDialog
-from studio.ui.language import CHINESE, ENGLISH, language
-from studio.ui.settings import Settings
-from studio.ui.theme import theme
+from studio.ui.i18n.language import CHINESE, ENGLISH, language
+from studio.ui.services.settings import Settings
+from studio.ui.style.theme import theme
+from studio.ui.window.actions import TABLE
+from studio.ui.window.settings_dialogs import KeysDialog, SettingsDialog
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from studio.core import events
-from studio.ui.history import History
+from studio.ui.pages.train.run_history import History
 
 
 def started(step, time=0.0):

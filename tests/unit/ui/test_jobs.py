@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from studio.core.errors import StudioError
-from studio.ui.jobs import Lane, Turns, sentence
+from studio.ui.services.background import Lane, Turns, sentence
 
 
 @pytest.fixture

@@ -30,10 +30,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui.language import CHINESE, ENGLISH, language
-from studio.ui.widgets.focus_ring import Ring
+from studio.ui.i18n.language import CHINESE, ENGLISH, language
+from studio.ui.widgets.components import Column, button
 from studio.ui.widgets.menu import Menu
-from studio.ui.widgets.parts import Column, button
+from studio.ui.window.focus_ring import Ring
 from tests.unit.ui.dialogs import dialogs
 
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractItemView, QSlider, QTabBar)

@@ -9,13 +9,13 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication, QComboBox, QLabel
 
 from studio.core.paths import resource
-from studio.ui import language as languages
-from studio.ui import relabel
-from studio.ui.catalogue import Catalogue, names, read
-from studio.ui.help_dialogs import KeysDialog
-from studio.ui.language import CHINESE, ENGLISH, language, tr
-from studio.ui.settings import Settings
-from studio.ui.widgets.look_view import LookView
+from studio.ui.i18n import language as languages
+from studio.ui.i18n import relabel
+from studio.ui.i18n.catalogue import Catalogue, names, read
+from studio.ui.i18n.language import CHINESE, ENGLISH, language, tr
+from studio.ui.pages.results.saliency_view import LookView
+from studio.ui.services.settings import Settings
+from studio.ui.window.settings_dialogs import KeysDialog
 
 CATALOGUE = resource("languages", "zh_CN.toml")
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -180,7 +180,7 @@ def test_nothing_is_said_in_english_to_who_reads_chinese(ready, settled, qtbot):
 
 
 def test_a_machine_without_chinese_letters_says_so(window, monkeypatch):
-    monkeypatch.setattr("studio.ui.help_dialogs.can_be_drawn", lambda code: code != CHINESE)
+    monkeypatch.setattr("studio.ui.window.settings_dialogs.can_be_drawn", lambda code: code != CHINESE)
     window.chinese()
     assert "Noto Sans CJK" in window.summary.words
 

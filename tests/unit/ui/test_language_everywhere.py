@@ -15,9 +15,9 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.paths import resource
-from studio.ui.catalogue import Catalogue, read
-from studio.ui.language import CHINESE, ENGLISH, LANGUAGES, language
-from studio.ui.relabel import VERBATIM
+from studio.ui.i18n.catalogue import Catalogue, read
+from studio.ui.i18n.language import CHINESE, ENGLISH, LANGUAGES, language
+from studio.ui.i18n.relabel import VERBATIM
 from tests.unit.ui.dialogs import dialogs
 
 HAN = re.compile("[\u4e00-\u9fff]")

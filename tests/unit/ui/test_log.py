@@ -11,13 +11,13 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
 from studio.core.errors import StudioError
-from studio.ui import log as logs
-from studio.ui import remedies
 from studio.ui.application import ErrorReporter
-from studio.ui.jobs import sentence
-from studio.ui.language import CHINESE, ENGLISH, language
-from studio.ui.log import KEPT, log, note
-from studio.ui.widgets.parts import Notice
+from studio.ui.i18n.language import CHINESE, ENGLISH, language
+from studio.ui.services import app_log as logs
+from studio.ui.services.app_log import KEPT, log, note
+from studio.ui.services.background import sentence
+from studio.ui.shared import error_actions
+from studio.ui.widgets.components import Notice
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_an_error_comes_with_the_button_that_helps(qapp, sentence, words, spoken
     try:
         notice = Notice()
         notice.say(sentence, "bad")
-        found = remedies.remedy(notice.words)
+        found = error_actions.remedy(notice.words)
         assert (found.words if found else None) == words
         assert notice._fix.isVisibleTo(notice) == (words is not None)
     finally:
@@ -180,7 +180,7 @@ def test_an_error_comes_with_the_button_that_helps(qapp, sentence, words, spoken
 def test_every_remedy_is_something_the_window_can_do(window):
     from operator import attrgetter
 
-    assert all(callable(attrgetter(row.call)(window)) for row in remedies.TABLE)
+    assert all(callable(attrgetter(row.call)(window)) for row in error_actions.TABLE)
 
 
 def test_the_button_does_what_it_says(window):

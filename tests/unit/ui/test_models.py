@@ -4,12 +4,21 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
 from studio.core.run import Run
-from studio.ui.models.classes import ClassTable
-from studio.ui.models.layer_nodes import Badge, Marks, Spot, badge_text
-from studio.ui.models.layer_tree import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS, TARGET_ROLE, TRAINABLE, TYPE, LayerTree
-from studio.ui.models.palette import METHOD_ROLE, MethodRow, Palette
-from studio.ui.models.runs import RunTable
-from studio.ui.training import RunRow
+from studio.ui.pages.adapters.layer_tree_model import (
+    ATTACHMENTS,
+    DIM_ROLE,
+    NAME,
+    PARAMETERS,
+    TARGET_ROLE,
+    TRAINABLE,
+    TYPE,
+    LayerTree,
+)
+from studio.ui.pages.adapters.palette_model import METHOD_ROLE, MethodRow, Palette
+from studio.ui.pages.results.class_metrics_model import ClassTable
+from studio.ui.pages.train.run_model import RunTable
+from studio.ui.services.trainer import RunRow
+from studio.ui.services.tree_data import Badge, Marks, Spot, badge_text
 
 QKV = Spot("blocks.0.attn.qkv")
 

@@ -8,9 +8,9 @@ from PySide6.QtCore import QPoint
 from studio.app import preflight
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
-from studio.ui.models.layer_nodes import Spot
-from studio.ui.needs import savings
-from studio.ui.widgets.needs_button import NeedsButton
+from studio.ui.services.resource_estimator import savings
+from studio.ui.services.tree_data import Spot
+from studio.ui.window.resource_button import NeedsButton
 
 GB = 10**9
 

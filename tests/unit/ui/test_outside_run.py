@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.ui.live import LiveRun
-from studio.ui.training import Runs, Trainer
+from studio.ui.pages.train.run_watcher import LiveRun
+from studio.ui.services.trainer import Runs, Trainer
 from tests.unit.conftest import MakeRecipe
 
 ROOT = Path(__file__).parents[3]

@@ -18,12 +18,12 @@ from PySide6.QtCore import QEvent, QEventLoop, QItemSelectionModel, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QDialog, QFileDialog, QMessageBox, QWidget
 
 from studio.core.recipe import Backbone, Recipe
-from studio.ui.language import LANGUAGES, language
-from studio.ui.main_window import MainWindow
-from studio.ui.models.carried import mime_of
-from studio.ui.models.layer_nodes import Spot
-from studio.ui.theme import theme
+from studio.ui.i18n.language import LANGUAGES, language
+from studio.ui.services.drag_payload import mime_of
+from studio.ui.services.tree_data import Spot
+from studio.ui.style.theme import theme
 from studio.ui.widgets.fields import ChoiceField, FloatField, IntField, SwitchField, TextField
+from studio.ui.window.main_window import MainWindow
 
 USUAL = 2_000
 WANTED = int(os.environ.get("PEFT_STUDIO_ACTIONS", USUAL))

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.core.recipe import Attachment, Recipe
-from studio.ui.widgets.recipe_difference import RecipeDifference
+from studio.ui.shared.recipe_diff import RecipeDifference
 
 LORA = Attachment(name="lora", method="lora", at=("blocks.*.attn.qkv",), slices=("q", "v"), config={"rank": 4})
 LARGER = LORA.model_copy(update={"config": {"rank": 16}})

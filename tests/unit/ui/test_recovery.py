@@ -10,7 +10,7 @@ import pytest
 from PySide6.QtWidgets import QMessageBox
 
 from studio.core.recipe import Recipe
-from studio.ui.main_window import MainWindow
+from studio.ui.window.main_window import MainWindow
 
 PROGRAM = """
 import sys

@@ -11,11 +11,11 @@ from studio.app import training
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.training.control import Control
-from studio.ui.models.table import ROW_ROLE
-from studio.ui.panels import try_it
-from studio.ui.panels.results import MISTAKES, TRY_IT, XRAY, ResultsPage
-from studio.ui.theme import colour
-from studio.ui.widgets.confusion import _MARGIN_LEFT, _MARGIN_TOP, Confusion, _blend
+from studio.ui.pages.results import try_it_tab
+from studio.ui.pages.results.confusion_matrix import _MARGIN_LEFT, _MARGIN_TOP, Confusion, _blend
+from studio.ui.pages.results.page import MISTAKES, TRY_IT, XRAY, ResultsPage
+from studio.ui.style.theme import colour
+from studio.ui.widgets.table_model import ROW_ROLE
 
 LEFT = Qt.MouseButton.LeftButton
 LONG = 30_000
@@ -88,7 +88,7 @@ def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_pa
         readers.append(threading.current_thread().name)
         return QImage(4, 4, QImage.Format.Format_RGB32)
 
-    monkeypatch.setattr(try_it, "small_picture", read)
+    monkeypatch.setattr(try_it_tab, "small_picture", read)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
     qtbot.waitUntil(lambda: shown.try_it.replied and bool(readers), timeout=LONG)
     assert set(readers) == {"results"}

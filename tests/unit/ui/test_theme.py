@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from studio.ui.theme import DARK, LIGHT, Tokens
+from studio.ui.style.theme import DARK, LIGHT, Tokens
 
 LEAST = 4.5
 """What the accessibility guidelines ask of text."""

@@ -12,13 +12,13 @@ from studio.core import events
 from studio.core.run import Run
 from studio.training import movement
 from studio.training.lock import exclusive
-from studio.ui.history import History
-from studio.ui.models.pulls import Pulls
-from studio.ui.panels.curves import Curves
-from studio.ui.theme import colour, theme
-from studio.ui.widgets import run_words
-from studio.ui.widgets.plots import Line, Plot
-from studio.ui.widgets.run_lines import lines
+from studio.ui.pages.train import run_status_text
+from studio.ui.pages.train.plot_series import lines
+from studio.ui.pages.train.plots_card import Curves
+from studio.ui.pages.train.run_history import History
+from studio.ui.shared.grad_norms import Pulls
+from studio.ui.shared.line_plot import Line, Plot
+from studio.ui.style.theme import colour, theme
 
 LONG = 60_000
 
@@ -257,41 +257,41 @@ def history(*losses, notes=(), ended=None):
 
 
 def test_overfitting_is_told_with_what_to_do():
-    words = run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 1.0), (0.4, 1.1)))
+    words = run_status_text.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 1.0), (0.4, 1.1)))
     assert "lowest in epoch 2" in words
     assert "22 %" in words
     assert "augmentation" in words
-    assert run_words.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
+    assert run_status_text.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
 
 
 def test_the_best_stands_beside_the_number_to_beat():
     made = history((1.0, 1.0), (0.9, 0.9))
-    assert "3.2 points above the number to beat" in run_words.facts(made, live=False, to_beat=0.468)
-    assert "2.0 points below the number to beat" in run_words.facts(made, live=False, to_beat=0.52)
+    assert "3.2 points above the number to beat" in run_status_text.facts(made, live=False, to_beat=0.468)
+    assert "2.0 points below the number to beat" in run_status_text.facts(made, live=False, to_beat=0.52)
 
 
 def test_waiting_for_images_is_a_figure_and_advice_where_it_is_much():
     made = history((1.0, 1.0))
-    assert "waited 0 % of the time for images" in run_words.facts(made, live=True)
+    assert "waited 0 % of the time for images" in run_status_text.facts(made, live=True)
     made.take([events.Epoch(epoch=2, step=20, loss=1.0, accuracy=0.5, seconds=10.0, waited=4.0)])
-    assert "waited 40 % of the time for images" in run_words.facts(made, live=True)
-    assert "faster disk" in run_words.advice(made)
+    assert "waited 40 % of the time for images" in run_status_text.facts(made, live=True)
+    assert "faster disk" in run_status_text.advice(made)
 
 
 def test_what_has_not_moved_is_told():
     made = history((1.0, 1.0))
     made.take([events.Movement(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
-    assert "1 of the 2 places" in run_words.advice(made)
-    assert "lora/blocks.0.attn.qkv" in run_words.advice(made)
+    assert "1 of the 2 places" in run_status_text.advice(made)
+    assert "lora/blocks.0.attn.qkv" in run_status_text.advice(made)
 
 
 def test_why_a_run_ended_and_what_it_met_is_shown():
-    assert run_words.trouble(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
-    words, tone = run_words.trouble(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
+    assert run_status_text.trouble(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
+    words, tone = run_status_text.trouble(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
     assert (words, tone) == ("Went back.\nSmaller parts.", "warn")
-    words, _ = run_words.trouble(history((1.0, 1.0), notes=tuple("abcde")))
+    words, _ = run_status_text.trouble(history((1.0, 1.0), notes=tuple("abcde")))
     assert words.startswith("2 more messages")
-    assert run_words.trouble(history((1.0, 1.0))) == ("", "info")
+    assert run_status_text.trouble(history((1.0, 1.0))) == ("", "info")
 
 
 def test_what_a_run_was_expected_to_take_stands_beside_what_it_took():
@@ -300,7 +300,7 @@ def test_what_a_run_was_expected_to_take_stands_beside_what_it_took():
         peak_memory_bytes=1_200_000_000, seconds_per_epoch=14.0, seconds_per_step=1.0, batch_size=8, trainable=1,
         device="cpu", available_memory_bytes=2,
     ), events.Usage(peak_memory_bytes=1_100_000_000, seconds_per_epoch=75.0)])  # fmt: skip
-    words = run_words.facts(made, live=False)
+    words = run_status_text.facts(made, live=False)
     assert "expected 14 s an epoch, 1.2 GB" in words
     assert "took 1 min 15 s an epoch, 1.1 GB" in words
 

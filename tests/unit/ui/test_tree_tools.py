@@ -6,15 +6,15 @@ from PySide6.QtGui import QGuiApplication
 
 from studio.app.presets import preset
 from studio.core.recipe import Attachment
-from studio.ui import edits
-from studio.ui.models.carried import Lifted, carried_in, mime_of
-from studio.ui.models.layer_nodes import RollUp, Spot
-from studio.ui.models.layer_tree import PAIR_ROLE, TARGET_ROLE
-from studio.ui.models.palette import REFUSAL_ROLE
-from studio.ui.panels.palette_panel import PRESETS
+from studio.ui.pages.adapters.layer_tree_model import PAIR_ROLE, TARGET_ROLE
+from studio.ui.pages.adapters.palette_model import REFUSAL_ROLE
+from studio.ui.pages.adapters.palette_panel import PRESETS
+from studio.ui.pages.adapters.placement_diagram import SiteDiagram
+from studio.ui.pages.adapters.tree_delegate import after_tags, rolled_up, state_glyph, tags
+from studio.ui.services import recipe_edits
+from studio.ui.services.drag_payload import Lifted, carried_in, mime_of
+from studio.ui.services.tree_data import RollUp, Spot
 from studio.ui.widgets.fields import MIXED
-from studio.ui.widgets.site_diagram import SiteDiagram
-from studio.ui.widgets.tree_painter import after_tags, rolled_up, state_glyph, tags
 
 QKV = Spot("blocks.0.attn.qkv")
 
@@ -315,9 +315,9 @@ def test_a_filter_leaves_the_tree_as_it_was_once_it_is_gone(page):
 
 def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settled, ready):
     workspace.attach("lora", (QKV,))
-    other = edits.without_attachments(workspace.recipe, {"lora"})
+    other = recipe_edits.without_attachments(workspace.recipe, {"lora"})
     fc1 = Attachment(name="b", method="lora", at=("blocks.*.mlp.fc1",))
-    edits.with_attachments(other, (fc1,)).save(tmp_path / "other.toml")
+    recipe_edits.with_attachments(other, (fc1,)).save(tmp_path / "other.toml")
     settled(ready)
     page.comparing.compare_file(tmp_path / "other.toml")
     assert "B is other.toml. 7 layers differ." in page.comparing.words.text()
@@ -362,7 +362,7 @@ def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, w
     workspace.attach("lora", (QKV,))
     settled(ready)
     more = (Attachment(name="ia3", method="ia3", at=(QKV.path,), slices=("k", "v")),)
-    page.comparing.compare(edits.with_attachments(workspace.recipe, more), "more")
+    page.comparing.compare(recipe_edits.with_attachments(workspace.recipe, more), "more")
     model = page.tree_model
     assert tags(model.node(model.index_of(QKV)), model, is_open=True) == ["B: (IA)³ on k, v"]
     area = QRect(0, 0, 200, 28)

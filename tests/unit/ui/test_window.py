@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox
 
 from studio.core.recipe import Recipe
 from studio.ui.application import ErrorReporter
-from studio.ui.theme import DARK, LIGHT, Tokens, style_sheet, theme
+from studio.ui.style.theme import DARK, LIGHT, Tokens, style_sheet, theme
 from studio.ui.widgets.menu import unmarked
 
 

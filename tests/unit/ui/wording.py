@@ -217,7 +217,7 @@ def everything() -> dict[str, str]:
 def missing() -> dict[str, str]:
     """What the catalogue has no translation for, with its place."""
     from studio.core.paths import resource
-    from studio.ui.catalogue import Catalogue, names, read
+    from studio.ui.i18n.catalogue import Catalogue, names, read
 
     catalogue = Catalogue(read(resource("languages", "zh_CN.toml")))
     exact = {text for _, text in said_in_window()}
@@ -232,7 +232,7 @@ def missing() -> dict[str, str]:
 
 def filled(template: str) -> str:
     """A template with something in its braces, as a sentence that was finished elsewhere."""
-    from studio.ui.catalogue import names
+    from studio.ui.i18n.catalogue import names
 
     blanks = {name: _Blank(70 + n) for n, name in enumerate(names(template))}
     return template.format(**blanks) if blanks else template.replace("{}", "7")

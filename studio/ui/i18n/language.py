@@ -1,0 +1,119 @@
+"""The language of the window's texts: English is what the code says, the others are catalogues of translations."""
+
+from threading import Lock
+
+from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QTranslator, Signal
+from PySide6.QtGui import QFontDatabase
+
+from studio.core.paths import resource
+from studio.ui.i18n import catalogue
+from studio.ui.i18n.catalogue import Catalogue
+from studio.ui.i18n.control_names import with_control_names
+
+ENGLISH, CHINESE, SYSTEM = "en", "zh_CN", "system"
+LANGUAGES = {ENGLISH: "English", CHINESE: "简体中文"}
+"""Each language's name in itself."""
+_REMEMBERED = 20_000
+
+
+class Language(QObject):
+    """The language in use. ``choice`` is "system" or one of :data:`LANGUAGES`; ``changed`` carries the new code."""
+
+    changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = self.code = ENGLISH
+        self._catalogue = Catalogue({})
+        self._sources: dict[str, tuple[str, dict[str, object]]] = {}
+        self._lock = Lock()
+        self._qt = QTranslator(self)
+
+    def use(self, choice: str) -> None:
+        """Speak the language ``choice`` from now on; whoever shows texts hears of it through :attr:`changed`."""
+        self.choice = choice
+        code = system_language() if choice not in LANGUAGES else choice
+        if code == self.code:
+            return
+        self.code = code
+        self._let_qt_speak()
+        self._catalogue = Catalogue({} if code == ENGLISH else catalogue.read(resource("languages", f"{code}.toml")))
+        self.changed.emit(code)
+
+    def _let_qt_speak(self) -> None:
+        """Qt's own texts, such as the buttons of questions, come with Qt."""
+        if QCoreApplication.instance() is None:
+            return
+        folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
+        QCoreApplication.removeTranslator(self._qt)
+        if self.code != ENGLISH and self._qt.load(f"qtbase_{self.code}", folder):
+            QCoreApplication.installTranslator(self._qt)
+
+    def say(self, text: str, values: dict[str, object]) -> str:
+        """``text`` in this language with ``values`` in its braces; ``text`` itself where no translation is known."""
+        if values:
+            template = self._catalogue.template(text)
+            said = (text if template is None else template).format(**values)
+        else:
+            said = text if self.code == ENGLISH else self._catalogue.sentence(text) or text
+            said = with_control_names(said, lambda title: self._catalogue.template(title) or title)
+        if said != text:
+            self._remember(said, text, values)
+        return said
+
+    def again(self, shown: str) -> str:
+        """What ``shown``, a text said earlier in whatever language, is in this one."""
+        source = self._sources.get(shown)
+        if source is None:
+            lines = shown.split("\n")
+            return self.say(shown, {}) if len(lines) == 1 else "\n".join(map(self.again, lines))
+        text, values = source
+        return self.say(text, {name: self.again(v) if isinstance(v, str) else v for name, v in values.items()})
+
+    def source(self, shown: str) -> str:
+        """The English of ``shown``, a text said earlier in whatever language."""
+        text, values = self._sources.get(shown, (shown, {}))
+        known = {name: self.source(value) if isinstance(value, str) else value for name, value in values.items()}
+        return text.format(**known) if known else text
+
+    def _remember(self, said: str, text: str, values: dict[str, object]) -> None:
+        with self._lock:
+            if said not in self._sources and len(self._sources) >= _REMEMBERED:
+                for old in list(self._sources)[: _REMEMBERED // 4]:
+                    del self._sources[old]
+            self._sources[said] = (text, values)
+
+
+def system_language() -> str:
+    """The first language of the system that the window speaks; English where it speaks none of them."""
+    for name in QLocale.system().uiLanguages():
+        code = name.replace("-", "_")
+        if code.startswith("zh"):
+            return CHINESE
+        if code.startswith("en"):
+            return ENGLISH
+    return ENGLISH
+
+
+def can_be_drawn(code: str) -> bool:
+    """Whether this machine has letters for a language."""
+    return code != CHINESE or bool(QFontDatabase.families(QFontDatabase.WritingSystem.SimplifiedChinese))
+
+
+_language: Language | None = None
+
+
+def language() -> Language:
+    """The window's language."""
+    global _language
+    if _language is None:
+        _language = Language()
+    return _language
+
+
+def tr(text: str, **values: object) -> str:
+    """``text`` in the language of the window, with ``values`` in its braces.
+
+    A sentence that was finished elsewhere (an error, a finding) is translated by the template that it fits.
+    """
+    return language().say(text, values)

@@ -1,0 +1,1 @@
+"""The Backbone and adapters page: palette, layer tree and inspector."""

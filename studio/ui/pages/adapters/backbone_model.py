@@ -1,0 +1,126 @@
+"""The catalogue of backbones as a table that sorts by any column."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from studio.app.text import size
+from studio.ui.i18n.language import tr
+from studio.ui.style.formatting import count, short_count
+from studio.ui.style.icons import icon
+from studio.ui.widgets.table_model import Table
+
+if TYPE_CHECKING:
+    from studio.backbones.catalogue import Entry
+
+Index = QModelIndex | QPersistentModelIndex
+NAME, FAMILY, PARAMETERS, INPUT, OPERATIONS, LICENCE, WEIGHTS = range(7)
+_RIGHT = (PARAMETERS, OPERATIONS)
+_UNKNOWN = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which entries to show: all, unless something is asked for. ``most`` is a number of parameters, 0 for any."""
+
+    on_machine: bool = False
+    commercial: bool = False
+    most: int = 0
+
+    def takes(self, entry: "Entry") -> bool:
+        """Whether ``entry`` is asked for; a licence that is not stated allows nothing."""
+        return (
+            (entry.available or not self.on_machine)
+            and (not self.commercial or not (entry.non_commercial or entry.licence == "not stated"))
+            and (not self.most or (entry.parameters is not None and entry.parameters <= self.most))
+        )
+
+
+_KEYS: dict[int, Callable[["Entry"], Any]] = {
+    NAME: lambda e: e.name,
+    FAMILY: lambda e: e.family,
+    PARAMETERS: lambda e: _UNKNOWN if e.parameters is None else e.parameters,
+    INPUT: lambda e: e.input_size,
+    OPERATIONS: lambda e: _UNKNOWN if e.operations is None else e.operations,
+    LICENCE: lambda e: (e.non_commercial, e.licence),
+    WEIGHTS: lambda e: (e.source != "bundled", not e.available, _UNKNOWN if e.bytes is None else e.bytes),
+}
+
+
+class Backbones(Table["Entry"]):
+    """Entries in the catalogue's order until a column is sorted by."""
+
+    columns = ("Name", "Family", "Parameters", "Input", "GFLOPs", "Licence of the weights", "Weights")
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._order: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
+        self._given: tuple[Entry, ...] = ()
+
+    def show_entries(self, entries: Sequence["Entry"]) -> None:
+        """Show ``entries`` in the order that was chosen."""
+        self._given = tuple(entries)
+        self.show_rows(self._sorted())
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Qt: sort by a column; by none in the catalogue's order."""
+        self._order = (column, order)
+        self.show_rows(self._sorted())
+
+    def _sorted(self) -> list["Entry"]:
+        column, order = self._order
+        if column not in _KEYS:
+            return list(self._given)
+        return sorted(self._given, key=_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
+
+    def cells(self, row: "Entry") -> tuple[str, ...]:
+        """Name, family, size, size of its images, operations, licence, and where the weights are."""
+        height, width = row.input_size
+        return (
+            row.name,
+            row.family,
+            "?" if row.parameters is None else short_count(row.parameters),
+            f"{height} × {width}" if height else tr("any"),
+            "?" if row.operations is None else f"{row.operations / 1e9:.3g}",
+            licence_words(row),
+            where_words(row),
+        )
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt: also a sign where a licence forbids commercial use, and numbers to the right."""
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENCE:
+            return icon("warning", "adapter") if self.rows[index.row()].non_commercial else None
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return super().data(index, role)
+
+    def tool_tip(self, row: "Entry") -> str:
+        """All of it in full: a narrow column may cut it."""
+        lines = [row.name, f"{licence_words(row)}, {where_words(row)}"]
+        if row.parameters is not None:
+            lines.append(tr("{n} parameters", n=count(row.parameters)))
+        if row.operations is not None:
+            lines.append(
+                tr("{n} operations for an image; a multiplication and an addition are two", n=count(row.operations))
+            )
+        return "\n".join(lines)
+
+
+def licence_words(entry: "Entry") -> str:
+    """The licence, and that it is non-commercial where it is."""
+    if entry.non_commercial:
+        return tr("{licence}, non-commercial", licence=entry.licence)
+    return tr(entry.licence)
+
+
+def where_words(entry: "Entry") -> str:
+    """Where the weights are, or about how much is to be fetched."""
+    if entry.source == "bundled":
+        return tr("comes with the program")
+    if entry.available:
+        return tr("on this machine")
+    if not entry.repository:
+        return tr("not on the hub")
+    return tr("to fetch, {size}", size=size(entry.bytes)) if entry.bytes else tr("to fetch")

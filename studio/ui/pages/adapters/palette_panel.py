@@ -1,0 +1,119 @@
+"""The left part of the adapters page: the backbone, and the palette of methods and presets."""
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
+
+from studio.core.layers import Layer
+from studio.core.recipe import Backbone
+from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.palette_model import MethodRow, Palette, preset_rows
+from studio.ui.pages.adapters.palette_view import PaletteView
+from studio.ui.services.drag_payload import Carried
+from studio.ui.services.workspace import Workspace
+from studio.ui.style.formatting import count
+from studio.ui.widgets.components import Card, Column, Empty, IconButton, Row, button, text
+from studio.ui.widgets.segmented_control import Segments
+
+METHODS, PRESETS = range(2)
+
+
+class PalettePanel(QWidget):
+    """Which backbone, and what can be attached to it."""
+
+    backbone_wanted = Signal()
+    attach_wanted = Signal()
+    guide_wanted = Signal()
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._methods: tuple[MethodRow, ...] = ()
+        self._presets = preset_rows()
+        self.model = Palette(self)
+        self.list = PaletteView()
+        self.list.setModel(self.model)
+        self.setLayout(Column(self._backbone(), (self._palette(), 1), gap=14))
+
+    def _backbone(self) -> QWidget:
+        self.backbone_name = text("", "heading", wrap=True)
+        self.backbone_note = text("", "caption", wrap=True)
+        self.choose = button(tr("Choose another…"), self.backbone_wanted.emit, "search")
+        card = Card(tr("Backbone"), self.backbone_name, self.backbone_note, 2, self.choose, gap=4)
+        card.heading.setProperty("role", "caption")
+        return card
+
+    def _palette(self) -> QWidget:
+        self.attach_button = button(tr("Attach to selection"), self.attach_wanted.emit, "plus")
+        self.attach_button.setToolTip(tr("Attach the chosen method to the selected rows (Enter in the tree)"))
+        self.loading = Empty(
+            "refresh", tr("Loading the engine"), tr("PyTorch takes a few seconds to start."), width=180
+        )
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self.loading)
+        self.stack.addWidget(self.list)
+        self.kinds = Segments(tr("What to attach"), ((tr("Methods"), ""), (tr("Presets"), "")))
+        self.kinds.chosen.connect(self._show_kind)
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText(tr("Find a method"))
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setAccessibleName(tr("Find a method"))
+        self.filter.textChanged.connect(self._filtered)
+        find = Row((self.filter, 1), IconButton(tr("Method guide"), "info", self.guide_wanted.emit), gap=4)
+        return Card("", self.kinds, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
+
+    @property
+    def carried(self) -> Carried:
+        """What is chosen; the empty name where nothing is."""
+        row = self.list.chosen
+        return row.carried if row else ""
+
+    @property
+    def methods(self) -> tuple[MethodRow, ...]:
+        """All methods by family."""
+        return self._methods
+
+    @property
+    def presets(self) -> tuple[MethodRow, ...]:
+        """All presets."""
+        return self._presets
+
+    def show_methods(self, rows: tuple[MethodRow, ...]) -> None:
+        """Show the methods, once the engine knows them."""
+        self._methods = rows
+        self.stack.setCurrentWidget(self.list)
+        self.model.show_methods(rows)
+        self._filtered(self.filter.text())
+
+    def show_kind(self, kind: int) -> None:
+        """Show the methods or the presets."""
+        self.kinds.show_chosen(kind)
+        self._show_kind(kind)
+
+    def _show_kind(self, kind: int) -> None:
+        self.model.show_methods(self._presets if kind == PRESETS else self._methods)
+        self._filtered(self.filter.text())
+
+    def show_backbone(self, backbone: Backbone, layers: tuple[Layer, ...]) -> None:
+        """Say which backbone it is, and how large where its ``layers`` are known."""
+        self.backbone_name.setText(backbone.name.replace("_", "_\u200b"))  # it may break there
+        self.backbone_name.setToolTip(backbone.name)
+        origin = {
+            "bundled": tr("Comes with the program"),
+            "timm": tr("From timm"),
+            "local": tr("From your checkpoint"),
+        }[backbone.source]
+        note = origin if backbone.pretrained else tr("{origin}, random weights", origin=origin)
+        self.backbone_note.setText(
+            tr("{note}\n{parameters} parameters", note=note, parameters=count(layers[0].parameters)) if layers else note
+        )
+
+    def show_places(self) -> None:
+        """Find out which rows the backbone has a place for."""
+        self._workspace.engine.refusals((*self._methods, *self._presets), self.model.show_refusals)
+
+    def _filtered(self, words: str) -> None:
+        chosen = self.list.method
+        self.model.show_filter(words)
+        row = max(0, self.model.row_of(chosen))
+        if self.model.rowCount():
+            self.list.setCurrentIndex(self.model.index(row))

@@ -1,0 +1,1 @@
+"""The Data page: images, issues, split and transforms."""

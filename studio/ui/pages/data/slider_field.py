@@ -1,0 +1,55 @@
+"""A field with a slider: for amounts that are found by looking, not by typing."""
+
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QAccessible, QAccessibleValueChangeEvent
+from PySide6.QtWidgets import QSlider, QWidget
+
+from studio.ui.widgets.components import Row, text
+from studio.ui.widgets.fields import guard_wheel
+
+_STEPS = 100
+_VALUE_WIDTH = 44
+
+
+class SliderField(QWidget):
+    """A number from 0 to ``high``, shown in degrees or as a percentage; ``edited`` carries it while it is moved."""
+
+    edited = Signal(object)
+
+    def __init__(self, name: str, high: float, degrees: bool = False) -> None:
+        super().__init__()
+        self._high, self._degrees = high, degrees
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, round(high) if degrees else _STEPS)
+        self.slider.setAccessibleName(name)
+        guard_wheel(self.slider)
+        self._words = text("", "muted")
+        self._words.setFixedWidth(_VALUE_WIDTH)
+        self._words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.slider.valueChanged.connect(self._changed)
+        self.setFocusProxy(self.slider)
+        self.setLayout(Row((self.slider, 1), self._words))
+        self._say()
+
+    @property
+    def value(self) -> float:
+        """What the slider stands at."""
+        place = self.slider.value()
+        return float(place) if self._degrees else round(place * self._high / _STEPS, 4)
+
+    def show_value(self, value: Any) -> None:
+        """Show ``value`` without telling anyone."""
+        self.slider.blockSignals(True)
+        self.slider.setValue(round(value if self._degrees else value * _STEPS / self._high))
+        self.slider.blockSignals(False)
+        self._say()
+
+    def _changed(self, place: int) -> None:
+        self._say()
+        self.edited.emit(self.value)
+
+    def _say(self) -> None:
+        self._words.setText(f"{self.value:.0f}°" if self._degrees else f"{self.value * 100:.0f} %")
+        QAccessible.updateAccessibility(QAccessibleValueChangeEvent(self.slider, self._words.text()))

@@ -1,0 +1,114 @@
+"""The method guide: what to choose when, with figures that this program has measured on its sample images."""
+
+from PySide6.QtCore import QModelIndex, Qt
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSplitter, QTableView, QWidget
+
+from studio.ui.i18n.language import tr
+from studio.ui.pages.base import Page
+from studio.ui.pages.guide.guide_model import ADVICE, Guide, GuideRow, GuideTable, read_guide
+from studio.ui.services.background import sentence
+from studio.ui.services.workspace import Workspace
+from studio.ui.widgets.components import Card, Column, Notice, Row, button, holder, scrolled, text
+from studio.ui.widgets.row_table import row_table
+from studio.ui.widgets.table_model import ROW_ROLE
+
+
+class GuidePage(Page):
+    """Advice above, a table of the methods below, and beside it what is to be known of the chosen one."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace, tr("Method guide"), tr("What to choose when, and what it costs."))
+        self.model = GuideTable(self)
+        self._asked = False
+        self._wanted = ""
+        parts = QSplitter(Qt.Orientation.Horizontal)
+        parts.setChildrenCollapsible(False)
+        parts.addWidget(self._table())
+        parts.addWidget(self._detail())
+        parts.setSizes([880, 320])
+        parts.setStretchFactor(0, 1)
+        self.fill(Column(self._advice(), (parts, 1), gap=14))
+
+    # building
+
+    def _advice(self) -> QWidget:
+        lines = QGridLayout()
+        lines.setHorizontalSpacing(14)
+        lines.setVerticalSpacing(4)
+        lines.setColumnStretch(1, 1)
+        lines.setColumnStretch(3, 1)
+        for number, (family, advice) in enumerate(ADVICE.items()):
+            name, words = text(tr(family), "field"), text(tr(advice), "muted", wrap=True)
+            for column, label in enumerate((name, words)):
+                lines.addWidget(label, number // 2, 2 * (number % 2) + column, Qt.AlignmentFlag.AlignTop)
+        return Card(tr("In short"), lines, padding=14)
+
+    def _table(self) -> QWidget:
+        table = self.table = row_table(QTableView(), self.model, tr("Methods and what was measured of them"), 28)
+        table.setWordWrap(False)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        header = table.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setStretchLastSection(True)
+        table.selectionModel().currentRowChanged.connect(self._chosen)
+        self.conditions = text("", "caption", wrap=True)
+        return Card(tr("Measured"), (table, 1), self.conditions, padding=14)
+
+    def _detail(self) -> QWidget:
+        self.name, self.family = text("", "heading", wrap=True), text("", "caption")
+        self.summary, self.when = text("", wrap=True), Notice()
+        self.merging, self.exports = text("", "muted", wrap=True), text("", "muted", wrap=True)
+        self.paper = button(tr("Open the paper"), self._open, "link", "quiet")
+        self._address = ""
+        inner = Column(
+            self.name, self.family, self.summary, self.when, self.merging, self.exports, Row(self.paper, None), None,
+            gap=10, margins=(0, 0, 8, 0),
+        )  # fmt: skip
+        card = Card("", (scrolled(holder(inner)), 1), padding=14)
+        card.setMinimumWidth(240)
+        return card
+
+    # showing
+
+    def showEvent(self, event: object) -> None:
+        """Qt: the page comes into view; it is read the first time."""
+        super().showEvent(event)  # type: ignore[arg-type]
+        if not self._asked:
+            self._asked = True
+            self.workspace.lane.submit(read_guide, self._show, self._failed, "guide")
+
+    def show_method(self, name: str) -> None:
+        """Choose the method called ``name``, now or once the guide is read."""
+        self._wanted = name
+        row = next((i for i, row in enumerate(self.model.rows) if row.name == name), -1)
+        if row >= 0:
+            self.table.setCurrentIndex(self.model.index(row, 0))
+
+    def _failed(self, error: Exception) -> None:
+        self._asked = False
+        self.notice.say(sentence(error), "bad")
+
+    def _show(self, guide: Guide) -> None:
+        self.conditions.setText(guide.measured or tr("Nothing has been measured yet."))
+        self.model.show_rows(guide.rows)
+        self.show_method(self._wanted or guide.rows[0].name)
+
+    def _chosen(self, now: QModelIndex, before: QModelIndex) -> None:
+        if not now.isValid():
+            return
+        row: GuideRow = now.data(ROW_ROLE)
+        self.name.setText(tr(row.label))
+        self.family.setText(tr(row.family))
+        self.summary.setText(tr(row.summary))
+        self.when.say(tr(row.advice) if row.advice else "", "info")
+        merging = tr("It merges into the backbone, so predictions cost nothing extra.")
+        self.merging.setText(tr(row.merge_refusal) if row.merge_refusal else merging)
+        self.exports.setText(tr("Exports: {formats}", formats=", ".join(row.exports)) if row.exports else "")
+        self.paper.setToolTip(row.paper)
+        self._address = row.paper.rpartition(", ")[2]
+        self.paper.setVisible(self._address.startswith("http"))
+
+    def _open(self) -> None:
+        QDesktopServices.openUrl(self._address)

@@ -1,0 +1,206 @@
+"""The confusion matrix: true classes down, found classes across."""
+
+from collections.abc import Iterator, Sequence
+
+from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QToolTip, QWidget
+
+from studio.ui.i18n.language import tr
+from studio.ui.style.formatting import plural
+from studio.ui.style.theme import Tokens, colour, theme
+from studio.ui.widgets.painting import small_font
+
+_MARGIN_LEFT = 96
+_MARGIN_TOP = 44
+_SMALLEST_WITH_NUMBERS = 20
+_SMALLEST_WITH_GAPS = 8
+_SHADES = 255
+_STEPS = {
+    Qt.Key.Key_Up: (-1, 0),
+    Qt.Key.Key_Down: (1, 0),
+    Qt.Key.Key_Left: (0, -1),
+    Qt.Key.Key_Right: (0, 1),
+}
+
+
+class Confusion(QWidget):
+    """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another.
+
+    ``chosen`` carries row and column of the cell that is pressed, or moved to with the arrow keys; None when it is
+    pressed again, or with Escape.
+    """
+
+    chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels: tuple[str, ...] = ()
+        self.counts: Sequence[Sequence[int]] = ()
+        self._taken: tuple[tuple[int, int, int, float], ...] = ()
+        self._small: tuple[Tokens, QImage] | None = None
+        self.setMinimumSize(300, 260)
+        self.setMouseTracking(True)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.place: tuple[int, int] | None = None
+        self.setAccessibleName(tr("Confusion matrix"))
+
+    def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
+        """Show ``counts`` (true class, found class)."""
+        self.labels, self.counts = tuple(labels), counts
+        self._taken, self._small = tuple(_taken(counts)), None
+        self.place = None
+        self.update()
+
+    def show_place(self, place: tuple[int, int] | None) -> None:
+        """Mark a cell without telling anybody."""
+        self.place = place
+        self.update()
+
+    def _choose(self, place: tuple[int, int] | None) -> None:
+        self.show_place(place)
+        name = tr("Confusion matrix")
+        self.setAccessibleName(f"{name}: {self.sentence(*place)}" if place else name)
+        self.chosen.emit(place)
+
+    def _cell(self) -> float:
+        room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
+        return max(0.1, min(72.0, room / max(1, len(self.labels))))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt: draw."""
+        if not self.labels:
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(small_font(self.font()))
+        cell = self._cell()
+        self._draw_names(painter, cell)
+        if cell < _SMALLEST_WITH_GAPS:
+            side = cell * len(self.labels)
+            painter.drawImage(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), self._picture())
+        else:
+            self._draw_ground(painter, cell)
+            for row, column, number, share in self._taken:
+                self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, share, row == column)
+        if self.place:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(colour("text"), 2))
+            painter.drawRoundedRect(QRectF(*self._place(*self.place, cell)), 3, 3)
+
+    def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
+        return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
+
+    def _picture(self) -> QImage:
+        """A pixel a cell, for when there is no room for gaps; made once for each theme, as cells may be a million."""
+        tokens = theme().tokens
+        if self._small is None or self._small[0] is not tokens:
+            wrong, right = (_shades(colour("sunken"), colour(name)) for name in ("bad", "accent"))
+            image = QImage(len(self.labels), len(self.labels), QImage.Format.Format_RGB32)
+            image.fill(colour("sunken"))
+            for row, column, _, share in self._taken:
+                image.setPixel(column, row, (right if row == column else wrong)[round(share * _SHADES)])
+            self._small = tokens, image
+        return self._small[1]
+
+    def _draw_ground(self, painter: QPainter, cell: float) -> None:
+        """The cells that nothing is in, as one square with lines between them."""
+        side = cell * len(self.labels)
+        painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), colour("sunken"))
+        painter.setPen(QPen(colour("surface"), 2))
+        for number in range(len(self.labels) + 1):
+            at = number * cell
+            painter.drawLine(QPointF(_MARGIN_LEFT + at, _MARGIN_TOP), QPointF(_MARGIN_LEFT + at, _MARGIN_TOP + side))
+            painter.drawLine(QPointF(_MARGIN_LEFT, _MARGIN_TOP + at), QPointF(_MARGIN_LEFT + side, _MARGIN_TOP + at))
+
+    def _draw_cell(self, painter: QPainter, box: QRectF, number: int, share: float, right: bool) -> None:
+        ink = _blend(colour("sunken"), colour("accent" if right else "bad"), share)
+        inner = box.adjusted(1, 1, -1, -1)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ink)
+        painter.drawRoundedRect(inner, 3, 3)
+        if box.width() >= _SMALLEST_WITH_NUMBERS:
+            painter.setPen(colour("on_accent") if share > 0.5 else colour("text"))
+            painter.drawText(inner, int(Qt.AlignmentFlag.AlignCenter), str(number))
+
+    def _draw_names(self, painter: QPainter, cell: float) -> None:
+        middle, right = int(Qt.AlignmentFlag.AlignVCenter), int(Qt.AlignmentFlag.AlignRight)
+        painter.setPen(colour("muted"))
+        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, tr("Found class"))
+        painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, tr("True class"))
+        painter.setPen(colour("text"))
+        every = max(1, round(18 / cell + 0.49))
+        metrics = painter.fontMetrics()
+        for number, label in list(enumerate(self.labels))[::every]:
+            left, top, _, _ = self._place(number, number, cell)
+            name = metrics.elidedText(label, Qt.TextElideMode.ElideRight, _MARGIN_LEFT - 14)
+            painter.drawText(QRectF(0, top, _MARGIN_LEFT - 12, max(cell, 14)), middle | right, name)
+            across = metrics.elidedText(label, Qt.TextElideMode.ElideRight, int(cell * every) - 2)
+            painter.drawText(
+                QRectF(left, 22, cell * every, 20), int(Qt.AlignmentFlag.AlignHCenter), across
+            ) if every == 1 else None
+
+    def cell_at(self, position: QPointF) -> tuple[int, int] | None:
+        """Row and column under a point."""
+        cell = self._cell()
+        column, row = int((position.x() - _MARGIN_LEFT) // cell), int((position.y() - _MARGIN_TOP) // cell)
+        inside = 0 <= row < len(self.labels) and 0 <= column < len(self.labels)
+        return (row, column) if inside else None
+
+    def sentence(self, row: int, column: int) -> str:
+        """What a cell says."""
+        images = plural(self.counts[row][column], "image")
+        if row == column:
+            return tr("{images} of {label} found as such", images=images, label=self.labels[row])
+        return tr(
+            "{images} of {label} taken for {other}",
+            images=images,
+            label=self.labels[row],
+            other=self.labels[column],
+        )
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Qt: choose a cell."""
+        place = self.cell_at(event.position())
+        if place and event.button() == Qt.MouseButton.LeftButton:
+            self._choose(None if place == self.place else place)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Qt: the arrow keys go from cell to cell."""
+        key, last = Qt.Key(event.key()), len(self.labels) - 1
+        if key == Qt.Key.Key_Escape and self.place:
+            self._choose(None)
+        elif key in _STEPS and self.labels:
+            row, column = (a + b for a, b in zip(self.place or (0, 0), _STEPS[key], strict=True))
+            self._choose((min(max(row, 0), last), min(max(column, 0), last)) if self.place else (0, 0))
+        else:
+            super().keyPressEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Qt: a tool tip for each cell."""
+        if isinstance(event, QHelpEvent):
+            place = self.cell_at(QPointF(event.pos()))
+            if place:
+                QToolTip.showText(event.globalPos(), self.sentence(*place), self)
+            return True
+        return super().event(event)
+
+
+def _taken(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, float]]:
+    """Row, column, count and share of the row of each cell that something is in: of many classes, most are empty."""
+    for row, numbers in enumerate(counts):
+        total = sum(numbers)
+        if total:
+            yield from ((row, column, n, n / total) for column, n in enumerate(numbers) if n)
+
+
+def _shades(ground: QColor, ink: QColor) -> list[int]:
+    """Colours of shares from 0 to 1, in equal steps."""
+    return [_blend(ground, ink, step / _SHADES).rgb() for step in range(_SHADES + 1)]
+
+
+def _blend(ground: QColor, ink: QColor, share: float) -> QColor:
+    """``ground`` at 0, ``ink`` at 1; anything above 0 can be told from 0."""
+    amount = 0 if share <= 0 else 0.18 + 0.82 * share
+    pairs = ((ground.red(), ink.red()), (ground.green(), ink.green()), (ground.blue(), ink.blue()))
+    return QColor(*(round(g + (i - g) * amount) for g, i in pairs))

@@ -1,1 +1,0 @@
-"""The five pages, and what is on them."""

@@ -1,0 +1,1 @@
+"""Objects without pixels that derive state from the document."""

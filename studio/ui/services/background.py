@@ -1,0 +1,154 @@
+"""Work that must not hold up the window: lanes, each one background thread that takes its requests in turn."""
+
+import errno
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+
+from studio.core.errors import StudioError
+from studio.ui.i18n.language import tr
+
+_FULL = "There is no room left on the disk to write {file}; make room there and try again."
+_FORBIDDEN = "This user may not read or write {file}; change its permissions, or choose another folder."
+_DISK = {
+    errno.ENOSPC: _FULL,
+    errno.EFBIG: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    key: str
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[Exception], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    reply: Callable[[Any], None]
+    value: Any
+
+
+class Turns(QObject):
+    """Work for the window's own thread, one piece a tick, so that no tick holds up the window for long.
+
+    A piece that waits gives way to a newer one of the same name.
+    """
+
+    TICK_MS = 40
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: dict[str, Callable[[], None]] = {}
+        self._timer = QTimer(self)
+        self._timer.setInterval(self.TICK_MS)
+        self._timer.timeout.connect(self._next)
+
+    def want(self, name: str, work: Callable[[], None]) -> None:
+        """Have ``work`` done on a tick to come."""
+        self._waiting[name] = work
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def _next(self) -> None:
+        work = self._waiting.pop(next(iter(self._waiting)))
+        if not self._waiting:
+            self._timer.stop()  # before the work, which may fail
+        work()
+
+
+def sentence(error: BaseException) -> str:
+    """What to tell the user: our own errors as they are, what befalls any program with its cause, else "unexpected"."""
+    if isinstance(error, StudioError):
+        return tr(str(error))
+    if isinstance(error, MemoryError):
+        return tr(
+            "There is not enough memory for this; close other programs and try again, or choose something smaller."
+        )
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return tr(_DISK[error.errno], file=error.filename or tr("a file"))
+    return tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
+
+
+class Lane(QObject):
+    """One background thread. A waiting request is replaced by a newer one with the same non-empty key.
+
+    ``done`` and ``failed`` are called on the thread that made the lane, never after :meth:`close`.
+    """
+
+    _answered = Signal(object)
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._waiting: list[_Request] = []
+        self._changed = threading.Condition()
+        self._busy = False
+        self._closed = False
+        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs or waits."""
+        with self._changed:
+            return self._busy or bool(self._waiting)
+
+    def submit(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None] = lambda value: None,
+        failed: Callable[[Exception], None] | None = None,
+        key: str = "",
+    ) -> None:
+        """Run ``work`` on the lane's thread, then ``done`` with its value, or ``failed`` with the exception."""
+        request = _Request(key, work, done, failed or _raise)
+        with self._changed:
+            if key:
+                self._waiting = [waiting for waiting in self._waiting if waiting.key != key]
+            self._waiting.append(request)
+            self._changed.notify()
+
+    def close(self, seconds: float | None = None) -> None:
+        """Drop what waits, let what runs come to its end, and join, for so many ``seconds`` at most."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify()
+        self._thread.join(seconds)
+
+    def _serve(self) -> None:
+        while (request := self._next()) is not None:
+            try:
+                answer = _Answer(request.done, request.work())
+            except Exception as error:
+                answer = _Answer(request.failed, error)
+            with self._changed:
+                self._busy = False
+                if self._closed:
+                    return
+            self._answered.emit(answer)
+
+    def _next(self) -> _Request | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            if self._closed:
+                return None
+            self._busy = True
+            return self._waiting.pop(0)
+
+    def _deliver(self, answer: _Answer) -> None:
+        if not self._closed:
+            answer.reply(answer.value)
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -1,0 +1,133 @@
+"""The document: the recipe being edited, its file, and the history of edits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack
+
+from studio.core.errors import StudioError
+from studio.core.recipe import Recipe
+from studio.ui.i18n.language import tr
+
+
+class _Edit(QUndoCommand):
+    """The one command: an old recipe gives way to a new one. Edits with the same non-empty key become one step."""
+
+    def __init__(
+        self, text: str, change: tuple[Recipe, Recipe], merge_key: str, show: Callable[[Recipe], None]
+    ) -> None:
+        super().__init__(text)
+        self.old, self.new = change
+        self.merge_key = merge_key
+        self._show = show
+
+    def id(self) -> int:
+        """Equal for all edits, so that Qt asks :meth:`mergeWith`."""
+        return 1
+
+    def mergeWith(self, other: QUndoCommand) -> bool:
+        """Take in ``other``, the next edit of the same thing."""
+        if not isinstance(other, _Edit) or not self.merge_key or other.merge_key != self.merge_key:
+            return False
+        self.new = other.new
+        self.setObsolete(self.new == self.old)
+        return True
+
+    def redo(self) -> None:
+        """Show the new recipe."""
+        self._show(self.new)
+
+    def undo(self) -> None:
+        """Show the old recipe."""
+        self._show(self.old)
+
+
+class Document(QObject):
+    """Holds the recipe. Everything that changes it goes through :meth:`edit`, so everything can be undone."""
+
+    changed = Signal(object)
+    file_changed = Signal()
+
+    def __init__(self, recipe: Recipe | None = None) -> None:
+        super().__init__()
+        self._recipe = recipe or Recipe()
+        self._path: Path | None = None
+        self._on_disk: bytes | None = None
+        self.history = QUndoStack(self)
+        self.history.cleanChanged.connect(lambda clean: self.file_changed.emit())
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it is now; immutable."""
+        return self._recipe
+
+    @property
+    def path(self) -> Path | None:
+        """The file that it was last read from or written to."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """What to call it in a title."""
+        return self._path.name if self._path else tr("Untitled recipe")
+
+    @property
+    def modified(self) -> bool:
+        """Whether it differs from its file."""
+        return not self.history.isClean()
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether somebody else has changed its file since it was read or written here."""
+        now = _content(self._path)
+        return now is not None and now != self._on_disk
+
+    def edit(self, text: str, recipe: Recipe, merge_key: str = "") -> None:
+        """Replace the recipe as one step of the history called ``text``; nothing where nothing differs."""
+        if recipe != self._recipe:
+            self.history.push(_Edit(text, (self._recipe, recipe), merge_key, self._show))
+
+    def open(self, path: Path) -> None:
+        """Replace document and history by the recipe in ``path``; StudioError where it cannot be read."""
+        self._reset(Recipe.load(path).located(path.resolve().parent), path)
+
+    def new(self, recipe: Recipe | None = None) -> None:
+        """Begin again with ``recipe``, without a file."""
+        self._reset(recipe or Recipe(), None)
+
+    def recover(self, recipe: Recipe, path: Path | None) -> None:
+        """Show edits that were not saved, over their file as it is where it can be read: undo leads back to that."""
+        try:
+            self.open(path) if path else self.new()
+        except StudioError:
+            self.new()
+        self.edit(tr("Restore unsaved edits"), recipe)
+
+    def save(self, path: Path) -> None:
+        """Write the recipe to ``path`` and call that its file; OSError where it cannot be written."""
+        self._recipe.save(path)
+        self._path, self._on_disk = path, _content(path)
+        self.history.setClean()
+        self.file_changed.emit()
+
+    def close(self) -> None:
+        """Say nothing more; Qt's undo stack would still speak while it is taken down."""
+        self.history.blockSignals(True)
+
+    def _reset(self, recipe: Recipe, path: Path | None) -> None:
+        self.history.clear()
+        self._path, self._on_disk = path, _content(path)
+        self._show(recipe)
+        self.file_changed.emit()
+
+    def _show(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self.changed.emit(recipe)
+
+
+def _content(path: Path | None) -> bytes | None:
+    try:
+        return path.read_bytes() if path else None
+    except OSError:
+        return None

@@ -1,0 +1,212 @@
+"""The engine behind the window: torch is imported on its thread, layer trees and counts are made there."""
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.core.errors import StudioError
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment, Backbone, Recipe
+from studio.ui.pages.adapters.palette_model import MethodRow
+from studio.ui.services.background import Lane, sentence
+from studio.ui.services.tree_data import Grown, grow
+
+if TYPE_CHECKING:
+    from studio.app.inspection import Inspector
+    from studio.peft.census import Census
+    from studio.peft.contract import Method
+    from studio.peft.resolution import Resolution
+
+_REMEMBERED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a recipe comes to: ``problem`` where its backbone cannot be built, ``problems`` by attachment name."""
+
+    recipe: Recipe
+    classes: int
+    layers: tuple[Layer, ...] = ()
+    census: "Census | None" = None
+    grown: Grown | None = None
+    problem: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+class Engine(QObject):
+    """Answers, for the newest recipe only: which layers, how many parameters, what is wrong."""
+
+    loaded = Signal()
+    load_failed = Signal(object)
+    counted = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._lane = Lane("engine", self)
+        self._inspector: tuple[tuple[Backbone, int], Inspector] | None = None
+        self._grown: Grown | None = None
+        self._resolved: list[tuple[Attachment, tuple[Layer, ...], Resolution]] = []
+        self.ready = False
+        self.last: Counted | None = None
+
+    def start(self) -> None:
+        """Begin to import the engine."""
+        self._lane.submit(_import, self._ready, lambda error: self.load_failed.emit(sentence(error)))
+
+    def count(self, recipe: Recipe, classes: int) -> None:
+        """Ask for :attr:`counted` of ``recipe`` with ``classes`` outputs; an older question that waits is dropped."""
+        self._lane.submit(lambda: self._count(recipe, classes), self._counted, key="count")
+
+    def preview(self, recipe: Recipe, classes: int, done: Callable[[int], None]) -> None:
+        """Call ``done`` with the number of parameters that ``recipe`` trains."""
+        self._lane.submit(
+            lambda: self._count(recipe, classes),
+            lambda counted: done(counted.census.trainable_parameters) if counted.census else None,
+            key="preview",
+        )
+
+    def refusals(self, rows: Sequence[MethodRow], done: Callable[[dict[str, str]], None]) -> None:
+        """Call ``done`` with the reasons, by name, of the ``rows`` that the whole backbone has no place for."""
+        layers = self.layers
+        self._lane.submit(lambda: _refusals(rows, layers), done, key="refusals")
+
+    def verify(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
+        self._lane.submit(lambda: _verify(backbone), done, failed, key="verify")
+
+    def search(self, pattern: str, done: Callable[[tuple[list[Any], str]], None]) -> None:
+        """Call ``done`` with the entries of the catalogue that ``pattern`` finds, and what it was taken to mean."""
+        self._lane.submit(lambda: _search(pattern), done, key="search")
+
+    def close(self) -> None:
+        """End the thread; what it computes at the moment is waited for."""
+        self._lane.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is computed or waits to be."""
+        return self._lane.busy
+
+    # on the window's thread, once the engine is loaded
+
+    def method_rows(self) -> tuple[MethodRow, ...]:
+        """The methods as plain rows; none before the engine is loaded."""
+        return tuple(
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal, m.sits)
+            for m in (_by_family() if self.ready else ())
+        )
+
+    def failures(self) -> tuple[str, ...]:
+        """A sentence for each plugin that could not be loaded."""
+        return tuple(f"{words}." for words in _methods().failures.values()) if self.ready else ()
+
+    def method(self, name: str) -> "Method[Any]":
+        """The method called ``name``; StudioError where it is unknown or the engine still loads."""
+        if not self.ready:
+            raise StudioError("The engine is still loading; try again in a moment.")
+        return _methods().get(name)
+
+    def resolve(self, attachment: Attachment) -> "Resolution":
+        """Which layers ``attachment`` matches and skips, with reasons; the last few answers are remembered."""
+        from studio.peft.resolution import resolve
+
+        layers = self.layers
+        for asked, rows, answer in self._resolved:
+            if rows is layers and asked == attachment:
+                return answer
+        answer = resolve(attachment, layers)
+        self._resolved = [(attachment, layers, answer), *self._resolved[: _REMEMBERED - 1]]
+        return answer
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of the newest backbone that could be built."""
+        return self.last.layers if self.last else ()
+
+    # on the lane's thread
+
+    def _count(self, recipe: Recipe, classes: int) -> Counted:
+        from studio.peft.resolution import resolve
+
+        try:
+            inspector = self._inspect(recipe.backbone, classes)
+        except StudioError as error:
+            return Counted(recipe, classes, problem=str(error))
+        on = [a for a in recipe.attachments if a.enabled]
+        problems = {a.name: p for a in on if (p := resolve(a, inspector.layers).problem)}
+        try:
+            census = inspector.census(recipe.attachments, head=recipe.head.trainable)
+        except StudioError as error:
+            return Counted(recipe, classes, inspector.layers, grown=self._grown, problem=str(error), problems=problems)
+        return Counted(recipe, classes, inspector.layers, census, self._grown, problems=problems)
+
+    def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
+        from studio.app.inspection import Inspector
+
+        key = (backbone, classes)
+        if self._inspector is None or self._inspector[0] != key:
+            self._inspector = (key, Inspector(backbone, classes))
+            self._grown = grow(self._inspector[1].layers)
+        return self._inspector[1]
+
+    def _ready(self, value: Any) -> None:
+        self.ready = True
+        gc.freeze()  # what came with torch stays for good: the collector need not look through it while people wait
+        self.loaded.emit()
+        self._lane.submit(_import_plots)
+
+    def _counted(self, counted: Counted) -> None:
+        self.last = counted
+        self.counted.emit(counted)
+
+
+def _import() -> None:
+    import studio.app.inspection  # noqa: F401 - imports torch and timm
+
+    tuple(_methods())
+
+
+def _import_plots() -> None:
+    """What draws curves: on the window's own thread its import would be felt."""
+    import pyqtgraph  # noqa: F401
+
+
+def _by_family() -> Any:
+    from studio.peft.contract import by_family
+
+    return by_family()
+
+
+def _methods() -> Any:
+    from studio.peft.contract import METHODS
+
+    return METHODS
+
+
+def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str, str]:
+    from studio.app.presets import fitted
+    from studio.peft.placing import place
+
+    found: dict[str, str] = {}
+    for row in rows if layers else ():
+        try:
+            fitted(row.preset, layers) if row.preset else place(_methods().get(row.name), layers, [("", None)])
+        except StudioError as error:
+            found[row.name] = str(error)
+    return found
+
+
+def _search(pattern: str) -> tuple[list[Any], str]:
+    from studio.backbones import catalogue
+
+    meant = catalogue.meant(pattern)
+    return catalogue.search(meant) if meant or not pattern else [], meant
+
+
+def _verify(backbone: Backbone) -> None:
+    from studio.backbones.loading import load
+
+    load(backbone)

@@ -1,0 +1,148 @@
+"""What a training of the recipe will take, measured in the background, and the edits that make it take less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Signal
+
+from studio.app import preflight
+from studio.core.events import Preflight
+from studio.core.layers import Layer
+from studio.core.recipe import Attachment, Recipe
+from studio.ui.i18n.language import tr
+from studio.ui.services import recipe_edits
+from studio.ui.services.background import Lane, sentence
+from studio.ui.services.document import Document
+from studio.ui.services.engine import Engine
+
+if TYPE_CHECKING:
+    from studio.training.control import Control
+
+
+_CHECKPOINTING = "training.gradient_checkpointing"
+
+
+class Needs(QObject):
+    """The newest measurement; ``stale`` where the recipe is another by now."""
+
+    changed = Signal()
+
+    def __init__(self, document: Document, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._document = document
+        self._lane = Lane("preflight", self)
+        self._control: Control | None = None
+        self.found: Preflight | None = None
+        self.stale = False
+        self.problem = ""
+        document.changed.connect(self._follow)
+        self._follow(document.recipe)
+
+    @property
+    def measuring(self) -> bool:
+        """Whether a measurement is being made."""
+        return self._control is not None
+
+    def measure(self) -> None:
+        """Try the recipe for a few steps in the background."""
+        from studio.training.control import Control
+
+        if self.measuring:
+            return
+        recipe, control = self._document.recipe, Control()
+        self._control, self.problem = control, ""
+        self._lane.submit(lambda: preflight.measure(recipe, control), self._measured, self._failed)
+        self.changed.emit()
+
+    def cancel(self) -> None:
+        """Give up the measurement that is being made."""
+        if self._control is not None:
+            self._control.stop()
+
+    def close(self) -> None:
+        """End what is being measured and the thread."""
+        self.cancel()
+        self._lane.close()
+
+    def _follow(self, recipe: Recipe) -> None:
+        known = preflight.known(recipe)
+        self.stale = known is None and self.found is not None
+        self.found, self.problem = known or self.found, ""
+        self.changed.emit()
+
+    def _measured(self, found: Preflight) -> None:
+        self._control, self.found = None, found
+        self._follow(self._document.recipe)
+
+    def _failed(self, error: Exception) -> None:
+        stopped = self._control is not None and self._control.stopping
+        self._control, self.problem = None, "" if stopped else sentence(error)
+        self.changed.emit()
+
+
+@dataclass(frozen=True)
+class Saving:
+    """An edit that makes a training take less memory; ``recipe`` is None where there is nothing to gain by it."""
+
+    words: str
+    tip: str
+    recipe: Recipe | None
+
+
+def savings(recipe: Recipe, engine: Engine) -> tuple[Saving, ...]:
+    """What can be changed to need less memory, the gentlest first."""
+    return (_parts(recipe), _checkpointing(recipe), _bfloat16(recipe), _fewer_blocks(recipe, engine))
+
+
+def _parts(recipe: Recipe) -> Saving:
+    parts = recipe.training.accumulation * 2
+    possible = parts <= recipe.training.batch_size
+    return Saving(
+        tr("Compute each batch in {n} parts", n=parts),
+        tr("Half the images at a time. The results are the same; a step takes a little longer."),
+        recipe_edits.replaced(recipe, "training.accumulation", parts) if possible else None,
+    )
+
+
+def _checkpointing(recipe: Recipe) -> Saving:
+    return Saving(
+        tr("Compute blocks again instead of keeping them"),
+        tr("Gradient checkpointing: much less memory for about a third more time. The results are the same."),
+        None if recipe.training.gradient_checkpointing else recipe_edits.replaced(recipe, _CHECKPOINTING, True),
+    )
+
+
+def _bfloat16(recipe: Recipe) -> Saving:
+    return Saving(
+        tr("Compute in bfloat16"),
+        tr("Half the memory for activations. The results differ a little; slow on processors that do not know it."),
+        None
+        if recipe.training.precision == "bfloat16"
+        else recipe_edits.replaced(recipe, "training.precision", "bfloat16"),
+    )
+
+
+def _fewer_blocks(recipe: Recipe, engine: Engine) -> Saving:
+    return Saving(
+        tr("Keep adapters in the last half of their blocks"),
+        tr("Nothing is kept for the blocks before the first adapter. It learns less."),
+        _in_last_half(recipe, engine),
+    )
+
+
+def _in_last_half(recipe: Recipe, engine: Engine) -> Recipe | None:
+    matched = {a.name: engine.resolve(a).matched for a in recipe.attachments if a.enabled}
+    blocks = sorted({layer.block for found in matched.values() for layer in found if layer.block is not None})
+    if len(blocks) < 2:
+        return None
+    first = blocks[len(blocks) // 2]
+    kept = [_from_block(a, first, matched.get(a.name, ()), engine) for a in recipe.attachments]
+    return recipe.model_copy(update={"attachments": tuple(a for a in kept if a is not None)})
+
+
+def _from_block(attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine) -> Attachment | None:
+    from studio.peft.placing import without
+
+    early = [layer.path for layer in matched if layer.block is not None and layer.block < first]
+    return without(attachment, early, matched, engine.layers) if early else attachment

@@ -1,0 +1,53 @@
+"""What the window remembers from one time to the next."""
+
+from PySide6.QtCore import QByteArray, QSettings
+
+from studio.core.paths import home
+from studio.ui.i18n.language import LANGUAGES, SYSTEM
+
+
+class Settings:
+    """Kept in a file in the user's data folder."""
+
+    def __init__(self) -> None:
+        self._file = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
+
+    @property
+    def theme(self) -> str:
+        """system, light or dark."""
+        value = str(self._file.value("theme", "system"))
+        return value if value in ("system", "light", "dark") else "system"
+
+    @theme.setter
+    def theme(self, choice: str) -> None:
+        self._file.setValue("theme", choice)
+
+    @property
+    def language(self) -> str:
+        """system, or the code of a language."""
+        value = str(self._file.value("language", SYSTEM))
+        return value if value in LANGUAGES else SYSTEM
+
+    @language.setter
+    def language(self, choice: str) -> None:
+        self._file.setValue("language", choice)
+
+    @property
+    def geometry(self) -> QByteArray:
+        """Size and place of the window; empty at first."""
+        value = self._file.value("geometry")
+        return value if isinstance(value, QByteArray) else QByteArray()
+
+    @geometry.setter
+    def geometry(self, value: QByteArray) -> None:
+        self._file.setValue("geometry", value)
+
+    @property
+    def recent(self) -> list[str]:
+        """Recipe files opened or saved lately, the last one first."""
+        value = self._file.value("recent", [])
+        return [value] if isinstance(value, str) else [str(path) for path in value or []]
+
+    def note_recent(self, path: str) -> None:
+        """Put ``path`` at the head of the recent files."""
+        self._file.setValue("recent", [path, *(p for p in self.recent if p != path)][:8])

@@ -1,0 +1,199 @@
+"""What the layer tree is made of: nodes, badges, sums, and the words that they are told in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from studio.core.layers import Layer, Role
+from studio.ui.i18n.language import tr
+from studio.ui.style.formatting import short_count
+
+SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place in the tree: a layer, or one slice of a fused qkv."""
+
+    path: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """One attachment at one layer: ``parameters`` is what it trains there, None before they are counted."""
+
+    attachment: str
+    text: str
+    parameters: int | None
+    enabled: bool = True
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the attachments do to the tree: badges by layer path, and whether the head is trained."""
+
+    badges: dict[str, tuple[Badge, ...]] = field(default_factory=dict)
+    head_trains: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RollUp:
+    """What lies in and under a row: number of badges, trained parameters of adapters and head, badges switched off."""
+
+    badges: int = 0
+    adapter_parameters: int = 0
+    head_parameters: int = 0
+    off: int = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether any of the badges is switched on."""
+        return self.badges > self.off
+
+    @property
+    def trainable(self) -> int:
+        """All trained parameters."""
+        return self.adapter_parameters + self.head_parameters
+
+
+@dataclass(slots=True)
+class Node:
+    """One row: ``parent`` and ``children`` are positions in the list of nodes; a filter looks through ``words``."""
+
+    layer: Layer
+    part: str
+    parent: int
+    row: int
+    words: str
+    children: list[int] = field(default_factory=list)
+    visible: list[int] = field(default_factory=list)
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is."""
+        return Spot(self.layer.path, self.part)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is the classifier."""
+        return self.layer.role is Role.HEAD
+
+
+@dataclass(slots=True)
+class Grown:
+    """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers.
+
+    ``kinds`` has a node for each type and shape, ``names`` one for each name at each depth: what columns must hold.
+    """
+
+    nodes: list[Node] = field(default_factory=list)
+    at: dict[Spot, int] = field(default_factory=dict)
+    layers: list[int] = field(default_factory=list)
+    heads: list[int] = field(default_factory=list)
+    kinds: dict[tuple[str, tuple[int, ...], bool], int] = field(default_factory=dict)
+    names: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def add(self, layer: Layer, part: str, parent: int) -> int:
+        """Append a row under the node ``parent``, -1 for the root; return its number."""
+        number, row = len(self.nodes), 0
+        if parent >= 0:
+            above = self.nodes[parent]
+            row = len(above.children)
+            above.children.append(number)
+        words = f"{layer.path} {layer.type} {layer.role}".lower()
+        self.nodes.append(Node(layer, part, parent, row, words))
+        self.at[Spot(layer.path, part)] = number
+        self.kinds.setdefault((layer.type, layer.shape, bool(part)), number)
+        self.names.setdefault((layer.path.count(".") + bool(layer.path) + bool(part), part or layer.name), number)
+        if not part:
+            self.layers.append(number)
+            if layer.role is Role.HEAD and not (parent >= 0 and self.nodes[parent].is_head):
+                self.heads.append(number)
+        return number
+
+
+def grow(layers: Sequence[Layer]) -> Grown:
+    """The tree of rows in pre-order; each fused qkv gets a child for each of its slices."""
+    grown = Grown()
+    at: dict[str, int] = {}
+    for layer in layers:
+        parent = _holder(layer.path, at) if grown.nodes else -1
+        number = at[layer.path] = grown.add(layer, "", parent)
+        for part in layer.slices:
+            grown.add(layer, part, number)
+    return grown
+
+
+def _holder(path: str, at: dict[str, int]) -> int:
+    """The nearest layer above ``path`` that is a row: a layer in between may be left out of the rows."""
+    while path:
+        path = path.rpartition(".")[0]
+        if path in at:
+            return at[path]
+    return at.get("", 0)
+
+
+def keep(grown: Grown, wanted: str, with_empty: bool) -> int:
+    """Let those rows be visible that have ``wanted`` in their words, with those above them; return how many have it.
+
+    Layers without parameters count only ``with_empty``. What is inside a slice's layer is decided with the layer.
+    """
+    nodes = grown.nodes
+    kept, found = bytearray(len(nodes) + 1), 0
+    for number in range(len(nodes) - 1, -1, -1):
+        node = nodes[number]
+        passes = wanted in node.words and (with_empty or node.layer.parameters > 0 or not node.layer.path)
+        found += passes and not node.part
+        if passes or kept[number]:
+            kept[number] = kept[node.parent] = 1
+    for node in nodes:
+        if node.children:
+            node.visible = [child for child in node.children if kept[child]]
+            for row, child in enumerate(node.visible):
+                nodes[child].row = row
+    return found
+
+
+def roll_ups(grown: Grown, marks: Marks) -> dict[int, RollUp]:
+    """The sums of all rows that have something in them or at them, by number."""
+    sums: dict[int, list[int]] = {}
+    for path, badges in marks.badges.items():
+        number = grown.at.get(Spot(path), -1)
+        for child in grown.nodes[number].children if number >= 0 else ():
+            if part := grown.nodes[child].part:
+                here = [badge for badge in badges if part in badge.slices]
+                sums[child] = [len(here), 0, 0, sum(not badge.enabled for badge in here)]
+        trained = sum(badge.parameters or 0 for badge in badges if badge.enabled)
+        _add_upwards(grown, sums, number, (len(badges), trained, 0, sum(not badge.enabled for badge in badges)))
+    for number in grown.heads if marks.head_trains else ():
+        _add_upwards(grown, sums, number, (0, 0, grown.nodes[number].layer.parameters, 0))
+    return {number: RollUp(*values) for number, values in sums.items()}
+
+
+def _add_upwards(grown: Grown, sums: dict[int, list[int]], number: int, more: tuple[int, int, int, int]) -> None:
+    while number >= 0:
+        values = sums.setdefault(number, [0, 0, 0, 0])
+        for place, value in enumerate(more):
+            values[place] += value
+        number = grown.nodes[number].parent
+
+
+def type_and_shape(node: Node) -> str:
+    """``Linear 288 × 96``: outputs first, as torch stores the weight."""
+    if node.part:
+        rows, *rest = node.layer.shape
+        return tr("rows of qkv") + "  " + " × ".join(map(str, (rows // 3, *rest)))
+    shape = " × ".join(map(str, node.layer.shape))
+    return f"{node.layer.type}  {shape}" if shape else node.layer.type
+
+
+def badge_text(badge: Badge, part: str = "") -> str:
+    """``LoRA r8 +12.3k``; inside a qkv the slices are named too."""
+    words = badge.text
+    if badge.slices and not part:
+        words = tr("{method} on {slices}", method=words, slices=", ".join(badge.slices))
+    if not badge.enabled:
+        return tr("{method} off", method=words)
+    added = f" +{short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
+    return f"{words}{added}"

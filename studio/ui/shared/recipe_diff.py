@@ -1,0 +1,214 @@
+"""What two recipes differ in: marked rows of the layer tree, and the settings that are not the same."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QHeaderView,
+    QSplitter,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from studio.core.layers import Layer
+from studio.core.recipe import Recipe
+from studio.ui.i18n.language import tr
+from studio.ui.shared.recipe_layers import Mark, Pair, pairs
+from studio.ui.style.theme import colour
+from studio.ui.widgets.components import Column, Notice, Row, holder, text
+from studio.ui.widgets.painting import draw_badge, small_font
+from studio.ui.widgets.row_table import row_table
+from studio.ui.widgets.table_model import Table
+
+_PAIR_ROLE = Qt.ItemDataRole.UserRole + 1
+_ROW = 28
+_TINTS = {"same": ("muted", "sunken"), "left": ("bad", "bad_soft"), "right": ("good", "good_soft")}
+_EXPANDED = 200
+"""Trees of at most so many rows open out; the blocks of larger ones stay folded."""
+
+
+class SettingTable(Table[tuple[str, str, str]]):
+    """Keys of the recipe whose values differ."""
+
+    columns = ("Setting", "A", "B")
+
+    def cells(self, row: tuple[str, str, str]) -> tuple[str, str, str]:
+        """The key and its two values."""
+        return row
+
+    def tool_tip(self, row: tuple[str, str, str]) -> str:
+        """All of it, as a value may be long."""
+        return f"{row[0]}\nA: {row[1]}\nB: {row[2]}"
+
+
+class _Painter(QStyledItemDelegate):
+    """Draws the badges of the two recipes; what only one of them has stands out."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        """Qt: rows of one height."""
+        return QSize(80, _ROW)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """Qt: the layer's name by itself, badges in the other columns."""
+        pair: Pair | None = index.siblingAtColumn(0).data(_PAIR_ROLE)
+        if index.column() == 0 or pair is None:
+            super().paint(painter, option, index)
+            return
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, colour("accent_soft"))
+        area = option.rect.adjusted(6, 0, -8, 0)
+        if index.column() == 3:
+            self._words(painter, area, _mark_words(pair.mark), pair.differs)
+            return
+        strong, soft = _TINTS.get(pair.mark, ("adapter", "adapter_soft"))
+        for words in pair.left if index.column() == 1 else pair.right:
+            taken = draw_badge(painter, area, tr("head, trained") if words == "head" else words, strong, soft)
+            area = area.adjusted(taken + 6, 0, 0, 0)
+            if area.width() < 30:
+                return
+
+    def _words(self, painter: QPainter, area: QRect, words: str, strong: bool) -> None:
+        painter.save()
+        painter.setFont(small_font(painter.font()))
+        painter.setPen(colour("text" if strong else "muted"))
+        cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
+        painter.restore()
+
+
+class RecipeDifference(QWidget):
+    """Two recipes side by side on one layer tree, and their other settings that differ below it.
+
+    :meth:`show_recipes` must be called after the engine is loaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: tuple[Pair, ...] = ()
+        self.notice = Notice()
+        self.summary = text("", "muted", wrap=True)
+        self.only_different = QCheckBox(tr("Only what differs"))
+        self.only_different.setChecked(True)
+        self.only_different.toggled.connect(lambda on: self._fill())
+        self.tree = QTreeWidget()
+        self.tree.setItemDelegate(_Painter(self.tree))
+        self.tree.setColumnCount(4)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setAccessibleName(tr("Layers of both recipes"))
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        for column in (1, 2):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        self.tree.setColumnWidth(0, 190)
+        self.tree.setColumnWidth(3, 104)
+        self.settings = SettingTable(self)
+        self.table = _setting_view(self.settings)
+        parts = QSplitter(Qt.Orientation.Vertical)
+        parts.setChildrenCollapsible(False)
+        parts.addWidget(self.tree)
+        self.setting_part = holder(Column(text(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6))
+        parts.addWidget(self.setting_part)
+        parts.setSizes([360, 180])
+        row = Row((self.summary, 1), self.only_different)
+        box: QVBoxLayout = Column(row, self.notice, (parts, 1), gap=8)
+        self.setLayout(box)
+
+    def show_recipes(
+        self, left: Recipe, right: Recipe, layers: Sequence[Layer], names: tuple[str, str] = ("A", "B")
+    ) -> None:
+        """Show what ``right`` has that ``left`` has not and the other way round, on the backbone of ``layers``."""
+        same = left.backbone == right.backbone
+        self.notice.say("" if same else tr("The backbones differ, so the layers are those of A."), "warn")
+        self.shown = pairs(left, right, layers)
+        self.tree.setHeaderLabels([tr("Layer"), names[0], names[1], tr("Difference")])
+        for column, name in enumerate(names, 1):
+            self.tree.headerItem().setToolTip(column, name)  # a long one is cut where it stands
+        rows = _settings(left, right)
+        self.settings.show_rows(rows)
+        self.setting_part.setVisible(bool(rows))
+        differing = sum(pair.differs for pair in self.shown)
+        self.summary.setText(_summary(differing, len(rows)))
+        self._fill()
+
+    def say_again(self) -> None:
+        """Fill the cells in another language."""
+        self._fill()
+
+    def _fill(self) -> None:
+        self.tree.clear()
+        kept = self._kept()
+        items: dict[str, QTreeWidgetItem] = {}
+        for pair in self.shown:
+            if pair.layer.path in kept:
+                items[pair.layer.path] = self._add(pair, items)
+        if len(items) <= _EXPANDED:
+            self.tree.expandAll()
+        else:
+            self.tree.expandToDepth(1)
+
+    def _kept(self) -> set[str]:
+        """Paths of the layers to show: those with something at them, and what holds them."""
+        only = self.only_different.isChecked()
+        wanted = [p.layer.path for p in self.shown if (p.differs if only else p.mark)]
+        return {path.rsplit(".", cut)[0] for path in wanted for cut in range(path.count(".") + 1)} | {""} & set(wanted)
+
+    def _add(self, pair: Pair, items: dict[str, QTreeWidgetItem]) -> QTreeWidgetItem:
+        above = items.get(pair.layer.parent)
+        item = QTreeWidgetItem(self.tree if above is None else above)
+        name = pair.layer.path if above is None else pair.layer.name
+        words = (name or tr("backbone"), ", ".join(pair.left), ", ".join(pair.right), _mark_words(pair.mark))
+        for column, cell in enumerate(words):
+            item.setText(column, cell)
+            item.setToolTip(column, cell or pair.layer.path)
+        item.setData(0, _PAIR_ROLE, pair)
+        return item
+
+
+def _mark_words(mark: Mark) -> str:
+    return {
+        "same": tr("the same"),
+        "left": tr("only in A"),
+        "right": tr("only in B"),
+        "other": tr("different"),
+        "": "",
+    }[mark]
+
+
+def _summary(layers: int, settings: int) -> str:
+    if not layers and not settings:
+        return tr("The two recipes are the same.")
+    return tr("{layers} layers and {settings} other settings differ.", layers=layers, settings=settings)
+
+
+def _settings(left: Recipe, right: Recipe) -> list[tuple[str, str, str]]:
+    """What the tree does not show."""
+    from studio.app.comparison import differences
+
+    return [
+        (d.key, _plain(d.values[0]), _plain(d.values[1]))
+        for d in differences((left, right))
+        if not d.key.startswith("attachments.") and d.key != "head.trainable"
+    ]
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value in (None, "") else str(value)
+
+
+def _setting_view(model: SettingTable) -> QTableView:
+    table = row_table(QTableView(), model, tr("Settings that differ"), 28)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    return table

@@ -1,0 +1,48 @@
+"""Tables whose rows can be ticked."""
+
+from collections.abc import Hashable
+from typing import Any, TypeVar
+
+from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+
+from studio.ui.widgets.table_model import Table
+
+R = TypeVar("R")
+_Index = QModelIndex | QPersistentModelIndex
+
+
+class TickTable(Table[R]):
+    """The first column has a box to tick. ``chosen`` are the keys of the ticked rows; ``ticked`` tells of a change."""
+
+    ticked = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.chosen: set[Hashable] = set()
+
+    def flags(self, index: _Index) -> Qt.ItemFlag:
+        """Qt: the first column can be ticked."""
+        found = super().flags(index)
+        return found | Qt.ItemFlag.ItemIsUserCheckable if index.column() == 0 else found
+
+    def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Qt: as every table, and whether a row is ticked."""
+        if role == Qt.ItemDataRole.CheckStateRole and index.isValid() and index.column() == 0:
+            on = self.key(self.rows[index.row()]) in self.chosen
+            return Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
+        return super().data(index, role)
+
+    def setData(self, index: _Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+        """Qt: tick a row, or not any more."""
+        if role != Qt.ItemDataRole.CheckStateRole or not index.isValid():
+            return False
+        key = self.key(self.rows[index.row()])
+        self.tick({key}, on=Qt.CheckState(value) == Qt.CheckState.Checked)
+        return True
+
+    def tick(self, keys: set[Hashable], on: bool = True) -> None:
+        """Tick rows by their keys, or take their ticks away."""
+        self.chosen = self.chosen | keys if on else self.chosen - keys
+        if self.rows:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, 0), [Qt.ItemDataRole.CheckStateRole])
+        self.ticked.emit()

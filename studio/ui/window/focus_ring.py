@@ -1,0 +1,67 @@
+"""A ring around what has the keyboard's focus and does not draw one itself."""
+
+from PySide6.QtCore import QEvent, QObject, QRectF, Qt
+from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QLineEdit,
+    QPushButton,
+    QSlider,
+    QTabBar,
+    QToolButton,
+    QWidget,
+)
+from shiboken6 import isValid
+
+from studio.ui.style.theme import RADIUS, colour
+
+_THEIR_OWN = (QAbstractSpinBox, QComboBox, QLineEdit, QPushButton, QSlider, QTabBar, QToolButton)
+"""Those whose look in the style sheet has a ring."""
+
+
+class FocusRing(QObject):
+    """Follows the focus through all windows; a click with the mouse needs no ring."""
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        self.frame: Ring | None = None
+        application.focusChanged.connect(self._follow)
+
+    def _follow(self, before: QWidget | None, now: QWidget | None) -> None:
+        if self.frame is not None and isValid(self.frame):
+            self.frame.hide()
+            self.frame.deleteLater()
+        self.frame = None
+        by_mouse = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
+        if now is not None and not by_mouse and now.focusPolicy() & Qt.FocusPolicy.TabFocus and not _draws(now):
+            self.frame = Ring(now)
+
+
+def _draws(widget: QWidget) -> bool:
+    return isinstance(widget, _THEIR_OWN) or widget.isWindow()
+
+
+class Ring(QWidget):
+    """The ring itself, in the theme's accent, just inside the edge of ``around``: outside it might be cut off."""
+
+    def __init__(self, around: QWidget) -> None:
+        super().__init__(around)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setGeometry(around.rect())
+        around.installEventFilter(self)
+        self.show()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Qt: keep to the size of what it is around."""
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self.setGeometry(watched.rect())
+        return False
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Qt: draw."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(colour("accent"), 1.5))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), RADIUS / 2, RADIUS / 2)
