@@ -14,10 +14,10 @@ from studio.terminal import PATH, Commands, Meter, as_json, note, out_option, pr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from studio.core.control import Control
     from studio.core.events import Event
     from studio.core.recipe import Recipe
     from studio.core.run import Run
-    from studio.training.control import Control
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +51,7 @@ def app(path: Path | None = None) -> int:
 def demo(out: Path | None, as_json: bool) -> int:
     """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
     from studio.app import demo as embedded
-    from studio.training.control import Control
+    from studio.core.control import Control
 
     control = Control()
     with terminal.signals_stop(control):
@@ -145,8 +145,8 @@ def train(
 ) -> int:
     """Run a recipe."""
     from studio.app import launching, suggestion, training
-    from studio.training import team as teams
-    from studio.training.control import Control
+    from studio.core.control import Control
+    from studio.training.distributed import context as teams
 
     if suggest:
         assignments = suggestion.assignments(recipe, assignments)
@@ -238,7 +238,7 @@ def sweep(
     """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
     from studio.app import search as searches
     from studio.app import sweep as sweeps
-    from studio.training.control import Control
+    from studio.core.control import Control
 
     control = Control()
     started: searches.Search | sweeps.Sweep

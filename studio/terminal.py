@@ -26,7 +26,7 @@ out_option = click.option("--out", type=PATH, help="Folder to write to.")
 
 
 class Stoppable(Protocol):
-    """What Ctrl+C asks to stop (a :class:`studio.training.control.Control`)."""
+    """What Ctrl+C asks to stop (a :class:`studio.core.control.Control`)."""
 
     def stop(self) -> None:
         """Ask for a clean end; returns at once."""

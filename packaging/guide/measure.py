@@ -27,6 +27,7 @@ from studio.app.inspection import Inspector
 from studio.backbones import loading
 from studio.backbones.tensor_file import read_tensors
 from studio.core import events, paths
+from studio.core.control import Control
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
 from studio.export.contract import formats
@@ -34,7 +35,6 @@ from studio.peft import METHODS, Attached, Method, attach
 from studio.peft.adapter_file import save_adapter
 from studio.peft.packs import Pack
 from studio.peft.targets import default_attachment
-from studio.training.control import Control
 
 OUT = paths.resource("guide", "methods.json")
 IMAGES_PER_CLASS, VALIDATION, EPOCHS, BATCH, SEED, ROUNDS = 100, 0.4, 15, 16, 0, 31

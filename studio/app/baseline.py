@@ -18,8 +18,8 @@ from studio.data.listing import Progress, quiet
 from studio.data.names import name_of
 
 if TYPE_CHECKING:
+    from studio.core.control import Control
     from studio.data.folder import DatasetSummary
-    from studio.training.control import Control
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
+    from studio.core.control import Control
     from studio.export.contract import Verification
-    from studio.training.control import Control
 
 RECIPE = ("recipes", "digits-lora.toml")
 FORMATS = ("adapter", "peft", "merged")

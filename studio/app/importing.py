@@ -71,8 +71,8 @@ def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: P
 
     from studio.core.files import write_bytes, write_json
     from studio.data import recorded
-    from studio.training.network import build
-    from studio.training.session import ADAPTER
+    from studio.training.model import build
+    from studio.training.trainer import ADAPTER
 
     with torch.random.fork_rng(devices=[]):
         built = build(recipe, len(found.classes), torch.device("cpu"))

@@ -11,7 +11,7 @@ from studio.core.run import Run, list_runs
 from studio.data.listing import Progress
 
 if TYPE_CHECKING:
-    from studio.training.team import Team
+    from studio.training.distributed.context import Team
 
 
 def begin(
@@ -33,7 +33,7 @@ def begin(
 def _decide(
     path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: Progress | None
 ) -> tuple[str, bool]:
-    from studio.training.team import launched
+    from studio.training.distributed.context import launched
 
     if resume:
         return str(training.reopen(path, out, assignments).path), True
@@ -49,7 +49,7 @@ def _decide(
 
 def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
     """The run that was begun before; StudioError where ``out`` holds another."""
-    from studio.training.team import restarts
+    from studio.training.distributed.context import restarts
 
     if out is None:
         begun = (run for run in list_runs(paths.runs()) if run.status.get("launch") == launch)

@@ -21,7 +21,7 @@ from studio.core.files import write_text
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 _LOOK_UP_SECONDS = 0.1
 _COST_NOTHING = (
@@ -55,9 +55,9 @@ def measure(recipe: Recipe, control: "Control | None" = None) -> Preflight:
 
 def measure_here(recipe: Recipe) -> Preflight:
     """The same in this process, for a command that does nothing else."""
-    from studio.training import preflight
+    from studio.training.estimation import resource_estimate
 
-    found = preflight.measure(recipe)
+    found = resource_estimate.measure(recipe)
     remember(recipe, found)
     return found
 

@@ -8,8 +8,8 @@ from studio.app.text import table
 from studio.core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
-    from studio.training.range_test import Curve
+    from studio.core.control import Control
+    from studio.training.estimation.lr_finder import Curve
 
 _ROWS = 16
 
@@ -19,9 +19,9 @@ def find_rate(recipe: Recipe, control: "Control | None" = None) -> "Curve":
 
     Raises StudioError where the recipe cannot be trained or ``control`` asks to stop.
     """
-    from studio.training import range_test
+    from studio.training.estimation import lr_finder
 
-    return range_test.find_rate(recipe, control)
+    return lr_finder.find_rate(recipe, control)
 
 
 def as_json(curve: "Curve") -> dict[str, Any]:

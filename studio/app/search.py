@@ -22,10 +22,10 @@ from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training.lock import exclusive, is_held
+from studio.training.run_io.lock import exclusive, is_held
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 FILE, LOG, NAME = "search.json", "study.log", "peft-studio"
 

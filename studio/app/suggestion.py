@@ -8,23 +8,23 @@ from studio.core.recipe import Recipe, Training
 
 def suggested_learning_rate(recipe: Recipe) -> float:
     """A learning rate to begin with for what the recipe attaches and its optimiser."""
-    from studio.training import defaults
+    from studio.training import default_hparams
 
-    return defaults.learning_rate(recipe)
+    return default_hparams.learning_rate(recipe)
 
 
 def suggested_training(recipe: Recipe, images: int) -> Training:
     """The recipe's training with a rate, batches and epochs that suit its attachments and its training images."""
-    from studio.training import defaults
+    from studio.training import default_hparams
 
-    return defaults.training(recipe, images)
+    return default_hparams.training(recipe, images)
 
 
 def few_steps(recipe: Recipe, images: int) -> str:
     """A sentence where training on so many images makes too few steps to learn much; else empty."""
-    from studio.training import defaults
+    from studio.training import default_hparams
 
-    return defaults.few_steps(recipe, images)
+    return default_hparams.few_steps(recipe, images)
 
 
 def suggested(recipe: Recipe) -> Recipe:

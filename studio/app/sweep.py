@@ -22,7 +22,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 FILE = "sweep.json"
 Show = Callable[[str, Iterable[events.Event]], None]

@@ -17,8 +17,8 @@ from studio.core.run import Run, fresh_path
 from studio.data.listing import Progress, quiet
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
-    from studio.training.team import Team
+    from studio.core.control import Control
+    from studio.training.distributed.context import Team
 
 E = TypeVar("E", bound=events.Event)
 

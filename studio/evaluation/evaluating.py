@@ -1,5 +1,6 @@
 """Metrics of a run's best adapter over one of its splits."""
 
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data import recorded
@@ -7,11 +8,10 @@ from studio.data.dataset import take
 from studio.data.listing import SPLITS, SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
-from studio.training import device as devices
-from studio.training.control import Control
-from studio.training.feed import images_to_logits
+from studio.training.backend import device as devices
+from studio.training.evaluate import measure
+from studio.training.inputs import images_to_logits
 from studio.training.metrics import Metrics
-from studio.training.validation import measure
 
 
 def evaluate(run: Run, split: str = "validation", control: Control | None = None) -> Metrics:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data import recorded
@@ -15,9 +16,8 @@ from studio.data.dataset import ImageDataset, take
 from studio.data.listing import SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
-from studio.training import device as devices
-from studio.training.control import Control
-from studio.training.feed import images_to_logits, to_device
+from studio.training.backend import device as devices
+from studio.training.inputs import images_to_logits, to_device
 from studio.training.metrics import Metrics, Tally
 
 

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from studio.backbones import loading
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
 from studio.data.dataset import ImageDataset, take
 from studio.data.folder import DatasetSummary
 from studio.data.listing import Progress, SplitName, Stopped
 from studio.data.loader import Loader
-from studio.training import device as devices
-from studio.training.control import Control
-from studio.training.feed import to_device
+from studio.training.backend import device as devices
+from studio.training.inputs import to_device
 
 TRAINING, VALIDATION, PER_CLASS = 2_000, 1_000, 10
 """At most so many images of a split are looked at, but so many of each class for training."""

@@ -13,9 +13,9 @@ from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.preprocessing import Preprocessing
 from studio.peft import Attached
-from studio.training import checkpoint
-from studio.training.network import build
-from studio.training.session import ADAPTER
+from studio.training.model import build
+from studio.training.run_io import checkpoint
+from studio.training.trainer import ADAPTER
 
 Which = Literal["best", "last"]
 

@@ -6,14 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 import torch
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.training.control import Control
-from studio.training.journal import Journal
-from studio.training.lock import exclusive
-from studio.training.session import Session
-from studio.training.status import Status
-from studio.training.team import Team
+from studio.training.distributed.context import Team
+from studio.training.run_io.event_log import Journal
+from studio.training.run_io.lock import exclusive
+from studio.training.run_io.status_writer import Status
+from studio.training.trainer import Session
 
 
 def train(run: Run, control: Control, resume: bool = False, team: Team | None = None) -> Iterator[events.Event]:

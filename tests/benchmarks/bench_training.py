@@ -27,8 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training import memory, prefix
-from studio.training.session import Session
+from studio.training.backend import memory
+from studio.training.feature_cache import frozen_prefix
+from studio.training.trainer import Session
 from tests.benchmarks.harness import Measured, benchmark
 
 THREADS = int(os.environ.get("STUDIO_BENCH_THREADS", "2"))
@@ -108,7 +109,7 @@ def ours(folder: Path, blocks: str, precision: str, *, keep: bool = True, batch:
             "training": {"batch_size": batch, "epochs": 1000, "precision": precision, "device": "cpu"},
         }
     )
-    with patch.object(prefix, "find", prefix.find if keep else lambda *_: None):
+    with patch.object(frozen_prefix, "find", frozen_prefix.find if keep else lambda *_: None):
         session = Session.prepare(Run.create(recipe, Path(tempfile.mkdtemp(dir=folder.parent)) / "run"), resume=False)
     assert bool(session.feed.cut) == (keep and blocks != "*")
     return Ours(session)

@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save, save_file
 
 from studio.app import training
+from studio.core.control import Control
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training.control import Control
 from tests.data.hub import Hub, serve
 
 MakeImages = Callable[..., Path]

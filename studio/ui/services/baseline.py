@@ -13,7 +13,7 @@ from studio.ui.services.image_scan import Images
 from studio.ui.services.trainer import Trainer
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 PAUSE_MS = 1_200
 """Nothing is measured while the recipe was changed less than this ago."""
@@ -119,7 +119,7 @@ class NumberToBeat(QObject):
         self._start(wanted, only_local=True)
 
     def _start(self, wanted: tuple[Data, Backbone], only_local: bool = False) -> None:
-        from studio.training.control import Control
+        from studio.core.control import Control
 
         self._asked, control = self._wanted(), Control()
         self._control = control

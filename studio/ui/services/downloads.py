@@ -9,7 +9,7 @@ from studio.ui.services.background import Lane, sentence
 
 if TYPE_CHECKING:
     from studio.backbones.weights import Fetched, Report
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 TELL_SECONDS = 0.1
 JOIN_SECONDS = 2.0
@@ -35,7 +35,7 @@ class Downloads(QObject):
 
     def fetch(self, repository: str) -> None:
         """Begin to fetch the weights of ``repository``."""
-        from studio.training.control import Control
+        from studio.core.control import Control
 
         control = self._control = Control()
         self._lane.submit(

@@ -17,7 +17,7 @@ from studio.ui.services.document import Document
 from studio.ui.services.engine import Engine
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 
 _CHECKPOINTING = "training.gradient_checkpointing"
@@ -46,7 +46,7 @@ class Needs(QObject):
 
     def measure(self) -> None:
         """Try the recipe for a few steps in the background."""
-        from studio.training.control import Control
+        from studio.core.control import Control
 
         if self.measuring:
             return

@@ -15,7 +15,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.services.background import Lane, sentence
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
+    from studio.core.control import Control
 
 WATCH_MS = 2000
 """How often the runs folder is looked at for what other programs do in it."""
@@ -104,7 +104,7 @@ class Trainer(QObject):
         self._control = None
 
     def _new_control(self) -> "Control":
-        from studio.training.control import Control
+        from studio.core.control import Control
 
         self.run, self.was_stopped = None, False
         self._control = Control()
@@ -295,7 +295,7 @@ def methods_of(recipe: Recipe) -> str:
 
 def _signature(folder: Path) -> tuple[object, frozenset[Path]]:
     """What changes when a run does: when each status was written; and the runs that a process holds."""
-    from studio.training.lock import is_held
+    from studio.training.run_io.lock import is_held
 
     runs = list_runs(folder)
     held = frozenset(r.path for r in runs if r.status.get("state") in ("running", "paused") and is_held(r.path))

@@ -14,12 +14,12 @@ from sklearn.linear_model import LogisticRegression
 from studio.app import baseline
 from studio.app.baseline import Baseline, known, linear_probe
 from studio.backbones import loading
+from studio.core.control import Control
 from studio.core.paths import locate
 from studio.core.recipe import Backbone, Data, Split, Transforms
 from studio.data.dataset import open_split
 from studio.data.listing import Stopped
 from studio.evaluation import probe
-from studio.training.control import Control
 
 MakeImages = Callable[..., Path]
 STARTER = Backbone()

@@ -8,10 +8,10 @@ import pytest
 
 from studio.app.training import prepare, train
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Recipe
 from studio.data import recorded
 from studio.evaluation import evaluate
-from studio.training.control import Control
 
 MakeRecipe = Callable[..., Recipe]
 

@@ -12,10 +12,10 @@ from studio.app import search as searches
 from studio.app.inspection import Inspector
 from studio.app.search_space import USUAL, chosen, dimensions
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
-from studio.training.control import Control
 from tests.unit.conftest import MakeRecipe
 
 DIGITS = Recipe.load(resource("recipes", "digits-lora.toml"))

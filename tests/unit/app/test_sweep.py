@@ -9,11 +9,11 @@ from studio.app import sweep
 from studio.app.inspection import Inspector
 from studio.app.sweep_points import Point, points
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training.control import Control
 from tests.unit.conftest import MakeRecipe
 
 DIGITS = Recipe.load(resource("recipes", "digits-lora.toml"))

@@ -10,12 +10,12 @@ from studio.app.packs import Tasks
 from studio.app.prediction import Answer, predict
 from studio.app.training import check, prepare, train
 from studio.cli import main
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.export import making
 from studio.export.contract import Verification
-from studio.training.control import Control
 from tests.unit.conftest import MakeRecipe
 
 

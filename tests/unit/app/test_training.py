@@ -7,9 +7,9 @@ import pytest
 from studio.app import training
 from studio.app.prediction import open_classifier, predict
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.training import loop
-from studio.training.control import Control
 from tests.unit.conftest import MakeRecipe, trained
 
 

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.dataset import open_split
 from studio.evaluation import evaluate, restore
-from studio.training.control import Control
 from studio.training.loop import train
 
 MakeRecipe = Callable[..., Recipe]

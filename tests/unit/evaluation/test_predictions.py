@@ -6,9 +6,9 @@ import pytest
 
 from studio.app import training
 from studio.app.prediction import predict
+from studio.core.control import Control
 from studio.evaluation import evaluate
 from studio.evaluation.predictions import predict_split
-from studio.training.control import Control
 from tests.unit.conftest import MakeRecipe
 
 

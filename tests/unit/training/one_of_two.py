@@ -10,13 +10,13 @@ from typing import Any
 import torch
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.run import Run
-from studio.training import objective
-from studio.training.control import Control
+from studio.training import loss
+from studio.training.distributed.context import Team, joined
 from studio.training.loop import train
-from studio.training.team import Team, joined
 
-TRUE = objective.cross_entropy
+TRUE = loss.cross_entropy
 STOP_AT = 5
 
 
@@ -33,11 +33,11 @@ def broken_loss(broken: set[int]) -> Any:
 
 def main(fault: str, folder: str, team: Team) -> None:
     second = team.rank == 1
-    objective.cross_entropy = TRUE
+    loss.cross_entropy = TRUE
     if fault == "memory" and second:
-        objective.cross_entropy = small_memory
+        loss.cross_entropy = small_memory
     if fault == "loss" and second:
-        objective.cross_entropy = broken_loss({2, 6, 7, 8})
+        loss.cross_entropy = broken_loss({2, 6, 7, 8})
     control = Control()
     for event in train(Run(Path(folder)), control, team=team):
         if fault == "stop" and second and isinstance(event, events.Step) and event.step == STOP_AT:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from studio.core.errors import StudioError
-from studio.training import checkpoint
+from studio.training.run_io import checkpoint
 
 
 def _write(folder: Path, value: int) -> None:

@@ -7,11 +7,11 @@ import pytest
 
 from studio.app import suggestion
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Attachment, Recipe, Training
 from studio.core.run import Run
 from studio.peft.contract import METHODS
-from studio.training import defaults
-from studio.training.control import Control
+from studio.training import default_hparams
 from studio.training.loop import train
 
 MakeRecipe = Callable[..., Recipe]
@@ -53,8 +53,8 @@ def test_what_is_suggested_makes_steps_enough(images: int) -> None:
     assert 4 <= better.batch_size <= 32
     assert 5 <= better.epochs <= 40
     steps = better.epochs * -(-images // better.batch_size)
-    assert images < 20 or steps >= defaults.FEW_STEPS
-    if steps >= defaults.FEW_STEPS:
+    assert images < 20 or steps >= default_hparams.FEW_STEPS
+    if steps >= default_hparams.FEW_STEPS:
         assert suggestion.few_steps(recipe.model_copy(update={"training": better}), images) == ""
 
 

@@ -10,15 +10,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from studio.backbones.anatomy import describe
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach, targets
 from studio.peft.contract import METHODS
-from studio.training import layout
-from studio.training.compiling import Compiled
-from studio.training.control import Control
+from studio.training.backend import memory_format
+from studio.training.backend.activation_checkpointing import recompute_blocks
+from studio.training.compile import Compiled
 from studio.training.loop import train
-from studio.training.recomputing import recompute_blocks
 
 VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 4, "num_heads": 2}
 LORA = [Attachment(name="x", method="lora", at=("blocks.*.attn.qkv",), config={"dropout": 0.2})]
@@ -83,29 +83,29 @@ def _convolutional(wanted: str) -> tuple[Attached, torch.memory_format]:
     module = timm.create_model("resnet10t", num_classes=3)
     at = ("layer3.0.conv1", "layer4.0.conv1")
     attached = attach(module, [Attachment(name="x", method="lora", at=at)]).train()
-    return attached, layout.choose(attached, wanted)  # type: ignore[arg-type]
+    return attached, memory_format.choose(attached, wanted)  # type: ignore[arg-type]
 
 
 def test_channels_last_is_chosen_for_convolutional_backbones_and_gives_the_same() -> None:
     (usual, plain), (fast, order) = _convolutional("off"), _convolutional("auto")
     assert (plain, order) == (torch.contiguous_format, torch.channels_last)
     images = torch.randn(4, 3, 64, 64)
-    for ours, theirs in zip(_step(fast, layout.arranged(images, order)), _step(usual, images), strict=True):
+    for ours, theirs in zip(_step(fast, memory_format.arranged(images, order)), _step(usual, images), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
     assert all(torch.equal(a, b) for a, b in zip(fast.module.parameters(), usual.module.parameters(), strict=True))
     assert all(parameter.is_contiguous() for parameter in fast.parameters())
 
 
 def test_channels_last_is_not_chosen_for_transformers_unless_asked_for() -> None:
-    assert layout.choose(_vit(LORA), "auto") is torch.contiguous_format
-    assert layout.choose(_vit(LORA), "on") is torch.channels_last
+    assert memory_format.choose(_vit(LORA), "auto") is torch.contiguous_format
+    assert memory_format.choose(_vit(LORA), "on") is torch.channels_last
 
 
 def _compiling(monkeypatch: pytest.MonkeyPatch, compiler: Any) -> None:
     def compiled(network: Any, parameters: Any, say: Any) -> Compiled:
         return Compiled(network, parameters, say, compiler)
 
-    monkeypatch.setattr("studio.training.session.Compiled", compiled)
+    monkeypatch.setattr("studio.training.trainer.Compiled", compiled)
 
 
 def test_a_compiled_run_has_the_same_losses(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

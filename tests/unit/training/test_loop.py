@@ -17,12 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.evaluation import evaluate
-from studio.training import checkpoint, journal, objective
-from studio.training.control import Control
+from studio.training import loss as objective
 from studio.training.loop import train
+from studio.training.run_io import checkpoint, event_log
 
 STEPS = 12  # 18 training images in batches of 5, for 3 epochs
 
@@ -458,7 +459,7 @@ def test_a_disk_that_is_full_for_events_too_ends_the_run_with_a_sentence(
         if isinstance(event, events.Step) and event.step == 6:
             break
     with monkeypatch.context() as patched:
-        patched.setattr(journal, "_line", full)
+        patched.setattr(event_log, "_line", full)
         with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
             list(training)
     list(train(parts, Control(), resume=True))

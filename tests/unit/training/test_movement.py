@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from studio.core import events
-from studio.training import movement
-from studio.training.movement import Gauge
+from studio.training import grad_norms
+from studio.training.grad_norms import Gauge
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_it_is_read_now_and_then(named, monkeypatch):
     gauge = Gauge(named)
     assert list(gauge.look(1))
     assert not list(gauge.look(2))
-    monkeypatch.setattr(movement, "SECONDS", 0.0)
+    monkeypatch.setattr(grad_norms, "SECONDS", 0.0)
     assert next(gauge.look(3)).step == 3
 
 
@@ -42,9 +42,9 @@ def test_it_comes_back_from_its_line(named):
 
 
 def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
+    from studio.core.control import Control
     from studio.core.run import Run
     from studio.training import loop
-    from studio.training.control import Control
 
     run = Run.create(make_recipe(epochs=1), tmp_path / "run")
     seen = [e for e in loop.train(run, Control()) if isinstance(e, events.Movement)]

@@ -12,20 +12,23 @@ import torch
 from torch import nn
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment, Training
 from studio.core.run import Run
 from studio.peft import attach
-from studio.training import attention, device, environment, objective, optimizer, precision
-from studio.training.average import Average
-from studio.training.control import Control
-from studio.training.depth import decayed
-from studio.training.journal import Journal
-from studio.training.lock import exclusive, is_held
+from studio.training import loss as objective
+from studio.training import optimizer
+from studio.training.backend import device, fused_attention, precision
+from studio.training.ema import Average
+from studio.training.layer_decay import decayed
+from studio.training.lr_schedule import rate_factor
 from studio.training.metrics import Metrics
-from studio.training.progress import Progress
-from studio.training.schedule import rate_factor
+from studio.training.run_io import environment
+from studio.training.run_io.event_log import Journal
+from studio.training.run_io.lock import exclusive, is_held
+from studio.training.train_state import Progress
 
 
 def test_the_rate_warms_up_and_follows_a_cosine_to_nearly_zero() -> None:
@@ -280,6 +283,6 @@ def test_attention_is_plain_where_the_fused_kernel_is_slow(precision: Any, size:
     images = torch.randn(1, 3, size, size)
     with torch.no_grad():
         before = vit(images)
-        attention.choose(vit, torch.device("cpu"), precision)
+        fused_attention.choose(vit, torch.device("cpu"), precision)
         assert [block.attn.fused_attn for block in vit.blocks] == [fused] * 2
         assert torch.allclose(vit(images), before, atol=1e-5)

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.run import Run
-from studio.training import checkpoint
-from studio.training.control import Control
 from studio.training.loop import train
+from studio.training.run_io import checkpoint
 
 
 def _outcome(run: Run) -> tuple[list[tuple[int, float]], bytes]:

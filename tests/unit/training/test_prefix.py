@@ -9,11 +9,12 @@ import timm
 import torch
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach
-from studio.training import features, feed, prefix
-from studio.training.control import Control
+from studio.training import inputs
+from studio.training.feature_cache import feature_loader, frozen_prefix
 from studio.training.loop import train
 
 LAST_BLOCK: dict[str, Any] = {"at": "blocks.1.attn.qkv"}
@@ -24,26 +25,26 @@ FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.training.session.Session._shelf", lambda session: None)
+    monkeypatch.setattr("studio.training.trainer.Session._shelf", lambda session: None)
 
 
 @pytest.fixture
 def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of images in every batch that goes through the first block."""
     seen: list[int] = []
-    true = feed.choose
+    true = inputs.choose
 
-    def counting(attached: Attached, *rest: Any) -> feed.Feed:
+    def counting(attached: Attached, *rest: Any) -> inputs.Feed:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))  # type: ignore[index]
         return true(attached, *rest)
 
-    monkeypatch.setattr("studio.training.session.choose", counting)
+    monkeypatch.setattr("studio.training.trainer.choose", counting)
     return seen
 
 
 def _uncached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(prefix, "find", lambda *_: None)
+        patched.setattr(frozen_prefix, "find", lambda *_: None)
         list(train(run, Control()))
 
 
@@ -148,8 +149,8 @@ def test_features_in_a_file_or_nowhere_train_alike(
     usual, other = make_run("usual", **LAST_BLOCK), make_run("other", **LAST_BLOCK)
     list(train(usual, Control()))
     images_seen.clear()
-    monkeypatch.setattr(features, "MEMORY_BYTES", memory)
-    monkeypatch.setattr(features, "DISK_SHARE", share)
+    monkeypatch.setattr(feature_loader, "MEMORY_BYTES", memory)
+    monkeypatch.setattr(feature_loader, "DISK_SHARE", share)
     list(train(other, Control()))
     assert [loss for _, loss in _losses(other)] == pytest.approx([loss for _, loss in _losses(usual)], rel=1e-5)
     assert sum(images_seen) == 2 * PROBE + times * TRAINING + (times + (times > 1)) * VALIDATION
@@ -173,7 +174,7 @@ def _cut(name: str, at: str | None, method: str = "lora", head: bool = True, **a
     torch.manual_seed(0)
     module = timm.create_model(name, num_classes=3, **args)
     attachments = [Attachment(name="x", method=method, at=(at,))] if at else []
-    cut = prefix.find(attach(module, attachments, head=head), (32, 32))
+    cut = frozen_prefix.find(attach(module, attachments, head=head), (32, 32))
     return cut.before if cut else ""
 
 
@@ -227,15 +228,15 @@ def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, A
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     attached = attach(module, [Attachment(name="x", method="lora", at=(at,))])
-    cut = prefix.find(attached, (32, 32))
+    cut = frozen_prefix.find(attached, (32, 32))
     assert cut is not None
     for parameter in attached.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     images, attached = torch.randn(3, 3, 32, 32), attached.train()
     whole = attached.module(images)
-    features = cut.prefix(images)
-    assert not features.requires_grad
-    parts = cut.tail(features)
+    feature_loader = cut.prefix(images)
+    assert not feature_loader.requires_grad
+    parts = cut.tail(feature_loader)
     assert torch.allclose(parts, whole, rtol=1e-4, atol=1e-5)
     ours = torch.autograd.grad(parts.square().sum(), list(attached.parameters()))
     theirs = torch.autograd.grad(whole.square().sum(), list(attached.parameters()))
@@ -252,6 +253,6 @@ def test_a_network_that_does_more_than_its_parts_is_not_cut(monkeypatch: pytest.
     module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
     torch.nn.init.normal_(module.head.weight)
     attached = attach(module, [], head=True)
-    assert prefix.find(attached, (32, 32)) is not None
+    assert frozen_prefix.find(attached, (32, 32)) is not None
     monkeypatch.setattr(module, "forward", lambda x: 2 * type(module).forward(module, x))
-    assert prefix.find(attached, (32, 32)) is None
+    assert frozen_prefix.find(attached, (32, 32)) is None

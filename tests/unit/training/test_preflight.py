@@ -10,13 +10,14 @@ import torch
 from studio.app import preflight as shown
 from studio.app import training
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training import memory, preflight
-from studio.training.control import Control
+from studio.training.backend import memory
+from studio.training.estimation import resource_estimate
+from studio.training.estimation.resource_estimate import measure
 from studio.training.loop import train
-from studio.training.preflight import measure
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -71,11 +72,11 @@ def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.
 
 def test_memory_on_a_line_through_two_batch_sizes() -> None:
     def trial(batch: int, taken: int) -> Any:
-        fields = dict.fromkeys(preflight._Trial.__dataclass_fields__, 0)
-        return preflight._Trial(**fields | {"batch": batch, "bytes": taken})  # type: ignore[arg-type]
+        fields = dict.fromkeys(resource_estimate._Trial.__dataclass_fields__, 0)
+        return resource_estimate._Trial(**fields | {"batch": batch, "bytes": taken})  # type: ignore[arg-type]
 
     def at(small: Any, large: Any, images: int) -> float:
-        return preflight._Line.through(small, large, lambda one: one.bytes)(images)
+        return resource_estimate._Line.through(small, large, lambda one: one.bytes)(images)
 
     assert at(trial(8, 180), trial(16, 260), 32) == 420
     assert at(trial(8, 300), trial(16, 260), 32) == 260

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from studio.app import rates
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.peft.contract import METHODS
-from studio.training import range_test
-from studio.training.control import Control
+from studio.training.estimation import lr_finder
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -28,7 +28,7 @@ def _curve(valley: float) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("valley", [1e-3, 1e-2, 1e-1])
 def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
-    found = range_test.read(_curve(valley), otherwise=123.0)
+    found = lr_finder.read(_curve(valley), otherwise=123.0)
     assert found.clear
     assert valley / 50 < found.suggestion < valley / 3
     assert len(found.rates) == len(found.losses) == 100
@@ -36,7 +36,7 @@ def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
 
 @pytest.mark.parametrize("found", [[], [(1e-6, 2.0)], [(1e-6, 2.0), (1e-5, 2.1), (1e-4, 2.0), (1e-3, 2.2)]])
 def test_where_nothing_falls_the_methods_own_rate_is_suggested(found: list[tuple[float, float]]) -> None:
-    curve = range_test.read(found, otherwise=0.002)
+    curve = lr_finder.read(found, otherwise=0.002)
     assert (curve.suggestion, curve.clear) == (0.002, False)
     assert "the methods' own" in rates.as_text(curve)
 
@@ -47,23 +47,23 @@ def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
     recipe = make_recipe(batch_size=9)
     before, drawn = sorted(tmp_path.rglob("*")), torch.get_rng_state()
-    found = range_test.find_rate(recipe, steps=40)
+    found = lr_finder.find_rate(recipe, steps=40)
     assert torch.equal(torch.get_rng_state(), drawn)
     assert sorted(tmp_path.rglob("*")) == before
-    assert found.rates[0] == range_test.LOWEST
+    assert found.rates[0] == lr_finder.LOWEST
     assert list(found.rates) == sorted(found.rates)
     assert found.clear
     assert 1e-4 < found.suggestion < 0.5
     assert f"suggested learning_rate  {found.suggestion:g}" in rates.as_text(found)
-    assert found == range_test.find_rate(recipe, steps=40)
+    assert found == lr_finder.find_rate(recipe, steps=40)
 
 
 def test_a_loss_that_explodes_ends_the_test(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     def exploding(*_: object) -> object:
         return iter([(1e-6, 2.0), (1e-5, 1.0), (1e-4, 500.0), (1e-3, 1.0)])
 
-    monkeypatch.setattr(range_test, "_losses", exploding)
-    assert [rate for rate, _ in range_test.points(make_recipe(), Control())] == [1e-6, 1e-5]
+    monkeypatch.setattr(lr_finder, "_losses", exploding)
+    assert [rate for rate, _ in lr_finder.points(make_recipe(), Control())] == [1e-6, 1e-5]
 
 
 def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
@@ -74,4 +74,4 @@ def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
 
 
 def test_what_cannot_be_told_is_the_rate_of_the_method(make_recipe: MakeRecipe) -> None:
-    assert range_test.find_rate(make_recipe(), steps=2).suggestion == METHODS.get("lora").learning_rate
+    assert lr_finder.find_rate(make_recipe(), steps=2).suggestion == METHODS.get("lora").learning_rate

@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training import feed, shelf
-from studio.training.control import Control
+from studio.training import inputs
+from studio.training.feature_cache import disk_cache
+from studio.training.feature_cache.disk_cache import Kept, Shelf
 from studio.training.loop import train
-from studio.training.shelf import Kept, Shelf
 
 MakeRecipe = Callable[..., Recipe]
 LAST_BLOCK: dict[str, Any] = {"at": "blocks.1.attn.qkv"}
@@ -37,13 +38,13 @@ def trained(
 ) -> Callable[..., tuple[Run, int]]:
     """Train a recipe; the run, and how many images went through the first block."""
     seen: list[int] = []
-    true = feed.choose
+    true = inputs.choose
 
-    def counting(attached: Any, *rest: Any) -> feed.Feed:
+    def counting(attached: Any, *rest: Any) -> inputs.Feed:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))
         return true(attached, *rest)
 
-    monkeypatch.setattr("studio.training.session.choose", counting)
+    monkeypatch.setattr("studio.training.trainer.choose", counting)
 
     def make(name: str, **values: Any) -> tuple[Run, int]:
         seen.clear()
@@ -144,7 +145,7 @@ def test_a_disk_that_is_full_costs_nothing_but_time(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shelf, "save_file", full)
+        patched.setattr(disk_cache, "save_file", full)
         first, computed = trained("first", **LAST_BLOCK)
     assert computed == TRAINING + VALIDATION
     assert not list(folder.iterdir())

@@ -8,11 +8,12 @@ import pytest
 
 from studio.app import training as app
 from studio.core import events
+from studio.core.control import Control
 from studio.core.run import Run
 from studio.data.dataset import ImageDataset
-from studio.training import checkpoint, progress
-from studio.training.control import Control
+from studio.training import train_state
 from studio.training.loop import train
+from studio.training.run_io import checkpoint
 
 
 def _slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -31,7 +32,7 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _slow(monkeypatch, 0.02)
-    monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(train_state, "WORTH_SAYING", 0.0)
     run = make_run()
     happened = list(train(run, Control()))
     steps, epochs, finished = (
@@ -49,8 +50,8 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
 
 
 def test_without_waiting_nothing_is_said(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "WORTH_SAYING", 0.0)
-    monkeypatch.setattr(progress, "STALLING", 0.9)
+    monkeypatch.setattr(train_state, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(train_state, "STALLING", 0.9)
     happened = list(train(make_run(), Control()))
     assert not [event for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
-from studio.training import checkpoint
-from studio.training.control import Control
 from studio.training.loop import train
+from studio.training.run_io import checkpoint
 from tests.unit.training import one_of_two
 
 MakeRecipe = Callable[..., Recipe]

@@ -6,7 +6,7 @@ from unittest.mock import patch
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
-from studio.training.range_test import Curve
+from studio.training.estimation.lr_finder import Curve
 from studio.ui.pages.adapters.compare_bar import CompareBar
 from studio.ui.pages.train import lr_finder_dialog
 from studio.ui.pages.train.lr_finder_dialog import RateDialog

@@ -6,8 +6,8 @@ from PySide6.QtCore import QPoint, Qt
 from studio.app import training
 from studio.app.sweep import Sweep
 from studio.app.sweep_points import points
+from studio.core.control import Control
 from studio.core.recipe import Recipe
-from studio.training.control import Control
 from studio.ui.pages.compare.page import ComparePage
 
 LEFT = Qt.MouseButton.LeftButton

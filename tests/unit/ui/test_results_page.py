@@ -8,9 +8,9 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 
 from studio.app import training
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.training.control import Control
 from studio.ui.pages.results import try_it_tab
 from studio.ui.pages.results.confusion_matrix import _MARGIN_LEFT, _MARGIN_TOP, Confusion, _blend
 from studio.ui.pages.results.page import MISTAKES, TRY_IT, XRAY, ResultsPage

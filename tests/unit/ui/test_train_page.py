@@ -10,8 +10,8 @@ from PySide6.QtWidgets import QInputDialog
 
 from studio.core import events
 from studio.core.run import Run
-from studio.training import movement
-from studio.training.lock import exclusive
+from studio.training import grad_norms
+from studio.training.run_io.lock import exclusive
 from studio.ui.pages.train import run_status_text
 from studio.ui.pages.train.plot_series import lines
 from studio.ui.pages.train.plots_card import Curves
@@ -425,7 +425,7 @@ def test_pulls_are_measured_against_the_strongest():
 
 
 def test_the_tree_shows_what_pulls_while_a_run_goes_on(prepared, qtbot, monkeypatch):
-    monkeypatch.setattr(movement, "SECONDS", 0.0)
+    monkeypatch.setattr(grad_norms, "SECONDS", 0.0)
     window = prepared(epochs=2000)
     tree = window.adapters.tree_model
     window.train.start_button.click()

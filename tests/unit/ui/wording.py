@@ -16,7 +16,7 @@ UNSEEN = {
     "studio/core/terminal.py",
     "studio/export/card.py",
     "studio/export/companions.py",
-    "studio/training/journal.py",
+    "studio/training/run_io/event_log.py",
 }
 """Files whose sentences go to files and terminals, not to the window."""
 SHOWN_FIELDS = {"label", "family", "summary", "description", "title", "refusal", "merge_refusal", "words", "reason"}

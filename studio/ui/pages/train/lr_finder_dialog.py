@@ -13,8 +13,8 @@ from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Column, Notice, Row, button, holder, text
 
 if TYPE_CHECKING:
-    from studio.training.control import Control
-    from studio.training.range_test import Curve
+    from studio.core.control import Control
+    from studio.training.estimation.lr_finder import Curve
 
 
 class RateDialog(QDialog):
@@ -54,7 +54,7 @@ class RateDialog(QDialog):
 
     def begin(self) -> None:
         """Show the dialog, and try rates with the recipe as it is."""
-        from studio.training.control import Control
+        from studio.core.control import Control
         from studio.ui.shared.line_plot import Plot
 
         if not self._place.count():

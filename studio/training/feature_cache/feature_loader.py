@@ -19,7 +19,7 @@ from torch import Tensor
 from studio.core import paths
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch, Loader
-from studio.training.shelf import Kept, Place
+from studio.training.feature_cache.disk_cache import Kept, Place
 
 MEMORY_BYTES = 1 << 30
 """Features of a split that fit in this are kept in memory; larger ones in a file, which the system caches as it can."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from studio.training import device as devices
+from studio.training.backend import device as devices
 
 _PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
 

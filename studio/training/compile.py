@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from studio.training.feed import Network
+from studio.training.inputs import Network
 
 
 class Compiled:

@@ -8,7 +8,7 @@ with plain attention takes 0.7 of the time.
 import torch
 from torch import nn
 
-from studio.training.precision import Precision
+from studio.training.backend.precision import Precision
 
 _MOST_TOKENS = 1024
 """With more tokens the scores of all pairs take too much memory."""

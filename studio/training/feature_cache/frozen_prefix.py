@@ -12,7 +12,7 @@ from torch import Tensor
 
 from studio.backbones.anatomy import head_paths
 from studio.peft import Attached
-from studio.training.chains import chain
+from studio.training.feature_cache.sequential import chain
 
 
 @dataclass(frozen=True, slots=True)

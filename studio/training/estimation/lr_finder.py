@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.dataset import open_folder
-from studio.training import defaults, randomness
-from studio.training import device as devices
-from studio.training.control import Control
-from studio.training.session import Session
+from studio.training import default_hparams
+from studio.training.backend import device as devices
+from studio.training.run_io import rng_state
+from studio.training.trainer import Session
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -48,9 +49,9 @@ def find_rate(recipe: Recipe, control: Control | None = None, steps: int = STEPS
     torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
     ``control`` asks to stop.
     """
-    with randomness.kept(devices.resolve(recipe.training.device)):
+    with rng_state.kept(devices.resolve(recipe.training.device)):
         found = list(points(recipe, control or Control(), steps))
-    return read(found, defaults.learning_rate(recipe))
+    return read(found, default_hparams.learning_rate(recipe))
 
 
 def points(recipe: Recipe, control: Control, steps: int = STEPS) -> Iterator[tuple[float, float]]:

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from studio.core.control import Control
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Source
-from studio.training.control import Control
-from studio.training.feed import Network, to_device
+from studio.training.backend.precision import Precision, autocast
+from studio.training.inputs import Network, to_device
 from studio.training.metrics import Tally
-from studio.training.precision import Precision, autocast
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ from studio.data.loader import Loader, Source
 from studio.data.mixing import Mixing
 from studio.data.preprocessing import Preprocessing
 from studio.peft import Attached
-from studio.training import prefix
-from studio.training.features import FeatureSource
-from studio.training.layout import arranged
-from studio.training.precision import Precision, autocast
-from studio.training.shelf import Shelf
+from studio.training.backend.memory_format import arranged
+from studio.training.backend.precision import Precision, autocast
+from studio.training.feature_cache import frozen_prefix
+from studio.training.feature_cache.disk_cache import Shelf
+from studio.training.feature_cache.feature_loader import FeatureSource
 
 Network = Callable[[Tensor], Tensor]
 
@@ -51,7 +51,7 @@ def choose(
     shelf: Shelf | None = None,
 ) -> Feed:
     """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
-    cut = None if training.changes and not training.views else prefix.find(attached, preprocessing.size)
+    cut = None if training.changes and not training.views else frozen_prefix.find(attached, preprocessing.size)
     if cut is None:
         return Feed(images_to_logits(attached, preprocessing, order), training, validation)
 

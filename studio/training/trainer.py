@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from studio.backbones.loading import architecture
 from studio.core import events
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Recipe
@@ -22,26 +23,27 @@ from studio.data.dataset import open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.images import UnreadableImageError
 from studio.data.loader import Batch
-from studio.training import attention, checkpoint, defaults, environment, layout, memory, optimizer, precision
-from studio.training import device as devices
-from studio.training.average import Average
-from studio.training.compiling import Compiled
-from studio.training.control import Control
-from studio.training.depth import decayed
-from studio.training.feed import choose, loaders
-from studio.training.gradient import Gradients
+from studio.training import default_hparams, optimizer
+from studio.training.backend import device as devices
+from studio.training.backend import fused_attention, memory, memory_format, precision
+from studio.training.backend.activation_checkpointing import recompute_blocks
+from studio.training.checkpoint_state import State
+from studio.training.compile import Compiled
+from studio.training.distributed.context import Team
+from studio.training.ema import Average
+from studio.training.evaluate import measure
+from studio.training.feature_cache.disk_cache import Shelf
+from studio.training.grad_accumulation import Gradients
+from studio.training.grad_norms import Gauge
+from studio.training.inputs import choose, loaders
+from studio.training.layer_decay import decayed
+from studio.training.loss import Objective
+from studio.training.lr_schedule import rate_factor
 from studio.training.metrics import Metrics
-from studio.training.movement import Gauge
-from studio.training.network import build
-from studio.training.notices import Notices
-from studio.training.objective import Objective
-from studio.training.progress import Progress
-from studio.training.recomputing import recompute_blocks
-from studio.training.schedule import rate_factor
-from studio.training.shelf import Shelf
-from studio.training.state import State
-from studio.training.team import Team
-from studio.training.validation import measure
+from studio.training.model import build
+from studio.training.pending_warnings import Notices
+from studio.training.run_io import checkpoint, environment
+from studio.training.train_state import Progress
 
 ADAPTER = "adapter.safetensors"
 _DIVERGED = (
@@ -120,8 +122,8 @@ class Session:
         self._state = State(self.attached, self._average, self.optimizer, self.named, self.device)
         if settings.gradient_checkpointing:
             recompute_blocks(self.attached)
-        attention.choose(self.attached.module, self.device, self.precision)
-        order = layout.choose(self.attached, settings.channels_last)
+        fused_attention.choose(self.attached.module, self.device, self.precision)
+        order = memory_format.choose(self.attached, settings.channels_last)
         self.feed = choose(
             self.attached, built.preprocessing, *self._loaders, self.device, self.precision, order, self._shelf()
         )
@@ -186,7 +188,7 @@ class Session:
         if self.precision == "bfloat16" and not precision.has_bfloat16(self.device):
             self._notices.add("This device has no bfloat16 arithmetic, so float32 would be faster.")
         if not self.progress.step:
-            self._notices.add(defaults.few_steps(self.recipe, len(self.feed.training.dataset)))
+            self._notices.add(default_hparams.few_steps(self.recipe, len(self.feed.training.dataset)))
         yield from self._notices.warnings()
         self._lap()
 

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from studio.data.loader import Batch
 from studio.peft import Attached
-from studio.training import randomness
-from studio.training.feed import Network, to_device
-from studio.training.precision import Precision, autocast
-from studio.training.progress import Progress
-from studio.training.team import Averaging, Team
+from studio.training.backend.precision import Precision, autocast
+from studio.training.distributed.context import Averaging, Team
+from studio.training.inputs import Network, to_device
+from studio.training.run_io import rng_state
+from studio.training.train_state import Progress
 
 Objective = Callable[[Tensor, Tensor, tuple[Tensor, Tensor] | None], Tensor]
-"""Logits (images, classes) in float32 and classes to their mean loss: see :mod:`studio.training.objective`."""
+"""Logits (images, classes) in float32 and classes to their mean loss: see :mod:`studio.training.loss`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Gradients:
 
         ``images`` are the team's together. The parts are kept in ``progress`` for the batches to come.
         """
-        drawn = randomness.states(self._device)
+        drawn = rng_state.states(self._device)
         while True:
             for parameter in self._parameters:
                 parameter.grad = None
@@ -65,7 +65,7 @@ class Gradients:
                 self._average()
                 return outcome
             self._divide(-(-images // self._team.size), progress)
-            randomness.restore(self._device, drawn)
+            rng_state.restore(self._device, drawn)
 
     def _accumulated(self, batch: Batch, images: int, parts: int) -> Outcome:
         """The gradient of this process's share of a batch, so that the team's average is that of the mean loss."""

@@ -20,10 +20,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.peft.methods.composition import DepthDrop
-from studio.training.control import Control
-from studio.training.meeting import meet
+from studio.training.distributed.rendezvous import meet
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)

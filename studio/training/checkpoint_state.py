@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from studio.peft import Attached
-from studio.training import checkpoint, optimizer, randomness
-from studio.training.average import Average
+from studio.training import optimizer
+from studio.training.ema import Average
+from studio.training.run_io import checkpoint, rng_state
 
 
 class State:
@@ -36,7 +37,7 @@ class State:
             "adapter": self.adapter,
             "trained": self._attached.state_dict() if self._average else {},
             "optimizer": optimizer.tensors(self._optimizer, self._named),
-            "random": randomness.states(self._device),
+            "random": rng_state.states(self._device),
         }
         return {f"{section}/{name}": tensor for section, named in sections.items() for name, tensor in named.items()}
 
@@ -46,4 +47,4 @@ class State:
         if self._average:
             self._average.restore(saved.section("adapter"))
         optimizer.restore(self._optimizer, self._named, saved.section("optimizer"))
-        randomness.restore(self._device, saved.section("random"))
+        rng_state.restore(self._device, saved.section("random"))

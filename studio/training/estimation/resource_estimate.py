@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.core.recipe import Recipe
@@ -22,11 +23,13 @@ from studio.core.run import Run
 from studio.data.dataset import CACHE_BYTES, open_folder
 from studio.data.folder import DatasetSummary
 from studio.data.loader import Source
-from studio.training import device as devices
-from studio.training import features, memory, randomness, validation
-from studio.training.control import Control
-from studio.training.feed import loaders
-from studio.training.session import Session
+from studio.training import evaluate
+from studio.training.backend import device as devices
+from studio.training.backend import memory
+from studio.training.feature_cache import feature_loader
+from studio.training.inputs import loaders
+from studio.training.run_io import rng_state
+from studio.training.trainer import Session
 
 _STEPS = 3
 """Steps of each of the two epochs of a trial; the first of all pays for what happens once."""
@@ -85,7 +88,7 @@ def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
     """
     control = control or Control()
     device = devices.resolve(recipe.training.device)
-    with randomness.kept(device):
+    with rng_state.kept(device):
         images, free, peak = open_folder(recipe.data), memory.available(device), memory.Peak(device)
         trials = [_try(recipe, images, size, peak, control) for size in _sizes(recipe, images)]
     return _carried_on(recipe, images, trials[0], trials[-1], free)
@@ -151,7 +154,7 @@ def _validation(session: Session, control: Control) -> float:
     """Seconds an image of looking at the validation images."""
     session.attached.eval()
     feed, device, precision = session.feed, session.device, session.precision
-    seconds = _timed(lambda: validation.measure(feed.network, feed.validation, device, precision, control))
+    seconds = _timed(lambda: evaluate.measure(feed.network, feed.validation, device, precision, control))
     session.attached.train()
     _go_on(control)
     return seconds / max(1, len(feed.validation.dataset))
@@ -205,7 +208,7 @@ class _Keeping:
     @classmethod
     def of(cls, images: int, views: int, trial: _Trial) -> "_Keeping":
         pixels, made = images * trial.pixel_bytes, views * images * trial.feature_bytes
-        where = features.place(made) if made else "nowhere"
+        where = feature_loader.place(made) if made else "nowhere"
         in_memory = pixels * (pixels <= CACHE_BYTES) + made * (where == "memory")
         return cls(in_memory, pixels <= CACHE_BYTES or where != "nowhere", where != "nowhere")
 

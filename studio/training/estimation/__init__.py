@@ -1,0 +1,1 @@
+"""Estimates before training: resources and learning rate."""

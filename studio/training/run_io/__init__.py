@@ -1,0 +1,1 @@
+"""Files that a run writes: checkpoints, events, status, lock, environment."""
