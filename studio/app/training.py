@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from studio.app import preflight
-from studio.app.overriding import override
-from studio.app.text import duration, program
+from studio.app import estimate_cache
+from studio.app.overrides import override
 from studio.core import events, paths
 from studio.core.attachment_line import assignment
 from studio.core.errors import StudioError
+from studio.core.formatting import duration, program
 from studio.core.recipe import Recipe
 from studio.core.run import Run, fresh_path
 from studio.data.listing import Progress, quiet
@@ -100,12 +100,12 @@ def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ())
 def train(run: Run, control: "Control", resume: bool = False, team: "Team | None" = None) -> Iterator[events.Event]:
     """Train, yielding each event; a new run that fails before its first step leaves nothing behind.
 
-    What was measured for its recipe (:mod:`studio.app.preflight`) becomes the run's first event.
+    What was measured for its recipe (:mod:`studio.app.estimate_cache`) becomes the run's first event.
     """
     from studio.training import loop
 
     leads = team is None or team.leads
-    expected = preflight.known(run.recipe) if leads and not resume else None
+    expected = estimate_cache.known(run.recipe) if leads and not resume else None
     if expected is not None:
         run.append(expected)
     try:

@@ -125,7 +125,7 @@ def test_what_suits_a_recipe_is_found_and_taken(digits: Path, tmp_path: Path) ->
 def test_no_verbs_help_imports_what_is_slow(tmp_path: Path) -> None:
     code = """
 import contextlib, io, sys
-from studio.cli import main
+from studio.cli.main import main
 for verb in ("", "app", "demo", "methods", "backbones", "inspect", "data", "train", "evaluate", "predict", "export",
              "compare", "doctor"):
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):

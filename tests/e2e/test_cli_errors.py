@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from studio import terminal
-from studio.cli import main
+from studio.cli import console
+from studio.cli.main import main
 from studio.core.paths import resource
 
 RECIPE = """
@@ -192,11 +192,11 @@ def test_the_unexpected_is_a_short_sentence_with_the_place_of_the_traceback(
     def break_down() -> None:
         raise ZeroDivisionError("one by none")
 
-    monkeypatch.setattr("studio.app.method_list.describe_all", break_down)
+    monkeypatch.setattr("studio.app.method_info.describe_all", break_down)
     with pytest.raises(SystemExit) as ended:
         main(["methods"])
     said = capsys.readouterr().err
-    assert ended.value.code == terminal.UNEXPECTED
+    assert ended.value.code == console.UNEXPECTED
     assert said.startswith("Something unexpected went wrong (ZeroDivisionError: one by none); the details are in ")
     (log,) = (home / "logs").iterdir()
     assert str(log) in said

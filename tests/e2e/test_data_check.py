@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.cli import main
+from studio.cli.main import main
 from tests.data.bad_images import EXPECTED, make
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="some of the names and links cannot be made elsewhere")

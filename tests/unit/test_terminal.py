@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from studio.cli.console import signals_stop
 from studio.core.control import Control
-from studio.terminal import signals_stop
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process there cannot be sent signals")

@@ -84,7 +84,8 @@ def measure(recipe: Recipe, control: Control | None = None) -> Preflight:
     """Try the recipe for a few steps in this process, and say what the whole training takes.
 
     torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
-    ``control`` is asked to stop. In a process that does more than this, measure through :mod:`studio.app.preflight`.
+    ``control`` is asked to stop. In a process that does more than this, measure
+    through :mod:`studio.app.estimate_cache`.
     """
     control = control or Control()
     device = devices.resolve(recipe.training.device)

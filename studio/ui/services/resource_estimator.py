@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.app import preflight
+from studio.app import estimate_cache
 from studio.core.events import Preflight
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Recipe
@@ -52,7 +52,7 @@ class Needs(QObject):
             return
         recipe, control = self._document.recipe, Control()
         self._control, self.problem = control, ""
-        self._lane.submit(lambda: preflight.measure(recipe, control), self._measured, self._failed)
+        self._lane.submit(lambda: estimate_cache.measure(recipe, control), self._measured, self._failed)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -66,7 +66,7 @@ class Needs(QObject):
         self._lane.close()
 
     def _follow(self, recipe: Recipe) -> None:
-        known = preflight.known(recipe)
+        known = estimate_cache.known(recipe)
         self.stale = known is None and self.found is not None
         self.found, self.problem = known or self.found, ""
         self.changed.emit()

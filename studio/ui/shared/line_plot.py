@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.app.smoothing import Values, smoothed
+from studio.ui.shared.ema_smoothing import Values, smoothed
 from studio.ui.style.formatting import percent
 from studio.ui.style.theme import colour, theme
 from studio.ui.widgets.components import Column, Row, text

@@ -194,7 +194,7 @@ def _summary(layers: int, settings: int) -> str:
 
 def _settings(left: Recipe, right: Recipe) -> list[tuple[str, str, str]]:
     """What the tree does not show."""
-    from studio.app.comparison import differences
+    from studio.app.comparison.comparison import differences
 
     return [
         (d.key, _plain(d.values[0]), _plain(d.values[1]))

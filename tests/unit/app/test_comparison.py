@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from studio.app.comparison import compare, differences
+from studio.app.comparison.comparison import compare, differences
 from studio.core import events
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run

@@ -8,13 +8,13 @@ import timm
 import torch
 from click.testing import CliRunner
 
-from studio.app.importing import import_peft
+from studio.app.import_peft import import_peft
 from studio.app.prediction import open_classifier
+from studio.cli.export import import_
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
 from studio.export import export
-from studio.sharing import import_
 from tests.unit.conftest import MakeImages
 
 peft = pytest.importorskip("peft")

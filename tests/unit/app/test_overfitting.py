@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.app.overfitting import turn
+from studio.ui.pages.train.overfitting import turn
 
 
 def points(*losses, first=1):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from studio.app import charts, report
-from studio.app.report import gather, half_interval
-from studio.app.report_page import html, markdown
+from studio.app.comparison import seed_groups, svg_charts
+from studio.app.comparison.report_writer import html, markdown
+from studio.app.comparison.seed_groups import gather, half_interval
 from studio.core import events
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -105,7 +105,7 @@ class Links(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_charts_are_well_formed(runs: list[Run], tmp_path: Path) -> None:
-    page = report.write(gather(runs), tmp_path / "report")
+    page = seed_groups.write(gather(runs), tmp_path / "report")
     links = Links()
     links.feed(page.read_text())
     assert (links.open, links.loaded) == ([], [])
@@ -135,14 +135,14 @@ def test_runs_without_a_result_make_a_page_without_charts(tmp_path: Path) -> Non
 
 
 def test_scales_go_from_values_to_pixels_and_back_to_round_numbers() -> None:
-    linear = charts.Scale(0.13, 0.96, 300, 0)
+    linear = svg_charts.Scale(0.13, 0.96, 300, 0)
     assert linear.ticks() == [0.2, 0.4, 0.6, 0.8]
     assert linear(0.96) == 0
-    logarithmic = charts.Scale(1000, 100_000, 0, 200, logarithmic=True)
+    logarithmic = svg_charts.Scale(1000, 100_000, 0, 200, logarithmic=True)
     assert logarithmic(10_000) == pytest.approx(100)
     assert logarithmic.ticks() == [1000, 10_000, 100_000]
-    assert [charts.short(v) for v in (970, 19_402, 1.5e6)] == ["970", "19.4k", "1.5M"]
+    assert [svg_charts.short(v) for v in (970, 19_402, 1.5e6)] == ["970", "19.4k", "1.5M"]
 
 
 def test_the_mean_of_curves_is_taken_where_there_are_any() -> None:
-    assert charts.mean_line([[(0, 0.2), (1, 0.4)], [(0, 0.4)]]) == [(0, pytest.approx(0.3)), (1, 0.4)]
+    assert svg_charts.mean_line([[(0, 0.2), (1, 0.4)], [(0, 0.4)]]) == [(0, pytest.approx(0.3)), (1, 0.4)]

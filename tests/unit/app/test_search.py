@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.app import search as searches
 from studio.app.inspection import Inspector
-from studio.app.search_space import USUAL, chosen, dimensions
+from studio.app.sweeps import search as searches
+from studio.app.sweeps.search_space import USUAL, chosen, dimensions
 from studio.core import events
 from studio.core.control import Control
 from studio.core.errors import StudioError

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from studio.app.smoothing import smoothed
+from studio.ui.shared.ema_smoothing import smoothed
 
 
 def plain(values, weight):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studio.app import sweep
 from studio.app.inspection import Inspector
-from studio.app.sweep_points import Point, points
+from studio.app.sweeps import sweep
+from studio.app.sweeps.grid import Point, points
 from studio.core import events
 from studio.core.control import Control
 from studio.core.errors import StudioError

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from studio.app.packs import Tasks
+from studio.app.multi_task import Tasks
 from studio.app.prediction import Answer, predict
 from studio.app.training import check, prepare, train
-from studio.cli import main
+from studio.cli.main import main
 from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe

@@ -8,8 +8,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from studio.app import training
+from studio.app.inference_session import Bench, snapshot
 from studio.app.prediction import predict
-from studio.app.trying import Bench, snapshot
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.core.run import Run

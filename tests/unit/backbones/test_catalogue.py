@@ -6,9 +6,9 @@ import torch
 from timm.layers import set_fused_attn
 from torch.utils.flop_counter import FlopCounterMode
 
-from studio.app import backbone_list
 from studio.backbones import catalogue
 from studio.backbones.licences import is_non_commercial, stated
+from studio.cli import backbones_text
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def test_a_licence_that_is_not_stated_is_called_that(licence):
 
 
 def test_the_list_for_the_command_line_has_every_column():
-    found = backbone_list.search("convnextv2_tiny")
-    text = backbone_list.as_text(found)
+    found = backbones_text.search("convnextv2_tiny")
+    text = backbones_text.as_text(found)
     assert "GFLOPs" in text
     assert "convnext" in text
     assert "cc-by-nc-4.0, non-commercial" in text

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.app.xray_report import as_text
+from studio.cli.ablation_text import as_text
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore

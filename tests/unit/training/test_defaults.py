@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.app import suggestion
+from studio.app import suggested_hparams
 from studio.core import events
 from studio.core.control import Control
 from studio.core.recipe import Attachment, Recipe, Training
@@ -25,11 +25,13 @@ def _recipe(*methods: str, **training: object) -> Recipe:
 
 
 def test_the_rate_is_that_of_the_method_that_bears_least() -> None:
-    assert suggestion.suggested_learning_rate(_recipe("lora")) == METHODS.get("lora").learning_rate
-    assert suggestion.suggested_learning_rate(_recipe("lora", "full")) == METHODS.get("full").learning_rate
-    assert suggestion.suggested_learning_rate(_recipe()) == METHODS.get("linear_probe").learning_rate
-    assert suggestion.suggested_learning_rate(_recipe("nobody-has-it")) == METHODS.get("linear_probe").learning_rate
-    sgd = suggestion.suggested_learning_rate(_recipe("lora", optimizer="sgd"))
+    assert suggested_hparams.suggested_learning_rate(_recipe("lora")) == METHODS.get("lora").learning_rate
+    assert suggested_hparams.suggested_learning_rate(_recipe("lora", "full")) == METHODS.get("full").learning_rate
+    assert suggested_hparams.suggested_learning_rate(_recipe()) == METHODS.get("linear_probe").learning_rate
+    assert (
+        suggested_hparams.suggested_learning_rate(_recipe("nobody-has-it")) == METHODS.get("linear_probe").learning_rate
+    )
+    sgd = suggested_hparams.suggested_learning_rate(_recipe("lora", optimizer="sgd"))
     assert sgd == pytest.approx(10 * METHODS.get("lora").learning_rate)
 
 
@@ -42,38 +44,38 @@ def test_what_is_switched_off_does_not_count() -> None:
     recipe = _recipe("lora", "full")
     off = recipe.attachments[1].model_copy(update={"enabled": False})
     recipe = recipe.model_copy(update={"attachments": (recipe.attachments[0], off)})
-    assert suggestion.suggested_learning_rate(recipe) == METHODS.get("lora").learning_rate
+    assert suggested_hparams.suggested_learning_rate(recipe) == METHODS.get("lora").learning_rate
 
 
 @pytest.mark.parametrize("images", [1, 5, 20, 96, 400, 1437, 50_000])
 def test_what_is_suggested_makes_steps_enough(images: int) -> None:
     recipe = _recipe("lora", ema=0.9)
-    better = suggestion.suggested_training(recipe, images)
+    better = suggested_hparams.suggested_training(recipe, images)
     assert better.ema == 0.9
     assert 4 <= better.batch_size <= 32
     assert 5 <= better.epochs <= 40
     steps = better.epochs * -(-images // better.batch_size)
     assert images < 20 or steps >= default_hparams.FEW_STEPS
     if steps >= default_hparams.FEW_STEPS:
-        assert suggestion.few_steps(recipe.model_copy(update={"training": better}), images) == ""
+        assert suggested_hparams.few_steps(recipe.model_copy(update={"training": better}), images) == ""
 
 
 def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), Control()
     control.stop()
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
-    assert said == [suggestion.few_steps(run.recipe, 18)]
+    assert said == [suggested_hparams.few_steps(run.recipe, 18)]
     assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
     list(train(run, Control(), resume=True))
-    assert suggestion.few_steps(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
+    assert suggested_hparams.few_steps(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
 
 
 def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
-    assert suggestion.suggested(recipe).training == suggestion.suggested_training(recipe, 18)
+    assert suggested_hparams.suggested(recipe).training == suggested_hparams.suggested_training(recipe, 18)
 
 
 def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     make_recipe().save(tmp_path / "recipe.toml")
-    found = suggestion.assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
+    found = suggested_hparams.assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
     assert found == ("training.learning_rate=0.005", "training.batch_size=4", "training.epochs=40", "training.epochs=2")

@@ -234,9 +234,9 @@ def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, A
         torch.nn.init.normal_(parameter, std=0.2)
     images, attached = torch.randn(3, 3, 32, 32), attached.train()
     whole = attached.module(images)
-    feature_loader = cut.prefix(images)
-    assert not feature_loader.requires_grad
-    parts = cut.tail(feature_loader)
+    features = cut.prefix(images)
+    assert not features.requires_grad
+    parts = cut.tail(features)
     assert torch.allclose(parts, whole, rtol=1e-4, atol=1e-5)
     ours = torch.autograd.grad(parts.square().sum(), list(attached.parameters()))
     theirs = torch.autograd.grad(whole.square().sum(), list(attached.parameters()))

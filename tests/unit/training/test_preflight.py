@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from studio.app import preflight as shown
+from studio.app import estimate_cache as shown
 from studio.app import training
 from studio.core import events
 from studio.core.control import Control

@@ -4,8 +4,8 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from studio.app import training
-from studio.app.sweep import Sweep
-from studio.app.sweep_points import points
+from studio.app.sweeps.grid import points
+from studio.app.sweeps.sweep import Sweep
 from studio.core.control import Control
 from studio.core.recipe import Recipe
 from studio.ui.pages.compare.page import ComparePage

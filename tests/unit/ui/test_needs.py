@@ -5,7 +5,7 @@ import time
 import pytest
 from PySide6.QtCore import QPoint
 
-from studio.app import preflight
+from studio.app import estimate_cache
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.ui.services.resource_estimator import savings
@@ -35,10 +35,10 @@ def answer(monkeypatch):
         def measure(recipe, control):
             if isinstance(found, Exception):
                 raise found
-            preflight.remember(recipe, found)
+            estimate_cache.remember(recipe, found)
             return found
 
-        monkeypatch.setattr(preflight, "measure", measure)
+        monkeypatch.setattr(estimate_cache, "measure", measure)
 
     return give
 
@@ -84,7 +84,7 @@ def test_a_measurement_can_be_cancelled(bar, monkeypatch, qtbot):
             time.sleep(0.01)
         raise StudioError("The measurement was stopped.")
 
-    monkeypatch.setattr(preflight, "measure", measure)
+    monkeypatch.setattr(estimate_cache, "measure", measure)
     bar.panel.measure.click()
     assert bar.panel.measure.text() == "Cancel"
     bar.panel.measure.click()

@@ -211,7 +211,7 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
             raise StudioError("Adapter 0 cannot be fused.")
         return recipe.model_copy(update={"attachments": (NARROW,)})
 
-    monkeypatch.setattr("studio.app.trying.Bench.fused", fused)
+    monkeypatch.setattr("studio.app.inference_session.Bench.fused", fused)
     view.add(train("second", NARROW, lora=False, seed=1).path)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
     qtbot.waitUntil(lambda: len(view.answers) == 2 and view.replied, timeout=LONG)

@@ -362,7 +362,7 @@ def test_the_axis_of_the_loss_can_be_logarithmic(plot):
 
 
 def test_the_usual_rate_and_enough_steps_are_one_click_away(prepared, qtbot):
-    from studio.app.suggestion import suggested_learning_rate
+    from studio.app.suggested_hparams import suggested_learning_rate
 
     window = prepared(epochs=1, learning_rate=0.5)
     rate = window.train.rate_help

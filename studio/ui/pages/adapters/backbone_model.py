@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.app.text import size
+from studio.core.formatting import size
 from studio.ui.i18n.language import tr
 from studio.ui.style.formatting import count, short_count
 from studio.ui.style.icons import icon

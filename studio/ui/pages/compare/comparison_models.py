@@ -5,8 +5,8 @@ from typing import Any
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPixmap
 
-from studio.app.compared import Choice, Compared
-from studio.app.report import Group
+from studio.app.comparison.comparison_view import Choice, Compared
+from studio.app.comparison.seed_groups import Group
 from studio.ui.i18n.language import tr
 from studio.ui.style.formatting import count, duration, percent, size
 from studio.ui.style.theme import colour

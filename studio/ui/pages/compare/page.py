@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.app.compared import Choice, Compared, of_sweep, read
+from studio.app.comparison.comparison_view import Choice, Compared, of_sweep, read
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
@@ -34,8 +34,8 @@ from studio.ui.widgets.row_table import row_table
 from studio.ui.widgets.segmented_control import Segments
 
 if TYPE_CHECKING:
+    from studio.app.comparison.seed_groups import Group
     from studio.app.inspection import Inspector
-    from studio.app.report import Group
     from studio.core.layers import Layer
     from studio.core.recipe import Backbone
 
@@ -240,7 +240,7 @@ class ComparePage(Page):
     def _show_plots(self, compared: Compared) -> None:
         import numpy as np
 
-        from studio.app.charts import mean_line
+        from studio.app.comparison.svg_charts import mean_line
         from studio.ui.pages.compare.pareto_plot import Spot
         from studio.ui.shared.line_plot import Line
 
@@ -297,7 +297,7 @@ class ComparePage(Page):
 
     def save(self, folder: Path, then: Callable[[Path], object] = lambda page: None) -> None:
         """Write the report to ``folder``, and call ``then`` with its page."""
-        from studio.app.report import write
+        from studio.app.comparison.seed_groups import write
 
         compared = self.compared
         if compared is None:
@@ -322,7 +322,7 @@ def _choice(row: RunRow) -> Choice:
 
 
 def _points(recipe: Recipe, preset: str) -> tuple[Recipe, ...]:
-    from studio.app.sweep_points import points
+    from studio.app.sweeps.grid import points
     from studio.app.training import check
 
     check(recipe)

@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
-from studio.app.charts import Scale, short
+from studio.app.comparison.svg_charts import Scale, short
 from studio.ui.i18n.language import tr
 from studio.ui.shared.line_plot import PercentAxis, tint_axes
 from studio.ui.style.formatting import percent

@@ -83,7 +83,7 @@ class Guide:
 
 def read_guide() -> Guide:
     """What the methods say of themselves, with the figures in ``resources/guide``. Imports the engine."""
-    from studio.app.method_list import describe_all
+    from studio.app.method_info import describe_all
 
     found = _measured()
     rows = []

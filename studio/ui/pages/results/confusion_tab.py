@@ -23,7 +23,7 @@ from studio.ui.widgets.segmented_control import Segments
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
-    from studio.app.trying import Kind, Look
+    from studio.app.inference_session import Kind, Look
     from studio.evaluation.predictions import Prediction, Predictions
 
 _LOOKS: "tuple[tuple[str, Kind | None, bool], ...]" = (

@@ -9,7 +9,7 @@ from studio.core.run import Run
 from studio.ui.services.background import Lane
 
 if TYPE_CHECKING:
-    from studio.app.trying import Bench
+    from studio.app.inference_session import Bench
 
 
 class BenchRoom(QObject):
@@ -52,7 +52,7 @@ class BenchRoom(QObject):
 
     def _bench(self, run: Run, visit: int) -> "Bench":
         """On the lane's thread."""
-        from studio.app.trying import Bench
+        from studio.app.inference_session import Bench
 
         if self._open is None or self._open[0] != visit:
             self._open = None

@@ -14,8 +14,8 @@ from studio.ui.widgets.components import Column, IconButton, Row, restyle, text
 from studio.ui.widgets.fields import guard_wheel
 
 if TYPE_CHECKING:
-    from studio.app.packs import Dial
-    from studio.app.trying import Reply
+    from studio.app.inference_session import Reply
+    from studio.app.multi_task import Dial
 
 WHOLE = 100
 """Steps of a strength slider for a strength of 1."""

@@ -13,7 +13,7 @@ from studio.ui.widgets.painting import small_font
 if TYPE_CHECKING:
     import numpy as np
 
-    from studio.app.trying import Look
+    from studio.app.inference_session import Look
 
 _GLOW, _SHADE = 190, 120
 """Opacity of 255 where the network looked most, and of the shade where it did not look."""

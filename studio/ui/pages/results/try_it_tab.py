@@ -25,8 +25,8 @@ from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.segmented_control import Segments
 
 if TYPE_CHECKING:
-    from studio.app.packs import Dial
-    from studio.app.trying import Kind, Look, Reply
+    from studio.app.inference_session import Kind, Look, Reply
+    from studio.app.multi_task import Dial
     from studio.core.recipe import Recipe
 
 _KINDS: "tuple[tuple[str, Kind | None], ...]" = (("Image", None), ("Grad-CAM", "grad-cam"), ("Rollout", "rollout"))

@@ -59,7 +59,7 @@ class RateHelp(QWidget):
         return summary.counts["train"] if summary else 0
 
     def _show_rate(self, recipe: Recipe) -> None:
-        from studio.app.suggestion import suggested_learning_rate
+        from studio.app.suggested_hparams import suggested_learning_rate
 
         self._rate = suggested_learning_rate(recipe)
         same = abs(self._rate - recipe.training.learning_rate) < 1e-3 * self._rate
@@ -67,7 +67,7 @@ class RateHelp(QWidget):
         self.use_rate.setVisible(not same)
 
     def _show_steps(self, recipe: Recipe) -> None:
-        from studio.app.suggestion import few_steps, suggested_training
+        from studio.app.suggested_hparams import few_steps, suggested_training
 
         few = bool(self._images and few_steps(recipe, self._images))
         for part in (self.few, self.use_better):

@@ -108,6 +108,6 @@ class RateDialog(QDialog):
 
 
 def _find(recipe: Recipe, control: "Control") -> "Curve":
-    from studio.app.rates import find_rate
+    from studio.app.lr_finder_text import find_rate
 
     return find_rate(recipe, control)

@@ -2,9 +2,9 @@
 
 import math
 
-from studio.app.overfitting import turn
 from studio.core import events
 from studio.ui.i18n.language import tr
+from studio.ui.pages.train.overfitting import turn
 from studio.ui.pages.train.run_history import History
 from studio.ui.style.formatting import duration, percent, size
 

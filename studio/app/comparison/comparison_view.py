@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.app import baseline
-from studio.app.comparison import compare
-from studio.app.report import Group, Report, gather
-from studio.app.sweep import Sweep
+from studio.app.comparison.comparison import compare
+from studio.app.comparison.seed_groups import Group, Report, gather
+from studio.app.sweeps.sweep import Sweep
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 

@@ -14,8 +14,8 @@ from typing import Any, NoReturn, Protocol
 
 import click
 
-from studio.app.text import duration
 from studio.core.errors import StudioError
+from studio.core.formatting import duration
 
 INTERRUPTED = 130
 WRONG_INPUT = 2

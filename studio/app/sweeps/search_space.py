@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.app.overriding import override_values
-from studio.app.sweep_points import axis
+from studio.app.overrides import override_values
+from studio.app.sweeps.grid import axis
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 

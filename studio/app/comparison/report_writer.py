@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from studio.app.charts import colour
-from studio.app.report import Group, Report
-from studio.app.text import duration
+from studio.app.comparison.seed_groups import Group, Report
+from studio.app.comparison.svg_charts import colour
+from studio.core.formatting import duration
 
 HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "memory", "adapter")
 _NOTE = (

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from studio.app.text import duration, table
 from studio.app.training import last
 from studio.core import events
 from studio.core.attachment_line import written
+from studio.core.formatting import duration, table
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 

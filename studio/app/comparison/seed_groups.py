@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from studio.app.charts import Curve, Dot, curves, dots
-from studio.app.comparison import Difference, Row, compare, differences
+from studio.app.comparison.comparison import Difference, Row, compare, differences
+from studio.app.comparison.svg_charts import Curve, Dot, curves, dots
 from studio.core import events
 from studio.core.attachment_line import written
 from studio.core.errors import StudioError
@@ -102,7 +102,7 @@ def gather(runs: Sequence[Run]) -> Report:
 
 def write(report: Report, folder: Path) -> Path:
     """Write ``report.html``, one page that needs nothing else, and ``report.md`` with its charts; return the page."""
-    from studio.app.report_page import html, markdown
+    from studio.app.comparison.report_writer import html, markdown
 
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from studio.app.text import table
+from studio.core.formatting import table
 
 if TYPE_CHECKING:
     from studio.training.metrics import Metrics

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal
 
-from studio.app.packs import Dial, Tasks
+from studio.app.multi_task import Dial, Tasks
 from studio.app.prediction import Answer
 from studio.core.recipe import Recipe
 from studio.core.run import Run

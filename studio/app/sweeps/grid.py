@@ -7,7 +7,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from studio.app.overriding import override_values
+from studio.app.overrides import override_values
 from studio.core.attachment_line import assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from studio.app import training
-from studio.app.comparison import Comparison, compare
-from studio.app.sweep_points import Point, points
-from studio.app.text import program
+from studio.app.comparison.comparison import Comparison, compare
+from studio.app.sweeps.grid import Point, points
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json
+from studio.core.formatting import program
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 

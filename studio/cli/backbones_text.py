@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from studio.app.text import size, table
+from studio.core.formatting import size, table
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.app.text import table
 from studio.core.errors import StudioError
+from studio.core.formatting import table
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 
@@ -84,7 +84,7 @@ def report(subject: str, attach: Sequence[str] = (), classes: int | None = None)
 
 
 def _attachments(recipe: Recipe, lines: Sequence[str], layers: tuple[Layer, ...]) -> tuple[Attachment, ...]:
-    from studio.app.attaching import attachment
+    from studio.cli.attach_spec import attachment
 
     found = list(recipe.attachments)
     for line in lines:

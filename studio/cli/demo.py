@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.app import training
-from studio.app.text import program
 from studio.core import events, paths
+from studio.core.formatting import program
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studio import sharing, terminal
-from studio.app.text import program, table
+from studio.cli import console, export
+from studio.cli.console import PATH, Commands, Meter, as_json, note, out_option, print_json
 from studio.core.errors import StudioError
-from studio.terminal import PATH, Commands, Meter, as_json, note, out_option, print_json
+from studio.core.formatting import program, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ def main(context: click.Context) -> None:
 @click.argument("path", type=PATH, required=False, metavar="[RECIPE or RUN]")
 def app(path: Path | None = None) -> int:
     """Open the window, on a recipe or a run if one is named."""
-    from studio.app.health import require_display
+    from studio.cli.doctor import require_display
 
     require_display()
     if path is not None and not path.exists():
@@ -50,14 +50,14 @@ def app(path: Path | None = None) -> int:
 @as_json
 def demo(out: Path | None, as_json: bool) -> int:
     """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
-    from studio.app import demo as embedded
+    from studio.cli import demo as embedded
     from studio.core.control import Control
 
     control = Control()
-    with terminal.signals_stop(control):
+    with console.signals_stop(control):
         report = embedded.run(out, control, show=_follow, say=note)
     if report is None:
-        return terminal.interrupted("Stopped; the demo can be started anew at any time.")
+        return console.interrupted("Stopped; the demo can be started anew at any time.")
     print_json(report.as_json()) if as_json else click.echo(report.as_text())
     return 0
 
@@ -67,7 +67,7 @@ def demo(out: Path | None, as_json: bool) -> int:
 @as_json
 def methods(name: str | None, as_json: bool) -> None:
     """List the PEFT methods, or tell all about one."""
-    from studio.app import method_list as known
+    from studio.app import method_info as known
 
     if name:
         described = known.describe(name)
@@ -84,12 +84,12 @@ def methods(name: str | None, as_json: bool) -> None:
 @as_json
 def backbones(pattern: str, as_json: bool) -> None:
     """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
-    from studio.app import backbone_list
+    from studio.cli import backbones_text
 
-    found = backbone_list.search(pattern)
+    found = backbones_text.search(pattern)
     if as_json:
         return print_json({"backbones": [entry.as_json() for entry in found]})
-    return click.echo(backbone_list.as_text(found) if found else backbone_list.nothing(pattern))
+    return click.echo(backbones_text.as_text(found) if found else backbones_text.nothing(pattern))
 
 
 @main.command()
@@ -99,7 +99,7 @@ def backbones(pattern: str, as_json: bool) -> None:
 @as_json
 def inspect(backbone: str, attach: tuple[str, ...], classes: int | None, as_json: bool) -> None:
     """Show the layer tree and what attachments would cost. No weights are loaded."""
-    from studio.app.layer_report import report
+    from studio.cli.inspect_text import report
 
     found = report(backbone, attach, classes)
     print_json(found.as_json()) if as_json else click.echo(found.as_text())
@@ -115,13 +115,13 @@ def data() -> None:
 @as_json
 def check(path: str, as_json: bool) -> None:
     """Say what is in the folder and what is wrong with it."""
-    from studio.app import folder_report
+    from studio.cli import data_text
     from studio.core.paths import locate
     from studio.data.checks import check as examine
 
     with Meter("Looking", 1) as meter:
         found = examine(locate(path), progress=meter.reach)
-    print_json(found.as_json()) if as_json else click.echo(folder_report.as_text(found))
+    print_json(found.as_json()) if as_json else click.echo(data_text.as_text(found))
 
 
 @main.command()
@@ -144,20 +144,21 @@ def train(
     as_json: bool,
 ) -> int:
     """Run a recipe."""
-    from studio.app import launching, suggestion, training
+    from studio.app import suggested_hparams, training
+    from studio.cli import launch
     from studio.core.control import Control
     from studio.training.distributed import context as teams
 
     if suggest:
-        assignments = suggestion.assignments(recipe, assignments)
+        assignments = suggested_hparams.assignments(recipe, assignments)
     if preflight:
         return _preflight(training.load(recipe, assignments), as_json)
     control = Control()
     if find_rate:
         return _rates(training.load(recipe, assignments), control, as_json)
-    with teams.joined() as team, terminal.signals_stop(control):
+    with teams.joined() as team, console.signals_stop(control):
         with Meter("Looking at the images", 1) as meter:
-            run, goes_on = launching.begin(recipe, out, assignments, resume, team, meter.reach)
+            run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.reach)
         if team.alone and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
         happening = training.train(run, control, goes_on, team)
@@ -167,7 +168,7 @@ def train(
     result = training.result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
     if result.reason == "stopped":
-        return terminal.interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
+        return console.interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
     return 0
 
 
@@ -177,7 +178,7 @@ def train(
 @as_json
 def evaluate(run: Path, split: str, as_json: bool) -> None:
     """Measure a run's best adapter on a split."""
-    from studio.app.metrics_report import as_text
+    from studio.cli.metrics_text import as_text
     from studio.evaluation import evaluate as measure
 
     metrics = measure(_run(run), split)
@@ -190,14 +191,14 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
 @as_json
 def xray(run: Path, split: str, as_json: bool) -> None:
     """Say what each attachment is worth, and how much training changed each weight."""
-    from studio.app.xray_report import as_text
+    from studio.cli.ablation_text import as_text
     from studio.evaluation.xray import xray as look
 
     found = look(_run(run), split)
     print_json(found.as_json()) if as_json else click.echo(as_text(found))
 
 
-for verb in (sharing.predict, sharing.export, sharing.import_):
+for verb in (export.predict, export.export, export.import_):
     main.add_command(verb)
 
 
@@ -207,7 +208,7 @@ for verb in (sharing.predict, sharing.export, sharing.import_):
 @as_json
 def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Put the recipes and results of runs side by side."""
-    from studio.app import comparison
+    from studio.app.comparison import comparison
 
     opened = [_run(path) for path in runs]
     found = comparison.compare(opened)
@@ -236,8 +237,8 @@ def sweep(
     as_json: bool,
 ) -> int:
     """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
-    from studio.app import search as searches
-    from studio.app import sweep as sweeps
+    from studio.app.sweeps import search as searches
+    from studio.app.sweeps import sweep as sweeps
     from studio.core.control import Control
 
     control = Control()
@@ -246,11 +247,11 @@ def sweep(
         if preset:
             raise StudioError("A preset names its recipes itself; leave --search out.")
         started = searches.start(recipe, out, axes, search or 1, seeds, storage)
-        with terminal.signals_stop(control):
+        with console.signals_stop(control):
             searches.train(started, control, show=_follow, say=note)
     else:
         started = sweeps.start(recipe, out, axes, preset or "", seeds)
-        with terminal.signals_stop(control):
+        with console.signals_stop(control):
             sweeps.train(started, control, show=_follow, say=note)
     found, page = started.comparison(), _report(started.runs(), started.folder)
     if as_json:
@@ -258,7 +259,7 @@ def sweep(
     else:
         click.echo(f"{found.as_text()}\n\nreport  {page}")
     if control.stopping:
-        return terminal.interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
+        return console.interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
     return 0 if started.complete else 1
 
 
@@ -266,7 +267,7 @@ def sweep(
 @as_json
 def doctor(as_json: bool) -> int:
     """Say what this machine has and what is broken."""
-    from studio.app import health
+    from studio.cli import doctor as health
 
     findings = health.examine()
     if as_json:
@@ -278,7 +279,8 @@ def doctor(as_json: bool) -> int:
 
 def _preflight(recipe: "Recipe", as_json: bool) -> int:
     """Measure here and now: this process has nothing else to do."""
-    from studio.app import preflight, training
+    from studio.app import estimate_cache as preflight
+    from studio.app import training
 
     training.check(recipe)
     found = preflight.measure_here(recipe)
@@ -288,18 +290,18 @@ def _preflight(recipe: "Recipe", as_json: bool) -> int:
 
 def _rates(recipe: "Recipe", control: "Control", as_json: bool) -> int:
     """Try learning rates; Ctrl+C ends that with nothing left behind."""
-    from studio.app import rates, training
+    from studio.app import lr_finder_text, training
 
     training.check(recipe)
-    with terminal.signals_stop(control):
-        curve = rates.find_rate(recipe, control)
-    print_json(rates.as_json(curve)) if as_json else click.echo(rates.as_text(curve))
+    with console.signals_stop(control):
+        curve = lr_finder_text.find_rate(recipe, control)
+    print_json(lr_finder_text.as_json(curve)) if as_json else click.echo(lr_finder_text.as_text(curve))
     return 0
 
 
 def _forecast(run: "Run", control: "Control") -> None:
     """Say what a new run will take; where that cannot be measured, why, and train all the same."""
-    from studio.app import preflight
+    from studio.app import estimate_cache as preflight
 
     try:
         note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
@@ -308,7 +310,7 @@ def _forecast(run: "Run", control: "Control") -> None:
 
 
 def _report(runs: "Sequence[Run]", folder: Path) -> Path:
-    from studio.app import report
+    from studio.app.comparison import seed_groups as report
 
     return report.write(report.gather(runs), folder)
 
@@ -338,4 +340,4 @@ def _follow(label: str, happening: "Iterable[Event]") -> None:
 def _silently(happening: "Iterable[Event]") -> int:
     """Train beside the process that speaks to the user, and end as it does."""
     ended = [getattr(event, "reason", "") for event in happening][-1]
-    return terminal.INTERRUPTED if ended == "stopped" else 0
+    return console.INTERRUPTED if ended == "stopped" else 0

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from studio.app.text import table
+from studio.core.formatting import table
 from studio.core.recipe import Recipe
 
 if TYPE_CHECKING:

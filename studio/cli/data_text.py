@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from studio.app.text import table
+from studio.core.formatting import table
 from studio.data.names import shown
 
 if TYPE_CHECKING:

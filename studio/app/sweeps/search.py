@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from studio.app import training
-from studio.app.comparison import Comparison, compare
-from studio.app.search_space import Dimension, chosen, dimensions
-from studio.app.sweep import Show, is_complete
+from studio.app.comparison.comparison import Comparison, compare
+from studio.app.sweeps.search_space import Dimension, chosen, dimensions
+from studio.app.sweeps.sweep import Show, is_complete
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json

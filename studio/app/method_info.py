@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.app.guide import Figures, figures
-from studio.app.text import table
+from studio.app.method_guide import Figures, figures
+from studio.core.formatting import table
 
 if TYPE_CHECKING:
     from studio.peft.contract import Method

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studio.app.text import program, table
+from studio.cli.console import PATH, as_json, print_json
 from studio.core.errors import StudioError
-from studio.terminal import PATH, as_json, print_json
+from studio.core.formatting import program, table
 
 if TYPE_CHECKING:
     from studio.export.contract import Verification
@@ -62,7 +62,7 @@ def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_
 @as_json
 def import_(folder: Path, backbone: str, data: str, out: Path, as_json: bool) -> None:
     """Make a run of a folder that HF peft saved, to evaluate, export and train on."""
-    from studio.app.importing import import_peft
+    from studio.app.import_peft import import_peft
 
     made = import_peft(folder, data, backbone, out)
     if as_json:
@@ -72,7 +72,7 @@ def import_(folder: Path, backbone: str, data: str, out: Path, as_json: bool) ->
 
 
 def _side_by_side(packs: "Sequence[Path]", images: "Sequence[Path]", as_json: bool) -> None:
-    from studio.app.packs import Tasks
+    from studio.app.multi_task import Tasks
 
     answers = Tasks.open(packs).side_by_side(images)
     if as_json:

@@ -13,11 +13,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studio.app.text import duration, size
 from studio.core import events, paths
 from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.core.files import write_text
+from studio.core.formatting import duration, size
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:

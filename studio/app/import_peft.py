@@ -34,8 +34,8 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     ``backbone`` is a bundled or timm name, or a timm model folder. Raises StudioError, with nothing left behind, where
     ``out`` has something in it, or the folder does not fit the backbone or the classes or brings no classifier.
     """
-    from studio.app.layer_report import backbone as named
     from studio.backbones import loading
+    from studio.cli.inspect_text import backbone as named
     from studio.core import paths
     from studio.data.dataset import open_folder
     from studio.peft.peft_format import from_peft
