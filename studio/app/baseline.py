@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from studio.core.files import write_text
 from studio.core.paths import cache, locate
 from studio.core.recipe import Backbone, Data
-from studio.data.listing import Progress, quiet
-from studio.data.names import name_of
+from studio.data.images.file_index import Progress, quiet
+from studio.data.images.path_text import name_of
 
 if TYPE_CHECKING:
     from studio.core.control import Control
-    from studio.data.folder import DatasetSummary
+    from studio.data.dataset.index import DatasetSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def linear_probe(data: Data, backbone: Backbone, control: "Control", progress: P
 
     StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
     """
-    from studio.data.dataset import open_folder
+    from studio.data.dataset.dataset import open_folder
 
     summary = open_folder(data, progress)
     file, listed = _file(data, backbone), _listed(summary)

@@ -11,7 +11,7 @@ from studio.core.recipe import Backbone, Data, Head, Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
-    from studio.data.folder import DatasetSummary
+    from studio.data.dataset.index import DatasetSummary
     from studio.peft.peft_format import Imported
 
 
@@ -37,7 +37,7 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     from studio.backbones import loading
     from studio.cli.inspect_text import backbone as named
     from studio.core import paths
-    from studio.data.dataset import open_folder
+    from studio.data.dataset.dataset import open_folder
     from studio.peft.peft_format import from_peft
 
     images = Recipe(data=Data(path=data)).located(Path.cwd()).data
@@ -70,7 +70,7 @@ def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: P
     from safetensors.torch import save
 
     from studio.core.files import write_bytes, write_json
-    from studio.data import recorded
+    from studio.data.dataset import split_manifest
     from studio.training.model import build
     from studio.training.trainer import ADAPTER
 
@@ -84,7 +84,7 @@ def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: P
         write_bytes(out / ADAPTER, save({name: tensor.detach().contiguous() for name, tensor in state.items()}))
         write_json(out / "labels.json", list(found.classes))
         write_json(out / "environment.json", {"backbone": built.identity})
-        recorded.write(found, out)
+        split_manifest.write(found, out)
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)
         if there:

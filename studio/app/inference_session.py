@@ -101,7 +101,7 @@ class Bench:
         """Where an adapter looked in an image, for the class ``label`` or else the one that it found."""
         import torch
 
-        from studio.data.images import read
+        from studio.data.images.decode import read
         from studio.evaluation.saliency import attention_rollout, grad_cam
 
         attached, classifier = self._tasks.placed(name)

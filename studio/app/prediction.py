@@ -11,7 +11,7 @@ from studio.core.run import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from studio.data.preprocessing import Preprocessing
+    from studio.data.transforms.preprocessing import Preprocessing
 
 BATCH = 32
 
@@ -48,7 +48,7 @@ class Classifier:
     def _batch(self, paths: Sequence[Path]) -> list[Answer]:
         import torch
 
-        from studio.data.images import read
+        from studio.data.images.decode import read
 
         images = torch.stack([self.preprocessing(read(path)) for path in paths])
         with torch.inference_mode():
@@ -85,7 +85,7 @@ def described(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
     """The classes of an export, and what it does to images."""
     import json
 
-    from studio.data.preprocessing import Preprocessing
+    from studio.data.transforms.preprocessing import Preprocessing
 
     try:
         labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.core.formatting import duration, program
 from studio.core.recipe import Recipe
 from studio.core.run import Run, fresh_path
-from studio.data.listing import Progress, quiet
+from studio.data.images.file_index import Progress, quiet
 
 if TYPE_CHECKING:
     from studio.core.control import Control
@@ -70,7 +70,7 @@ def prepare(recipe: Recipe, out: Path | None = None, progress: Progress | None =
 def check(recipe: Recipe, progress: Progress | None = None) -> None:
     """Raise StudioError with the first thing that would keep the recipe from being trained."""
     from studio.app.inspection import Inspector
-    from studio.data.dataset import open_folder
+    from studio.data.dataset.dataset import open_folder
     from studio.peft.check import check_recipe
 
     images = open_folder(recipe.data, progress or quiet)

@@ -23,7 +23,7 @@ from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.paths import locate, resource
 from studio.core.recipe import Backbone
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING
 
 from studio.core.formatting import table
-from studio.data.names import shown
+from studio.data.images.path_text import shown
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from studio.data.folder import DatasetSummary
+    from studio.data.dataset.index import DatasetSummary
 
 _SHOWN = 5
 

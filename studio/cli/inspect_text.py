@@ -113,7 +113,7 @@ def backbone(subject: str) -> Backbone:
 
 def _class_count(recipe: Recipe) -> int | None:
     """As many classes as the recipe's images have; None, the backbone's own, while there are none to be found."""
-    from studio.data.dataset import open_folder
+    from studio.data.dataset.dataset import open_folder
 
     try:
         return len(open_folder(recipe.data).classes)

@@ -8,7 +8,7 @@ from studio.app import training
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.run import Run, list_runs
-from studio.data.listing import Progress
+from studio.data.images.file_index import Progress
 
 if TYPE_CHECKING:
     from studio.training.distributed.context import Team

@@ -130,7 +130,7 @@ class Transforms(Part):
 class Data(Part):
     """Which images, and what the user decided about some of them: the files themselves stay as they are.
 
-    Images are named by their path from ``path``, with slashes (:func:`studio.data.names.name_of`).
+    Images are named by their path from ``path``, with slashes (:func:`studio.data.images.path_text.name_of`).
     """
 
     path: str = Field("", description="a folder with one folder of images for each class, a list, or an archive")

@@ -17,11 +17,11 @@ from typing import Protocol, Self
 import numpy as np
 import torch
 
-from studio.data.augmentation import Augmentation
-from studio.data.dataset import ImageDataset
-from studio.data.images import UnreadableImageError
-from studio.data.mixing import Mixing
-from studio.data.preprocessing import Pixels
+from studio.data.dataset.dataset import ImageDataset
+from studio.data.images.decode import UnreadableImageError
+from studio.data.transforms.augmentation import Augmentation
+from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.preprocessing import Pixels
 
 _AHEAD = 2
 """Batches read ahead for each thread."""

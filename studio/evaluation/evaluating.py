@@ -3,9 +3,9 @@
 from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.data import recorded
-from studio.data.dataset import take
-from studio.data.listing import SPLITS, SplitName
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import take
+from studio.data.images.file_index import SPLITS, SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training.backend import device as devices
@@ -28,7 +28,7 @@ def measure_split(
 ) -> Metrics:
     """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
     name, recipe = _known(split), run.recipe
-    images = recorded.images_of(run.path, recipe.data)
+    images = split_manifest.images_of(run.path, recipe.data)
     device = devices.resolve(recipe.training.device)
     restored.attached.module.to(device)
     network = images_to_logits(restored.attached, restored.preprocessing)

@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.data import recorded
-from studio.data.dataset import ImageDataset, take
-from studio.data.listing import SplitName
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import ImageDataset, take
+from studio.data.images.file_index import SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training.backend import device as devices
@@ -52,7 +52,7 @@ def predict_split(run: Run, split: SplitName = "validation", control: Control | 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
     """
     restored, recipe = restore.attached(run), run.recipe
-    dataset = take(recorded.images_of(run.path, recipe.data), restored.preprocessing, split)
+    dataset = take(split_manifest.images_of(run.path, recipe.data), restored.preprocessing, split)
     device = devices.resolve(recipe.training.device)
     restored.attached.module.to(device)
     network, tally = images_to_logits(restored.attached, restored.preprocessing), Tally(dataset.classes)

@@ -11,9 +11,9 @@ from studio.backbones import loading
 from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
-from studio.data.dataset import ImageDataset, take
-from studio.data.folder import DatasetSummary
-from studio.data.listing import Progress, SplitName, Stopped
+from studio.data.dataset.dataset import ImageDataset, take
+from studio.data.dataset.index import DatasetSummary
+from studio.data.images.file_index import Progress, SplitName, Stopped
 from studio.data.loader import Loader
 from studio.training.backend import device as devices
 from studio.training.inputs import to_device

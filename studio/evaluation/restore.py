@@ -11,7 +11,7 @@ from torch import Tensor
 from studio.backbones.tensor_file import read_tensors
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached
 from studio.training.model import build
 from studio.training.run_io import checkpoint

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from studio.core.recipe import Recipe
     from studio.core.run import Run
-    from studio.data.preprocessing import Preprocessing
+    from studio.data.transforms.preprocessing import Preprocessing
     from studio.peft import Attached
     from studio.peft.contract import Method
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from studio.core.control import Control
-from studio.data.images import UnreadableImageError
+from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Source
 from studio.training.backend.precision import Precision, autocast
 from studio.training.inputs import Network, to_device

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from studio.core.recipe import Recipe
-from studio.data.augmentation import Augmentation
-from studio.data.dataset import take
-from studio.data.folder import DatasetSummary
+from studio.data.dataset.dataset import take
+from studio.data.dataset.index import DatasetSummary
 from studio.data.loader import Loader, Source
-from studio.data.mixing import Mixing
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.augmentation import Augmentation
+from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached
 from studio.training.backend.memory_format import arranged
 from studio.training.backend.precision import Precision, autocast

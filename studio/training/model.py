@@ -6,7 +6,7 @@ import torch
 
 from studio.backbones import loading
 from studio.core.recipe import Recipe
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached, attach
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from studio.core import events
-from studio.data.images import UnreadableImageError
+from studio.data.images.decode import UnreadableImageError
 
 
 class Notices:

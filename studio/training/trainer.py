@@ -18,10 +18,10 @@ from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data import recorded
-from studio.data.dataset import open_folder
-from studio.data.folder import DatasetSummary
-from studio.data.images import UnreadableImageError
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import open_folder
+from studio.data.dataset.index import DatasetSummary
+from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch
 from studio.training import default_hparams, optimizer
 from studio.training.backend import device as devices
@@ -91,7 +91,7 @@ class Session:
         """Load, attach and open everything; with ``resume`` put the last checkpoint back where there is one."""
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
-        images = recorded.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
+        images = split_manifest.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
         return cls(run, recipe, images, saved, team, keeps=True)
 
     @staticmethod
@@ -173,7 +173,7 @@ class Session:
         if self.team.leads:
             write_json(self.run.path / "environment.json", now | {"frozen_before": self.feed.cut})
             write_json(self.run.path / "labels.json", list(self.images.classes))
-            recorded.write(self.images, self.run.path)
+            split_manifest.write(self.images, self.run.path)
         census = self.attached.census()
         yield events.Started(
             step=self.progress.step,

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Backbone, Recipe
-from studio.data.folder import ImageFile
+from studio.data.dataset.index import ImageFile
 from studio.ui.application import make_application
 from studio.ui.pages.data.image_grid import ImageGrid
 from studio.ui.services.drag_payload import METHOD_MIME

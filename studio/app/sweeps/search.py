@@ -134,7 +134,7 @@ class _Worker:
 
     def __init__(self, search: Search, control: "Control", show: Show, say: Callable[[str], None]) -> None:
         from studio.app.inspection import Inspector
-        from studio.data.dataset import open_folder
+        from studio.data.dataset.dataset import open_folder
 
         self._search, self._control, self._show, self._say = search, control, show, say
         self._space = dimensions(search.axes)

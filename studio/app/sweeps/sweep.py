@@ -137,7 +137,7 @@ def _made(run: Run, point: Point) -> Run:
 def _check(points: Sequence[Point]) -> None:
     """Raise StudioError naming the first point that cannot be trained; backbones and folders are looked at once."""
     from studio.app.inspection import Inspector
-    from studio.data.dataset import open_folder
+    from studio.data.dataset.dataset import open_folder
     from studio.peft.check import check_recipe
 
     look, scan = cache(Inspector), cache(open_folder)

@@ -17,7 +17,7 @@ from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset import open_folder
+from studio.data.dataset.dataset import open_folder
 from studio.training import default_hparams
 from studio.training.backend import device as devices
 from studio.training.run_io import rng_state

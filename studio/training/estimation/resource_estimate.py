@@ -20,8 +20,8 @@ from studio.core.errors import StudioError
 from studio.core.events import Preflight
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset import CACHE_BYTES, open_folder
-from studio.data.folder import DatasetSummary
+from studio.data.dataset.dataset import CACHE_BYTES, open_folder
+from studio.data.dataset.index import DatasetSummary
 from studio.data.loader import Source
 from studio.training import evaluate
 from studio.training.backend import device as devices

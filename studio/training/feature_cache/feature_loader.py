@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from studio.core import paths
-from studio.data.images import UnreadableImageError
+from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch, Loader
 from studio.training.feature_cache.disk_cache import Kept, Place
 

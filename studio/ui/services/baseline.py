@@ -154,7 +154,7 @@ class NumberToBeat(QObject):
 
 
 def _stopped() -> Exception:
-    from studio.data.listing import Stopped
+    from studio.data.images.file_index import Stopped
 
     return Stopped()
 

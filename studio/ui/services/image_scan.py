@@ -16,7 +16,7 @@ from studio.ui.services.transform_preview import Previews
 
 if TYPE_CHECKING:
     from studio.data.checks import Looked
-    from studio.data.folder import DatasetSummary
+    from studio.data.dataset.index import DatasetSummary
 
 _TELL_SECONDS = 0.1
 """Progress is shown no more often than this."""
@@ -121,7 +121,7 @@ class Images(QObject):
             self._show(scan)
 
     def _failed(self, error: Exception) -> Scan:
-        from studio.data.listing import Stopped
+        from studio.data.images.file_index import Stopped
 
         if isinstance(error, Stopped):
             return replace(self.scan, busy=False, stopped=True)
@@ -145,7 +145,7 @@ class Images(QObject):
 
     def _found(self, wanted: _Wanted) -> Scan:
         from studio.data.checks import judge, look
-        from studio.data.folder import scan
+        from studio.data.dataset.index import scan
 
         source, data = locate(wanted.data.path), wanted.data
         looked = self._looked
@@ -162,7 +162,7 @@ class Images(QObject):
         return Scan(data.path, checked=True, summary=_counted(judge(looked, data)))
 
     def _teller(self, wanted: _Wanted) -> Callable[[str, int, int], None]:
-        from studio.data.listing import Stopped
+        from studio.data.images.file_index import Stopped
 
         told = 0.0
 

@@ -106,7 +106,7 @@ def small_picture(path: Path, side: int) -> QImage:
     """The middle square of an image as training sees it, ``side`` pixels wide; null where it cannot be read."""
     from PIL import Image, ImageOps
 
-    from studio.data.images import UnreadableImageError, read
+    from studio.data.images.decode import UnreadableImageError, read
 
     try:
         image = read(path, wanted=(side, side))

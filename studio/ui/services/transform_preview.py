@@ -13,9 +13,9 @@ from studio.ui.services.background import Lane, sentence
 from studio.ui.services.thumbnails import from_rgb, small_picture
 
 if TYPE_CHECKING:
-    from studio.data.augmentation import Augmentation
-    from studio.data.folder import DatasetSummary
-    from studio.data.preprocessing import Pixels, Preprocessing
+    from studio.data.dataset.index import DatasetSummary
+    from studio.data.transforms.augmentation import Augmentation
+    from studio.data.transforms.preprocessing import Pixels, Preprocessing
 
 IMAGES, VARIANTS = 4, 4
 SIDE = 160
@@ -90,7 +90,7 @@ def wanted(summary: "DatasetSummary", backbone: Backbone, transforms: Transforms
 
 def make(wanted: Wanted) -> Preview:
     """The preview itself, as training, validation and export would do it; StudioError where that cannot be."""
-    from studio.data.augmentation import Augmentation
+    from studio.data.transforms.augmentation import Augmentation
 
     preprocessing = _preprocessing(wanted.backbone)
     augmentation = Augmentation.of(wanted.transforms)
@@ -102,7 +102,7 @@ def _seen(
     wanted: Wanted, place: int, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
 ) -> Seen | None:
     """One row; None where the image cannot be read, which the findings say."""
-    from studio.data.images import UnreadableImageError
+    from studio.data.images.decode import UnreadableImageError
 
     path, index = wanted.paths[place], wanted.turn * IMAGES + place
     try:
@@ -123,7 +123,7 @@ def _image(pixels: "Pixels") -> QImage:
 
 @lru_cache(maxsize=64)
 def _pixels(path: Path, preprocessing: "Preprocessing") -> "Pixels":
-    from studio.data.images import read
+    from studio.data.images.decode import read
 
     return preprocessing.pixels(read(path, wanted=preprocessing.scaled))
 

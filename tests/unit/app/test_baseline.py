@@ -17,8 +17,8 @@ from studio.backbones import loading
 from studio.core.control import Control
 from studio.core.paths import locate
 from studio.core.recipe import Backbone, Data, Split, Transforms
-from studio.data.dataset import open_split
-from studio.data.listing import Stopped
+from studio.data.dataset.dataset import open_split
+from studio.data.images.file_index import Stopped
 from studio.evaluation import probe
 
 MakeImages = Callable[..., Path]

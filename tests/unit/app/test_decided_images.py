@@ -10,7 +10,7 @@ from studio.app.training import prepare, train
 from studio.core import events
 from studio.core.control import Control
 from studio.core.recipe import Recipe
-from studio.data import recorded
+from studio.data.dataset import split_manifest
 from studio.evaluation import evaluate
 
 MakeRecipe = Callable[..., Recipe]
@@ -34,7 +34,7 @@ def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: 
     started = next(event for event in train(run, Control()) if isinstance(event, events.Started))
     for _ in train(run, Control(), resume=True):
         pass
-    kept = recorded.read(run.path)
+    kept = split_manifest.read(run.path)
     assert kept is not None
     by_name = {image.path.as_posix(): image for image in kept.images}
     assert len(by_name) == 22
@@ -52,8 +52,8 @@ def test_a_later_decision_changes_no_score_of_the_run(recipe: Recipe, tmp_path: 
     for _ in train(run, Control()):
         pass
     before = evaluate(run)
-    raw = json.loads((run.path / recorded.FILE).read_text())
+    raw = json.loads((run.path / split_manifest.FILE).read_text())
     changed = recipe.data.model_copy(update={"excluded": (), "labels": {"a/002.png": "b"}})
     recipe.model_copy(update={"data": changed}).save(run.path / "recipe.toml")
     assert evaluate(run) == before
-    assert json.loads((run.path / recorded.FILE).read_text()) == raw
+    assert json.loads((run.path / split_manifest.FILE).read_text()) == raw

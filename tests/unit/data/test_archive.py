@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from studio.core import paths
 from studio.core.errors import StudioError
-from studio.data.archive import Limits, is_inside, unpack, unpacked
-from studio.data.listing import Stopped
+from studio.data.images.file_index import Stopped
+from studio.data.sources.archive import Limits, is_inside, unpack, unpacked
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore:Duplicate name")]
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

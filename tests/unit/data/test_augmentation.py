@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from studio.core.recipe import Transforms
-from studio.data.amounts import NAMES, PRESETS
-from studio.data.augmentation import Augmentation
-from studio.data.preprocessing import Pixels
+from studio.data.transforms.augmentation import Augmentation
+from studio.data.transforms.augmentation_presets import NAMES, PRESETS
+from studio.data.transforms.preprocessing import Pixels
 
 
 def _image(size: int = 32) -> Pixels:

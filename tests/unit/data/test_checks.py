@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import StudioError
-from studio.data import facts
 from studio.data.checks import check
-from studio.data.folder import DatasetSummary
+from studio.data.dataset.index import DatasetSummary
+from studio.data.images import image_metadata
 from tests.data.bad_images import EXPECTED, LEAKING, ONE_CLASS, make, make_leaking, make_one_class, picture
 
 MakeImages = Callable[..., Path]
@@ -52,14 +52,14 @@ def test_files_that_vanish_during_the_check_are_found(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = [make_images("a", 4) / "003.png", make_images("b", 4) / "002.png"]
-    examine = facts.examine
+    examine = image_metadata.examine
 
-    def vanish(path: Path, known: dict[str, facts.Facts]) -> facts.Facts:
+    def vanish(path: Path, known: dict[str, image_metadata.Facts]) -> image_metadata.Facts:
         for other in gone if path.parts[-2:] == ("a", "000.png") else ():
             other.unlink()
         return examine(path, known)
 
-    monkeypatch.setattr(facts, "examine", vanish)
+    monkeypatch.setattr(image_metadata, "examine", vanish)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     summary = check(tmp_path)
     assert _found(summary) == {"vanished": {"a/003.png", "b/002.png"}}
@@ -84,7 +84,7 @@ def test_a_known_file_is_not_opened_again(
 ) -> None:
     make_images("a", 4), make_images("b", 4)
     first = check(tmp_path)
-    monkeypatch.setattr(facts, "examine", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr(image_metadata, "examine", lambda *_: pytest.fail("opened again"))
     assert check(tmp_path) == first
 
 
@@ -95,7 +95,7 @@ def test_a_touched_file_is_hashed_but_not_decoded_again(
     first = check(tmp_path)
     os.utime(tmp_path / "a" / "000.png", (1, 1))
     decoded: list[object] = []
-    monkeypatch.setattr(facts, "upright", lambda *given: decoded.append(given))
+    monkeypatch.setattr(image_metadata, "upright", lambda *given: decoded.append(given))
     assert check(tmp_path) == first
     assert not decoded
 
@@ -117,7 +117,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, make_images: MakeImages) -
         '{"version": 1, "facts": {"x": {"y": 1}}}',
         '{"version": 1, "facts": 3}',
     ):
-        facts.KnownFacts.of(tmp_path).file.write_text(content)
+        image_metadata.KnownFacts.of(tmp_path).file.write_text(content)
         assert check(tmp_path) == first
 
 
@@ -135,7 +135,7 @@ def test_it_can_be_stopped_and_goes_on_from_there(
     with pytest.raises(KeyboardInterrupt):
         check(tmp_path, progress=stop_at_five)
     assert seen == [(done, 20) for done in range(1, 6)]
-    assert len(facts.KnownFacts.of(tmp_path).by_stamp) == 5
+    assert len(image_metadata.KnownFacts.of(tmp_path).by_stamp) == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
@@ -149,9 +149,9 @@ def test_a_pipe_does_not_hold_it_up(tmp_path: Path, make_images: MakeImages) -> 
 def test_the_fingerprint_stays_nearly_the_same(change: Callable[[Image.Image], Image.Image]) -> None:
     for seed in range(20):
         image = picture(seed)
-        assert (facts.difference_hash(image) ^ facts.difference_hash(change(image))).bit_count() <= 3
+        assert (image_metadata.difference_hash(image) ^ image_metadata.difference_hash(change(image))).bit_count() <= 3
 
 
 def test_different_pictures_have_different_fingerprints() -> None:
-    prints = [facts.difference_hash(picture(seed)) for seed in range(100)]
+    prints = [image_metadata.difference_hash(picture(seed)) for seed in range(100)]
     assert min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i]) > 3

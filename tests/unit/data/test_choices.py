@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Recipe, Side, Split
-from studio.data import recorded, remedies
-from studio.data.checks import check, judge, look
-from studio.data.choices import followed
-from studio.data.dataset import open_folder, open_split
-from studio.data.folder import DatasetSummary, scan
-from studio.data.listing import Finding
-from studio.data.names import name_of
-from studio.data.preprocessing import Preprocessing
+from studio.data.checks import check, fixes, judge, look
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import open_folder, open_split
+from studio.data.dataset.index import DatasetSummary, scan
+from studio.data.dataset.overrides import followed
+from studio.data.images.file_index import Finding
+from studio.data.images.path_text import name_of
+from studio.data.transforms.preprocessing import Preprocessing
 from tests.data.bad_images import make, picture
 
 MakeImages = Callable[..., Path]
@@ -92,8 +92,8 @@ def test_a_run_keeps_what_was_decided(data: Data, tmp_path: Path) -> None:
     chosen = data.model_copy(
         update={"excluded": ("a/003.png",), "labels": {"a/004.png": "b"}, "sides": {"a/005.png": "test"}}
     )
-    recorded.write(open_folder(chosen), tmp_path)
-    again = recorded.images_of(tmp_path, data)
+    split_manifest.write(open_folder(chosen), tmp_path)
+    again = split_manifest.images_of(tmp_path, data)
     assert set(again.images) == set(open_folder(chosen).images)
     assert _labels(again)["a/004.png"] == "b"
     assert _sides(again)["a/005.png"] == "test"
@@ -107,7 +107,7 @@ def test_decisions_about_images_that_are_gone_are_said_and_can_be_forgotten(data
     (finding,) = summary.problems
     assert finding.kind == "missing-choice"
     assert {file.as_posix() for file in finding.files} == {"a/x.png", "a/y.png", "a/z.png"}
-    assert remedies.remedies(finding, chosen, divided=True)[0].data == data
+    assert fixes.remedies(finding, chosen, divided=True)[0].data == data
 
 
 def test_all_excluded_is_one_sentence(data: Data) -> None:
@@ -122,7 +122,7 @@ def test_all_excluded_is_one_sentence(data: Data) -> None:
 def test_a_name_that_is_not_unicode_can_be_excluded_and_saved(data: Data, tmp_path: Path) -> None:
     os.rename(Path(data.path) / "a" / "000.png", os.fsencode(Path(data.path) / "a") + b"/caf\xe9.png")
     strange = next(image.path for image in open_folder(data).images if "caf" in image.path.name)
-    chosen = remedies.exclude(data, [strange])
+    chosen = fixes.exclude(data, [strange])
     Recipe(data=chosen).save(tmp_path / "recipe.toml")
     again = Recipe.load(tmp_path / "recipe.toml").data
     assert again == chosen
@@ -149,7 +149,7 @@ def test_every_finding_can_be_acted_on_and_every_action_ends_it(tmp_path: Path) 
     root = make(tmp_path / "images")
     looked, data = look(root), Data(path=str(root))
     for finding in judge(looked, data).problems:
-        offered = remedies.remedies(finding, data, divided=True)
+        offered = fixes.remedies(finding, data, divided=True)
         assert offered[-1].label == "Keep"
         for remedy in offered:
             after = judge(looked, remedy.data)
@@ -171,7 +171,7 @@ def test_each_action_on_a_leak_ends_it(tmp_path: Path, make_images: MakeImages, 
     data = Data(path=str(tmp_path))
     leak = next(finding for finding in check(tmp_path).problems if finding.kind == "leakage")
     assert len(leak.groups) == 1
-    remedy = remedies.remedies(leak, data, divided=True)[number]
+    remedy = fixes.remedies(leak, data, divided=True)[number]
     assert "leakage" not in {finding.kind for finding in check(tmp_path, remedy.data).problems}
 
 
@@ -181,7 +181,7 @@ def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_ima
         picture(1).save(tmp_path / "a" / f"{name}.png")
     data = Data(path=str(tmp_path), split=Split(copies_together=True))
     (finding,) = check(tmp_path, data).problems
-    kept = remedies.keep(data, finding)
+    kept = fixes.keep(data, finding)
     assert check(tmp_path, kept).problems == ()
     assert check(tmp_path, kept).kept == (finding,)
     picture(1).save(tmp_path / "a" / "three.png")
@@ -190,7 +190,7 @@ def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_ima
 
 def test_other_images_begin_without_decisions() -> None:
     data = Data(path="x", excluded=("a",), labels={"b": "c"}, sides={"d": "test"}, kept={"e": "f"}, split=Split(seed=3))
-    assert remedies.without_choices(data) == Data(path="x", split=Split(seed=3))
+    assert fixes.without_choices(data) == Data(path="x", split=Split(seed=3))
 
 
 paths = st.integers(0, 12).map(lambda number: Path(str(number)))

@@ -9,7 +9,7 @@ import pytest
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data.checks import check
-from studio.data.folder import DatasetSummary, scan
+from studio.data.dataset.index import DatasetSummary, scan
 
 MakeImages = Callable[..., Path]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.data.images import UnreadableImageError, read
+from studio.data.images.decode import UnreadableImageError, read
 
 
 def _pixel(path: Path, x: int = 0, y: int = 0) -> tuple[int, ...]:

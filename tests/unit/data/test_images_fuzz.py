@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from studio.data.facts import examine
-from studio.data.images import UnreadableImageError, read
+from studio.data.images.decode import UnreadableImageError, read
+from studio.data.images.image_metadata import examine
 from tests.data.bad_images import picture
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from studio.core.recipe import Data, Split
-from studio.data import recorded
 from studio.data.checks import check
-from studio.data.dataset import open_folder
-from studio.data.facts import examine
-from studio.data.folder import DatasetSummary, ImageFile
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import open_folder
+from studio.data.dataset.index import DatasetSummary, ImageFile
+from studio.data.images.image_metadata import examine
 from tests.data.bad_images import picture
 
 PICTURES, COPIES = 80, 4
@@ -60,9 +60,9 @@ def test_the_check_says_so_until_they_are_kept_together(planted: Path) -> None:
 def test_a_run_keeps_the_division_that_it_was_trained_on(planted: Path, tmp_path: Path) -> None:
     data = Data(path=str(planted), split=Split(copies_together=True, folds=5, fold=2))
     summary = open_folder(data)
-    recorded.write(summary, tmp_path)
+    split_manifest.write(summary, tmp_path)
     (planted / "a" / "0-0.jpg").unlink()
-    assert recorded.images_of(tmp_path, data).of("validation") == summary.of("validation")
+    assert split_manifest.images_of(tmp_path, data).of("validation") == summary.of("validation")
 
 
 def test_the_folds_of_a_folder_are_all_of_it(planted: Path) -> None:

@@ -8,12 +8,12 @@ import torch
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Transforms
-from studio.data import dataset as dataset_module
-from studio.data.augmentation import Augmentation
-from studio.data.dataset import ImageDataset, open_split
-from studio.data.images import UnreadableImageError
+from studio.data.dataset import dataset as dataset_module
+from studio.data.dataset.dataset import ImageDataset, open_split
+from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch, Loader
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.augmentation import Augmentation
+from studio.data.transforms.preprocessing import Preprocessing
 
 MakeImages = Callable[..., Path]
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from studio.core.recipe import Data, Training
-from studio.data.augmentation import Augmentation
-from studio.data.dataset import ImageDataset, open_split
+from studio.data.dataset.dataset import ImageDataset, open_split
 from studio.data.loader import Batch, Loader
-from studio.data.mixing import Mixing
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.augmentation import Augmentation
+from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.preprocessing import Preprocessing
 
 MakeImages = Callable[..., Path]
 BOTH = Mixing(mixup=0.4, cutmix=1.0)

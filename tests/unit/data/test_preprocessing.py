@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from timm.data.transforms_factory import transforms_imagenet_eval
 
-from studio.data.preprocessing import Preprocessing
+from studio.data.transforms.preprocessing import Preprocessing
 
 
 def _photo(width: int, height: int) -> Image.Image:

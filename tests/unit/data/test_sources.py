@@ -16,12 +16,13 @@ from pyarrow import parquet
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
-from studio.data import idx, recorded
 from studio.data.checks import check
-from studio.data.dataset import open_folder, open_split
-from studio.data.folder import scan
-from studio.data.images import read
-from studio.data.preprocessing import Preprocessing
+from studio.data.dataset import split_manifest
+from studio.data.dataset.dataset import open_folder, open_split
+from studio.data.dataset.index import scan
+from studio.data.images.decode import read
+from studio.data.sources import idx
+from studio.data.transforms.preprocessing import Preprocessing
 
 MakeImages = Callable[..., Path]
 
@@ -61,9 +62,9 @@ def test_an_archive_is_unpacked_once_and_again_after_it_changed(tmp_path: Path, 
 def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path, folder: Path) -> None:
     data = Data(path=shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
     summary = open_folder(data)
-    recorded.write(summary, tmp_path)
+    split_manifest.write(summary, tmp_path)
     shutil.rmtree(summary.path)
-    again = recorded.images_of(tmp_path, data)
+    again = split_manifest.images_of(tmp_path, data)
     assert again.path == summary.path
     assert set(again.images) == set(summary.images)
     assert all((again.path / image.path).is_file() for image in again.images)

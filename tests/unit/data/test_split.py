@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Split
-from studio.data.split import held_out, united
+from studio.data.dataset.split import held_out, united
 
 Images = list[tuple[Path, int]]
 

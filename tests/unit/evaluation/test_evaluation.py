@@ -13,7 +13,7 @@ from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset import open_split
+from studio.data.dataset.dataset import open_split
 from studio.evaluation import evaluate, restore
 from studio.training.loop import train
 

@@ -13,7 +13,7 @@ from studio.app.prediction import open_classifier
 from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.images import read
+from studio.data.images.decode import read
 from studio.export import Subject, verifying
 from studio.peft import attach
 from tests.unit.conftest import MakeRecipe, trained

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from studio.core.paths import resource
-from studio.data.images import read
-from studio.data.preprocessing import Preprocessing
+from studio.data.images.decode import read
+from studio.data.transforms.preprocessing import Preprocessing
 
 SETTINGS = {
     "square": Preprocessing(size=(32, 32), crop_pct=0.875),

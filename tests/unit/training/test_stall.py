@@ -10,7 +10,7 @@ from studio.app import training as app
 from studio.core import events
 from studio.core.control import Control
 from studio.core.run import Run
-from studio.data.dataset import ImageDataset
+from studio.data.dataset.dataset import ImageDataset
 from studio.training import train_state
 from studio.training.loop import train
 from studio.training.run_io import checkpoint

@@ -397,8 +397,8 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     ready.show_data()
     page.tabs.setCurrentIndex(3)
     qtbot.waitUntil(lambda: len(page.changes.view.preview.rows) == 4, timeout=30_000)
-    from studio.data.augmentation import Augmentation
-    from studio.data.images import read
+    from studio.data.images.decode import read
+    from studio.data.transforms.augmentation import Augmentation
 
     shown, recipe = page.changes.view.preview, ready.workspace.recipe
     row, how = shown.rows[0], shown.preprocessing

@@ -17,7 +17,7 @@ from studio.ui.widgets.painting import ghost, small_font
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
-    from studio.data.folder import ImageFile
+    from studio.data.dataset.index import ImageFile
 
 _CELL = QSize(PICTURE + 14, PICTURE + 32)
 

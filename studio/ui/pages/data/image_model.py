@@ -13,7 +13,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.widgets.table_model import RowList
 
 if TYPE_CHECKING:
-    from studio.data.folder import ImageFile
+    from studio.data.dataset.index import ImageFile
 
 IMAGES_MIME = "application/x-peft-studio-images"
 _Index = QModelIndex | QPersistentModelIndex
@@ -58,7 +58,7 @@ class ImageList(RowList["ImageFile"]):
 
     def description(self, row: "ImageFile") -> str:
         """Name, class and split."""
-        from studio.data.names import shown
+        from studio.data.images.path_text import shown
 
         if not self.label(row):
             return f"{shown(row.path)}\n{tr('not used')}"

@@ -26,7 +26,7 @@ from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.menu import Menu
 
 if TYPE_CHECKING:
-    from studio.data.folder import DatasetSummary, ImageFile
+    from studio.data.dataset.index import DatasetSummary, ImageFile
 
 _CLASSES_WIDTH = 250
 EXCLUDED = "excluded"
@@ -147,21 +147,21 @@ class ImagesTab(QWidget):
 
     def exclude(self) -> None:
         """Take the selected images out of the recipe."""
-        from studio.data.remedies import exclude
+        from studio.data.checks.fixes import exclude
 
         if self.filter.currentData() != EXCLUDED and (paths := self._chosen):
             self._edit(tr("Exclude {n} images", n=len(paths)), lambda data: exclude(data, paths))
 
     def take_back(self) -> None:
         """Use the selected images again."""
-        from studio.data.remedies import take_back
+        from studio.data.checks.fixes import take_back
 
         if paths := self._chosen:
             self._edit(tr("Use {n} images again", n=len(paths)), lambda data: take_back(data, paths))
 
     def relabel(self, paths: Iterable[Path], name: str) -> None:
         """Put ``paths`` into the class called ``name``; kept in the recipe, the files stay."""
-        from studio.data.remedies import relabel
+        from studio.data.checks.fixes import relabel
 
         listed = tuple(paths)
         self._edit(tr("Move {n} images to {name}", n=len(listed), name=name), lambda data: relabel(data, listed, name))
@@ -171,7 +171,7 @@ class ImagesTab(QWidget):
 
     def move(self, side: Side) -> None:
         """Use the selected images in the split ``side``."""
-        from studio.data.remedies import move
+        from studio.data.checks.fixes import move
 
         paths = self._chosen
         words = tr("Use {n} images for {side}", n=len(paths), side=tr(SIDES[side]))
@@ -233,7 +233,7 @@ def _filters(summary: "DatasetSummary") -> Iterator[_Filter]:
 
 def _files(summary: "DatasetSummary", kind: str) -> "Sequence[ImageFile]":
     """The images of a finding in its order, which keeps copies together."""
-    from studio.data.folder import ImageFile
+    from studio.data.dataset.index import ImageFile
 
     if kind == EXCLUDED:
         return [ImageFile(path, -1, "train") for path in summary.excluded]

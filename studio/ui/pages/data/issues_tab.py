@@ -21,9 +21,9 @@ from studio.ui.style.theme import colour
 from studio.ui.widgets.components import Column, Notice, Picture, Row, button, clear, holder, scrolled, text
 
 if TYPE_CHECKING:
-    from studio.data.folder import DatasetSummary
-    from studio.data.listing import Finding
-    from studio.data.remedies import Remedy
+    from studio.data.checks.fixes import Remedy
+    from studio.data.dataset.index import DatasetSummary
+    from studio.data.images.file_index import Finding
 
 _SIDE, _GAP, _NAMED = 56, 6, 3
 _GRAVE = ("leakage", "two-labels", "no-training-images", "unreadable", "truncated", "empty", "bomb", "vanished")
@@ -124,7 +124,7 @@ class FindingsTab(QWidget):
             self.note.say("")
 
     def _fill(self, summary: "DatasetSummary | None", data: Data) -> None:
-        from studio.data.remedies import remedies
+        from studio.data.checks.fixes import remedies
 
         clear(self._box)
         self.cards = []
@@ -160,7 +160,7 @@ def breakable(words: str) -> str:
 
 
 def _names(files: tuple[Path, ...]) -> str:
-    from studio.data.names import shown
+    from studio.data.images.path_text import shown
 
     named = breakable(", ".join(shown(file) for file in files[:_NAMED]))
     more = len(files) - _NAMED

@@ -7,7 +7,7 @@ from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from studio.core.recipe import Recipe, Transforms
-from studio.data.amounts import NAMES, amounts
+from studio.data.transforms.augmentation_presets import NAMES, amounts
 from studio.ui.i18n.language import tr
 from studio.ui.pages.data.slider_field import SliderField
 from studio.ui.services.image_scan import Scan
@@ -21,7 +21,7 @@ from studio.ui.widgets.fields import ChoiceField
 from studio.ui.widgets.painting import small_font
 
 if TYPE_CHECKING:
-    from studio.data.preprocessing import Preprocessing
+    from studio.data.transforms.preprocessing import Preprocessing
 
 _FORM_WIDTH, _GAP, _HEAD = 300, 8, 24
 _LEAST = 100

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.core.paths import cache
-from studio.data.names import shown
+from studio.data.images.path_text import shown
 
 UNUSED_DAYS = 30
 """What was unpacked and not used for so long is removed when something else is unpacked,"""

@@ -11,13 +11,13 @@ from typing import Any
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
-from studio.data.alike import look_alikes
-from studio.data.choices import applied, followed
-from studio.data.facts import facts_of
-from studio.data.listing import SPLITS, Finding, Groups, Listing, Progress, SplitName, quiet
-from studio.data.names import shown
+from studio.data.dataset.overrides import applied, followed
+from studio.data.dataset.split import held_out
+from studio.data.images.file_index import SPLITS, Finding, Groups, Listing, Progress, SplitName, quiet
+from studio.data.images.image_metadata import facts_of
+from studio.data.images.near_duplicates import look_alikes
+from studio.data.images.path_text import shown
 from studio.data.sources import list_source
-from studio.data.split import held_out
 
 
 @dataclass(frozen=True, slots=True)

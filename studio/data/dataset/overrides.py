@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from studio.core.recipe import Data
-from studio.data.listing import Finding, Listing, SplitName
-from studio.data.names import name_of
-from studio.data.split import united
+from studio.data.dataset.split import united
+from studio.data.images.file_index import Finding, Listing, SplitName
+from studio.data.images.path_text import name_of
 
 
 def applied(listing: Listing, data: Data) -> Listing:

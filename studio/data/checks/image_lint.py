@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from studio.data.facts import Facts
-from studio.data.listing import Finding
-from studio.data.names import shown
+from studio.data.images.file_index import Finding
+from studio.data.images.image_metadata import Facts
+from studio.data.images.path_text import shown
 
 _SMALLEST, _LARGEST, _LONGEST = 16, 8_192, 8
 """Edges in pixels, and the ratio of the edges, beyond which an image is worth a word."""

@@ -8,10 +8,10 @@ are folders like any other.
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data import archive, idx, manifest
-from studio.data.class_folders import entries, holds_only_folders, is_image, list_folder
-from studio.data.listing import READY_MADE, Listing, Progress, quiet
-from studio.data.names import shown
+from studio.data.images.file_index import READY_MADE, Listing, Progress, quiet
+from studio.data.images.path_text import shown
+from studio.data.sources import archive, idx, manifest
+from studio.data.sources.image_folder import entries, holds_only_folders, is_image, list_folder
 
 _PICKLED = frozenset({"batches.meta", "data_batch_1", "test_batch"})
 _PICKLED_100 = frozenset({"meta", "train", "test"})

@@ -11,11 +11,11 @@ from itertools import compress
 from pathlib import Path
 
 from studio.core.recipe import Data
-from studio.data.alike import copies, look_alikes
-from studio.data.facts import Facts, facts_of
-from studio.data.folder import DatasetSummary, ImageFile, summarised, without
-from studio.data.listing import Finding, Groups, Listing, Progress, quiet
-from studio.data.oddities import linked, names, oddities, troubles
+from studio.data.checks.image_lint import linked, names, oddities, troubles
+from studio.data.dataset.index import DatasetSummary, ImageFile, summarised, without
+from studio.data.images.file_index import Finding, Groups, Listing, Progress, quiet
+from studio.data.images.image_metadata import Facts, facts_of
+from studio.data.images.near_duplicates import copies, look_alikes
 from studio.data.sources import list_source
 
 _IMBALANCE = 10

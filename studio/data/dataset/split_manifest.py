@@ -8,9 +8,9 @@ from studio.core.errors import StudioError
 from studio.core.files import write_text
 from studio.core.paths import locate
 from studio.core.recipe import Data
-from studio.data.dataset import open_folder
-from studio.data.folder import DatasetSummary, ImageFile
-from studio.data.listing import SPLITS
+from studio.data.dataset.dataset import open_folder
+from studio.data.dataset.index import DatasetSummary, ImageFile
+from studio.data.images.file_index import SPLITS
 from studio.data.sources import root_of
 
 FILE = "images.json"

@@ -19,9 +19,9 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, Any, cast
 
 from studio.core.errors import StudioError
-from studio.data.listing import Progress, Stopped, quiet
-from studio.data.names import shown
-from studio.data.unpacking import filled_once
+from studio.data.images.file_index import Progress, Stopped, quiet
+from studio.data.images.path_text import shown
+from studio.data.sources.extract_cache import filled_once
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _CHUNK = 1 << 17

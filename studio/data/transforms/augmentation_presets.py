@@ -3,7 +3,7 @@
 from studio.core.recipe import Transforms
 
 NAMES = tuple(name for name in Transforms.model_fields if name != "augmentation")
-"""The kinds of changes, as recipes and :class:`studio.data.augmentation.Augmentation` call them."""
+"""The kinds of changes, as recipes and :class:`studio.data.transforms.augmentation.Augmentation` call them."""
 
 PRESETS: dict[str, dict[str, float]] = {
     "none": {},

@@ -17,8 +17,8 @@ from PIL import Image
 
 from studio.core.files import write_text
 from studio.core.paths import cache
-from studio.data.images import reason, upright
-from studio.data.listing import Progress, quiet
+from studio.data.images.decode import reason, upright
+from studio.data.images.file_index import Progress, quiet
 
 _EDGE = 8
 _DECODED = (64, 64)

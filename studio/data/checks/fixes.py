@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.recipe import Data, Side
-from studio.data.listing import Finding
-from studio.data.names import name_of
+from studio.data.images.file_index import Finding
+from studio.data.images.path_text import name_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.listing import READY_MADE, Finding, Listing, SplitName
-from studio.data.names import shown
+from studio.data.images.file_index import READY_MADE, Finding, Listing, SplitName
+from studio.data.images.path_text import shown
 
 _SEPARATORS = ",;\t"
 _TEXT, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from studio.data.facts import Facts
-from studio.data.split import joined
+from studio.data.dataset.split import joined
+from studio.data.images.image_metadata import Facts
 
 BITS = 3
 """Two images look alike only if their fingerprints differ in no more bits than this,"""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.images import SUFFIXES
-from studio.data.listing import READY_MADE, Finding, Listing, SplitName
-from studio.data.names import shown
+from studio.data.images.decode import SUFFIXES
+from studio.data.images.file_index import READY_MADE, Finding, Listing, SplitName
+from studio.data.images.path_text import shown
 
 _SYSTEM = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"})
 

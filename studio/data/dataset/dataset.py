@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 from studio.core.errors import StudioError
 from studio.core.paths import locate
 from studio.core.recipe import Data
-from studio.data.folder import DatasetSummary, ImageFile, scan
-from studio.data.images import read
-from studio.data.listing import SPLITS, Progress, SplitName, quiet
-from studio.data.preprocessing import Pixels, Preprocessing
+from studio.data.dataset.index import DatasetSummary, ImageFile, scan
+from studio.data.images.decode import read
+from studio.data.images.file_index import SPLITS, Progress, SplitName, quiet
+from studio.data.transforms.preprocessing import Pixels, Preprocessing
 
 CACHE_BYTES = 1 << 30
 """A split whose resized images fit in this is kept in memory as 8-bit values."""

@@ -15,8 +15,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from studio.core.recipe import Transforms
-from studio.data.amounts import amounts
-from studio.data.preprocessing import Pixels
+from studio.data.transforms.augmentation_presets import amounts
+from studio.data.transforms.preprocessing import Pixels
 
 
 @dataclass(frozen=True, slots=True)

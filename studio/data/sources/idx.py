@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from studio.core.errors import StudioError
-from studio.data.listing import Progress, quiet
-from studio.data.names import shown
-from studio.data.unpacking import filled_once
+from studio.data.images.file_index import Progress, quiet
+from studio.data.images.path_text import shown
+from studio.data.sources.extract_cache import filled_once
 
 _PARTS = {"train": "train", "test": "t10k"}
 _MOST_BYTES = 4 << 30

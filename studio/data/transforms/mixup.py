@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from studio.core.recipe import Training
-from studio.data.preprocessing import Pixels
+from studio.data.transforms.preprocessing import Pixels
 
 
 @dataclass(frozen=True, slots=True)
