@@ -8,9 +8,9 @@ from studio.core.recipe import Attachment
 from studio.export.contract import Exporter, Subject
 from studio.export.contract import register as register_exporter
 from studio.peft.attach import Attached, attach
-from studio.peft.census import Census
 from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site, slice_rows
 from studio.peft.contract import register as register_method
+from studio.peft.param_counts import Census
 
 __all__ = [
     "METHODS",

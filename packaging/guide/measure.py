@@ -25,7 +25,7 @@ from torch import nn
 from studio.app import training
 from studio.app.inspection import Inspector
 from studio.backbones import loading
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.safetensors_io import read_tensors
 from studio.core import events, paths
 from studio.core.control import Control
 from studio.core.recipe import Attachment, Backbone, Recipe
@@ -33,7 +33,7 @@ from studio.core.run import Run
 from studio.export.contract import formats
 from studio.peft import METHODS, Attached, Method, attach
 from studio.peft.adapter_file import save_adapter
-from studio.peft.packs import Pack
+from studio.peft.multi_adapter import Pack
 from studio.peft.targets import default_attachment
 
 OUT = paths.resource("guide", "methods.json")

@@ -56,7 +56,7 @@ def linear_probe(data: Data, backbone: Backbone, control: "Control", progress: P
 
 
 def _measure(summary: "DatasetSummary", backbone: Backbone, control: "Control", progress: Progress) -> Baseline:
-    from studio.evaluation.probe import probe
+    from studio.evaluation.linear_probe import probe
 
     began = time.monotonic()
     accuracy, images = probe(summary, backbone, control, progress)

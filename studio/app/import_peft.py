@@ -12,7 +12,7 @@ from studio.core.run import Run
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetSummary
-    from studio.peft.peft_format import Imported
+    from studio.peft.hf import Imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     from studio.cli.inspect_text import backbone as named
     from studio.core import paths
     from studio.data.dataset.dataset import open_folder
-    from studio.peft.peft_format import from_peft
+    from studio.peft.hf import from_peft
 
     images = Recipe(data=Data(path=data)).located(Path.cwd()).data
     found = open_folder(images)

@@ -125,7 +125,7 @@ class Bench:
 def snapshot(run: Run, folder: Path) -> None:
     """Write a run's best adapter as it is now to ``folder``, without the proof that an export has."""
     from studio.evaluation import restore
-    from studio.export import companions
+    from studio.export import sidecar_files
     from studio.export.contract import Subject, exporters
 
     restored = restore.attached(run)
@@ -134,4 +134,4 @@ def snapshot(run: Run, folder: Path) -> None:
     folder.mkdir(parents=True)
     exporter = exporters.get("adapter")
     exporter.write(subject, folder)
-    companions.write(exporter, subject, folder)
+    sidecar_files.write(exporter, subject, folder)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.backbones.loading import skeleton
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone
 from studio.peft.adapter_file import file_size
 from studio.peft.attach import attach
-from studio.peft.census import AttachmentCensus, Census
-from studio.peft.resolution import resolve
+from studio.peft.param_counts import AttachmentCensus, Census
+from studio.peft.target_matching import resolve
 
 
 class Inspector:

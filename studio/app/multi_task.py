@@ -12,7 +12,7 @@ from studio.core.run import Run
 
 if TYPE_CHECKING:
     from studio.peft import Attached, AttachmentCensus
-    from studio.peft.packs import Pack
+    from studio.peft.multi_adapter import Pack
 
 OWN_EXPORT = ("exports", "adapter")
 
@@ -48,7 +48,7 @@ class Tasks:
         Raises StudioError where one is neither, or belongs to another backbone.
         """
         from studio.export.adapter import bare
-        from studio.peft.packs import Pack
+        from studio.peft.multi_adapter import Pack
 
         folders = [folder_of(source) for source in sources]
         tasks = cls(Pack(bare(folders[0])))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from studio.core.attachment_line import assignment
+from studio.core.attachment_spec import assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 

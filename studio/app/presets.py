@@ -76,7 +76,7 @@ def fitted(
 
 def _room(one: Preset, layers: Sequence[Layer], under: Sequence[str]) -> list[Layer]:
     """The layers that the preset may use."""
-    from studio.peft.placing import inside
+    from studio.peft.target_builder import inside
 
     room = list({layer.path: layer for _, rows in inside(layers, under) for layer in rows}.values())
     if not one.last_blocks:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from studio.app import estimate_cache
 from studio.app.overrides import override
 from studio.core import events, paths
-from studio.core.attachment_line import assignment
+from studio.core.attachment_spec import assignment
 from studio.core.errors import StudioError
 from studio.core.formatting import duration, program
 from studio.core.recipe import Recipe

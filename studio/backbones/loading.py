@@ -17,9 +17,9 @@ from timm.models import get_pretrained_cfg, is_model, split_model_name_tag
 from torch import Tensor, nn
 
 from studio.backbones import weights
-from studio.backbones.anatomy import head_paths
-from studio.backbones.licences import stated
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.layer_roles import head_paths
+from studio.backbones.licenses import stated
+from studio.backbones.safetensors_io import read_tensors
 from studio.core.errors import StudioError
 from studio.core.paths import locate, resource
 from studio.core.recipe import Backbone

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from studio.core.formatting import table
 
 if TYPE_CHECKING:
-    from studio.evaluation.xray import XRay
+    from studio.evaluation.ablation import XRay
 
 
 def as_text(found: "XRay") -> str:

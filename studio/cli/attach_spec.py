@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from studio.core.attachment_line import parse
+from studio.core.attachment_spec import parse
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 

@@ -28,7 +28,7 @@ class BackboneEntry:
 
 def search(pattern: str) -> list[BackboneEntry]:
     """The backbones that ``pattern`` asks for."""
-    from studio.backbones import catalogue
+    from studio.backbones import catalog
 
     return [
         BackboneEntry(
@@ -43,13 +43,13 @@ def search(pattern: str) -> list[BackboneEntry]:
             available=e.available,
             bytes=e.bytes,
         )
-        for e in catalogue.search(pattern)
+        for e in catalog.search(pattern)
     ]
 
 
 def nothing(pattern: str) -> str:
     """That ``pattern`` finds nothing, and what may have been meant."""
-    from studio.backbones.catalogue import meant
+    from studio.backbones.catalog import meant
 
     likely = meant(pattern)
     return f"No backbone is called {pattern!r}{f'; did you mean {likely}?' if likely else '.'}"

@@ -11,7 +11,7 @@ from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 
 if TYPE_CHECKING:
-    from studio.peft.census import Census
+    from studio.peft.param_counts import Census
 
 
 @dataclass(frozen=True, slots=True)

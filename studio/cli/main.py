@@ -192,7 +192,7 @@ def evaluate(run: Path, split: str, as_json: bool) -> None:
 def xray(run: Path, split: str, as_json: bool) -> None:
     """Say what each attachment is worth, and how much training changed each weight."""
     from studio.cli.ablation_text import as_text
-    from studio.evaluation.xray import xray as look
+    from studio.evaluation.ablation import xray as look
 
     found = look(_run(run), split)
     print_json(found.as_json()) if as_json else click.echo(as_text(found))

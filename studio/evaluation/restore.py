@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.safetensors_io import read_tensors
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.transforms.preprocessing import Preprocessing

@@ -10,9 +10,9 @@ from torch import Tensor
 from studio.core.files import write_json
 from studio.export import backbone
 from studio.export.contract import SHIPPED, Exporter, Subject, register
-from studio.peft.changes import Replacement
 from studio.peft.contract import Method
-from studio.peft.peft_format import CONFIG, TENSORS, load_peft, to_peft
+from studio.peft.hf import CONFIG, TENSORS, load_peft, to_peft
+from studio.peft.patches import Replacement
 
 
 @register

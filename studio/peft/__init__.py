@@ -2,9 +2,9 @@
 
 from studio.core.recipe import Attachment
 from studio.peft.attach import Attached, attach
-from studio.peft.census import AttachmentCensus, Census
 from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.resolution import Skipped
+from studio.peft.param_counts import AttachmentCensus, Census
+from studio.peft.target_matching import Skipped
 
 __all__ = [
     "METHODS",

@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.backbones.loading import identity
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.safetensors_io import read_tensors
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Attachment, Part, first_error
 from studio.peft.attach import Attached, attach
-from studio.peft.census import HEAD
+from studio.peft.param_counts import HEAD
 
 DESCRIPTION = "studio_adapter.json"
 TENSORS = "studio_adapter.safetensors"

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import call_switch, describe, head_paths
+from studio.backbones.layer_roles import call_switch, describe, head_paths
 from studio.backbones.loading import identity_of
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
-from studio.peft.census import HEAD, Census, count
-from studio.peft.changes import Assignment, Change, Increase, Replacement, Retraining
+from studio.peft.adapter_scale import refusal, weigh
 from studio.peft.contract import AdaptedLayer, Method, Site
-from studio.peft.fitting import misfit, require_unique_names
-from studio.peft.resolution import Resolution, resolve
-from studio.peft.strength import refusal, weigh
+from studio.peft.param_counts import HEAD, Census, count
+from studio.peft.patches import Assignment, Change, Increase, Replacement, Retraining
+from studio.peft.state_dict_check import misfit, require_unique_names
+from studio.peft.target_matching import Resolution, resolve
 
 
 def attach(

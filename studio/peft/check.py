@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from studio.core.layers import Layer
 from studio.core.recipe import Recipe
-from studio.peft.resolution import resolve
+from studio.peft.target_matching import resolve
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from timm.models.efficientnet import EfficientNet
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.core.layers import Layer
 
 CLASSES = 5

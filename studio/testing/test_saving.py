@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.backbones.loading import identity
 from studio.core.errors import StudioError
 from studio.peft.adapter_file import DESCRIPTION, TENSORS, load_adapter, read_description, save_adapter

@@ -14,7 +14,7 @@ from studio.backbones import loading
 from studio.core.recipe import Attachment
 from studio.peft import attach
 from studio.peft.adapter_file import save_adapter
-from studio.peft.packs import Pack
+from studio.peft.multi_adapter import Pack
 from tests.benchmarks.bench_peft import QKV, backbone
 from tests.benchmarks.harness import Measured, Step, benchmark, speed_ratio
 

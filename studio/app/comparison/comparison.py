@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.app.training import last
 from studio.core import events
-from studio.core.attachment_line import written
+from studio.core.attachment_spec import written
 from studio.core.formatting import duration, table
 from studio.core.recipe import Recipe
 from studio.core.run import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 from studio.app.comparison.comparison import Difference, Row, compare, differences
 from studio.app.comparison.svg_charts import Curve, Dot, curves, dots
 from studio.core import events
-from studio.core.attachment_line import written
+from studio.core.attachment_spec import written
 from studio.core.errors import StudioError
 from studio.core.files import write_text
 from studio.core.recipe import Attachment, Recipe

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from studio.app.overrides import override_values
-from studio.core.attachment_line import assignment
+from studio.core.attachment_spec import assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import slug

@@ -108,7 +108,7 @@ def _sized(attachment: Attachment, size: int) -> Attachment:
 
 def _placed(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:
     """At its layers in the last ``share`` of the blocks; unchanged where it is in none of them."""
-    from studio.peft.resolution import resolve
+    from studio.peft.target_matching import resolve
     from studio.peft.targets import shorten
 
     blocks = sorted({layer.block for layer in layers if layer.block is not None})

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from studio.core.layers import Role
 from studio.peft.contract import DefaultSites, register
-from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source
+from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, Source
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "quick_gelu", "silu"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from studio.core.layers import Layer, Role
 from studio.peft.contract import DefaultSites, register
 from studio.peft.methods.bottleneck import ACTIVATIONS, Activation
-from studio.peft.sublayer import AdapterConfig, AdapterMethod
+from studio.peft.residual_adapter import AdapterConfig, AdapterMethod
 
 
 class CompacterConfig(AdapterConfig):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.peft.contract import AdaptedLayer, register
-from studio.peft.methods.low_rank import LoRAConfig, LoRAConv2d, LoRALinear, LowRankLayer, LowRankMethod
+from studio.peft.methods.lora import LoRAConfig, LoRAConv2d, LoRALinear, LowRankLayer, LowRankMethod
 
 
 def row_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:

@@ -14,14 +14,7 @@ from torch import Tensor
 
 from studio.core.layers import Layer
 from studio.peft.contract import register
-from studio.peft.methods.low_rank import (
-    LoRAConv2d,
-    LoRALinear,
-    LowRankConfig,
-    LowRankLayer,
-    LowRankMethod,
-    highest_rank,
-)
+from studio.peft.methods.lora import LoRAConv2d, LoRALinear, LowRankConfig, LowRankLayer, LowRankMethod, highest_rank
 
 _OVERSAMPLING = 8
 """Directions beyond the rank that the approximation looks at, as without them it misses some."""

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from studio.core.control import Control
 from studio.core.errors import StudioError
-from studio.peft.methods.composition import DepthDrop
+from studio.peft.methods.adapter_drop import DepthDrop
 from studio.training.distributed.rendezvous import meet
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.peft import Attached
 from studio.training.feature_cache.sequential import chain
 

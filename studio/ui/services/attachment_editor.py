@@ -51,7 +51,7 @@ class Attaching:
     def _placed(
         self, method: str, spots: Sequence[Spot], config: Any, slices: tuple[Slice, ...], taken: Sequence[str]
     ) -> tuple[Attachment, ...]:
-        from studio.peft.placing import place
+        from studio.peft.target_builder import place
 
         places = [(spot.path, cast(Slice, spot.part) if spot.part else None) for spot in spots]
         return place(self._engine.method(method), self._layers(), places, taken, config, slices)
@@ -70,7 +70,7 @@ class Attaching:
 
     def alike(self, spots: Iterable[Spot]) -> tuple[Spot, ...]:
         """``spots`` with all others of their kind: the same layer of the other blocks."""
-        from studio.peft.placing import alike
+        from studio.peft.target_builder import alike
 
         rows = {layer.path: layer for layer in self._engine.layers}
         kin = [Spot(k.path, s.part) for s in spots if s.path in rows for k in alike(rows[s.path], self._engine.layers)]
@@ -168,7 +168,7 @@ class Attaching:
 
     def _rest(self, attachment: Attachment, spots: Sequence[Spot]) -> list[Attachment]:
         """What is left of ``attachment``: its other layers, and the other slices of a qkv that loses some."""
-        from studio.peft.placing import without
+        from studio.peft.target_builder import without
         from studio.peft.targets import shorten, unused_name
 
         layers = self._layers()

@@ -161,8 +161,8 @@ def _stopped() -> Exception:
 
 def _is_here(backbone: Backbone) -> bool:
     """Whether the weights are on this machine, so that nothing is fetched that was not asked for."""
-    from studio.backbones import catalogue
+    from studio.backbones import catalog
 
     if backbone.source != "timm" or not backbone.pretrained:
         return True
-    return any(entry.name == backbone.name and entry.available for entry in catalogue.search(backbone.name))
+    return any(entry.name == backbone.name and entry.available for entry in catalog.search(backbone.name))

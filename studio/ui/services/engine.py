@@ -16,9 +16,9 @@ from studio.ui.services.tree_data import Grown, grow
 
 if TYPE_CHECKING:
     from studio.app.inspection import Inspector
-    from studio.peft.census import Census
     from studio.peft.contract import Method
-    from studio.peft.resolution import Resolution
+    from studio.peft.param_counts import Census
+    from studio.peft.target_matching import Resolution
 
 _REMEMBERED = 64
 
@@ -111,7 +111,7 @@ class Engine(QObject):
 
     def resolve(self, attachment: Attachment) -> "Resolution":
         """Which layers ``attachment`` matches and skips, with reasons; the last few answers are remembered."""
-        from studio.peft.resolution import resolve
+        from studio.peft.target_matching import resolve
 
         layers = self.layers
         for asked, rows, answer in self._resolved:
@@ -129,7 +129,7 @@ class Engine(QObject):
     # on the lane's thread
 
     def _count(self, recipe: Recipe, classes: int) -> Counted:
-        from studio.peft.resolution import resolve
+        from studio.peft.target_matching import resolve
 
         try:
             inspector = self._inspect(recipe.backbone, classes)
@@ -188,7 +188,7 @@ def _methods() -> Any:
 
 def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str, str]:
     from studio.app.presets import fitted
-    from studio.peft.placing import place
+    from studio.peft.target_builder import place
 
     found: dict[str, str] = {}
     for row in rows if layers else ():
@@ -200,10 +200,10 @@ def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str,
 
 
 def _search(pattern: str) -> tuple[list[Any], str]:
-    from studio.backbones import catalogue
+    from studio.backbones import catalog
 
-    meant = catalogue.meant(pattern)
-    return catalogue.search(meant) if meant or not pattern else [], meant
+    meant = catalog.meant(pattern)
+    return catalog.search(meant) if meant or not pattern else [], meant
 
 
 def _verify(backbone: Backbone) -> None:

@@ -142,7 +142,7 @@ def _in_last_half(recipe: Recipe, engine: Engine) -> Recipe | None:
 
 
 def _from_block(attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine) -> Attachment | None:
-    from studio.peft.placing import without
+    from studio.peft.target_builder import without
 
     early = [layer.path for layer in matched if layer.block is not None and layer.block < first]
     return without(attachment, early, matched, engine.layers) if early else attachment

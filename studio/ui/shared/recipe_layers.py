@@ -38,7 +38,7 @@ def pairs(left: Recipe, right: Recipe, layers: Sequence[Layer]) -> tuple[Pair, .
 
 def _attached(recipe: Recipe, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
     """The words for what attaches, by the path of the layer."""
-    from studio.peft.resolution import resolve
+    from studio.peft.target_matching import resolve
 
     found: dict[str, tuple[str, ...]] = {}
     for attachment in recipe.attachments:

@@ -5,7 +5,7 @@ import pytest
 from studio.app.inspection import Inspector
 from studio.app.overrides import override
 from studio.cli.attach_spec import attachment
-from studio.core.attachment_line import assignment, parse, written
+from studio.core.attachment_spec import assignment, parse, written
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
 

@@ -19,7 +19,7 @@ from studio.core.paths import locate
 from studio.core.recipe import Backbone, Data, Split, Transforms
 from studio.data.dataset.dataset import open_split
 from studio.data.images.file_index import Stopped
-from studio.evaluation import probe
+from studio.evaluation import linear_probe as probe
 
 MakeImages = Callable[..., Path]
 STARTER = Backbone()

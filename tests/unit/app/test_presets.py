@@ -5,7 +5,7 @@ import pytest
 from studio.app.presets import fitted, preset, presets
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
-from studio.peft.resolution import resolve
+from studio.peft.target_matching import resolve
 from studio.testing.families import layers
 
 

@@ -14,7 +14,7 @@ from studio.core.control import Control
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
-from studio.export import making
+from studio.export import write_export
 from studio.export.contract import Verification
 from tests.unit.conftest import MakeRecipe
 
@@ -24,13 +24,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are not about the verification."""
 
     def fill(exporter, subject, folder):
-        from studio.export import companions
+        from studio.export import sidecar_files
 
         exporter.write(subject, folder)
-        companions.write(exporter, subject, folder)
+        sidecar_files.write(exporter, subject, folder)
         return Verification(0.0, 1.0, 1, 0.0, 1.0, "nothing")
 
-    monkeypatch.setattr(making, "fill", fill)
+    monkeypatch.setattr(write_export, "fill", fill)
 
 
 def trained(recipe: Recipe, path: Path, method: str, at: str) -> Run:

@@ -9,7 +9,7 @@ import torch
 from timm.layers import StdConv2d
 from torch import nn
 
-from studio.backbones.anatomy import call_switch, describe, head_paths
+from studio.backbones.layer_roles import call_switch, describe, head_paths
 from studio.core.layers import Layer, Role
 from studio.peft import METHODS
 from studio.peft.targets import default_attachment

@@ -6,14 +6,14 @@ import torch
 from timm.layers import set_fused_attn
 from torch.utils.flop_counter import FlopCounterMode
 
-from studio.backbones import catalogue
-from studio.backbones.licences import is_non_commercial, stated
+from studio.backbones import catalog
+from studio.backbones.licenses import is_non_commercial, stated
 from studio.cli import backbones_text
 
 
 @pytest.fixture(scope="module")
 def entries():
-    return catalogue.search()
+    return catalog.search()
 
 
 def test_every_pretrained_name_of_timm_is_there_and_the_bundled_one_first(entries):
@@ -23,7 +23,7 @@ def test_every_pretrained_name_of_timm_is_there_and_the_bundled_one_first(entrie
 
 
 def test_what_is_on_this_machine_and_what_is_well_known_comes_before_the_rest(entries):
-    ranks = [0 if e.available else 1 if e.name in catalogue.WELL_KNOWN else 2 for e in entries]
+    ranks = [0 if e.available else 1 if e.name in catalog.WELL_KNOWN else 2 for e in entries]
     assert ranks == sorted(ranks)
 
 
@@ -36,7 +36,7 @@ def test_nearly_all_have_figures(entries):
     "name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", "test_vit.r160_in1k"]
 )
 def test_figures_are_what_the_network_counts(name):
-    entry = next(e for e in catalogue.search(name) if e.name == name)
+    entry = next(e for e in catalog.search(name) if e.name == name)
     set_fused_attn(False)
     try:
         with torch.device("meta"):
@@ -50,13 +50,13 @@ def test_figures_are_what_the_network_counts(name):
 
 
 def test_a_family_is_found_by_its_words():
-    found = catalogue.search("swin transformer v2")
+    found = catalog.search("swin transformer v2")
     assert found
     assert all(e.family.startswith("swin transformer v2") for e in found)
 
 
 def test_a_star_stands_for_anything():
-    assert all(e.name.startswith("vit_") and "clip" in e.name for e in catalogue.search("vit_*clip*"))
+    assert all(e.name.startswith("vit_") and "clip" in e.name for e in catalog.search("vit_*clip*"))
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_the_list_for_the_command_line_has_every_column():
     ],
 )
 def test_names_are_found_as_people_write_them(typed, first):
-    assert catalogue.meant(typed) == typed
-    assert catalogue.search(typed)[0].name == first
+    assert catalog.meant(typed) == typed
+    assert catalog.search(typed)[0].name == first
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_names_are_found_as_people_write_them(typed, first):
     [("resent50", "resnet50"), ("efficentnet", "efficientnet"), ("swin_tny", "swin tiny"), ("zzzz", ""), ("", "")],
 )
 def test_a_slip_is_mended_only_where_nothing_is_called_so(typed, meant):
-    assert catalogue.meant(typed) == meant
+    assert catalog.meant(typed) == meant

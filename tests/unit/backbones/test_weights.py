@@ -14,7 +14,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load
 
-from studio.backbones import catalogue, weights
+from studio.backbones import catalog, weights
 from studio.backbones.loading import load as load_backbone
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
@@ -67,12 +67,12 @@ def test_a_fetched_backbone_has_the_values_that_the_hub_has(hub, remote_weights)
 
 def test_the_catalogue_knows_what_is_on_this_machine(hub):
     def entry():
-        return next(e for e in catalogue.search(REMOTE) if e.name == REMOTE)
+        return next(e for e in catalog.search(REMOTE) if e.name == REMOTE)
 
     assert not entry().available
     weights.fetch(REPOSITORY)
     assert entry().available
-    assert catalogue.search("test_")[0].name == REMOTE
+    assert catalog.search("test_")[0].name == REMOTE
 
 
 def test_cancelling_keeps_what_came_and_the_next_fetch_goes_on_there(hub, remote_weights):
@@ -217,4 +217,4 @@ def test_the_environment_variable_of_the_hub_leads_there(hub, remote_weights, tm
 
 
 def test_every_well_known_name_is_in_timm():
-    assert set(catalogue.WELL_KNOWN) <= set(timm.list_models(pretrained=True))
+    assert set(catalog.WELL_KNOWN) <= set(timm.list_models(pretrained=True))

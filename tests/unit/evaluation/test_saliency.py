@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.core.errors import StudioError
 from studio.evaluation.saliency import attention_rollout, grad_cam
 from studio.peft import attach

@@ -10,8 +10,8 @@ from studio.cli.ablation_text import as_text
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
-from studio.evaluation.evaluating import measure_split
-from studio.evaluation.xray import effective_rank, xray
+from studio.evaluation.ablation import effective_rank, xray
+from studio.evaluation.evaluate import measure_split
 from tests.unit.conftest import MakeRecipe, trained
 
 NARROW = Attachment(name="narrow", method="pfeiffer", at=("blocks.*.mlp",), config={"bottleneck": 2})

@@ -14,7 +14,7 @@ from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.images.decode import read
-from studio.export import Subject, verifying
+from studio.export import Subject, verify
 from studio.peft import attach
 from tests.unit.conftest import MakeRecipe, trained
 
@@ -42,7 +42,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         with torch.inference_mode():
             return classifier.logits(batch), "here"
 
-    monkeypatch.setattr(verifying, "_load_apart", load)
+    monkeypatch.setattr(verify, "_load_apart", load)
 
 
 @pytest.fixture

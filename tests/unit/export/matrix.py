@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from studio.backbones import anatomy, loading
+from studio.backbones import layer_roles, loading
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
-from studio.export import Exporter, Subject, companions, exporters, making, onnx, torch_program, verifying
+from studio.export import Exporter, Subject, exporters, onnx, sidecar_files, torch_program, verify, write_export
 from studio.export.contract import formats
 from studio.peft import METHODS, Method, attach
 from studio.peft.adapter_file import save_adapter
@@ -102,7 +102,7 @@ class Matrix:
 
     def __post_init__(self) -> None:
         self.backbone = backbone(self.family, self.folder / "backbone")
-        self.layers = anatomy.describe(loading.skeleton(self.backbone))
+        self.layers = layer_roles.describe(loading.skeleton(self.backbone))
         self.images = pictures(self.folder)
 
     def attachment(self, method: Method[Any]) -> Attachment | None:
@@ -187,11 +187,11 @@ class Cell:
         """Write the export; the sentence of a refusal, or nothing."""
         self.folder.mkdir()
         try:
-            making._check_methods(self.exporter, self.subject.run)
+            write_export._check_methods(self.exporter, self.subject.run)
             self.exporter.write(self.subject, self.folder)
         except StudioError as error:
             return str(error)
-        companions.write(self.exporter, self.subject, self.folder)
+        sidecar_files.write(self.exporter, self.subject, self.folder)
         return ""
 
     def names_formats_that_work(self, sentence: str) -> bool:
@@ -203,8 +203,8 @@ class Cell:
         """What is wrong with an export's answers; nothing where it answers as the live model."""
         if isinstance(logits, str):
             return f"{self}: {logits}"
-        live = verifying._live_logits(self.subject, self.matrix.images)
-        found = verifying._compare(self.exporter, self.subject, live, torch.tensor(logits), "")
+        live = verify._live_logits(self.subject, self.matrix.images)
+        found = verify._compare(self.exporter, self.subject, live, torch.tensor(logits), "")
         return "" if found.passed and found.agreement == 1 else f"{self}: {found}"
 
 

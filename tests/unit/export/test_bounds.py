@@ -8,7 +8,7 @@ import torch
 
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.export import export, exporters, verifying
+from studio.export import export, exporters, verify
 
 FORMATS = ("adapter", "merged", "torch", "onnx", "peft")
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -16,13 +16,13 @@ pytestmark = pytest.mark.usefixtures("in_process")
 
 def plant(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     """Let every export answer beside the truth by this share of the largest score (at least 1)."""
-    load = verifying._load_apart
+    load = verify._load_apart
 
     def wrongly(folder: Path, paths: list[Path]) -> tuple[torch.Tensor, str]:
         logits, how = load(folder, paths)
         return logits + share * logits.abs().max().clamp_min(1), how
 
-    monkeypatch.setattr(verifying, "_load_apart", wrongly)
+    monkeypatch.setattr(verify, "_load_apart", wrongly)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -11,7 +11,7 @@ import torch
 from studio.app.prediction import predict
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.export import companions, exporters, making
+from studio.export import exporters, sidecar_files, write_export
 from tests.unit.export import clean
 from tests.unit.export.conftest import images_of
 
@@ -63,10 +63,10 @@ def test_an_export_answers_in_an_environment_without_this_program(
     reader, others = NEEDS[form]
     python = clean.make(tmp_path / "environment", (reader, *others, "pillow"))
     folder, images = tmp_path / "export", images_of(recipe)[::7]
-    subject = making._subject(run)
+    subject = write_export._subject(run)
     folder.mkdir()
     exporters.get(form).write(subject, folder)
-    companions.write(exporters.get(form), subject, folder)
+    sidecar_files.write(exporters.get(form), subject, folder)
     moved = folder.rename(tmp_path / "moved elsewhere")
 
     run_in(python, "-c", PROOF.format(load=LOADS[form].format(folder=moved), absent=ABSENT[form]))

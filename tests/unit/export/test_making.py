@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.evaluation import restore
-from studio.export import export, exporters, making, verifying
+from studio.export import export, exporters, verify, write_export
 from studio.export.merged import Merged
 from tests.unit.export.conftest import MakeSubject, elsewhere, images_of, trained
 
@@ -155,7 +155,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
     def find(name: str) -> ModuleSpec | None:
         return None if name == "onnxscript" else ModuleSpec(name, None)
 
-    monkeypatch.setattr(making, "find_spec", find)
+    monkeypatch.setattr(write_export, "find_spec", find)
     with pytest.raises(StudioError, match=r"needs onnxscript: pip install 'peft-studio\[onnx\]'"):
         export(run, "onnx", tmp_path / "onnx")
 
@@ -163,7 +163,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
 def test_without_peft_its_export_is_read_back_by_our_own_importer(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verifying, "find_spec", lambda name: None)
+    monkeypatch.setattr(verify, "find_spec", lambda name: None)
     verification = export(run, "peft", tmp_path / "peft")
     assert verification.passed
     assert verification.loaded_with == "the program's own importer, because peft is not installed"
@@ -201,8 +201,8 @@ def test_verification_would_notice_an_export_without_the_adapter(make_subject: M
     subject = make_subject(
         [{"name": "l", "method": "lora", "at": ["blocks.*.attn.qkv"], "slices": ["q"], "rank": 2, "alpha": 2.0}]
     )
-    paths = verifying.validation_images(subject)
-    live = verifying._live_logits(subject, paths)
+    paths = verify.validation_images(subject)
+    live = verify._live_logits(subject, paths)
     subject.attached.switch("l", False)
-    bare = verifying._live_logits(subject, paths)
-    assert not verifying._compare(Merged(), subject, live, bare, "").passed
+    bare = verify._live_logits(subject, paths)
+    assert not verify._compare(Merged(), subject, live, bare, "").passed

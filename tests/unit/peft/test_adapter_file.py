@@ -13,7 +13,7 @@ from studio.core.recipe import Backbone
 from studio.peft import Attachment, attach
 from studio.peft.adapter_file import TENSORS, load_adapter, save_adapter
 from studio.peft.contract import METHODS
-from studio.peft.placing import place
+from studio.peft.target_builder import place
 from studio.testing.families import build, images
 
 LORA = Attachment(name="lora", method="lora", at=("**.qkv",))

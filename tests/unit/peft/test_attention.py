@@ -16,8 +16,8 @@ from studio.core.recipe import Attachment
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import load_adapter, save_adapter
 from studio.peft.attach import Attached
+from studio.peft.attention_injection import OpenAttention
 from studio.peft.contract import Site
-from studio.peft.open_attention import OpenAttention
 from studio.testing.families import FAMILIES, build, images, layers
 
 OPEN = [family for family in FAMILIES if any(layer.opens for layer in layers(family))]

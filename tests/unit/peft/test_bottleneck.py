@@ -14,7 +14,7 @@ from timm.models.maxxvit import MaxxVit, MaxxVitCfg, MaxxVitTransformerCfg
 from torch import Tensor, nn
 from torch.nn import functional
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.core.errors import StudioError
 from studio.peft import METHODS, Attached, Attachment, attach
 from studio.peft.targets import default_attachment

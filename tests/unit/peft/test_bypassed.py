@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.peft import METHODS, attach
 from studio.peft.targets import default_attachment
 

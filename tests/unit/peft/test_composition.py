@@ -9,12 +9,12 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.backbones.loading import identity
 from studio.core.errors import StudioError
 from studio.peft import METHODS, Attached, Attachment, attach
 from studio.peft.adapter_file import load_adapter, read_description, save_adapter
-from studio.peft.methods.fusion import Mixture
+from studio.peft.methods.adapter_fusion import Mixture
 from studio.peft.targets import default_attachment
 from studio.testing import observing
 from studio.testing.families import build, images, layers

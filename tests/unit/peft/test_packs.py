@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import attach
 from studio.peft.adapter_file import load_adapter, save_adapter
-from studio.peft.packs import Pack
+from studio.peft.multi_adapter import Pack
 
 QKV = Attachment(name="low", method="lora", at=("blocks.*.attn.qkv",), slices=("q", "v"), config={"rank": 2})
 NORMS = Attachment(name="norms", method="norm_tuning", at=("**",))

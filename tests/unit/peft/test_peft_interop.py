@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import Attached, attach
-from studio.peft.peft_format import CONFIG, TENSORS, from_peft, load_peft, to_peft
+from studio.peft.hf import CONFIG, TENSORS, from_peft, load_peft, to_peft
 from studio.testing.families import build, images
 
 peft = pytest.importorskip("peft")

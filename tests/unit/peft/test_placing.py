@@ -4,8 +4,8 @@ import pytest
 
 from studio.core.errors import StudioError
 from studio.peft.contract import METHODS
-from studio.peft.placing import alike, in_blocks, place, without
-from studio.peft.resolution import resolve
+from studio.peft.target_builder import alike, in_blocks, place, without
+from studio.peft.target_matching import resolve
 from studio.peft.targets import shorten
 from studio.testing.families import layers
 

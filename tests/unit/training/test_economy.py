@@ -8,7 +8,7 @@ import timm
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from studio.backbones.anatomy import describe
+from studio.backbones.layer_roles import describe
 from studio.core import events
 from studio.core.control import Control
 from studio.core.recipe import Attachment

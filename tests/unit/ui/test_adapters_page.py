@@ -487,7 +487,7 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     from studio.peft.adapter_file import save_adapter
     from studio.peft.attach import attach
     from studio.peft.contract import METHODS
-    from studio.peft.placing import place
+    from studio.peft.target_builder import place
 
     adapters = place(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
     for name in ("a", "b"):

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.backbones import weights
-from studio.backbones.catalogue import Entry
+from studio.backbones.catalog import Entry
 from studio.ui.pages.adapters.backbone_model import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
 from tests.unit.conftest import REMOTE
 

@@ -15,7 +15,7 @@ UNSEEN = {
     "studio/app/sweep_report.py",
     "studio/core/terminal.py",
     "studio/export/card.py",
-    "studio/export/companions.py",
+    "studio/export/sidecar_files.py",
     "studio/training/run_io/event_log.py",
 }
 """Files whose sentences go to files and terminals, not to the window."""

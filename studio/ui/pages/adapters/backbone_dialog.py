@@ -33,7 +33,7 @@ from studio.ui.widgets.row_table import row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
-    from studio.backbones.catalogue import Entry
+    from studio.backbones.catalog import Entry
 
 _HERE = Remedy("", "Show those on this machine", "adapters.dialog.show_those_here")
 _FILE = Remedy("", "Choose another file…", "adapters.dialog.choose_file")

@@ -13,7 +13,7 @@ from studio.ui.style.icons import icon
 from studio.ui.widgets.table_model import Table
 
 if TYPE_CHECKING:
-    from studio.backbones.catalogue import Entry
+    from studio.backbones.catalog import Entry
 
 Index = QModelIndex | QPersistentModelIndex
 NAME, FAMILY, PARAMETERS, INPUT, OPERATIONS, LICENCE, WEIGHTS = range(7)

@@ -132,7 +132,7 @@ class RuleLine(QWidget):
             self.targets_changed.emit(frozenset())
 
     def _made(self, words: tuple[str, ...]) -> Attachment:
-        from studio.peft.placing import in_blocks
+        from studio.peft.target_builder import in_blocks
         from studio.peft.targets import unused_name
 
         if self.first.value() > self.last.value():

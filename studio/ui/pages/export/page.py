@@ -288,7 +288,7 @@ class ExportPage(Page):
 
 def choices_of(run: Run) -> Choices:
     """What there is to choose from for a run."""
-    from studio.backbones.licences import is_non_commercial, stated
+    from studio.backbones.licenses import is_non_commercial, stated
     from studio.backbones.loading import architecture
 
     licence = stated(architecture(run.recipe.backbone).licence)

@@ -32,7 +32,7 @@ from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.row_table import row_table
 
 if TYPE_CHECKING:
-    from studio.evaluation.xray import Ablation, WeightChange, XRay
+    from studio.evaluation.ablation import Ablation, WeightChange, XRay
 
 _SHARE_ROLE = Qt.ItemDataRole.UserRole + 1
 _Index = QModelIndex | QPersistentModelIndex
@@ -278,6 +278,6 @@ def _table(model: QAbstractItemModel) -> QTableView:
 
 
 def _measure(run: Run, tell: Callable[[int, int], object]) -> "XRay":
-    from studio.evaluation.xray import xray
+    from studio.evaluation.ablation import xray
 
     return xray(run, tell=tell)

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.errors import StudioError
+from studio.peft.hf.keys import ELSEWHERE, PeftForm, number, targets, tensor_name
 from studio.peft.methods.dora import DoRAConv2d, DoRALinear
-from studio.peft.methods.low_rank import LowRankLayer
-from studio.peft.peft_format.naming import ELSEWHERE, PeftForm, number, targets, tensor_name
+from studio.peft.methods.lora import LowRankLayer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.peft.contract import AdaptedLayer
-from studio.peft.methods.scaling import ScaledInput, ScaledOutput
-from studio.peft.peft_format.naming import ELSEWHERE, PeftForm, targets, tensor_name
+from studio.peft.hf.keys import ELSEWHERE, PeftForm, targets, tensor_name
+from studio.peft.methods.ia3_ssf import ScaledInput, ScaledOutput
 
 
 def form(layers: Mapping[str, Sequence[AdaptedLayer]], paths: Sequence[str]) -> PeftForm:

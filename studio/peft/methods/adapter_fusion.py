@@ -13,14 +13,14 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.safetensors_io import read_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.paths import locate
 from studio.core.recipe import Attachment
 from studio.peft.adapter_file import DESCRIPTION, TENSORS, AdapterDescription, read_description
 from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.sublayer import AdapterConfig, AdapterMethod, Source, add, width_refusal
+from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, Source, add, width_refusal
 from studio.peft.targets import match, refusal
 
 _PLACES = (Role.ATTENTION, Role.MLP, Role.BLOCK)

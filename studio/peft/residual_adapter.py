@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from studio.backbones.branches import Branch, branch
+from studio.backbones.residual_branches import Branch, branch
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.contract import AdaptedLayer, Method, MethodConfig, Site

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from studio.core.errors import StudioError
 from studio.core.recipe import first_error
-from studio.peft.peft_format.naming import CONFIG
+from studio.peft.hf.keys import CONFIG
 
 _TYPES = ("LORA", "IA3", "LN_TUNING")
 _FOREIGN = (

@@ -17,9 +17,9 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from studio.backbones import catalogue
-from studio.backbones.figures import FILE, key
+from studio.backbones import catalog
 from studio.backbones.loading import architecture, skeleton
+from studio.backbones.model_stats import FILE, key
 from studio.core.files import write_text
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
@@ -28,7 +28,7 @@ from studio.core.recipe import Backbone
 def backbones() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
     """Each pair of architecture and shape once: the key of its figures, and what builds it."""
     seen = set()
-    for name in catalogue.bundled():
+    for name in catalog.bundled():
         backbone = Backbone(name=name, source="bundled")
         config = architecture(backbone).pretrained_cfg
         yield key(name, config["input_size"][-2:], config["num_classes"]), partial(skeleton, backbone)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from studio.core.run import Run
 from studio.evaluation import restore
-from studio.evaluation.evaluating import measure_split
+from studio.evaluation.evaluate import measure_split
 from studio.peft import Attached
-from studio.peft.census import HEAD
-from studio.peft.changes import Change, Replacement, Retraining
+from studio.peft.param_counts import HEAD
+from studio.peft.patches import Change, Replacement, Retraining
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from timm.models.swin_transformer_v2 import WindowAttention as WindowAttentionV2
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
 from torch import nn
 
-from studio.backbones.branches import token_width
+from studio.backbones.residual_branches import token_width
 from studio.core.layers import Layer, Role
 
 SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)

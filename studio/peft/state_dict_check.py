@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import StudioError
-from studio.peft.census import HEAD
+from studio.peft.param_counts import HEAD
 
 
 def require_unique_names(names: Sequence[str]) -> None:

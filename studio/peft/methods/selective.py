@@ -8,7 +8,7 @@ its running statistics: only its weight and bias train.
 
 from collections.abc import Callable
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.contract import DefaultSites, Method, MethodConfig, Site, register

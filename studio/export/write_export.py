@@ -38,18 +38,18 @@ def export(
 
 def fill(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
     """Write everything of an export into ``folder`` and verify it; StudioError where it is beyond tolerance."""
-    from studio.export import companions, verifying
+    from studio.export import sidecar_files, verify
 
     exporter.write(subject, folder)
-    companions.write(exporter, subject, folder)
-    verification = verifying.verify(exporter, subject, folder)
+    sidecar_files.write(exporter, subject, folder)
+    verification = verify.verify(exporter, subject, folder)
     if not verification.passed:
         raise StudioError(
             f"The {exporter.name} export was discarded: loaded again it differs from the run by "
             f"{verification.largest_difference:.3g} in its scores, and {verification.tolerance:.3g} is allowed."
         )
     write_json(folder / "verification.json", {"format": exporter.name, **verification.as_json()})
-    companions.write_card(exporter, subject, folder, verification)
+    sidecar_files.write_card(exporter, subject, folder, verification)
     return verification
 
 

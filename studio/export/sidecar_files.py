@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from studio.backbones.licences import NOT_STATED, is_non_commercial, stated
+from studio.backbones.licenses import NOT_STATED, is_non_commercial, stated
 from studio.backbones.loading import architecture
 from studio.core import events
-from studio.core.attachment_line import written
+from studio.core.attachment_spec import written
 from studio.core.files import write_json, write_text
 from studio.export.contract import SHIPPED, Exporter, Subject, Verification
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from studio.core.errors import StudioError
-from studio.peft.census import HEAD
-from studio.peft.changes import Change, Replacement
+from studio.peft.param_counts import HEAD
+from studio.peft.patches import Change, Replacement
 
 STRONGEST = 2.0
 """The largest strength of an attachment."""

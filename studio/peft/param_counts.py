@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studio.peft.changes import Change, Retraining
-from studio.peft.resolution import Resolution, Skipped
+from studio.peft.patches import Change, Retraining
+from studio.peft.target_matching import Resolution, Skipped
 
 HEAD = "head"
 """What the head is called among the attachments."""

@@ -17,11 +17,11 @@ from pydantic import Field
 from timm.models.beit import Attention as BeitAttention
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import PRE_NORM_BLOCKS
+from studio.backbones.layer_roles import PRE_NORM_BLOCKS
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.peft.attention_injection import OpenAttention, project, token_width
 from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.open_attention import OpenAttention, project, token_width
 
 WHOLE_TOKENS = "VPT-shallow adds whole tokens, which are there or not; switch it off instead."
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
+from studio.peft.attention_injection import OpenAttention, key_heads, key_width, project, score, token_width
 from studio.peft.contract import DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.open_attention import OpenAttention, key_heads, key_width, project, score, token_width
 
 
 class PrefixConfig(MethodConfig):

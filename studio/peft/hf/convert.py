@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.peft.contract import slice_rows
-from studio.peft.methods.scaling import OUTER_BIASES
-from studio.peft.peft_format.configuration import PeftConfig
-from studio.peft.peft_format.naming import names, pattern_value
+from studio.peft.hf.config import PeftConfig
+from studio.peft.hf.keys import names, pattern_value
+from studio.peft.methods.ia3_ssf import OUTER_BIASES
 
 Slices = tuple[Any, ...]
 _CLOSE = 1e-6

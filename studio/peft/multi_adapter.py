@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.backbones.loading import identity
 from studio.core.errors import StudioError
 from studio.peft.adapter_file import AdapterDescription, attach_adapter, read_description, require_backbone

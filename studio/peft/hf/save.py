@@ -5,15 +5,15 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import head_paths
+from studio.backbones.layer_roles import head_paths
 from studio.core.errors import StudioError
 from studio.peft.attach import Attached
-from studio.peft.census import HEAD
-from studio.peft.changes import Change, Replacement, Retraining
 from studio.peft.contract import AdaptedLayer
-from studio.peft.methods.low_rank import LowRankLayer
-from studio.peft.peft_format import low_rank, scaling
-from studio.peft.peft_format.naming import ELSEWHERE, PeftFolder, PeftForm, targets, tensor_name
+from studio.peft.hf import ia3, lora
+from studio.peft.hf.keys import ELSEWHERE, PeftFolder, PeftForm, targets, tensor_name
+from studio.peft.methods.lora import LowRankLayer
+from studio.peft.param_counts import HEAD
+from studio.peft.patches import Change, Replacement, Retraining
 
 _COMMON: Mapping[str, Any] = {
     "auto_mapping": None,
@@ -70,8 +70,8 @@ def _layer_form(chains: Mapping[str, list[AdaptedLayer]], paths: Sequence[str]) 
     if not chains:
         return None
     if all(isinstance(layer, LowRankLayer) for chain in chains.values() for layer in chain):
-        return low_rank.form(cast("Mapping[str, list[LowRankLayer]]", chains), paths)
-    return scaling.form(chains, paths)
+        return lora.form(cast("Mapping[str, list[LowRankLayer]]", chains), paths)
+    return ia3.form(chains, paths)
 
 
 def _norm_form(norms: Sequence[str], module: nn.Module, paths: Sequence[str]) -> PeftForm:

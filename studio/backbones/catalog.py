@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from studio.backbones import figures, weights
-from studio.backbones.licences import is_non_commercial, stated
-from studio.backbones.wording import Called, called, mended, words_of
+from studio.backbones import model_stats, weights
+from studio.backbones.licenses import is_non_commercial, stated
+from studio.backbones.search_terms import Called, called, mended, words_of
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
 
@@ -120,7 +120,7 @@ def _bundled() -> Iterator[Entry]:
         raw = json.loads(resource(name, "config.json").read_text(encoding="utf-8"))
         config = raw["pretrained_cfg"]
         height, width = config["input_size"][-2:]
-        known = figures.known(name, (height, width), config.get("num_classes", raw.get("num_classes", 0)))
+        known = model_stats.known(name, (height, width), config.get("num_classes", raw.get("num_classes", 0)))
         yield Entry(
             name=name,
             source="bundled",
@@ -140,7 +140,7 @@ def _timm() -> Iterator[Entry]:
     for name in timm.list_models(pretrained=True):
         cfg = get_pretrained_cfg(name)
         size = (cfg.input_size if cfg else None) or (3, 0, 0)
-        known = figures.known(name, size[-2:], cfg.num_classes if cfg else 0)
+        known = model_stats.known(name, size[-2:], cfg.num_classes if cfg else 0)
         yield Entry(
             name=name,
             source="timm",

@@ -7,18 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.anatomy import describe
-from studio.backbones.tensor_file import read_tensors
+from studio.backbones.layer_roles import describe
+from studio.backbones.safetensors_io import read_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
 from studio.peft.attach import Attached, attach
-from studio.peft.census import HEAD
 from studio.peft.contract import METHODS
-from studio.peft.methods.whole_weights import BIASES
-from studio.peft.peft_format.configuration import PeftConfig, read_config
-from studio.peft.peft_format.naming import INFIX, PREFIX, TENSORS
-from studio.peft.peft_format.parts import Part, lora_parts, scaled_parts
+from studio.peft.hf.config import PeftConfig, read_config
+from studio.peft.hf.convert import Part, lora_parts, scaled_parts
+from studio.peft.hf.keys import INFIX, PREFIX, TENSORS
+from studio.peft.methods.selective import BIASES
+from studio.peft.param_counts import HEAD
 from studio.peft.targets import refusal, shorten, unused_name
 
 _LAYER_TENSORS = (
