@@ -7,15 +7,18 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
 
 from studio.core.errors import StudioError
 from studio.core.formatting import duration
+
+if TYPE_CHECKING:
+    from studio.core.events import Event
 
 INTERRUPTED = 130
 WRONG_INPUT = 2
@@ -194,3 +197,19 @@ def _bar(label: str, total: int) -> Any:
     progress = Progress(*made, console=Console(stderr=True), transient=True)
     progress.add_task(label, total=total, detail="")
     return progress
+
+
+def show_training(label: str, happening: Iterable["Event"]) -> None:
+    """Show a training run as it goes."""
+    from studio.core import events
+
+    with Meter(label, 1) as meter:
+        for event in happening:
+            if isinstance(event, events.Started):
+                meter.expect(event.steps, event.step)
+            elif isinstance(event, events.Step):
+                meter.at(event.step, f"loss {event.loss:.3f}")
+            elif isinstance(event, events.Evaluation):
+                meter.line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
+            elif isinstance(event, events.Warning):
+                meter.line(event.text)

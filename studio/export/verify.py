@@ -106,7 +106,7 @@ def _compare(exporter: Exporter, subject: Subject, live: torch.Tensor, loaded: t
     return Verification(
         largest_difference=difference if math.isfinite(difference) else math.inf,
         agreement=float((live.argmax(1) == loaded.argmax(1)).double().mean()),
-        decode=len(live),
+        images=len(live),
         tolerance=exporter.tolerance(subject, largest),
         largest_logit=largest,
         loaded_with=how,

@@ -1,0 +1,115 @@
+"""The embedded example: train LoRA on the bundled digits, compare with the head alone, export, verify. All measured."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.app import training
+from studio.core import events, paths
+from studio.core.formatting import program
+from studio.core.recipe import Recipe
+from studio.core.run import Run
+
+if TYPE_CHECKING:
+    from studio.core.control import Control
+    from studio.export.contract import Verification
+
+RECIPE = ("recipes", "digits-lora.toml")
+FORMATS = ("adapter", "peft", "merged")
+FOLDER = Path("demo")
+
+Show = Callable[[str, Iterable[events.Event]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One export of the demo and how well it was verified."""
+
+    format: str
+    path: str
+    verification: "Verification"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the demo came to. Accuracies are on the validation images, in [0, 1]."""
+
+    run: str
+    accuracy_head_alone: float
+    accuracy: float
+    trainable_parameters: int
+    total_parameters: int
+    exports: tuple[Export, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def as_text(self) -> str:
+        """What a person wants to know, and what to do next."""
+        gain = 100 * (self.accuracy - self.accuracy_head_alone)
+        counts = f"{self.trainable_parameters:,} of {self.total_parameters:,}"
+        share = 100 * self.trainable_parameters / self.total_parameters
+        return "\n".join(
+            (
+                f"accuracy with the head alone  {self.accuracy_head_alone:.1%}",
+                f"accuracy with LoRA            {self.accuracy:.1%}  ({gain:+.1f} points)",
+                f"trainable parameters          {counts} ({share:.2f} %)",
+                f"run                           {self.run}",
+                *(f"{e.format + ' export':<30}{e.path}  {_verified(e.verification)}" for e in self.exports),
+                f"open it in the window         {program()} app {self.run}",
+            )
+        )
+
+
+def _verified(verification: "Verification") -> str:
+    return f"(verified on {verification.images} images, largest logit difference {verification.largest_difference:.1e})"
+
+
+def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], None]) -> Report | None:
+    """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
+
+    ``show`` is given a label and the events of a training run as it goes on; ``say`` a line about what happens next.
+    """
+    from studio.export import export
+
+    folder = out or _unused(FOLDER)
+    recipe = training.load(paths.resource(*RECIPE))
+    alone = _train(recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show)
+    tuned = _train(recipe, folder / "run", control, "LoRA", show)
+    if control.stopping:
+        return None
+    exports = []
+    for form in FORMATS:
+        say(f"Exporting and verifying: {form}")
+        place = folder / "exports" / form
+        exports.append(Export(form, str(place), export(tuned, form, place)))
+    return _report(alone, tuned, tuple(exports))
+
+
+def _train(recipe: Recipe, path: Path, control: "Control", label: str, show: Show) -> Run:
+    made = training.prepare(recipe, path)
+    show(label, training.train(made, control))
+    training.result(made)
+    return made
+
+
+def _report(alone: Run, tuned: Run, exports: tuple[Export, ...]) -> Report:
+    from studio.evaluation import evaluate
+
+    started = next(event for event in tuned.events() if isinstance(event, events.Started))
+    return Report(
+        run=str(tuned.path),
+        accuracy_head_alone=evaluate(alone).accuracy,
+        accuracy=evaluate(tuned).accuracy,
+        trainable_parameters=started.trainable_parameters,
+        total_parameters=started.total_parameters,
+        exports=exports,
+    )
+
+
+def _unused(folder: Path) -> Path:
+    numbered: Iterator[Path] = (folder / str(number) for number in count(1))
+    return next(path for path in numbered if not path.exists())

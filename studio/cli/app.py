@@ -1,0 +1,24 @@
+"""``peft-studio app``: open the window."""
+
+from pathlib import Path
+
+import click
+
+from studio.cli.console import PATH
+from studio.core.errors import StudioError
+
+
+@click.command()
+@click.argument("path", type=PATH, required=False, metavar="[RECIPE or RUN]")
+def app(path: Path | None = None) -> int:
+    """Open the window, on a recipe or a run if one is named."""
+    from studio.app.doctor import require_display
+
+    require_display()
+    if path is not None and not path.exists():
+        raise StudioError(f"There is no recipe or run {path}.")
+    try:
+        from studio.ui.application import run
+    except ImportError as error:
+        raise StudioError(f"The window cannot be opened, because Qt does not load: {error}.") from error
+    return run(str(path) if path else None)

@@ -1,0 +1,18 @@
+"""``peft-studio backbones``: the catalog."""
+
+import click
+
+from studio.cli.console import as_json, print_json
+
+
+@click.command()
+@click.argument("pattern", default="")
+@as_json
+def backbones(pattern: str, as_json: bool) -> None:
+    """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
+    from studio.cli import backbones_text
+
+    found = backbones_text.search(pattern)
+    if as_json:
+        return print_json({"backbones": [entry.as_json() for entry in found]})
+    return click.echo(backbones_text.as_text(found) if found else backbones_text.nothing(pattern))

@@ -1,0 +1,31 @@
+"""``peft-studio compare``: runs side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from studio.cli.console import PATH, as_json, note, print_json
+from studio.core.run import Run
+
+
+@click.command()
+@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN…")
+@click.option("--report", type=PATH, metavar="DIR", help="Write a page with tables and charts, report.html, there.")
+@as_json
+def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
+    """Put the recipes and results of runs side by side."""
+    from studio.app.comparison import comparison
+
+    opened = [Run.open(path) for path in runs]
+    found = comparison.compare(opened)
+    if report:
+        note(f"The report is in {write_report(opened, report)}")
+    print_json(found.as_json()) if as_json else click.echo(found.as_text())
+
+
+def write_report(runs: "Sequence[Run]", folder: Path) -> Path:
+    """Write the comparison report of ``runs`` into ``folder``; return its page."""
+    from studio.app.comparison import seed_groups as report
+
+    return report.write(report.gather(runs), folder)

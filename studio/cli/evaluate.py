@@ -1,0 +1,21 @@
+"""``peft-studio evaluate``: metrics of a run."""
+
+from pathlib import Path
+
+import click
+
+from studio.cli.console import PATH, as_json, print_json
+from studio.core.run import Run
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@as_json
+def evaluate(run: Path, split: str, as_json: bool) -> None:
+    """Measure a run's best adapter on a split."""
+    from studio.cli.metrics_text import as_text
+    from studio.evaluation import evaluate as measure
+
+    metrics = measure(Run.open(run), split)
+    print_json(metrics.as_json()) if as_json else click.echo(as_text(metrics))

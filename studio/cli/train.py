@@ -1,0 +1,116 @@
+"""``peft-studio train``: run a recipe."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from studio.cli.console import (
+    INTERRUPTED,
+    PATH,
+    Meter,
+    as_json,
+    interrupted,
+    note,
+    out_option,
+    print_json,
+    show_training,
+    signals_stop,
+)
+from studio.core.errors import StudioError
+from studio.core.formatting import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from studio.core.control import Control
+    from studio.core.events import Event
+    from studio.core.recipe import Recipe
+    from studio.core.run import Run
+
+
+@click.command()
+@click.argument("recipe", type=PATH)
+@out_option
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
+@click.option("--suggest", is_flag=True, help="Take a rate, batches and epochs that suit; --set has the last word.")
+@click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
+@click.option("--find-rate", is_flag=True, help="Only try learning rates, in a hundred steps, and suggest one.")
+@as_json
+def train(
+    recipe: Path,
+    out: Path | None,
+    assignments: tuple[str, ...],
+    resume: bool,
+    suggest: bool,
+    preflight: bool,
+    find_rate: bool,
+    as_json: bool,
+) -> int:
+    """Run a recipe."""
+    from studio.app import suggested_hparams, training
+    from studio.cli import launch
+    from studio.core.control import Control
+    from studio.training.distributed import context as teams
+
+    if suggest:
+        assignments = suggested_hparams.assignments(recipe, assignments)
+    if preflight:
+        return _preflight(training.load(recipe, assignments), as_json)
+    control = Control()
+    if find_rate:
+        return _rates(training.load(recipe, assignments), control, as_json)
+    with teams.joined() as team, signals_stop(control):
+        with Meter("Looking at the images", 1) as meter:
+            run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.reach)
+        if team.alone and not goes_on and sys.stderr.isatty():
+            _forecast(run, control)
+        happening = training.train(run, control, goes_on, team)
+        if not team.leads:
+            return _silently(happening)
+        show_training("Training", happening)
+    result = training.result(run)
+    print_json(result.as_json()) if as_json else click.echo(result.as_text())
+    if result.reason == "stopped":
+        return interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
+    return 0
+
+
+def _preflight(recipe: "Recipe", as_json: bool) -> int:
+    """Measure here and now: this process has nothing else to do."""
+    from studio.app import estimate_cache as preflight
+    from studio.app import training
+
+    training.check(recipe)
+    found = preflight.measure_here(recipe)
+    print_json(preflight.as_json(found)) if as_json else click.echo(preflight.as_text(found))
+    return 0
+
+
+def _rates(recipe: "Recipe", control: "Control", as_json: bool) -> int:
+    """Try learning rates; Ctrl+C ends that with nothing left behind."""
+    from studio.app import lr_finder_text, training
+
+    training.check(recipe)
+    with signals_stop(control):
+        curve = lr_finder_text.find_rate(recipe, control)
+    print_json(lr_finder_text.as_json(curve)) if as_json else click.echo(lr_finder_text.as_text(curve))
+    return 0
+
+
+def _forecast(run: "Run", control: "Control") -> None:
+    """Say what a new run will take; where that cannot be measured, why, and train all the same."""
+    from studio.app import estimate_cache as preflight
+
+    try:
+        note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
+    except StudioError as error:
+        note(str(error))
+
+
+def _silently(happening: "Iterable[Event]") -> int:
+    """Train beside the process that speaks to the user, and end as it does."""
+    ended = [getattr(event, "reason", "") for event in happening][-1]
+    return INTERRUPTED if ended == "stopped" else 0

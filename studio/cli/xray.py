@@ -1,0 +1,21 @@
+"""``peft-studio xray``: the contribution of each attachment."""
+
+from pathlib import Path
+
+import click
+
+from studio.cli.console import PATH, as_json, print_json
+from studio.core.run import Run
+
+
+@click.command()
+@click.argument("run", type=PATH)
+@click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
+@as_json
+def xray(run: Path, split: str, as_json: bool) -> None:
+    """Say what each attachment is worth, and how much training changed each weight."""
+    from studio.cli.ablation_text import as_text
+    from studio.evaluation.ablation import xray as look
+
+    found = look(Run.open(run), split)
+    print_json(found.as_json()) if as_json else click.echo(as_text(found))
