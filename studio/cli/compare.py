@@ -26,6 +26,7 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
 
 def write_report(runs: "Sequence[Run]", folder: Path) -> Path:
     """Write the comparison report of ``runs`` into ``folder``; return its page."""
-    from studio.app.comparison import seed_groups as report
+    from studio.app.comparison.report_writer import write
+    from studio.app.comparison.seed_groups import gather
 
-    return report.write(report.gather(runs), folder)
+    return write(gather(runs), folder)

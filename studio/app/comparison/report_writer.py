@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from studio.app.comparison.seed_groups import Group, Report
 from studio.app.comparison.svg_charts import colour
+from studio.core.errors import StudioError
+from studio.core.files import write_text
 from studio.core.formatting import duration
 
 HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "memory", "adapter")
@@ -31,6 +34,20 @@ td:first-child { white-space: nowrap } td:not(:first-child) { overflow-wrap: bre
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 24px }
 .charts h2 { margin-top: 28px } svg { width: 100%; height: auto; display: block }
 """
+
+
+def write(report: Report, folder: Path) -> Path:
+    """Write ``report.html``, one page that needs nothing else, and ``report.md`` with its charts; return the page."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, chart in report.charts().items():
+            if chart:
+                write_text(folder / f"report-{name}.svg", chart + "\n")
+        write_text(folder / "report.md", markdown(report))
+        write_text(folder / "report.html", html(report))
+    except OSError as error:
+        raise StudioError(f"The report cannot be written to {folder}: {error.strerror}.") from error
+    return folder / "report.html"
 
 
 def html(report: Report) -> str:

@@ -3,14 +3,12 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from studio.app.comparison.comparison import Difference, Row, compare, differences
 from studio.app.comparison.svg_charts import Curve, Dot, curves, dots
 from studio.core import events
 from studio.core.attachment_spec import written
 from studio.core.errors import StudioError
-from studio.core.files import write_text
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 
@@ -98,22 +96,6 @@ def gather(runs: Sequence[Run]) -> Report:
     lines = [tuple(_line(runs[i]) for i in indices) for indices in members]
     drawn = tuple(Curve(g.number, g.label, line) for g, line in zip(groups, lines, strict=True))
     return Report(groups, different, drawn)
-
-
-def write(report: Report, folder: Path) -> Path:
-    """Write ``report.html``, one page that needs nothing else, and ``report.md`` with its charts; return the page."""
-    from studio.app.comparison.report_writer import html, markdown
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, chart in report.charts().items():
-            if chart:
-                write_text(folder / f"report-{name}.svg", chart + "\n")
-        write_text(folder / "report.md", markdown(report))
-        write_text(folder / "report.html", html(report))
-    except OSError as error:
-        raise StudioError(f"The report cannot be written to {folder}: {error.strerror}.") from error
-    return folder / "report.html"
 
 
 def _condensed(recipes: Sequence[Recipe]) -> list[Difference]:

@@ -10,8 +10,8 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
-from studio.ui.pages.adapters.palette_model import MethodRow
 from studio.ui.services.background import Lane, sentence
+from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.tree_data import Grown, grow
 
 if TYPE_CHECKING:

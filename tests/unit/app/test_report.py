@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from studio.app.comparison import seed_groups, svg_charts
+from studio.app.comparison import report_writer, svg_charts
 from studio.app.comparison.report_writer import html, markdown
 from studio.app.comparison.seed_groups import gather, half_interval
 from studio.core import events
@@ -105,7 +105,7 @@ class Links(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_charts_are_well_formed(runs: list[Run], tmp_path: Path) -> None:
-    page = seed_groups.write(gather(runs), tmp_path / "report")
+    page = report_writer.write(gather(runs), tmp_path / "report")
     links = Links()
     links.feed(page.read_text())
     assert (links.open, links.loaded) == ([], [])

@@ -14,9 +14,10 @@ from studio.ui.pages.adapters.layer_tree_model import (
     TYPE,
     LayerTree,
 )
-from studio.ui.pages.adapters.palette_model import METHOD_ROLE, MethodRow, Palette
+from studio.ui.pages.adapters.palette_model import METHOD_ROLE, Palette
 from studio.ui.pages.results.class_metrics_model import ClassTable
 from studio.ui.pages.train.run_model import RunTable
+from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.trainer import RunRow
 from studio.ui.services.tree_data import Badge, Marks, Spot, badge_text
 

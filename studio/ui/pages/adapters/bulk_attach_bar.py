@@ -9,7 +9,7 @@ from studio.core.layers import Layer, kind_of
 from studio.core.recipe import Attachment
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.attachment_form import patterns, some
-from studio.ui.pages.adapters.palette_model import MethodRow
+from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import count, plural
 from studio.ui.widgets.collapsible import Fold

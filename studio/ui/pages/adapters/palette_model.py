@@ -1,41 +1,16 @@
 """The palette: PEFT methods, or presets of them, as a list that can be dragged from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.app.presets import Preset, presets
 from studio.ui.i18n.language import tr
-from studio.ui.services.drag_payload import MIMES, Carried, mime_of
+from studio.ui.services.drag_payload import MIMES, mime_of
+from studio.ui.services.method_rows import MethodRow
 
 METHOD_ROLE = Qt.ItemDataRole.UserRole + 1
 REFUSAL_ROLE = Qt.ItemDataRole.UserRole + 2
-
-
-@dataclass(frozen=True, slots=True)
-class MethodRow:
-    """What the palette shows of a method or of a preset. ``sits`` tells where in a block the module is drawn."""
-
-    name: str
-    label: str
-    family: str
-    summary: str
-    paper: str
-    merge_refusal: str
-    sits: str = ""
-    preset: Preset | None = None
-
-    @property
-    def carried(self) -> Carried:
-        """What is attached when the row is put down."""
-        return self.preset or self.name
-
-
-def preset_rows() -> tuple[MethodRow, ...]:
-    """The presets as rows."""
-    return tuple(MethodRow(f"preset:{p.name}", p.label, "", p.summary, "", "", preset=p) for p in presets())
 
 
 def _words(row: MethodRow) -> str:

@@ -6,9 +6,10 @@ from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
 from studio.core.layers import Layer
 from studio.core.recipe import Backbone
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.palette_model import MethodRow, Palette, preset_rows
+from studio.ui.pages.adapters.palette_model import Palette
 from studio.ui.pages.adapters.palette_view import PaletteView
 from studio.ui.services.drag_payload import Carried
+from studio.ui.services.method_rows import MethodRow, preset_rows
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import count
 from studio.ui.widgets.components import Card, Column, Empty, IconButton, Row, button, text

@@ -12,7 +12,8 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.palette_model import METHOD_ROLE, REFUSAL_ROLE, MethodRow, Palette
+from studio.ui.pages.adapters.palette_model import METHOD_ROLE, REFUSAL_ROLE, Palette
+from studio.ui.services.method_rows import MethodRow
 from studio.ui.style.icons import pixmap
 from studio.ui.style.theme import colour
 from studio.ui.widgets.painting import ghost, small_font, strong_font

@@ -8,8 +8,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.palette_model import MethodRow
 from studio.ui.services.drag_payload import Carried, Lifted
+from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.tree_data import Badge, Spot
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.menu import Menu
