@@ -18,7 +18,7 @@ from studio.data.images.file_index import Progress, quiet
 from studio.data.images.path_text import name_of
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
     from studio.data.dataset.index import DatasetSummary
 
 
@@ -38,7 +38,7 @@ def known(data: Data, backbone: Backbone) -> Baseline | None:
     return found[1] if found else None
 
 
-def linear_probe(data: Data, backbone: Backbone, control: "Control", progress: Progress = quiet) -> Baseline:
+def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progress: Progress = quiet) -> Baseline:
     """Measure the number to beat, or return what is known where the images are still the same.
 
     StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
@@ -55,7 +55,7 @@ def linear_probe(data: Data, backbone: Backbone, control: "Control", progress: P
     return made
 
 
-def _measure(summary: "DatasetSummary", backbone: Backbone, control: "Control", progress: Progress) -> Baseline:
+def _measure(summary: "DatasetSummary", backbone: Backbone, control: "TrainControl", progress: Progress) -> Baseline:
     from studio.evaluation.linear_probe import probe
 
     began = time.monotonic()

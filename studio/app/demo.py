@@ -13,7 +13,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
     from studio.export.contract import Verification
 
 RECIPE = ("recipes", "digits-lora.toml")
@@ -68,7 +68,7 @@ def _verified(verification: "Verification") -> str:
     return f"(verified on {verification.images} images, largest logit difference {verification.largest_difference:.1e})"
 
 
-def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], None]) -> Report | None:
+def run(out: Path | None, control: "TrainControl", show: Show, say: Callable[[str], None]) -> Report | None:
     """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
 
     ``show`` is given a label and the events of a training run as it goes on; ``say`` a line about what happens next.
@@ -89,7 +89,7 @@ def run(out: Path | None, control: "Control", show: Show, say: Callable[[str], N
     return _report(alone, tuned, tuple(exports))
 
 
-def _train(recipe: Recipe, path: Path, control: "Control", label: str, show: Show) -> Run:
+def _train(recipe: Recipe, path: Path, control: "TrainControl", label: str, show: Show) -> Run:
     made = training.prepare(recipe, path)
     show(label, training.train(made, control))
     training.result(made)

@@ -21,7 +21,7 @@ from studio.core.formatting import duration, size
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 _LOOK_UP_SECONDS = 0.1
 _COST_NOTHING = (
@@ -37,7 +37,7 @@ _COST_NOTHING = (
 """Settings of a training that change what is learnt, and neither the memory nor the time of an epoch."""
 
 
-def measure(recipe: Recipe, control: "Control | None" = None) -> Preflight:
+def measure(recipe: Recipe, control: "TrainControl | None" = None) -> Preflight:
     """Try a recipe for a few steps in another process; takes some seconds.
 
     Raises StudioError where the recipe cannot be trained, its memory is not enough even for small batches, or
@@ -57,7 +57,7 @@ def measure_here(recipe: Recipe) -> Preflight:
     """The same in this process, for a command that does nothing else."""
     from studio.training.estimation import resource_estimate
 
-    found = resource_estimate.measure(recipe)
+    found = resource_estimate.estimate_resources(recipe)
     remember(recipe, found)
     return found
 
@@ -98,7 +98,7 @@ def _place(recipe: Recipe) -> Path:
     return paths.cache() / "preflight" / f"{name}.json"
 
 
-def _answer(path: Path, control: "Control | None") -> str:
+def _answer(path: Path, control: "TrainControl | None") -> str:
     """What ``train --preflight --json`` prints for the recipe at ``path``."""
     command = [sys.executable, "-m", "studio", "train", str(path), "--preflight", "--json"]
     with subprocess.Popen(

@@ -71,19 +71,19 @@ def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: P
 
     from studio.core.files import write_bytes, write_json
     from studio.data.dataset import split_manifest
-    from studio.training.model import build
-    from studio.training.trainer import ADAPTER
+    from studio.training.model import build_model
+    from studio.training.trainer import ADAPTER_FILE
 
     with torch.random.fork_rng(devices=[]):
-        built = build(recipe, len(found.classes), torch.device("cpu"))
-    state = built.attached.state_dict() | imported.tensors
-    built.attached.load_state_dict(state)
+        built = build_model(recipe, len(found.classes), torch.device("cpu"))
+    state = built.model.state_dict() | imported.tensors
+    built.model.load_state_dict(state)
     there = out.exists()
     run = Run.create(recipe, out)
     try:
-        write_bytes(out / ADAPTER, save({name: tensor.detach().contiguous() for name, tensor in state.items()}))
+        write_bytes(out / ADAPTER_FILE, save({name: tensor.detach().contiguous() for name, tensor in state.items()}))
         write_json(out / "labels.json", list(found.classes))
-        write_json(out / "environment.json", {"backbone": built.identity})
+        write_json(out / "environment.json", {"backbone": built.weights_digest})
         split_manifest.write(found, out)
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)

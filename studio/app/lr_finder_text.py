@@ -8,28 +8,28 @@ from studio.core.formatting import table
 from studio.core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
-    from studio.training.estimation.lr_finder import Curve
+    from studio.core.control import TrainControl
+    from studio.training.estimation.lr_finder import LRFinderResult
 
 _ROWS = 16
 
 
-def find_rate(recipe: Recipe, control: "Control | None" = None) -> "Curve":
+def find_rate(recipe: Recipe, control: "TrainControl | None" = None) -> "LRFinderResult":
     """The loss at rising learning rates and a suggestion; changes no run, and takes about a hundred steps.
 
     Raises StudioError where the recipe cannot be trained or ``control`` asks to stop.
     """
     from studio.training.estimation import lr_finder
 
-    return lr_finder.find_rate(recipe, control)
+    return lr_finder.find_lr(recipe, control)
 
 
-def as_json(curve: "Curve") -> dict[str, Any]:
+def as_json(curve: "LRFinderResult") -> dict[str, Any]:
     """The object that ``train --find-rate --json`` prints."""
     return asdict(curve)
 
 
-def as_text(curve: "Curve") -> str:
+def as_text(curve: "LRFinderResult") -> str:
     """Some of the curve as a table with bars, and the suggestion."""
     every = max(1, math.ceil(len(curve.rates) / _ROWS))
     most = max(curve.losses, default=1.0)

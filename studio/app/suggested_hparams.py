@@ -10,21 +10,21 @@ def suggested_learning_rate(recipe: Recipe) -> float:
     """A learning rate to begin with for what the recipe attaches and its optimiser."""
     from studio.training import default_hparams
 
-    return default_hparams.learning_rate(recipe)
+    return default_hparams.default_lr(recipe)
 
 
 def suggested_training(recipe: Recipe, images: int) -> Training:
     """The recipe's training with a rate, batches and epochs that suit its attachments and its training images."""
     from studio.training import default_hparams
 
-    return default_hparams.training(recipe, images)
+    return default_hparams.suggest_training(recipe, images)
 
 
 def few_steps(recipe: Recipe, images: int) -> str:
     """A sentence where training on so many images makes too few steps to learn much; else empty."""
     from studio.training import default_hparams
 
-    return default_hparams.few_steps(recipe, images)
+    return default_hparams.too_few_steps_warning(recipe, images)
 
 
 def suggested(recipe: Recipe) -> Recipe:

@@ -17,8 +17,8 @@ from studio.core.run import Run, fresh_path
 from studio.data.images.file_index import Progress, quiet
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
-    from studio.training.distributed.context import Team
+    from studio.core.control import TrainControl
+    from studio.training.distributed.context import DistributedContext
 
 E = TypeVar("E", bound=events.Event)
 
@@ -97,14 +97,14 @@ def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ())
     return run
 
 
-def train(run: Run, control: "Control", resume: bool = False, team: "Team | None" = None) -> Iterator[events.Event]:
+def train(run: Run, control: "TrainControl", resume: bool = False, team: "DistributedContext | None" = None) -> Iterator[events.Event]:
     """Train, yielding each event; a new run that fails before its first step leaves nothing behind.
 
     What was measured for its recipe (:mod:`studio.app.estimate_cache`) becomes the run's first event.
     """
     from studio.training import loop
 
-    leads = team is None or team.leads
+    leads = team is None or team.is_main_process
     expected = estimate_cache.known(run.recipe) if leads and not resume else None
     if expected is not None:
         run.append(expected)

@@ -29,7 +29,7 @@ out_option = click.option("--out", type=PATH, help="Folder to write to.")
 
 
 class Stoppable(Protocol):
-    """What Ctrl+C asks to stop (a :class:`studio.core.control.Control`)."""
+    """What Ctrl+C asks to stop (a :class:`studio.core.control.TrainControl`)."""
 
     def stop(self) -> None:
         """Ask for a clean end; returns at once."""

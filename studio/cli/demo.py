@@ -13,9 +13,9 @@ from studio.cli.console import as_json, interrupted, note, out_option, print_jso
 def demo(out: Path | None, as_json: bool) -> int:
     """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
     from studio.app import demo as embedded
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
-    control = Control()
+    control = TrainControl()
     with signals_stop(control):
         report = embedded.run(out, control, show=show_training, say=note)
     if report is None:

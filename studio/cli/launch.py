@@ -11,7 +11,7 @@ from studio.core.run import Run, list_runs
 from studio.data.images.file_index import Progress
 
 if TYPE_CHECKING:
-    from studio.training.distributed.context import Team
+    from studio.training.distributed.context import DistributedContext
 
 
 def begin(
@@ -19,25 +19,25 @@ def begin(
     out: Path | None,
     assignments: Sequence[str],
     resume: bool,
-    team: "Team",
+    team: "DistributedContext",
     progress: Progress | None = None,
 ) -> tuple[Run, bool]:
     """The run of a recipe (or with ``resume`` the run itself) and whether it goes on; the same in all processes.
 
     What torchrun starts goes on by itself where it was begun before: in the same ``out``, or by the same torchrun.
     """
-    place, goes_on = team.same(lambda: _decide(path, out, assignments, resume, progress))
+    place, goes_on = team.broadcast_from_main(lambda: _decide(path, out, assignments, resume, progress))
     return Run(Path(place)), bool(goes_on)
 
 
 def _decide(
     path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: Progress | None
 ) -> tuple[str, bool]:
-    from studio.training.distributed.context import launched
+    from studio.training.distributed.context import elastic_run_id
 
     if resume:
         return str(training.reopen(path, out, assignments).path), True
-    launch = launched()
+    launch = elastic_run_id()
     earlier = _earlier(path, out, assignments, launch) if launch else None
     if earlier is not None:
         return str(earlier.path), True
@@ -49,11 +49,11 @@ def _decide(
 
 def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
     """The run that was begun before; StudioError where ``out`` holds another."""
-    from studio.training.distributed.context import restarts
+    from studio.training.distributed.context import elastic_restart_count
 
     if out is None:
         begun = (run for run in list_runs(paths.runs()) if run.status.get("launch") == launch)
-        return next(begun, None) if restarts() else None
+        return next(begun, None) if elastic_restart_count() else None
     if not (out / "recipe.toml").is_file():
         return None
     run = Run.open(out)

@@ -32,9 +32,9 @@ def sweep(
     """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
     from studio.app.sweeps import search as searches
     from studio.app.sweeps import sweep as sweeps
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
-    control = Control()
+    control = TrainControl()
     started: searches.Search | sweeps.Sweep
     if search or searches.is_search(recipe):
         if preset:

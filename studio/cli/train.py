@@ -24,7 +24,7 @@ from studio.core.formatting import program
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
     from studio.core.events import Event
     from studio.core.recipe import Recipe
     from studio.core.run import Run
@@ -52,23 +52,23 @@ def train(
     """Run a recipe."""
     from studio.app import suggested_hparams, training
     from studio.cli import launch
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
     from studio.training.distributed import context as teams
 
     if suggest:
         assignments = suggested_hparams.assignments(recipe, assignments)
     if preflight:
         return _preflight(training.load(recipe, assignments), as_json)
-    control = Control()
+    control = TrainControl()
     if find_rate:
         return _rates(training.load(recipe, assignments), control, as_json)
-    with teams.joined() as team, signals_stop(control):
+    with teams.init_distributed() as team, signals_stop(control):
         with Meter("Looking at the images", 1) as meter:
             run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.reach)
-        if team.alone and not goes_on and sys.stderr.isatty():
+        if team.is_single_process and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
         happening = training.train(run, control, goes_on, team)
-        if not team.leads:
+        if not team.is_main_process:
             return _silently(happening)
         show_training("Training", happening)
     result = training.result(run)
@@ -89,7 +89,7 @@ def _preflight(recipe: "Recipe", as_json: bool) -> int:
     return 0
 
 
-def _rates(recipe: "Recipe", control: "Control", as_json: bool) -> int:
+def _rates(recipe: "Recipe", control: "TrainControl", as_json: bool) -> int:
     """Try learning rates; Ctrl+C ends that with nothing left behind."""
     from studio.app import lr_finder_text, training
 
@@ -100,7 +100,7 @@ def _rates(recipe: "Recipe", control: "Control", as_json: bool) -> int:
     return 0
 
 
-def _forecast(run: "Run", control: "Control") -> None:
+def _forecast(run: "Run", control: "TrainControl") -> None:
     """Say what a new run will take; where that cannot be measured, why, and train all the same."""
     from studio.app import estimate_cache as preflight
 

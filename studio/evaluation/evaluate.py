@@ -1,6 +1,6 @@
 """Metrics of a run's best adapter over one of its splits."""
 
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.dataset import split_manifest
@@ -9,12 +9,12 @@ from studio.data.images.file_index import SPLITS, SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training.backend import device as devices
-from studio.training.evaluate import measure
-from studio.training.inputs import images_to_logits
+from studio.training.evaluate import run_eval_pass
+from studio.training.inputs import model_with_preprocessing
 from studio.training.metrics import Metrics
 
 
-def evaluate(run: Run, split: str = "validation", control: Control | None = None) -> Metrics:
+def evaluate(run: Run, split: str = "validation", control: TrainControl | None = None) -> Metrics:
     """Metrics in float32 over the images that the run has recorded for ``split``.
 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter, or the split no images.
@@ -24,18 +24,18 @@ def evaluate(run: Run, split: str = "validation", control: Control | None = None
 
 
 def measure_split(
-    run: Run, restored: restore.Restored, split: str = "validation", control: Control | None = None
+    run: Run, restored: restore.Restored, split: str = "validation", control: TrainControl | None = None
 ) -> Metrics:
     """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
     name, recipe = _known(split), run.recipe
     images = split_manifest.images_of(run.path, recipe.data)
-    device = devices.resolve(recipe.training.device)
+    device = devices.resolve_device(recipe.training.device)
     restored.attached.module.to(device)
-    network = images_to_logits(restored.attached, restored.preprocessing)
+    network = model_with_preprocessing(restored.attached, restored.preprocessing)
     dataset = take(images, restored.preprocessing, name)
     with Loader(dataset, recipe.training.batch_size) as loader:
-        measured = measure(network, loader, device, "float32", control or Control())
-    metrics = measured.tally.metrics(split)
+        measured = run_eval_pass(network, loader, device, "float32", control or TrainControl())
+    metrics = measured.accumulator.compute(split)
     if not metrics.images:
         raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
     return metrics

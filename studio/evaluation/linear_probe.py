@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from studio.backbones import loading
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
 from studio.data.dataset.dataset import ImageDataset, take
@@ -25,13 +25,13 @@ _PENALTIES = (1.0, 10.0, 100.0)
 _STEPS = 60
 
 
-def probe(summary: DatasetSummary, backbone: Backbone, control: Control, progress: Progress) -> tuple[float, int]:
+def probe(summary: DatasetSummary, backbone: Backbone, control: TrainControl, progress: Progress) -> tuple[float, int]:
     """Accuracy in [0, 1] on validation images, and the number of images looked at.
 
     Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
     validation images decide nothing. Raises Stopped where ``control`` asks for it.
     """
-    device = devices.resolve("auto")
+    device = devices.resolve_device("auto")
     module = loading.load(backbone, 0).to(device)
     preprocessing = loading.preprocessing(module)
     most = max(TRAINING, PER_CLASS * len(summary.classes))
@@ -63,7 +63,7 @@ def _features(
     module: nn.Module,
     images: ImageDataset,
     device: torch.device,
-    control: Control,
+    control: TrainControl,
     reached: Callable[[int], object],
     before: int,
 ) -> tuple[Tensor, Tensor]:

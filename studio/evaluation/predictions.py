@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.dataset import split_manifest
@@ -17,8 +17,8 @@ from studio.data.images.file_index import SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training.backend import device as devices
-from studio.training.inputs import images_to_logits, to_device
-from studio.training.metrics import Metrics, Tally
+from studio.training.inputs import model_with_preprocessing, to_device
+from studio.training.metrics import Metrics, MetricAccumulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,16 @@ class Predictions:
     images: tuple[Prediction, ...]
 
 
-def predict_split(run: Run, split: SplitName = "validation", control: Control | None = None) -> Predictions:
+def predict_split(run: Run, split: SplitName = "validation", control: TrainControl | None = None) -> Predictions:
     """Metrics in float32 and each image's prediction, over the images that the run has recorded for ``split``.
 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
     """
     restored, recipe = restore.attached(run), run.recipe
     dataset = take(split_manifest.images_of(run.path, recipe.data), restored.preprocessing, split)
-    device = devices.resolve(recipe.training.device)
+    device = devices.resolve_device(recipe.training.device)
     restored.attached.module.to(device)
-    network, tally = images_to_logits(restored.attached, restored.preprocessing), Tally(dataset.classes)
+    network, tally = model_with_preprocessing(restored.attached, restored.preprocessing), MetricAccumulator(dataset.classes)
     found: list[Prediction] = []
     with Loader(dataset, recipe.training.batch_size) as loader:
         for batch in loader.batches():
@@ -64,11 +64,11 @@ def predict_split(run: Run, split: SplitName = "validation", control: Control | 
             if len(batch):
                 with torch.no_grad():
                     logits = network(to_device(batch.inputs, device)).float().cpu()
-                tally.add(logits, batch.labels)
+                tally.update(logits, batch.labels)
                 found += _rows(dataset, batch.indices.tolist(), logits, batch.labels)
     if not found:
         raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
-    return Predictions(tally.metrics(split), tuple(found))
+    return Predictions(tally.compute(split), tuple(found))
 
 
 def _rows(dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor) -> list[Prediction]:

@@ -13,9 +13,9 @@ from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached
-from studio.training.model import build
+from studio.training.model import build_model
 from studio.training.run_io import checkpoint
-from studio.training.trainer import ADAPTER
+from studio.training.trainer import ADAPTER_FILE
 
 Which = Literal["best", "last"]
 
@@ -35,13 +35,13 @@ def attached(run: Run, which: Which = "best") -> Restored:
     tensors = _tensors(run.path, which)
     labels = run.labels
     with torch.random.fork_rng(devices=[]):
-        built = build(run.recipe, len(labels), torch.device("cpu"))
-    if built.identity != _trained_identity(run.path):
+        built = build_model(run.recipe, len(labels), torch.device("cpu"))
+    if built.weights_digest != _trained_identity(run.path):
         raise StudioError(
             f"The backbone's weights are not those that the run {run.path} was trained on; put those back."
         )
-    built.attached.load_state_dict(tensors)
-    return Restored(built.attached.eval(), labels, built.preprocessing, built.identity)
+    built.model.load_state_dict(tensors)
+    return Restored(built.model.eval(), labels, built.preprocessing, built.weights_digest)
 
 
 def _trained_identity(folder: Path) -> str:
@@ -53,8 +53,8 @@ def _trained_identity(folder: Path) -> str:
 
 
 def _tensors(folder: Path, which: Which) -> dict[str, Tensor]:
-    if which == "best" and (folder / ADAPTER).exists():
-        return read_tensors(folder / ADAPTER)
+    if which == "best" and (folder / ADAPTER_FILE).exists():
+        return read_tensors(folder / ADAPTER_FILE)
     saved = checkpoint.read(folder / "checkpoints" / which)
     if saved is None:
         raise StudioError(f"The run {folder} has no {which} adapter yet; train it first.")

@@ -8,31 +8,31 @@ from torch import Tensor, nn
 from studio.training.inputs import Network
 
 
-class Compiled:
-    """A network that trains compiled; what needs no gradient runs as it is. ``say`` hears why compiling failed."""
+class CompiledModel:
+    """A network that trains compiled; what needs no gradient runs as it is. ``warn`` hears why compiling failed."""
 
     def __init__(
         self,
         network: Network,
         parameters: Sequence[nn.Parameter],
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
         compiler: Callable[[Network], Network] = torch.compile,
     ) -> None:
-        self._network, self._parameters, self._say = network, parameters, say
+        self._network, self._parameters, self._warn = network, parameters, warn
         self._compiled: Network | None = compiler(network)
-        self._tried = False
+        self._compile_attempted = False
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Logits (batch, classes)."""
         if not torch.is_grad_enabled():
             return self._network(inputs)
-        if not self._tried:
-            self._try(inputs)
+        if not self._compile_attempted:
+            self._try_compile(inputs)
         return (self._compiled or self._network)(inputs)
 
-    def _try(self, inputs: Tensor) -> None:
+    def _try_compile(self, inputs: Tensor) -> None:
         """Compile both directions now: in the middle of a backward pass it would be too late to do without."""
-        self._tried = True
+        self._compile_attempted = True
         assert self._compiled is not None
         devices = [inputs.device] if inputs.device.type == "cuda" else []
         try:
@@ -43,4 +43,4 @@ class Compiled:
         except Exception as error:  # compilers fail in every way
             self._compiled = None
             reason = str(error).strip().split("\n")[0].rstrip(".")[:200] or type(error).__name__
-            self._say(f"The backbone cannot be compiled here ({reason}); the training goes on without, at usual speed.")
+            self._warn(f"The backbone cannot be compiled here ({reason}); the training goes on without, at usual speed.")

@@ -4,29 +4,29 @@ from dataclasses import dataclass, field
 
 import torch
 
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Source
 from studio.training.backend.precision import Precision, autocast
 from studio.training.inputs import Network, to_device
-from studio.training.metrics import Tally
+from studio.training.metrics import MetricAccumulator
 
 
 @dataclass(slots=True)
-class Measured:
+class EvalPass:
     """The batches measured so far, and the images that could not be read and are not among them.
 
     ``complete`` where that is the whole split.
     """
 
-    tally: Tally
+    accumulator: MetricAccumulator
     complete: bool = False
     unreadable: list[UnreadableImageError] = field(default_factory=list)
 
 
-def measure(network: Network, source: Source, device: torch.device, precision: Precision, control: Control) -> Measured:
+def run_eval_pass(network: Network, source: Source, device: torch.device, precision: Precision, control: TrainControl) -> EvalPass:
     """Run ``network`` over all of ``source``, or until ``control`` asks to stop or to wait."""
-    measured = Measured(Tally(source.dataset.classes))
+    measured = EvalPass(MetricAccumulator(source.dataset.classes))
     for batch in source.batches():
         if control.stopping or control.paused:
             return measured
@@ -34,6 +34,6 @@ def measure(network: Network, source: Source, device: torch.device, precision: P
         if len(batch):
             with torch.no_grad(), autocast(device, precision):
                 logits = network(to_device(batch.inputs, device))
-            measured.tally.add(logits, to_device(batch.labels, device))
+            measured.accumulator.update(logits, to_device(batch.labels, device))
     measured.complete = True
     return measured

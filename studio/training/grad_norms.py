@@ -9,31 +9,31 @@ from torch import nn
 
 from studio.core.events import Movement
 
-SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 """Reading costs one norm a tensor, and a GPU must be waited for: not worth it at every step."""
 
 
-class Gauge:
-    """Reads gradients. A place is ``attachment/path of the layer``; ``named`` are parameters as of Attached."""
+class GradNormMonitor:
+    """Reads gradients. A place is ``attachment/path of the layer``; ``named_parameters`` are parameters as of Attached."""
 
-    def __init__(self, named: list[tuple[str, nn.Parameter]]) -> None:
-        self._parameters = [parameter for _, parameter in named]
-        self._places = [name.rpartition("/")[0] for name, _ in named]
-        self._read = -math.inf
+    def __init__(self, named_parameters: list[tuple[str, nn.Parameter]]) -> None:
+        self._parameters = [parameter for _, parameter in named_parameters]
+        self._sites = [name.rpartition("/")[0] for name, _ in named_parameters]
+        self._last_measured = -math.inf
 
-    def look(self, step: int) -> Iterator[Movement]:
+    def measure(self, step: int) -> Iterator[Movement]:
         """The norm of the gradient at each place, after clipping; nothing where the last look was a moment ago."""
-        if time.monotonic() - self._read < SECONDS:
+        if time.monotonic() - self._last_measured < INTERVAL_SECONDS:
             return
-        self._read = time.monotonic()
-        norms = _norms(self._parameters)
-        sums = dict.fromkeys(self._places, 0.0)
-        for place, norm in zip(self._places, norms, strict=True):
+        self._last_measured = time.monotonic()
+        norms = _grad_norms(self._parameters)
+        sums = dict.fromkeys(self._sites, 0.0)
+        for place, norm in zip(self._sites, norms, strict=True):
             sums[place] += norm * norm
         yield Movement(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
 
 
-def _norms(parameters: list[nn.Parameter]) -> list[float]:
+def _grad_norms(parameters: list[nn.Parameter]) -> list[float]:
     """The norm of each gradient, 0 where there is none, in one transfer from the device."""
     given = [(i, p.grad) for i, p in enumerate(parameters) if p.grad is not None]
     found = [0.0] * len(parameters)

@@ -18,67 +18,67 @@ from studio.data.transforms.augmentation import Augmentation
 from studio.data.transforms.mixup import Mixing
 from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached
-from studio.training.backend.memory_format import arranged
+from studio.training.backend.memory_format import to_memory_format
 from studio.training.backend.precision import Precision, autocast
 from studio.training.feature_cache import frozen_prefix
-from studio.training.feature_cache.disk_cache import Shelf
-from studio.training.feature_cache.feature_loader import FeatureSource
+from studio.training.feature_cache.disk_cache import FeatureCache
+from studio.training.feature_cache.feature_loader import CachedFeatureLoader
 
 Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class TrainInputs:
     """``network`` takes the inputs of either source, on the training's device, to logits (batch, classes).
 
-    ``cut`` is the path of the first layer that it runs, empty where that is the whole backbone.
+    ``first_trained_layer`` is the path of the first layer that it runs, empty where that is the whole backbone.
     """
 
     network: Network
     training: Source
     validation: Source
-    cut: str = ""
+    first_trained_layer: str = ""
 
 
-def choose(
-    attached: Attached,
+def build_inputs(
+    model: Attached,
     preprocessing: Preprocessing,
     training: Loader,
     validation: Loader,
     device: torch.device,
     precision: Precision,
-    order: torch.memory_format = torch.contiguous_format,
-    shelf: Shelf | None = None,
-) -> Feed:
+    memory_format: torch.memory_format = torch.contiguous_format,
+    feature_cache: FeatureCache | None = None,
+) -> TrainInputs:
     """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
-    cut = None if training.changes and not training.views else frozen_prefix.find(attached, preprocessing.size)
+    cut = None if training.changes and not training.views else frozen_prefix.find_split(model, preprocessing.size)
     if cut is None:
-        return Feed(images_to_logits(attached, preprocessing, order), training, validation)
+        return TrainInputs(model_with_preprocessing(model, preprocessing, memory_format), training, validation)
 
     def features(pixels: Tensor) -> Tensor:
         with torch.no_grad(), autocast(device, precision):
-            return cut.prefix(arranged(preprocessing.normalise(to_device(pixels, device)), order))
+            return cut.prefix(to_memory_format(preprocessing.normalise(to_device(pixels, device)), memory_format))
 
-    def source(loader: Loader) -> FeatureSource:
-        return FeatureSource(loader, features, shelf.place(cut.before, loader) if shelf else None)
+    def source(loader: Loader) -> CachedFeatureLoader:
+        return CachedFeatureLoader(loader, features, feature_cache.entry(cut.first_trained_layer, loader) if feature_cache else None)
 
-    return Feed(cut.tail, source(training), source(validation), cut.before)
+    return TrainInputs(cut.tail, source(training), source(validation), cut.first_trained_layer)
 
 
-def images_to_logits(
-    attached: Attached, preprocessing: Preprocessing, order: torch.memory_format = torch.contiguous_format
+def model_with_preprocessing(
+    model: Attached, preprocessing: Preprocessing, memory_format: torch.memory_format = torch.contiguous_format
 ) -> Network:
     """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
 
     def network(pixels: Tensor) -> Tensor:
-        logits: Tensor = attached.module(arranged(preprocessing.normalise(pixels), order))
+        logits: Tensor = model.module(to_memory_format(preprocessing.normalise(pixels), memory_format))
         return logits
 
     return network
 
 
-def loaders(
-    recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing, share: tuple[int, int] = (0, 1)
+def build_loaders(
+    recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing, shard: tuple[int, int] = (0, 1)
 ) -> tuple[Loader, Loader]:
     """Shuffled and changed training images, and validation images as they are; of both a share of each batch."""
     settings = recipe.training
@@ -90,9 +90,9 @@ def loaders(
         augmentation=Augmentation.of(recipe.data.transforms),
         mixing=Mixing.of(settings),
         views=settings.fixed_views,
-        share=share,
+        share=shard,
     )
-    return training, Loader(take(images, preprocessing, "validation"), settings.batch_size, share=share)
+    return training, Loader(take(images, preprocessing, "validation"), settings.batch_size, share=shard)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

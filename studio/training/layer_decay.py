@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from studio.core.layers import Layer
 
 
-def decayed(scales: Mapping[str, float], layers: Sequence[Layer], decay: float) -> dict[str, float]:
+def layer_lr_scales(scales: Mapping[str, float], layers: Sequence[Layer], decay: float) -> dict[str, float]:
     """``scales``, by names of adapter tensors, times ``decay`` for each step from the classifier back to its layer."""
     distances = _distances(layers)
     return {name: scale * decay ** distances.get(name.split("/")[1], 0) for name, scale in scales.items()}

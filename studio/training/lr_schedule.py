@@ -5,7 +5,7 @@ import math
 from studio.core.recipe import Training
 
 
-def rate_factor(step: int, steps: int, training: Training) -> float:
+def lr_factor(step: int, steps: int, training: Training) -> float:
     """Factor on the learning rate for the optimiser's step number ``step`` (from 0) out of ``steps``.
 
     It rises evenly over the warm-up and then follows half a cosine to zero, or stays. The first step is never at zero.
@@ -25,9 +25,9 @@ def rate_factor(step: int, steps: int, training: Training) -> float:
 def _one_cycle(step: int, last: int, peak: float) -> float:
     """The factor where the rate is highest at the step ``peak``, which may lie between two."""
     if step < peak:
-        return _ease(1 / 25, 1.0, step / peak)
-    return _ease(1.0, 1 / 25e4, (step - peak) / ((last - peak) or 1))
+        return _cosine_interpolate(1 / 25, 1.0, step / peak)
+    return _cosine_interpolate(1.0, 1 / 25e4, (step - peak) / ((last - peak) or 1))
 
 
-def _ease(begin: float, end: float, part: float) -> float:
-    return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * part))
+def _cosine_interpolate(begin: float, end: float, fraction: float) -> float:
+    return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * fraction))

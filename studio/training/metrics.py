@@ -36,7 +36,7 @@ class Metrics:
         return asdict(self)
 
 
-class Tally:
+class MetricAccumulator:
     """Adds up predictions batch by batch."""
 
     def __init__(self, labels: Sequence[str]) -> None:
@@ -44,18 +44,18 @@ class Tally:
         self._confusion = torch.zeros(len(labels), len(labels), dtype=torch.int64)
         self._loss = 0.0
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
+    def update(self, logits: Tensor, labels: Tensor) -> None:
         """Count a batch: logits (batch, classes), labels (batch)."""
         self._loss += float(cross_entropy(logits.float(), labels, reduction="sum"))
         places = labels.cpu() * len(self._labels) + logits.argmax(1).cpu()
         self._confusion += torch.bincount(places, minlength=len(self._labels) ** 2).view_as(self._confusion)
 
-    def total(self, total: Callable[[Tensor], Tensor]) -> None:
-        """Take in what other processes have counted; ``total`` adds a tensor up over all of them."""
-        self._loss = float(total(torch.tensor(self._loss, dtype=torch.float64)))
-        self._confusion = total(self._confusion)
+    def sync(self, all_reduce_sum: Callable[[Tensor], Tensor]) -> None:
+        """Take in what other processes have counted; ``sync`` adds a tensor up over all of them."""
+        self._loss = float(all_reduce_sum(torch.tensor(self._loss, dtype=torch.float64)))
+        self._confusion = all_reduce_sum(self._confusion)
 
-    def metrics(self, split: str) -> Metrics:
+    def compute(self, split: str) -> Metrics:
         """What all batches together come to."""
         images = int(self._confusion.sum())
         right = int(self._confusion.diagonal().sum())

@@ -11,21 +11,21 @@ from studio.peft import Attached, attach
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A backbone with the recipe's attachments. ``identity`` is the hash of its base weights."""
+class BuiltModel:
+    """A backbone with the recipe's attachments. ``weights_digest`` is the hash of its base weights."""
 
-    attached: Attached
+    model: Attached
     preprocessing: Preprocessing
-    identity: str
+    weights_digest: str
 
 
-def build(recipe: Recipe, classes: int, device: torch.device) -> Built:
+def build_model(recipe: Recipe, num_classes: int, device: torch.device) -> BuiltModel:
     """Load the backbone onto ``device`` and attach everything; StudioError where the recipe does not allow it.
 
     What begins at random is decided by the recipe's seed, through torch's global random numbers.
     """
     torch.manual_seed(recipe.training.seed)
-    module = loading.load(recipe.backbone, classes)
+    module = loading.load(recipe.backbone, num_classes)
     identity, preprocessing = loading.identity(module), loading.preprocessing(module)
     attached = attach(module.to(device), recipe.attachments, head=recipe.head.trainable)
-    return Built(attached, preprocessing, identity)
+    return BuiltModel(attached, preprocessing, identity)

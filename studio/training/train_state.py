@@ -7,17 +7,17 @@ from typing import Any, Literal, Self
 
 from studio.training.metrics import Metrics
 
-PATIENCE = 3
+MAX_SKIPPED_STEPS = 3
 """After this many steps in a row whose loss is not a number the training goes back."""
-ROLLBACKS = 3
+MAX_ROLLBACKS = 3
 """A training goes back this often; then it ends."""
 
-STALLING, WORTH_SAYING = 0.2, 5.0
+DATA_BOUND_FRACTION, MIN_EPOCH_SECONDS = 0.2, 5.0
 """Waiting for images is said where it takes this share of an epoch of at least so many seconds."""
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainState:
     """Position as epochs done, batches done in the epoch after them, and optimiser steps done; then this epoch's sums.
 
     ``skipped`` counts the last steps in a row whose loss was not a number; ``best_loss`` is None before an evaluation.
@@ -53,7 +53,7 @@ class Progress:
         """Plain values."""
         return asdict(self)
 
-    def count(self, loss: float, correct: int, images: int) -> None:
+    def add_batch(self, loss: float, correct: int, images: int) -> None:
         """Add a batch to the epoch's sums; a loss that is not a number is left out and counted as skipped."""
         if math.isfinite(loss):
             self.skipped = 0
@@ -66,47 +66,47 @@ class Progress:
     @property
     def diverging(self) -> bool:
         """Whether so many steps were skipped that going on would lead nowhere."""
-        return self.skipped >= PATIENCE
+        return self.skipped >= MAX_SKIPPED_STEPS
 
     @property
-    def may_roll_back(self) -> bool:
+    def can_roll_back(self) -> bool:
         """Whether going back has not been tried often enough yet."""
-        return self.rollbacks < ROLLBACKS
+        return self.rollbacks < MAX_ROLLBACKS
 
-    def slow_down(self, before: "Progress") -> None:
-        """Just put back from a checkpoint: go on at half the rate of ``before``, where the training did not work."""
-        self.skipped, self.parts, self.total_seconds = 0, before.parts, before.total_seconds
-        self.total_waited = before.total_waited
-        self.slowing, self.rollbacks = before.slowing / 2, before.rollbacks + 1
+    def halve_lr(self, previous: "TrainState") -> None:
+        """Just put back from a checkpoint: go on at half the rate of ``previous``, where the training did not work."""
+        self.skipped, self.parts, self.total_seconds = 0, previous.parts, previous.total_seconds
+        self.total_waited = previous.total_waited
+        self.slowing, self.rollbacks = previous.slowing / 2, previous.rollbacks + 1
 
-    def tick(self, seconds: float, waited: float = 0.0) -> None:
+    def add_step_time(self, seconds: float, wait_seconds: float = 0.0) -> None:
         """Count the time of a step, of which so much was spent waiting for images."""
         self.seconds += seconds
-        self.waited += waited
-        self.rest(seconds, waited)
+        self.waited += wait_seconds
+        self.add_idle_time(seconds, wait_seconds)
 
-    def rest(self, seconds: float, waited: float = 0.0) -> None:
+    def add_idle_time(self, seconds: float, wait_seconds: float = 0.0) -> None:
         """Count time that is no step's."""
         self.total_seconds += seconds
-        self.total_waited += waited
+        self.total_waited += wait_seconds
 
-    def stalls(self) -> str:
+    def data_bound_warning(self) -> str:
         """A sentence where, after images were read once, much of an epoch went by waiting for them; else empty."""
         share = self.waited / max(self.seconds, 1e-9)
-        if self.epoch != 1 or share < STALLING or self.seconds < WORTH_SAYING:
+        if self.epoch != 1 or share < DATA_BOUND_FRACTION or self.seconds < MIN_EPOCH_SECONDS:
             return ""
         return (
             f"{share:.0%} of an epoch is spent waiting for images; smaller image files, a faster disk, or "
             f"training.fixed_views where images are changed at random make it faster."
         )
 
-    def has_waited(self, patience: int) -> bool:
+    def patience_exhausted(self, patience: int) -> bool:
         """Whether the last ``patience`` epochs, if that is any, brought nothing better."""
         return bool(patience) and self.epoch - self.best_epoch >= patience
 
-    def gave_up(self, epochs: int, patience: int) -> str:
+    def early_stop_message(self, epochs: int, patience: int) -> str:
         """A sentence where the training ends before its last epoch for want of patience; else empty."""
-        if self.epoch >= epochs or not self.has_waited(patience):
+        if self.epoch >= epochs or not self.patience_exhausted(patience):
             return ""
         best = f"epoch {self.best_epoch}" if self.best_epoch else "the state before the first epoch"
         return (
@@ -120,7 +120,7 @@ class Progress:
         self.batch = self.correct = self.images = 0
         self.loss_sum = self.seconds = self.waited = 0.0
 
-    def take_best(self, metrics: Metrics, epoch: int, by: Literal["accuracy", "loss"] = "accuracy") -> bool:
+    def update_best(self, metrics: Metrics, epoch: int, by: Literal["accuracy", "loss"] = "accuracy") -> bool:
         """Whether ``metrics`` is the best so far, by accuracy and then loss, or by loss; if so it is kept as that."""
         if not math.isfinite(metrics.loss):
             return False

@@ -29,7 +29,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.training.backend import memory
 from studio.training.feature_cache import frozen_prefix
-from studio.training.trainer import Session
+from studio.training.trainer import Trainer
 from tests.benchmarks.harness import Measured, benchmark
 
 THREADS = int(os.environ.get("STUDIO_BENCH_THREADS", "2"))
@@ -58,13 +58,13 @@ def two_threads() -> Iterator[None]:
 class Ours:
     """A training of the program; :meth:`epoch` is its next epoch, without validation and checkpoints."""
 
-    session: Session
+    session: Trainer
 
     def epoch(self) -> None:
         for batch in self.session.batches():
             for _ in self.session.step(batch):
                 pass
-        self.session.progress.next_epoch()
+        self.session.train_state.next_epoch()
 
 
 @dataclass
@@ -109,9 +109,9 @@ def ours(folder: Path, blocks: str, precision: str, *, keep: bool = True, batch:
             "training": {"batch_size": batch, "epochs": 1000, "precision": precision, "device": "cpu"},
         }
     )
-    with patch.object(frozen_prefix, "find", frozen_prefix.find if keep else lambda *_: None):
-        session = Session.prepare(Run.create(recipe, Path(tempfile.mkdtemp(dir=folder.parent)) / "run"), resume=False)
-    assert bool(session.feed.cut) == (keep and blocks != "*")
+    with patch.object(frozen_prefix, "find_split", frozen_prefix.find_split if keep else lambda *_: None):
+        session = Trainer.prepare(Run.create(recipe, Path(tempfile.mkdtemp(dir=folder.parent)) / "run"), resume=False)
+    assert bool(session.inputs.first_trained_layer) == (keep and blocks != "*")
     return Ours(session)
 
 
@@ -388,11 +388,11 @@ def memory_against_peft() -> Measured:
 
 def most_bytes(make: Callable[[], Epoch]) -> int:
     """The most memory that making a training and two of its epochs add to the process."""
-    peak = memory.Peak(CPU)
+    peak = memory.PeakMemory(CPU)
     epoch = make()
     for _ in range(2):
         epoch()
-    return peak.bytes()
+    return peak.peak_bytes()
 
 
 @benchmark("Time an image with 16,000 images, against 1,000", "times as long", at_most=1.2)
@@ -419,7 +419,7 @@ def small_training(folder: Path) -> float:
         }
     )
     begun = clock()
-    with Session.prepare(Run.create(recipe, folder.parent / "run"), resume=False) as session:
+    with Trainer.prepare(Run.create(recipe, folder.parent / "run"), resume=False) as session:
         one = Ours(session)
         for _ in range(2):
             one.epoch()

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save, save_file
 
 from studio.app import training
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from tests.data.hub import Hub, serve
@@ -26,7 +26,7 @@ MakeRecipe = Callable[..., Recipe]
 def trained(recipe: Recipe, path: Path) -> Run:
     """Train a recipe."""
     run = training.prepare(recipe, path)
-    for _ in training.train(run, Control()):
+    for _ in training.train(run, TrainControl()):
         pass
     return run
 

@@ -6,14 +6,14 @@ import signal
 import pytest
 
 from studio.cli.console import signals_stop
-from studio.core.control import Control
+from studio.core.control import TrainControl
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a process there cannot be sent signals")
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_to_stop_and_ctrl_c_after_it_interrupts(asked: signal.Signals) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    control = Control()
+    control = TrainControl()
     with signals_stop(control):
         os.kill(os.getpid(), asked)
         assert control.stopping

@@ -22,10 +22,10 @@ from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training.run_io.lock import exclusive, is_held
+from studio.training.run_io.lock import run_lock, is_locked
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 FILE, LOG, NAME = "search.json", "study.log", "peft-studio"
 
@@ -117,7 +117,7 @@ def _enlarged(found: Search, trials: int) -> Search:
     return made
 
 
-def train(search: Search, control: "Control", show: Show, say: Callable[[str], None]) -> None:
+def train(search: Search, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
     """Train trial after trial until there are as many as wanted, or ``control`` stops it.
 
     Trials that were begun and are trained by nobody come first. One that fails is told to ``say``.
@@ -132,7 +132,7 @@ def train(search: Search, control: "Control", show: Show, say: Callable[[str], N
 class _Worker:
     """One process's part in a search."""
 
-    def __init__(self, search: Search, control: "Control", show: Show, say: Callable[[str], None]) -> None:
+    def __init__(self, search: Search, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
         from studio.app.inspection import Inspector
         from studio.data.dataset.dataset import open_folder
 
@@ -147,7 +147,7 @@ class _Worker:
         from optuna.trial import TrialState
 
         for old in self._study.get_trials(states=(TrialState.RUNNING,)):
-            if len(old.params) == len(self._space) and not is_held(self._desk(old.number)):
+            if len(old.params) == len(self._space) and not is_locked(self._desk(old.number)):
                 yield old.number, old.params
         while len(self._counting()) < self._search.trials:
             trial = self._study.ask()
@@ -174,7 +174,7 @@ class _Worker:
     def run(self, number: int, values: dict[str, Any]) -> None:
         """Train a trial, unless another process does."""
         self._desk(number).mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(StudioError), exclusive(self._desk(number)):
+        with contextlib.suppress(StudioError), run_lock(self._desk(number)):
             self._finish(number, values)
 
     def _finish(self, number: int, values: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 FILE = "sweep.json"
 Show = Callable[[str, Iterable[events.Event]], None]
@@ -106,7 +106,7 @@ def is_sweep(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def train(sweep: Sweep, control: "Control", show: Show, say: Callable[[str], None]) -> None:
+def train(sweep: Sweep, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
     """Train every point that is not complete, until ``control`` stops it.
 
     A point that fails is told to ``say`` and the others go on. ``show`` is given a label and the events of each run.

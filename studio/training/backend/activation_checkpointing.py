@@ -14,14 +14,14 @@ from studio.core.layers import Role
 from studio.peft import Attached
 
 
-def recompute_blocks(attached: Attached) -> None:
+def checkpoint_blocks(model: Attached) -> None:
     """Let each block of the backbone forget its inside; whoever calls the blocks, in whatever order."""
-    for path in _blocks(attached):
-        block = attached.module.get_submodule(path)
-        block.forward = _forgetting(block.forward)
+    for path in _outermost_blocks(model):
+        block = model.module.get_submodule(path)
+        block.forward = _checkpointed(block.forward)
 
 
-def _forgetting(forward: Callable[..., Any]) -> Callable[..., Any]:
+def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     def forgetful(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
@@ -30,10 +30,10 @@ def _forgetting(forward: Callable[..., Any]) -> Callable[..., Any]:
     return forgetful
 
 
-def _blocks(attached: Attached) -> Iterator[str]:
+def _outermost_blocks(model: Attached) -> Iterator[str]:
     """The outermost blocks."""
     outer = "\0"
-    for layer in attached.layers:
+    for layer in model.layers:
         if layer.role is Role.BLOCK and not layer.path.startswith(f"{outer}."):
             outer = layer.path
             yield outer

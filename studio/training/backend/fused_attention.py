@@ -10,15 +10,15 @@ from torch import nn
 
 from studio.training.backend.precision import Precision
 
-_MOST_TOKENS = 1024
+_MAX_TOKENS = 1024
 """With more tokens the scores of all pairs take too much memory."""
 
 
-def choose(module: nn.Module, device: torch.device, precision: Precision) -> None:
-    """Let timm's attention layers in ``module`` compute in the way that trains faster there."""
-    tokens = getattr(getattr(module, "patch_embed", None), "num_patches", None)
-    if device.type != "cpu" or precision != "bfloat16" or tokens is None or tokens > _MOST_TOKENS:
+def set_fused_attention(model: nn.Module, device: torch.device, precision: Precision) -> None:
+    """Let timm's attention layers in ``model`` compute in the way that trains faster there."""
+    tokens = getattr(getattr(model, "patch_embed", None), "num_patches", None)
+    if device.type != "cpu" or precision != "bfloat16" or tokens is None or tokens > _MAX_TOKENS:
         return
-    for layer in module.modules():
+    for layer in model.modules():
         if getattr(layer, "fused_attn", False):
             layer.fused_attn = False  # type: ignore[assignment]

@@ -13,29 +13,29 @@ from torch import Tensor
 
 Precision = Literal["float32", "bfloat16"]
 
-_WORTH = 1.15
+_MIN_SPEEDUP = 1.15
 """bfloat16 has to be this much faster before its lower precision is taken."""
 
 
-def resolve(wanted: Literal["float32", "bfloat16", "auto"], device: torch.device) -> Precision:
+def resolve_precision(requested: Literal["float32", "bfloat16", "auto"], device: torch.device) -> Precision:
     """What to train in. "auto" takes bfloat16 where the hardware has it and a short measurement shows the gain."""
-    if wanted != "auto":
-        return wanted
-    return "bfloat16" if has_bfloat16(device) and speedup(device) >= _WORTH else "float32"
+    if requested != "auto":
+        return requested
+    return "bfloat16" if supports_bfloat16(device) and bfloat16_speedup(device) >= _MIN_SPEEDUP else "float32"
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16", "bf16", "svebf16"} & _cpu_flags())
 
 
-def speedup(device: torch.device) -> float:
+def bfloat16_speedup(device: torch.device) -> float:
     """How many times faster a transformer's matrix product is in bfloat16; takes a fraction of a second."""
     x = torch.randn(1024, 384, device=device)
     weight = torch.randn(1536, 384, device=device)
-    return _seconds(x, weight) / _seconds(x.bfloat16(), weight.bfloat16())
+    return _matmul_seconds(x, weight) / _matmul_seconds(x.bfloat16(), weight.bfloat16())
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
@@ -43,7 +43,7 @@ def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def _seconds(x: Tensor, weight: Tensor) -> float:
+def _matmul_seconds(x: Tensor, weight: Tensor) -> float:
     """The shortest time of a product: whatever else the machine does can only make it longer."""
     times = []
     for _ in range(15):

@@ -20,123 +20,123 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.peft.methods.adapter_drop import DepthDrop
-from studio.training.distributed.rendezvous import meet
+from studio.training.distributed.rendezvous import restart_safe_rendezvous
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)
 """One process may have to wait this long for the others, as for a slow disk; one that ended is noticed at once."""
-_LOST = "Another process of this training ended, so this one did too; started again, the run goes on where it was."
+_PEER_LOST_MESSAGE = "Another process of this training ended, so this one did too; started again, the run goes on where it was."
 
 
-class Team:
-    """How many processes there are (``size``) and which one this is (``rank``); the first, which ``leads``, writes."""
+class DistributedContext:
+    """How many processes there are (``world_size``) and which one this is (``rank``); the first, which ``is_main_process``, writes."""
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
-        self.rank, self.size = rank, size
-        self._depths = torch.Generator()
+    def __init__(self, rank: int = 0, world_size: int = 1) -> None:
+        self.rank, self.world_size = rank, world_size
+        self._depth_generator = torch.Generator()
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes the run and speaks to the user."""
         return self.rank == 0
 
     @property
-    def alone(self) -> bool:
+    def is_single_process(self) -> bool:
         """Whether there is no other process."""
-        return self.size == 1
+        return self.world_size == 1
 
-    def device(self, wanted: str) -> str:
-        """The device that this process takes where the recipe wants ``wanted``: each has a GPU of its own."""
-        if self.alone or not wanted.startswith(("auto", "cuda")):
-            return wanted
+    def local_device(self, requested: str) -> str:
+        """The device that this process takes where the recipe wants ``requested``: each has a GPU of its own."""
+        if self.is_single_process or not requested.startswith(("auto", "cuda")):
+            return requested
         if not torch.cuda.is_available():
-            return "cpu" if wanted == "auto" else wanted
+            return "cpu" if requested == "auto" else requested
         here, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
         if here >= there:
             raise StudioError(f"This machine has {there} GPUs; start no more processes than that (--nproc-per-node).")
         torch.cuda.set_device(here)
         return f"cuda:{here}"
 
-    def sum(self, values: Sequence[float]) -> list[float]:
+    def all_reduce_sum_scalars(self, values: Sequence[float]) -> list[float]:
         """Numbers added up over all processes."""
-        return list(values) if self.alone else self.total(torch.tensor(values, dtype=torch.float64)).tolist()
+        return list(values) if self.is_single_process else self.all_reduce_sum(torch.tensor(values, dtype=torch.float64)).tolist()
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """A tensor on the CPU added up over all processes."""
-        return values if self.alone else _together(lambda: _reduced(values.clone(), dist.ReduceOp.SUM))
+        return values if self.is_single_process else _collective(lambda: _all_reduce(values.clone(), dist.ReduceOp.SUM))
 
-    def any(self, flags: Sequence[bool]) -> list[bool]:
+    def any_rank(self, flags: Sequence[bool]) -> list[bool]:
         """Which of the flags any process has set."""
-        if self.alone:
+        if self.is_single_process:
             return list(flags)
-        return _together(lambda: _reduced(torch.tensor(flags, dtype=torch.uint8), dist.ReduceOp.MAX)).bool().tolist()
+        return _collective(lambda: _all_reduce(torch.tensor(flags, dtype=torch.uint8), dist.ReduceOp.MAX)).bool().tolist()
 
-    def gathered(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """A plain value (as in JSON) of every process, in the order of their ranks."""
-        if self.alone:
+        if self.is_single_process:
             return [value]
-        return [json.loads(text) for text in _together(lambda: _texts(json.dumps(value), self.size))]
+        return [json.loads(text) for text in _collective(lambda: _all_gather_text(json.dumps(value), self.world_size))]
 
-    def same(self, make: Callable[[], T]) -> T:
+    def broadcast_from_main(self, make: Callable[[], T]) -> T:
         """A plain value that the first process makes, for all; its StudioError is raised in all."""
-        if self.alone:
+        if self.is_single_process:
             return make()
         value, error = None, ""
-        if self.leads:
+        if self.is_main_process:
             try:
                 value = make()
             except StudioError as failure:
                 error = str(failure)
-        made, failed = self.gathered([value, error])[0]
+        made, failed = self.all_gather_object([value, error])[0]
         if failed:
             raise StudioError(failed)
         return made
 
-    def seed(self, seed: int, step: int) -> None:
-        """Before a step: each process draws other random numbers (for dropout), decided by ``seed`` and ``step``.
+    def seed_rank(self, seed: int, step: int) -> None:
+        """Before a step: each process draws other random numbers (for dropout), decided by ``seed_rank`` and ``step``.
 
-        So they need not be kept in a checkpoint. What all have to draw alike is left out (:meth:`draw_depths`).
+        So they need not be kept in a checkpoint. What all have to draw alike is left out (:meth:`sync_drop_depths`).
         """
-        if not self.alone:
-            torch.manual_seed(_mixed(seed, step, 1 + self.rank))
-            self._depths.manual_seed(_mixed(seed, step, 0))
+        if not self.is_single_process:
+            torch.manual_seed(_mix_seeds(seed, step, 1 + self.rank))
+            self._depth_generator.manual_seed(_mix_seeds(seed, step, 0))
 
-    def draw_depths(self, module: nn.Module) -> None:
+    def sync_drop_depths(self, module: nn.Module) -> None:
         """Let AdapterDrop in ``module`` draw the same depths in all processes, else their gradients do not meet."""
-        for layer in () if self.alone else module.modules():
+        for layer in () if self.is_single_process else module.modules():
             if isinstance(layer, DepthDrop):
-                layer.draw = self._draw
+                layer.draw = self._draw_depth
 
-    def _draw(self, below: int) -> int:
-        return int(torch.randint(below, (), generator=self._depths))
+    def _draw_depth(self, below: int) -> int:
+        return int(torch.randint(below, (), generator=self._depth_generator))
 
-    def control(self, control: Control) -> Control:
-        """``control`` for all: asked of one, a stop is heard by all at the same place."""
-        return control if self.alone else _Shared(control, self)
+    def sync_control(self, control: TrainControl) -> TrainControl:
+        """``sync_control`` for all: asked of one, a stop is heard by all at the same place."""
+        return control if self.is_single_process else _SyncedControl(control, self)
 
 
-class Averaging:
+class GradientSync:
     """Averages the gradients of ``parameters`` over a team; their values become the first process's at once."""
 
-    def __init__(self, team: Team, parameters: Sequence[nn.Parameter]) -> None:
-        self._team, self._parameters = team, parameters
-        self._network = None if team.alone else _together(lambda: DistributedDataParallel(_Nothing(parameters)))
+    def __init__(self, distributed: DistributedContext, parameters: Sequence[nn.Parameter]) -> None:
+        self._distributed, self._parameters = distributed, parameters
+        self._ddp = None if distributed.is_single_process else _collective(lambda: DistributedDataParallel(_ZeroLoss(parameters)))
 
     def __call__(self) -> None:
         """Average; a parameter that no process computed a gradient for keeps having none."""
-        if self._network is None:
+        if self._ddp is None:
             return
-        used = self._team.any([parameter.grad is not None for parameter in self._parameters])
-        _together(lambda: self._network().backward())  # type: ignore[misc]
+        used = self._distributed.any_rank([parameter.grad is not None for parameter in self._parameters])
+        _collective(lambda: self._ddp().backward())  # type: ignore[misc]
         for parameter, kept in zip(self._parameters, used, strict=True):
             if not kept:
                 parameter.grad = None
 
 
-class _Nothing(nn.Module):
+class _ZeroLoss(nn.Module):
     """Adds nothing to any gradient: a backward pass through it averages what is there."""
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -147,96 +147,96 @@ class _Nothing(nn.Module):
         return torch.stack([parameter.sum() * 0 for parameter in self.parts]).sum()
 
 
-class _Shared(Control):
+class _SyncedControl(TrainControl):
     """A control whose questions go to all processes; so each of them has to ask at the same places."""
 
-    def __init__(self, own: Control, team: Team) -> None:
+    def __init__(self, local: TrainControl, distributed: DistributedContext) -> None:
         super().__init__()
-        self._own, self._team = own, team
+        self._local, self._distributed = local, distributed
 
     @property
     def stopping(self) -> bool:
         """Whether any process has been asked to stop."""
-        if not self._stop.is_set() and self._team.any([self._own.stopping])[0]:
+        if not self._stop_requested.is_set() and self._distributed.any_rank([self._local.stopping])[0]:
             self.stop()
-        return self._stop.is_set()
+        return self._stop_requested.is_set()
 
     @property
     def paused(self) -> bool:
         """Whether any process has been asked to wait."""
-        return self._team.any([self._own.paused])[0]
+        return self._distributed.any_rank([self._local.paused])[0]
 
-    def doze(self) -> None:
+    def wait_tick(self) -> None:
         """The one that was asked waits a moment, and the others for it."""
-        self._own.doze()
+        self._local.wait_tick()
 
-    def take_checkpoint_wish(self) -> bool:
+    def pop_checkpoint_request(self) -> bool:
         """Whether any process was asked for a checkpoint since the last call."""
-        return self._team.any([self._own.take_checkpoint_wish()])[0]
+        return self._distributed.any_rank([self._local.pop_checkpoint_request()])[0]
 
 
-def launched() -> str:
+def elastic_run_id() -> str:
     """The name of torchrun's start that this process belongs to, the same after a restart; empty without torchrun."""
     name = os.environ.get("TORCHELASTIC_RUN_ID", "")
     return f"{name}-{os.getppid()}" if name == "none" else name
 
 
-def restarts() -> int:
+def elastic_restart_count() -> int:
     """How often torchrun has started the processes anew."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
-def joined() -> Iterator[Team]:
+def init_distributed() -> Iterator[DistributedContext]:
     """The team that torchrun made this process part of; alone without it.
 
     Errors for the user leave by the first process alone; the others end with the same exit code and say nothing.
     """
     if not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Team()
+        yield DistributedContext()
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    store, rank, size = meet(_TIMEOUT)
+    store, rank, size = restart_safe_rendezvous(_TIMEOUT)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
-    team = Team(rank, size)
+    team = DistributedContext(rank, size)
     try:
         yield team
     except StudioError:
-        if team.leads:
+        if team.is_main_process:
             raise
         raise SystemExit(2) from None
     finally:
         dist.destroy_process_group()
 
 
-def _together(exchange: Callable[[], T]) -> T:
+def _collective(exchange: Callable[[], T]) -> T:
     """Do something that needs all processes; StudioError where one is gone."""
     try:
         return exchange()
     except dist.DistError as error:
-        raise StudioError(_LOST) from error
+        raise StudioError(_PEER_LOST_MESSAGE) from error
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise StudioError(_LOST) from error
+        raise StudioError(_PEER_LOST_MESSAGE) from error
 
 
-def _reduced(values: Tensor, how: Any) -> Tensor:
-    dist.all_reduce(values, how)
+def _all_reduce(values: Tensor, op: Any) -> Tensor:
+    dist.all_reduce(values, op)
     return values
 
 
-def _texts(text: str, size: int) -> list[str]:
+def _all_gather_text(text: str, world_size: int) -> list[str]:
     """A text of each process."""
     content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(size)]
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size)]
     dist.all_gather(lengths, torch.tensor([len(content)]))
     most = int(max(lengths))
-    room = [torch.zeros(most, dtype=torch.uint8) for _ in range(size)]
+    room = [torch.zeros(most, dtype=torch.uint8) for _ in range(world_size)]
     dist.all_gather(room, nn.functional.pad(content, (0, most - len(content))))
     return [bytes(raw[: int(length)].tolist()).decode() for raw, length in zip(room, lengths, strict=True)]
 
 
-def _mixed(*numbers: int) -> int:
+def _mix_seeds(*numbers: int) -> int:
     """One seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & (1 << 63) - 1

@@ -14,47 +14,47 @@ from torch.distributed.rendezvous import rendezvous
 
 from studio.core.errors import StudioError
 
-_LOOK_UP_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
-def meet(patience: timedelta) -> tuple[Store, int, int]:
+def restart_safe_rendezvous(timeout: timedelta) -> tuple[Store, int, int]:
     """A store for this start of the processes alone, this process's rank, and how many there are."""
-    store, rank, size = next(iter(rendezvous("env://", timeout=patience)))
-    until = time.monotonic() + patience.total_seconds()
-    word = _hand_out(store, size, until) if rank == 0 else _receive(store, rank, until)
+    store, rank, size = next(iter(rendezvous("env://", timeout=timeout)))
+    until = time.monotonic() + timeout.total_seconds()
+    word = _distribute_token(store, size, until) if rank == 0 else _receive_token(store, rank, until)
     return PrefixStore(word, store), rank, size
 
 
-def _hand_out(store: Store, size: int, until: float) -> str:
+def _distribute_token(store: Store, world_size: int, deadline: float) -> str:
     """Answer whoever greets, dead or alive, with a new word, until each rank has repeated it."""
-    word, silent = uuid.uuid4().hex, set(range(1, size))
+    word, silent = uuid.uuid4().hex, set(range(1, world_size))
     while silent:
         for rank in tuple(silent):
-            if _read(store, f"heard/{rank}") == word:
+            if _get_text(store, f"heard/{rank}") == word:
                 silent.remove(rank)
-            elif greeting := _read(store, f"greeting/{rank}"):
+            elif greeting := _get_text(store, f"greeting/{rank}"):
                 store.set(f"answer/{rank}", f"{greeting} {word}")
-        _wait(until)
+        _poll(deadline)
     return word
 
 
-def _receive(store: Store, rank: int, until: float) -> str:
+def _receive_token(store: Store, rank: int, deadline: float) -> str:
     """Greet, wait for the answer to this very greeting, and repeat the word in it."""
     greeting, answer = uuid.uuid4().hex, ""
     store.set(f"greeting/{rank}", greeting)
     while not answer.startswith(greeting):
-        _wait(until)
-        answer = _read(store, f"answer/{rank}")
+        _poll(deadline)
+        answer = _get_text(store, f"answer/{rank}")
     word = answer.split()[1]
     store.set(f"heard/{rank}", word)
     return word
 
 
-def _read(store: Store, key: str) -> str:
+def _get_text(store: Store, key: str) -> str:
     return store.get(key).decode() if store.check([key]) else ""
 
 
-def _wait(until: float) -> None:
-    if time.monotonic() > until:
+def _poll(deadline: float) -> None:
+    if time.monotonic() > deadline:
         raise StudioError("The other processes of this training did not come; start it again.")
-    time.sleep(_LOOK_UP_SECONDS)
+    time.sleep(_POLL_SECONDS)

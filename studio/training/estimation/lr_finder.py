@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -21,17 +21,17 @@ from studio.data.dataset.dataset import open_folder
 from studio.training import default_hparams
 from studio.training.backend import device as devices
 from studio.training.run_io import rng_state
-from studio.training.trainer import Session
+from studio.training.trainer import Trainer
 
 STEPS = 100
-LOWEST, HIGHEST = 1e-6, 1.0
+MIN_LR, MAX_LR = 1e-6, 1.0
 _SMOOTHING = 0.9
-_DIVERGED = 3.0
+_DIVERGENCE_FACTOR = 3.0
 """The test ends where the smoothed loss is this many times the lowest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class LRFinderResult:
     """Learning rates, rising, and the smoothed loss at each; ``suggestion`` is a rate to train with.
 
     It is ``clear`` where the loss fell enough to tell; else the suggestion is the methods' own rate.
@@ -43,53 +43,53 @@ class Curve:
     clear: bool
 
 
-def find_rate(recipe: Recipe, control: Control | None = None, steps: int = STEPS) -> Curve:
+def find_lr(recipe: Recipe, control: TrainControl | None = None, steps: int = STEPS) -> LRFinderResult:
     """Try rates for ``steps`` steps, fewer where the loss goes up for good.
 
     torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
     ``control`` asks to stop.
     """
-    with rng_state.kept(devices.resolve(recipe.training.device)):
-        found = list(points(recipe, control or Control(), steps))
-    return read(found, default_hparams.learning_rate(recipe))
+    with rng_state.preserve_rng_state(devices.resolve_device(recipe.training.device)):
+        found = list(sweep_lr(recipe, control or TrainControl(), steps))
+    return suggest_lr(found, default_hparams.default_lr(recipe))
 
 
-def points(recipe: Recipe, control: Control, steps: int = STEPS) -> Iterator[tuple[float, float]]:
+def sweep_lr(recipe: Recipe, control: TrainControl, steps: int = STEPS) -> Iterator[tuple[float, float]]:
     """Each rate and the smoothed loss there, as they are measured."""
     mean, lowest = 0.0, math.inf
     for number, (rate, loss) in enumerate(_losses(recipe, control, steps), 1):
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
         smooth = mean / (1 - _SMOOTHING**number)
-        if not smooth <= _DIVERGED * lowest:
+        if not smooth <= _DIVERGENCE_FACTOR * lowest:
             return
         lowest = min(lowest, smooth)
         yield rate, smooth
 
 
-def _losses(recipe: Recipe, control: Control, steps: int) -> Iterator[tuple[float, float]]:
-    rates = np.geomspace(LOWEST, HIGHEST, steps).tolist()
+def _losses(recipe: Recipe, control: TrainControl, steps: int) -> Iterator[tuple[float, float]]:
+    rates = np.geomspace(MIN_LR, MAX_LR, steps).tolist()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Session(Run(Path(folder)), recipe, open_folder(recipe.data)) as session,
+        Trainer(Run(Path(folder)), recipe, open_folder(recipe.data)) as session,
     ):
         for epoch in count():
-            session.progress.epoch, session.progress.batch = epoch, 0
+            session.train_state.epoch, session.train_state.batch = epoch, 0
             for batch in session.batches():
-                if session.progress.step >= steps:
+                if session.train_state.step >= steps:
                     return
                 if control.stopping:
                     raise StudioError("The test of learning rates was stopped.")
-                rate = rates[session.progress.step]
+                rate = rates[session.train_state.step]
                 yield from ((rate, e.loss) for e in session.step(batch, rate) if isinstance(e, events.Step))
 
 
-def read(found: list[tuple[float, float]], otherwise: float) -> Curve:
+def suggest_lr(points: list[tuple[float, float]], default_lr: float) -> LRFinderResult:
     """A curve with its suggestion: between a tenth of the rate of the lowest loss and where it falls most steeply."""
-    rates, losses = (tuple(values) for values in zip(*found, strict=True)) if found else ((), ())
+    rates, losses = (tuple(values) for values in zip(*points, strict=True)) if points else ((), ())
     end = int(np.argmin(losses)) if losses else 0
     clear = end >= 3 and losses[end] < 0.95 * losses[0]
     if not clear:
-        return Curve(rates, losses, otherwise, False)
+        return LRFinderResult(rates, losses, default_lr, False)
     slopes = np.gradient(losses[: end + 1], np.log(rates[: end + 1]))
     suggestion = math.sqrt(rates[int(np.argmin(slopes))] * rates[end] / 10)
-    return Curve(rates, losses, float(f"{suggestion:.1e}"), True)
+    return LRFinderResult(rates, losses, float(f"{suggestion:.1e}"), True)

@@ -25,32 +25,32 @@ from studio.core import paths
 from studio.core.files import write_json
 from studio.data.loader import Loader
 
-BUDGET = 10 << 30
+MAX_BYTES = 10 << 30
 """Bytes that all kept features together may take, and no more than half of what the disk has left."""
 _STALE_SECONDS = 24 * 3600
-_FEATURES, _ROWS, _MANIFEST, _PART = "features.bin", "rows.safetensors", "manifest.json", ".part"
+_FEATURES, _ROWS, _MANIFEST, _PARTIAL_SUFFIX = "features.bin", "rows.safetensors", "manifest.json", ".part"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedFeatures:
     """Features (rows, ...), and for images made of two the other one's class and the first one's share (rows)."""
 
     features: Tensor
-    others: Tensor
-    shares: Tensor
+    mix_targets: Tensor
+    mix_lambdas: Tensor
 
 
-class Shelf:
-    """The folder of kept features; ``facts`` say of which backbone, and what computes with which versions of what."""
+class FeatureCache:
+    """The folder of kept features; ``key_data`` say of which backbone, and what computes with which versions of what."""
 
-    def __init__(self, facts: Mapping[str, Any], folder: Path | None = None, budget: int = BUDGET) -> None:
-        self._facts, self._folder, self._budget = dict(facts), folder or paths.cache() / "features", budget
+    def __init__(self, key_data: Mapping[str, Any], folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self._key_data, self._folder, self._max_bytes = dict(key_data), folder or paths.cache() / "features", max_bytes
 
-    def place(self, cut: str, loader: Loader) -> "Place":
-        """The place of what a loader's images become before the layer ``cut``."""
-        return Place(self, self._facts | {"cut": cut}, loader)
+    def entry(self, first_trained_layer: str, loader: Loader) -> "CacheEntry":
+        """The place of what a loader's images become before the layer ``first_trained_layer``."""
+        return CacheEntry(self, self._key_data | {"cut": first_trained_layer}, loader)
 
-    def read(self, key: str) -> Kept | None:
+    def read(self, key: str) -> CachedFeatures | None:
         """What is kept under a key; None where nothing is, or it is damaged."""
         folder = self._folder / key
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -59,47 +59,47 @@ class Shelf:
                 os.utime(folder / _MANIFEST)
                 raw = torch.from_numpy(np.memmap(folder / _FEATURES, dtype=np.uint8, mode="c"))
                 features = raw.view(getattr(torch, manifest["dtype"])).view(manifest["shape"])
-                return Kept(features, **load_file(folder / _ROWS))
+                return CachedFeatures(features, **load_file(folder / _ROWS))
         return None
 
-    def write(self, key: str, kept: Kept) -> None:
+    def write(self, key: str, cached: CachedFeatures) -> None:
         """Keep features; where the disk does not allow it, they are not kept, and nothing else happens."""
-        part = self._folder / f"{key}.{os.getpid()}{_PART}"
+        part = self._folder / f"{key}.{os.getpid()}{_PARTIAL_SUFFIX}"
         with contextlib.suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            size = kept.features.numel() * kept.features.element_size()
-            if size <= min(self._budget, shutil.disk_usage(self._folder).free // 2):
-                _fill(part, kept)
+            size = cached.features.numel() * cached.features.element_size()
+            if size <= min(self._max_bytes, shutil.disk_usage(self._folder).free // 2):
+                _write_entry(part, cached)
                 part.rename(self._folder / key)
-                self._make_room()
+                self._evict()
         shutil.rmtree(part, ignore_errors=True)
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         """Remove what is longest unused until the rest is within the budget, and what killed processes left."""
-        most = self._budget
-        entries = sorted(self._folder.iterdir(), key=_used, reverse=True)
+        most = self._max_bytes
+        entries = sorted(self._folder.iterdir(), key=_last_used, reverse=True)
         for entry in entries:
-            half_written = entry.name.endswith(_PART)
+            half_written = entry.name.endswith(_PARTIAL_SUFFIX)
             most -= 0 if half_written else sum(file.stat().st_size for file in entry.iterdir())
-            if (time.time() - _used(entry) > _STALE_SECONDS) if half_written else most < 0:
+            if (time.time() - _last_used(entry) > _STALE_SECONDS) if half_written else most < 0:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-class Place:
+class CacheEntry:
     """Where the features of one loader's images are kept."""
 
-    def __init__(self, shelf: Shelf, facts: Mapping[str, Any], loader: Loader) -> None:
-        self._shelf, self._facts, self._loader = shelf, facts, loader
+    def __init__(self, cache: FeatureCache, key_data: Mapping[str, Any], loader: Loader) -> None:
+        self._cache, self._key_data, self._loader = cache, key_data, loader
         self._key = self._current_key()
 
-    def read(self) -> Kept | None:
+    def read(self) -> CachedFeatures | None:
         """What is kept here."""
-        return self._shelf.read(self._key) if self._key else None
+        return self._cache.read(self._key) if self._key else None
 
-    def write(self, kept: Kept) -> None:
+    def write(self, cached: CachedFeatures) -> None:
         """Keep features, unless the images have changed while they were computed."""
         if self._key and self._key == self._current_key():
-            self._shelf.write(self._key, kept)
+            self._cache.write(self._key, cached)
 
     def _current_key(self) -> str:
         """Empty where an image cannot be read."""
@@ -110,7 +110,7 @@ class Place:
         except OSError:
             return ""
         facts = {
-            **self._facts,
+            **self._key_data,
             "images": images,
             "labels": dataset.labels.tolist(),
             "preprocessing": dataset.preprocessing.as_json(),
@@ -126,16 +126,16 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fill(folder: Path, kept: Kept) -> None:
+def _write_entry(folder: Path, cached: CachedFeatures) -> None:
     """Write the files of an entry, the manifest with their hashes last."""
     folder.mkdir()
-    kept.features.contiguous().view(-1).view(torch.uint8).numpy().tofile(folder / _FEATURES)
-    save_file({"others": kept.others, "shares": kept.shares}, folder / _ROWS)
-    kind = str(kept.features.dtype).removeprefix("torch.")
+    cached.features.contiguous().view(-1).view(torch.uint8).numpy().tofile(folder / _FEATURES)
+    save_file({"mix_targets": cached.mix_targets, "shares": cached.mix_lambdas}, folder / _ROWS)
+    kind = str(cached.features.dtype).removeprefix("torch.")
     files = {name: _digest(folder / name) for name in (_FEATURES, _ROWS)}
-    write_json(folder / _MANIFEST, {"dtype": kind, "shape": list(kept.features.shape), "files": files})
+    write_json(folder / _MANIFEST, {"dtype": kind, "shape": list(cached.features.shape), "files": files})
 
 
-def _used(entry: Path) -> float:
+def _last_used(entry: Path) -> float:
     """When an entry was last used, in seconds since 1970."""
     return next((path.stat().st_mtime for path in (entry / _MANIFEST, entry) if path.exists()), 0.0)

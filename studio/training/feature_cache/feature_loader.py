@@ -19,21 +19,21 @@ from torch import Tensor
 from studio.core import paths
 from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch, Loader
-from studio.training.feature_cache.disk_cache import Kept, Place
+from studio.training.feature_cache.disk_cache import CachedFeatures, CacheEntry
 
-MEMORY_BYTES = 1 << 30
+MAX_MEMORY_BYTES = 1 << 30
 """Features of a split that fit in this are kept in memory; larger ones in a file, which the system caches as it can."""
-DISK_SHARE = 0.5
+MAX_DISK_FRACTION = 0.5
 """That file takes no more than this share of the free disk; beyond it features are computed again in every epoch."""
 
 
-class FeatureSource:
+class CachedFeatureLoader:
     """Batches of features in the order of a loader's images; ``prefix`` turns its inputs into features.
 
-    They are taken from ``kept_at``, where another run has left them, or left there when they are complete.
+    They are taken from ``cache_entry``, where another run has left them, or left there when they are complete.
     """
 
-    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], kept_at: Place | None = None) -> None:
+    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache_entry: CacheEntry | None = None) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
         self._views, images = max(1, loader.views), len(self.dataset)
@@ -42,15 +42,15 @@ class FeatureSource:
         self._group_of = torch.full((rows,), -1)
         for number, places in enumerate(self._groups):
             self._group_of[places] = number
-        self._known = torch.zeros(len(self._groups), dtype=torch.bool)
+        self._computed = torch.zeros(len(self._groups), dtype=torch.bool)
         self._readable = torch.ones(rows, dtype=torch.bool)
         self._store: Tensor | None = None
-        self._others, self._shares = torch.zeros(rows, dtype=torch.int64), torch.ones(rows)
-        self._fits = True
-        self._kept_at = kept_at
-        if kept_at and (kept := kept_at.read()):
-            self._store, self._others, self._shares = kept.features, kept.others, kept.shares
-            self._known[:] = True
+        self._mix_targets, self._mix_lambdas = torch.zeros(rows, dtype=torch.int64), torch.ones(rows)
+        self._has_storage = True
+        self._cache_entry = cache_entry
+        if cache_entry and (kept := cache_entry.read()):
+            self._store, self._mix_targets, self._mix_lambdas = kept.features, kept.mix_targets, kept.mix_lambdas
+            self._computed[:] = True
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -59,13 +59,13 @@ class FeatureSource:
         """The batches of an epoch from the one at ``start`` on."""
         view, groups = self._view(epoch), len(self._loader)
         first = view * groups + start
-        if not self._fits:
-            yield from (self._through(batch) for batch in self._loader.read(self._places(epoch, start), epoch))
-        elif self._in_order(epoch) and not self._known[first : (view + 1) * groups].all():
+        if not self._has_storage:
+            yield from (self._run_prefix(batch) for batch in self._loader.read(self._batch_indices(epoch, start), epoch))
+        elif self._in_order(epoch) and not self._computed[first : (view + 1) * groups].all():
             for number, batch in enumerate(self._loader.batches(view, start), first):
-                yield self._learn(number, batch)
+                yield self._compute_group(number, batch)
         else:
-            yield from (self._gather(places, view) for places in self._places(epoch, start))
+            yield from (self._gather(places, view) for places in self._batch_indices(epoch, start))
 
     def _view(self, epoch: int) -> int:
         return epoch % self._views
@@ -74,52 +74,52 @@ class FeatureSource:
         """Whether an epoch shows its view in the batches that its features are computed in."""
         return epoch < self._views or not self._loader.shuffle
 
-    def _places(self, epoch: int, start: int) -> Iterator[Tensor]:
+    def _batch_indices(self, epoch: int, start: int) -> Iterator[Tensor]:
         """Of each batch the images that the loader's share of the view has: of others nothing is kept here."""
         owned = self._group_of.view(self._views, -1)[self._view(epoch)] >= 0
         return (places[owned[places]] for places in self._loader.shared_places(epoch, start))
 
-    def _through(self, batch: Batch) -> Batch:
+    def _run_prefix(self, batch: Batch) -> Batch:
         return replace(batch, inputs=self._prefix(batch.inputs)) if len(batch) else batch
 
-    def _learn(self, number: int, batch: Batch) -> Batch:
+    def _compute_group(self, number: int, batch: Batch) -> Batch:
         """Compute the features of one of the groups and keep them."""
-        made, group = self._through(batch), self._groups[number]
+        made, group = self._run_prefix(batch), self._groups[number]
         rows = made.indices + number // len(self._loader) * len(self.dataset)
         if len(made):
-            if self._store is None and self._fits:
-                self._store = _room(len(self._group_of), made.inputs)
-                self._fits = self._store is not None
+            if self._store is None and self._has_storage:
+                self._store = _allocate(len(self._group_of), made.inputs)
+                self._has_storage = self._store is not None
             if self._store is not None:
                 self._store[rows] = made.inputs.cpu()
             if made.others is not None and made.shares is not None:
-                self._others[rows], self._shares[rows] = made.others, made.shares
+                self._mix_targets[rows], self._mix_lambdas[rows] = made.others, made.shares
         self._readable[group] = torch.isin(group, rows)
-        self._known[number] = True
-        if self._kept_at and self._store is not None and bool(self._known.all() & self._readable.all()):
-            self._kept_at.write(Kept(self._store, self._others, self._shares))
+        self._computed[number] = True
+        if self._cache_entry and self._store is not None and bool(self._computed.all() & self._readable.all()):
+            self._cache_entry.write(CachedFeatures(self._store, self._mix_targets, self._mix_lambdas))
         return made
 
-    def _gather(self, places: Tensor, view: int) -> Batch:
+    def _gather(self, indices: Tensor, view: int) -> Batch:
         """Kept features; what is not kept yet is computed first."""
         unreadable: list[UnreadableImageError] = []
         first = view * len(self.dataset)
-        for number in self._group_of[first + places].unique().tolist():
-            if not self._known[number]:
+        for number in self._group_of[first + indices].unique().tolist():
+            if not self._computed[number]:
                 batch = self._loader.batch(view, number % len(self._loader))
-                unreadable += self._learn(number, batch).unreadable
-        kept = places[self._readable[first + places]]
+                unreadable += self._compute_group(number, batch).unreadable
+        kept = indices[self._readable[first + indices]]
         rows = first + kept
         features = self._store[rows] if self._store is not None else torch.empty(0)
-        mixed = (self._others[rows], self._shares[rows]) if self._loader.mixing else (None, None)
+        mixed = (self._mix_targets[rows], self._mix_lambdas[rows]) if self._loader.mixing else (None, None)
         return Batch(features, self.dataset.labels[kept], kept, tuple(unreadable), *mixed)
 
 
-def _room(images: int, features: Tensor) -> Tensor | None:
+def _allocate(num_rows: int, features: Tensor) -> Tensor | None:
     """Room for the features of all images like ``features`` (batch, ...); None where neither memory nor disk has it."""
-    shape = (images, *features.shape[1:])
-    size = images * features[0].numel() * features.element_size()
-    where = place(size)
+    shape = (num_rows, *features.shape[1:])
+    size = num_rows * features[0].numel() * features.element_size()
+    where = storage_for(size)
     if where == "memory":
         return torch.empty(shape, dtype=features.dtype)
     if where == "nowhere":
@@ -131,10 +131,10 @@ def _room(images: int, features: Tensor) -> Tensor | None:
     return torch.from_numpy(raw).view(features.dtype).view(shape)
 
 
-def place(size: int) -> Literal["memory", "disk", "nowhere"]:
+def storage_for(size: int) -> Literal["memory", "disk", "nowhere"]:
     """Where ``size`` bytes of features are kept."""
-    if size <= MEMORY_BYTES:
+    if size <= MAX_MEMORY_BYTES:
         return "memory"
     folder = paths.cache()
     folder.mkdir(parents=True, exist_ok=True)
-    return "disk" if size <= DISK_SHARE * shutil.disk_usage(folder).free else "nowhere"
+    return "disk" if size <= MAX_DISK_FRACTION * shutil.disk_usage(folder).free else "nowhere"

@@ -12,73 +12,73 @@ from torch import Tensor
 
 from studio.backbones.layer_roles import head_paths
 from studio.peft import Attached
-from studio.training.feature_cache.sequential import chain
+from studio.training.feature_cache.sequential import as_sequential
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class ModelSplit:
     """A backbone as two functions: normalised images to features, frozen; and features to logits.
 
-    ``before`` is the path of the first layer that is not in the frozen part.
+    ``first_trained_layer`` is the path of the first layer that is not in the frozen part.
     """
 
-    before: str
+    first_trained_layer: str
     prefix: Callable[[Tensor], Tensor]
     tail: Callable[[Tensor], Tensor]
 
 
-def find(attached: Attached, size: tuple[int, int]) -> Cut | None:
+def find_split(model: Attached, size: tuple[int, int]) -> ModelSplit | None:
     """Where to cut a backbone with attachments for images of ``size``; None where no place is known."""
-    device = next(attached.module.parameters()).device
+    device = next(model.module.parameters()).device
     images = torch.linspace(-1, 1, 2 * 3 * size[0] * size[1]).view(2, 3, *size).to(device)
-    attached.eval()
-    cut = _before_head(attached) or _before_block(attached, images)
-    return cut if cut is not None and _is_exact(cut, attached, images) else None
+    model.eval()
+    cut = _split_before_head(model) or _split_before_block(model, images)
+    return cut if cut is not None and _matches_whole_model(cut, model, images) else None
 
 
-def _before_head(attached: Attached) -> Cut | None:
+def _split_before_head(model: Attached) -> ModelSplit | None:
     """Any timm network of which nothing but its one classifier trains."""
-    module = attached.module
+    module = model.module
     heads = head_paths(module)
-    if len(heads) != 1 or not all(_inside(path, heads[0]) for path in _changed(attached)):
+    if len(heads) != 1 or not all(_is_within(path, heads[0]) for path in _patched_paths(model)):
         return None
 
     def prefix(images: Tensor) -> Tensor:
         features: Tensor = module.forward_head(module.forward_features(images), pre_logits=True)  # type: ignore[operator]
         return features
 
-    return Cut(heads[0], prefix, lambda features: module.get_submodule(heads[0])(features))
+    return ModelSplit(heads[0], prefix, lambda features: module.get_submodule(heads[0])(features))
 
 
-def _before_block(attached: Attached, images: Tensor) -> Cut | None:
+def _split_before_block(model: Attached, images: Tensor) -> ModelSplit | None:
     """A backbone that is a chain, of which some first blocks are frozen."""
-    whole = chain(attached.module, images)
-    first = min((whole.first(path) for path in _changed(attached)), default=0) if whole else 0
-    if whole is None or not whole.holds_blocks(first):
+    whole = as_sequential(model.module, images)
+    first = min((whole.first_affected(path) for path in _patched_paths(model)), default=0) if whole else 0
+    if whole is None or not whole.has_blocks_before(first):
         return None
     parts = [part for _, part in whole.parts]
-    return Cut(
-        whole.path(first),
-        lambda images: _through(parts[:first], images),
-        lambda features: whole.rest(_through(parts[first:], features)),
+    return ModelSplit(
+        whole.path_at(first),
+        lambda images: _run_parts(parts[:first], images),
+        lambda features: whole.head(_run_parts(parts[first:], features)),
     )
 
 
-def _changed(attached: Attached) -> set[str]:
-    return {change.path for change in attached.changes}
+def _patched_paths(model: Attached) -> set[str]:
+    return {change.path for change in model.changes}
 
 
-def _inside(path: str, layer: str) -> bool:
+def _is_within(path: str, layer: str) -> bool:
     return path == layer or path.startswith(f"{layer}.")
 
 
-def _through(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
+def _run_parts(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:
     for part in parts:
         x = part(x)
     return x
 
 
 @torch.no_grad()
-def _is_exact(cut: Cut, attached: Attached, images: Tensor) -> bool:
+def _matches_whole_model(split: ModelSplit, model: Attached, images: Tensor) -> bool:
     """Whether both parts together are the whole: a network may do something of its own between them."""
-    return torch.allclose(cut.tail(cut.prefix(images)), attached.module(images), rtol=1e-4, atol=1e-5)
+    return torch.allclose(split.tail(split.prefix(images)), model.module(images), rtol=1e-4, atol=1e-5)

@@ -13,47 +13,47 @@ import torch
 from timm.models import beit, convnext, eva, resnet, swin_transformer, swin_transformer_v2, vision_transformer
 from torch import Tensor, nn
 
-Part = Callable[[Tensor], Tensor]
+TensorFn = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
-    """``parts`` go from images (batch, 3, height, width) to features, by their paths; ``rest`` from those to logits.
+class SequentialView:
+    """``parts`` go from images (batch, 3, height, width) to features, by their paths; ``head`` from those to logits.
 
-    The first part is everything before the blocks. ``after`` are the paths of what ``rest`` runs, in its order.
+    The first part is everything before the blocks. ``head_paths`` are the paths of what ``head`` runs, in its order.
     """
 
-    parts: tuple[tuple[str, Part], ...]
-    rest: Part
-    after: tuple[str, ...]
+    parts: tuple[tuple[str, TensorFn], ...]
+    head: TensorFn
+    head_paths: tuple[str, ...]
 
-    def first(self, path: str) -> int:
-        """The first part that the layer at ``path`` has an influence on; 0 where that is not known."""
-        if any(_inside(path, after) for after in self.after):
+    def first_affected(self, path: str) -> int:
+        """The first part that the layer at ``path_at`` has an influence on; 0 where that is not known."""
+        if any(_is_within(path, after) for after in self.head_paths):
             return len(self.parts)
-        touched = (i for i, (own, _) in enumerate(self.parts) if i and (_inside(path, own) or _inside(own, path)))
+        touched = (i for i, (own, _) in enumerate(self.parts) if i and (_is_within(path, own) or _is_within(own, path)))
         return next(touched, 0) if path else 0
 
-    def path(self, number: int) -> str:
+    def path_at(self, index: int) -> str:
         """The path of a part, or of what comes after all of them."""
-        return self.parts[number][0] if number < len(self.parts) else self.after[0]
+        return self.parts[index][0] if index < len(self.parts) else self.head_paths[0]
 
-    def holds_blocks(self, number: int) -> bool:
-        """Whether there is a block among the first ``number`` parts."""
-        return any(path.rpartition(".")[2].isdecimal() for path, _ in self.parts[1:number])
+    def has_blocks_before(self, index: int) -> bool:
+        """Whether there is a block among the first ``index`` parts."""
+        return any(path.rpartition(".")[2].isdecimal() for path, _ in self.parts[1:index])
 
 
-def chain(module: nn.Module, images: Tensor) -> Chain | None:
+def as_sequential(module: nn.Module, images: Tensor) -> SequentialView | None:
     """``module`` as a chain for images like ``images``; None where it is not known to be one."""
     make = _FAMILIES.get(getattr(type(module), "forward_features", None))
     return make(module, images) if make else None
 
 
-def _inside(path: str, layer: str) -> bool:
+def _is_within(path: str, layer: str) -> bool:
     return path == layer or path.startswith(f"{layer}.")
 
 
-def _run(module: Any, *names: str) -> Part:
+def _call_in_order(module: Any, *names: str) -> TensorFn:
     """Layers of a network one after the other."""
 
     def run(x: Tensor) -> Tensor:
@@ -64,23 +64,23 @@ def _run(module: Any, *names: str) -> Part:
     return run
 
 
-def _end(module: Any, *names: str) -> Part:
-    before = _run(module, *names)
+def _head_from(module: Any, *names: str) -> TensorFn:
+    before = _call_in_order(module, *names)
     return lambda x: module.forward_head(before(x))
 
 
-def _vit(module: Any, images: Tensor) -> Chain:
+def _vit(module: Any, images: Tensor) -> SequentialView:
     def stem(x: Tensor) -> Tensor:
         tokens: Tensor = module.norm_pre(module.patch_drop(module._pos_embed(module.patch_embed(x))))  # noqa: SLF001
         return tokens
 
     blocks = ((f"blocks.{number}", block) for number, block in enumerate(module.blocks))
     after = ("norm", "attn_pool", "fc_norm", "head_drop", "head")
-    return Chain((("patch_embed", stem), *blocks), _end(module, "norm"), after)
+    return SequentialView((("patch_embed", stem), *blocks), _head_from(module, "norm"), after)
 
 
 @torch.no_grad()
-def _eva(module: Any, images: Tensor) -> Chain:
+def _eva(module: Any, images: Tensor) -> SequentialView:
     """Its blocks are told the positions, which are the same for all images."""
     rope = module._pos_embed(module.patch_embed(images))[1]  # noqa: SLF001
     each = rope if getattr(module, "rope_mixed", False) and rope is not None else [rope] * len(module.blocks)
@@ -91,48 +91,48 @@ def _eva(module: Any, images: Tensor) -> Chain:
 
     blocks = ((f"blocks.{i}", partial(block, rope=each[i])) for i, block in enumerate(module.blocks))
     after = ("norm", "attn_pool", "fc_norm", "head_drop", "head")
-    return Chain((("patch_embed", stem), *blocks), _end(module, "norm"), after)
+    return SequentialView((("patch_embed", stem), *blocks), _head_from(module, "norm"), after)
 
 
-def _beit(module: Any, images: Tensor) -> Chain:
+def _beit(module: Any, images: Tensor) -> SequentialView:
     def stem(x: Tensor) -> Tensor:
         x = module.patch_embed(x)
         x = torch.cat((module.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
         tokens: Tensor = module.pos_drop(x if module.pos_embed is None else x + module.pos_embed)
         return tokens
 
-    def told(block: nn.Module) -> Part:
+    def told(block: nn.Module) -> TensorFn:
         bias = module.rel_pos_bias
         return lambda x: block(x, shared_rel_pos_bias=None if bias is None else bias())
 
     blocks = ((f"blocks.{number}", told(block)) for number, block in enumerate(module.blocks))
-    return Chain((("patch_embed", stem), *blocks), _end(module, "norm"), ("norm", "fc_norm", "head_drop", "head"))
+    return SequentialView((("patch_embed", stem), *blocks), _head_from(module, "norm"), ("norm", "fc_norm", "head_drop", "head"))
 
 
-def _stages(stages: Any, name: str) -> Iterator[tuple[str, Part]]:
+def _stages(stages: Any, name: str) -> Iterator[tuple[str, TensorFn]]:
     """Of each stage first what makes the image smaller, then its blocks."""
     for number, stage in enumerate(stages):
         yield f"{name}.{number}.downsample", stage.downsample
         yield from ((f"{name}.{number}.blocks.{i}", block) for i, block in enumerate(stage.blocks))
 
 
-def _swin(module: Any, images: Tensor) -> Chain:
+def _swin(module: Any, images: Tensor) -> SequentialView:
     parts = (("patch_embed", module.patch_embed), *_stages(module.layers, "layers"))
-    return Chain(parts, _end(module, "norm"), ("norm", "head"))
+    return SequentialView(parts, _head_from(module, "norm"), ("norm", "head"))
 
 
-def _convnext(module: Any, images: Tensor) -> Chain:
+def _convnext(module: Any, images: Tensor) -> SequentialView:
     parts = (("stem", module.stem), *_stages(module.stages, "stages"))
-    return Chain(parts, _end(module, "norm_pre"), ("norm_pre", "head"))
+    return SequentialView(parts, _head_from(module, "norm_pre"), ("norm_pre", "head"))
 
 
-def _resnet(module: Any, images: Tensor) -> Chain:
-    stem = _run(module, "conv1", "bn1", "act1", "maxpool")
+def _resnet(module: Any, images: Tensor) -> SequentialView:
+    stem = _call_in_order(module, "conv1", "bn1", "act1", "maxpool")
     blocks = ((f"layer{n}.{i}", block) for n in range(1, 5) for i, block in enumerate(getattr(module, f"layer{n}")))
-    return Chain((("conv1", stem), *blocks), _end(module), ("global_pool", "fc"))
+    return SequentialView((("conv1", stem), *blocks), _head_from(module), ("global_pool", "fc"))
 
 
-_FAMILIES: dict[Any, Callable[[Any, Tensor], Chain]] = {
+_FAMILIES: dict[Any, Callable[[Any, Tensor], SequentialView]] = {
     vision_transformer.VisionTransformer.forward_features: _vit,
     eva.Eva.forward_features: _eva,
     beit.Beit.forward_features: _beit,

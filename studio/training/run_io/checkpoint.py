@@ -44,11 +44,11 @@ def write(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
     }
     for name, content in contents.items():
         write_bytes(folder / name, content)
-    if _is_whole(folder, MANIFEST):
+    if _is_intact(folder, MANIFEST):
         write_bytes(folder / PREVIOUS, (folder / MANIFEST).read_bytes())
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     write_json(folder / MANIFEST, {"format": 1, "files": hashes})
-    _tidy(folder)
+    _remove_unreferenced(folder)
 
 
 def read(folder: Path) -> Checkpoint | None:
@@ -89,7 +89,7 @@ def _next_number(folder: Path) -> int:
     return 1 + max((int(path.stem) for path in folder.iterdir() if path.stem.isdecimal()), default=0)
 
 
-def _is_whole(folder: Path, manifest: str) -> bool:
+def _is_intact(folder: Path, manifest: str) -> bool:
     try:
         _read(folder, manifest, ())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -97,16 +97,16 @@ def _is_whole(folder: Path, manifest: str) -> bool:
     return True
 
 
-def _files(folder: Path, manifest: str) -> set[str]:
+def _listed_files(folder: Path, manifest: str) -> set[str]:
     try:
         return set(json.loads((folder / manifest).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
 
-def _tidy(folder: Path) -> None:
+def _remove_unreferenced(folder: Path) -> None:
     """Remove files that neither manifest names, temporary ones of a killed process included."""
-    kept = _files(folder, MANIFEST) | _files(folder, PREVIOUS) | {MANIFEST, PREVIOUS}
+    kept = _listed_files(folder, MANIFEST) | _listed_files(folder, PREVIOUS) | {MANIFEST, PREVIOUS}
     for path in folder.iterdir():
         if path.name not in kept and path.is_file():
             path.unlink(missing_ok=True)

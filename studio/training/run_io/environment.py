@@ -12,21 +12,21 @@ from studio.training.backend import device as devices
 _PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
 
 
-def describe(device: torch.device, precision: str, backbone: str, processes: int = 1) -> dict[str, Any]:
-    """Versions, machine, device, threads and precision; ``backbone`` is the hash of the base weights."""
+def collect_environment(device: torch.device, precision: str, weights_digest: str, world_size: int = 1) -> dict[str, Any]:
+    """Versions, machine, device, threads and precision; ``weights_digest`` is the hash of the base weights."""
     return {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "device": devices.describe(device),
+        "device": devices.device_name(device),
         "threads": torch.get_num_threads(),
-        "processes": processes,
+        "processes": world_size,
         "precision": precision,
-        "backbone": backbone,
+        "backbone": weights_digest,
     }
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def environment_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """In words, what is no longer as it was and makes results differ in their last digits."""
     rows = [(key, before.get(key), now[key]) for key in ("device", "threads", "precision")]
     rows += [("processes", before.get("processes", 1), now["processes"])]

@@ -10,23 +10,23 @@ from studio.core import events
 E = TypeVar("E", bound=events.Event)
 
 
-class Journal:
+class EventLogger:
     """Keeps both files of a run open. What is written has left the process when a call returns."""
 
     def __init__(self, folder: Path) -> None:
-        self._events = _append(folder / "events.jsonl")
-        self._log = _append(folder / "log.txt")
+        self._events = _open_for_append(folder / "events.jsonl")
+        self._log = _open_for_append(folder / "log.txt")
 
     def write(self, event: E) -> E:
         """Append an event, and return it."""
-        _line(self._events, event.to_json())
-        if text := _sentence(event):
-            self.note(text, event.time)
+        _append_line(self._events, event.to_json())
+        if text := _log_text(event):
+            self.write_line(text, event.time)
         return event
 
-    def note(self, text: str, when: float | None = None) -> None:
+    def write_line(self, text: str, timestamp: float | None = None) -> None:
         """Append a line to the log alone."""
-        _line(self._log, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))}  {text}")
+        _append_line(self._log, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(timestamp))}  {text}")
 
     def __enter__(self) -> Self:
         return self
@@ -37,7 +37,7 @@ class Journal:
                 file.close()
 
 
-def _append(path: Path) -> IO[bytes]:
+def _open_for_append(path: Path) -> IO[bytes]:
     """Open for appending; a last line that a kill cut short is ended, so that the next one stays whole."""
     file = path.open("ab+")
     if file.tell():
@@ -47,12 +47,12 @@ def _append(path: Path) -> IO[bytes]:
     return file
 
 
-def _line(file: IO[bytes], text: str) -> None:
+def _append_line(file: IO[bytes], text: str) -> None:
     file.write(text.encode("utf-8", "replace") + b"\n")
     file.flush()
 
 
-def _sentence(event: events.Event) -> str:
+def _log_text(event: events.Event) -> str:
     match event:
         case events.Started():
             begun = f"goes on from step {event.step}" if event.step else "begins"

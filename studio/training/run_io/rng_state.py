@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-def states(device: torch.device) -> dict[str, Tensor]:
+def get_rng_state(device: torch.device) -> dict[str, Tensor]:
     """The states of the generators that training on ``device`` uses."""
     found = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
@@ -17,8 +17,8 @@ def states(device: torch.device) -> dict[str, Tensor]:
     return found
 
 
-def restore(device: torch.device, saved: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`states` gave; a generator that was not in use then stays as it is."""
+def set_rng_state(device: torch.device, saved: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`get_rng_state` gave; a generator that was not in use then stays as it is."""
     torch.set_rng_state(saved["cpu"])
     if device.type == "cuda" and "cuda" in saved:
         torch.cuda.set_rng_state(saved["cuda"], device)
@@ -27,10 +27,10 @@ def restore(device: torch.device, saved: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def kept(device: torch.device) -> Iterator[None]:
+def preserve_rng_state(device: torch.device) -> Iterator[None]:
     """Leave the generators afterwards as they were before."""
-    before = states(device)
+    before = get_rng_state(device)
     try:
         yield
     finally:
-        restore(device, before)
+        set_rng_state(device, before)

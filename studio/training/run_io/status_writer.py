@@ -6,14 +6,14 @@ from studio.core import events
 from studio.core.run import Run
 
 
-class Status:
+class StatusWriter:
     """Follows a run's events, and writes the status when it changes for a reader: not at every step."""
 
     def __init__(self, run: Run, epochs: int) -> None:
         self._run = run
-        self._values = {**run.status, "state": "running", "epochs": epochs, "text": "", **_expected(run)}
+        self._values = {**run.status, "state": "running", "epochs": epochs, "text": "", **_resource_estimate(run)}
 
-    def take(self, event: events.Event) -> None:
+    def update(self, event: events.Event) -> None:
         """Take an event in."""
         match event:
             case events.Started():
@@ -29,7 +29,7 @@ class Status:
             case events.Resumed():
                 self._set(state="running")
             case events.Usage():
-                self._set(took=_figures(event))
+                self._set(took=_resource_values(event))
             case events.Error():
                 self._set(state="failed", text=event.text)
             case events.Finished():
@@ -40,11 +40,11 @@ class Status:
         self._run.write_status(**self._values)
 
 
-def _expected(run: Run) -> dict[str, object]:
+def _resource_estimate(run: Run) -> dict[str, object]:
     """What was measured before the training, for comparison with what it took."""
     last = next((event for event in reversed(run.events()) if isinstance(event, events.Preflight)), None)
-    return {"expected": _figures(last)} if last else {}
+    return {"expected": _resource_values(last)} if last else {}
 
 
-def _figures(event: events.Preflight | events.Usage) -> dict[str, object]:
+def _resource_values(event: events.Preflight | events.Usage) -> dict[str, object]:
     return {"peak_memory_bytes": event.peak_memory_bytes, "seconds_per_epoch": event.seconds_per_epoch}

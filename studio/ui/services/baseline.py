@@ -13,7 +13,7 @@ from studio.ui.services.image_scan import Images
 from studio.ui.services.trainer import Trainer
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 PAUSE_MS = 1_200
 """Nothing is measured while the recipe was changed less than this ago."""
@@ -46,7 +46,7 @@ class NumberToBeat(QObject):
         super().__init__(parent)
         self._images, self._engine, self._trainer = images, engine, trainer
         self._lane = Lane("baseline", self)
-        self._control: Control | None = None
+        self._control: TrainControl | None = None
         self._asked: tuple[Data, Backbone] | None = None
         self.beat = Beat()
         self._timer = QTimer(self)
@@ -119,9 +119,9 @@ class NumberToBeat(QObject):
         self._start(wanted, only_local=True)
 
     def _start(self, wanted: tuple[Data, Backbone], only_local: bool = False) -> None:
-        from studio.core.control import Control
+        from studio.core.control import TrainControl
 
-        self._asked, control = self._wanted(), Control()
+        self._asked, control = self._wanted(), TrainControl()
         self._control = control
         self._show(Beat(busy=True))
 
@@ -137,12 +137,12 @@ class NumberToBeat(QObject):
             key="probe",
         )
 
-    def _end(self, control: "Control", beat: Beat) -> None:
+    def _end(self, control: "TrainControl", beat: Beat) -> None:
         if control is self._control:
             self._control = None
             self._show(beat)
 
-    def _tell(self, reached: tuple["Control", int, int]) -> None:
+    def _tell(self, reached: tuple["TrainControl", int, int]) -> None:
         control, done, total = reached
         if control is self._control:
             self._show(replace(self.beat, done=done, total=total))

@@ -9,7 +9,7 @@ from studio.ui.services.background import Lane, sentence
 
 if TYPE_CHECKING:
     from studio.backbones.weights import Fetched, Report
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 TELL_SECONDS = 0.1
 JOIN_SECONDS = 2.0
@@ -26,7 +26,7 @@ class Downloads(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._lane = Lane("weights", self)
-        self._control: Control | None = None
+        self._control: TrainControl | None = None
 
     @property
     def busy(self) -> bool:
@@ -35,9 +35,9 @@ class Downloads(QObject):
 
     def fetch(self, repository: str) -> None:
         """Begin to fetch the weights of ``repository``."""
-        from studio.core.control import Control
+        from studio.core.control import TrainControl
 
-        control = self._control = Control()
+        control = self._control = TrainControl()
         self._lane.submit(
             lambda: _fetch(repository, control, self.advanced.emit),
             lambda path: self._end(control, None),
@@ -56,13 +56,13 @@ class Downloads(QObject):
         self.cancel()
         self._lane.close(JOIN_SECONDS)
 
-    def _end(self, control: "Control", error: Exception | None) -> None:
+    def _end(self, control: "TrainControl", error: Exception | None) -> None:
         if control is self._control:
             self._control = None
             self.ended.emit(sentence(error) if error else "")
 
 
-def _fetch(repository: str, control: "Control", tell: "Report") -> None:
+def _fetch(repository: str, control: "TrainControl", tell: "Report") -> None:
     from studio.backbones import weights
 
     told = 0.0

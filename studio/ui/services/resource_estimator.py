@@ -17,7 +17,7 @@ from studio.ui.services.document import Document
 from studio.ui.services.engine import Engine
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 
 _CHECKPOINTING = "training.gradient_checkpointing"
@@ -32,7 +32,7 @@ class Needs(QObject):
         super().__init__(parent)
         self._document = document
         self._lane = Lane("preflight", self)
-        self._control: Control | None = None
+        self._control: TrainControl | None = None
         self.found: Preflight | None = None
         self.stale = False
         self.problem = ""
@@ -46,11 +46,11 @@ class Needs(QObject):
 
     def measure(self) -> None:
         """Try the recipe for a few steps in the background."""
-        from studio.core.control import Control
+        from studio.core.control import TrainControl
 
         if self.measuring:
             return
-        recipe, control = self._document.recipe, Control()
+        recipe, control = self._document.recipe, TrainControl()
         self._control, self.problem = control, ""
         self._lane.submit(lambda: estimate_cache.measure(recipe, control), self._measured, self._failed)
         self.changed.emit()

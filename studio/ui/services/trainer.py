@@ -15,7 +15,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.services.background import Lane, sentence
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
 
 WATCH_MS = 2000
 """How often the runs folder is looked at for what other programs do in it."""
@@ -39,7 +39,7 @@ class Trainer(QObject):
         super().__init__(parent)
         self._lane = Lane("training", self)
         self._prepared.connect(self._begin, Qt.ConnectionType.QueuedConnection)
-        self._control: Control | None = None
+        self._control: TrainControl | None = None
         self.run: Run | None = None
         self.was_stopped = False
 
@@ -95,7 +95,7 @@ class Trainer(QObject):
     def save_now(self) -> None:
         """Ask for a checkpoint after this step."""
         if self._control is not None:
-            self._control.checkpoint_now()
+            self._control.request_checkpoint()
 
     def close(self) -> None:
         """Stop and wait for the end of the thread."""
@@ -103,11 +103,11 @@ class Trainer(QObject):
         self._lane.close()
         self._control = None
 
-    def _new_control(self) -> "Control":
-        from studio.core.control import Control
+    def _new_control(self) -> "TrainControl":
+        from studio.core.control import TrainControl
 
         self.run, self.was_stopped = None, False
-        self._control = Control()
+        self._control = TrainControl()
         self.preparing.emit()
         return self._control
 
@@ -125,7 +125,7 @@ class Trainer(QObject):
         self.ended.emit(self.run)
 
 
-def _train_new(recipe: Recipe, control: "Control", prepared: Callable[[Run], None]) -> None:
+def _train_new(recipe: Recipe, control: "TrainControl", prepared: Callable[[Run], None]) -> None:
     from studio.app.training import prepare
 
     run = prepare(recipe)
@@ -133,13 +133,13 @@ def _train_new(recipe: Recipe, control: "Control", prepared: Callable[[Run], Non
     _train(run, control, resume=False)
 
 
-def _go_on(run: Run, control: "Control", epochs: int) -> None:
+def _go_on(run: Run, control: "TrainControl", epochs: int) -> None:
     from studio.app.training import reopen
 
     _train(reopen(run.path, None, [f"training.epochs={epochs}"] if epochs else ()), control, resume=True)
 
 
-def _train(run: Run, control: "Control", resume: bool) -> None:
+def _train(run: Run, control: "TrainControl", resume: bool) -> None:
     from studio.app.training import train
 
     for _ in train(run, control, resume):
@@ -295,10 +295,10 @@ def methods_of(recipe: Recipe) -> str:
 
 def _signature(folder: Path) -> tuple[object, frozenset[Path]]:
     """What changes when a run does: when each status was written; and the runs that a process holds."""
-    from studio.training.run_io.lock import is_held
+    from studio.training.run_io.lock import is_locked
 
     runs = list_runs(folder)
-    held = frozenset(r.path for r in runs if r.status.get("state") in ("running", "paused") and is_held(r.path))
+    held = frozenset(r.path for r in runs if r.status.get("state") in ("running", "paused") and is_locked(r.path))
     return tuple((run.path, _written(run)) for run in runs), held
 
 

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from studio.app import baseline
 from studio.app.baseline import Baseline, known, linear_probe
 from studio.backbones import loading
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.paths import locate
 from studio.core.recipe import Backbone, Data, Split, Transforms
 from studio.data.dataset.dataset import open_split
@@ -39,7 +39,7 @@ def data(tmp_path: Path, make_images: MakeImages) -> Data:
 
 def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
     digits = Data(path="bundled:digits")
-    ours = linear_probe(digits, STARTER, Control())
+    ours = linear_probe(digits, STARTER, TrainControl())
     (x, y), (asked, truth) = _features(digits, "train"), _features(digits, "validation")
     assert (ours.classes, ours.images) == (10, len(y) + len(truth))
     mean, deviation = x.mean(axis=0), x.std(axis=0)
@@ -57,7 +57,7 @@ def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_classes_that_are_told_apart_by_their_colour_are_found(data: Data) -> None:
-    found = linear_probe(data, STARTER, Control())
+    found = linear_probe(data, STARTER, TrainControl())
     assert found.accuracy > 0.8
     assert (found.classes, found.images) == (3, 36)
 
@@ -66,22 +66,22 @@ def test_it_is_kept_until_images_or_decisions_change(
     data: Data, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert known(data, STARTER) is None
-    first = linear_probe(data, STARTER, Control())
+    first = linear_probe(data, STARTER, TrainControl())
     calls: list[object] = []
     monkeypatch.setattr(probe, "probe", lambda *given: calls.append(given) or (0.5, 7))
-    assert known(data, STARTER) == linear_probe(data, STARTER, Control()) == first
+    assert known(data, STARTER) == linear_probe(data, STARTER, TrainControl()) == first
     augmented = data.model_copy(update={"transforms": Transforms(augmentation="light")})
     assert known(augmented, STARTER) == first
     assert not calls
     assert known(data.model_copy(update={"excluded": ("a/000.png",)}), STARTER) is None
     assert known(data, STARTER.model_copy(update={"pretrained": False})) is None
     make_images("images/a", 13)
-    assert linear_probe(data, STARTER, Control()).accuracy == 0.5
+    assert linear_probe(data, STARTER, TrainControl()).accuracy == 0.5
     assert len(calls) == 1
 
 
 def test_it_can_be_stopped_and_keeps_nothing_then(data: Data) -> None:
-    control = Control()
+    control = TrainControl()
     with pytest.raises(Stopped):
         linear_probe(data, STARTER, control, lambda *_: control.stop())
     assert known(data, STARTER) is None
@@ -89,7 +89,7 @@ def test_it_can_be_stopped_and_keeps_nothing_then(data: Data) -> None:
 
 def test_it_tells_how_far_it_is(data: Data) -> None:
     told: list[tuple[str, int, int]] = []
-    linear_probe(data, STARTER, Control(), lambda *given: told.append(given))
+    linear_probe(data, STARTER, TrainControl(), lambda *given: told.append(given))
     assert told[-1] == ("baseline", 36, 36)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
@@ -97,22 +97,22 @@ def test_it_tells_how_far_it_is(data: Data) -> None:
 def test_many_images_are_not_all_looked_at(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "TRAINING", 12), monkeypatch.setattr(probe, "VALIDATION", 5)
     monkeypatch.setattr(probe, "PER_CLASS", 5)
-    assert linear_probe(data, STARTER, Control()).images == 15 + 5
+    assert linear_probe(data, STARTER, TrainControl()).images == 15 + 5
 
 
 def test_an_unreadable_image_is_left_out(data: Data) -> None:
     (locate(data.path) / "a" / "003.png").write_bytes(b"")
-    assert linear_probe(data, STARTER, Control()).images == 35
+    assert linear_probe(data, STARTER, TrainControl()).images == 35
 
 
 def test_damage_is_as_if_nothing_was_known(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "probe", lambda *given: (0.5, 7))
-    made = linear_probe(data, STARTER, Control())
+    made = linear_probe(data, STARTER, TrainControl())
     file = baseline._file(data, STARTER)
     for content in ("", "[]", "{}", json.dumps({"listed": "x"})):
         file.write_text(content)
         assert known(data, STARTER) is None
-    assert linear_probe(data, STARTER, Control()).accuracy == made.accuracy == 0.5
+    assert linear_probe(data, STARTER, TrainControl()).accuracy == made.accuracy == 0.5
     assert isinstance(known(data, STARTER), Baseline)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from studio.app.training import prepare, train
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.data.dataset import split_manifest
 from studio.evaluation import evaluate
@@ -31,8 +31,8 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: Path) -> None:
     run = prepare(recipe, tmp_path / "run")
-    started = next(event for event in train(run, Control()) if isinstance(event, events.Started))
-    for _ in train(run, Control(), resume=True):
+    started = next(event for event in train(run, TrainControl()) if isinstance(event, events.Started))
+    for _ in train(run, TrainControl(), resume=True):
         pass
     kept = split_manifest.read(run.path)
     assert kept is not None
@@ -49,7 +49,7 @@ def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: 
 
 def test_a_later_decision_changes_no_score_of_the_run(recipe: Recipe, tmp_path: Path) -> None:
     run = prepare(recipe, tmp_path / "run")
-    for _ in train(run, Control()):
+    for _ in train(run, TrainControl()):
         pass
     before = evaluate(run)
     raw = json.loads((run.path / split_manifest.FILE).read_text())

@@ -12,7 +12,7 @@ from studio.app.inspection import Inspector
 from studio.app.sweeps import search as searches
 from studio.app.sweeps.search_space import USUAL, chosen, dimensions
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
@@ -63,7 +63,7 @@ def test_a_choice_becomes_a_recipe() -> None:
 
 
 def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Path, tmp_path: Path) -> None:
-    out, control = tmp_path / "search", Control()
+    out, control = tmp_path / "search", TrainControl()
 
     def stop_in_the_second(label: str, happening: Iterable[events.Event]) -> None:
         for event in happening:
@@ -78,7 +78,7 @@ def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Pat
 
     again = searches.start(out, None, (), 1, 1, "")
     said: list[str] = []
-    searches.train(again, Control(), quietly, said.append)
+    searches.train(again, TrainControl(), quietly, said.append)
     assert again.complete
     assert said == []
     assert len(again.runs()) == 3
@@ -86,7 +86,7 @@ def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Pat
     assert all(row.state == "completed" for row in again.comparison().runs)
 
     more = searches.start(recipe, out, AXES, 4, 1, "")
-    searches.train(more, Control(), quietly, said.append)
+    searches.train(more, TrainControl(), quietly, said.append)
     assert len(more.runs()) == 4
     with pytest.raises(StudioError, match="another search"):
         searches.start(recipe, out, AXES[:2], 4, 1, "")
@@ -94,7 +94,7 @@ def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Pat
 
 def test_a_trial_is_the_mean_of_its_seeds_and_one_that_cannot_be_trained_is_told(recipe: Path, tmp_path: Path) -> None:
     search = searches.start(recipe, tmp_path / "search", ("method=lora", "size=1,2"), 1, 2, "")
-    searches.train(search, Control(), quietly, print)
+    searches.train(search, TrainControl(), quietly, print)
     assert [run.recipe.training.seed for run in search.runs()] == [0, 1]
     (trial,) = searches._study(search).get_trials()
     accuracies = [row.accuracy for row in search.comparison().runs]
@@ -102,7 +102,7 @@ def test_a_trial_is_the_mean_of_its_seeds_and_one_that_cannot_be_trained_is_told
 
     said: list[str] = []
     broken = searches.start(recipe, tmp_path / "broken", ("method=nonsense",), 2, 1, "")
-    searches.train(broken, Control(), quietly, said.append)
+    searches.train(broken, TrainControl(), quietly, said.append)
     assert len(said) == 2
     assert "nonsense" in said[0]
 

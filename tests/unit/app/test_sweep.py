@@ -9,7 +9,7 @@ from studio.app.inspection import Inspector
 from studio.app.sweeps import sweep
 from studio.app.sweeps.grid import Point, points
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
@@ -28,7 +28,7 @@ def trained(folder: Path, what: list[Point]) -> tuple[list[str], list[str]]:
         shown.append(label)
         list(happening)
 
-    sweep.train(sweep.Sweep.create(folder, what), Control(), show, said.append)
+    sweep.train(sweep.Sweep.create(folder, what), TrainControl(), show, said.append)
     return shown, said
 
 
@@ -97,7 +97,7 @@ def test_lora_and_adapter_have_as_many_parameters_as_whole_features_allow(rank: 
 
 
 def stopping_at_first_step(folder: Path, what: list[Point]) -> None:
-    control = Control()
+    control = TrainControl()
 
     def show(label: str, happening: Iterable[events.Event]) -> None:
         for event in happening:

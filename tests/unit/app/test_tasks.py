@@ -10,7 +10,7 @@ from studio.app.multi_task import Tasks
 from studio.app.prediction import Answer, predict
 from studio.app.training import check, prepare, train
 from studio.cli.main import main
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(recipe: Recipe, path: Path, method: str, at: str) -> Run:
     attachment = Attachment(name="a", method=method, at=(at,))
     run = prepare(recipe.model_copy(update={"attachments": (attachment,)}), path)
-    for _ in train(run, Control()):
+    for _ in train(run, TrainControl()):
         pass
     return run
 

@@ -7,7 +7,7 @@ import pytest
 from studio.app import training
 from studio.app.prediction import open_classifier, predict
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.training import loop
 from tests.unit.conftest import MakeRecipe, trained
@@ -33,7 +33,7 @@ def test_weights_that_do_not_load_leave_nothing(make_recipe: MakeRecipe, tmp_pat
     broken = recipe.backbone.model_copy(update={"weights": str(tmp_path / "gone")})
     recipe.model_copy(update={"backbone": broken}).save(run.path / "recipe.toml")
     with pytest.raises(StudioError, match="gone"):
-        list(training.train(run, Control()))
+        list(training.train(run, TrainControl()))
     assert not run.path.exists()
 
 
@@ -51,14 +51,14 @@ def test_a_run_that_fails_after_its_first_steps_is_kept(
     monkeypatch.setattr(loop, "train", failing)
     run = training.prepare(make_recipe(), tmp_path / "run")
     with pytest.raises(StudioError, match="disk is full"):
-        list(training.train(run, Control()))
+        list(training.train(run, TrainControl()))
     assert training.has_begun(run)
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_keeps_its_recipe(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    control = Control()
+    control = TrainControl()
     run = training.prepare(make_recipe(epochs=2), tmp_path / "run")
     for event in training.train(run, control):
         if type(event).__name__ == "Step":
@@ -68,15 +68,15 @@ def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_keeps_its_recipe
         training.reopen(run.path, None, ["training.seed=5"])
     with pytest.raises(StudioError, match="say which run"):
         training.reopen(run.path / "recipe.toml")
-    list(training.train(training.reopen(run.path), Control(), resume=True))
+    list(training.train(training.reopen(run.path), TrainControl(), resume=True))
     assert training.result(run).reason == "completed"
 
 
 def test_a_complete_run_can_be_given_more_epochs(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = trained(make_recipe(epochs=1), tmp_path / "run")
     with pytest.raises(StudioError, match=r"raise training\.epochs"):
-        list(training.train(training.reopen(run.path), Control(), resume=True))
-    list(training.train(training.reopen(run.path, None, ["training.epochs=2"]), Control(), resume=True))
+        list(training.train(training.reopen(run.path), TrainControl(), resume=True))
+    list(training.train(training.reopen(run.path, None, ["training.epochs=2"]), TrainControl(), resume=True))
     assert training.result(run).metrics["epoch"] == 2
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -24,7 +24,7 @@ MakeRecipe = Callable[..., Recipe]
 def run(tmp_path: Path, make_recipe: MakeRecipe) -> Run:
     """A trained run."""
     made = Run.create(make_recipe(learning_rate=0.002), tmp_path / "run")
-    list(train(made, Control()))
+    list(train(made, TrainControl()))
     return made
 
 
@@ -66,7 +66,7 @@ def test_the_model_is_rebuilt_whole(run: Run) -> None:
 
 def test_a_backbone_of_random_weights_is_the_same_again(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     run = Run.create(make_recipe(pretrained=False, seed=5), tmp_path / "random")
-    list(train(run, Control()))
+    list(train(run, TrainControl()))
     state = torch.get_rng_state()
     assert evaluate(run).loss == _evaluations(run)[run.status["best_epoch"]].loss
     assert torch.equal(torch.get_rng_state(), state)

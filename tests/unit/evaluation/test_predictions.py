@@ -6,7 +6,7 @@ import pytest
 
 from studio.app import training
 from studio.app.prediction import predict
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.evaluation import evaluate
 from studio.evaluation.predictions import predict_split
 from tests.unit.conftest import MakeRecipe
@@ -16,7 +16,7 @@ def test_each_image_is_told_with_its_loss_and_together_they_are_the_metrics(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     run = training.prepare(make_recipe(epochs=1), tmp_path / "run")
-    list(training.train(run, Control()))
+    list(training.train(run, TrainControl()))
     found = predict_split(run)
     assert found.metrics == evaluate(run)
     assert len(found.images) == found.metrics.images == 6

@@ -7,7 +7,7 @@ import pytest
 
 from studio.app import suggested_hparams
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Attachment, Recipe, Training
 from studio.core.run import Run
 from studio.peft.contract import METHODS
@@ -55,18 +55,18 @@ def test_what_is_suggested_makes_steps_enough(images: int) -> None:
     assert 4 <= better.batch_size <= 32
     assert 5 <= better.epochs <= 40
     steps = better.epochs * -(-images // better.batch_size)
-    assert images < 20 or steps >= default_hparams.FEW_STEPS
-    if steps >= default_hparams.FEW_STEPS:
+    assert images < 20 or steps >= default_hparams.MIN_STEPS
+    if steps >= default_hparams.MIN_STEPS:
         assert suggested_hparams.few_steps(recipe.model_copy(update={"training": better}), images) == ""
 
 
 def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
-    run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), Control()
+    run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), TrainControl()
     control.stop()
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
     assert said == [suggested_hparams.few_steps(run.recipe, 18)]
     assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
-    list(train(run, Control(), resume=True))
+    list(train(run, TrainControl(), resume=True))
     assert suggested_hparams.few_steps(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
 
 

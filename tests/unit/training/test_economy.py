@@ -10,14 +10,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from studio.backbones.layer_roles import describe
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach, targets
 from studio.peft.contract import METHODS
 from studio.training.backend import memory_format
-from studio.training.backend.activation_checkpointing import recompute_blocks
-from studio.training.compile import Compiled
+from studio.training.backend.activation_checkpointing import checkpoint_blocks
+from studio.training.compile import CompiledModel
 from studio.training.loop import train
 
 VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 4, "num_heads": 2}
@@ -46,7 +46,7 @@ def _step(attached: Attached, images: torch.Tensor) -> list[torch.Tensor]:
 def test_computing_blocks_again_gives_the_same_run_bit_for_bit(make_run: Callable[..., Run], at: str) -> None:
     usual, saving = make_run("usual", at=at), make_run("saving", at=at, gradient_checkpointing=True)
     for run in (usual, saving):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     assert _losses(saving) == _losses(usual)
     assert (saving.path / "adapter.safetensors").read_bytes() == (usual.path / "adapter.safetensors").read_bytes()
 
@@ -57,7 +57,7 @@ def test_every_method_bears_it(method: Any) -> None:
     layers = describe(timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT))
     attachment = targets.default_attachment(method, layers)
     usual, saving = _vit([attachment]), _vit([attachment])
-    recompute_blocks(saving)
+    checkpoint_blocks(saving)
     images = torch.randn(2, 3, 32, 32)
     for ours, theirs in zip(_step(saving, images), _step(usual, images), strict=True):
         assert torch.equal(ours, theirs)
@@ -73,7 +73,7 @@ def _kept_bytes(attached: Attached, images: torch.Tensor) -> int:
 
 def test_it_needs_much_less_memory() -> None:
     usual, saving = _vit(LORA, depth=8), _vit(LORA, depth=8)
-    recompute_blocks(saving)
+    checkpoint_blocks(saving)
     images = torch.randn(16, 3, 32, 32)
     assert 0 < _kept_bytes(saving, images) < 0.25 * _kept_bytes(usual, images)
 
@@ -83,27 +83,27 @@ def _convolutional(wanted: str) -> tuple[Attached, torch.memory_format]:
     module = timm.create_model("resnet10t", num_classes=3)
     at = ("layer3.0.conv1", "layer4.0.conv1")
     attached = attach(module, [Attachment(name="x", method="lora", at=at)]).train()
-    return attached, memory_format.choose(attached, wanted)  # type: ignore[arg-type]
+    return attached, memory_format.choose_memory_format(attached, wanted)  # type: ignore[arg-type]
 
 
 def test_channels_last_is_chosen_for_convolutional_backbones_and_gives_the_same() -> None:
     (usual, plain), (fast, order) = _convolutional("off"), _convolutional("auto")
     assert (plain, order) == (torch.contiguous_format, torch.channels_last)
     images = torch.randn(4, 3, 64, 64)
-    for ours, theirs in zip(_step(fast, memory_format.arranged(images, order)), _step(usual, images), strict=True):
+    for ours, theirs in zip(_step(fast, memory_format.to_memory_format(images, order)), _step(usual, images), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
     assert all(torch.equal(a, b) for a, b in zip(fast.module.parameters(), usual.module.parameters(), strict=True))
     assert all(parameter.is_contiguous() for parameter in fast.parameters())
 
 
 def test_channels_last_is_not_chosen_for_transformers_unless_asked_for() -> None:
-    assert memory_format.choose(_vit(LORA), "auto") is torch.contiguous_format
-    assert memory_format.choose(_vit(LORA), "on") is torch.channels_last
+    assert memory_format.choose_memory_format(_vit(LORA), "auto") is torch.contiguous_format
+    assert memory_format.choose_memory_format(_vit(LORA), "on") is torch.channels_last
 
 
 def _compiling(monkeypatch: pytest.MonkeyPatch, compiler: Any) -> None:
-    def compiled(network: Any, parameters: Any, say: Any) -> Compiled:
-        return Compiled(network, parameters, say, compiler)
+    def compiled(network: Any, parameters: Any, say: Any) -> CompiledModel:
+        return CompiledModel(network, parameters, say, compiler)
 
     monkeypatch.setattr("studio.training.trainer.Compiled", compiled)
 
@@ -119,7 +119,7 @@ def test_a_compiled_run_has_the_same_losses(make_run: Callable[..., Run], monkey
 
     _compiling(monkeypatch, compiler)
     for run in (usual, compiled):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     assert calls == [5, *[5, 5, 5, 3] * 3]
     assert _losses(compiled) == pytest.approx(_losses(usual), rel=1e-4)
 
@@ -135,7 +135,7 @@ def test_where_compiling_fails_the_training_goes_on_and_says_so(
 
     _compiling(monkeypatch, lambda network: fails)
     for run in (usual, failing):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     said = [event.text for event in failing.events() if isinstance(event, events.Warning)]
     assert said[1:] == [
         "The backbone cannot be compiled here (No C++ compiler found); the training goes on without, at usual speed."

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.evaluation import evaluate
@@ -59,7 +59,7 @@ def _same_outcome(first: Run, second: Run) -> bool:
 
 
 def _stop_at(run: Run, step: int, resume: bool = False) -> list[events.Event]:
-    control = Control()
+    control = TrainControl()
     happened = []
     for event in train(run, control, resume):
         happened.append(event)
@@ -71,7 +71,7 @@ def _stop_at(run: Run, step: int, resume: bool = False) -> list[events.Event]:
 def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
     run = make_run()
     happened = []
-    for event in train(run, Control()):
+    for event in train(run, TrainControl()):
         happened.append(event)
         assert run.events()[-1] == event
     assert run.events() == happened
@@ -95,7 +95,7 @@ def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
 
 def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> None:
     run = make_run()
-    happened = list(train(run, Control()))
+    happened = list(train(run, TrainControl()))
     evaluations = _of(happened, events.Evaluation)
     assert run.labels == ["a", "b", "c"]
     assert run.status["state"] == "completed"
@@ -117,14 +117,14 @@ def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> No
 @pytest.mark.parametrize("values", [{}, {"augmentation": "light"}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, values: dict[str, Any]) -> None:
     whole = make_run("whole", **values)
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     parts = make_run("parts", **values)
     happened = _stop_at(parts, step)
     assert isinstance(happened[-1], events.Finished)
     assert (happened[-1].step, happened[-1].reason) == (step, "stopped")
     assert parts.status["state"] == "stopped"
     torch.manual_seed(99)
-    resumed = list(train(parts, Control(), resume=True))
+    resumed = list(train(parts, TrainControl(), resume=True))
     assert _of(resumed, events.Started)[0].step == step
     assert _same_outcome(whole, parts)
 
@@ -132,45 +132,45 @@ def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: i
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer: str) -> None:
     whole, parts = make_run("whole", optimizer=optimizer), make_run("parts", optimizer=optimizer)
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stop_at(parts, 2)
     _stop_at(parts, 9, resume=True)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 13, 20])
 def test_a_run_that_was_just_dropped_goes_on_too(make_run: Callable[..., Run], count: int) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
-    training = train(parts, Control())
+    list(train(whole, TrainControl()))
+    training = train(parts, TrainControl())
     for _ in range(count):
         next(training)
     training.close()  # type: ignore[attr-defined]
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 def test_asked_to_stop_during_an_evaluation(make_run: Callable[..., Run]) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
-    control = Control()
+    list(train(whole, TrainControl()))
+    control = TrainControl()
     for event in train(parts, control):
         if isinstance(event, events.Epoch) and event.epoch == 2:
             control.stop()
     assert parts.events()[-1].kind == "finished"
     assert max(event.epoch for event in _of(parts.events(), events.Evaluation)) == 1
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 def test_asked_to_stop_before_anything(make_run: Callable[..., Run]) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
-    control = Control()
+    list(train(whole, TrainControl()))
+    control = TrainControl()
     control.stop()
     assert [event.kind for event in train(parts, control)] == ["started", "warning", "checkpoint", "finished"]
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
@@ -218,7 +218,7 @@ def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
     values = {"batch_size": 3, "augmentation": "light", "mixup": 0.4, "cutmix": 1.0, "ema": 0.9}
     values |= {"epochs": 4 + 3 * kills}
     whole, killed = make_run("whole", **values), make_run("killed", **values)
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, "-c", _TEMPLATE]
     with subprocess.Popen(
@@ -226,7 +226,7 @@ def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
     ) as template:
         for _ in range(kills):
             _kill_after(template, killed, points.randint(2, 12), points.uniform(0, 0.03))
-    list(train(killed, Control(), resume=True))
+    list(train(killed, TrainControl(), resume=True))
     begun = [event.step for event in _of(killed.events(), events.Started)]
     assert len(begun) == kills + 1
     assert begun == sorted(begun)
@@ -236,14 +236,14 @@ def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
 
 def test_a_complete_run_says_so_and_can_be_given_more_epochs(make_run: Callable[..., Run]) -> None:
     run = make_run(schedule="constant", warmup=0.0)
-    list(train(run, Control()))
+    list(train(run, TrainControl()))
     before = sorted(path.name for path in run.path.rglob("*"))
     with pytest.raises(StudioError, match=r"complete, with 3 epochs; raise training\.epochs"):
-        list(train(run, Control(), resume=True))
+        list(train(run, TrainControl(), resume=True))
     assert sorted(path.name for path in run.path.rglob("*")) == before
     longer = run.recipe.model_copy(update={"training": run.recipe.training.model_copy(update={"epochs": 4})})
     longer.save(run.path / "recipe.toml")
-    happened = list(train(run, Control(), resume=True))
+    happened = list(train(run, TrainControl(), resume=True))
     assert [event.step for event in _of(happened, events.Step)] == [13, 14, 15, 16]
 
 
@@ -251,28 +251,28 @@ def test_a_run_is_not_begun_twice(make_run: Callable[..., Run]) -> None:
     run = make_run()
     _stop_at(run, 1)
     with pytest.raises(StudioError, match="has begun already; resume it"):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
 
 
 def test_a_second_writer_is_refused(make_run: Callable[..., Run]) -> None:
     run = make_run()
-    first = train(run, Control())
+    first = train(run, TrainControl())
     next(first)
     with pytest.raises(StudioError, match="is being trained already"):
-        next(iter(train(run, Control(), resume=True)))
+        next(iter(train(run, TrainControl(), resume=True)))
     rest = list(first)
     assert rest[-1].kind == "finished"
 
 
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(make_run: Callable[..., Run]) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stop_at(parts, 10)
     newest = max((parts.path / "checkpoints" / "last").glob("*.safetensors"))
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
-    resumed = list(train(parts, Control(), resume=True))
+    resumed = list(train(parts, TrainControl(), resume=True))
     assert _of(resumed, events.Started)[0].step == 8
     assert "The last checkpoint is damaged" in _of(resumed, events.Warning)[0].text
     assert _same_outcome(whole, parts)
@@ -292,7 +292,7 @@ def _broken_losses(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
 def test_a_step_without_a_finite_loss_is_skipped(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     _broken_losses(monkeypatch, {2, 3, 5, 6})
     run = make_run()
-    happened = list(train(run, Control()))
+    happened = list(train(run, TrainControl()))
     assert [warning.text for warning in _of(happened, events.Warning)[1:]] == [
         f"The loss of step {step} is not a number; the step was skipped." for step in (2, 3, 5, 6)
     ]
@@ -312,7 +312,7 @@ def test_three_of_them_go_back_to_where_the_epoch_began_at_half_the_rate(
 ) -> None:
     _broken_losses(monkeypatch, broken)
     run = make_run(schedule="constant", warmup=0.0)
-    happened = list(train(run, Control()))
+    happened = list(train(run, TrainControl()))
     last = max(broken)
     slower = [(step, 0.005) for step in range(back_to + 1, STEPS + 1)]
     assert _rates(happened) == [(step, 0.01) for step in range(1, last + 1)] + slower
@@ -328,11 +328,11 @@ def test_a_run_that_went_back_resumes_bit_for_bit(
     whole, parts = make_run("whole"), make_run("parts")
     with monkeypatch.context() as patched:
         _broken_losses(patched, {9, 10, 11})
-        list(train(whole, Control()))
+        list(train(whole, TrainControl()))
     with monkeypatch.context() as patched:
         _broken_losses(patched, {9, 10, 11})
         _stop_at(parts, step)
-        list(train(parts, Control(), resume=True))
+        list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
@@ -343,7 +343,7 @@ def test_a_loss_that_stays_broken_ends_the_run_with_its_best_kept(
     run = make_run()
     happened: list[events.Event] = []
     with pytest.raises(StudioError, match="not a number for three steps in a row, at lower rates too"):
-        happened.extend(train(run, Control()))
+        happened.extend(train(run, TrainControl()))
     assert [event.step for event in _of(happened, events.Step)] == [*range(1, 11), *[9, 10, 11] * 3]
     assert happened[-1].kind == "error"
     assert happened[-1] == run.events()[-1]
@@ -368,9 +368,9 @@ def test_where_the_memory_is_small_batches_are_computed_in_parts(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, found, parts = make_run("asked", accumulation=4), make_run("found"), make_run("parts")
-    list(train(asked, Control()))
+    list(train(asked, TrainControl()))
     _small_memory(monkeypatch, 2)
-    happened = list(train(found, Control()))
+    happened = list(train(found, TrainControl()))
     assert [warning.text[:50] for warning in _of(happened, events.Warning)[1:]] == [
         "The memory is not enough for 5 images at once; fro",
         "The memory is not enough for 3 images at once; fro",
@@ -378,7 +378,7 @@ def test_where_the_memory_is_small_batches_are_computed_in_parts(
     assert _losses(found) == _losses(asked)
     assert _equal(_adapter(found), _adapter(asked))
     _stop_at(parts, 6)
-    assert not _of(list(train(parts, Control(), resume=True)), events.Warning)
+    assert not _of(list(train(parts, TrainControl(), resume=True)), events.Warning)
     assert _same_outcome(found, parts)
 
 
@@ -387,14 +387,14 @@ def test_a_memory_too_small_for_one_image_ends_the_run_with_a_sentence(
 ) -> None:
     _small_memory(monkeypatch, 0)
     with pytest.raises(StudioError, match="The memory is not enough for this training"):
-        list(train(make_run(), Control()))
+        list(train(make_run(), TrainControl()))
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
 def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run], mixup: float) -> None:
     whole, parts = (make_run(f"in {n}", lora=False, mixup=mixup, accumulation=n) for n in (1, 3))
     for run in (whole, parts):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     assert [loss for _, loss in _losses(parts)] == pytest.approx([loss for _, loss in _losses(whole)], abs=1e-5)
 
 
@@ -403,12 +403,12 @@ def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
 
     def full(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    training = train(parts, Control())
+    training = train(parts, TrainControl())
     for event in training:
         if isinstance(event, events.Epoch) and event.epoch == 2:
             break
@@ -417,7 +417,7 @@ def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses
         with pytest.raises(StudioError, match=rf"cannot be written any more \({os.strerror(number)}"):
             list(training)
     assert parts.status["state"] == "failed"
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
@@ -428,9 +428,9 @@ def test_a_checkpoint_that_the_system_cuts_short_loses_nothing(make_run: Callabl
     import resource
 
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    training = train(parts, Control())
+    training = train(parts, TrainControl())
     for event in training:
         if isinstance(event, events.Step) and event.step == 10:
             break
@@ -441,7 +441,7 @@ def test_a_checkpoint_that_the_system_cuts_short_loses_nothing(make_run: Callabl
             list(training)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
@@ -449,27 +449,27 @@ def test_a_disk_that_is_full_for_events_too_ends_the_run_with_a_sentence(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    training = train(parts, Control())
+    training = train(parts, TrainControl())
     for event in training:
         if isinstance(event, events.Step) and event.step == 6:
             break
     with monkeypatch.context() as patched:
-        patched.setattr(event_log, "_line", full)
+        patched.setattr(event_log, "_append_line", full)
         with pytest.raises(StudioError, match=r"cannot be written any more \(No space"):
             list(training)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 def test_images_that_break_during_the_run_are_named_and_left_out(make_run: Callable[..., Run]) -> None:
     run = make_run()
     broken = [run.path.parent / "images" / name for name in ("a/000.png", "b/003.png", "c/005.png", "c/006.png")]
-    training = train(run, Control())
+    training = train(run, TrainControl())
     next(training)
     for path in broken[:2]:
         path.write_bytes(b"")
@@ -487,27 +487,27 @@ def test_images_added_later_do_not_change_the_run(
     make_run: Callable[..., Run], make_images: Callable[..., Path]
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stop_at(parts, 5)
     make_images("images/a", 12)
     make_images("images/new", 5)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 def test_what_cannot_be_trained_is_refused_with_nothing_written(make_run: Callable[..., Run]) -> None:
     run = make_run(head=False, lora=False)
     with pytest.raises(StudioError, match="Nothing would train"):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     assert sorted(p.name for p in run.path.iterdir() if p.name != ".lock") == ["checkpoints", "recipe.toml"]
     with pytest.raises(StudioError, match="This machine has no cuda:63"):
-        list(train(make_run("other", device="cuda:63"), Control()))
+        list(train(make_run("other", device="cuda:63"), TrainControl()))
 
 
 def test_the_head_alone_and_the_attachments_alone(make_run: Callable[..., Run]) -> None:
     for name, values in (("head", {"lora": False}), ("lora", {"head": False})):
         run = make_run(name, **values)
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
         trained = load_file(run.path / "adapter.safetensors")
         assert {key.split("/")[0] for key in trained} == {name}
 
@@ -515,14 +515,14 @@ def test_the_head_alone_and_the_attachments_alone(make_run: Callable[..., Run]) 
 def test_the_same_seed_gives_the_same_run_and_another_another(make_run: Callable[..., Run]) -> None:
     runs = [make_run("first", seed=1), make_run("second", seed=1), make_run("third", seed=2)]
     for run in runs:
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     assert _same_outcome(runs[0], runs[1])
     assert not _same_outcome(runs[0], runs[2])
 
 
 def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]) -> None:
     whole, parts = (make_run(name, epochs=9, patience=2, learning_rate=1e-12) for name in ("whole", "parts"))
-    happened = list(train(whole, Control()))
+    happened = list(train(whole, TrainControl()))
     evaluations = _of(happened, events.Evaluation)
     best = max(evaluation.epoch for evaluation in evaluations if evaluation.best)
     assert evaluations[-1].epoch == best + 2 < 9
@@ -534,16 +534,16 @@ def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]
         else "Nothing was better than the state before the first epoch for 2 epochs"
     )
     _stop_at(parts, 4 * (best + 1) + 1)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
     with pytest.raises(StudioError, match=rf"complete: no epoch after {best} was better"):
-        list(train(whole, Control(), resume=True))
+        list(train(whole, TrainControl(), resume=True))
 
 
 def test_the_average_is_what_is_measured_and_kept(make_run: Callable[..., Run]) -> None:
     plain, run = make_run("plain"), make_run(ema=0.9)
-    list(train(plain, Control()))
-    happened = list(train(run, Control()))
+    list(train(plain, TrainControl()))
+    happened = list(train(run, TrainControl()))
     assert _losses(run) == _losses(plain)
     saved = checkpoint.read(run.path / "checkpoints" / "last")
     assert saved is not None
@@ -560,18 +560,18 @@ def test_every_setting_together_resumes_bit_for_bit(make_run: Callable[..., Run]
     values |= {"augmentation": "strong", "mixup": 0.3, "cutmix": 0.8}
     more: dict[str, Any] = {"layer_decay": 0.7, "accumulation": 2, "patience": 5, "label_smoothing": 0.1, "ema": 0.9}
     whole, parts = (make_run(name, **values, **more) for name in ("whole", "parts"))
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stop_at(parts, 6)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
 
 
 def test_bfloat16_trains_and_goes_on_in_bfloat16(make_run: Callable[..., Run]) -> None:
     whole, parts, exact = make_run("w", precision="bfloat16"), make_run("p", precision="bfloat16"), make_run("e")
     for run in (whole, exact):
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
     _stop_at(parts, 5)
-    list(train(parts, Control(), resume=True))
+    list(train(parts, TrainControl(), resume=True))
     assert _same_outcome(whole, parts)
     assert _losses(whole) != _losses(exact)
     assert _losses(whole)[-1][1] == pytest.approx(_losses(exact)[-1][1], abs=0.1)

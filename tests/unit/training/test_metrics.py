@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from studio.training.metrics import Tally
+from studio.training.metrics import MetricAccumulator
 
 # True classes, and the class found for each image.
 TRUE = torch.tensor([0, 0, 0, 1, 1, 2])
@@ -16,9 +16,9 @@ def _logits() -> torch.Tensor:
 
 
 def test_by_hand() -> None:
-    tally = Tally(["cat", "dog", "bird", "none"])
-    tally.add(_logits(), TRUE)
-    metrics = tally.metrics("test")
+    tally = MetricAccumulator(["cat", "dog", "bird", "none"])
+    tally.update(_logits(), TRUE)
+    metrics = tally.compute("test")
     assert (metrics.split, metrics.images) == ("test", 6)
     assert metrics.accuracy == 3 / 6
     assert metrics.loss == pytest.approx(cross_entropy(_logits(), TRUE).item())
@@ -31,22 +31,22 @@ def test_by_hand() -> None:
 
 
 def test_in_parts_as_in_one() -> None:
-    whole, parts = Tally("abcd"), Tally("abcd")
-    whole.add(_logits(), TRUE)
+    whole, parts = MetricAccumulator("abcd"), MetricAccumulator("abcd")
+    whole.update(_logits(), TRUE)
     for rows in (slice(0, 1), slice(1, 4), slice(4, 6)):
-        parts.add(_logits()[rows], TRUE[rows])
-    assert parts.metrics("x").confusion == whole.metrics("x").confusion
-    assert parts.metrics("x").loss == pytest.approx(whole.metrics("x").loss)
+        parts.update(_logits()[rows], TRUE[rows])
+    assert parts.compute("x").confusion == whole.compute("x").confusion
+    assert parts.compute("x").loss == pytest.approx(whole.compute("x").loss)
 
 
 def test_nothing_was_added() -> None:
-    metrics = Tally("ab").metrics("x")
+    metrics = MetricAccumulator("ab").compute("x")
     assert (metrics.images, metrics.accuracy, metrics.loss) == (0, 0.0, 0.0)
 
 
 def test_json_has_what_the_contract_says() -> None:
-    tally = Tally("abcd")
-    tally.add(_logits(), TRUE)
-    raw = tally.metrics("validation").as_json()
+    tally = MetricAccumulator("abcd")
+    tally.update(_logits(), TRUE)
+    raw = tally.compute("validation").as_json()
     assert raw.keys() == {"split", "images", "accuracy", "loss", "per_class", "confusion"}
     assert raw["per_class"][0]["label"] == "a"

@@ -6,7 +6,7 @@ from torch import nn
 
 from studio.core import events
 from studio.training import grad_norms
-from studio.training.grad_norms import Gauge
+from studio.training.grad_norms import GradNormMonitor
 
 
 @pytest.fixture
@@ -18,36 +18,36 @@ def named():
 
 
 def test_norms_are_taken_place_by_place_and_nothing_is_zero(named):
-    (seen,) = Gauge(named).look(7)
+    (seen,) = GradNormMonitor(named).measure(7)
     assert seen.step == 7
     assert seen.norms == {"lora/blocks.0": pytest.approx(5.0), "ssf/norm": 0.0}
 
 
 def test_it_is_read_now_and_then(named, monkeypatch):
-    gauge = Gauge(named)
-    assert list(gauge.look(1))
-    assert not list(gauge.look(2))
-    monkeypatch.setattr(grad_norms, "SECONDS", 0.0)
-    assert next(gauge.look(3)).step == 3
+    gauge = GradNormMonitor(named)
+    assert list(gauge.measure(1))
+    assert not list(gauge.measure(2))
+    monkeypatch.setattr(grad_norms, "INTERVAL_SECONDS", 0.0)
+    assert next(gauge.measure(3)).step == 3
 
 
 def test_what_is_not_a_number_is_left_out(named):
     named[0][1].grad[:] = torch.nan
-    assert next(Gauge(named).look(1)).norms == {"ssf/norm": 0.0}
+    assert next(GradNormMonitor(named).measure(1)).norms == {"ssf/norm": 0.0}
 
 
 def test_it_comes_back_from_its_line(named):
-    (seen,) = Gauge(named).look(1)
+    (seen,) = GradNormMonitor(named).measure(1)
     assert events.parse(seen.to_json()) == seen
 
 
 def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
-    from studio.core.control import Control
+    from studio.core.control import TrainControl
     from studio.core.run import Run
     from studio.training import loop
 
     run = Run.create(make_recipe(epochs=1), tmp_path / "run")
-    seen = [e for e in loop.train(run, Control()) if isinstance(e, events.Movement)]
+    seen = [e for e in loop.train(run, TrainControl()) if isinstance(e, events.Movement)]
     assert seen
     assert {place.split("/")[0] for place in seen[0].norms} == {"lora", "head"}
     assert "lora/blocks.0.attn.qkv" in seen[0].norms

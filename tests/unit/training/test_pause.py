@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.run import Run
 from studio.training.loop import train
 from studio.training.run_io import checkpoint
@@ -16,9 +16,9 @@ def _outcome(run: Run) -> tuple[list[tuple[int, float]], bytes]:
     return losses, (run.path / "adapter.safetensors").read_bytes()
 
 
-def _paused_at(run: Run, pause: Callable[[events.Event], bool]) -> Iterator[tuple[events.Event, Control]]:
+def _paused_at(run: Run, pause: Callable[[events.Event], bool]) -> Iterator[tuple[events.Event, TrainControl]]:
     """Train, pause after the event that ``pause`` picks, and go on as soon as the run says that it waits."""
-    control = Control()
+    control = TrainControl()
     for event in train(run, control):
         if pause(event):
             control.pause()
@@ -29,7 +29,7 @@ def _paused_at(run: Run, pause: Callable[[events.Event], bool]) -> Iterator[tupl
 
 def test_a_pause_ends_the_step_with_a_checkpoint_and_changes_nothing(make_run: Callable[..., Run]) -> None:
     whole, run = make_run("whole"), make_run("run")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     happened = [event for event, _ in _paused_at(run, lambda e: isinstance(e, events.Step) and e.step == 6)]
     at = next(i for i, event in enumerate(happened) if isinstance(event, events.Paused))
     assert [event.kind for event in happened[at - 2 : at + 3]] == ["step", "checkpoint", "paused", "resumed", "step"]
@@ -43,7 +43,7 @@ def test_a_pause_ends_the_step_with_a_checkpoint_and_changes_nothing(make_run: C
 
 def test_a_pause_during_an_evaluation_begins_it_anew(make_run: Callable[..., Run]) -> None:
     whole, run = make_run("whole"), make_run("run")
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     happened = [event for event, _ in _paused_at(run, lambda e: isinstance(e, events.Epoch) and e.epoch == 2)]
     kinds = [event.kind for event in happened]
     at = kinds.index("paused")
@@ -53,8 +53,8 @@ def test_a_pause_during_an_evaluation_begins_it_anew(make_run: Callable[..., Run
 
 def test_a_paused_run_says_so_waits_idly_and_can_be_stopped(make_run: Callable[..., Run]) -> None:
     whole, run = make_run("whole"), make_run("run")
-    list(train(whole, Control()))
-    control = Control()
+    list(train(whole, TrainControl()))
+    control = TrainControl()
     control.pause()
     thread = threading.Thread(target=lambda: list(train(run, control)))
     thread.start()
@@ -71,12 +71,12 @@ def test_a_paused_run_says_so_waits_idly_and_can_be_stopped(make_run: Callable[.
     assert not thread.is_alive()
     assert [event.kind for event in run.events()][-2:] == ["checkpoint", "finished"]
     assert run.status["state"] == "stopped"
-    list(train(run, Control(), resume=True))
+    list(train(run, TrainControl(), resume=True))
     assert _outcome(run) == _outcome(whole)
 
 
 def test_a_run_that_stops_does_not_wait() -> None:
-    control = Control()
+    control = TrainControl()
     control.stop()
     control.pause()
     assert not control.paused
@@ -84,12 +84,12 @@ def test_a_run_that_stops_does_not_wait() -> None:
 
 
 def test_a_checkpoint_on_demand_is_written_at_the_end_of_the_step(make_run: Callable[..., Run]) -> None:
-    run, control = make_run(), Control()
+    run, control = make_run(), TrainControl()
     happened = []
     for event in train(run, control):
         happened.append(event)
         if isinstance(event, events.Step) and event.step == 2:
-            control.checkpoint_now()
+            control.request_checkpoint()
         if isinstance(event, events.Step) and event.step == 3:
             break
     kinds = [event.kind for event in happened]

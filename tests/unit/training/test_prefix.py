@@ -9,7 +9,7 @@ import timm
 import torch
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.peft import Attached, attach
@@ -25,16 +25,16 @@ FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.training.trainer.Session._shelf", lambda session: None)
+    monkeypatch.setattr("studio.training.trainer.Session...._feature_cache", lambda session: None)
 
 
 @pytest.fixture
 def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of images in every batch that goes through the first block."""
     seen: list[int] = []
-    true = inputs.choose
+    true = inputs.build_inputs
 
-    def counting(attached: Attached, *rest: Any) -> inputs.Feed:
+    def counting(attached: Attached, *rest: Any) -> inputs.TrainInputs:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))  # type: ignore[index]
         return true(attached, *rest)
 
@@ -44,16 +44,16 @@ def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def _uncached(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(frozen_prefix, "find", lambda *_: None)
-        list(train(run, Control()))
+        patched.setattr(frozen_prefix, "find_split", lambda *_: None)
+        list(train(run, TrainControl()))
 
 
 def _stopped_and_resumed(run: Run, step: int) -> None:
-    control = Control()
+    control = TrainControl()
     for event in train(run, control):
         if event.kind == "step" and event.step == step:  # type: ignore[attr-defined]
             control.stop()
-    list(train(run, Control(), resume=True))
+    list(train(run, TrainControl(), resume=True))
 
 
 def _losses(run: Run) -> list[tuple[str, int, float]]:
@@ -68,7 +68,7 @@ def test_cached_and_uncached_losses_are_equal(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], precision: str
 ) -> None:
     cached, uncached = (make_run(name, precision=precision, **values) for name in ("cached", "uncached"))
-    list(train(cached, Control()))
+    list(train(cached, TrainControl()))
     _uncached(uncached, monkeypatch)
     ours, theirs = _losses(cached), _losses(uncached)
     assert [key for key, _ in ours] == [key for key, _ in theirs]
@@ -81,7 +81,7 @@ def test_cached_and_uncached_losses_are_equal(
 def test_every_image_goes_through_the_frozen_part_once(
     make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
 ) -> None:
-    list(train(make_run("run", **values), Control()))
+    list(train(make_run("run", **values), TrainControl()))
     assert sum(images_seen) == 2 * PROBE + TRAINING + VALIDATION
 
 
@@ -93,7 +93,7 @@ def test_every_image_goes_through_the_frozen_part_once(
 def test_without_a_frozen_part_or_with_random_images_nothing_is_kept(
     make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
 ) -> None:
-    list(train(make_run("run", **values), Control()))
+    list(train(make_run("run", **values), TrainControl()))
     assert sum(images_seen) == 3 * TRAINING + 4 * VALIDATION
 
 
@@ -105,7 +105,7 @@ def test_with_fixed_views_each_is_kept_and_losses_are_equal(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, images_seen: list[int], values: dict[str, Any]
 ) -> None:
     cached, uncached = make_run("cached", **values), make_run("uncached", **values)
-    list(train(cached, Control()))
+    list(train(cached, TrainControl()))
     assert sum(images_seen) == 2 * PROBE + 2 * TRAINING + VALIDATION
     _uncached(uncached, monkeypatch)
     ours, theirs = _losses(cached), _losses(uncached)
@@ -117,7 +117,7 @@ def test_with_fixed_views_each_is_kept_and_losses_are_equal(
 @pytest.mark.parametrize("step", [2, 6, 11, 17])
 def test_a_resumed_run_has_the_same_views_bit_for_bit(make_run: Callable[..., Run], step: int) -> None:
     whole, parts = make_run("whole", **LAST_BLOCK | MIXED), make_run("parts", **LAST_BLOCK | MIXED)
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stopped_and_resumed(parts, step)
     assert _losses(whole) == _losses(parts)
     assert (whole.path / "adapter.safetensors").read_bytes() == (parts.path / "adapter.safetensors").read_bytes()
@@ -129,7 +129,7 @@ def test_a_resumed_run_has_the_same_features_bit_for_bit(
     make_run: Callable[..., Run], step: int, values: dict[str, Any]
 ) -> None:
     whole, parts = make_run("whole", **values), make_run("parts", **values)
-    list(train(whole, Control()))
+    list(train(whole, TrainControl()))
     _stopped_and_resumed(parts, step)
     assert _losses(whole) == _losses(parts)
     assert (whole.path / "adapter.safetensors").read_bytes() == (parts.path / "adapter.safetensors").read_bytes()
@@ -147,11 +147,11 @@ def test_features_in_a_file_or_nowhere_train_alike(
 ) -> None:
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
     usual, other = make_run("usual", **LAST_BLOCK), make_run("other", **LAST_BLOCK)
-    list(train(usual, Control()))
+    list(train(usual, TrainControl()))
     images_seen.clear()
-    monkeypatch.setattr(feature_loader, "MEMORY_BYTES", memory)
-    monkeypatch.setattr(feature_loader, "DISK_SHARE", share)
-    list(train(other, Control()))
+    monkeypatch.setattr(feature_loader, "MAX_MEMORY_BYTES", memory)
+    monkeypatch.setattr(feature_loader, "MAX_DISK_FRACTION", share)
+    list(train(other, TrainControl()))
     assert [loss for _, loss in _losses(other)] == pytest.approx([loss for _, loss in _losses(usual)], rel=1e-5)
     assert sum(images_seen) == 2 * PROBE + times * TRAINING + (times + (times > 1)) * VALIDATION
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
@@ -164,7 +164,7 @@ def test_images_that_cannot_be_read_are_left_out_of_their_batches(
     cached, uncached = make_run("cached", **values), make_run("uncached", **values)
     for name in ("a/000", "a/004", "b/003", "c/006"):
         (tmp_path / "images" / f"{name}.png").write_bytes(b"")
-    list(train(cached, Control()))
+    list(train(cached, TrainControl()))
     _uncached(uncached, monkeypatch)
     assert [loss for _, loss in _losses(cached)] == pytest.approx([loss for _, loss in _losses(uncached)], rel=1e-5)
     assert sum("cannot be read" in event.text for event in cached.events() if isinstance(event, events.Warning)) == 4
@@ -174,8 +174,8 @@ def _cut(name: str, at: str | None, method: str = "lora", head: bool = True, **a
     torch.manual_seed(0)
     module = timm.create_model(name, num_classes=3, **args)
     attachments = [Attachment(name="x", method=method, at=(at,))] if at else []
-    cut = frozen_prefix.find(attach(module, attachments, head=head), (32, 32))
-    return cut.before if cut else ""
+    cut = frozen_prefix.find_split(attach(module, attachments, head=head), (32, 32))
+    return cut.first_trained_layer if cut else ""
 
 
 VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2}
@@ -228,7 +228,7 @@ def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, A
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     attached = attach(module, [Attachment(name="x", method="lora", at=(at,))])
-    cut = frozen_prefix.find(attached, (32, 32))
+    cut = frozen_prefix.find_split(attached, (32, 32))
     assert cut is not None
     for parameter in attached.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -253,6 +253,6 @@ def test_a_network_that_does_more_than_its_parts_is_not_cut(monkeypatch: pytest.
     module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
     torch.nn.init.normal_(module.head.weight)
     attached = attach(module, [], head=True)
-    assert frozen_prefix.find(attached, (32, 32)) is not None
+    assert frozen_prefix.find_split(attached, (32, 32)) is not None
     monkeypatch.setattr(module, "forward", lambda x: 2 * type(module).forward(module, x))
-    assert frozen_prefix.find(attached, (32, 32)) is None
+    assert frozen_prefix.find_split(attached, (32, 32)) is None

@@ -10,13 +10,13 @@ import torch
 from studio.app import estimate_cache as shown
 from studio.app import training
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.training.backend import memory
 from studio.training.estimation import resource_estimate
-from studio.training.estimation.resource_estimate import measure
+from studio.training.estimation.resource_estimate import estimate_resources
 from studio.training.loop import train
 
 MakeRecipe = Callable[..., Recipe]
@@ -33,10 +33,10 @@ def test_the_figures_are_there_and_nothing_is_left(
 ) -> None:
     recipe = make_recipe(**values)
     before = sorted(tmp_path.rglob("*"))
-    found = measure(recipe)
+    found = estimate_resources(recipe)
     assert sorted(tmp_path.rglob("*")) == before
     run = Run.create(recipe, tmp_path / "run")
-    started = next(event for event in train(run, Control()) if isinstance(event, events.Started))
+    started = next(event for event in train(run, TrainControl()) if isinstance(event, events.Started))
     assert (found.trainable, found.device) == (started.trainable_parameters, started.device)
     assert found.batch_size == recipe.training.batch_size
     assert 0 < found.seconds_per_step < found.seconds_per_epoch
@@ -47,36 +47,36 @@ def test_the_figures_are_there_and_nothing_is_left(
 def test_random_numbers_and_the_training_after_it_are_the_same(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(epochs=1)
     plain, measured = (Run.create(recipe, tmp_path / name) for name in ("plain", "measured"))
-    list(train(plain, Control()))
+    list(train(plain, TrainControl()))
     torch.manual_seed(3)
     state = torch.get_rng_state()
-    measure(recipe)
+    estimate_resources(recipe)
     assert torch.equal(torch.get_rng_state(), state)
-    list(train(measured, Control()))
+    list(train(measured, TrainControl()))
     assert (plain.path / "adapter.safetensors").read_bytes() == (measured.path / "adapter.safetensors").read_bytes()
 
 
 def test_asked_to_stop_it_stops(make_recipe: MakeRecipe) -> None:
-    control = Control()
+    control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
-        measure(make_recipe(), control)
+        estimate_resources(make_recipe(), control)
 
 
 def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda device: 1)
-    found = measure(make_recipe())
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1)
+    found = estimate_resources(make_recipe())
     assert not found.fits
     assert "not enough" in shown.as_text(found)
 
 
 def test_memory_on_a_line_through_two_batch_sizes() -> None:
     def trial(batch: int, taken: int) -> Any:
-        fields = dict.fromkeys(resource_estimate._Trial.__dataclass_fields__, 0)
-        return resource_estimate._Trial(**fields | {"batch": batch, "bytes": taken})  # type: ignore[arg-type]
+        fields = dict.fromkeys(resource_estimate._TrialRun.__dataclass_fields__, 0)
+        return resource_estimate._TrialRun(**fields | {"batch": batch, "bytes": taken})  # type: ignore[arg-type]
 
     def at(small: Any, large: Any, images: int) -> float:
-        return resource_estimate._Line.through(small, large, lambda one: one.bytes)(images)
+        return resource_estimate._LinearFit.from_trials(small, large, lambda one: one.bytes)(images)
 
     assert at(trial(8, 180), trial(16, 260), 32) == 420
     assert at(trial(8, 300), trial(16, 260), 32) == 260
@@ -85,14 +85,14 @@ def test_memory_on_a_line_through_two_batch_sizes() -> None:
 
 
 def test_memory_counts_what_is_held_at_once() -> None:
-    peak = memory.Peak(torch.device("cpu"))
+    peak = memory.PeakMemory(torch.device("cpu"))
     block = torch.ones(40 << 20, dtype=torch.uint8)
-    most = peak.bytes()
+    most = peak.peak_bytes()
     assert most >= block.numel()
     del block
-    peak.again()
+    peak.reset()
     if Path("/proc/self/clear_refs").exists():
-        assert peak.bytes() < most
+        assert peak.peak_bytes() < most
 
 
 def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe,
     found = shown.measure_here(recipe)
     assert shown.known(recipe) == found
     run = training.prepare(recipe, tmp_path / "run")
-    happened = list(training.train(run, Control()))
+    happened = list(training.train(run, TrainControl()))
     assert run.events()[0] == found
     usage = happened[-2]
     assert isinstance(usage, events.Usage)

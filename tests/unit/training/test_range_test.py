@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from studio.app import lr_finder_text
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.peft.contract import METHODS
@@ -28,7 +28,7 @@ def _curve(valley: float) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("valley", [1e-3, 1e-2, 1e-1])
 def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
-    found = lr_finder.read(_curve(valley), otherwise=123.0)
+    found = lr_finder.suggest_lr(_curve(valley), default_lr=123.0)
     assert found.clear
     assert valley / 50 < found.suggestion < valley / 3
     assert len(found.rates) == len(found.losses) == 100
@@ -36,7 +36,7 @@ def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
 
 @pytest.mark.parametrize("found", [[], [(1e-6, 2.0)], [(1e-6, 2.0), (1e-5, 2.1), (1e-4, 2.0), (1e-3, 2.2)]])
 def test_where_nothing_falls_the_methods_own_rate_is_suggested(found: list[tuple[float, float]]) -> None:
-    curve = lr_finder.read(found, otherwise=0.002)
+    curve = lr_finder.suggest_lr(found, default_lr=0.002)
     assert (curve.suggestion, curve.clear) == (0.002, False)
     assert "the methods' own" in lr_finder_text.as_text(curve)
 
@@ -47,15 +47,15 @@ def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path / "home"))
     recipe = make_recipe(batch_size=9)
     before, drawn = sorted(tmp_path.rglob("*")), torch.get_rng_state()
-    found = lr_finder.find_rate(recipe, steps=40)
+    found = lr_finder.find_lr(recipe, steps=40)
     assert torch.equal(torch.get_rng_state(), drawn)
     assert sorted(tmp_path.rglob("*")) == before
-    assert found.rates[0] == lr_finder.LOWEST
+    assert found.rates[0] == lr_finder.MIN_LR
     assert list(found.rates) == sorted(found.rates)
     assert found.clear
     assert 1e-4 < found.suggestion < 0.5
     assert f"suggested learning_rate  {found.suggestion:g}" in lr_finder_text.as_text(found)
-    assert found == lr_finder.find_rate(recipe, steps=40)
+    assert found == lr_finder.find_lr(recipe, steps=40)
 
 
 def test_a_loss_that_explodes_ends_the_test(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,15 +63,15 @@ def test_a_loss_that_explodes_ends_the_test(make_recipe: MakeRecipe, monkeypatch
         return iter([(1e-6, 2.0), (1e-5, 1.0), (1e-4, 500.0), (1e-3, 1.0)])
 
     monkeypatch.setattr(lr_finder, "_losses", exploding)
-    assert [rate for rate, _ in lr_finder.points(make_recipe(), Control())] == [1e-6, 1e-5]
+    assert [rate for rate, _ in lr_finder.sweep_lr(make_recipe(), TrainControl())] == [1e-6, 1e-5]
 
 
 def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
-    control = Control()
+    control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
         lr_finder_text.find_rate(make_recipe(), control)
 
 
 def test_what_cannot_be_told_is_the_rate_of_the_method(make_recipe: MakeRecipe) -> None:
-    assert lr_finder.find_rate(make_recipe(), steps=2).suggestion == METHODS.get("lora").learning_rate
+    assert lr_finder.find_lr(make_recipe(), steps=2).suggestion == METHODS.get("lora").learning_rate

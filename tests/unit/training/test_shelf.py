@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.training import inputs
 from studio.training.feature_cache import disk_cache
-from studio.training.feature_cache.disk_cache import Kept, Shelf
+from studio.training.feature_cache.disk_cache import CachedFeatures, FeatureCache
 from studio.training.loop import train
 
 MakeRecipe = Callable[..., Recipe]
@@ -38,9 +38,9 @@ def trained(
 ) -> Callable[..., tuple[Run, int]]:
     """Train a recipe; the run, and how many images went through the first block."""
     seen: list[int] = []
-    true = inputs.choose
+    true = inputs.build_inputs
 
-    def counting(attached: Any, *rest: Any) -> inputs.Feed:
+    def counting(attached: Any, *rest: Any) -> inputs.TrainInputs:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))
         return true(attached, *rest)
 
@@ -49,7 +49,7 @@ def trained(
     def make(name: str, **values: Any) -> tuple[Run, int]:
         seen.clear()
         run = Run.create(make_recipe(**values), tmp_path / name)
-        list(train(run, Control()))
+        list(train(run, TrainControl()))
         return run, sum(seen) - 2 * PROBE
 
     return make
@@ -110,7 +110,7 @@ def test_an_image_that_changed_is_noticed(
 def test_an_incomplete_set_is_not_kept(
     trained: Callable[..., tuple[Run, int]], folder: Path, tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
-    run, control = Run.create(make_recipe(**LAST_BLOCK), tmp_path / "run"), Control()
+    run, control = Run.create(make_recipe(**LAST_BLOCK), tmp_path / "run"), TrainControl()
     for event in train(run, control):
         if isinstance(event, events.Step) and event.step == 2:
             control.stop()
@@ -123,7 +123,7 @@ def test_features_of_images_that_cannot_be_read_are_not_kept(
     run = Run.create(make_recipe(**LAST_BLOCK), tmp_path / "run")
     for name in ("a/000", "b/001", "c/002", "a/004", "b/005", "c/006", "a/007", "b/003"):
         (tmp_path / "images" / f"{name}.png").write_bytes(b"no image")
-    list(train(run, Control()))
+    list(train(run, TrainControl()))
     assert not folder.exists()
 
 
@@ -152,27 +152,27 @@ def test_a_disk_that_is_full_costs_nothing_but_time(
     assert _losses(trained("again", **LAST_BLOCK)[0]) == _losses(first)
 
 
-def _kept(number: int, dtype: torch.dtype = torch.float32) -> Kept:
+def _kept(number: int, dtype: torch.dtype = torch.float32) -> CachedFeatures:
     features = torch.arange(100).view(10, 5, 2).to(dtype) + number
-    return Kept(features, torch.arange(10), torch.rand(10))
+    return CachedFeatures(features, torch.arange(10), torch.rand(10))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_read_is_what_was_written(tmp_path: Path, dtype: torch.dtype) -> None:
-    kept, place = _kept(0, dtype), Shelf({}, tmp_path)
+    kept, place = _kept(0, dtype), FeatureCache({}, tmp_path)
     place.write("key", kept)
     found = place.read("key")
     assert found is not None
     assert found.features.dtype == dtype
-    for name in ("features", "others", "shares"):
+    for name in ("features", "mix_targets", "shares"):
         assert torch.equal(getattr(found, name), getattr(kept, name))
     assert place.read("other") is None
 
 
 def test_what_is_longest_unused_makes_room(tmp_path: Path) -> None:
-    Shelf({}, tmp_path).write("0", _kept(0))
+    FeatureCache({}, tmp_path).write("0", _kept(0))
     size = sum(path.stat().st_size for path in (tmp_path / "0").iterdir())
-    keeper = Shelf({}, tmp_path, budget=int(2.5 * size))
+    keeper = FeatureCache({}, tmp_path, max_bytes=int(2.5 * size))
     keeper.write("1", _kept(1))
     for number, age in enumerate((300, 200)):
         long_ago = time.time() - age
@@ -182,6 +182,6 @@ def test_what_is_longest_unused_makes_room(tmp_path: Path) -> None:
     os.utime(tmp_path / "9.1.part", (1, 1))
     keeper.write("2", _kept(2))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
-    keeper.write("3", Kept(torch.zeros(10, size), torch.arange(10), torch.ones(10)))
+    keeper.write("3", CachedFeatures(torch.zeros(10, size), torch.arange(10), torch.ones(10)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
     assert json.loads((tmp_path / "2" / "manifest.json").read_text())["shape"] == [10, 5, 2]

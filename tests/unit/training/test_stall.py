@@ -8,7 +8,7 @@ import pytest
 
 from studio.app import training as app
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.run import Run
 from studio.data.dataset.dataset import ImageDataset
 from studio.training import train_state
@@ -32,9 +32,9 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _slow(monkeypatch, 0.02)
-    monkeypatch.setattr(train_state, "WORTH_SAYING", 0.0)
+    monkeypatch.setattr(train_state, "MIN_EPOCH_SECONDS", 0.0)
     run = make_run()
-    happened = list(train(run, Control()))
+    happened = list(train(run, TrainControl()))
     steps, epochs, finished = (
         [event for event in happened if isinstance(event, kind)]
         for kind in (events.Step, events.Epoch, events.Finished)
@@ -50,15 +50,15 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
 
 
 def test_without_waiting_nothing_is_said(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_state, "WORTH_SAYING", 0.0)
-    monkeypatch.setattr(train_state, "STALLING", 0.9)
-    happened = list(train(make_run(), Control()))
+    monkeypatch.setattr(train_state, "MIN_EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr(train_state, "DATA_BOUND_FRACTION", 0.9)
+    happened = list(train(make_run(), TrainControl()))
     assert not [event for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
 
 
 def test_the_figure_goes_on_after_a_stop(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     _slow(monkeypatch, 0.01)
-    run, control = make_run(), Control()
+    run, control = make_run(), TrainControl()
     for event in train(run, control):
         if isinstance(event, events.Step) and event.step == 6:
             control.stop()
@@ -66,5 +66,5 @@ def test_the_figure_goes_on_after_a_stop(make_run: Callable[..., Run], monkeypat
     saved = checkpoint.read(run.path / "checkpoints" / "last")
     assert saved is not None
     assert saved.values["progress"]["total_waited"] == stopped > 0
-    list(train(run, Control(), resume=True))
+    list(train(run, TrainControl(), resume=True))
     assert run.status["waited"] > stopped

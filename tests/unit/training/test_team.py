@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from studio.core import events
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.training.loop import train
@@ -85,7 +85,7 @@ def trained(make_run: Callable[..., Run]) -> dict[str, Run]:
 def test_two_processes_come_to_what_one_comes_to(trained: dict[str, Run], make_run: Callable[..., Run]) -> None:
     for name in SAME:
         alone = make_run(f"{name}-alone", **PLANS[name])
-        list(train(alone, Control()))
+        list(train(alone, TrainControl()))
         expected, found = losses(alone), losses(trained[name])
         assert found.keys() == expected.keys(), name
         assert list(found.values()) == pytest.approx(list(expected.values()), rel=0, abs=1e-5), name
@@ -117,7 +117,7 @@ def both_stop(run: Run, whole: Run) -> None:
     stopped = run.events()[-1]
     assert isinstance(stopped, events.Finished)
     assert stopped.step == one_of_two.STOP_AT
-    list(train(run, Control(), resume=True))
+    list(train(run, TrainControl(), resume=True))
     assert losses(run) == pytest.approx(losses(whole), rel=0, abs=1e-5)
 
 
@@ -129,7 +129,7 @@ def workers(agent: int) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 def test_a_killed_process_is_started_again_and_goes_on(make_run: Callable[..., Run], tmp_path: Path) -> None:
     alone = make_run("alone", epochs=25)
-    list(train(alone, Control()))
+    list(train(alone, TrainControl()))
     recipe, out = tmp_path / "recipe.toml", Run(tmp_path / "killed")
     alone.recipe.save(recipe)
     command = [*TORCHRUN, "--max-restarts=2", "-m", "studio", "train", str(recipe), "--out", str(out.path)]

@@ -6,7 +6,7 @@ from unittest.mock import patch
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 
-from studio.training.estimation.lr_finder import Curve
+from studio.training.estimation.lr_finder import LRFinderResult
 from studio.ui.pages.adapters.compare_bar import CompareBar
 from studio.ui.pages.train import lr_finder_dialog
 from studio.ui.pages.train.lr_finder_dialog import RateDialog
@@ -14,7 +14,7 @@ from studio.ui.window.main_window import MainWindow
 from studio.ui.window.resource_button import NeedsButton
 from studio.ui.window.settings_dialogs import KeysDialog, SettingsDialog
 
-FOUND = Curve((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
+FOUND = LRFinderResult((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
 
 
 def dialogs(window: MainWindow) -> Iterator[QWidget]:

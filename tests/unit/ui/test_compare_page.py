@@ -6,7 +6,7 @@ from PySide6.QtCore import QPoint, Qt
 from studio.app import training
 from studio.app.sweeps.grid import points
 from studio.app.sweeps.sweep import Sweep
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.ui.pages.compare.page import ComparePage
 
@@ -23,7 +23,7 @@ def train(make_recipe, home):
         lora = recipe.attachments[0]
         lora = lora.model_copy(update={"config": {**lora.config, "rank": rank}})
         run = training.prepare(recipe.model_copy(update={"attachments": (lora,)}), (folder or home / "runs") / name)
-        list(training.train(run, Control()))
+        list(training.train(run, TrainControl()))
         return run
 
     return make
@@ -96,7 +96,7 @@ def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, m
     sweep = Sweep.create(tmp_path / "sweep", points(make_recipe(epochs=1), ["attachments.lora.rank=2,4"]))
     for point in sweep.points:
         run = training.prepare(point.recipe, sweep.folder / point.name)
-        list(training.train(run, Control()))
+        list(training.train(run, TrainControl()))
     page.open_sweep(tmp_path)
     qtbot.waitUntil(lambda: "not the description of a sweep" in page.notice.words, timeout=LONG)
     page.open_sweep(sweep.folder)

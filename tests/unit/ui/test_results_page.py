@@ -8,7 +8,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication, QImage
 
 from studio.app import training
-from studio.core.control import Control
+from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.ui.pages.results import try_it_tab
@@ -30,7 +30,7 @@ def train(make_recipe, home):
         recipe = make_recipe(**{"epochs": 1, "learning_rate": 0.05} | settings)
         recipe = recipe.model_copy(update={"attachments": (*recipe.attachments, *more)})
         run = training.prepare(recipe, home / "runs" / name)
-        list(training.train(run, Control()))
+        list(training.train(run, TrainControl()))
         return run
 
     return make
@@ -252,7 +252,7 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
     from studio.app import baseline
 
     run = shown.workspace.runs.selected
-    known = baseline.linear_probe(run.recipe.data, run.recipe.backbone, Control())
+    known = baseline.linear_probe(run.recipe.data, run.recipe.backbone, TrainControl())
     shown._look_again()
     qtbot.waitUntil(lambda: shown.gain_figure.isVisible(), timeout=LONG)
     gain = 100 * (shown.mistakes.found.metrics.accuracy - known.accuracy)

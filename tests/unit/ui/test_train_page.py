@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QInputDialog
 from studio.core import events
 from studio.core.run import Run
 from studio.training import grad_norms
-from studio.training.run_io.lock import exclusive
+from studio.training.run_io.lock import run_lock
 from studio.ui.pages.train import run_status_text
 from studio.ui.pages.train.plot_series import lines
 from studio.ui.pages.train.plots_card import Curves
@@ -166,7 +166,7 @@ def test_a_run_of_another_program_is_live_while_it_holds_its_lock(window, home, 
     window.workspace.runs.start()
     window.show_train()
     assert window.workspace.runs.rows[0].state == "interrupted"
-    with exclusive(run.path):
+    with run_lock(run.path):
         window.workspace.runs.look()
         qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "running", timeout=5000)
         assert window.workspace.runs.rows[0].live
@@ -425,7 +425,7 @@ def test_pulls_are_measured_against_the_strongest():
 
 
 def test_the_tree_shows_what_pulls_while_a_run_goes_on(prepared, qtbot, monkeypatch):
-    monkeypatch.setattr(grad_norms, "SECONDS", 0.0)
+    monkeypatch.setattr(grad_norms, "INTERVAL_SECONDS", 0.0)
     window = prepared(epochs=2000)
     tree = window.adapters.tree_model
     window.train.start_button.click()

@@ -13,8 +13,8 @@ from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Column, Notice, Row, button, holder, text
 
 if TYPE_CHECKING:
-    from studio.core.control import Control
-    from studio.training.estimation.lr_finder import Curve
+    from studio.core.control import TrainControl
+    from studio.training.estimation.lr_finder import LRFinderResult
 
 
 class RateDialog(QDialog):
@@ -25,7 +25,7 @@ class RateDialog(QDialog):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._workspace = workspace
-        self._control: Control | None = None
+        self._control: TrainControl | None = None
         self._rate = 0.0
         self.setWindowTitle(tr("Find a learning rate"))
         self.resize(680, 480)
@@ -54,7 +54,7 @@ class RateDialog(QDialog):
 
     def begin(self) -> None:
         """Show the dialog, and try rates with the recipe as it is."""
-        from studio.core.control import Control
+        from studio.core.control import TrainControl
         from studio.ui.shared.line_plot import Plot
 
         if not self._place.count():
@@ -67,11 +67,11 @@ class RateDialog(QDialog):
         self.bar.show()
         self.use.setVisible(False)
         self.open()
-        control, recipe = Control(), self._workspace.recipe
+        control, recipe = TrainControl(), self._workspace.recipe
         self._control = control
         self._workspace.lane.submit(lambda: _find(recipe, control), self._found, self._failed, key="find rate")
 
-    def _found(self, curve: "Curve") -> None:
+    def _found(self, curve: "LRFinderResult") -> None:
         if self._control is None or self._control.stopping:
             return
         from studio.ui.pages.train.plot_series import rate_line
@@ -107,7 +107,7 @@ class RateDialog(QDialog):
             self._control = None
 
 
-def _find(recipe: Recipe, control: "Control") -> "Curve":
+def _find(recipe: Recipe, control: "TrainControl") -> "LRFinderResult":
     from studio.app.lr_finder_text import find_rate
 
     return find_rate(recipe, control)
