@@ -18,8 +18,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from studio.backbones import catalog
-from studio.backbones.loading import architecture, skeleton
-from studio.backbones.model_stats import FILE, key
+from studio.backbones.loading import resolve_backbone, build_on_meta
+from studio.backbones.model_stats import STATS_FILE, stats_key
 from studio.core.files import write_text
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
@@ -28,13 +28,13 @@ from studio.core.recipe import Backbone
 def backbones() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
     """Each pair of architecture and shape once: the key of its figures, and what builds it."""
     seen = set()
-    for name in catalog.bundled():
+    for name in catalog.bundled_names():
         backbone = Backbone(name=name, source="bundled")
-        config = architecture(backbone).pretrained_cfg
-        yield key(name, config["input_size"][-2:], config["num_classes"]), partial(skeleton, backbone)
+        config = resolve_backbone(backbone).pretrained_cfg
+        yield stats_key(name, config["input_size"][-2:], config["num_classes"]), partial(build_on_meta, backbone)
     for name in timm.list_models(pretrained=True):
         config = get_pretrained_cfg(name)
-        wanted = key(name, config.input_size[-2:], config.num_classes) if config else ""
+        wanted = stats_key(name, config.input_size[-2:], config.num_classes) if config else ""
         if wanted and wanted not in seen:
             seen.add(wanted)
             yield wanted, partial(timm.create_model, name)
@@ -71,7 +71,7 @@ def main() -> None:
     known = {wanted: values for wanted, values in figures.items() if any(values)}
     rows = ",\n".join(f"  {json.dumps(wanted)}: {json.dumps(values)}" for wanted, values in sorted(known.items()))
     versions = {"timm": timm.__version__, "torch": torch.__version__, "python": platform.python_version()}
-    write_text(resource(FILE), f'{{"measured_with": {json.dumps(versions)}, "figures": {{\n{rows}\n}}}}\n')
+    write_text(resource(STATS_FILE), f'{{"measured_with": {json.dumps(versions)}, "figures": {{\n{rows}\n}}}}\n')
     print(f"{len(known)} of {len(figures)} measured")
 
 

@@ -25,7 +25,7 @@ from torch import nn
 from studio.app import training
 from studio.app.inspection import Inspector
 from studio.backbones import loading
-from studio.backbones.safetensors_io import read_tensors
+from studio.backbones.safetensors_io import load_tensors
 from studio.core import events, paths
 from studio.core.control import TrainControl
 from studio.core.recipe import Attachment, Backbone, Recipe
@@ -124,10 +124,10 @@ class Bench:
         if not folder.exists():
             made = default_attachment(METHODS.get("pfeiffer"), self.layers)
             module = self.bare()
-            origin = loading.identity(module)
+            origin = loading.weights_digest(module)
             attached = attach(module, [made])
             run = self.trained(METHODS.get("pfeiffer").learning_rate, made, f"fused-{seed}-run", seed)
-            attached.load_state_dict(read_tensors(run.path / "adapter.safetensors"))
+            attached.load_state_dict(load_tensors(run.path / "adapter.safetensors"))
             folder.mkdir()
             save_adapter(attached, [made], folder, origin, {})
         return folder
@@ -135,7 +135,7 @@ class Bench:
     def bare(self) -> nn.Module:
         """The backbone alone."""
         torch.manual_seed(SEED)
-        return loading.load(BACKBONE, CLASSES)
+        return loading.load_backbone(BACKBONE, CLASSES)
 
     def on_backbone(self, attachments: Sequence[Attachment]) -> Attached:
         """The backbone with attachments, as training begins."""
@@ -154,7 +154,7 @@ class Bench:
     def switching(self, attached: Attached, attachment: Attachment) -> float:
         """Seconds to put this in the place of another task on the same backbone; the median of some times."""
         module = self.bare()
-        pack, origin = Pack(module), loading.identity(module)
+        pack, origin = Pack(module), loading.weights_digest(module)
         labels = [str(number) for number in range(CLASSES)]
         for name in ("one", "other"):
             folder = self.folder / f"pack-{attachment.name}-{name}"

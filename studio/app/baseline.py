@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core.files import write_text
-from studio.core.paths import cache, locate
+from studio.core.paths import cache_dir, resolve_path
 from studio.core.recipe import Backbone, Data
-from studio.data.images.file_index import Progress, quiet
-from studio.data.images.path_text import name_of
+from studio.data.images.file_index import ProgressCallback, no_progress
+from studio.data.images.path_text import recipe_path
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
-    from studio.data.dataset.index import DatasetSummary
+    from studio.data.dataset.index import DatasetIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ def known(data: Data, backbone: Backbone) -> Baseline | None:
     return found[1] if found else None
 
 
-def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progress: Progress = quiet) -> Baseline:
+def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress) -> Baseline:
     """Measure the number to beat, or return what is known where the images are still the same.
 
     StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
     """
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
 
-    summary = open_folder(data, progress)
+    summary = build_index(data, progress)
     file, listed = _file(data, backbone), _listed(summary)
     found = _read(file)
     if found and found[0] == listed:
@@ -55,7 +55,7 @@ def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progre
     return made
 
 
-def _measure(summary: "DatasetSummary", backbone: Backbone, control: "TrainControl", progress: Progress) -> Baseline:
+def _measure(summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback) -> Baseline:
     from studio.evaluation.linear_probe import probe
 
     began = time.monotonic()
@@ -65,11 +65,11 @@ def _measure(summary: "DatasetSummary", backbone: Backbone, control: "TrainContr
 
 def _file(data: Data, backbone: Backbone) -> Path:
     """By all that decides which images are in which split and class, and what turns them into features."""
-    decided = data.model_dump(mode="json", exclude={"transforms", "kept"}) | {"path": str(locate(data.path))}
+    decided = data.model_dump(mode="json", exclude={"transforms", "acknowledged"}) | {"path": str(resolve_path(data.path))}
     decided["excluded"] = sorted(decided["excluded"])
-    weights = _stamp(locate(backbone.weights)) if backbone.weights else ""
+    weights = _stamp(resolve_path(backbone.weights)) if backbone.weights else ""
     raw = json.dumps([decided, backbone.model_dump(mode="json"), weights], sort_keys=True)
-    return cache() / "baselines" / f"{hashlib.sha256(raw.encode()).hexdigest()[:24]}.json"
+    return cache_dir() / "baselines" / f"{hashlib.sha256(raw.encode()).hexdigest()[:24]}.json"
 
 
 def _stamp(path: Path) -> str:
@@ -80,7 +80,7 @@ def _stamp(path: Path) -> str:
     return f"{now.st_size}/{now.st_mtime_ns}"
 
 
-def _listed(summary: "DatasetSummary") -> str:
+def _listed(summary: "DatasetIndex") -> str:
     """A hash of which images there are, how large they are, and where they are divided to."""
     named = hashlib.sha256()
     for image in summary.images:
@@ -88,7 +88,7 @@ def _listed(summary: "DatasetSummary") -> str:
             size = os.stat(summary.path / image.path).st_size
         except OSError:
             size = -1
-        named.update(f"{name_of(image.path)}/{size}/{image.label}/{image.split}\n".encode())
+        named.update(f"{recipe_path(image.path)}/{size}/{image.label}/{image.split}\n".encode())
     return named.hexdigest()
 
 

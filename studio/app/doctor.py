@@ -160,7 +160,7 @@ def require_display() -> None:
 
 
 def _folder() -> Finding:
-    home = paths.home()
+    home = paths.data_dir()
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=home):
         free = shutil.disk_usage(home).free

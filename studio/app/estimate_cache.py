@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.core import events, paths
 from studio.core.errors import StudioError
-from studio.core.events import Preflight
+from studio.core.events import ResourceEstimate
 from studio.core.files import write_text
 from studio.core.formatting import duration, size
 from studio.core.recipe import Recipe, Training
@@ -37,7 +37,7 @@ _COST_NOTHING = (
 """Settings of a training that change what is learnt, and neither the memory nor the time of an epoch."""
 
 
-def measure(recipe: Recipe, control: "TrainControl | None" = None) -> Preflight:
+def measure(recipe: Recipe, control: "TrainControl | None" = None) -> ResourceEstimate:
     """Try a recipe for a few steps in another process; takes some seconds.
 
     Raises StudioError where the recipe cannot be trained, its memory is not enough even for small batches, or
@@ -45,15 +45,15 @@ def measure(recipe: Recipe, control: "TrainControl | None" = None) -> Preflight:
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
-        recipe.located(Path.cwd()).save(path)
-        found = events.parse(_answer(path, control))
-    if not isinstance(found, Preflight):
+        recipe.with_absolute_paths(Path.cwd()).save(path)
+        found = events.parse_event(_answer(path, control))
+    if not isinstance(found, ResourceEstimate):
         raise StudioError("The training could not be measured; train without knowing what it takes.")
     remember(recipe, found)
     return found
 
 
-def measure_here(recipe: Recipe) -> Preflight:
+def measure_here(recipe: Recipe) -> ResourceEstimate:
     """The same in this process, for a command that does nothing else."""
     from studio.training.estimation import resource_estimate
 
@@ -62,15 +62,15 @@ def measure_here(recipe: Recipe) -> Preflight:
     return found
 
 
-def known(recipe: Recipe) -> Preflight | None:
+def known(recipe: Recipe) -> ResourceEstimate | None:
     """What was measured, maybe long ago, for this recipe or one that takes the same; None where nothing was."""
     with contextlib.suppress(OSError):
-        found = events.parse(_place(recipe).read_text(encoding="utf-8"))
-        return found if isinstance(found, Preflight) else None
+        found = events.parse_event(_place(recipe).read_text(encoding="utf-8"))
+        return found if isinstance(found, ResourceEstimate) else None
     return None
 
 
-def remember(recipe: Recipe, found: Preflight) -> None:
+def remember(recipe: Recipe, found: ResourceEstimate) -> None:
     """Keep a measurement for :func:`known`."""
     place = _place(recipe)
     with contextlib.suppress(OSError):  # it only costs measuring again
@@ -78,24 +78,24 @@ def remember(recipe: Recipe, found: Preflight) -> None:
         write_text(place, found.to_json())
 
 
-def as_json(found: Preflight) -> dict[str, Any]:
+def as_json(found: ResourceEstimate) -> dict[str, Any]:
     """The object that ``train --preflight --json`` prints."""
-    return {**json.loads(found.to_json()), "measured_at": found.measured_at, "fits": found.fits}
+    return {**json.loads(found.to_json()), "measured_at": found.measured_at, "fits": found.fits_in_memory}
 
 
-def as_text(found: Preflight) -> str:
+def as_text(found: ResourceEstimate) -> str:
     """One line for a person."""
     needs = f"memory {size(found.peak_memory_bytes)} of {size(found.available_memory_bytes)} free"
-    fits = "" if found.fits else ", which is not enough: lower training.batch_size, or raise training.accumulation"
+    fits = "" if found.fits_in_memory else ", which is not enough: lower training.batch_size, or raise training.accumulation"
     return f"{needs}{fits}; about {duration(found.seconds_per_epoch)} an epoch on {found.device}"
 
 
 def _place(recipe: Recipe) -> Path:
     usual = Training()
     training = recipe.training.model_copy(update={name: getattr(usual, name) for name in _COST_NOTHING})
-    alike = recipe.located(Path.cwd()).model_copy(update={"training": training})
+    alike = recipe.with_absolute_paths(Path.cwd()).model_copy(update={"training": training})
     name = hashlib.sha256(alike.dumps().encode()).hexdigest()[:32]
-    return paths.cache() / "preflight" / f"{name}.json"
+    return paths.cache_dir() / "preflight" / f"{name}.json"
 
 
 def _answer(path: Path, control: "TrainControl | None") -> str:

@@ -11,7 +11,7 @@ from studio.core.recipe import Backbone, Data, Head, Recipe
 from studio.core.run import Run
 
 if TYPE_CHECKING:
-    from studio.data.dataset.index import DatasetSummary
+    from studio.data.dataset.index import DatasetIndex
     from studio.peft.hf import Imported
 
 
@@ -37,13 +37,13 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     from studio.backbones import loading
     from studio.cli.inspect_text import backbone as named
     from studio.core import paths
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
     from studio.peft.hf import from_peft
 
-    images = Recipe(data=Data(path=data)).located(Path.cwd()).data
-    found = open_folder(images)
-    chosen: Backbone = named(str(paths.locate(backbone)) if Path(backbone).is_dir() else backbone)
-    imported = from_peft(folder, loading.load(chosen, len(found.classes)))
+    images = Recipe(data=Data(path=data)).with_absolute_paths(Path.cwd()).data
+    found = build_index(images)
+    chosen: Backbone = named(str(paths.resolve_path(backbone)) if Path(backbone).is_dir() else backbone)
+    imported = from_peft(folder, loading.load_backbone(chosen, len(found.classes)))
     if not imported.head:
         raise StudioError(
             f"{folder} brings no classifier; save it in HF peft with modules_to_save naming the backbone's classifier."
@@ -53,7 +53,7 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     return Outcome(_write(recipe, imported, found, out), recipe)
 
 
-def _require_order(folder: Path, found: "DatasetSummary") -> None:
+def _require_order(folder: Path, found: "DatasetIndex") -> None:
     """An export of ours says what its outputs are: they have to be the classes of the images."""
     said = folder / "labels.json"
     try:
@@ -64,7 +64,7 @@ def _require_order(folder: Path, found: "DatasetSummary") -> None:
         raise StudioError(f"{said} names other classes than the images in {found.path}; name those it was trained on.")
 
 
-def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: Path) -> Run:
+def _write(recipe: Recipe, imported: "Imported", found: "DatasetIndex", out: Path) -> Run:
     """The run's folder with what training would have left in it, as far as it can be known."""
     import torch
     from safetensors.torch import save
@@ -84,7 +84,7 @@ def _write(recipe: Recipe, imported: "Imported", found: "DatasetSummary", out: P
         write_bytes(out / ADAPTER_FILE, save({name: tensor.detach().contiguous() for name, tensor in state.items()}))
         write_json(out / "labels.json", list(found.classes))
         write_json(out / "environment.json", {"backbone": built.weights_digest})
-        split_manifest.write(found, out)
+        split_manifest.write_split(found, out)
     except OSError as error:
         shutil.rmtree(out, ignore_errors=True)
         if there:

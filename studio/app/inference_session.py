@@ -101,12 +101,12 @@ class Bench:
         """Where an adapter looked in an image, for the class ``label`` or else the one that it found."""
         import torch
 
-        from studio.data.images.decode import read
+        from studio.data.images.decode import read_image
         from studio.evaluation.saliency import attention_rollout, grad_cam
 
         attached, classifier = self._tasks.placed(name)
-        pixels = classifier.preprocessing.pixels(read(image))
-        tensor = classifier.preprocessing.normalise(torch.from_numpy(pixels))
+        pixels = classifier.preprocessing.to_pixels(read_image(image))
+        tensor = classifier.preprocessing.normalize(torch.from_numpy(pixels))
         found = label or self._tasks.answer(name, [image])[0].best(1)[0][0]
         if kind == "rollout":
             heat = attention_rollout(attached.module, tensor)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from studio.backbones.layer_roles import describe
-from studio.backbones.loading import skeleton
+from studio.backbones.layer_roles import describe_layers
+from studio.backbones.loading import build_on_meta
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone
 from studio.peft.adapter_file import file_size
@@ -21,8 +21,8 @@ class Inspector:
 
     def __init__(self, backbone: Backbone, classes: int | None = None) -> None:
         self.backbone = backbone
-        self._skeleton = skeleton(backbone, classes)
-        self.layers: tuple[Layer, ...] = describe(self._skeleton)
+        self._skeleton = build_on_meta(backbone, classes)
+        self.layers: tuple[Layer, ...] = describe_layers(self._skeleton)
 
     def census(self, attachments: Sequence[Attachment], head: bool = True) -> Census:
         """Count ``attachments`` by attaching them to the shape.

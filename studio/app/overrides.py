@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from studio.core.attachment_spec import assignment
+from studio.core.attachment_spec import parse_assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """The recipe with each ``dotted.key=value`` applied; an attachment is named by its name or its position from 0."""
-    return override_values(recipe, dict(map(assignment, assignments)))
+    return override_values(recipe, dict(map(parse_assignment, assignments)))
 
 
 def override_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

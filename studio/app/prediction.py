@@ -48,9 +48,9 @@ class Classifier:
     def _batch(self, paths: Sequence[Path]) -> list[Answer]:
         import torch
 
-        from studio.data.images.decode import read
+        from studio.data.images.decode import read_image
 
-        images = torch.stack([self.preprocessing(read(path)) for path in paths])
+        images = torch.stack([self.preprocessing(read_image(path)) for path in paths])
         with torch.inference_mode():
             odds = self.logits(images).float().cpu().softmax(1)
         return [Answer(str(path), _ranked(self.labels, row.tolist())) for path, row in zip(paths, odds, strict=True)]

@@ -31,7 +31,7 @@ class Queue:
     """The rows in the order of their turns. Each change is on the disk when the call returns."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self._file = file or paths.home() / "queue.json"
+        self._file = file or paths.data_dir() / "queue.json"
         self.rows: tuple[Waiting, ...] = tuple(_read(self._file))
 
     def add(self, recipe: Recipe) -> Waiting:

@@ -29,9 +29,9 @@ def few_steps(recipe: Recipe, images: int) -> str:
 
 def suggested(recipe: Recipe) -> Recipe:
     """The recipe with :func:`suggested_training` for its own images; StudioError where there are none."""
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
 
-    images = open_folder(recipe.data).counts["train"]
+    images = build_index(recipe.data).counts["train"]
     return recipe.model_copy(update={"training": suggested_training(recipe, images)})
 
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from studio.app import estimate_cache
 from studio.app.overrides import override
 from studio.core import events, paths
-from studio.core.attachment_spec import assignment
+from studio.core.attachment_spec import parse_assignment
 from studio.core.errors import StudioError
 from studio.core.formatting import duration, program
 from studio.core.recipe import Recipe
-from studio.core.run import Run, fresh_path
-from studio.data.images.file_index import Progress, quiet
+from studio.core.run import Run, new_run_path
+from studio.data.images.file_index import ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -50,7 +50,7 @@ class Result:
 
 
 def start(
-    path: Path, out: Path | None = None, assignments: Iterable[str] = (), progress: Progress | None = None
+    path: Path, out: Path | None = None, assignments: Iterable[str] = (), progress: ProgressCallback | None = None
 ) -> Run:
     """Make a run of a recipe file; ``progress`` is told how far the look at its images is, where that takes long."""
     return prepare(load(path, assignments), out, progress)
@@ -58,22 +58,22 @@ def start(
 
 def load(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a recipe file, apply ``key=value`` assignments, and make its paths absolute."""
-    return override(Recipe.load(path), assignments).located(path.absolute().parent)
+    return override(Recipe.load(path), assignments).with_absolute_paths(path.absolute().parent)
 
 
-def prepare(recipe: Recipe, out: Path | None = None, progress: Progress | None = None) -> Run:
+def prepare(recipe: Recipe, out: Path | None = None, progress: ProgressCallback | None = None) -> Run:
     """Check the recipe against its backbone and images, then make the run's folder; StudioError if it cannot run."""
     check(recipe, progress)
-    return Run.create(recipe, out or fresh_path(paths.runs(), recipe))
+    return Run.create(recipe, out or new_run_path(paths.runs_dir(), recipe))
 
 
-def check(recipe: Recipe, progress: Progress | None = None) -> None:
+def check(recipe: Recipe, progress: ProgressCallback | None = None) -> None:
     """Raise StudioError with the first thing that would keep the recipe from being trained."""
     from studio.app.inspection import Inspector
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
     from studio.peft.check import check_recipe
 
-    images = open_folder(recipe.data, progress or quiet)
+    images = build_index(recipe.data, progress or no_progress)
     problems = check_recipe(recipe, Inspector(recipe.backbone, len(images.classes)).layers)
     if problems:
         raise StudioError(problems[0].text)
@@ -88,7 +88,7 @@ def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ())
     if folder.is_file():
         raise StudioError(f"{folder} is a recipe; say which run to go on with: train RUN --resume.")
     run = Run.open(folder)
-    if any(assignment(text)[0] != "training.epochs" for text in assignments):
+    if any(parse_assignment(text)[0] != "training.epochs" for text in assignments):
         raise StudioError(
             "A resumed run keeps its recipe: only training.epochs can be set; start a new run for the rest."
         )
@@ -107,7 +107,7 @@ def train(run: Run, control: "TrainControl", resume: bool = False, team: "Distri
     leads = team is None or team.is_main_process
     expected = estimate_cache.known(run.recipe) if leads and not resume else None
     if expected is not None:
-        run.append(expected)
+        run.append_event(expected)
     try:
         yield from loop.train(run, control, resume, team)
     except StudioError:

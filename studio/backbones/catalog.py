@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from studio.backbones import model_stats, weights
-from studio.backbones.licenses import is_non_commercial, stated
-from studio.backbones.search_terms import Called, called, mended, words_of
+from studio.backbones.licenses import is_non_commercial, license_name
+from studio.backbones.search_terms import SearchTerms, search_terms, correct_spelling, split_words
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
 
@@ -30,22 +30,22 @@ WELL_KNOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """One backbone of the catalogue.
 
     ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine. Parameters
-    and ``operations`` (floating point operations for one image) are None where unknown. ``repository`` is where the
+    and ``flops`` (floating point operations for one image) are None where unknown. ``repository`` is where the
     weights are on the hub; empty where they are not there.
     """
 
     name: str
     source: str
     input_size: tuple[int, int]
-    licence: str
+    license: str
     available: bool
     family: str = ""
     parameters: int | None = None
-    operations: int | None = None
+    flops: int | None = None
     repository: str = ""
 
     @property
@@ -56,100 +56,100 @@ class Entry:
     @property
     def non_commercial(self) -> bool:
         """Whether the licence of the weights forbids commercial use."""
-        return is_non_commercial(self.licence)
+        return is_non_commercial(self.license)
 
     @property
-    def bytes(self) -> int | None:
+    def weight_bytes(self) -> int | None:
         """About how large the weights are, at four bytes a parameter; None where unknown."""
         return None if self.parameters is None else 4 * self.parameters
 
 
-def search(pattern: str = "") -> list[Entry]:
+def search(pattern: str = "") -> list[CatalogEntry]:
     """The entries that ``pattern`` asks for: by words of names, families and sizes, or by a name with ``*`` in it.
 
     Names that begin with it come first, then bundled ones, what is on this machine, and what is well known.
     """
-    here = weights.repositories()
-    found = _with_star(pattern.lower()) if "*" in pattern else _with_words(words_of(pattern))
+    here = weights.cached_repos()
+    found = _match_glob(pattern.lower()) if "*" in pattern else _match_words(split_words(pattern))
     entries = ((far, replace(e, available=True) if e.repository in here else e) for far, e in found)
-    return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], _rank(pair[1])))]
+    return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], _sort_rank(pair[1])))]
 
 
-def meant(pattern: str) -> str:
+def did_you_mean(pattern: str) -> str:
     """``pattern``, or with a slip in it mended where nothing is called so; empty where nothing is like it either."""
-    words, known = words_of(pattern), _all().values()
-    if "*" in pattern or any(its.answers(words) for its in known):
+    words, known = split_words(pattern), _all_entries().values()
+    if "*" in pattern or any(its.matches(words) for its in known):
         return pattern
-    likely = mended(words, known)
-    return " ".join(likely) if any(its.answers(likely) for its in known) else ""
+    likely = correct_spelling(words, known)
+    return " ".join(likely) if any(its.matches(likely) for its in known) else ""
 
 
-def _with_star(pattern: str) -> Iterator[tuple[int, Entry]]:
-    return ((0, e) for e in _all() if any(fnmatch.fnmatchcase(text, pattern) for text in (e.name.lower(), e.family)))
+def _match_glob(pattern: str) -> Iterator[tuple[int, CatalogEntry]]:
+    return ((0, e) for e in _all_entries() if any(fnmatch.fnmatchcase(text, pattern) for text in (e.name.lower(), e.family)))
 
 
-def _with_words(words: tuple[str, ...]) -> Iterator[tuple[int, Entry]]:
-    return ((its.distance(words), entry) for entry, its in _all().items() if its.answers(words))
+def _match_words(words: tuple[str, ...]) -> Iterator[tuple[int, CatalogEntry]]:
+    return ((its.distance(words), entry) for entry, its in _all_entries().items() if its.matches(words))
 
 
-def _rank(entry: Entry) -> int:
+def _sort_rank(entry: CatalogEntry) -> int:
     if entry.source == "bundled":
         return 0
     return 1 if entry.available else 2 if entry.name in WELL_KNOWN else 3
 
 
 @lru_cache(maxsize=1)
-def _all() -> dict[Entry, Called]:
-    return {entry: _called(entry) for entry in (*_bundled(), *_timm())}
+def _all_entries() -> dict[CatalogEntry, SearchTerms]:
+    return {entry: _entry_terms(entry) for entry in (*_bundled_entries(), *_timm_entries())}
 
 
-def _called(entry: Entry) -> Called:
+def _entry_terms(entry: CatalogEntry) -> SearchTerms:
     sizes = {str(edge) for edge in entry.input_size}
     if entry.parameters is not None:
         sizes.add(f"{entry.parameters / 1e6:.0f}m")
-    return called(entry.name, entry.family, sizes)
+    return search_terms(entry.name, entry.family, sizes)
 
 
-def bundled() -> list[str]:
+def bundled_names() -> list[str]:
     """The names of the backbones that come with the program."""
     return sorted(config.parent.name for config in resource().glob("*/config.json"))
 
 
-def _bundled() -> Iterator[Entry]:
-    for name in bundled():
+def _bundled_entries() -> Iterator[CatalogEntry]:
+    for name in bundled_names():
         raw = json.loads(resource(name, "config.json").read_text(encoding="utf-8"))
         config = raw["pretrained_cfg"]
         height, width = config["input_size"][-2:]
-        known = model_stats.known(name, (height, width), config.get("num_classes", raw.get("num_classes", 0)))
-        yield Entry(
+        known = model_stats.lookup_stats(name, (height, width), config.get("num_classes", raw.get("num_classes", 0)))
+        yield CatalogEntry(
             name=name,
             source="bundled",
             input_size=(height, width),
-            licence=stated(config.get("license")),
+            license=license_name(config.get("license")),
             available=True,
             family=_family(raw["architecture"]),
             parameters=known.parameters,
-            operations=known.operations,
+            flops=known.flops,
         )
 
 
-def _timm() -> Iterator[Entry]:
+def _timm_entries() -> Iterator[CatalogEntry]:
     import timm
     from timm.models import get_pretrained_cfg
 
     for name in timm.list_models(pretrained=True):
         cfg = get_pretrained_cfg(name)
         size = (cfg.input_size if cfg else None) or (3, 0, 0)
-        known = model_stats.known(name, size[-2:], cfg.num_classes if cfg else 0)
-        yield Entry(
+        known = model_stats.lookup_stats(name, size[-2:], cfg.num_classes if cfg else 0)
+        yield CatalogEntry(
             name=name,
             source="timm",
             input_size=(size[-2], size[-1]),
-            licence=stated(cfg.license if cfg else None),
+            license=license_name(cfg.license if cfg else None),
             available=False,
             family=_family(name),
             parameters=known.parameters,
-            operations=known.operations,
+            flops=known.flops,
             repository=(cfg.hf_hub_id if cfg else None) or "",
         )
 

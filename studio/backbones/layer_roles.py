@@ -20,7 +20,7 @@ from torch import nn
 from studio.backbones.residual_branches import token_width
 from studio.core.layers import Layer, Role
 
-SLICEABLE = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
+FUSED_QKV_ATTENTIONS = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
 """Attentions whose fused qkv has the rows [q; k; v]. Others interleave them by head or give them unequal widths."""
 
 PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
@@ -29,16 +29,16 @@ PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
 POST_NORM_BLOCKS = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block)
 """Blocks that hand ``x`` itself to their ``attn``."""
 
-_TOKENS = (Role.BLOCK, Role.ATTENTION, Role.MLP)
-_TOKEN_NETWORKS = (VisionTransformer, Eva, Beit)
+_TOKEN_ROLES = (Role.BLOCK, Role.ATTENTION, Role.MLP)
+_TOKEN_MODELS = (VisionTransformer, Eva, Beit)
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)
-_BLOCK = re.compile(
+_BLOCK_PATH = re.compile(
     r"(?:\A|[._])(?:blocks(?:_token_only)?(?:\.\d+){1,2}|(?:stages|layers)\.\d+\.\d+|post_network\.\d+|network\.\d+\.\d+"
     r"|(?:layer|stage)\d+\.\d+|s\d+\.b\d+|denselayer\d+|transformer_encoder\.\d+)\Z"
 )
-_STAGE = re.compile(r"(?:\A|[._])(?:(?:stages|layers|blocks|network|levels)\.\d+|(?:layer|stage|s|denseblock)\d+)\Z")
-_STEMS = ("patch_embed", "stem", "conv_stem")
-_OF_ATTENTION = {
+_STAGE_PATH = re.compile(r"(?:\A|[._])(?:(?:stages|layers|blocks|network|levels)\.\d+|(?:layer|stage|s|denseblock)\d+)\Z")
+_STEM_NAMES = ("patch_embed", "stem", "conv_stem")
+_ATTENTION_ROLES = {
     "qkv": Role.QKV,
     "q": Role.Q,
     "q_proj": Role.Q,
@@ -50,18 +50,18 @@ _OF_ATTENTION = {
     "proj": Role.O,
     "out_proj": Role.O,
 }
-_OF_MLP = {"fc1": Role.FC1, "fc1_g": Role.FC1, "fc1_x": Role.FC1, "fc2": Role.FC2}
+_MLP_ROLES = {"fc1": Role.FC1, "fc1_g": Role.FC1, "fc1_x": Role.FC1, "fc2": Role.FC2}
 
 
-def describe(module: nn.Module) -> tuple[Layer, ...]:
+def describe_layers(module: nn.Module) -> tuple[Layer, ...]:
     """One row a layer, in pre-order; the first is the backbone itself, with an empty path."""
-    heads = head_paths(module)
+    heads = classifier_paths(module)
     modules = dict(module.named_modules(remove_duplicate=False))
-    blocks = _blocks(modules)
+    blocks = _block_indices(modules)
     totals = _subtree_parameters(modules)
     names = _subtree_names(modules)
     roles = {path: _role(path, layer, modules, heads, blocks) for path, layer in modules.items()}
-    widths = {path: token_width(m) if roles[path] in _TOKENS else (0, False) for path, m in modules.items()}
+    widths = {path: token_width(m) if roles[path] in _TOKEN_ROLES else (0, False) for path, m in modules.items()}
     return tuple(
         Layer(
             path=path,
@@ -70,15 +70,15 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
             role=roles[path],
             parameters=totals[path],
             own_parameters=sum(p.numel() for p in layer.parameters(recurse=False)),
-            shape=_shape(layer),
+            shape=_weight_shape(layer),
             slices=_slices(path, layer, modules),
             block=_enclosing_block(path, blocks),
             groups=getattr(layer, "groups", 1) if isinstance(layer, nn.Conv2d) else 1,
             has_bias=isinstance(getattr(layer, "bias", None), nn.Parameter),
             parameter_names=names[path],
-            dead=_dead(path, modules),
+            bypass_reason=_bypass_reason(path, modules),
             prefix_tokens=_prefix_tokens(path, modules, blocks),
-            opens=_opens(layer),
+            supports_kv_injection=_supports_kv_injection(layer),
             width=widths[path][0],
             channels_first=widths[path][1],
         )
@@ -86,7 +86,7 @@ def describe(module: nn.Module) -> tuple[Layer, ...]:
     )
 
 
-def head_paths(module: nn.Module) -> tuple[str, ...]:
+def classifier_paths(module: nn.Module) -> tuple[str, ...]:
     """Paths of the classifier's layers: one, two for distilled DeiT, none where the network has no classifier."""
     named = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ()
     candidates = (named,) if isinstance(named, str) else tuple(named)
@@ -95,10 +95,10 @@ def head_paths(module: nn.Module) -> tuple[str, ...]:
         return found
     classifier = module.get_classifier()  # type: ignore[operator]
     heads = classifier if isinstance(classifier, tuple) else (classifier,)
-    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and _trains(layer))
+    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and _is_parametric(layer))
 
 
-def call_switch(parent: nn.Module, name: str) -> str:
+def call_through_flag(parent: nn.Module, name: str) -> str:
     """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it.
 
     Empty where it always calls it.
@@ -111,31 +111,31 @@ def call_switch(parent: nn.Module, name: str) -> str:
 
 def _has_parameters(module: nn.Module, path: str) -> bool:
     try:
-        return _trains(module.get_submodule(path))
+        return _is_parametric(module.get_submodule(path))
     except AttributeError:
         return False
 
 
-def _trains(layer: nn.Module) -> bool:
+def _is_parametric(layer: nn.Module) -> bool:
     return next(layer.parameters(), None) is not None
 
 
-def _blocks(modules: dict[str, nn.Module]) -> dict[str, int]:
+def _block_indices(modules: dict[str, nn.Module]) -> dict[str, int]:
     """Paths of the residual blocks, numbered through the whole network."""
     found = [
         p
         for p, m in modules.items()
-        if _BLOCK.search(p) and next(m.children(), None) and not isinstance(m, nn.Sequential | nn.ModuleList)
+        if _BLOCK_PATH.search(p) and next(m.children(), None) and not isinstance(m, nn.Sequential | nn.ModuleList)
     ]
     outermost = [p for p in found if not any(p != q and p.startswith(q + ".") for q in found)]
     return {path: index for index, path in enumerate(outermost)}
 
 
 def _enclosing_block(path: str, blocks: dict[str, int]) -> int | None:
-    return next((blocks[p] for p in _ancestry(path) if p in blocks), None)
+    return next((blocks[p] for p in _self_and_ancestors(path) if p in blocks), None)
 
 
-def _ancestry(path: str) -> Iterator[str]:
+def _self_and_ancestors(path: str) -> Iterator[str]:
     while path:
         yield path
         path = path.rpartition(".")[0]
@@ -154,7 +154,7 @@ def _subtree_parameters(modules: dict[str, nn.Module]) -> dict[str, int]:
 def _kind(layer: nn.Module) -> str:
     """The torch type, only where the layer computes exactly what that type computes."""
     forward = type(layer).forward
-    if isinstance(layer, nn.Linear | nn.Conv2d) and not _shape(layer):
+    if isinstance(layer, nn.Linear | nn.Conv2d) and not _weight_shape(layer):
         return ""  # made from other parameters at each call (weight norm)
     if isinstance(layer, nn.Linear) and forward is nn.Linear.forward:
         return "linear"
@@ -186,24 +186,24 @@ def _role(
     return _named_role(path, layer, modules)
 
 
-def _parts(path: str, modules: dict[str, nn.Module]) -> Mapping[str, Role]:
+def _child_roles(path: str, modules: dict[str, nn.Module]) -> Mapping[str, Role]:
     """What the layers of an attention or of an MLP are for, by their names; empty in other layers."""
     if _is_attention(modules[path]):
-        return _OF_ATTENTION
-    return _OF_MLP if _is_block_mlp(path, modules) else {}
+        return _ATTENTION_ROLES
+    return _MLP_ROLES if _is_block_mlp(path, modules) else {}
 
 
 def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> Role:
     parent_path, _, name = path.rpartition(".")
-    if _has_weight(layer) and name in (parts := _parts(parent_path, modules)):
+    if _has_weight(layer) and name in (parts := _child_roles(parent_path, modules)):
         return parts[name]
-    if name in _STEMS and not parent_path:
+    if name in _STEM_NAMES and not parent_path:
         return Role.PATCH_EMBEDDING
     if isinstance(layer, _NORMS):
         return Role.NORM
     if _is_block_mlp(path, modules):
         return Role.MLP
-    if _STAGE.search(path) and not _enclosed_twice(path):
+    if _STAGE_PATH.search(path) and not _is_deeply_nested(path):
         return Role.STAGE
     if isinstance(layer, nn.Conv2d):
         return Role.CONV
@@ -217,7 +217,7 @@ def _has_weight(layer: nn.Module) -> bool:
 
 def _is_block_mlp(path: str, modules: dict[str, nn.Module]) -> bool:
     """Inside an attention an MLP computes position biases, inside a pooling it belongs to that."""
-    return _is_mlp(modules[path]) and not any(_has_queries(modules[p]) for p in _ancestry(path))
+    return _is_mlp(modules[path]) and not any(_has_query_projection(modules[p]) for p in _self_and_ancestors(path))
 
 
 def _is_mlp(layer: nn.Module) -> bool:
@@ -226,43 +226,43 @@ def _is_mlp(layer: nn.Module) -> bool:
     return (has_both or hasattr(layer, "fc1_g")) and not isinstance(layer, SEModule)
 
 
-def _enclosed_twice(path: str) -> bool:
+def _is_deeply_nested(path: str) -> bool:
     return path.count(".") > 1
 
 
 def _is_attention(layer: nn.Module) -> bool:
     """A pooling by attention (SigLIP) is none: it has an MLP of its own."""
-    return _has_queries(layer) and not hasattr(layer, "mlp")
+    return _has_query_projection(layer) and not hasattr(layer, "mlp")
 
 
-def _has_queries(layer: nn.Module) -> bool:
+def _has_query_projection(layer: nn.Module) -> bool:
     fused = any(hasattr(layer, name) for name in ("qkv", "q_proj", "qk"))
     return fused or (hasattr(layer, "q") and (hasattr(layer, "k") or hasattr(layer, "kv")))
 
 
-def _shape(layer: nn.Module) -> tuple[int, ...]:
+def _weight_shape(layer: nn.Module) -> tuple[int, ...]:
     weight = getattr(layer, "weight", None)
     return tuple(weight.shape) if isinstance(weight, nn.Parameter) else ()
 
 
 def _slices(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> tuple[str, ...]:
     parent, _, name = path.rpartition(".")
-    fused = name == "qkv" and isinstance(layer, nn.Linear) and isinstance(modules[parent], SLICEABLE)
+    fused = name == "qkv" and isinstance(layer, nn.Linear) and isinstance(modules[parent], FUSED_QKV_ATTENTIONS)
     return ("q", "k", "v") if fused else ()
 
 
 def _prefix_tokens(path: str, modules: dict[str, nn.Module], blocks: dict[str, int]) -> int | None:
     network = modules.get(path.rpartition(".")[0].rpartition(".")[0] if path in blocks else path)
-    return int(network.num_prefix_tokens) if isinstance(network, _TOKEN_NETWORKS) else None  # type: ignore[arg-type]
+    return int(network.num_prefix_tokens) if isinstance(network, _TOKEN_MODELS) else None  # type: ignore[arg-type]
 
 
-def _opens(layer: nn.Module) -> bool:
+def _supports_kv_injection(layer: nn.Module) -> bool:
     """Subclasses are left out: their forward may be another one."""
     attention = layer.attn if type(layer) in PRE_NORM_BLOCKS + POST_NORM_BLOCKS else layer
-    return type(attention) in SLICEABLE
+    return type(attention) in FUSED_QKV_ATTENTIONS
 
 
-def _dead(path: str, modules: dict[str, nn.Module]) -> str:
+def _bypass_reason(path: str, modules: dict[str, nn.Module]) -> str:
     """torch's own attention and encoder layer hand weights to one fused function."""
     parent = modules[path.rpartition(".")[0]] if path else None
     if isinstance(parent, nn.MultiheadAttention):

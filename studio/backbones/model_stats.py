@@ -7,30 +7,30 @@ from typing import NamedTuple
 
 from studio.core.paths import resource
 
-FILE = "catalogue.json"
+STATS_FILE = "catalogue.json"
 
 
-class Figures(NamedTuple):
+class ModelStats(NamedTuple):
     """Parameters, and floating point operations for one image (a multiplication and an addition are two).
 
     None where it is unknown.
     """
 
     parameters: int | None = None
-    operations: int | None = None
+    flops: int | None = None
 
 
-def key(name: str, size: Sequence[int], classes: int) -> str:
+def stats_key(name: str, size: Sequence[int], num_classes: int) -> str:
     """What figures depend on: the architecture behind ``name``, (height, width) of the images, and the classes."""
-    return f"{name.partition('.')[0]} {'x'.join(map(str, size))} {classes}"
+    return f"{name.partition('.')[0]} {'x'.join(map(str, size))} {num_classes}"
 
 
-def known(name: str, size: Sequence[int], classes: int) -> Figures:
+def lookup_stats(name: str, size: Sequence[int], num_classes: int) -> ModelStats:
     """The figures of a backbone; unknown ones where it was not measured."""
-    return Figures(*_table().get(key(name, size, classes), ()))
+    return ModelStats(*_table().get(stats_key(name, size, num_classes), ()))
 
 
 @lru_cache(maxsize=1)
 def _table() -> dict[str, list[int | None]]:
-    file = resource(FILE)
+    file = resource(STATS_FILE)
     return dict(json.loads(file.read_text(encoding="utf-8"))["figures"]) if file.is_file() else {}

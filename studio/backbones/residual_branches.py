@@ -22,10 +22,10 @@ from torch import nn
 _POST_NORM = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block, SwinTransformerV2CrBlock)
 _TOKEN_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock, *_POST_NORM)
 _IMAGE_BLOCKS = (ConvNeXtBlock, MaxxVitBlock)
-_PAIRS = (MultiScaleAttention, MultiScaleAttentionPoolFirst)
+_SPATIAL_ATTENTIONS = (MultiScaleAttention, MultiScaleAttentionPoolFirst)
 """Attentions that return their tokens together with the tokens' height and width."""
 
-_NUMBERS = {"attn": "1", "mlp": "2"}
+_SUBLAYER_NUMBERS = {"attn": "1", "mlp": "2"}
 """timm numbers what belongs to a block's attention (norm1, ls1, drop_path1) and to its MLP (norm2, ls2, drop_path2)."""
 
 
@@ -38,20 +38,20 @@ def token_width(layer: nn.Module) -> tuple[int, bool]:
     if isinstance(layer, _TOKEN_BLOCKS + _IMAGE_BLOCKS):
         inner = [found for part in layer.modules() if hasattr(part, "fc2") and (found := token_width(part))[0]]
         return (inner[-1][0], isinstance(layer, _IMAGE_BLOCKS)) if inner else (0, False)
-    first = _first(layer, "fc1", "fc1_g", "qkv", "q_proj", "q")
-    last = _first(layer, "fc2", "proj", "out_proj")
-    if isinstance(layer, _PAIRS) or first is None or last is None or _width(first)[1] != _width(last)[0]:
+    first = _first_projection(layer, "fc1", "fc1_g", "qkv", "q_proj", "q")
+    last = _first_projection(layer, "fc2", "proj", "out_proj")
+    if isinstance(layer, _SPATIAL_ATTENTIONS) or first is None or last is None or _out_in_features(first)[1] != _out_in_features(last)[0]:
         return 0, False
-    return _width(last)[0], isinstance(last, nn.Conv2d)
+    return _out_in_features(last)[0], isinstance(last, nn.Conv2d)
 
 
-def _first(layer: nn.Module, *names: str) -> nn.Module | None:
+def _first_projection(layer: nn.Module, *names: str) -> nn.Module | None:
     return next(
         (child for name in names if isinstance(child := getattr(layer, name, None), nn.Linear | nn.Conv2d)), None
     )
 
 
-def _width(layer: nn.Module) -> tuple[int, int]:
+def _out_in_features(layer: nn.Module) -> tuple[int, int]:
     """Features out and in."""
     if isinstance(layer, nn.Conv2d):
         return layer.out_channels, layer.in_channels
@@ -60,12 +60,12 @@ def _width(layer: nn.Module) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Branch:
+class ResidualBranch:
     """The residual branch around one sub-layer, as paths of layers.
 
     ``start`` takes the block's stream as it is, before any normalisation; ``norm`` is the branch's normalisation, empty
     where none is known. The output of ``end`` is the sub-layer's output after the layer scale; it is the sub-layer
-    itself without one. ``end_channels_first`` tells (N, C, H, W) there. ``reachable`` is False where there is a layer
+    itself without one. ``end_channels_first`` tells (N, C, H, W) there. ``hookable`` is False where there is a layer
     scale, but no layer after it whose output could be caught.
     """
 
@@ -73,28 +73,28 @@ class Branch:
     norm: str
     end: str
     end_channels_first: bool
-    reachable: bool = True
+    hookable: bool = True
 
 
-def branch(path: str, modules: Mapping[str, nn.Module], channels_first: bool) -> Branch:
+def find_residual_branch(path: str, modules: Mapping[str, nn.Module], channels_first: bool) -> ResidualBranch:
     """The branch around the sub-layer at ``path``, whose own output is ``channels_first`` or not."""
     parent_path, _, name = path.rpartition(".")
-    parent, number = modules[parent_path], _NUMBERS.get(name, "")
-    norm = _child(parent_path, parent, f"norm{number}", "norm") if number else ""
+    parent, number = modules[parent_path], _SUBLAYER_NUMBERS.get(name, "")
+    norm = _child_path(parent_path, parent, f"norm{number}", "norm") if number else ""
     post_norm = isinstance(parent, _POST_NORM)
     start = path if post_norm or not norm else norm
-    scale = _child(parent_path, parent, f"ls{number}", "ls") if number else ""
+    scale = _child_path(parent_path, parent, f"ls{number}", "ls") if number else ""
     if isinstance(modules.get(scale), LayerScale | LayerScale2d):
-        return Branch(start, norm, scale, isinstance(modules[scale], LayerScale2d))
+        return ResidualBranch(start, norm, scale, isinstance(modules[scale], LayerScale2d))
     if isinstance(parent, BeitBlock | EvaBlock) and getattr(parent, f"gamma_{number}", None) is not None:
-        return Branch(start, norm, f"{parent_path}.drop_path{number}", False)
+        return ResidualBranch(start, norm, f"{parent_path}.drop_path{number}", False)
     if isinstance(parent, ConvNeXtBlock) and parent.gamma is not None:
-        return Branch(start, norm, f"{parent_path}.drop_path", True)
+        return ResidualBranch(start, norm, f"{parent_path}.drop_path", True)
     known = isinstance(parent, _TOKEN_BLOCKS + _IMAGE_BLOCKS)
-    return Branch(start, norm, path, channels_first, known or not _has_scale(parent))
+    return ResidualBranch(start, norm, path, channels_first, known or not _has_scale(parent))
 
 
-def _child(path: str, parent: nn.Module, *names: str) -> str:
+def _child_path(path: str, parent: nn.Module, *names: str) -> str:
     """Path of the first of the children called ``names`` that there is; empty where there is none."""
     return next((f"{path}.{n}" if path else n for n in names if getattr(parent, n, None) is not None), "")
 

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from studio.core.errors import StudioError
 
-LARGEST_HEADER = 32 << 20
+MAX_HEADER_BYTES = 32 << 20
 """Bytes. The header of a network with 100,000 tensors takes a third of it."""
 
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".npz")
+_PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".npz")
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on the CPU; StudioError where it is missing, damaged or of another kind."""
     _check_header(path)
     try:
@@ -25,7 +25,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _check_header(path: Path) -> None:
     """Refuse what is not worth opening, before any memory is taken for it."""
-    if path.suffix.lower() in _PICKLES:
+    if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise StudioError(
             f"{path} is a {path.suffix} file, which can run code when it is opened; convert it to .safetensors first."
         )
@@ -36,5 +36,5 @@ def _check_header(path: Path) -> None:
             start = file.read(1)
     except OSError as error:
         raise StudioError(f"{path} cannot be read: {error.strerror}.") from error
-    if length > LARGEST_HEADER or length + 8 > size or start != b"{":
+    if length > MAX_HEADER_BYTES or length + 8 > size or start != b"{":
         raise StudioError(f"{path} is not a safetensors file, or it is damaged: its header does not fit.")

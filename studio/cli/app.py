@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH
+from studio.cli.console import PATH_TYPE
 from studio.core.errors import StudioError
 
 
 @click.command()
-@click.argument("path", type=PATH, required=False, metavar="[RECIPE or RUN]")
+@click.argument("path", type=PATH_TYPE, required=False, metavar="[RECIPE or RUN]")
 def app(path: Path | None = None) -> int:
     """Open the window, on a recipe or a run if one is named."""
     from studio.app.doctor import require_display

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from studio.core.attachment_spec import parse
+from studio.core.attachment_spec import parse_spec
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 
@@ -12,7 +12,7 @@ def attachment(text: str, layers: Sequence[Layer], taken: Collection[str] = ()) 
     from studio.peft import targets
     from studio.peft.contract import METHODS
 
-    line = parse(text)
+    line = parse_spec(text)
     method = METHODS.get(line.method)
     config = dict(method.configure(line.config).model_dump())
     if not line.target:

@@ -2,12 +2,12 @@
 
 import click
 
-from studio.cli.console import as_json, print_json
+from studio.cli.console import json_option, print_json
 
 
 @click.command()
 @click.argument("pattern", default="")
-@as_json
+@json_option
 def backbones(pattern: str, as_json: bool) -> None:
     """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
     from studio.cli import backbones_text

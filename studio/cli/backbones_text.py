@@ -35,13 +35,13 @@ def search(pattern: str) -> list[BackboneEntry]:
             name=e.name,
             family=e.family,
             parameters=e.parameters,
-            operations=e.operations,
+            operations=e.flops,
             input_size=e.input_size,
             source=e.source,
-            licence=e.licence,
+            licence=e.license,
             non_commercial=e.non_commercial,
             available=e.available,
-            bytes=e.bytes,
+            bytes=e.weight_bytes,
         )
         for e in catalog.search(pattern)
     ]
@@ -49,9 +49,9 @@ def search(pattern: str) -> list[BackboneEntry]:
 
 def nothing(pattern: str) -> str:
     """That ``pattern`` finds nothing, and what may have been meant."""
-    from studio.backbones.catalog import meant
+    from studio.backbones.catalog import did_you_mean
 
-    likely = meant(pattern)
+    likely = did_you_mean(pattern)
     return f"No backbone is called {pattern!r}{f'; did you mean {likely}?' if likely else '.'}"
 
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH, as_json, note, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_note, print_json
 from studio.core.run import Run
 
 
 @click.command()
-@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN…")
-@click.option("--report", type=PATH, metavar="DIR", help="Write a page with tables and charts, report.html, there.")
-@as_json
+@click.argument("runs", type=PATH_TYPE, nargs=-1, required=True, metavar="RUN…")
+@click.option("--report", type=PATH_TYPE, metavar="DIR", help="Write a page with tables and charts, report.html, there.")
+@json_option
 def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Put the recipes and results of runs side by side."""
     from studio.app.comparison import comparison
@@ -20,7 +20,7 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     opened = [Run.open(path) for path in runs]
     found = comparison.compare(opened)
     if report:
-        note(f"The report is in {write_report(opened, report)}")
+        print_note(f"The report is in {write_report(opened, report)}")
     print_json(found.as_json()) if as_json else click.echo(found.as_text())
 
 

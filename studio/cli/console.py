@@ -20,12 +20,12 @@ from studio.core.formatting import duration
 if TYPE_CHECKING:
     from studio.core.events import Event
 
-INTERRUPTED = 130
-WRONG_INPUT = 2
-UNEXPECTED = 1
-PATH = click.Path(path_type=Path)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-out_option = click.option("--out", type=PATH, help="Folder to write to.")
+EXIT_INTERRUPTED = 130
+EXIT_WRONG_INPUT = 2
+EXIT_UNEXPECTED = 1
+PATH_TYPE = click.Path(path_type=Path)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+out_option = click.option("--out", type=PATH_TYPE, help="Folder to write to.")
 
 
 class Stoppable(Protocol):
@@ -35,51 +35,51 @@ class Stoppable(Protocol):
         """Ask for a clean end; returns at once."""
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """A group of verbs whose errors all end in one place: a sentence on stderr and the contract's exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the verb that the arguments name, then exit the process."""
         kwargs["standalone_mode"] = False
-        sys.exit(_guarded(lambda: super(Commands, self).main(*args, **kwargs)))
+        sys.exit(_exit_code_of(lambda: super(CommandGroup, self).main(*args, **kwargs)))
 
 
-def _guarded(run: Callable[[], Any]) -> int:
+def _exit_code_of(run: Callable[[], Any]) -> int:
     try:
         result = run()
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
-        return _say(_click_sentence(error), WRONG_INPUT)
+        return _fail(_click_message(error), EXIT_WRONG_INPUT)
     except StudioError as error:
-        return _say(str(error), WRONG_INPUT)
+        return _fail(str(error), EXIT_WRONG_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        return _say("Interrupted.", INTERRUPTED)
+        return _fail("Interrupted.", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        _silence_stdout()
-        return UNEXPECTED
+        _discard_stdout()
+        return EXIT_UNEXPECTED
     except Exception as error:  # the last place before the user
-        return _say(_report(error), UNEXPECTED)
+        return _fail(_unexpected_message(error), EXIT_UNEXPECTED)
 
 
-def interrupted(sentence: str) -> int:
+def exit_interrupted(sentence: str) -> int:
     """End after Ctrl+C with everything in order; the sentence says how to go on. Returns the exit code."""
-    return _say(sentence, INTERRUPTED)
+    return _fail(sentence, EXIT_INTERRUPTED)
 
 
-def _say(sentence: str, code: int) -> int:
+def _fail(sentence: str, code: int) -> int:
     click.echo(" ".join(sentence.split()), err=True)
     return code
 
 
-def _click_sentence(error: click.ClickException) -> str:
+def _click_message(error: click.ClickException) -> str:
     """click's own message (a wrong option, a missing argument) with the place where to read more."""
     context = getattr(error, "ctx", None)
     message = error.format_message().rstrip(".")
     return f"{message}; see {context.command_path} --help." if context else f"{message}."
 
 
-def _report(error: Exception) -> str:
+def _unexpected_message(error: Exception) -> str:
     """Keep the traceback in a file for a bug report; the sentence says where."""
     title = f"{type(error).__name__}: {error}"
     try:
@@ -92,25 +92,25 @@ def _report(error: Exception) -> str:
 def _write_log(error: Exception) -> Path:
     from studio.core import paths
 
-    folder = paths.home() / "logs"
+    folder = paths.data_dir() / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"error-{datetime.now():%Y-%m-%d-%H%M%S}-{os.getpid()}.txt"
     path.write_text(f"{' '.join(sys.argv)}\n\n{''.join(traceback.format_exception(error))}", encoding="utf-8")
     return path
 
 
-def _silence_stdout() -> None:
+def _discard_stdout() -> None:
     """The reader of our output went away (``| head``): leave nothing that Python would complain about at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
-def signals_stop(control: Stoppable) -> Iterator[None]:
+def stop_on_signals(control: Stoppable) -> Iterator[None]:
     """Turn the first Ctrl+C or SIGTERM into a clean stop; Ctrl+C after that interrupts at once."""
 
     def ask(number: int, frame: object) -> None:
         control.stop()
-        note("Stopping after this step. Press Ctrl+C to stop at once.")
+        print_note("Stopping after this step. Press Ctrl+C to stop at once.")
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -123,31 +123,31 @@ def signals_stop(control: Stoppable) -> Iterator[None]:
 
 def print_json(value: Any) -> None:
     """The one JSON object on stdout; NaN and infinity become null, because JSON has neither."""
-    click.echo(json.dumps(_finite(value), ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False))
 
 
-def _finite(value: Any) -> Any:
+def _without_nan(value: Any) -> Any:
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def note(text: str) -> None:
+def print_note(text: str) -> None:
     """A line on stderr."""
     click.echo(text, err=True)
 
 
-class Meter:
+class ProgressBar:
     """Progress of long work on stderr: a bar with the time left on a terminal, else a plain line now and then."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label = label
-        self._total, self._done, self._from, self._began = max(total, 1), 0, 0, time.monotonic()
-        self._bar = _bar(label, self._total) if sys.stderr.isatty() else None
+        self._total, self._done, self._start_done, self._start_time = max(total, 1), 0, 0, time.monotonic()
+        self._bar = _rich_progress(label, self._total) if sys.stderr.isatty() else None
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> "ProgressBar":
         if self._bar:
             self._bar.start()
         return self
@@ -156,39 +156,39 @@ class Meter:
         if self._bar:
             self._bar.stop()
 
-    def expect(self, total: int, done: int = 0) -> None:
+    def set_total(self, total: int, done: int = 0) -> None:
         """The total has become known; time left is reckoned from here."""
-        self._total, self._done, self._from, self._began = max(total, 1), done, done, time.monotonic()
+        self._total, self._done, self._start_done, self._start_time = max(total, 1), done, done, time.monotonic()
         if self._bar:
             self._bar.update(self._bar.task_ids[0], total=self._total, completed=done)
 
-    def at(self, done: int, detail: str = "") -> None:
+    def update(self, done: int, detail: str = "") -> None:
         """``done`` of the total is reached."""
         self._done = done
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=done, detail=detail)
 
-    def reach(self, doing: str, done: int, total: int) -> None:
-        """:meth:`at` where the total comes with each step, as when images are looked at."""
+    def on_progress(self, phase: str, done: int, total: int) -> None:
+        """:meth:`update` where the total comes with each step, as when images are looked at."""
         if total != self._total:
-            self.expect(total)
-        self.at(done)
+            self.set_total(total)
+        self.update(done)
 
-    def line(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         """A milestone: printed above the bar, or as a line of its own with the time left."""
         if self._bar:
             self._bar.console.print(f"{self._label}: {text}", highlight=False, markup=False)
         else:
-            note(f"{self._label}: {text}{self._remaining()}")
+            print_note(f"{self._label}: {text}{self._remaining()}")
 
     def _remaining(self) -> str:
-        if not self._from < self._done < self._total:
+        if not self._start_done < self._done < self._total:
             return ""
-        seconds = (time.monotonic() - self._began) / (self._done - self._from) * (self._total - self._done)
+        seconds = (time.monotonic() - self._start_time) / (self._done - self._start_done) * (self._total - self._done)
         return f" (about {duration(seconds)} left)"
 
 
-def _bar(label: str, total: int) -> Any:
+def _rich_progress(label: str, total: int) -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -203,13 +203,13 @@ def show_training(label: str, happening: Iterable["Event"]) -> None:
     """Show a training run as it goes."""
     from studio.core import events
 
-    with Meter(label, 1) as meter:
+    with ProgressBar(label, 1) as meter:
         for event in happening:
             if isinstance(event, events.Started):
-                meter.expect(event.steps, event.step)
+                meter.set_total(event.steps, event.step)
             elif isinstance(event, events.Step):
-                meter.at(event.step, f"loss {event.loss:.3f}")
+                meter.update(event.step, f"loss {event.loss:.3f}")
             elif isinstance(event, events.Evaluation):
-                meter.line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
+                meter.print_line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
             elif isinstance(event, events.Warning):
-                meter.line(event.text)
+                meter.print_line(event.text)

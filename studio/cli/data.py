@@ -2,7 +2,7 @@
 
 import click
 
-from studio.cli.console import Meter, as_json, print_json
+from studio.cli.console import ProgressBar, json_option, print_json
 
 
 @click.group()
@@ -12,13 +12,13 @@ def data() -> None:
 
 @data.command()
 @click.argument("path", type=str)
-@as_json
+@json_option
 def check(path: str, as_json: bool) -> None:
     """Say what is in the folder and what is wrong with it."""
     from studio.cli import data_text
-    from studio.core.paths import locate
+    from studio.core.paths import resolve_path
     from studio.data.checks import check as examine
 
-    with Meter("Looking", 1) as meter:
-        found = examine(locate(path), progress=meter.reach)
+    with ProgressBar("Looking", 1) as meter:
+        found = examine(resolve_path(path), progress=meter.on_progress)
     print_json(found.as_json()) if as_json else click.echo(data_text.as_text(found))

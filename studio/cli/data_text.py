@@ -3,21 +3,21 @@
 from typing import TYPE_CHECKING
 
 from studio.core.formatting import table
-from studio.data.images.path_text import shown
+from studio.data.images.path_text import display_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from studio.data.dataset.index import DatasetSummary
+    from studio.data.dataset.index import DatasetIndex
 
 _SHOWN = 5
 
 
-def as_text(summary: "DatasetSummary") -> str:
+def as_text(summary: "DatasetIndex") -> str:
     """Images by class and by split, then a line for each finding with its first files."""
     classes = table(("class", "images"), zip(summary.classes, summary.class_counts, strict=True), right=(1,))
     splits = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items() if count)
-    findings = [f"{finding.text}{_files(finding.files)}" for finding in summary.problems] or [
+    findings = [f"{finding.text}{_files(finding.files)}" for finding in summary.issues] or [
         "Nothing is wrong with it."
     ]
     return "\n\n".join(
@@ -27,4 +27,4 @@ def as_text(summary: "DatasetSummary") -> str:
 
 def _files(files: "tuple[Path, ...]") -> str:
     more = f"\n  and {len(files) - _SHOWN} more" if len(files) > _SHOWN else ""
-    return "".join(f"\n  {shown(file)}" for file in files[:_SHOWN]) + more
+    return "".join(f"\n  {display_path(file)}" for file in files[:_SHOWN]) + more

@@ -2,12 +2,12 @@
 
 import click
 
-from studio.cli.console import as_json, print_json
+from studio.cli.console import json_option, print_json
 from studio.core.formatting import table
 
 
 @click.command()
-@as_json
+@json_option
 def doctor(as_json: bool) -> int:
     """Say what this machine has and what is broken."""
     from studio.app import doctor as health

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from studio.cli.console import PATH, as_json, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_json
 
 if TYPE_CHECKING:
     from studio.export.contract import Verification
@@ -14,12 +14,12 @@ FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("run", type=PATH_TYPE)
 @click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="What to make.")
-@click.option("--out", type=PATH, required=True, help="Folder to make.")
+@click.option("--out", type=PATH_TYPE, required=True, help="Folder to make.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it is there.")
 @click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Of the weights.")
-@as_json
+@json_option
 def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_json: bool) -> None:
     """Export a run's best adapter and verify the result."""
     from studio.core.run import Run

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH, as_json, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.core.formatting import program
 
 
 @click.command("import")
-@click.argument("folder", type=PATH, metavar="PEFT_FOLDER")
+@click.argument("folder", type=PATH_TYPE, metavar="PEFT_FOLDER")
 @click.option("--backbone", required=True, help="What it was trained on: a name, or a timm model folder.")
 @click.option("--data", required=True, help="The images; their classes are the outputs of its classifier.")
-@click.option("--out", type=PATH, required=True, help="Folder of the run to make.")
-@as_json
+@click.option("--out", type=PATH_TYPE, required=True, help="Folder of the run to make.")
+@json_option
 def import_(folder: Path, backbone: str, data: str, out: Path, as_json: bool) -> None:
     """Make a run of a folder that HF peft saved, to evaluate, export and train on."""
     from studio.app.import_peft import import_peft

@@ -96,7 +96,7 @@ def _recipe(subject: str) -> Recipe:
     path = Path(subject)
     if path.suffix == ".toml" or (path.is_dir() and (path / "recipe.toml").is_file()):
         file = path / "recipe.toml" if path.is_dir() else path
-        return Recipe.load(file).located(file.absolute().parent)
+        return Recipe.load(file).with_absolute_paths(file.absolute().parent)
     return Recipe(backbone=backbone(subject))
 
 
@@ -113,9 +113,9 @@ def backbone(subject: str) -> Backbone:
 
 def _class_count(recipe: Recipe) -> int | None:
     """As many classes as the recipe's images have; None, the backbone's own, while there are none to be found."""
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
 
     try:
-        return len(open_folder(recipe.data).classes)
+        return len(build_index(recipe.data).classes)
     except StudioError:
         return None

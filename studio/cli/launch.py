@@ -8,7 +8,7 @@ from studio.app import training
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.run import Run, list_runs
-from studio.data.images.file_index import Progress
+from studio.data.images.file_index import ProgressCallback
 
 if TYPE_CHECKING:
     from studio.training.distributed.context import DistributedContext
@@ -20,7 +20,7 @@ def begin(
     assignments: Sequence[str],
     resume: bool,
     team: "DistributedContext",
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> tuple[Run, bool]:
     """The run of a recipe (or with ``resume`` the run itself) and whether it goes on; the same in all processes.
 
@@ -31,7 +31,7 @@ def begin(
 
 
 def _decide(
-    path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: Progress | None
+    path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: ProgressCallback | None
 ) -> tuple[str, bool]:
     from studio.training.distributed.context import elastic_run_id
 
@@ -52,7 +52,7 @@ def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: s
     from studio.training.distributed.context import elastic_restart_count
 
     if out is None:
-        begun = (run for run in list_runs(paths.runs()) if run.status.get("launch") == launch)
+        begun = (run for run in list_runs(paths.runs_dir()) if run.status.get("launch") == launch)
         return next(begun, None) if elastic_restart_count() else None
     if not (out / "recipe.toml").is_file():
         return None

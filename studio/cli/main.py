@@ -5,7 +5,7 @@ import click
 from studio.cli.app import app
 from studio.cli.backbones import backbones
 from studio.cli.compare import compare
-from studio.cli.console import Commands
+from studio.cli.console import CommandGroup
 from studio.cli.data import data
 from studio.cli.demo import demo
 from studio.cli.doctor import doctor
@@ -20,7 +20,7 @@ from studio.cli.train import train
 from studio.cli.xray import xray
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="peft-studio", prog_name="peft-studio")
 @click.pass_context
 def main(context: click.Context) -> None:

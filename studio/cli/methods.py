@@ -2,13 +2,13 @@
 
 import click
 
-from studio.cli.console import as_json, print_json
+from studio.cli.console import json_option, print_json
 from studio.core.formatting import table
 
 
 @click.command()
 @click.argument("name", required=False)
-@as_json
+@json_option
 def methods(name: str | None, as_json: bool) -> None:
     """List the PEFT methods, or tell all about one."""
     from studio.app import method_info as known

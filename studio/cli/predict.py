@@ -5,15 +5,15 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH, as_json, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.core.errors import StudioError
 from studio.core.formatting import table
 
 
 @click.command()
-@click.argument("paths", type=PATH, nargs=-1, required=True, metavar="RUN_or_EXPORT IMAGE…")
-@click.option("--pack", "packs", type=PATH, multiple=True, metavar="ADAPTER", help="Answer with several side by side.")
-@as_json
+@click.argument("paths", type=PATH_TYPE, nargs=-1, required=True, metavar="RUN_or_EXPORT IMAGE…")
+@click.option("--pack", "packs", type=PATH_TYPE, multiple=True, metavar="ADAPTER", help="Answer with several side by side.")
+@json_option
 def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> None:
     """Classify images with a run or any export; with --pack, with several adapters on one backbone."""
     from studio.app import prediction

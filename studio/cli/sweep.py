@@ -5,20 +5,20 @@ from pathlib import Path
 import click
 
 from studio.cli.compare import write_report
-from studio.cli.console import PATH, as_json, interrupted, note, out_option, print_json, show_training, signals_stop
+from studio.cli.console import PATH_TYPE, json_option, exit_interrupted, print_note, out_option, print_json, show_training, stop_on_signals
 from studio.core.errors import StudioError
 from studio.core.formatting import program
 
 
 @click.command()
-@click.argument("recipe", type=PATH, metavar="RECIPE or SWEEP")
+@click.argument("recipe", type=PATH_TYPE, metavar="RECIPE or SWEEP")
 @click.option("--set", "axes", multiple=True, metavar="KEY=VALUE,VALUE…", help="Values to try. May be repeated.")
 @click.option("--preset", type=click.Choice(["ranks", "lora-against-adapter"]), help="A sweep that is often wanted.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
 @click.option("--search", type=click.IntRange(1), metavar="N", help="Let Optuna choose N of them; KEY=LOW..HIGH too.")
 @click.option("--storage", default="", metavar="FILE_or_URL", help="Where the search is kept, to share it.")
 @out_option
-@as_json
+@json_option
 def sweep(
     recipe: Path,
     axes: tuple[str, ...],
@@ -40,17 +40,17 @@ def sweep(
         if preset:
             raise StudioError("A preset names its recipes itself; leave --search out.")
         started = searches.start(recipe, out, axes, search or 1, seeds, storage)
-        with signals_stop(control):
-            searches.train(started, control, show=show_training, say=note)
+        with stop_on_signals(control):
+            searches.train(started, control, show=show_training, say=print_note)
     else:
         started = sweeps.start(recipe, out, axes, preset or "", seeds)
-        with signals_stop(control):
-            sweeps.train(started, control, show=show_training, say=note)
+        with stop_on_signals(control):
+            sweeps.train(started, control, show=show_training, say=print_note)
     found, page = started.comparison(), write_report(started.runs(), started.folder)
     if as_json:
         print_json({"sweep": str(started.folder), "report": str(page), **found.as_json()})
     else:
         click.echo(f"{found.as_text()}\n\nreport  {page}")
     if control.stopping:
-        return interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
+        return exit_interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
     return 0 if started.complete else 1

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from studio.cli.console import (
-    INTERRUPTED,
-    PATH,
-    Meter,
-    as_json,
-    interrupted,
-    note,
+    EXIT_INTERRUPTED,
+    PATH_TYPE,
+    ProgressBar,
+    json_option,
+    exit_interrupted,
+    print_note,
     out_option,
     print_json,
     show_training,
-    signals_stop,
+    stop_on_signals,
 )
 from studio.core.errors import StudioError
 from studio.core.formatting import program
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe", type=PATH)
+@click.argument("recipe", type=PATH_TYPE)
 @out_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
 @click.option("--suggest", is_flag=True, help="Take a rate, batches and epochs that suit; --set has the last word.")
 @click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
 @click.option("--find-rate", is_flag=True, help="Only try learning rates, in a hundred steps, and suggest one.")
-@as_json
+@json_option
 def train(
     recipe: Path,
     out: Path | None,
@@ -62,9 +62,9 @@ def train(
     control = TrainControl()
     if find_rate:
         return _rates(training.load(recipe, assignments), control, as_json)
-    with teams.init_distributed() as team, signals_stop(control):
-        with Meter("Looking at the images", 1) as meter:
-            run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.reach)
+    with teams.init_distributed() as team, stop_on_signals(control):
+        with ProgressBar("Looking at the images", 1) as meter:
+            run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.on_progress)
         if team.is_single_process and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
         happening = training.train(run, control, goes_on, team)
@@ -74,7 +74,7 @@ def train(
     result = training.result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
     if result.reason == "stopped":
-        return interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
+        return exit_interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
     return 0
 
 
@@ -94,7 +94,7 @@ def _rates(recipe: "Recipe", control: "TrainControl", as_json: bool) -> int:
     from studio.app import lr_finder_text, training
 
     training.check(recipe)
-    with signals_stop(control):
+    with stop_on_signals(control):
         curve = lr_finder_text.find_rate(recipe, control)
     print_json(lr_finder_text.as_json(curve)) if as_json else click.echo(lr_finder_text.as_text(curve))
     return 0
@@ -105,12 +105,12 @@ def _forecast(run: "Run", control: "TrainControl") -> None:
     from studio.app import estimate_cache as preflight
 
     try:
-        note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
+        print_note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
     except StudioError as error:
-        note(str(error))
+        print_note(str(error))
 
 
 def _silently(happening: "Iterable[Event]") -> int:
     """Train beside the process that speaks to the user, and end as it does."""
     ended = [getattr(event, "reason", "") for event in happening][-1]
-    return INTERRUPTED if ended == "stopped" else 0
+    return EXIT_INTERRUPTED if ended == "stopped" else 0

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH, as_json, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.core.run import Run
 
 
 @click.command()
-@click.argument("run", type=PATH)
+@click.argument("run", type=PATH_TYPE)
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
-@as_json
+@json_option
 def xray(run: Path, split: str, as_json: bool) -> None:
     """Say what each attachment is worth, and how much training changed each weight."""
     from studio.cli.ablation_text import as_text

@@ -8,12 +8,12 @@ from typing import Any, cast
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Slice
 
-FORM = "METHOD@TARGET[:SLICES][,field=value…]"
+SPEC_FORM = "METHOD@TARGET[:SLICES][,field=value…]"
 _TOKENS = re.compile(r'(?:"[^"]*"|\[[^\]]*\]|[^,])+')
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AttachmentSpec:
     """One attachment as it was written; ``target`` is empty where the method's default is meant."""
 
     method: str
@@ -22,22 +22,22 @@ class Line:
     config: dict[str, Any]
 
 
-def parse(text: str) -> Line:
+def parse_spec(text: str) -> AttachmentSpec:
     """Read ``METHOD[@TARGET[:SLICES]][,field=value…]``; StudioError where it is not of that form."""
     first, *rest = _TOKENS.findall(text.strip()) or [""]
     method, _, where = first.partition("@")
     target, _, slices = where.partition(":")
     if not method or ("@" in first and not target):
-        raise StudioError(f"The attachment {text!r} is not of the form {FORM}.")
+        raise StudioError(f"The attachment {text!r} is not of the form {SPEC_FORM}.")
     slices += "".join(token.strip() for token in rest if "=" not in token)
     unknown = sorted(set(slices) - set("qkv"))
     if unknown:
         raise StudioError(f"The attachment {text!r} names {', '.join(unknown)}, but the slices are q, k and v.")
-    config = dict(assignment(token) for token in rest if "=" in token)
-    return Line(method.strip(), target.strip(), cast(tuple[Slice, ...], tuple(dict.fromkeys(slices))), config)
+    config = dict(parse_assignment(token) for token in rest if "=" in token)
+    return AttachmentSpec(method.strip(), target.strip(), cast(tuple[Slice, ...], tuple(dict.fromkeys(slices))), config)
 
 
-def assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, Any]:
     """Split ``key=value`` and read the value as TOML does; a bare word is a string."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -48,7 +48,7 @@ def assignment(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def written(attachment: Attachment) -> str:
+def format_spec(attachment: Attachment) -> str:
     """The line of an attachment; where it has several targets they stand side by side."""
     slices = f":{','.join(attachment.slices)}" if attachment.slices else ""
     fields = "".join(f",{key}={value}" for key, value in attachment.config.items())

@@ -29,7 +29,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preflight(Event):
+class ResourceEstimate(Event):
     """What a training is expected to take, from a few real steps before it.
 
     Memory is what it adds to the process at most, or on a GPU takes of it. An epoch's seconds are the mean over all
@@ -51,14 +51,14 @@ class Preflight(Event):
         return datetime.fromtimestamp(self.time).astimezone().isoformat(timespec="seconds")
 
     @property
-    def fits(self) -> bool:
+    def fits_in_memory(self) -> bool:
         """Whether there was memory enough."""
         return self.peak_memory_bytes <= self.available_memory_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage(Event):
-    """What a training really took, in the figures of :class:`Preflight`."""
+class ResourceUsage(Event):
+    """What a training really took, in the figures of :class:`ResourceEstimate`."""
 
     kind: ClassVar[str] = "usage"
     peak_memory_bytes: int
@@ -146,7 +146,7 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Movement(Event):
+class GradNorms(Event):
     """Norm of the gradient at each place where something is attached, by ``attachment/path``; now and then."""
 
     kind: ClassVar[str] = "movement"
@@ -189,8 +189,8 @@ class Finished(Event):
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (
-        Preflight,
-        Usage,
+        ResourceEstimate,
+        ResourceUsage,
         Started,
         Step,
         Epoch,
@@ -198,7 +198,7 @@ _KINDS: dict[str, type[Event]] = {
         Checkpoint,
         Paused,
         Resumed,
-        Movement,
+        GradNorms,
         Warning,
         Error,
         Finished,
@@ -206,7 +206,7 @@ _KINDS: dict[str, type[Event]] = {
 }
 
 
-def parse(line: str | bytes) -> Event | None:
+def parse_event(line: str | bytes) -> Event | None:
     """The event on one line of ``events.jsonl``; None for a broken line or a kind of a newer version."""
     try:
         raw = json.loads(line)

@@ -37,9 +37,9 @@ class Layer:
     empty without a weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without
     its children. ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that
     the layer is in. ``parameter_names`` are the last names of all parameters in it, such as "weight" or "q_bias".
-    ``dead`` says why a module put in this layer's place would never be called, empty where it would be.
+    ``bypass_reason`` says why a module put in this layer's place would never be called, empty where it would be.
     ``prefix_tokens`` counts the tokens (class, registers) before the patches in a network of tokens and its blocks,
-    None elsewhere. ``opens`` tells an attention, or a block around one, that the engine can add keys and values to.
+    None elsewhere. ``supports_kv_injection`` tells an attention, or a block around one, that the engine can add keys and values to.
     ``width`` counts the features of the tokens that an attention, an MLP or a block takes in and passes on, 0 elsewhere
     and where it is not known; ``channels_first`` tells that they stand before height and width, not last.
     """
@@ -56,9 +56,9 @@ class Layer:
     groups: int = 1
     has_bias: bool = False
     parameter_names: frozenset[str] = frozenset()
-    dead: str = ""
+    bypass_reason: str = ""
     prefix_tokens: int | None = None
-    opens: bool = False
+    supports_kv_injection: bool = False
     width: int = 0
     channels_first: bool = False
 
@@ -73,6 +73,6 @@ class Layer:
         return self.path.rpartition(".")[2]
 
 
-def kind_of(path: str) -> str:
+def wildcard_path(path: str) -> str:
     """``path`` with ``*`` for each number: what layers of the same kind have in common."""
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)

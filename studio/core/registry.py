@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from studio.core.errors import StudioError
 
-_LISTED = 8
+_MAX_LISTED = 8
 """So many names can be listed in a sentence."""
 
 
@@ -25,13 +25,13 @@ T = TypeVar("T", bound=Named)
 class Registry(Generic[T]):
     """Things by name, in the order of registration; built-in ones first, then those of installed plugins.
 
-    ``noun`` is used in error sentences, ``builtin`` imports the modules that register the built-in things, ``group`` is
+    ``noun`` is used in error sentences, ``import_builtin`` imports the modules that register the built-in things, ``group`` is
     the entry-point group of plugins. Nothing is imported before the first look. A plugin that fails to load is reported
     in ``failures`` and never stops the program.
     """
 
-    def __init__(self, noun: str, group: str, builtin: Callable[[], None]) -> None:
-        self._noun, self._group, self._builtin = noun, group, builtin
+    def __init__(self, noun: str, group: str, import_builtin: Callable[[], None]) -> None:
+        self._noun, self._group, self._import_builtin = noun, group, import_builtin
         self._items: dict[str, T] = {}
         self._loaded = False
         self.failures: dict[str, str] = {}
@@ -49,13 +49,13 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            raise StudioError(f"There is no {self._noun} called {name!r}; {self._instead(name)}.") from None
+            raise StudioError(f"There is no {self._noun} called {name!r}; {self._suggestion(name)}.") from None
 
-    def _instead(self, name: str) -> str:
+    def _suggestion(self, name: str) -> str:
         """What to do where nothing is called ``name``: few are listed, of many those that are called nearly so."""
         close = difflib.get_close_matches(name, self._items, n=3)
-        hint = f"there are {', '.join(self._items if len(self._items) <= _LISTED else close)}"
-        if len(self._items) > _LISTED and not close:
+        hint = f"there are {', '.join(self._items if len(self._items) <= _MAX_LISTED else close)}"
+        if len(self._items) > _MAX_LISTED and not close:
             hint = f"install the plugin that brings it, or choose one of the {len(self._items)} that are there"
         return "; ".join((*self.failures.values(), hint))
 
@@ -71,7 +71,7 @@ class Registry(Generic[T]):
         if self._loaded:
             return
         self._loaded = True
-        self._builtin()
+        self._import_builtin()
         for entry in entry_points(group=self._group):
             try:
                 entry.load()

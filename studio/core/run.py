@@ -62,7 +62,7 @@ class Run:
         """Class names in the order of the head's outputs."""
         return list(json.loads((self.path / "labels.json").read_text(encoding="utf-8")))
 
-    def append(self, event: events.Event) -> None:
+    def append_event(self, event: events.Event) -> None:
         """Add one event to ``events.jsonl``, on a line of its own even where the last writer was killed within one."""
         with (self.path / "events.jsonl").open("ab+") as file:
             end = file.seek(0, os.SEEK_END)
@@ -72,10 +72,10 @@ class Run:
 
     def events(self) -> list[events.Event]:
         """All events so far."""
-        return Follower(self).poll()
+        return EventTail(self).poll()
 
 
-class Follower:
+class EventTail:
     """Reads a run's events as they are appended: each :meth:`poll` returns what is new, whole lines only."""
 
     def __init__(self, run: Run) -> None:
@@ -92,7 +92,7 @@ class Follower:
             return []
         whole = block[: block.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [event for line in whole.splitlines() if (event := events.parse(line)) is not None]
+        return [event for line in whole.splitlines() if (event := events.parse_event(line)) is not None]
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -101,11 +101,11 @@ def list_runs(folder: Path) -> list[Run]:
     return sorted(found, key=lambda run: (run.path / "recipe.toml").stat().st_mtime, reverse=True)
 
 
-def fresh_path(folder: Path, recipe: Recipe) -> Path:
+def new_run_path(folder: Path, recipe: Recipe) -> Path:
     """A path in ``folder`` that does not exist yet, named after the time and the recipe."""
     methods = "-".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or "head"
     stem = slug(f"{datetime.now():%Y-%m-%d-%H%M%S}-{recipe.backbone.name}-{methods}")
-    return next(p for p in _numbered(folder / stem) if not p.exists())
+    return next(p for p in _numbered_paths(folder / stem) if not p.exists())
 
 
 def slug(text: str) -> str:
@@ -113,7 +113,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:100] or "unnamed"
 
 
-def _numbered(path: Path) -> Iterator[Path]:
+def _numbered_paths(path: Path) -> Iterator[Path]:
     yield path
     for number in range(2, 10_000):
         yield path.with_name(f"{path.name}-{number}")

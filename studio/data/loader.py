@@ -20,10 +20,10 @@ import torch
 from studio.data.dataset.dataset import ImageDataset
 from studio.data.images.decode import UnreadableImageError
 from studio.data.transforms.augmentation import Augmentation
-from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Pixels
 
-_AHEAD = 2
+_PREFETCH_FACTOR = 2
 """Batches read ahead for each thread."""
 
 
@@ -33,28 +33,28 @@ class Batch:
 
     The inputs are 8-bit images (batch, height, width, 3), or what the frozen part of a backbone made of them.
     Images that could not be read are not in it but in ``unreadable``; it may be empty. Where images are made of two,
-    ``others`` are the classes of the second ones and ``shares`` what the first ones have of the whole.
+    ``mix_targets`` are the classes of the second ones and ``mix_lambdas`` what the first ones have of the whole.
     """
 
     inputs: torch.Tensor
     labels: torch.Tensor
     indices: torch.Tensor
     unreadable: tuple[UnreadableImageError, ...] = ()
-    others: torch.Tensor | None = None
-    shares: torch.Tensor | None = None
+    mix_targets: torch.Tensor | None = None
+    mix_lambdas: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def parts(self, count: int) -> Iterator["Batch"]:
+    def microbatches(self, count: int) -> Iterator["Batch"]:
         """The batch in ``count`` parts of nearly equal size, fewer where there are fewer images."""
         cut = [None if t is None else t.chunk(count) for t in (self.inputs, self.labels, self.indices)]
-        mixed = [t.chunk(count) if t is not None else [None] * count for t in (self.others, self.shares)]
+        mixed = [t.chunk(count) if t is not None else [None] * count for t in (self.mix_targets, self.mix_lambdas)]
         for inputs, labels, indices, others, shares in zip(*cut, *mixed, strict=False):
             yield Batch(inputs, labels, indices, (), others, shares)
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """Anything that gives batches of a dataset, an epoch at a time."""
 
     dataset: ImageDataset
@@ -69,9 +69,9 @@ class Source(Protocol):
 class Loader:
     """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads.
 
-    ``share`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
+    ``shard`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
     ``waited`` counts the seconds in which batches were asked for and not ready yet.
-    With ``views`` random changes are those of the first so many epochs, again and again.
+    With ``num_views`` random changes are those of the first so many epochs, again and again.
     """
 
     def __init__(
@@ -82,15 +82,15 @@ class Loader:
         seed: int = 0,
         shuffle: bool = False,
         augmentation: Augmentation | None = None,
-        mixing: Mixing | None = None,
-        views: int = 0,
+        mixing: MixupCutmix | None = None,
+        num_views: int = 0,
         threads: int | None = None,
-        share: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.shuffle, self.augmentation, self.mixing = shuffle, augmentation, mixing
-        self.views = views if self.changes else 0
-        self.share = share
+        self.num_views = num_views if self.is_random else 0
+        self.shard = shard
         self._threads = threads or min(8, os.cpu_count() or 1)
         self.waited = 0.0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
@@ -100,33 +100,33 @@ class Loader:
         return -(-len(self.dataset) // self.batch_size)
 
     @property
-    def changes(self) -> bool:
+    def is_random(self) -> bool:
         """Whether images are changed at random."""
         return self.augmentation is not None or self.mixing is not None
 
-    def places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
+    def batch_indices(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
         """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
-        number, of = self.share
-        return (places[number::of] for places in self.shared_places(epoch, start))
+        number, of = self.shard
+        return (places[number::of] for places in self.global_batch_indices(epoch, start))
 
-    def shared_places(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
-        """:meth:`places` of whole batches, of which this loader may give a share."""
-        order = _order(len(self.dataset), self.seed, epoch) if self.shuffle else torch.arange(len(self.dataset))
+    def global_batch_indices(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
+        """:meth:`batch_indices` of whole batches, of which this loader may give a share."""
+        order = _epoch_order(len(self.dataset), self.seed, epoch) if self.shuffle else torch.arange(len(self.dataset))
         return (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from the one at ``start`` on."""
-        return self.read(self.places(epoch, start), epoch)
+        return self.read_batches(self.batch_indices(epoch, start), epoch)
 
-    def read(self, places: Iterable[torch.Tensor], epoch: int) -> Iterator[Batch]:
-        """Batches of the images at ``places``, as they are in an epoch."""
-        view = epoch % self.views if self.views else epoch
-        mates = self._mates(view)
-        return self._ahead(partial(self._make, some, view, mates) for some in places)
+    def read_batches(self, batch_indices: Iterable[torch.Tensor], epoch: int) -> Iterator[Batch]:
+        """Batches of the images at ``batch_indices``, as they are in an epoch."""
+        view = epoch % self.num_views if self.num_views else epoch
+        mates = self._mix_partners(view)
+        return self._prefetch(partial(self._make_batch, some, view, mates) for some in batch_indices)
 
-    def batch(self, epoch: int, number: int) -> Batch:
+    def read_batch(self, epoch: int, number: int) -> Batch:
         """One batch of an epoch, read here and now."""
-        return next(self.read([next(self.places(epoch, number))], epoch))
+        return next(self.read_batches([next(self.batch_indices(epoch, number))], epoch))
 
     def close(self) -> None:
         """End the reading threads."""
@@ -138,63 +138,63 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ahead(self, jobs: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    def _prefetch(self, jobs: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
         waiting: deque[Future[Batch]] = deque()
         try:
             for job in jobs:
                 waiting.append(self._pool.submit(job))
-                if len(waiting) >= self._threads * _AHEAD:
-                    yield self._result(waiting.popleft())
+                if len(waiting) >= self._threads * _PREFETCH_FACTOR:
+                    yield self._wait_for(waiting.popleft())
             while waiting:
-                yield self._result(waiting.popleft())
+                yield self._wait_for(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
 
-    def _result(self, batch: Future[Batch]) -> Batch:
+    def _wait_for(self, future: Future[Batch]) -> Batch:
         begun = time.perf_counter()
-        made = batch.result()
+        made = future.result()
         self.waited += time.perf_counter() - begun
         return made
 
-    def _make(self, indices: torch.Tensor, view: int, mates: torch.Tensor | None) -> Batch:
+    def _make_batch(self, indices: torch.Tensor, view: int, partners: torch.Tensor | None) -> Batch:
         images: dict[int, Pixels] = {}
         unreadable = []
         for index in indices.tolist():
             try:
-                images[index] = self._image(index, view)
+                images[index] = self._load_image(index, view)
             except UnreadableImageError as error:
                 unreadable.append(error)
         places = torch.tensor(list(images), dtype=torch.int64)
         labels = self.dataset.labels[places]
-        if self.mixing is None or mates is None:
+        if self.mixing is None or partners is None:
             return Batch(self._stack(list(images.values())), labels, places, tuple(unreadable))
-        mixed, seconds, shares = self._mixed(self.mixing, images, view, mates)
+        mixed, seconds, shares = self._mix_images(self.mixing, images, view, partners)
         others = self.dataset.labels[torch.tensor(seconds, dtype=torch.int64)]
         return Batch(self._stack(mixed), labels, places, tuple(unreadable), others, torch.tensor(shares))
 
-    def _image(self, index: int, view: int) -> Pixels:
+    def _load_image(self, index: int, view: int) -> Pixels:
         pixels = self.dataset.pixels(index)
         return pixels if self.augmentation is None else self.augmentation.apply(pixels, self.seed, view, index)
 
-    def _mates(self, view: int) -> torch.Tensor | None:
+    def _mix_partners(self, view: int) -> torch.Tensor | None:
         """For each image the one that it is mixed with: its neighbour in the whole batch of the view's own epoch."""
         if self.mixing is None:
             return None
         mates = torch.arange(len(self.dataset))
-        for places in self.shared_places(view):
+        for places in self.global_batch_indices(view):
             mates[places] = places.roll(1)
         return mates
 
-    def _mixed(
-        self, mixing: Mixing, images: dict[int, Pixels], view: int, mates: torch.Tensor
+    def _mix_images(
+        self, mixing: MixupCutmix, images: dict[int, Pixels], view: int, partners: torch.Tensor
     ) -> tuple[list[Pixels], list[int], list[float]]:
         """Each image with another, which that is, and the first one's share; alone where the other cannot be read."""
         mixed, seconds, shares = [], [], []
         for index, own in images.items():
-            second = int(mates[index])
+            second = int(partners[index])
             try:
-                other = images[second] if second in images else self._image(second, view)
+                other = images[second] if second in images else self._load_image(second, view)
                 pixels, share = mixing.apply(own, other, self.seed, view, index)
             except UnreadableImageError:
                 pixels, second, share = own, index, 1.0
@@ -209,7 +209,7 @@ class Loader:
         return torch.from_numpy(np.stack(images))
 
 
-def _order(images: int, seed: int, epoch: int) -> torch.Tensor:
+def _epoch_order(num_images: int, seed: int, epoch: int) -> torch.Tensor:
     mixed = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(mixed) & (1 << 63) - 1)
-    return torch.randperm(images, generator=generator)
+    return torch.randperm(num_images, generator=generator)

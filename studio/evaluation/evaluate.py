@@ -4,7 +4,7 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import take
+from studio.data.dataset.dataset import dataset_for_split
 from studio.data.images.file_index import SPLITS, SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
@@ -28,11 +28,11 @@ def measure_split(
 ) -> Metrics:
     """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
     name, recipe = _known(split), run.recipe
-    images = split_manifest.images_of(run.path, recipe.data)
+    images = split_manifest.images_of_run(run.path, recipe.data)
     device = devices.resolve_device(recipe.training.device)
     restored.attached.module.to(device)
     network = model_with_preprocessing(restored.attached, restored.preprocessing)
-    dataset = take(images, restored.preprocessing, name)
+    dataset = dataset_for_split(images, restored.preprocessing, name)
     with Loader(dataset, recipe.training.batch_size) as loader:
         measured = run_eval_pass(network, loader, device, "float32", control or TrainControl())
     metrics = measured.accumulator.compute(split)

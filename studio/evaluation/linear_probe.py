@@ -11,9 +11,9 @@ from studio.backbones import loading
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
-from studio.data.dataset.dataset import ImageDataset, take
-from studio.data.dataset.index import DatasetSummary
-from studio.data.images.file_index import Progress, SplitName, Stopped
+from studio.data.dataset.dataset import ImageDataset, dataset_for_split
+from studio.data.dataset.index import DatasetIndex
+from studio.data.images.file_index import ProgressCallback, SplitName, Cancelled
 from studio.data.loader import Loader
 from studio.training.backend import device as devices
 from studio.training.inputs import to_device
@@ -25,17 +25,17 @@ _PENALTIES = (1.0, 10.0, 100.0)
 _STEPS = 60
 
 
-def probe(summary: DatasetSummary, backbone: Backbone, control: TrainControl, progress: Progress) -> tuple[float, int]:
+def probe(summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback) -> tuple[float, int]:
     """Accuracy in [0, 1] on validation images, and the number of images looked at.
 
     Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
     validation images decide nothing. Raises Stopped where ``control`` asks for it.
     """
     device = devices.resolve_device("auto")
-    module = loading.load(backbone, 0).to(device)
-    preprocessing = loading.preprocessing(module)
+    module = loading.load_backbone(backbone, 0).to(device)
+    preprocessing = loading.resolve_preprocessing(module)
     most = max(TRAINING, PER_CLASS * len(summary.classes))
-    sets = [take(_some(summary, split, n), preprocessing, split) for split, n in _wanted(most)]
+    sets = [dataset_for_split(_some(summary, split, n), preprocessing, split) for split, n in _wanted(most)]
     total, done, parts = sum(map(len, sets)), 0, []
     for images in sets:
         parts.append(_features(module, images, device, control, lambda n: progress("baseline", n, total), done))
@@ -52,9 +52,9 @@ def _wanted(most: int) -> tuple[tuple[SplitName, int], ...]:
     return ("train", most), ("validation", VALIDATION)
 
 
-def _some(summary: DatasetSummary, split: SplitName, most: int) -> DatasetSummary:
+def _some(summary: DatasetIndex, split: SplitName, most: int) -> DatasetIndex:
     """At most ``most`` images of a split, always the same ones."""
-    images = summary.of(split)
+    images = summary.in_split(split)
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
     return replace(summary, images=tuple(images[place] for place in chosen))
 
@@ -72,9 +72,9 @@ def _features(
     with Loader(images, _BATCH) as loader, torch.no_grad():
         for number, batch in enumerate(loader.batches()):
             if control.stopping:
-                raise Stopped
+                raise Cancelled
             if len(batch):
-                inputs = images.preprocessing.normalise(to_device(batch.inputs, device))
+                inputs = images.preprocessing.normalize(to_device(batch.inputs, device))
                 features.append(module(inputs).flatten(1).float().cpu())
                 labels.append(batch.labels)
             reached(before + min((number + 1) * _BATCH, len(images)))

@@ -12,7 +12,7 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import ImageDataset, take
+from studio.data.dataset.dataset import ImageDataset, dataset_for_split
 from studio.data.images.file_index import SplitName
 from studio.data.loader import Loader
 from studio.evaluation import restore
@@ -52,7 +52,7 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
     Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
     """
     restored, recipe = restore.attached(run), run.recipe
-    dataset = take(split_manifest.images_of(run.path, recipe.data), restored.preprocessing, split)
+    dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), restored.preprocessing, split)
     device = devices.resolve_device(recipe.training.device)
     restored.attached.module.to(device)
     network, tally = model_with_preprocessing(restored.attached, restored.preprocessing), MetricAccumulator(dataset.classes)

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from studio.backbones.safetensors_io import read_tensors
+from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.data.transforms.preprocessing import Preprocessing
@@ -54,7 +54,7 @@ def _trained_identity(folder: Path) -> str:
 
 def _tensors(folder: Path, which: Which) -> dict[str, Tensor]:
     if which == "best" and (folder / ADAPTER_FILE).exists():
-        return read_tensors(folder / ADAPTER_FILE)
+        return load_tensors(folder / ADAPTER_FILE)
     saved = checkpoint.read(folder / "checkpoints" / which)
     if saved is None:
         raise StudioError(f"The run {folder} has no {which} adapter yet; train it first.")

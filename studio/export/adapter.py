@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.loading import load as load_backbone
+from studio.backbones.loading import load_backbone as load_backbone
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone, Recipe
 from studio.export.contract import SHIPPED, Exporter, Subject, register

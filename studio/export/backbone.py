@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from studio.backbones.loading import architecture
+from studio.backbones.loading import resolve_backbone
 from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.recipe import Backbone
@@ -43,7 +43,7 @@ def write(subject: Subject, adapted: list[str], folder: Path) -> None:
 
 def _copy(backbone: Backbone, folder: Path) -> None:
     """The backbone as a folder of its own that timm loads."""
-    found = architecture(backbone)
+    found = resolve_backbone(backbone)
     assert found.weights is not None
     folder.mkdir()
     shutil.copyfile(found.weights, folder / "model.safetensors")

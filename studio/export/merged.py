@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studio.backbones.loading import architecture
+from studio.backbones.loading import resolve_backbone
 from studio.export.contract import SHIPPED, Exporter, Subject, register
 from studio.peft.contract import Method
 
@@ -40,7 +40,7 @@ class Merged(Exporter):
             model_config={
                 "label_names": list(subject.labels),
                 "pretrained_cfg": _preprocessing(subject),
-                "model_args": architecture(subject.recipe.backbone).model_args,
+                "model_args": resolve_backbone(subject.recipe.backbone).model_args,
             },
             safe_serialization=True,
         )

@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from studio.backbones.licenses import NOT_STATED, is_non_commercial, stated
-from studio.backbones.loading import architecture
+from studio.backbones.licenses import NOT_STATED, is_non_commercial, license_name
+from studio.backbones.loading import resolve_backbone
 from studio.core import events
-from studio.core.attachment_spec import written
+from studio.core.attachment_spec import format_spec
 from studio.core.files import write_json, write_text
 from studio.export.contract import SHIPPED, Exporter, Subject, Verification
 
@@ -22,7 +22,7 @@ def write(exporter: Exporter, subject: Subject, folder: Path) -> None:
 
 def licence(subject: Subject) -> str:
     """The licence of the backbone's weights, as its makers state it."""
-    return stated(architecture(subject.recipe.backbone).licence)
+    return license_name(resolve_backbone(subject.recipe.backbone).license)
 
 
 def write_card(exporter: Exporter, subject: Subject, folder: Path, verification: Verification) -> None:
@@ -61,7 +61,7 @@ def _data(subject: Subject) -> str:
 
 def _recipe(subject: Subject) -> str:
     recipe, census = subject.recipe, subject.attached.census()
-    attachments = "".join(f"- `{written(a)}`\n" for a in recipe.attachments if a.enabled) or "- the head alone\n"
+    attachments = "".join(f"- `{format_spec(a)}`\n" for a in recipe.attachments if a.enabled) or "- the head alone\n"
     training = recipe.training
     return (
         f"## Recipe\n\n{attachments}\n"

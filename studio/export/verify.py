@@ -14,7 +14,7 @@ import torch
 
 from studio.core.errors import StudioError
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import open_folder, take
+from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.images import decode
 from studio.export.contract import Exporter, Subject, Verification
 
@@ -43,14 +43,14 @@ def verify(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
 
 def validation_images(subject: Subject) -> list[Path]:
     """Up to 64 files spread evenly over the validation split."""
-    summary = split_manifest.read(subject.run.path) or open_folder(subject.recipe.data)
-    split = take(summary, subject.preprocessing, "validation")
+    summary = split_manifest.read_split(subject.run.path) or build_index(subject.recipe.data)
+    split = dataset_for_split(summary, subject.preprocessing, "validation")
     count = min(IMAGES, len(split))
     return [split.path(round(i * (len(split) - 1) / max(count - 1, 1))) for i in range(count)]
 
 
 def _live_logits(subject: Subject, paths: Sequence[Path]) -> torch.Tensor:
-    batch = torch.stack([subject.preprocessing(decode.read(path)) for path in paths])
+    batch = torch.stack([subject.preprocessing(decode.read_image(path)) for path in paths])
     device = next(subject.attached.module.parameters()).device
     with torch.inference_mode():
         return torch.Tensor(subject.attached.module(batch.to(device)).float().cpu())
@@ -79,7 +79,7 @@ def _load_apart(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]
 def _load_here(
     exporter: Exporter, folder: Path, subject: Subject, paths: Sequence[Path], missing: Sequence[str]
 ) -> tuple[torch.Tensor, str]:
-    batch = torch.stack([subject.preprocessing(decode.read(path)) for path in paths])
+    batch = torch.stack([subject.preprocessing(decode.read_image(path)) for path in paths])
     with torch.inference_mode():
         logits = exporter.load(folder)(batch)
     return logits.float().cpu(), f"the program's own importer, because {', '.join(missing)} is not installed"

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import head_paths
-from studio.backbones.loading import identity
-from studio.backbones.safetensors_io import read_tensors
+from studio.backbones.layer_roles import classifier_paths
+from studio.backbones.loading import weights_digest
+from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
-from studio.core.recipe import Attachment, Part, first_error
+from studio.core.recipe import Attachment, RecipeModel, first_error
 from studio.peft.attach import Attached, attach
 from studio.peft.param_counts import HEAD
 
@@ -26,7 +26,7 @@ DESCRIPTION = "studio_adapter.json"
 TENSORS = "studio_adapter.safetensors"
 
 
-class AdapterDescription(Part):
+class AdapterDescription(RecipeModel):
     """What ``studio_adapter.json`` says: enough to attach again.
 
     ``head`` says whether the classifier trained; its tensors are in the file either way. ``metadata`` is for whoever
@@ -50,7 +50,7 @@ def save_adapter(
 ) -> None:
     """Write the adapter to ``folder``.
 
-    ``backbone_identity`` is :func:`studio.backbones.loading.identity` of the bare backbone; ``stored`` makes of a
+    ``backbone_identity`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone; ``stored`` makes of a
     tensor what goes into the file, in which it may be of a lower precision.
     """
     description = AdapterDescription(
@@ -88,7 +88,7 @@ def _with_head(attached: Attached) -> dict[str, Tensor]:
     """The adapter and the head, also where it did not train: no answer is right without it."""
     head = {
         f"{HEAD}/{inner}/{name}": parameter.detach().clone()  # an attachment to the head has the very tensor already
-        for path in head_paths(attached.module)
+        for path in classifier_paths(attached.module)
         for inner, layer in attached.module.get_submodule(path).named_modules(prefix=path)
         for name, parameter in layer.named_parameters(recurse=False)
     }
@@ -114,7 +114,7 @@ def load_adapter(module: nn.Module, folder: Path) -> Attached:
     Raises StudioError, with the module as it was, where the backbone is another or the tensors do not fit.
     """
     description = read_description(folder)
-    require_backbone(description, identity(module), folder)
+    require_backbone(description, weights_digest(module), folder)
     return attach_adapter(module, folder, description)
 
 
@@ -126,7 +126,7 @@ def require_backbone(description: AdapterDescription, backbone_identity: str, fo
 
 def attach_adapter(module: nn.Module, folder: Path, description: AdapterDescription) -> Attached:
     """:func:`load_adapter` for a folder that is described already, and known to belong to this backbone."""
-    tensors = read_tensors(folder / TENSORS)
+    tensors = load_tensors(folder / TENSORS)
     attached = attach(module, description.attachments)
     try:
         attached.load_state_dict(tensors)

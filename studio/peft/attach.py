@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import call_switch, describe, head_paths
-from studio.backbones.loading import identity_of
+from studio.backbones.layer_roles import call_through_flag, describe_layers, classifier_paths
+from studio.backbones.loading import tensors_digest
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
@@ -34,7 +34,7 @@ def attach(
     if any(isinstance(layer, AdaptedLayer) for layer in module.modules()):
         raise StudioError("This backbone already has attachments; detach them first.")
     require_unique_names([attachment.name for attachment in attachments])
-    rows = tuple(layers) if layers is not None else describe(module)
+    rows = tuple(layers) if layers is not None else describe_layers(module)
     resolved = [(a, resolve(a, rows)) for a in attachments if a.enabled]
     for attachment, resolution in resolved:
         if resolution.problem:
@@ -65,7 +65,7 @@ class Attached:
 
     def _attach_all(self, resolved: list[tuple[Attachment, Resolution]], head: bool) -> None:
         modules = dict(self.module.named_modules(remove_duplicate=False))
-        bare = functools.partial(identity_of, self.module.state_dict(keep_vars=True), head_paths(self.module))
+        bare = functools.partial(tensors_digest, self.module.state_dict(keep_vars=True), classifier_paths(self.module))
         for parameter, _ in self._frozen:
             parameter.requires_grad_(False)
         self.module.eval()  # now, as what an adapted layer holds keeps the mode that it has
@@ -81,7 +81,7 @@ class Attached:
 
     def _retrain_head(self, modules: dict[str, nn.Module]) -> None:
         self._enabled[HEAD] = True
-        for path in head_paths(self.module):
+        for path in classifier_paths(self.module):
             for inner, layer in modules[path].named_modules(prefix=path):
                 for name in list(layer._parameters):
                     self._retrain(HEAD, modules, inner, name)
@@ -126,7 +126,7 @@ class Attached:
             )
         parent_path, _, name = path.rpartition(".")
         parent = modules[parent_path]
-        flag = call_switch(parent, name)
+        flag = call_through_flag(parent, name)
         if flag:
             self._assign(attachment, parent, parent_path, flag, True)
         while innermost and isinstance(above := parent._modules[name], AdaptedLayer):

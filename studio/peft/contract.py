@@ -140,7 +140,7 @@ class Site(Generic[C]):
     The engine carries the changes out and undoes them. ``modules`` are the backbone's own layers by path, whatever
     stands in their place by now; ``shared`` is one dictionary for all sites of the attachment. ``rest_first(n)`` lets
     everything in the first n blocks rest, whichever attachment it belongs to, until it is told another number.
-    ``backbone_identity()`` is :func:`studio.backbones.loading.identity` of the bare backbone.
+    ``backbone_identity()`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone.
     """
 
     layer: Layer

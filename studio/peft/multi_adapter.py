@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from studio.backbones.layer_roles import head_paths
-from studio.backbones.loading import identity
+from studio.backbones.layer_roles import classifier_paths
+from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
 from studio.peft.adapter_file import AdapterDescription, attach_adapter, read_description, require_backbone
 from studio.peft.attach import Attached
@@ -35,7 +35,7 @@ class Head:
     @classmethod
     def of(cls, module: nn.Module) -> "Head":
         """The classifier that ``module`` has now."""
-        layers = {path: module.get_submodule(path) for path in head_paths(module)}
+        layers = {path: module.get_submodule(path) for path in classifier_paths(module)}
         return cls(layers, getattr(module, "num_classes", None))
 
     def put_on(self, module: nn.Module) -> None:
@@ -54,10 +54,10 @@ class Pack:
     """
 
     def __init__(self, module: nn.Module) -> None:
-        if not hasattr(module, "reset_classifier") or not head_paths(module):
+        if not hasattr(module, "reset_classifier") or not classifier_paths(module):
             raise StudioError("A pack needs a timm backbone with a classifier, which each adapter replaces by its own.")
         self.module = module.eval()
-        self._identity = identity(module)
+        self._identity = weights_digest(module)
         self._own_head = Head.of(module)
         self._flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
         self._members: dict[str, Member] = {}

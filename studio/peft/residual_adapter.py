@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field
 from torch import Tensor, nn
 
-from studio.backbones.residual_branches import Branch, branch
+from studio.backbones.residual_branches import ResidualBranch, find_residual_branch
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.contract import AdaptedLayer, Method, MethodConfig, Site
@@ -106,16 +106,16 @@ def _to_last(x: Tensor, first: bool) -> Tensor:
     return x.permute(0, 2, 3, 1) if first else x
 
 
-def add(site: Site[Any], adapter: nn.Module, source: Source, layer_scale: str) -> Branch:
+def add(site: Site[Any], adapter: nn.Module, source: Source, layer_scale: str) -> ResidualBranch:
     """Add ``adapter(source, output)`` to what the site's layer gives, and return its branch: added at the branch's end.
 
     Raises StudioError where the block has a layer scale that cannot be passed.
     """
     path, first = site.layer.path, site.layer.channels_first
-    found = branch(path, site.modules, first)
+    found = find_residual_branch(path, site.modules, first)
     if layer_scale == "before":
         found = replace(found, end=path, end_channels_first=first)
-    elif not found.reachable:
+    elif not found.hookable:
         raise StudioError(f"{path}: this block's layer scale cannot be passed; choose layer_scale = before.")
     end, end_first = found.end, found.end_channels_first
     start = {"output": end, "input": path, "stream": found.start}[source]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer, kind_of
+from studio.core.layers import Layer, wildcard_path
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import Method
 from studio.peft.targets import default_sites, is_inside, match, refusal, shorten, unused_name
@@ -103,8 +103,8 @@ def _attachments(
 
 def alike(layer: Layer, layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The layers of the same kind as ``layer``, itself among them: same type and place, in whichever block."""
-    kind = kind_of(layer.path)
-    return tuple(other for other in layers if other.type == layer.type and kind_of(other.path) == kind)
+    kind = wildcard_path(layer.path)
+    return tuple(other for other in layers if other.type == layer.type and wildcard_path(other.path) == kind)
 
 
 def without(

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer, Role, kind_of
+from studio.core.layers import Layer, Role, wildcard_path
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import DefaultSites, Method, MethodConfig
 
@@ -46,8 +46,8 @@ def refusal(method: Method[Any], layer: Layer, config: MethodConfig, slices: tup
     """Why ``method`` does not attach to ``layer``, in one sentence; empty where it does."""
     if layer.role is Role.HEAD:
         return "The head is trained as a whole, so nothing attaches to it."
-    if layer.dead:
-        return layer.dead
+    if layer.bypass_reason:
+        return layer.bypass_reason
     if slices and not layer.slices and not method.mixes_slices:
         return "This layer has no q, k and v rows to choose from."
     return method.refuses(layer, config, slices)
@@ -115,7 +115,7 @@ def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
     """
     groups: dict[str, list[str]] = {}
     for path in paths:
-        groups.setdefault(kind_of(path), []).append(path)
+        groups.setdefault(wildcard_path(path), []).append(path)
     return tuple(p for members in groups.values() for p in _patterns(members, layers))
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from studio.backbones.loading import identity
+from studio.backbones.loading import weights_digest
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import save_adapter
 from studio.peft.targets import default_attachment
@@ -27,7 +27,7 @@ def _two_adapters(family: str) -> Mapping[str, Any]:
 def _trained(family: str, number: int) -> Path:
     attachment = default_attachment(METHODS.get("pfeiffer"), layers(family), config={"bottleneck": 4 + number})
     module = build(family)
-    origin = identity(module)
+    origin = weights_digest(module)
     attached = train(attach(module, [attachment]), family)
     folder = Path(_folder().name, f"{family}-{number}")
     folder.mkdir()

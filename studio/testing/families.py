@@ -16,7 +16,7 @@ from timm.models.efficientnet import EfficientNet
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import describe
+from studio.backbones.layer_roles import describe_layers
 from studio.core.layers import Layer
 
 CLASSES = 5
@@ -89,7 +89,7 @@ def skeleton(family: str) -> nn.Module:
 @cache
 def layers(family: str) -> tuple[Layer, ...]:
     """The rows of the family's layer tree."""
-    return describe(_prototype(family))
+    return describe_layers(_prototype(family))
 
 
 def images(family: str, count: int = 4, seed: int = 0) -> Tensor:

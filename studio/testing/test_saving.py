@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import head_paths
-from studio.backbones.loading import identity
+from studio.backbones.layer_roles import classifier_paths
+from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
 from studio.peft.adapter_file import DESCRIPTION, TENSORS, load_adapter, read_description, save_adapter
 from studio.testing import observing
@@ -38,12 +38,12 @@ def _comes_back(case: Case, folder: Path) -> None:
 
 
 def _save(attached: observing.Attached, case: Case, folder: Path) -> None:
-    save_adapter(attached, [case.attachment], folder, identity(build(case.family)), {"labels": ["a", "b"]})
+    save_adapter(attached, [case.attachment], folder, weights_digest(build(case.family)), {"labels": ["a", "b"]})
 
 
 def _with_another_head(family: str) -> nn.Module:
     module = build(family)
-    for path in head_paths(module):
+    for path in classifier_paths(module):
         for parameter in module.get_submodule(path).parameters():
             nn.init.normal_(parameter)
     return module

@@ -6,7 +6,7 @@ import torch
 
 from studio.core.control import TrainControl
 from studio.data.images.decode import UnreadableImageError
-from studio.data.loader import Source
+from studio.data.loader import BatchSource
 from studio.training.backend.precision import Precision, autocast
 from studio.training.inputs import Network, to_device
 from studio.training.metrics import MetricAccumulator
@@ -24,7 +24,7 @@ class EvalPass:
     unreadable: list[UnreadableImageError] = field(default_factory=list)
 
 
-def run_eval_pass(network: Network, source: Source, device: torch.device, precision: Precision, control: TrainControl) -> EvalPass:
+def run_eval_pass(network: Network, source: BatchSource, device: torch.device, precision: Precision, control: TrainControl) -> EvalPass:
     """Run ``network`` over all of ``source``, or until ``control`` asks to stop or to wait."""
     measured = EvalPass(MetricAccumulator(source.dataset.classes))
     for batch in source.batches():

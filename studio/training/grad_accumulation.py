@@ -108,7 +108,7 @@ def accumulate_gradients(
     The loss is the images' sum divided by ``num_images``: their number makes it the mean.
     """
     loss, correct = torch.zeros((), device=device), 0
-    for part in batch.parts(parts):
+    for part in batch.microbatches(parts):
         labels = to_device(part.labels, device)
         with autocast(device, precision):
             logits = network(to_device(part.inputs, device))
@@ -121,6 +121,6 @@ def accumulate_gradients(
 
 def _mix_targets(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor] | None:
     """Of images made of two, the other one's class and the first one's share."""
-    if batch.others is None or batch.shares is None:
+    if batch.mix_targets is None or batch.mix_lambdas is None:
         return None
-    return to_device(batch.others, device), to_device(batch.shares, device)
+    return to_device(batch.mix_targets, device), to_device(batch.mix_lambdas, device)

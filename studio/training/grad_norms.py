@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from studio.core.events import Movement
+from studio.core.events import GradNorms
 
 INTERVAL_SECONDS = 1.0
 """Reading costs one norm a tensor, and a GPU must be waited for: not worth it at every step."""
@@ -21,7 +21,7 @@ class GradNormMonitor:
         self._sites = [name.rpartition("/")[0] for name, _ in named_parameters]
         self._last_measured = -math.inf
 
-    def measure(self, step: int) -> Iterator[Movement]:
+    def measure(self, step: int) -> Iterator[GradNorms]:
         """The norm of the gradient at each place, after clipping; nothing where the last look was a moment ago."""
         if time.monotonic() - self._last_measured < INTERVAL_SECONDS:
             return
@@ -30,7 +30,7 @@ class GradNormMonitor:
         sums = dict.fromkeys(self._sites, 0.0)
         for place, norm in zip(self._sites, norms, strict=True):
             sums[place] += norm * norm
-        yield Movement(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
+        yield GradNorms(step=step, norms={p: math.sqrt(s) for p, s in sums.items() if math.isfinite(s)})
 
 
 def _grad_norms(parameters: list[nn.Parameter]) -> list[float]:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from studio.core.recipe import Recipe
-from studio.data.dataset.dataset import take
-from studio.data.dataset.index import DatasetSummary
-from studio.data.loader import Loader, Source
+from studio.data.dataset.dataset import dataset_for_split
+from studio.data.dataset.index import DatasetIndex
+from studio.data.loader import Loader, BatchSource
 from studio.data.transforms.augmentation import Augmentation
-from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import Attached
 from studio.training.backend.memory_format import to_memory_format
@@ -35,8 +35,8 @@ class TrainInputs:
     """
 
     network: Network
-    training: Source
-    validation: Source
+    training: BatchSource
+    validation: BatchSource
     first_trained_layer: str = ""
 
 
@@ -51,13 +51,13 @@ def build_inputs(
     feature_cache: FeatureCache | None = None,
 ) -> TrainInputs:
     """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
-    cut = None if training.changes and not training.views else frozen_prefix.find_split(model, preprocessing.size)
+    cut = None if training.is_random and not training.num_views else frozen_prefix.find_split(model, preprocessing.size)
     if cut is None:
         return TrainInputs(model_with_preprocessing(model, preprocessing, memory_format), training, validation)
 
     def features(pixels: Tensor) -> Tensor:
         with torch.no_grad(), autocast(device, precision):
-            return cut.prefix(to_memory_format(preprocessing.normalise(to_device(pixels, device)), memory_format))
+            return cut.prefix(to_memory_format(preprocessing.normalize(to_device(pixels, device)), memory_format))
 
     def source(loader: Loader) -> CachedFeatureLoader:
         return CachedFeatureLoader(loader, features, feature_cache.entry(cut.first_trained_layer, loader) if feature_cache else None)
@@ -71,28 +71,28 @@ def model_with_preprocessing(
     """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
 
     def network(pixels: Tensor) -> Tensor:
-        logits: Tensor = model.module(to_memory_format(preprocessing.normalise(pixels), memory_format))
+        logits: Tensor = model.module(to_memory_format(preprocessing.normalize(pixels), memory_format))
         return logits
 
     return network
 
 
 def build_loaders(
-    recipe: Recipe, images: DatasetSummary, preprocessing: Preprocessing, shard: tuple[int, int] = (0, 1)
+    recipe: Recipe, images: DatasetIndex, preprocessing: Preprocessing, shard: tuple[int, int] = (0, 1)
 ) -> tuple[Loader, Loader]:
     """Shuffled and changed training images, and validation images as they are; of both a share of each batch."""
     settings = recipe.training
     training = Loader(
-        take(images, preprocessing, "train"),
+        dataset_for_split(images, preprocessing, "train"),
         settings.batch_size,
         seed=settings.seed,
         shuffle=True,
-        augmentation=Augmentation.of(recipe.data.transforms),
-        mixing=Mixing.of(settings),
-        views=settings.fixed_views,
-        share=shard,
+        augmentation=Augmentation.from_transforms(recipe.data.transforms),
+        mixing=MixupCutmix.from_training(settings),
+        num_views=settings.fixed_views,
+        shard=shard,
     )
-    return training, Loader(take(images, preprocessing, "validation"), settings.batch_size, share=shard)
+    return training, Loader(dataset_for_split(images, preprocessing, "validation"), settings.batch_size, shard=shard)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -116,7 +116,7 @@ def _wait_while_paused(trainer: Trainer, control: TrainControl) -> Iterator[even
 
 
 def _require_new(run: Run, resume: bool) -> None:
-    if not resume and not all(isinstance(event, events.Preflight) for event in run.events()):
+    if not resume and not all(isinstance(event, events.ResourceEstimate) for event in run.events()):
         raise StudioError(f"The run {run.path} has begun already; resume it, or train the recipe as a new run.")
 
 

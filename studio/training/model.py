@@ -25,7 +25,7 @@ def build_model(recipe: Recipe, num_classes: int, device: torch.device) -> Built
     What begins at random is decided by the recipe's seed, through torch's global random numbers.
     """
     torch.manual_seed(recipe.training.seed)
-    module = loading.load(recipe.backbone, num_classes)
-    identity, preprocessing = loading.identity(module), loading.preprocessing(module)
+    module = loading.load_backbone(recipe.backbone, num_classes)
+    identity, preprocessing = loading.weights_digest(module), loading.resolve_preprocessing(module)
     attached = attach(module.to(device), recipe.attachments, head=recipe.head.trainable)
     return BuiltModel(attached, preprocessing, identity)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from safetensors.torch import save
 
-from studio.backbones.loading import architecture
+from studio.backbones.loading import resolve_backbone
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
@@ -19,8 +19,8 @@ from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import open_folder
-from studio.data.dataset.index import DatasetSummary
+from studio.data.dataset.dataset import build_index
+from studio.data.dataset.index import DatasetIndex
 from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch
 from studio.training import default_hparams, optimizer
@@ -64,7 +64,7 @@ class Trainer:
         self,
         run: Run,
         recipe: Recipe,
-        images: DatasetSummary,
+        images: DatasetIndex,
         saved: checkpoint.Checkpoint | None = None,
         distributed: DistributedContext | None = None,
         cache_features: bool = False,
@@ -91,7 +91,7 @@ class Trainer:
         """Load, attach and open everything; with ``resume`` put the last checkpoint back where there is one."""
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
-        images = split_manifest.images_of(run.path, recipe.data) if resume else open_folder(recipe.data)
+        images = split_manifest.images_of_run(run.path, recipe.data) if resume else build_index(recipe.data)
         return cls(run, recipe, images, saved, distributed, keeps=True)
 
     @staticmethod
@@ -140,7 +140,7 @@ class Trainer:
 
     def _feature_cache(self) -> FeatureCache | None:
         """Where features are kept between runs; a trial keeps none."""
-        built = architecture(self.recipe.backbone)
+        built = resolve_backbone(self.recipe.backbone)
         how = [built.name, built.model_args, built.pretrained_cfg]
         return FeatureCache({**self._environment(), "architecture": how}) if self._cache_features else None
 
@@ -173,7 +173,7 @@ class Trainer:
         if self.distributed.is_main_process:
             write_json(self.run.path / "environment.json", now | {"frozen_before": self.inputs.first_trained_layer})
             write_json(self.run.path / "labels.json", list(self.images.classes))
-            split_manifest.write(self.images, self.run.path)
+            split_manifest.write_split(self.images, self.run.path)
         census = self.model.census()
         yield events.Started(
             step=self.train_state.step,
@@ -336,7 +336,7 @@ class Trainer:
         """What the training took so far, where it has made a step."""
         done = self.train_state.epoch + self.train_state.batch / len(self.inputs.training)
         if done:
-            yield events.Usage(
+            yield events.ResourceUsage(
                 peak_memory_bytes=self.peak_memory.peak_bytes(), seconds_per_epoch=self.train_state.total_seconds / done
             )
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from studio.core.recipe import Data
-from studio.data.checks import Looked, check, judge, look
+from studio.data.checks import SourceScan, check, check_scan, scan_source
 from tests.benchmarks.harness import benchmark
 
 IMAGES, CLASSES = 10_000, 10
@@ -60,8 +60,8 @@ def second_check() -> float:
 @benchmark("Another look at the findings of 10,000 images after a decision", "seconds", at_most=1)
 def judged_again() -> float:
     with empty_cache() as images:
-        looked: Looked = look(images)
+        looked: SourceScan = scan_source(images)
         data = Data(excluded=("class0/00000.png",))
         start = time.perf_counter()
-        judge(looked, data)
+        check_scan(looked, data)
         return time.perf_counter() - start

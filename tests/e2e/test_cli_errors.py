@@ -196,7 +196,7 @@ def test_the_unexpected_is_a_short_sentence_with_the_place_of_the_traceback(
     with pytest.raises(SystemExit) as ended:
         main(["methods"])
     said = capsys.readouterr().err
-    assert ended.value.code == console.UNEXPECTED
+    assert ended.value.code == console.EXIT_UNEXPECTED
     assert said.startswith("Something unexpected went wrong (ZeroDivisionError: one by none); the details are in ")
     (log,) = (home / "logs").iterdir()
     assert str(log) in said

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from studio.cli.console import signals_stop
+from studio.cli.console import stop_on_signals
 from studio.core.control import TrainControl
 
 
@@ -14,7 +14,7 @@ from studio.core.control import TrainControl
 def test_the_first_signal_asks_to_stop_and_ctrl_c_after_it_interrupts(asked: signal.Signals) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     control = TrainControl()
-    with signals_stop(control):
+    with stop_on_signals(control):
         os.kill(os.getpid(), asked)
         assert control.stopping
         with pytest.raises(KeyboardInterrupt):

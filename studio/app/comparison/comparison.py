@@ -7,7 +7,7 @@ from typing import Any
 
 from studio.app.training import last
 from studio.core import events
-from studio.core.attachment_spec import written
+from studio.core.attachment_spec import format_spec
 from studio.core.formatting import duration, table
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -103,11 +103,11 @@ def _row(run: Run, recipe: Recipe) -> Row:
     happened = run.events()
     started = last(happened, events.Started)
     best = _best(happened)
-    finished, used = last(happened, events.Finished), last(happened, events.Usage)
+    finished, used = last(happened, events.Finished), last(happened, events.ResourceUsage)
     return Row(
         run=str(run.path),
         backbone=recipe.backbone.name,
-        attachments=", ".join(written(a) for a in recipe.attachments if a.enabled) or "head alone",
+        attachments=", ".join(format_spec(a) for a in recipe.attachments if a.enabled) or "head alone",
         trainable_parameters=started.trainable_parameters if started else None,
         total_parameters=started.total_parameters if started else None,
         accuracy=best.accuracy if best else None,

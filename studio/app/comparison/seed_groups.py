@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from studio.app.comparison.comparison import Difference, Row, compare, differences
 from studio.app.comparison.svg_charts import Curve, Dot, curves, dots
 from studio.core import events
-from studio.core.attachment_spec import written
+from studio.core.attachment_spec import format_spec
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
@@ -102,7 +102,7 @@ def _condensed(recipes: Sequence[Recipe]) -> list[Difference]:
     """The differences, with one line for an attachment that not every recipe has."""
     names = dict.fromkeys(a.name for recipe in recipes for a in recipe.attachments)
     lines = {
-        name: tuple(next((written(a) for a in r.attachments if a.name == name), None) for r in recipes)
+        name: tuple(next((format_spec(a) for a in r.attachments if a.name == name), None) for r in recipes)
         for name in names
     }
     partial = {name: values for name, values in lines.items() if None in values}
@@ -121,7 +121,7 @@ def _group(number: int, label: str, recipe: Recipe, rows: Sequence[Row]) -> Grou
     return Group(
         number=number,
         label=label,
-        attachments=", ".join(written(a) for a in recipe.attachments if a.enabled) or "head alone",
+        attachments=", ".join(format_spec(a) for a in recipe.attachments if a.enabled) or "head alone",
         runs=tuple(rows),
         complete=len(done),
         parameters=next((row.trainable_parameters for row in rows if row.trainable_parameters), None),

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from studio.app.overrides import override_values
-from studio.core.attachment_spec import assignment
+from studio.core.attachment_spec import parse_assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import slug
@@ -58,7 +58,7 @@ def axis(text: str) -> tuple[str, list[Any]]:
     try:
         return key.strip(), tomllib.loads(f"values = [{written}]")["values"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), [assignment(f"{key}={value}")[1] for value in written.split(",")]
+        return key.strip(), [parse_assignment(f"{key}={value}")[1] for value in written.split(",")]
 
 
 def _changed(point: Point, values: Mapping[str, Any]) -> Point:

@@ -134,12 +134,12 @@ class _Worker:
 
     def __init__(self, search: Search, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
         from studio.app.inspection import Inspector
-        from studio.data.dataset.dataset import open_folder
+        from studio.data.dataset.dataset import build_index
 
         self._search, self._control, self._show, self._say = search, control, show, say
         self._space = dimensions(search.axes)
         self._study = _study(search)
-        classes = len(open_folder(search.recipe.data).classes)
+        classes = len(build_index(search.recipe.data).classes)
         self._inspector: Inspector = Inspector(search.recipe.backbone, classes)
 
     def trials(self) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -137,10 +137,10 @@ def _made(run: Run, point: Point) -> Run:
 def _check(points: Sequence[Point]) -> None:
     """Raise StudioError naming the first point that cannot be trained; backbones and folders are looked at once."""
     from studio.app.inspection import Inspector
-    from studio.data.dataset.dataset import open_folder
+    from studio.data.dataset.dataset import build_index
     from studio.peft.check import check_recipe
 
-    look, scan = cache(Inspector), cache(open_folder)
+    look, scan = cache(Inspector), cache(build_index)
     for point in points:
         classes = len(scan(point.recipe.data).classes)
         problems = check_recipe(point.recipe, look(point.recipe.backbone, classes).layers)

@@ -9,14 +9,14 @@ import torch
 from torch.utils.data import Dataset
 
 from studio.core.errors import StudioError
-from studio.core.paths import locate
+from studio.core.paths import resolve_path
 from studio.core.recipe import Data
-from studio.data.dataset.index import DatasetSummary, ImageFile, scan
-from studio.data.images.decode import read
-from studio.data.images.file_index import SPLITS, Progress, SplitName, quiet
+from studio.data.dataset.index import DatasetIndex, ImageFile, index_source
+from studio.data.images.decode import read_image
+from studio.data.images.file_index import SPLITS, ProgressCallback, SplitName, no_progress
 from studio.data.transforms.preprocessing import Pixels, Preprocessing
 
-CACHE_BYTES = 1 << 30
+MAX_CACHE_BYTES = 1 << 30
 """A split whose resized images fit in this is kept in memory as 8-bit values."""
 
 
@@ -40,7 +40,7 @@ class ImageDataset(Dataset[tuple[torch.Tensor, int, Path]]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         pixels = torch.from_numpy(self.pixels(index))
-        return self.preprocessing.normalise(pixels), self.images[index].label, self.path(index)
+        return self.preprocessing.normalize(pixels), self.images[index].label, self.path(index)
 
     def path(self, index: int) -> Path:
         """Where the image is."""
@@ -65,30 +65,30 @@ class ImageDataset(Dataset[tuple[torch.Tensor, int, Path]]):
     def _cache(self) -> Pixels | None:
         """Room for every image where that is not too much; its pages are only taken as they are filled."""
         shape = (len(self), *self.preprocessing.size, 3)
-        return np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= CACHE_BYTES else None
+        return np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= MAX_CACHE_BYTES else None
 
     def _decode(self, index: int) -> Pixels:
-        return self.preprocessing.pixels(read(self.path(index), wanted=self.preprocessing.scaled))
+        return self.preprocessing.to_pixels(read_image(self.path(index), target_size=self.preprocessing.resize_size))
 
 
 def open_split(data: Data, preprocessing: Preprocessing, split: SplitName = "validation") -> ImageDataset:
     """The images of one split of a recipe's data; StudioError where the split has none."""
-    return take(open_folder(data), preprocessing, split)
+    return dataset_for_split(build_index(data), preprocessing, split)
 
 
-def open_folder(data: Data, progress: Progress = quiet) -> DatasetSummary:
+def build_index(data: Data, progress: ProgressCallback = no_progress) -> DatasetIndex:
     """List and divide the images of a recipe, without opening each of them where copies need not be found."""
     if not data.path:
         raise StudioError(
             "The recipe names no images; set data.path to a folder with a folder of images for each class."
         )
-    return scan(locate(data.path), data, progress)
+    return index_source(resolve_path(data.path), data, progress)
 
 
-def take(summary: DatasetSummary, preprocessing: Preprocessing, split: SplitName) -> ImageDataset:
+def dataset_for_split(index: DatasetIndex, preprocessing: Preprocessing, split: SplitName) -> ImageDataset:
     """One split of a scanned folder; StudioError where it has no images."""
-    images = summary.of(split)
+    images = index.in_split(split)
     if not images:
-        there = " and ".join(name for name in SPLITS if summary.of(name))
-        raise StudioError(f"There are no {split} images in {summary.name}; it has {there} images only.")
-    return ImageDataset(summary.path, images, summary.classes, preprocessing)
+        there = " and ".join(name for name in SPLITS if index.in_split(name))
+        raise StudioError(f"There are no {split} images in {index.display_name}; it has {there} images only.")
+    return ImageDataset(index.path, images, index.classes, preprocessing)

@@ -9,39 +9,39 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.core.paths import cache
-from studio.data.images.path_text import shown
+from studio.core.paths import cache_dir
+from studio.data.images.path_text import display_path
 
 UNUSED_DAYS = 30
 """What was unpacked and not used for so long is removed when something else is unpacked,"""
 REPLACED_DAYS = 1
 """and so is what was left half done, or came from a file that has changed since, after this."""
-_PARTIAL = ".unpacking-"
+_PARTIAL_PREFIX = ".unpacking-"
 
 
-def filled_once(sources: Sequence[Path], fill: Callable[[Path], None]) -> Path:
+def cached_extract(sources: Sequence[Path], fill: Callable[[Path], None]) -> Path:
     """The folder that ``fill`` made from ``sources``; it is called again only after one of them was changed.
 
     A folder is there whole or not at all. StudioError where it cannot be written.
     """
     try:
-        folder = cache() / "sources" / f"{_places(sources)}-{_stamps(sources)}"
+        folder = cache_dir() / "sources" / f"{_path_hash(sources)}-{_stamp_hash(sources)}"
         if not folder.is_dir():
             folder.parent.mkdir(parents=True, exist_ok=True)
-            _fill(folder, fill)
-            tidy(folder)
+            _fill_atomically(folder, fill)
+            evict_unused(folder)
         os.utime(folder)  # for tidy, which is how old a folder's last use is
         return folder
     except OSError as error:
         why = (error.strerror or str(error)).lower()
-        raise StudioError(f"{shown(sources[0])} cannot be unpacked into {cache()}: {why}.") from error
+        raise StudioError(f"{display_path(sources[0])} cannot be unpacked into {cache_dir()}: {why}.") from error
 
 
-def tidy(new: Path) -> None:
+def evict_unused(new: Path) -> None:
     """Remove the folders beside ``new`` that are of no use any more; what cannot be removed stays."""
     same = new.name.partition("-")[0] + "-"
     for folder in new.parent.iterdir():
-        short = folder.name.startswith((_PARTIAL, same))
+        short = folder.name.startswith((_PARTIAL_PREFIX, same))
         if folder != new and _days_old(folder) > (REPLACED_DAYS if short else UNUSED_DAYS):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -53,8 +53,8 @@ def _days_old(folder: Path) -> float:
         return 0.0
 
 
-def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
+def _fill_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=_PARTIAL_PREFIX, dir=folder.parent))
     try:
         fill(temporary)
         temporary.rename(folder)
@@ -65,14 +65,14 @@ def _fill(folder: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _places(sources: Sequence[Path]) -> str:
-    return _hashed(os.fsencode(source.resolve()) for source in sources)
+def _path_hash(sources: Sequence[Path]) -> str:
+    return _hash_parts(os.fsencode(source.resolve()) for source in sources)
 
 
-def _stamps(sources: Sequence[Path]) -> str:
+def _stamp_hash(sources: Sequence[Path]) -> str:
     """Of the files' sizes and times of change."""
-    return _hashed(f"{now.st_size}/{now.st_mtime_ns}".encode() for now in (source.stat() for source in sources))
+    return _hash_parts(f"{now.st_size}/{now.st_mtime_ns}".encode() for now in (source.stat() for source in sources))
 
 
-def _hashed(parts: Iterable[bytes]) -> str:
+def _hash_parts(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.images.file_index import READY_MADE, Finding, Listing, SplitName
-from studio.data.images.path_text import shown
+from studio.data.images.file_index import SPLIT_ALIASES, Issue, FileIndex, SplitName
+from studio.data.images.path_text import display_path
 
 _SEPARATORS = ",;\t"
-_TEXT, _PARQUET = (".csv", ".tsv"), (".parquet", ".pq")
+_CSV_SUFFIXES, _PARQUET_SUFFIXES = (".csv", ".tsv"), (".parquet", ".pq")
 _COLUMNS = ("path", "label", "split", "group")
-SUFFIXES = (*_TEXT, *_PARQUET)
+MANIFEST_SUFFIXES = (*_CSV_SUFFIXES, *_PARQUET_SUFFIXES)
 
 
 def is_manifest(path: Path) -> bool:
     """Whether the name is that of a list of images."""
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    return path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class _Row:
     group: str
 
 
-def list_images(path: Path) -> Listing:
+def list_manifest(path: Path) -> FileIndex:
     """The images of a list; their paths count from its folder. Images of one group stay on one side of a division.
 
     StudioError where the file is no such list or names a split that there is not.
     """
-    listing, groups, seen = Listing(path.parent), defaultdict(list), dict[Path, _Row]()
+    listing, groups, seen = FileIndex(path.parent), defaultdict(list), dict[Path, _Row]()
     for row in _rows(path, listing):
         if _is_new(path, row, seen):
             listing.files.append((row.path, row.label, row.split))
@@ -50,33 +50,33 @@ def _is_new(path: Path, row: _Row, seen: dict[Path, _Row]) -> bool:
     before = seen.setdefault(row.path, row)
     if (before.label, before.split) != (row.label, row.split):
         raise StudioError(
-            f"{shown(path)} lists {shown(row.path)} in line {before.line} and, with another class or split, "
+            f"{display_path(path)} lists {display_path(row.path)} in line {before.line} and, with another class or split, "
             f"in line {row.line}; take one of them out."
         )
     return before is row
 
 
-def _rows(path: Path, listing: Listing) -> Iterator[_Row]:
+def _rows(path: Path, listing: FileIndex) -> Iterator[_Row]:
     """The complete rows; the others become a finding."""
     incomplete: list[int] = []
-    for line, values in _read_parquet(path) if path.suffix.lower() in _PARQUET else _read(path):
+    for line, values in _read_parquet(path) if path.suffix.lower() in _PARQUET_SUFFIXES else _read_csv(path):
         if values["path"] and values["label"] and "\0" not in values["path"]:
             yield _row(path, line, values)
         else:
             incomplete.append(line)
     if incomplete:
         text = f"Rows without a path or a label are left out: {len(incomplete)}, the first in line {incomplete[0]}."
-        listing.problems.append(Finding(text, kind="incomplete-row"))
+        listing.issues.append(Issue(text, kind="incomplete-row"))
 
 
 def _row(path: Path, line: int, values: Mapping[str, str]) -> _Row:
     split = values.get("split", "").lower()
-    if split and split not in READY_MADE:
-        raise StudioError(f"Line {line} of {shown(path)} has the split {split!r}; use train, validation or test.")
-    return _Row(line, Path(values["path"]), values["label"], READY_MADE.get(split), values.get("group", ""))
+    if split and split not in SPLIT_ALIASES:
+        raise StudioError(f"Line {line} of {display_path(path)} has the split {split!r}; use train, validation or test.")
+    return _Row(line, Path(values["path"]), values["label"], SPLIT_ALIASES.get(split), values.get("group", ""))
 
 
-def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row with the number of its line, by column in lower case, every value stripped."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -89,7 +89,7 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     filled = [*values, *[""] * (len(header) - len(values))]
                     yield reader.line_num, {name: v.strip() for name, v in zip(header, filled, strict=False)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudioError(f"The list {shown(path)} cannot be read: {error}; save it as CSV in UTF-8.") from error
+        raise StudioError(f"The list {display_path(path)} cannot be read: {error}; save it as CSV in UTF-8.") from error
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -99,7 +99,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         from pyarrow import parquet
     except ImportError as error:
         raise StudioError(
-            f"{shown(path)} needs pyarrow, which is not installed; install peft-studio[parquet], or save it as CSV."
+            f"{display_path(path)} needs pyarrow, which is not installed; install peft-studio[parquet], or save it as CSV."
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
@@ -115,7 +115,7 @@ def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                         {given[name]: "" if value is None else str(value).strip() for name, value in row.items()},
                     )
     except (OSError, pyarrow.ArrowException) as error:
-        raise StudioError(f"The list {shown(path)} cannot be read: {_first_line(error)}.") from error
+        raise StudioError(f"The list {display_path(path)} cannot be read: {_first_line(error)}.") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -129,4 +129,4 @@ def _separator(header: str) -> str:
 def _require_columns(path: Path, header: list[str]) -> None:
     for name in ("path", "label"):
         if header.count(name) != 1:
-            raise StudioError(f"{shown(path)} must name the columns path and label at its head, each once.")
+            raise StudioError(f"{display_path(path)} must name the columns path and label at its head, each once.")

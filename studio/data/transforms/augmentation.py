@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from studio.core.recipe import Transforms
-from studio.data.transforms.augmentation_presets import amounts
+from studio.data.transforms.augmentation_presets import preset_magnitudes
 from studio.data.transforms.preprocessing import Pixels
 
 
@@ -39,53 +39,53 @@ class Augmentation:
     flip: float = 0.0
 
     @classmethod
-    def of(cls, transforms: Transforms) -> Self | None:
+    def from_transforms(cls, transforms: Transforms) -> Self | None:
         """What a recipe asks for; None where that changes nothing."""
-        made = cls(**amounts(transforms))
+        made = cls(**preset_magnitudes(transforms))
         return made if made != cls() else None
 
     def apply(self, pixels: Pixels, seed: int, epoch: int, index: int) -> Pixels:
         """A changed copy of an 8-bit RGB image (height, width, 3)."""
         draw = random.Random(f"{seed}/{epoch}/{index}")
-        image = self._recolour(self._move(Image.fromarray(pixels), pixels, draw), draw)
+        image = self._color_jitter(self._random_affine(Image.fromarray(pixels), pixels, draw), draw)
         changed = np.array(image)
         if draw.random() < self.erasing:
-            _erase(changed, draw)
+            _random_erasing(changed, draw)
         if self.flip and draw.random() < self.flip:
             changed = np.ascontiguousarray(changed[:, ::-1])
         return changed
 
-    def _move(self, image: Image.Image, pixels: Pixels, draw: random.Random) -> Image.Image:
+    def _random_affine(self, image: Image.Image, pixels: Pixels, rng: random.Random) -> Image.Image:
         """Rotate, shift, scale and shear; what comes in from outside has the border's mean colour."""
         moved: Image.Image = functional.affine(
             image,
-            angle=_around(draw, self.rotation),
-            translate=[round(_around(draw, self.translation) * edge) for edge in image.size],
-            scale=1 + _around(draw, self.scale),
-            shear=[_around(draw, self.shear), 0.0],
+            angle=_uniform(rng, self.rotation),
+            translate=[round(_uniform(rng, self.translation) * edge) for edge in image.size],
+            scale=1 + _uniform(rng, self.scale),
+            shear=[_uniform(rng, self.shear), 0.0],
             interpolation=InterpolationMode.BILINEAR,
-            fill=_border_colour(pixels),
+            fill=_border_color(pixels),
         )
         return moved
 
-    def _recolour(self, image: Image.Image, draw: random.Random) -> Image.Image:
-        image = functional.adjust_brightness(image, 1 + _around(draw, self.brightness))
-        image = functional.adjust_contrast(image, 1 + _around(draw, self.contrast))
-        recoloured: Image.Image = functional.adjust_saturation(image, 1 + _around(draw, self.saturation))
+    def _color_jitter(self, image: Image.Image, rng: random.Random) -> Image.Image:
+        image = functional.adjust_brightness(image, 1 + _uniform(rng, self.brightness))
+        image = functional.adjust_contrast(image, 1 + _uniform(rng, self.contrast))
+        recoloured: Image.Image = functional.adjust_saturation(image, 1 + _uniform(rng, self.saturation))
         return recoloured
 
 
-def _around(draw: random.Random, most: float) -> float:
-    return draw.uniform(-most, most)
+def _uniform(rng: random.Random, limit: float) -> float:
+    return rng.uniform(-limit, limit)
 
 
-def _border_colour(pixels: Pixels) -> list[float]:
+def _border_color(pixels: Pixels) -> list[float]:
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     return [float(value) for value in np.rint(border.mean(axis=0))]
 
 
-def _erase(pixels: Pixels, draw: random.Random) -> None:
+def _random_erasing(pixels: Pixels, rng: random.Random) -> None:
     """Paint a rectangle of a fifth to two fifths of each edge over, in place."""
-    height, width = (max(1, round(edge * draw.uniform(0.2, 0.4))) for edge in pixels.shape[:2])
-    top, left = (draw.randint(0, edge - part) for edge, part in zip(pixels.shape[:2], (height, width), strict=True))
+    height, width = (max(1, round(edge * rng.uniform(0.2, 0.4))) for edge in pixels.shape[:2])
+    top, left = (rng.randint(0, edge - part) for edge, part in zip(pixels.shape[:2], (height, width), strict=True))
     pixels[top : top + height, left : left + width] = np.rint(pixels.mean(axis=(0, 1)))

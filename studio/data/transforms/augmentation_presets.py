@@ -2,7 +2,7 @@
 
 from studio.core.recipe import Transforms
 
-NAMES = tuple(name for name in Transforms.model_fields if name != "augmentation")
+MAGNITUDE_NAMES = tuple(name for name in Transforms.model_fields if name != "augmentation")
 """The kinds of changes, as recipes and :class:`studio.data.transforms.augmentation.Augmentation` call them."""
 
 PRESETS: dict[str, dict[str, float]] = {
@@ -28,8 +28,8 @@ PRESETS: dict[str, dict[str, float]] = {
 }
 
 
-def amounts(transforms: Transforms) -> dict[str, float]:
+def preset_magnitudes(transforms: Transforms) -> dict[str, float]:
     """The amount of each kind of change: the preset's, or the recipe's own for "custom"."""
     if transforms.augmentation == "custom":
-        return {name: getattr(transforms, name) for name in NAMES}
-    return dict.fromkeys(NAMES, 0.0) | PRESETS[transforms.augmentation]
+        return {name: getattr(transforms, name) for name in MAGNITUDE_NAMES}
+    return dict.fromkeys(MAGNITUDE_NAMES, 0.0) | PRESETS[transforms.augmentation]

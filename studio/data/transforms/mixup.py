@@ -16,14 +16,14 @@ from studio.data.transforms.preprocessing import Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Mixing:
+class MixupCutmix:
     """The Beta distributions that shares are drawn from; 0 does without, and both get half of the images each."""
 
     mixup: float = 0.0
     cutmix: float = 0.0
 
     @classmethod
-    def of(cls, training: Training) -> Self | None:
+    def from_training(cls, training: Training) -> Self | None:
         """What a recipe asks for; None where images stay whole."""
         return cls(training.mixup, training.cutmix) if training.mixup or training.cutmix else None
 
@@ -33,19 +33,19 @@ class Mixing:
         cut = draw.random() * (bool(self.mixup) + bool(self.cutmix)) >= bool(self.mixup)
         share = draw.betavariate(*[self.cutmix if cut else self.mixup] * 2)
         share = max(share, 1 - share)
-        return _paste(own, other, share, draw) if cut else (_overlay(own, other, share), share)
+        return _cutmix(own, other, share, draw) if cut else (_mixup(own, other, share), share)
 
 
-def _overlay(own: Pixels, other: Pixels, share: float) -> Pixels:
-    weight = np.float32(share)
+def _mixup(own: Pixels, other: Pixels, lam: float) -> Pixels:
+    weight = np.float32(lam)
     return np.rint(own * weight + other * (1 - weight)).astype(np.uint8)
 
 
-def _paste(own: Pixels, other: Pixels, share: float, draw: random.Random) -> tuple[Pixels, float]:
+def _cutmix(own: Pixels, other: Pixels, lam: float, rng: random.Random) -> tuple[Pixels, float]:
     """The first with a rectangle of the second, as large as it can be in whole pixels."""
     edges = own.shape[:2]
-    height, width = (round(edge * math.sqrt(1 - share)) for edge in edges)
-    top, left = (draw.randint(0, edge - part) for edge, part in zip(edges, (height, width), strict=True))
+    height, width = (round(edge * math.sqrt(1 - lam)) for edge in edges)
+    top, left = (rng.randint(0, edge - part) for edge, part in zip(edges, (height, width), strict=True))
     mixed = own.copy()
     mixed[top : top + height, left : left + width] = other[top : top + height, left : left + width]
     return mixed, 1 - height * width / math.prod(edges)

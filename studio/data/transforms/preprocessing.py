@@ -17,7 +17,7 @@ from PIL import Image
 Size = tuple[int, int]
 Pixels = NDArray[np.uint8]
 
-_RESAMPLING = {
+_INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -53,22 +53,22 @@ class Preprocessing:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @property
-    def scaled(self) -> Size:
+    def resize_size(self) -> Size:
         """The (height, width) that an image is scaled to before the crop."""
         return math.floor(self.size[0] / self.crop_pct), math.floor(self.size[1] / self.crop_pct)
 
-    def fit(self, image: Image.Image) -> Image.Image:
+    def resize_crop(self, image: Image.Image) -> Image.Image:
         """Resize and crop an RGB image to exactly ``size``."""
-        width, height = self._scaled_size(image)
+        width, height = self._resized_size(image)
         if (width, height) != image.size:
-            image = image.resize((width, height), _RESAMPLING.get(self.interpolation, Image.Resampling.BICUBIC))
-        return _crop(image, self.size, self._fill())
+            image = image.resize((width, height), _INTERPOLATIONS.get(self.interpolation, Image.Resampling.BICUBIC))
+        return _crop(image, self.size, self._pad_color())
 
-    def pixels(self, image: Image.Image) -> Pixels:
-        """:meth:`fit` as an array of 8-bit values (height, width, 3)."""
-        return np.array(self.fit(image), dtype=np.uint8)
+    def to_pixels(self, image: Image.Image) -> Pixels:
+        """:meth:`resize_crop` as an array of 8-bit values (height, width, 3)."""
+        return np.array(self.resize_crop(image), dtype=np.uint8)
 
-    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+    def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
         """8-bit values (..., height, width, 3) to normalised float32 (..., 3, height, width), on the same device."""
         scaled = pixels.movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
@@ -77,12 +77,12 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
         """An RGB image as the backbone's input (3, height, width)."""
-        return self.normalise(torch.from_numpy(self.pixels(image)))
+        return self.normalize(torch.from_numpy(self.to_pixels(image)))
 
-    def _scaled_size(self, image: Image.Image) -> Size:
+    def _resized_size(self, image: Image.Image) -> Size:
         """(width, height) after scaling, rounded as torchvision and timm round it."""
         width, height = image.size
-        tall, wide = self.scaled
+        tall, wide = self.resize_size
         if self.crop_mode == "squash":
             return wide, tall
         if self.crop_mode == "border":
@@ -95,7 +95,7 @@ class Preprocessing:
             return tall, int(tall * height / width)
         return int(tall * width / height), tall
 
-    def _fill(self) -> tuple[int, ...]:
+    def _pad_color(self) -> tuple[int, ...]:
         return tuple(round(255 * value) for value in self.mean) if self.crop_mode == "border" else (0, 0, 0)
 
 

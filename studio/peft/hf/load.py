@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import describe
-from studio.backbones.safetensors_io import read_tensors
+from studio.backbones.layer_roles import describe_layers
+from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
@@ -66,8 +66,8 @@ def from_peft(folder: Path, module: nn.Module) -> Imported:
     Raises StudioError where the folder is damaged, for another backbone, or has something without a counterpart here.
     """
     config = read_config(folder)
-    rows = {layer.path: layer for layer in describe(module)}
-    layers, others = _sorted(read_tensors(folder / TENSORS), rows)
+    rows = {layer.path: layer for layer in describe_layers(module)}
+    layers, others = _sorted(load_tensors(folder / TENSORS), rows)
     parts = _layer_parts(config, layers, rows, others, module)
     parts += _trained_parts(others, rows, module)
     heads = [part for part in parts if part.method == HEAD]

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import head_paths
+from studio.backbones.layer_roles import classifier_paths
 from studio.core.errors import StudioError
 from studio.peft.attach import Attached
 from studio.peft.contract import AdaptedLayer
@@ -34,7 +34,7 @@ def to_peft(attached: Attached) -> PeftFolder:
     _require_forms(attached, changes)
     paths = [layer.path for layer in attached.layers]
     norms = list(dict.fromkeys(c.path for c in changes if isinstance(c, Retraining) and c.attachment != HEAD))
-    heads = head_paths(attached.module) if attached.is_enabled(HEAD) else ()
+    heads = classifier_paths(attached.module) if attached.is_enabled(HEAD) else ()
     form = _layer_form(_chains(changes), paths)
     saved = [*heads, *(norms if form else ())]
     form = form or _norm_form(norms, attached.module, paths)

@@ -113,7 +113,7 @@ def _blocks(layers: Sequence[Layer]) -> int:
 
 def _first(layers: tuple[Layer, ...]) -> str:
     """The patch embedding, or else the first layer in no block that has parameters of its own."""
-    called = [row for row in layers if not row.dead]
+    called = [row for row in layers if not row.bypass_reason]
     embedding = (row for row in called if row.role is Role.PATCH_EMBEDDING)
     leading = (row for row in called[1:] if row.block is None and row.own_parameters and row.kind)
     return next(embedding, next(leading, called[-1])).path

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
-from studio.backbones.safetensors_io import read_tensors
+from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.paths import locate
+from studio.core.paths import resolve_path
 from studio.core.recipe import Attachment
 from studio.peft.adapter_file import DESCRIPTION, TENSORS, AdapterDescription, read_description
 from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, Site, register
@@ -162,7 +162,7 @@ def _parse(text: str) -> AdapterDescription:
 
 
 def _read(folder: str) -> AdapterDescription:
-    path = locate(folder)
+    path = resolve_path(folder)
     try:
         changed = (path / DESCRIPTION).stat().st_mtime_ns
     except OSError as error:
@@ -234,12 +234,12 @@ def _tensors(site: Site[FusionConfig], number: int) -> dict[str, Tensor]:
     """The tensors of an adapter, read once; StudioError where it was trained on another backbone."""
     key = f"tensors of {number}"
     if key not in site.shared:
-        folder = locate(site.config.adapters[number])
+        folder = resolve_path(site.config.adapters[number])
         if "identity" not in site.shared:
             site.shared["identity"] = site.backbone_identity()
         if read_description(folder).backbone_identity != site.shared["identity"]:
             raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
-        site.shared[key] = read_tensors(folder / TENSORS)
+        site.shared[key] = load_tensors(folder / TENSORS)
     return site.shared[key]
 
 

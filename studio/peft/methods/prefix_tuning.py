@@ -187,7 +187,7 @@ class LLaMAAdapter(Method[LLaMAAdapterConfig]):
 
 
 def _refusal(label: str, layer: Layer) -> str:
-    if layer.role is Role.ATTENTION and layer.opens:
+    if layer.role is Role.ATTENTION and layer.supports_kv_injection:
         return ""
     if layer.role is Role.ATTENTION:
         return f"{label} cannot add keys and values to this kind of attention ({layer.type})."

@@ -8,7 +8,7 @@ its running statistics: only its weight and bias train.
 
 from collections.abc import Callable
 
-from studio.backbones.layer_roles import head_paths
+from studio.backbones.layer_roles import classifier_paths
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.contract import DefaultSites, Method, MethodConfig, Site, register
@@ -85,7 +85,7 @@ class LinearProbe(Method[NoFields]):
 
     def attach(self, site: Site[NoFields]) -> None:
         """Let the head train, if the recipe does not already; StudioError where there is none."""
-        heads = head_paths(site.model)
+        heads = classifier_paths(site.model)
         if not heads:
             raise StudioError("This backbone has no head to train; give it a number of classes.")
         for head in heads:

@@ -170,7 +170,7 @@ class VPTDeep(VPT):
 
     def refuses(self, layer: Layer, config: PromptConfig, slices: tuple[str, ...]) -> str:
         """Transformer blocks whose attention the engine can open."""
-        if layer.role is Role.ATTENTION or not layer.opens:
+        if layer.role is Role.ATTENTION or not layer.supports_kv_injection:
             return f"{self.label} needs a block with a ViT, EVA, BEiT or Swin attention; {layer.type} is none."
         return ""
 

@@ -17,7 +17,7 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset.dataset import open_folder
+from studio.data.dataset.dataset import build_index
 from studio.training import default_hparams
 from studio.training.backend import device as devices
 from studio.training.run_io import rng_state
@@ -70,7 +70,7 @@ def _losses(recipe: Recipe, control: TrainControl, steps: int) -> Iterator[tuple
     rates = np.geomspace(MIN_LR, MAX_LR, steps).tolist()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Trainer(Run(Path(folder)), recipe, open_folder(recipe.data)) as session,
+        Trainer(Run(Path(folder)), recipe, build_index(recipe.data)) as session,
     ):
         for epoch in count():
             session.train_state.epoch, session.train_state.batch = epoch, 0

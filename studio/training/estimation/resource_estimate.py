@@ -17,12 +17,12 @@ from typing import Any
 
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
-from studio.core.events import Preflight
+from studio.core.events import ResourceEstimate
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset.dataset import CACHE_BYTES, open_folder
-from studio.data.dataset.index import DatasetSummary
-from studio.data.loader import Source
+from studio.data.dataset.dataset import MAX_CACHE_BYTES, build_index
+from studio.data.dataset.index import DatasetIndex
+from studio.data.loader import BatchSource
 from studio.training import evaluate
 from studio.training.backend import device as devices
 from studio.training.backend import memory
@@ -80,7 +80,7 @@ class _LinearFit:
         return self.value + (images - self.batch) * self.slope
 
 
-def estimate_resources(recipe: Recipe, control: TrainControl | None = None) -> Preflight:
+def estimate_resources(recipe: Recipe, control: TrainControl | None = None) -> ResourceEstimate:
     """Try the recipe for a few steps in this process, and say what the whole training takes.
 
     torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
@@ -90,25 +90,25 @@ def estimate_resources(recipe: Recipe, control: TrainControl | None = None) -> P
     control = control or TrainControl()
     device = devices.resolve_device(recipe.training.device)
     with rng_state.preserve_rng_state(device):
-        images, free, peak = open_folder(recipe.data), memory.available_bytes(device), memory.PeakMemory(device)
+        images, free, peak = build_index(recipe.data), memory.available_bytes(device), memory.PeakMemory(device)
         trials = [_run_trial(recipe, images, size, peak, control) for size in _trial_batch_sizes(recipe, images)]
     return _extrapolate(recipe, images, trials[0], trials[-1], free)
 
 
-def _microbatch_size(recipe: Recipe, images: DatasetSummary) -> int:
+def _microbatch_size(recipe: Recipe, images: DatasetIndex) -> int:
     """Images that a step computes at once."""
     batch = min(recipe.training.batch_size, max(1, images.counts["train"]))
     return -(-batch // recipe.training.accumulation)
 
 
-def _trial_batch_sizes(recipe: Recipe, images: DatasetSummary) -> tuple[int, ...]:
+def _trial_batch_sizes(recipe: Recipe, images: DatasetIndex) -> tuple[int, ...]:
     """The batch sizes to try: a half and the whole of a small batch, a quarter and a half of a large one."""
     most = _microbatch_size(recipe, images)
     large = most if most <= 16 else most // 2
     return (large // 2, large) if large > 1 else (large,)
 
 
-def _run_trial(recipe: Recipe, images: DatasetSummary, batch: int, peak: memory.PeakMemory, control: TrainControl) -> _TrialRun:
+def _run_trial(recipe: Recipe, images: DatasetIndex, batch: int, peak: memory.PeakMemory, control: TrainControl) -> _TrialRun:
     some = _trial_subset(images, batch)
     # With a second view the second epoch would again compute everything.
     views = min(1, recipe.training.fixed_views)
@@ -139,9 +139,9 @@ def _run_trial(recipe: Recipe, images: DatasetSummary, batch: int, peak: memory.
         )
 
 
-def _trial_subset(images: DatasetSummary, batch: int) -> DatasetSummary:
+def _trial_subset(images: DatasetIndex, batch: int) -> DatasetIndex:
     """The folder with as many images as a trial looks at; the classes stay."""
-    train, held = images.of("train"), images.of("validation")
+    train, held = images.in_split("train"), images.in_split("validation")
     return replace(images, images=(*_evenly_spaced(train, _STEPS_PER_EPOCH * batch), *_evenly_spaced(held, batch)))
 
 
@@ -180,13 +180,13 @@ def _check_not_stopped(control: TrainControl) -> None:
         raise StudioError("The measurement was stopped.")
 
 
-def _time_loading(recipe: Recipe, images: DatasetSummary, source: Source) -> dict[str, float]:
+def _time_loading(recipe: Recipe, images: DatasetIndex, source: BatchSource) -> dict[str, float]:
     """Seconds an image of decoding it and, once decoded, of making it part of a batch, on one thread."""
     reader, other = build_loaders(recipe, images, source.dataset.preprocessing)
     with reader, other:
         size = max(1, min(recipe.training.batch_size, len(reader.dataset)))
-        both = _elapsed_seconds(lambda: reader.batch(0, 0)) / size
-        again = _elapsed_seconds(lambda: reader.batch(0, 0)) / size
+        both = _elapsed_seconds(lambda: reader.read_batch(0, 0)) / size
+        again = _elapsed_seconds(lambda: reader.read_batch(0, 0)) / size
     return {"decode_seconds": max(0.0, both - again), "batch_seconds": again}
 
 
@@ -210,8 +210,8 @@ class _CacheCost:
     def for_split(cls, images: int, views: int, trial: _TrialRun) -> "_CacheCost":
         pixels, made = images * trial.pixel_bytes, views * images * trial.feature_bytes
         where = feature_loader.storage_for(made) if made else "nowhere"
-        in_memory = pixels * (pixels <= CACHE_BYTES) + made * (where == "memory")
-        return cls(in_memory, pixels <= CACHE_BYTES or where != "nowhere", where != "nowhere")
+        in_memory = pixels * (pixels <= MAX_CACHE_BYTES) + made * (where == "memory")
+        return cls(in_memory, pixels <= MAX_CACHE_BYTES or where != "nowhere", where != "nowhere")
 
 
 def _elapsed_seconds(work: Callable[[], object]) -> float:
@@ -220,7 +220,7 @@ def _elapsed_seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _extrapolate(recipe: Recipe, images: DatasetSummary, small: _TrialRun, large: _TrialRun, free: int) -> Preflight:
+def _extrapolate(recipe: Recipe, images: DatasetIndex, small: _TrialRun, large: _TrialRun, free: int) -> ResourceEstimate:
     """From both trials to the whole training."""
     settings, at_once = recipe.training, _microbatch_size(recipe, images)
     training, held = images.counts["train"], images.counts["validation"]
@@ -230,7 +230,7 @@ def _extrapolate(recipe: Recipe, images: DatasetSummary, small: _TrialRun, large
     later = settings.accumulation * _LinearFit.from_trials(small, large, lambda trial: trial.later_step_seconds)(at_once)
     seconds = _training_seconds(recipe, training, kept, views, small, large)
     seconds += held * (large.first_validation_seconds + settings.epochs * large.validation_seconds)
-    return Preflight(
+    return ResourceEstimate(
         peak_memory_bytes=int(max(most, large.loading_bytes, 0 if large.fits_in_memory else free + 1)),
         seconds_per_epoch=seconds / settings.epochs + _SAVES_PER_EPOCH * large.save_seconds,
         seconds_per_step=later,

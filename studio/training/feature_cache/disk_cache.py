@@ -44,7 +44,7 @@ class FeatureCache:
     """The folder of kept features; ``key_data`` say of which backbone, and what computes with which versions of what."""
 
     def __init__(self, key_data: Mapping[str, Any], folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
-        self._key_data, self._folder, self._max_bytes = dict(key_data), folder or paths.cache() / "features", max_bytes
+        self._key_data, self._folder, self._max_bytes = dict(key_data), folder or paths.cache_dir() / "features", max_bytes
 
     def entry(self, first_trained_layer: str, loader: Loader) -> "CacheEntry":
         """The place of what a loader's images become before the layer ``first_trained_layer``."""
@@ -116,7 +116,7 @@ class CacheEntry:
             "preprocessing": dataset.preprocessing.as_json(),
             "augmentation": asdict(loader.augmentation) if loader.augmentation else None,
             "mixing": asdict(loader.mixing) if loader.mixing else None,
-            "batches": [loader.batch_size, loader.shuffle, loader.seed, loader.views, *loader.share],
+            "batches": [loader.batch_size, loader.shuffle, loader.seed, loader.num_views, *loader.shard],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -36,8 +36,8 @@ class CachedFeatureLoader:
     def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache_entry: CacheEntry | None = None) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
-        self._views, images = max(1, loader.views), len(self.dataset)
-        self._groups = [view * images + places for view in range(self._views) for places in loader.places(view)]
+        self._views, images = max(1, loader.num_views), len(self.dataset)
+        self._groups = [view * images + places for view in range(self._views) for places in loader.batch_indices(view)]
         rows = self._views * images
         self._group_of = torch.full((rows,), -1)
         for number, places in enumerate(self._groups):
@@ -60,7 +60,7 @@ class CachedFeatureLoader:
         view, groups = self._view(epoch), len(self._loader)
         first = view * groups + start
         if not self._has_storage:
-            yield from (self._run_prefix(batch) for batch in self._loader.read(self._batch_indices(epoch, start), epoch))
+            yield from (self._run_prefix(batch) for batch in self._loader.read_batches(self._batch_indices(epoch, start), epoch))
         elif self._in_order(epoch) and not self._computed[first : (view + 1) * groups].all():
             for number, batch in enumerate(self._loader.batches(view, start), first):
                 yield self._compute_group(number, batch)
@@ -77,7 +77,7 @@ class CachedFeatureLoader:
     def _batch_indices(self, epoch: int, start: int) -> Iterator[Tensor]:
         """Of each batch the images that the loader's share of the view has: of others nothing is kept here."""
         owned = self._group_of.view(self._views, -1)[self._view(epoch)] >= 0
-        return (places[owned[places]] for places in self._loader.shared_places(epoch, start))
+        return (places[owned[places]] for places in self._loader.global_batch_indices(epoch, start))
 
     def _run_prefix(self, batch: Batch) -> Batch:
         return replace(batch, inputs=self._prefix(batch.inputs)) if len(batch) else batch
@@ -92,8 +92,8 @@ class CachedFeatureLoader:
                 self._has_storage = self._store is not None
             if self._store is not None:
                 self._store[rows] = made.inputs.cpu()
-            if made.others is not None and made.shares is not None:
-                self._mix_targets[rows], self._mix_lambdas[rows] = made.others, made.shares
+            if made.mix_targets is not None and made.mix_lambdas is not None:
+                self._mix_targets[rows], self._mix_lambdas[rows] = made.mix_targets, made.mix_lambdas
         self._readable[group] = torch.isin(group, rows)
         self._computed[number] = True
         if self._cache_entry and self._store is not None and bool(self._computed.all() & self._readable.all()):
@@ -106,7 +106,7 @@ class CachedFeatureLoader:
         first = view * len(self.dataset)
         for number in self._group_of[first + indices].unique().tolist():
             if not self._computed[number]:
-                batch = self._loader.batch(view, number % len(self._loader))
+                batch = self._loader.read_batch(view, number % len(self._loader))
                 unreadable += self._compute_group(number, batch).unreadable
         kept = indices[self._readable[first + indices]]
         rows = first + kept
@@ -124,7 +124,7 @@ def _allocate(num_rows: int, features: Tensor) -> Tensor | None:
         return torch.empty(shape, dtype=features.dtype)
     if where == "nowhere":
         return None
-    folder = paths.cache()
+    folder = paths.cache_dir()
     # The file has no name, so that it is gone with the process, however that ends.
     with tempfile.TemporaryFile(dir=folder) as file:
         raw = np.memmap(file, dtype=np.uint8, mode="w+", shape=(size,))
@@ -135,6 +135,6 @@ def storage_for(size: int) -> Literal["memory", "disk", "nowhere"]:
     """Where ``size`` bytes of features are kept."""
     if size <= MAX_MEMORY_BYTES:
         return "memory"
-    folder = paths.cache()
+    folder = paths.cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     return "disk" if size <= MAX_DISK_FRACTION * shutil.disk_usage(folder).free else "nowhere"

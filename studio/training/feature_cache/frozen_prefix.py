@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from studio.backbones.layer_roles import head_paths
+from studio.backbones.layer_roles import classifier_paths
 from studio.peft import Attached
 from studio.training.feature_cache.sequential import as_sequential
 
@@ -39,7 +39,7 @@ def find_split(model: Attached, size: tuple[int, int]) -> ModelSplit | None:
 def _split_before_head(model: Attached) -> ModelSplit | None:
     """Any timm network of which nothing but its one classifier trains."""
     module = model.module
-    heads = head_paths(module)
+    heads = classifier_paths(module)
     if len(heads) != 1 or not all(_is_within(path, heads[0]) for path in _patched_paths(model)):
         return None
 

@@ -28,7 +28,7 @@ class StatusWriter:
                 self._set(state="paused", step=event.step)
             case events.Resumed():
                 self._set(state="running")
-            case events.Usage():
+            case events.ResourceUsage():
                 self._set(took=_resource_values(event))
             case events.Error():
                 self._set(state="failed", text=event.text)
@@ -42,9 +42,9 @@ class StatusWriter:
 
 def _resource_estimate(run: Run) -> dict[str, object]:
     """What was measured before the training, for comparison with what it took."""
-    last = next((event for event in reversed(run.events()) if isinstance(event, events.Preflight)), None)
+    last = next((event for event in reversed(run.events()) if isinstance(event, events.ResourceEstimate)), None)
     return {"expected": _resource_values(last)} if last else {}
 
 
-def _resource_values(event: events.Preflight | events.Usage) -> dict[str, object]:
+def _resource_values(event: events.ResourceEstimate | events.ResourceUsage) -> dict[str, object]:
     return {"peak_memory_bytes": event.peak_memory_bytes, "seconds_per_epoch": event.seconds_per_epoch}

@@ -51,7 +51,7 @@ class Log(QObject):
     @property
     def path(self) -> Path:
         """The file."""
-        return paths.logs() / "studio.log"
+        return paths.log_dir() / "studio.log"
 
     def open(self) -> None:
         """Begin to write: what the program, its libraries and Qt have to say; a folder that takes none is no error."""

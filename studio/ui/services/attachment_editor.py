@@ -149,7 +149,7 @@ class Attaching:
 
     def sites(self, name: str) -> int:
         """At how many layers the attachment called ``name`` attaches."""
-        return len(self._engine.resolve(self._recipe.attachment(name)).matched)
+        return len(self._engine.resolve(self._recipe.find_attachment(name)).matched)
 
     def lifted(self, name: str, spot: Spot) -> Lifted | None:
         """The attachment called ``name``, taken up at ``spot``; None where there is none."""

@@ -106,7 +106,7 @@ class NumberToBeat(QObject):
     def _wanted(self) -> tuple[Data, Backbone]:
         """What decides the number: how images are augmented does not."""
         data = self._recipe.data
-        return data.model_copy(update={"transforms": type(data.transforms)(), "kept": {}}), self._recipe.backbone
+        return data.model_copy(update={"transforms": type(data.transforms)(), "acknowledged": {}}), self._recipe.backbone
 
     def _begin(self) -> None:
         wanted = self._asked = self._wanted()
@@ -154,9 +154,9 @@ class NumberToBeat(QObject):
 
 
 def _stopped() -> Exception:
-    from studio.data.images.file_index import Stopped
+    from studio.data.images.file_index import Cancelled
 
-    return Stopped()
+    return Cancelled()
 
 
 def _is_here(backbone: Backbone) -> bool:

@@ -90,7 +90,7 @@ class Document(QObject):
 
     def open(self, path: Path) -> None:
         """Replace document and history by the recipe in ``path``; StudioError where it cannot be read."""
-        self._reset(Recipe.load(path).located(path.resolve().parent), path)
+        self._reset(Recipe.load(path).with_absolute_paths(path.resolve().parent), path)
 
     def new(self, recipe: Recipe | None = None) -> None:
         """Begin again with ``recipe``, without a file."""

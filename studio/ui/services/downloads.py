@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.ui.services.background import Lane, sentence
 
 if TYPE_CHECKING:
-    from studio.backbones.weights import Fetched, Report
+    from studio.backbones.weights import DownloadProgress, DownloadCallback
     from studio.core.control import TrainControl
 
 TELL_SECONDS = 0.1
@@ -62,16 +62,16 @@ class Downloads(QObject):
             self.ended.emit(sentence(error) if error else "")
 
 
-def _fetch(repository: str, control: "TrainControl", tell: "Report") -> None:
+def _fetch(repository: str, control: "TrainControl", tell: "DownloadCallback") -> None:
     from studio.backbones import weights
 
     told = 0.0
 
-    def report(fetched: "Fetched") -> None:
+    def report(fetched: "DownloadProgress") -> None:
         nonlocal told
         now = time.monotonic()
         if not control.stopping and (now - told >= TELL_SECONDS or fetched.done == fetched.total):
             told = now
             tell(fetched)
 
-    weights.fetch(repository, report, control)
+    weights.download(repository, report, control)

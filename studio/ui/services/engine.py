@@ -202,11 +202,11 @@ def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str,
 def _search(pattern: str) -> tuple[list[Any], str]:
     from studio.backbones import catalog
 
-    meant = catalog.meant(pattern)
+    meant = catalog.did_you_mean(pattern)
     return catalog.search(meant) if meant or not pattern else [], meant
 
 
 def _verify(backbone: Backbone) -> None:
-    from studio.backbones.loading import load
+    from studio.backbones.loading import load_backbone
 
-    load(backbone)
+    load_backbone(backbone)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from studio.core.paths import locate
+from studio.core.paths import resolve_path
 from studio.core.recipe import Data, Recipe
 from studio.ui.services.background import Lane, sentence
 from studio.ui.services.thumbnails import Thumbnails
 from studio.ui.services.transform_preview import Previews
 
 if TYPE_CHECKING:
-    from studio.data.checks import Looked
-    from studio.data.dataset.index import DatasetSummary
+    from studio.data.checks import SourceScan
+    from studio.data.dataset.index import DatasetIndex
 
 _TELL_SECONDS = 0.1
 """Progress is shown no more often than this."""
@@ -35,7 +35,7 @@ class Scan:
     busy: bool = False
     checked: bool = False
     stopped: bool = False
-    summary: "DatasetSummary | None" = None
+    summary: "DatasetIndex | None" = None
     error: str = ""
 
     @property
@@ -67,7 +67,7 @@ class Images(QObject):
         self.previews = Previews(self)
         self._data: Data | None = None
         self._wanted = _Wanted(Data(), [True])
-        self._looked: Looked | None = None
+        self._looked: SourceScan | None = None
         self._drawn = threading.Event()
         self._listed.connect(self._show_list, Qt.ConnectionType.QueuedConnection)
         self._reached.connect(self._tell, Qt.ConnectionType.QueuedConnection)
@@ -121,13 +121,13 @@ class Images(QObject):
             self._show(scan)
 
     def _failed(self, error: Exception) -> Scan:
-        from studio.data.images.file_index import Stopped
+        from studio.data.images.file_index import Cancelled
 
-        if isinstance(error, Stopped):
+        if isinstance(error, Cancelled):
             return replace(self.scan, busy=False, stopped=True)
         return Scan(self.scan.path, error=sentence(error))
 
-    def _show_list(self, listed: tuple[_Wanted, "DatasetSummary"]) -> None:
+    def _show_list(self, listed: tuple[_Wanted, "DatasetIndex"]) -> None:
         wanted, summary = listed
         if wanted is self._wanted and self.scan.busy:
             self._show(replace(self.scan, summary=summary, checked=False))
@@ -144,32 +144,32 @@ class Images(QObject):
     # on the lane's thread
 
     def _found(self, wanted: _Wanted) -> Scan:
-        from studio.data.checks import judge, look
-        from studio.data.dataset.index import scan
+        from studio.data.checks import check_scan, scan_source
+        from studio.data.dataset.index import index_source
 
-        source, data = locate(wanted.data.path), wanted.data
+        source, data = resolve_path(wanted.data.path), wanted.data
         looked = self._looked
         if looked is None or looked.source != source:
             progress = self._teller(wanted)
             quick = data.model_copy(update={"split": data.split.model_copy(update={"copies_together": False})})
-            summary = _counted(scan(source, quick, progress))
+            summary = _counted(index_source(source, quick, progress))
             self._drawn.clear()
             self._listed.emit((wanted, summary))
             self._drawn.wait(_TO_DRAW_S)  # a list is drawn faster by a window that has Python's lock to itself
-            looked = look(source, progress)
+            looked = scan_source(source, progress)
             if not wanted.stopped[0]:
                 self._looked = looked
-        return Scan(data.path, checked=True, summary=_counted(judge(looked, data)))
+        return Scan(data.path, checked=True, summary=_counted(check_scan(looked, data)))
 
     def _teller(self, wanted: _Wanted) -> Callable[[str, int, int], None]:
-        from studio.data.images.file_index import Stopped
+        from studio.data.images.file_index import Cancelled
 
         told = 0.0
 
         def tell(doing: str, done: int, total: int) -> None:
             nonlocal told
             if wanted.stopped[0]:
-                raise Stopped
+                raise Cancelled
             if time.monotonic() - told > _TELL_SECONDS:
                 told = time.monotonic()
                 self._reached.emit((wanted, doing, done, total))
@@ -177,7 +177,7 @@ class Images(QObject):
         return tell
 
 
-def _counted(summary: "DatasetSummary") -> "DatasetSummary":
+def _counted(summary: "DatasetIndex") -> "DatasetIndex":
     """With what the window shows of it counted already: for very many images that takes longer than it may wait."""
     _ = summary.class_splits, summary.by_path
     return summary
@@ -185,4 +185,4 @@ def _counted(summary: "DatasetSummary") -> "DatasetSummary":
 
 def _decided(data: Data) -> tuple[object, ...]:
     """All that decides which images are used, in which class and split, and what is said of them."""
-    return data.path, data.split, data.excluded, data.labels, data.sides, data.kept
+    return data.path, data.split, data.excluded, data.labels, data.split_overrides, data.acknowledged

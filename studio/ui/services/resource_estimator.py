@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, Signal
 
 from studio.app import estimate_cache
-from studio.core.events import Preflight
+from studio.core.events import ResourceEstimate
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.i18n.language import tr
@@ -33,7 +33,7 @@ class Needs(QObject):
         self._document = document
         self._lane = Lane("preflight", self)
         self._control: TrainControl | None = None
-        self.found: Preflight | None = None
+        self.found: ResourceEstimate | None = None
         self.stale = False
         self.problem = ""
         document.changed.connect(self._follow)
@@ -71,7 +71,7 @@ class Needs(QObject):
         self.found, self.problem = known or self.found, ""
         self.changed.emit()
 
-    def _measured(self, found: Preflight) -> None:
+    def _measured(self, found: ResourceEstimate) -> None:
         self._control, self.found = None, found
         self._follow(self._document.recipe)
 

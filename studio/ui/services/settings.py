@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QByteArray, QSettings
 
-from studio.core.paths import home
+from studio.core.paths import data_dir
 from studio.ui.i18n.language import LANGUAGES, SYSTEM
 
 
@@ -10,7 +10,7 @@ class Settings:
     """Kept in a file in the user's data folder."""
 
     def __init__(self) -> None:
-        self._file = QSettings(str(home() / "window.ini"), QSettings.Format.IniFormat)
+        self._file = QSettings(str(data_dir() / "window.ini"), QSettings.Format.IniFormat)
 
     @property
     def theme(self) -> str:

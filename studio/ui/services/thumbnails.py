@@ -10,7 +10,7 @@ from pathlib import Path
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage, QPixmap
 
-from studio.core.paths import cache
+from studio.core.paths import cache_dir
 from studio.ui.services.background import Lane
 
 SIDE = 128
@@ -106,10 +106,10 @@ def small_picture(path: Path, side: int) -> QImage:
     """The middle square of an image as training sees it, ``side`` pixels wide; null where it cannot be read."""
     from PIL import Image, ImageOps
 
-    from studio.data.images.decode import UnreadableImageError, read
+    from studio.data.images.decode import UnreadableImageError, read_image
 
     try:
-        image = read(path, wanted=(side, side))
+        image = read_image(path, target_size=(side, side))
     except UnreadableImageError:
         return QImage()
     coarse = max(image.size) * 2 < side
@@ -123,7 +123,7 @@ def from_rgb(pixels: bytes, width: int, height: int) -> QImage:
 
 
 def _folder() -> Path:
-    return cache() / "thumbnails"
+    return cache_dir() / "thumbnails"
 
 
 def _keep(image: QImage, file: Path) -> None:

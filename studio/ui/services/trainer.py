@@ -204,7 +204,7 @@ class Runs(QObject):
 
     def look(self) -> None:
         """See, on a thread, whether another program has changed something; if so, read the folder again."""
-        self.lane.submit(lambda: _signature(paths.runs()), self._looked, key="look")
+        self.lane.submit(lambda: _signature(paths.runs_dir()), self._looked, key="look")
 
     def _looked(self, found: tuple[object, frozenset[Path]]) -> None:
         if found != self._seen:
@@ -213,7 +213,7 @@ class Runs(QObject):
 
     def refresh(self) -> None:
         """Read the folder again."""
-        runs = list_runs(paths.runs())
+        runs = list_runs(paths.runs_dir())
         unknown = [run for run in runs if run.path not in self._descriptions]
         self._descriptions |= _described(unknown[:DESCRIBED_AT_ONCE])
         if unknown[DESCRIBED_AT_ONCE:]:

@@ -13,7 +13,7 @@ from studio.ui.services.background import Lane, sentence
 from studio.ui.services.thumbnails import from_rgb, small_picture
 
 if TYPE_CHECKING:
-    from studio.data.dataset.index import DatasetSummary
+    from studio.data.dataset.index import DatasetIndex
     from studio.data.transforms.augmentation import Augmentation
     from studio.data.transforms.preprocessing import Pixels, Preprocessing
 
@@ -75,10 +75,10 @@ class Previews(QObject):
         self._lane.close()
 
 
-def wanted(summary: "DatasetSummary", backbone: Backbone, transforms: Transforms, seed: int, turn: int) -> Wanted:
+def wanted(summary: "DatasetIndex", backbone: Backbone, transforms: Transforms, seed: int, turn: int) -> Wanted:
     """A few training images, of different classes where there are several; each ``turn`` brings others."""
     by_class: dict[int, list[Path]] = {}
-    for image in summary.of("train"):
+    for image in summary.in_split("train"):
         by_class.setdefault(image.label, []).append(image.path)
     labels = sorted(by_class)
     paths = []
@@ -93,7 +93,7 @@ def make(wanted: Wanted) -> Preview:
     from studio.data.transforms.augmentation import Augmentation
 
     preprocessing = _preprocessing(wanted.backbone)
-    augmentation = Augmentation.of(wanted.transforms)
+    augmentation = Augmentation.from_transforms(wanted.transforms)
     rows = (_seen(wanted, place, preprocessing, augmentation) for place in range(len(wanted.paths)))
     return Preview(tuple(row for row in rows if row), preprocessing)
 
@@ -123,13 +123,13 @@ def _image(pixels: "Pixels") -> QImage:
 
 @lru_cache(maxsize=64)
 def _pixels(path: Path, preprocessing: "Preprocessing") -> "Pixels":
-    from studio.data.images.decode import read
+    from studio.data.images.decode import read_image
 
-    return preprocessing.pixels(read(path, wanted=preprocessing.scaled))
+    return preprocessing.to_pixels(read_image(path, target_size=preprocessing.resize_size))
 
 
 @lru_cache(maxsize=8)
 def _preprocessing(backbone: Backbone) -> "Preprocessing":
-    from studio.backbones.loading import preprocessing, skeleton
+    from studio.backbones.loading import resolve_preprocessing, build_on_meta
 
-    return preprocessing(skeleton(backbone))
+    return resolve_preprocessing(build_on_meta(backbone))

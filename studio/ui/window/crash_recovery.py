@@ -35,7 +35,7 @@ class Recovery(QObject):
     def __init__(self, document: Document) -> None:
         super().__init__(document)
         self._document = document
-        self._folder = paths.home() / "recovery"
+        self._folder = paths.data_dir() / "recovery"
         self._file = self._folder / f"{os.getpid()}-{id(self):x}.json"
         self._lock: QLockFile | None = None
         self._timer = QTimer(self)

@@ -201,7 +201,7 @@ class MainWindow(QMainWindow):
 
     def show_runs_folder(self) -> None:
         """Show where runs are kept, in the system's own window; its parent where there is none yet."""
-        show_folder(str(paths.runs() if paths.runs().is_dir() else paths.home()))
+        show_folder(str(paths.runs_dir() if paths.runs_dir().is_dir() else paths.data_dir()))
 
     # the document
 

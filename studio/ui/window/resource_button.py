@@ -6,7 +6,7 @@ from functools import partial
 from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
-from studio.core.events import Preflight
+from studio.core.events import ResourceEstimate
 from studio.ui.i18n.language import tr
 from studio.ui.services.resource_estimator import Needs, Saving, savings
 from studio.ui.services.workspace import Workspace
@@ -127,10 +127,10 @@ class NeedsPanel(QFrame):
 def _mark(needs: Needs) -> tuple[str, str]:
     if needs.measuring or needs.stale or needs.found is None:
         return "refresh", "muted"
-    return ("check", "good") if needs.found.fits else ("warning", "bad")
+    return ("check", "good") if needs.found.fits_in_memory else ("warning", "bad")
 
 
-def _figures(found: Preflight) -> str:
+def _figures(found: ResourceEstimate) -> str:
     memory, seconds = size(found.peak_memory_bytes), duration(found.seconds_per_epoch)
     return tr("{memory} memory · {time} an epoch", memory=memory, time=seconds)
 
@@ -146,14 +146,14 @@ def _when(needs: Needs) -> str:
     return tr("for an earlier recipe, {when}", when=when) if needs.stale else tr("measured {when}", when=when)
 
 
-def _day(found: Preflight) -> str:
+def _day(found: ResourceEstimate) -> str:
     moment = datetime.fromtimestamp(found.time).astimezone()
     if moment.date() == date.today():
         return tr("today {time}", time=f"{moment:%H:%M}")
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
-def _facts(found: Preflight) -> list[str]:
+def _facts(found: ResourceEstimate) -> list[str]:
     free = size(found.available_memory_bytes)
     return [
         tr("Memory: {memory} of {free} free", memory=size(found.peak_memory_bytes), free=free),
@@ -173,6 +173,6 @@ def _verdict(needs: Needs) -> tuple[str, str]:
         return "", "info"
     if needs.stale:
         return tr("The recipe has changed since it was measured."), "warn"
-    if needs.found.fits:
+    if needs.found.fits_in_memory:
         return tr("It fits."), "good"
     return tr("It does not fit into the memory that is free."), "bad"

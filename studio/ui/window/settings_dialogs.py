@@ -63,7 +63,7 @@ class SettingsDialog(QDialog):
         grid = QGridLayout()
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(10)
-        folders = ((tr("Runs and settings"), paths.home()), (tr("Log"), log().path.parent))
+        folders = ((tr("Runs and settings"), paths.data_dir()), (tr("Log"), log().path.parent))
         for row, (name, field) in enumerate(((tr("Language"), self.language), (tr("Theme"), self.theme))):
             label = text(name, "field")
             label.setBuddy(field)

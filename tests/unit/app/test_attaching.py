@@ -5,7 +5,7 @@ import pytest
 from studio.app.inspection import Inspector
 from studio.app.overrides import override
 from studio.cli.attach_spec import attachment
-from studio.core.attachment_spec import assignment, parse, written
+from studio.core.attachment_spec import parse_assignment, parse_spec, format_spec
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
 
@@ -26,7 +26,7 @@ from studio.core.recipe import Attachment, Backbone, Recipe
 def test_a_line_is_read(
     text: str, method: str, target: str, slices: tuple[str, ...], config: dict[str, object]
 ) -> None:
-    line = parse(text)
+    line = parse_spec(text)
     assert (line.method, line.target, line.slices, line.config) == (method, target, slices, config)
 
 
@@ -41,12 +41,12 @@ def test_a_line_is_read(
 )
 def test_a_wrong_line_is_refused(text: str, sentence: str) -> None:
     with pytest.raises(StudioError, match=sentence):
-        parse(text)
+        parse_spec(text)
 
 
 def test_a_written_attachment_is_read_back() -> None:
     made = Attachment(name="a", method="lora", at=("blocks.*.attn.qkv",), slices=("q", "v"), config={"rank": 4})
-    line = parse(written(made))
+    line = parse_spec(format_spec(made))
     assert (line.method, line.target, line.slices, line.config) == (
         "lora",
         "blocks.*.attn.qkv",
@@ -98,7 +98,7 @@ def test_a_wrong_override_is_refused_with_its_path(text: str, sentence: str) -> 
 
 
 def test_an_assignment_is_typed_as_in_toml() -> None:
-    assert [assignment(f"k={v}")[1] for v in ("1", "1.5", "true", "'1'", "word", "[1]")] == [
+    assert [parse_assignment(f"k={v}")[1] for v in ("1", "1.5", "true", "'1'", "word", "[1]")] == [
         1,
         1.5,
         True,

@@ -15,10 +15,10 @@ from studio.app import baseline
 from studio.app.baseline import Baseline, known, linear_probe
 from studio.backbones import loading
 from studio.core.control import TrainControl
-from studio.core.paths import locate
+from studio.core.paths import resolve_path
 from studio.core.recipe import Backbone, Data, Split, Transforms
 from studio.data.dataset.dataset import open_split
-from studio.data.images.file_index import Stopped
+from studio.data.images.file_index import Cancelled
 from studio.evaluation import linear_probe as probe
 
 MakeImages = Callable[..., Path]
@@ -50,8 +50,8 @@ def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
 
 
 def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
-    module = loading.load(STARTER, 0)
-    images = open_split(data, loading.preprocessing(module), split)  # type: ignore[arg-type]
+    module = loading.load_backbone(STARTER, 0)
+    images = open_split(data, loading.resolve_preprocessing(module), split)  # type: ignore[arg-type]
     with torch.no_grad():
         return module(torch.stack([tensor for tensor, _, _ in images])).numpy(), images.labels.numpy()
 
@@ -82,7 +82,7 @@ def test_it_is_kept_until_images_or_decisions_change(
 
 def test_it_can_be_stopped_and_keeps_nothing_then(data: Data) -> None:
     control = TrainControl()
-    with pytest.raises(Stopped):
+    with pytest.raises(Cancelled):
         linear_probe(data, STARTER, control, lambda *_: control.stop())
     assert known(data, STARTER) is None
 
@@ -101,7 +101,7 @@ def test_many_images_are_not_all_looked_at(data: Data, monkeypatch: pytest.Monke
 
 
 def test_an_unreadable_image_is_left_out(data: Data) -> None:
-    (locate(data.path) / "a" / "003.png").write_bytes(b"")
+    (resolve_path(data.path) / "a" / "003.png").write_bytes(b"")
     assert linear_probe(data, STARTER, TrainControl()).images == 35
 
 

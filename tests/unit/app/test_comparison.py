@@ -18,7 +18,7 @@ def recipe(rank: int = 4, **training: object) -> Recipe:
 def made(path: Path, what: Recipe, *happened: events.Event) -> Run:
     run = Run.create(what, path)
     for event in happened:
-        run.append(event)
+        run.append_event(event)
     return run
 
 
@@ -56,9 +56,9 @@ def test_a_resumed_run_is_no_longer_what_it_was_stopped_as(tmp_path: Path) -> No
     stop = events.Finished(step=2, reason="stopped", seconds=1.0, best_accuracy=0.0, best_epoch=0)
     run = made(tmp_path / "run", recipe(), started(), stop)
     assert compare([run]).runs[0].state == "stopped"
-    run.append(started())
+    run.append_event(started())
     assert compare([run]).runs[0].state == "unfinished"
-    run.append(events.Error(text="The disk is full."))
+    run.append_event(events.Error(text="The disk is full."))
     assert compare([run]).runs[0].state == "failed"
 
 

@@ -24,7 +24,7 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     decided = {
         "excluded": ("a/000.png", "b/000.png"),
         "labels": {"c/003.png": "a"},
-        "sides": {"a/001.png": "test", "b/001.png": "test"},
+        "split_overrides": {"a/001.png": "test", "b/001.png": "test"},
     }
     return made.model_copy(update={"data": made.data.model_copy(update=decided)})
 
@@ -34,7 +34,7 @@ def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: 
     started = next(event for event in train(run, TrainControl()) if isinstance(event, events.Started))
     for _ in train(run, TrainControl(), resume=True):
         pass
-    kept = split_manifest.read(run.path)
+    kept = split_manifest.read_split(run.path)
     assert kept is not None
     by_name = {image.path.as_posix(): image for image in kept.images}
     assert len(by_name) == 22
@@ -52,8 +52,8 @@ def test_a_later_decision_changes_no_score_of_the_run(recipe: Recipe, tmp_path: 
     for _ in train(run, TrainControl()):
         pass
     before = evaluate(run)
-    raw = json.loads((run.path / split_manifest.FILE).read_text())
+    raw = json.loads((run.path / split_manifest.SPLIT_FILE).read_text())
     changed = recipe.data.model_copy(update={"excluded": (), "labels": {"a/002.png": "b"}})
     recipe.model_copy(update={"data": changed}).save(run.path / "recipe.toml")
     assert evaluate(run) == before
-    assert json.loads((run.path / split_manifest.FILE).read_text()) == raw
+    assert json.loads((run.path / split_manifest.SPLIT_FILE).read_text()) == raw

@@ -24,13 +24,13 @@ def made(path: Path, what: Recipe, parameters: int, *accuracies: float, reason: 
     """A run that was evaluated after each epoch, with these accuracies."""
     run = Run.create(what, path)
     counts = {"training_images": 8, "validation_images": 2, "total_parameters": 1000}
-    run.append(events.Started(step=0, steps=4, epochs=2, device="cpu", trainable_parameters=parameters, **counts))
+    run.append_event(events.Started(step=0, steps=4, epochs=2, device="cpu", trainable_parameters=parameters, **counts))
     for epoch, accuracy in enumerate(accuracies):
         best = accuracy == max(accuracies[: epoch + 1])
-        run.append(
+        run.append_event(
             events.Evaluation(epoch=epoch, step=epoch, split="validation", loss=0.5, accuracy=accuracy, best=best)
         )
-    run.append(events.Finished(step=4, reason=reason, seconds=10.0, best_accuracy=max(accuracies), best_epoch=0))
+    run.append_event(events.Finished(step=4, reason=reason, seconds=10.0, best_accuracy=max(accuracies), best_epoch=0))
     (path / "adapter.safetensors").write_bytes(b"x" * parameters * 4)
     return run
 

@@ -38,8 +38,8 @@ def test_a_grid_has_every_combination_with_every_seed() -> None:
     assert found[0].name == "rank-2_optimizer-adamw_seed-0"
     assert found[-1].name == "rank-4_optimizer-sgd_seed-1"
     last = found[-1].recipe
-    assert (last.attachment("lora").config["rank"], last.training.optimizer, last.training.seed) == (4, "sgd", 1)
-    assert last.attachment("lora").config["alpha"] == 16.0
+    assert (last.find_attachment("lora").config["rank"], last.training.optimizer, last.training.seed) == (4, "sgd", 1)
+    assert last.find_attachment("lora").config["alpha"] == 16.0
 
 
 def test_without_axes_there_is_the_recipe_itself() -> None:
@@ -72,7 +72,7 @@ def test_a_wrong_axis_is_refused(axis: str, sentence: str) -> None:
 def test_the_preset_of_ranks() -> None:
     found = points(DIGITS, preset="ranks")
     assert [p.name for p in found] == ["rank-2", "rank-4", "rank-8", "rank-16", "rank-32"]
-    assert [p.recipe.attachment("lora").config["rank"] for p in found] == [2, 4, 8, 16, 32]
+    assert [p.recipe.find_attachment("lora").config["rank"] for p in found] == [2, 4, 8, 16, 32]
     with pytest.raises(StudioError, match="has a rank"):
         points(Recipe(), preset="ranks")
 

@@ -82,7 +82,7 @@ def test_a_complete_run_can_be_given_more_epochs(make_recipe: MakeRecipe, tmp_pa
 
 def test_a_run_that_failed_says_why(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = trained(make_recipe(epochs=1), tmp_path / "run")
-    run.append(events.Error(text="The disk is full."))
+    run.append_event(events.Error(text="The disk is full."))
     with pytest.raises(StudioError, match="The disk is full"):
         training.result(run)
 

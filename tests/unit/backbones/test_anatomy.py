@@ -9,7 +9,7 @@ import torch
 from timm.layers import StdConv2d
 from torch import nn
 
-from studio.backbones.layer_roles import call_switch, describe, head_paths
+from studio.backbones.layer_roles import call_through_flag, describe_layers, classifier_paths
 from studio.core.layers import Layer, Role
 from studio.peft import METHODS
 from studio.peft.targets import default_attachment
@@ -81,7 +81,7 @@ def paths(rows: tuple[Layer, ...], role: Role) -> list[str]:
 def test_roles_of_each_family(architecture: str) -> None:
     expected = EXPECTED[architecture]
     module = on_meta(architecture)
-    rows = describe(module)
+    rows = describe_layers(module)
     count = Counter(row.role for row in rows)
     assert paths(rows, Role.BLOCK)[0] == expected.first
     found = Expected(
@@ -93,7 +93,7 @@ def test_roles_of_each_family(architecture: str) -> None:
         fc1=count[Role.FC1],
         fc2=count[Role.FC2],
         slices=sum(1 for row in rows if row.slices),
-        heads=head_paths(module),
+        heads=classifier_paths(module),
         prefix=rows[0].prefix_tokens,
         stem=next(iter(paths(rows, Role.PATCH_EMBEDDING)), ""),
         first=paths(rows, Role.BLOCK)[0],
@@ -107,7 +107,7 @@ def test_roles_of_each_family(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ["vit_base_patch16_224", "swin_tiny_patch4_window7_224", "resnet50"])
 def test_rows_are_the_module_tree(architecture: str) -> None:
     module = on_meta(architecture)
-    rows = describe(module)
+    rows = describe_layers(module)
     assert [row.path for row in rows] == [path for path, _ in module.named_modules(remove_duplicate=False)]
     assert rows[0].parameters == sum(p.numel() for p in module.parameters())
     assert sum(row.own_parameters for row in rows) == rows[0].parameters
@@ -119,30 +119,30 @@ def test_rows_are_the_module_tree(architecture: str) -> None:
 def test_the_head_is_found_without_a_configuration() -> None:
     module = on_meta("efficientnet_b0")
     module.pretrained_cfg = None
-    assert head_paths(module) == ("classifier",)
-    assert head_paths(nn.Linear(2, 2)) == ()
+    assert classifier_paths(module) == ("classifier",)
+    assert classifier_paths(nn.Linear(2, 2)) == ()
 
 
 def test_a_network_without_classes_has_no_head() -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_tiny_patch16_224", num_classes=0)
-    assert head_paths(module) == ()
+    assert classifier_paths(module) == ()
 
 
 def test_squeeze_and_excitation_is_no_mlp() -> None:
-    rows = {row.path: row for row in describe(on_meta("maxvit_tiny_tf_224"))}
+    rows = {row.path: row for row in describe_layers(on_meta("maxvit_tiny_tf_224"))}
     assert rows["stages.0.blocks.0.conv.se.fc1"].role is Role.CONV
     assert rows["stages.0.blocks.0.conv.se"].role is Role.OTHER
 
 
 def test_an_mlp_of_position_biases_is_no_block_mlp() -> None:
-    rows = {row.path: row for row in describe(on_meta("maxvit_rmlp_pico_rw_256"))}
+    rows = {row.path: row for row in describe_layers(on_meta("maxvit_rmlp_pico_rw_256"))}
     assert rows["stages.0.blocks.0.attn_block.attn.rel_pos.mlp"].role is Role.OTHER
     assert rows["stages.0.blocks.0.attn_block.mlp"].role is Role.MLP
 
 
 def test_a_pooling_by_attention_is_no_block() -> None:
-    rows = {row.path: row for row in describe(on_meta("vit_base_patch16_siglip_224"))}
+    rows = {row.path: row for row in describe_layers(on_meta("vit_base_patch16_siglip_224"))}
     assert {rows[p].role for p in ("attn_pool", "attn_pool.q", "attn_pool.kv", "attn_pool.mlp")} == {Role.OTHER}
     assert rows["attn_pool.mlp.fc1"].kind == "linear"
 
@@ -150,22 +150,22 @@ def test_a_pooling_by_attention_is_no_block() -> None:
 @pytest.mark.parametrize("architecture", ["beit_base_patch16_224", "eva02_tiny_patch14_224", "swinv2_tiny_window8_256"])
 def test_a_bypassed_qkv_has_a_switch(architecture: str) -> None:
     module = on_meta(architecture)
-    attention = module.get_submodule(paths(describe(module), Role.ATTENTION)[0])
-    assert call_switch(attention, "qkv") == "qkv_bias_separate"
+    attention = module.get_submodule(paths(describe_layers(module), Role.ATTENTION)[0])
+    assert call_through_flag(attention, "qkv") == "qkv_bias_separate"
 
 
 @pytest.mark.parametrize("architecture", ["vit_base_patch16_224", "swin_tiny_patch4_window7_224"])
 def test_a_called_qkv_needs_no_switch(architecture: str) -> None:
     module = on_meta(architecture)
-    assert call_switch(module.get_submodule(paths(describe(module), Role.ATTENTION)[0]), "qkv") == ""
+    assert call_through_flag(module.get_submodule(paths(describe_layers(module), Role.ATTENTION)[0]), "qkv") == ""
 
 
 def test_torch_attention_never_calls_its_projection() -> None:
-    rows = {row.path: row for row in describe(nn.TransformerEncoderLayer(8, 2, batch_first=True))}
-    assert "MultiheadAttention" in rows["self_attn.out_proj"].dead
-    assert "TransformerEncoderLayer" in rows["linear1"].dead
-    assert rows["self_attn"].dead
-    assert rows[""].dead == ""
+    rows = {row.path: row for row in describe_layers(nn.TransformerEncoderLayer(8, 2, batch_first=True))}
+    assert "MultiheadAttention" in rows["self_attn.out_proj"].bypass_reason
+    assert "TransformerEncoderLayer" in rows["linear1"].bypass_reason
+    assert rows["self_attn"].bypass_reason
+    assert rows[""].bypass_reason == ""
 
 
 def test_a_convolution_that_standardises_its_weight_is_not_a_plain_one() -> None:
@@ -175,20 +175,20 @@ def test_a_convolution_that_standardises_its_weight_is_not_a_plain_one() -> None
             self.standardised = StdConv2d(3, 8, 3)
             self.plain = nn.Conv2d(3, 8, 3)
 
-    rows = {row.path: row for row in describe(Network())}
+    rows = {row.path: row for row in describe_layers(Network())}
     assert (rows["standardised"].kind, rows["plain"].kind) == ("", "conv2d")
     chosen = default_attachment(METHODS.get("lora"), tuple(rows.values()))
     assert chosen.at == ("plain",)
 
 
 def test_depthwise_and_grouped_convolutions_are_told_apart() -> None:
-    rows = {row.path: row for row in describe(on_meta("regnety_032"))}
+    rows = {row.path: row for row in describe_layers(on_meta("regnety_032"))}
     assert rows["s1.b1.conv2.conv"].groups > 1
     assert rows["s1.b1.conv1.conv"].groups == 1
 
 
 def test_layers_that_stand_at_two_places_count_once() -> None:
     shared = nn.Linear(4, 4)
-    rows = describe(nn.Sequential(shared, shared))
+    rows = describe_layers(nn.Sequential(shared, shared))
     assert [row.path for row in rows] == ["", "0", "1"]
     assert rows[0].parameters == 20

@@ -7,7 +7,7 @@ from timm.layers import set_fused_attn
 from torch.utils.flop_counter import FlopCounterMode
 
 from studio.backbones import catalog
-from studio.backbones.licenses import is_non_commercial, stated
+from studio.backbones.licenses import is_non_commercial, license_name
 from studio.cli import backbones_text
 
 
@@ -46,7 +46,7 @@ def test_figures_are_what_the_network_counts(name):
     finally:
         set_fused_attn(True)
     assert entry.parameters == sum(p.numel() for p in module.parameters())
-    assert entry.operations == counter.get_total_flops()
+    assert entry.flops == counter.get_total_flops()
 
 
 def test_a_family_is_found_by_its_words():
@@ -79,7 +79,7 @@ def test_licences_that_forbid_commercial_use(licence, forbidden):
 
 @pytest.mark.parametrize("licence", [None, "", "unknown"])
 def test_a_licence_that_is_not_stated_is_called_that(licence):
-    assert stated(licence) == "not stated"
+    assert license_name(licence) == "not stated"
 
 
 def test_the_list_for_the_command_line_has_every_column():
@@ -104,7 +104,7 @@ def test_the_list_for_the_command_line_has_every_column():
     ],
 )
 def test_names_are_found_as_people_write_them(typed, first):
-    assert catalog.meant(typed) == typed
+    assert catalog.did_you_mean(typed) == typed
     assert catalog.search(typed)[0].name == first
 
 
@@ -113,4 +113,4 @@ def test_names_are_found_as_people_write_them(typed, first):
     [("resent50", "resnet50"), ("efficentnet", "efficientnet"), ("swin_tny", "swin tiny"), ("zzzz", ""), ("", "")],
 )
 def test_a_slip_is_mended_only_where_nothing_is_called_so(typed, meant):
-    assert catalog.meant(typed) == meant
+    assert catalog.did_you_mean(typed) == meant

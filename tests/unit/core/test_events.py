@@ -33,15 +33,15 @@ def test_an_event_comes_back(event: events.Event) -> None:
     line = event.to_json()
     assert "\n" not in line
     assert json.loads(line)["event"] == event.kind
-    assert events.parse(line) == event
-    assert events.parse(line.encode()) == event
+    assert events.parse_event(line) == event
+    assert events.parse_event(line.encode()) == event
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_is_null_and_comes_back_as_nan(value: float) -> None:
     step = events.Step(step=1, epoch=1, loss=value, accuracy=0.0, learning_rate=1e-3, images_per_second=1.0)
     assert json.loads(step.to_json())["loss"] is None
-    again = events.parse(step.to_json())
+    again = events.parse_event(step.to_json())
     assert isinstance(again, events.Step)
     assert math.isnan(again.loss)
 
@@ -62,10 +62,10 @@ def test_a_loss_that_is_no_number_is_null_and_comes_back_as_nan(value: float) ->
     ],
 )
 def test_what_cannot_be_read_is_none(line: str | bytes) -> None:
-    assert events.parse(line) is None
+    assert events.parse_event(line) is None
 
 
 def test_keys_of_a_newer_version_are_left_out() -> None:
-    assert events.parse('{"event": "warning", "time": 1.0, "text": "x", "colour": "red"}') == events.Warning(
+    assert events.parse_event('{"event": "warning", "time": 1.0, "text": "x", "colour": "red"}') == events.Warning(
         time=1.0, text="x"
     )

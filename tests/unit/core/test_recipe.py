@@ -58,8 +58,8 @@ def test_what_is_read_is_what_is_written() -> None:
 def test_a_method_that_is_not_installed_is_saved_back_unchanged(tmp_path: Path) -> None:
     recipe = Recipe.loads(FULL)
     recipe.save(tmp_path / "recipe.toml")
-    again = Recipe.load(tmp_path / "recipe.toml").attachment("later")
-    assert again == recipe.attachment("later")
+    again = Recipe.load(tmp_path / "recipe.toml").find_attachment("later")
+    assert again == recipe.find_attachment("later")
     assert dict(again.config) == {"depth": 0.5, "names": ["a", "b"], "table": {"x": 1, "y": True}}
     assert not again.enabled
 
@@ -144,26 +144,26 @@ def test_a_recipe_cannot_be_changed() -> None:
 
 def test_relative_paths_count_from_the_recipe(tmp_path: Path) -> None:
     recipe = Recipe(data=Data(path="images"), backbone=Backbone(source="local", weights="w.safetensors"))
-    located = recipe.located(tmp_path)
+    located = recipe.with_absolute_paths(tmp_path)
     assert located.data.path == str(tmp_path / "images")
     assert located.backbone.weights == str(tmp_path / "w.safetensors")
-    assert located.located(Path("elsewhere")) == located
-    assert Recipe(data=Data(path="bundled:digits")).located(tmp_path).data.path == "bundled:digits"
-    assert Recipe().located(tmp_path).data.path == ""
+    assert located.with_absolute_paths(Path("elsewhere")) == located
+    assert Recipe(data=Data(path="bundled:digits")).with_absolute_paths(tmp_path).data.path == "bundled:digits"
+    assert Recipe().with_absolute_paths(tmp_path).data.path == ""
 
 
 def test_folders_of_trained_adapters_count_from_the_recipes_folder(tmp_path: Path) -> None:
     fusion = Attachment(name="f", method="fusion", at=("blocks.*.mlp",), config={"adapters": ["a", str(tmp_path)]})
-    located = Recipe(attachments=(fusion,)).located(tmp_path / "recipes")
+    located = Recipe(attachments=(fusion,)).with_absolute_paths(tmp_path / "recipes")
     assert located.attachments[0].config["adapters"] == [str(tmp_path / "recipes" / "a"), str(tmp_path)]
-    assert located.located(Path("elsewhere")) == located
+    assert located.with_absolute_paths(Path("elsewhere")) == located
 
 
 def test_an_attachment_is_found_by_name() -> None:
     recipe = Recipe.loads(FULL)
-    assert recipe.attachment("later") is recipe.attachments[1]
+    assert recipe.find_attachment("later") is recipe.attachments[1]
     with pytest.raises(KeyError):
-        recipe.attachment("none")
+        recipe.find_attachment("none")
 
 
 @pytest.mark.parametrize("path", sorted(resource("recipes").glob("*.toml")), ids=lambda p: p.stem)

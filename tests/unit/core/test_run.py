@@ -8,7 +8,7 @@ import pytest
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
-from studio.core.run import Follower, Run, fresh_path, list_runs, slug
+from studio.core.run import EventTail, Run, new_run_path, list_runs, slug
 
 
 @pytest.fixture
@@ -62,20 +62,20 @@ def test_a_broken_status_is_an_empty_one(run: Run, text: str) -> None:
 
 
 def test_a_follower_sees_each_event_once(run: Run) -> None:
-    follower = Follower(run)
+    follower = EventTail(run)
     assert follower.poll() == []
     first, second, third = step(1), step(2), step(3)
-    run.append(first)
-    run.append(second)
+    run.append_event(first)
+    run.append_event(second)
     assert follower.poll() == [first, second]
     assert follower.poll() == []
-    run.append(third)
+    run.append_event(third)
     assert follower.poll() == [third]
     assert run.events() == [first, second, third]
 
 
 def test_a_half_written_line_waits_for_its_end(run: Run) -> None:
-    follower = Follower(run)
+    follower = EventTail(run)
     line = step(1).to_json().encode() + b"\n"
     with (run.path / "events.jsonl").open("ab") as file:
         for byte in (line[:10], line[10:-1]):
@@ -88,7 +88,7 @@ def test_a_half_written_line_waits_for_its_end(run: Run) -> None:
 
 
 def test_a_character_cut_in_two_waits_for_its_end(run: Run) -> None:
-    follower = Follower(run)
+    follower = EventTail(run)
     line = events.Warning(text="ä猫").to_json().encode() + b"\n"
     cut = line.index("猫".encode()) + 1
     with (run.path / "events.jsonl").open("ab") as file:
@@ -100,21 +100,21 @@ def test_a_character_cut_in_two_waits_for_its_end(run: Run) -> None:
 
 
 def test_a_broken_line_is_passed_over(run: Run) -> None:
-    run.append(step(1))
+    run.append_event(step(1))
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(b"{broken\n\n\xff\xff\n")
-    run.append(step(2))
+    run.append_event(step(2))
     assert [event.step for event in run.events()] == [1, 2]
 
 
 def test_an_event_after_a_killed_write_is_not_lost(run: Run) -> None:
-    run.append(step(1))
+    run.append_event(step(1))
     with (run.path / "events.jsonl").open("ab") as file:
         file.write(step(2).to_json().encode()[:20])
-    follower = Follower(run)
+    follower = EventTail(run)
     assert [event.step for event in follower.poll()] == [1]
-    run.append(step(3))
-    run.append(step(4))
+    run.append_event(step(3))
+    run.append_event(step(4))
     assert [event.step for event in follower.poll()] == [3, 4]
     assert [event.step for event in run.events()] == [1, 3, 4]
 
@@ -131,15 +131,15 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
 def test_a_fresh_path_does_not_exist_yet(tmp_path: Path) -> None:
     attachments = tuple(Attachment(name=n, method=n, at=("x",), enabled=n != "off") for n in ("lora", "off"))
     recipe = Recipe(attachments=attachments)
-    taken = {fresh_path(tmp_path, recipe).name}
+    taken = {new_run_path(tmp_path, recipe).name}
     for _ in range(3):
-        path = fresh_path(tmp_path, recipe)
+        path = new_run_path(tmp_path, recipe)
         path.mkdir()
         taken.add(path.name)
         assert path.name.split("-starter-")[1].startswith("lora")
         assert "off" not in path.name
     assert len(taken) >= 3
-    assert "head" in fresh_path(tmp_path, Recipe()).name
+    assert "head" in new_run_path(tmp_path, Recipe()).name
 
 
 @pytest.mark.parametrize(

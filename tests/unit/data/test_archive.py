@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from studio.core import paths
 from studio.core.errors import StudioError
-from studio.data.images.file_index import Stopped
-from studio.data.sources.archive import Limits, is_inside, unpack, unpacked
+from studio.data.images.file_index import Cancelled
+from studio.data.sources.archive import ExtractLimits, is_within, extract, cached_archive_folder
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore:Duplicate name")]
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -50,12 +50,12 @@ def _tar(folder: Path, entries: Entries) -> Path:
 packers = pytest.mark.parametrize("pack", [_zip, _tar])
 
 
-def _refusal(archive: Path, limits: Limits | None = None) -> str:
+def _refusal(archive: Path, limits: ExtractLimits | None = None) -> str:
     target = archive.parent / "target"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     with pytest.raises(StudioError) as caught:
-        unpack(archive, target, limits)
+        extract(archive, target, limits)
     return str(caught.value)
 
 
@@ -117,10 +117,10 @@ def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, kind: int, said:
 @packers
 def test_the_limits_hold(tmp_path: Path, pack: Pack) -> None:
     archive = pack(tmp_path, [(f"a/{n}", bytes(100_000)) for n in range(10)])
-    assert "more than 9 entries" in _refusal(archive, Limits(entries=9))
-    assert "more than 999,999 bytes" in _refusal(archive, Limits(size=999_999))
-    assert "unpacks to more than" in _refusal(archive, Limits(ratio=20, floor=0))
-    unpack(archive, tmp_path / "enough", Limits(entries=10, size=1_000_000))
+    assert "more than 9 entries" in _refusal(archive, ExtractLimits(max_entries=9))
+    assert "more than 999,999 bytes" in _refusal(archive, ExtractLimits(max_bytes=999_999))
+    assert "unpacks to more than" in _refusal(archive, ExtractLimits(max_ratio=20, ratio_exempt_bytes=0))
+    extract(archive, tmp_path / "enough", ExtractLimits(max_entries=10, max_bytes=1_000_000))
     assert sum(path.stat().st_size for path in (tmp_path / "enough").rglob("*") if path.is_file()) == 1_000_000
 
 
@@ -134,8 +134,8 @@ def test_a_bomb_is_stopped_before_the_disk_is_full(tmp_path: Path, pack: Pack) -
 
 def test_what_was_refused_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StudioError):
-        unpacked(_zip(tmp_path, [("a/ok.png", b"1"), ("../x", b"2")]))
-    assert list((paths.cache() / "sources").iterdir()) == []
+        cached_archive_folder(_zip(tmp_path, [("a/ok.png", b"1"), ("../x", b"2")]))
+    assert list((paths.cache_dir() / "sources").iterdir()) == []
 
 
 names = st.lists(
@@ -153,11 +153,11 @@ def test_whatever_the_names_all_is_inside_or_refused(
     archive = pack(folder, entries)
     (folder / "outer" / "target").mkdir(parents=True)
     try:
-        unpack(archive, folder / "outer" / "target")
+        extract(archive, folder / "outer" / "target")
     except (StudioError, OSError):  # OSError: a file where a folder should be, said by the caller
         pass
     else:
-        assert all(is_inside(name) for name, _ in entries if "\0" not in name)
+        assert all(is_within(name) for name, _ in entries if "\0" not in name)
     assert [path.name for path in (folder / "outer").iterdir()] == ["target"]
     assert {path.name for path in folder.iterdir()} == {archive.name, "outer"}
     assert not any(path.is_symlink() for path in folder.rglob("*"))
@@ -174,7 +174,7 @@ def test_a_damaged_archive_is_refused_or_read(
     at = int(place * len(content))
     archive.write_bytes(content[:at] + value + (b"" if cut else content[at + len(value) :]))
     try:
-        folder = unpacked(archive)
+        folder = cached_archive_folder(archive)
     except StudioError:
         return
     assert all(path.resolve().is_relative_to(folder) for path in folder.rglob("*"))
@@ -195,7 +195,7 @@ def test_a_header_that_says_it_is_gigabytes_long_takes_no_memory(tmp_path: Path)
 
 def test_long_names_still_fit_their_header(tmp_path: Path) -> None:
     name = "/".join(["a" * 200] * 5) + "/x.png"
-    unpack(_tar(tmp_path, [(name, b"1")]), tmp_path / "target")
+    extract(_tar(tmp_path, [(name, b"1")]), tmp_path / "target")
     assert (tmp_path / "target" / name).read_bytes() == b"1"
 
 
@@ -205,7 +205,7 @@ def test_a_tar_is_told_by_its_content_and_not_by_its_name(tmp_path: Path, mode: 
         info = tarfile.TarInfo("a/x.png")
         info.size = 3
         archive.addfile(info, io.BytesIO(b"abc"))
-    unpack(tmp_path / "packed.tar", tmp_path / "target")
+    extract(tmp_path / "packed.tar", tmp_path / "target")
     assert (tmp_path / "target" / "a" / "x.png").read_bytes() == b"abc"
 
 
@@ -214,7 +214,7 @@ def test_unpacking_tells_how_far_it_is(tmp_path: Path, pack: Pack) -> None:
     draw = random.Random(0)
     archive = pack(tmp_path, [(f"a/{n}", draw.randbytes(200_000)) for n in range(5)])
     told: list[tuple[str, int, int]] = []
-    unpack(archive, tmp_path / "target", progress=lambda *given: told.append(given))
+    extract(archive, tmp_path / "target", progress=lambda *given: told.append(given))
     size = archive.stat().st_size
     assert len(told) >= 5
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -226,11 +226,11 @@ def test_unpacking_tells_how_far_it_is(tmp_path: Path, pack: Pack) -> None:
 @packers
 def test_unpacking_can_be_stopped_and_leaves_nothing(tmp_path: Path, pack: Pack) -> None:
     def stop(doing: str, done: int, total: int) -> None:
-        raise Stopped
+        raise Cancelled
 
-    with pytest.raises(Stopped):
-        unpacked(pack(tmp_path, [("a/x", bytes(1000))]), stop)
-    assert list((paths.cache() / "sources").iterdir()) == []
+    with pytest.raises(Cancelled):
+        cached_archive_folder(pack(tmp_path, [("a/x", bytes(1000))]), stop)
+    assert list((paths.cache_dir() / "sources").iterdir()) == []
 
 
 def _age(folder: Path, days: float) -> None:
@@ -242,20 +242,20 @@ def test_what_is_of_no_use_any_more_is_removed_when_something_is_unpacked(tmp_pa
     old, recent, again = (tmp_path / name for name in ("old", "recent", "again"))
     for folder in (old, recent, again):
         folder.mkdir()
-    unused, used = unpacked(_zip(old, [("a", b"1")])), unpacked(_zip(recent, [("a", b"1")]))
-    before = unpacked(_zip(again, [("a", b"1")]))
+    unused, used = cached_archive_folder(_zip(old, [("a", b"1")])), cached_archive_folder(_zip(recent, [("a", b"1")]))
+    before = cached_archive_folder(_zip(again, [("a", b"1")]))
     half = unused.parent / ".unpacking-abc"
     half.mkdir()
     _age(unused, 31), _age(used, 29), _age(before, 2), _age(half, 2)
-    after = unpacked(_zip(again, [("a", b"another")]))
+    after = cached_archive_folder(_zip(again, [("a", b"another")]))
     assert set(unused.parent.iterdir()) == {used, after}
 
 
 def test_what_is_used_stays(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     archive = _zip(tmp_path / "one", [("a", b"1")])
-    folder = unpacked(archive)
+    folder = cached_archive_folder(archive)
     _age(folder, 31)
-    assert unpacked(archive) == folder
-    unpacked(_zip(tmp_path, [("a", b"1")]))
+    assert cached_archive_folder(archive) == folder
+    cached_archive_folder(_zip(tmp_path, [("a", b"1")]))
     assert folder.is_dir()

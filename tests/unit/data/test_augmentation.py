@@ -9,7 +9,7 @@ import torch
 
 from studio.core.recipe import Transforms
 from studio.data.transforms.augmentation import Augmentation
-from studio.data.transforms.augmentation_presets import NAMES, PRESETS
+from studio.data.transforms.augmentation_presets import MAGNITUDE_NAMES, PRESETS
 from studio.data.transforms.preprocessing import Pixels
 
 
@@ -20,14 +20,14 @@ def _image(size: int = 32) -> Pixels:
 
 
 def _preset(name: str) -> Augmentation:
-    preset = Augmentation.of(Transforms(augmentation=name))
+    preset = Augmentation.from_transforms(Transforms(augmentation=name))
     assert preset is not None
     return preset
 
 
 def test_none_is_no_augmentation() -> None:
-    assert Augmentation.of(Transforms()) is None
-    assert Augmentation.of(Transforms(augmentation="custom")) is None
+    assert Augmentation.from_transforms(Transforms()) is None
+    assert Augmentation.from_transforms(Transforms(augmentation="custom")) is None
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != "none"])
@@ -74,14 +74,14 @@ def test_erasing_paints_the_mean_colour() -> None:
 
 
 def test_own_amounts_and_those_of_a_preset() -> None:
-    own = Augmentation.of(Transforms(augmentation="custom", rotation=30.0, flip=0.5))
+    own = Augmentation.from_transforms(Transforms(augmentation="custom", rotation=30.0, flip=0.5))
     assert own == Augmentation(rotation=30.0, flip=0.5)
-    light = Augmentation.of(Transforms(augmentation="light", rotation=30.0))
+    light = Augmentation.from_transforms(Transforms(augmentation="light", rotation=30.0))
     assert light == Augmentation(**PRESETS["light"])
 
 
 def test_a_recipe_and_the_augmentation_call_the_changes_the_same() -> None:
-    assert tuple(field.name for field in fields(Augmentation)) == NAMES
+    assert tuple(field.name for field in fields(Augmentation)) == MAGNITUDE_NAMES
 
 
 def test_flipping_swaps_left_and_right_as_often_as_asked() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from studio.core.errors import StudioError
 from studio.data.checks import check
-from studio.data.dataset.index import DatasetSummary
+from studio.data.dataset.index import DatasetIndex
 from studio.data.images import image_metadata
 from tests.data.bad_images import EXPECTED, LEAKING, ONE_CLASS, make, make_leaking, make_one_class, picture
 
@@ -22,8 +22,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
 
 
-def _found(summary: DatasetSummary) -> dict[str, set[str]]:
-    return {finding.kind: {path.as_posix() for path in finding.files} for finding in summary.problems}
+def _found(summary: DatasetIndex) -> dict[str, set[str]]:
+    return {finding.kind: {path.as_posix() for path in finding.files} for finding in summary.issues}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="some of the names and links cannot be made elsewhere")
@@ -52,9 +52,9 @@ def test_files_that_vanish_during_the_check_are_found(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = [make_images("a", 4) / "003.png", make_images("b", 4) / "002.png"]
-    examine = image_metadata.examine
+    examine = image_metadata.read_metadata
 
-    def vanish(path: Path, known: dict[str, image_metadata.Facts]) -> image_metadata.Facts:
+    def vanish(path: Path, known: dict[str, image_metadata.ImageMetadata]) -> image_metadata.ImageMetadata:
         for other in gone if path.parts[-2:] == ("a", "000.png") else ():
             other.unlink()
         return examine(path, known)
@@ -68,7 +68,7 @@ def test_files_that_vanish_during_the_check_are_found(
 
 def test_nothing_is_found_in_good_images(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 10), make_images("b", 10)
-    assert check(tmp_path).problems == ()
+    assert check(tmp_path).issues == ()
 
 
 def test_a_copy_in_another_split_is_a_leak(tmp_path: Path, make_images: MakeImages) -> None:
@@ -102,7 +102,7 @@ def test_a_touched_file_is_hashed_but_not_decoded_again(
 
 def test_a_changed_file_is_looked_at_again(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 4), make_images("b", 4)
-    assert not check(tmp_path).problems
+    assert not check(tmp_path).issues
     (tmp_path / "a" / "000.png").write_bytes(b"")
     assert _found(check(tmp_path)) == {"empty": {"a/000.png"}}
 
@@ -117,7 +117,7 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path, make_images: MakeImages) -
         '{"version": 1, "facts": {"x": {"y": 1}}}',
         '{"version": 1, "facts": 3}',
     ):
-        image_metadata.KnownFacts.of(tmp_path).file.write_text(content)
+        image_metadata.MetadataCache.load(tmp_path).file.write_text(content)
         assert check(tmp_path) == first
 
 
@@ -135,7 +135,7 @@ def test_it_can_be_stopped_and_goes_on_from_there(
     with pytest.raises(KeyboardInterrupt):
         check(tmp_path, progress=stop_at_five)
     assert seen == [(done, 20) for done in range(1, 6)]
-    assert len(image_metadata.KnownFacts.of(tmp_path).by_stamp) == 5
+    assert len(image_metadata.MetadataCache.load(tmp_path).by_stamp) == 5
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
@@ -149,9 +149,9 @@ def test_a_pipe_does_not_hold_it_up(tmp_path: Path, make_images: MakeImages) -> 
 def test_the_fingerprint_stays_nearly_the_same(change: Callable[[Image.Image], Image.Image]) -> None:
     for seed in range(20):
         image = picture(seed)
-        assert (image_metadata.difference_hash(image) ^ image_metadata.difference_hash(change(image))).bit_count() <= 3
+        assert (image_metadata.dhash(image) ^ image_metadata.dhash(change(image))).bit_count() <= 3
 
 
 def test_different_pictures_have_different_fingerprints() -> None:
-    prints = [image_metadata.difference_hash(picture(seed)) for seed in range(100)]
+    prints = [image_metadata.dhash(picture(seed)) for seed in range(100)]
     assert min((a ^ b).bit_count() for i, a in enumerate(prints) for b in prints[:i]) > 3

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Data, Recipe, Side, Split
-from studio.data.checks import check, fixes, judge, look
+from studio.core.recipe import Data, Recipe, SplitName, Split
+from studio.data.checks import check, fixes, check_scan, scan_source
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import open_folder, open_split
-from studio.data.dataset.index import DatasetSummary, scan
-from studio.data.dataset.overrides import followed
-from studio.data.images.file_index import Finding
-from studio.data.images.path_text import name_of
+from studio.data.dataset.dataset import build_index, open_split
+from studio.data.dataset.index import DatasetIndex, index_source
+from studio.data.dataset.overrides import spread_to_group
+from studio.data.images.file_index import Issue
+from studio.data.images.path_text import recipe_path
 from studio.data.transforms.preprocessing import Preprocessing
 from tests.data.bad_images import make, picture
 
@@ -31,17 +31,17 @@ def data(tmp_path: Path, make_images: MakeImages) -> Data:
     return Data(path=str(tmp_path / "images"))
 
 
-def _sides(summary: DatasetSummary) -> dict[str, str]:
+def _sides(summary: DatasetIndex) -> dict[str, str]:
     return {image.path.as_posix(): image.split for image in summary.images}
 
 
-def _labels(summary: DatasetSummary) -> dict[str, str]:
+def _labels(summary: DatasetIndex) -> dict[str, str]:
     return {image.path.as_posix(): summary.classes[image.label] for image in summary.images}
 
 
 def test_what_is_excluded_is_nowhere(data: Data) -> None:
     chosen = data.model_copy(update={"excluded": ("a/003.png", "b/001.png")})
-    for summary in (open_folder(chosen), check(Path(data.path), chosen)):
+    for summary in (build_index(chosen), check(Path(data.path), chosen)):
         assert len(summary.images) == 18
         assert not {"a/003.png", "b/001.png"} & _sides(summary).keys()
         assert summary.excluded == (Path("a/003.png"), Path("b/001.png"))
@@ -49,7 +49,7 @@ def test_what_is_excluded_is_nowhere(data: Data) -> None:
 
 def test_a_label_goes_before_the_folder(data: Data) -> None:
     chosen = data.model_copy(update={"labels": {"a/003.png": "b", "a/004.png": "new"}})
-    summary = open_folder(chosen)
+    summary = build_index(chosen)
     assert summary.classes == ("a", "b", "new")
     assert (_labels(summary)["a/003.png"], _labels(summary)["a/004.png"]) == ("b", "new")
     assert summary.class_counts == (8, 11, 1)
@@ -58,25 +58,25 @@ def test_a_label_goes_before_the_folder(data: Data) -> None:
 def test_a_class_from_which_all_were_moved_is_none(data: Data, tmp_path: Path, make_images: MakeImages) -> None:
     make_images("images/c", 2)
     chosen = data.model_copy(update={"labels": {"c/000.png": "a", "c/001.png": "a"}})
-    assert open_folder(chosen).classes == ("a", "b")
+    assert build_index(chosen).classes == ("a", "b")
 
 
 def test_a_moved_image_is_there_and_no_other_moves(data: Data) -> None:
-    before = _sides(open_folder(data))
-    moved = data.model_copy(update={"sides": {"a/000.png": "test", "a/001.png": "validation", "b/000.png": "train"}})
-    after = _sides(open_folder(moved))
-    assert {path: side for path, side in after.items() if path not in moved.sides} == {
-        path: side for path, side in before.items() if path not in moved.sides
+    before = _sides(build_index(data))
+    moved = data.model_copy(update={"split_overrides": {"a/000.png": "test", "a/001.png": "validation", "b/000.png": "train"}})
+    after = _sides(build_index(moved))
+    assert {path: side for path, side in after.items() if path not in moved.split_overrides} == {
+        path: side for path, side in before.items() if path not in moved.split_overrides
     }
-    assert {path: after[path] for path in moved.sides} == moved.sides
+    assert {path: after[path] for path in moved.split_overrides} == moved.split_overrides
     assert len(open_split(moved, Preprocessing((8, 8)), "test")) == 1
 
 
 def test_ready_made_splits_give_way_too(tmp_path: Path, make_images: MakeImages) -> None:
     for folder in ("train/a", "train/b", "val/a", "val/b"):
         make_images(folder, 3)
-    chosen = Data(path=str(tmp_path), sides={"val/a/000.png": "train"})
-    assert open_folder(chosen).counts == {"train": 7, "validation": 5, "test": 0}
+    chosen = Data(path=str(tmp_path), split_overrides={"val/a/000.png": "train"})
+    assert build_index(chosen).counts == {"train": 7, "validation": 5, "test": 0}
 
 
 def test_copies_follow_the_one_that_was_moved(data: Data) -> None:
@@ -84,49 +84,49 @@ def test_copies_follow_the_one_that_was_moved(data: Data) -> None:
         picture(1).save(Path(data.path) / "a" / f"{name}.png")
     split = Split(copies_together=True)
     for side in ("train", "validation", "test"):
-        sides = _sides(open_folder(data.model_copy(update={"split": split, "sides": {"a/two.png": side}})))
+        sides = _sides(build_index(data.model_copy(update={"split": split, "split_overrides": {"a/two.png": side}})))
         assert sides["a/one.png"] == sides["a/two.png"] == side
 
 
 def test_a_run_keeps_what_was_decided(data: Data, tmp_path: Path) -> None:
     chosen = data.model_copy(
-        update={"excluded": ("a/003.png",), "labels": {"a/004.png": "b"}, "sides": {"a/005.png": "test"}}
+        update={"excluded": ("a/003.png",), "labels": {"a/004.png": "b"}, "split_overrides": {"a/005.png": "test"}}
     )
-    split_manifest.write(open_folder(chosen), tmp_path)
-    again = split_manifest.images_of(tmp_path, data)
-    assert set(again.images) == set(open_folder(chosen).images)
+    split_manifest.write_split(build_index(chosen), tmp_path)
+    again = split_manifest.images_of_run(tmp_path, data)
+    assert set(again.images) == set(build_index(chosen).images)
     assert _labels(again)["a/004.png"] == "b"
     assert _sides(again)["a/005.png"] == "test"
 
 
 def test_decisions_about_images_that_are_gone_are_said_and_can_be_forgotten(data: Data) -> None:
     chosen = data.model_copy(
-        update={"excluded": ("a/x.png",), "labels": {"a/y.png": "b"}, "sides": {"a/z.png": "test"}}
+        update={"excluded": ("a/x.png",), "labels": {"a/y.png": "b"}, "split_overrides": {"a/z.png": "test"}}
     )
     summary = check(Path(data.path), chosen)
-    (finding,) = summary.problems
+    (finding,) = summary.issues
     assert finding.kind == "missing-choice"
     assert {file.as_posix() for file in finding.files} == {"a/x.png", "a/y.png", "a/z.png"}
-    assert fixes.remedies(finding, chosen, divided=True)[0].data == data
+    assert fixes.fixes_for(finding, chosen, split_by_recipe=True)[0].data == data
 
 
 def test_all_excluded_is_one_sentence(data: Data) -> None:
     names = tuple(f"{c}/{n:03}.png" for c in "ab" for n in range(10))
     with pytest.raises(StudioError, match="are excluded; take some of them back"):
-        open_folder(data.model_copy(update={"excluded": names}))
+        build_index(data.model_copy(update={"excluded": names}))
     with pytest.raises(StudioError, match="of one class, b"):
-        open_folder(data.model_copy(update={"excluded": names[:10]}))
+        build_index(data.model_copy(update={"excluded": names[:10]}))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_a_name_that_is_not_unicode_can_be_excluded_and_saved(data: Data, tmp_path: Path) -> None:
     os.rename(Path(data.path) / "a" / "000.png", os.fsencode(Path(data.path) / "a") + b"/caf\xe9.png")
-    strange = next(image.path for image in open_folder(data).images if "caf" in image.path.name)
+    strange = next(image.path for image in build_index(data).images if "caf" in image.path.name)
     chosen = fixes.exclude(data, [strange])
     Recipe(data=chosen).save(tmp_path / "recipe.toml")
     again = Recipe.load(tmp_path / "recipe.toml").data
     assert again == chosen
-    assert open_folder(again).excluded == (strange,)
+    assert build_index(again).excluded == (strange,)
 
 
 def test_a_recipe_keeps_all_of_it_and_an_older_one_opens(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_a_recipe_keeps_all_of_it_and_an_older_one_opens(tmp_path: Path) -> None
         path="x",
         excluded=("a/1.png",),
         labels={"a/2.png": "b"},
-        sides={"a/3.png": "test"},
-        kept={"duplicate": "0123456789abcdef"},
+        split_overrides={"a/3.png": "test"},
+        acknowledged={"duplicate": "0123456789abcdef"},
     )
     recipe = Recipe(data=data)
     assert Recipe.loads(recipe.dumps()) == recipe
@@ -147,19 +147,19 @@ def test_a_recipe_keeps_all_of_it_and_an_older_one_opens(tmp_path: Path) -> None
 
 def test_every_finding_can_be_acted_on_and_every_action_ends_it(tmp_path: Path) -> None:
     root = make(tmp_path / "images")
-    looked, data = look(root), Data(path=str(root))
-    for finding in judge(looked, data).problems:
-        offered = fixes.remedies(finding, data, divided=True)
+    looked, data = scan_source(root), Data(path=str(root))
+    for finding in check_scan(looked, data).issues:
+        offered = fixes.fixes_for(finding, data, split_by_recipe=True)
         assert offered[-1].label == "Keep"
         for remedy in offered:
-            after = judge(looked, remedy.data)
-            left = {name_of(file) for other in after.problems if other.kind == finding.kind for file in other.files}
+            after = check_scan(looked, remedy.data)
+            left = {recipe_path(file) for other in after.issues if other.kind == finding.kind for file in other.files}
             if remedy.label == "Move to training":  # the copies are still copies, but on one side
                 sides = _sides(after)
-                used = [name_of(file) for file in finding.files if name_of(file) in sides]
+                used = [recipe_path(file) for file in finding.files if recipe_path(file) in sides]
                 assert all(sides[name] == "train" for name in used)
             else:
-                assert not left or left < {name_of(file) for file in finding.files}, (finding.kind, remedy.label)
+                assert not left or left < {recipe_path(file) for file in finding.files}, (finding.kind, remedy.label)
     assert {path.name for path in root.iterdir()} == {"cat", "dog", "bird", "void", "loose.png"}
 
 
@@ -169,10 +169,10 @@ def test_each_action_on_a_leak_ends_it(tmp_path: Path, make_images: MakeImages, 
     for copy in range(6):
         picture(1, 64 + copy, 48).save(tmp_path / "a" / f"copy{copy}.png")
     data = Data(path=str(tmp_path))
-    leak = next(finding for finding in check(tmp_path).problems if finding.kind == "leakage")
+    leak = next(finding for finding in check(tmp_path).issues if finding.kind == "leakage")
     assert len(leak.groups) == 1
-    remedy = fixes.remedies(leak, data, divided=True)[number]
-    assert "leakage" not in {finding.kind for finding in check(tmp_path, remedy.data).problems}
+    remedy = fixes.fixes_for(leak, data, split_by_recipe=True)[number]
+    assert "leakage" not in {finding.kind for finding in check(tmp_path, remedy.data).issues}
 
 
 def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_images: MakeImages) -> None:
@@ -180,16 +180,16 @@ def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_ima
     for name in ("one", "two"):
         picture(1).save(tmp_path / "a" / f"{name}.png")
     data = Data(path=str(tmp_path), split=Split(copies_together=True))
-    (finding,) = check(tmp_path, data).problems
-    kept = fixes.keep(data, finding)
-    assert check(tmp_path, kept).problems == ()
-    assert check(tmp_path, kept).kept == (finding,)
+    (finding,) = check(tmp_path, data).issues
+    kept = fixes.acknowledge(data, finding)
+    assert check(tmp_path, kept).issues == ()
+    assert check(tmp_path, kept).acknowledged == (finding,)
     picture(1).save(tmp_path / "a" / "three.png")
-    assert [finding.kind for finding in check(tmp_path, kept).problems] == ["duplicate"]
+    assert [finding.kind for finding in check(tmp_path, kept).issues] == ["duplicate"]
 
 
 def test_other_images_begin_without_decisions() -> None:
-    data = Data(path="x", excluded=("a",), labels={"b": "c"}, sides={"d": "test"}, kept={"e": "f"}, split=Split(seed=3))
+    data = Data(path="x", excluded=("a",), labels={"b": "c"}, split_overrides={"d": "test"}, acknowledged={"e": "f"}, split=Split(seed=3))
     assert fixes.without_choices(data) == Data(path="x", split=Split(seed=3))
 
 
@@ -198,8 +198,8 @@ sides_of_some = st.dictionaries(paths, st.sampled_from(["train", "validation", "
 
 
 @given(sides_of_some, st.lists(st.lists(paths, max_size=4), max_size=5))
-def test_following_never_moves_what_was_moved_itself(sides: dict[Path, Side], groups: list[list[Path]]) -> None:
-    made = followed(sides, groups)
+def test_following_never_moves_what_was_moved_itself(sides: dict[Path, SplitName], groups: list[list[Path]]) -> None:
+    made = spread_to_group(sides, groups)
     assert made.items() >= sides.items()
     for group in groups:
         moved = {sides[path] for path in group if path in sides}
@@ -218,14 +218,14 @@ def test_whatever_is_decided_holds(data: Data, chosen: st.DataObject) -> None:
             "sides": chosen.draw(st.dictionaries(names, st.sampled_from(["train", "validation", "test"]), max_size=5)),
         }
     )
-    summary = scan(Path(data.path), given_data)
+    summary = index_source(Path(data.path), given_data)
     found, labels = _sides(summary), _labels(summary)
     assert found.keys() == {f"{c}/{n:03}.png" for c in "ab" for n in range(10)} - set(given_data.excluded)
     assert all(labels[name] == given_data.labels.get(name, name[0]) for name in found)
-    assert all(found[name] == side for name, side in given_data.sides.items() if name in found)
+    assert all(found[name] == side for name, side in given_data.split_overrides.items() if name in found)
 
 
 def test_a_finding_is_known_by_its_files_in_any_order() -> None:
-    one = Finding("x", (Path("a"), Path("b")), "k")
-    assert one.signature == Finding("y", (Path("b"), Path("a")), "k").signature
-    assert one.signature != Finding("x", (Path("a"),), "k").signature
+    one = Issue("x", (Path("a"), Path("b")), "k")
+    assert one.signature == Issue("y", (Path("b"), Path("a")), "k").signature
+    assert one.signature != Issue("x", (Path("a"),), "k").signature

@@ -9,32 +9,32 @@ import pytest
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data.checks import check
-from studio.data.dataset.index import DatasetSummary, scan
+from studio.data.dataset.index import DatasetIndex, index_source
 
 MakeImages = Callable[..., Path]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
 
-def _texts(summary: DatasetSummary) -> list[str]:
-    return [finding.text for finding in summary.problems]
+def _texts(summary: DatasetIndex) -> list[str]:
+    return [finding.text for finding in summary.issues]
 
 
 def test_a_folder_per_class_in_natural_order(tmp_path: Path, make_images: MakeImages) -> None:
     for name in ("class10", "class2", "class1"):
         make_images(name, 10)
-    summary = scan(tmp_path)
+    summary = index_source(tmp_path)
     assert summary.classes == ("class1", "class2", "class10")
     assert summary.class_counts == (10, 10, 10)
     assert summary.counts == {"train": 24, "validation": 6, "test": 0}
-    assert not summary.problems
+    assert not summary.issues
 
 
 def test_images_deeper_in_a_class_belong_to_it(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("cat/indoors", 3)
     make_images("cat/outdoors", 3)
     make_images("dog", 4)
-    assert scan(tmp_path).class_counts == (6, 4)
+    assert index_source(tmp_path).class_counts == (6, 4)
 
 
 def test_folders_inside_a_class_stay_on_one_side_where_that_is_asked(tmp_path: Path, make_images: MakeImages) -> None:
@@ -43,11 +43,11 @@ def test_folders_inside_a_class_stay_on_one_side_where_that_is_asked(tmp_path: P
             make_images(f"{name}/visit{visit}", 4)
     make_images("dog", 3), make_images("bird", 10)
     for seed in range(5):
-        together = scan(tmp_path, Data(split=Split(group="folder", seed=seed)))
+        together = index_source(tmp_path, Data(split=Split(group="folder", seed=seed)))
         sides = {(image.path.parent, image.split) for image in together.images if "visit" in image.path.parent.name}
         assert len(sides) == 10
         assert together.counts["validation"] >= 4 + 4 + 2
-    apart = {(image.path.parent, image.split) for image in scan(tmp_path).images}
+    apart = {(image.path.parent, image.split) for image in index_source(tmp_path).images}
     assert len(apart) > 12
 
 
@@ -57,16 +57,16 @@ def test_hidden_and_system_files_are_ignored(tmp_path: Path, make_images: MakeIm
     (tmp_path / "a" / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "a" / "._000.png").write_bytes(b"x")
     (tmp_path / "LICENSE.md").write_text("free")
-    summary = scan(tmp_path)
+    summary = index_source(tmp_path)
     assert summary.classes == ("a", "b")
     assert len(summary.images) == 6
-    assert not summary.problems
+    assert not summary.issues
 
 
 def test_ready_made_splits_are_kept(tmp_path: Path, make_images: MakeImages) -> None:
     for split, count in (("train", 5), ("val", 2), ("test", 3)):
         make_images(f"{split}/a", count), make_images(f"{split}/b", count)
-    summary = scan(tmp_path, Data(split=Split(validation=0.5)))
+    summary = index_source(tmp_path, Data(split=Split(validation=0.5)))
     assert summary.classes == ("a", "b")
     assert summary.counts == {"train": 10, "validation": 4, "test": 6}
 
@@ -74,19 +74,19 @@ def test_ready_made_splits_are_kept(tmp_path: Path, make_images: MakeImages) -> 
 def test_validation_is_taken_from_training_where_there_is_none(tmp_path: Path, make_images: MakeImages) -> None:
     for split in ("Train", "Test"):
         make_images(f"{split}/a", 10), make_images(f"{split}/b", 10)
-    assert scan(tmp_path).counts == {"train": 16, "validation": 4, "test": 20}
+    assert index_source(tmp_path).counts == {"train": 16, "validation": 4, "test": 20}
 
 
 def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("train", 5), make_images("bus", 5)
-    assert scan(tmp_path).classes == ("bus", "train")
+    assert index_source(tmp_path).classes == ("bus", "train")
     make_images("test", 5)
-    assert scan(tmp_path).classes == ("bus", "test", "train")
+    assert index_source(tmp_path).classes == ("bus", "test", "train")
 
 
 def test_the_division_does_not_depend_on_what_can_be_read(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 20), make_images("b", 20)
-    before = {image.path: image.split for image in scan(tmp_path).images}
+    before = {image.path: image.split for image in index_source(tmp_path).images}
     (tmp_path / "a" / "003.png").write_bytes(b"")
     after = {image.path: image.split for image in check(tmp_path).images}
     assert len(after) == 39
@@ -97,7 +97,7 @@ def test_a_class_without_a_readable_image_keeps_its_number(tmp_path: Path, make_
     make_images("a", 1), make_images("b", 4), make_images("c", 4)
     (tmp_path / "a" / "000.png").write_bytes(b"")
     summary = check(tmp_path)
-    assert summary.classes == scan(tmp_path).classes == ("a", "b", "c")
+    assert summary.classes == index_source(tmp_path).classes == ("a", "b", "c")
     assert "The class a has no training images." in _texts(summary)
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_image_or_in_no_class_is_a_finding(tmp_path: Path, make_image
     make_images("a", 2), make_images("b", 1), make_images(".", 3)
     (tmp_path / "a" / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
-    assert _texts(scan(tmp_path)) == [
+    assert _texts(index_source(tmp_path)) == [
         "The folder empty has no images and is left out.",
         "3 files are outside any class folder and left out.",
         "1 file is not an image and ignored.",
@@ -116,28 +116,28 @@ def test_what_is_no_image_or_in_no_class_is_a_finding(tmp_path: Path, make_image
 def test_a_loop_of_links_ends(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 2), make_images("b", 2)
     os.symlink(tmp_path, tmp_path / "a" / "loop", target_is_directory=True)
-    assert len(scan(tmp_path).images) == 4
+    assert len(index_source(tmp_path).images) == 4
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_a_name_that_is_not_unicode_is_shown_as_text(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 2), make_images("b", 2)
     os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/caf\xe9")
-    summary = scan(tmp_path)
+    summary = index_source(tmp_path)
     assert summary.classes == ("b", "caf?")
     assert "caf?" in str(summary.as_json()).encode().decode()
 
 
 def test_no_folder_no_images_one_class(tmp_path: Path, make_images: MakeImages) -> None:
     with pytest.raises(StudioError, match="There is no folder"):
-        scan(tmp_path / "missing")
+        index_source(tmp_path / "missing")
     with pytest.raises(StudioError, match="There are no images"):
-        scan(tmp_path)
+        index_source(tmp_path)
     file = make_images("a", 3) / "000.png"
     with pytest.raises(StudioError, match="is not a folder"):
-        scan(file)
+        index_source(file)
     with pytest.raises(StudioError, match="of one class, a; put"):
-        scan(tmp_path)
+        index_source(tmp_path)
     make_images("b", 1)
     (tmp_path / "b" / "000.png").write_bytes(b"")
     with pytest.raises(StudioError, match="of one class, a; put"):

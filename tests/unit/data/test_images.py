@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studio.data.images.decode import UnreadableImageError, read
+from studio.data.images.decode import UnreadableImageError, read_image
 
 
 def _pixel(path: Path, x: int = 0, y: int = 0) -> tuple[int, ...]:
-    image = read(path)
+    image = read_image(path)
     assert image.mode == "RGB"
     value = image.getpixel((x, y))
     assert isinstance(value, tuple)
@@ -23,7 +23,7 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)
-    assert read(tmp_path / "turned.jpg").size == (20, 40)
+    assert read_image(tmp_path / "turned.jpg").size == (20, 40)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (257 * 100, 100), (65_535, 255)])
@@ -63,9 +63,9 @@ def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
 
 def test_a_much_larger_jpeg_is_decoded_at_a_reduced_size(tmp_path: Path) -> None:
     Image.new("RGB", (1600, 1600), "green").save(tmp_path / "large.jpg")
-    assert read(tmp_path / "large.jpg", wanted=(32, 32)).size == (200, 200)
-    assert read(tmp_path / "large.jpg", wanted=(400, 400)).size == (800, 800)
-    assert read(tmp_path / "large.jpg", wanted=(401, 401)).size == (1600, 1600)
+    assert read_image(tmp_path / "large.jpg", target_size=(32, 32)).size == (200, 200)
+    assert read_image(tmp_path / "large.jpg", target_size=(400, 400)).size == (800, 800)
+    assert read_image(tmp_path / "large.jpg", target_size=(401, 401)).size == (1600, 1600)
 
 
 def _truncate(path: Path) -> None:
@@ -89,5 +89,5 @@ def test_a_damaged_file_is_refused_with_its_name_and_the_reason(
 ) -> None:
     make(tmp_path / "bad.png")
     with pytest.raises(UnreadableImageError, match=r"bad\.png") as caught:
-        read(tmp_path / "bad.png")
+        read_image(tmp_path / "bad.png")
     assert reason in caught.value.reason

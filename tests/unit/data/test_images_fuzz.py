@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from studio.data.images.decode import UnreadableImageError, read
-from studio.data.images.image_metadata import examine
+from studio.data.images.decode import UnreadableImageError, read_image
+from studio.data.images.image_metadata import read_metadata
 from tests.data.bad_images import picture
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA")
@@ -24,15 +24,15 @@ def _whole(form: str) -> bytes:
 
 
 def _is_read_or_refused(path: Path) -> None:
-    facts = examine(path)
-    if facts.trouble:
+    facts = read_metadata(path)
+    if facts.error_kind:
         assert not facts.thumbnail
         with pytest.raises(UnreadableImageError) as caught:
-            read(path)
+            read_image(path)
         assert (caught.value.path, caught.value.reason) == (path, facts.reason)
     else:
         assert facts.thumbnail
-        assert read(path).mode == "RGB"
+        assert read_image(path).mode == "RGB"
 
 
 @few
@@ -64,5 +64,5 @@ def test_any_bytes(tmp_path: Path, start: bytes, rest: bytes) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_whole_image_of_each_format(tmp_path: Path, form: str) -> None:
     (tmp_path / "image.png").write_bytes(_whole(form))
-    assert read(tmp_path / "image.png").size == (40, 30)
-    assert not examine(tmp_path / "image.png").trouble
+    assert read_image(tmp_path / "image.png").size == (40, 30)
+    assert not read_metadata(tmp_path / "image.png").error_kind

@@ -55,7 +55,7 @@ def test_an_image_is_decoded_once(dataset: ImageDataset) -> None:
 
 
 def test_a_large_split_is_not_kept_in_memory(dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_module, "CACHE_BYTES", 20 * 16 * 16 * 3 - 1)
+    monkeypatch.setattr(dataset_module, "MAX_CACHE_BYTES", 20 * 16 * 16 * 3 - 1)
     first = dataset[3][0]
     assert torch.equal(dataset[3][0], first)
     dataset.path(3).unlink()
@@ -74,7 +74,7 @@ def test_every_image_once_an_epoch_in_an_order_of_its_own(dataset: ImageDataset)
 
 @pytest.mark.parametrize("start", [0, 1, 3, 4])
 def test_a_loader_can_start_anywhere(dataset: ImageDataset, start: int) -> None:
-    light = Augmentation.of(Transforms(augmentation="light"))
+    light = Augmentation.from_transforms(Transforms(augmentation="light"))
     with Loader(dataset, 6, shuffle=True, augmentation=light, threads=1) as one:
         whole = list(one.batches(5))
     with Loader(dataset, 6, shuffle=True, augmentation=light, threads=4) as other:
@@ -86,7 +86,7 @@ def test_batches_hold_the_pixels_and_labels_of_their_images(dataset: ImageDatase
         batch = next(loader.batches())
     for row, index in enumerate(batch.indices.tolist()):
         tensor, label, _ = dataset[index]
-        assert torch.equal(PREPROCESSING.normalise(batch.inputs[row]), tensor)
+        assert torch.equal(PREPROCESSING.normalize(batch.inputs[row]), tensor)
         assert batch.labels[row] == label
 
 

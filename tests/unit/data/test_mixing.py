@@ -11,11 +11,11 @@ from studio.core.recipe import Data, Training
 from studio.data.dataset.dataset import ImageDataset, open_split
 from studio.data.loader import Batch, Loader
 from studio.data.transforms.augmentation import Augmentation
-from studio.data.transforms.mixup import Mixing
+from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Preprocessing
 
 MakeImages = Callable[..., Path]
-BOTH = Mixing(mixup=0.4, cutmix=1.0)
+BOTH = MixupCutmix(mixup=0.4, cutmix=1.0)
 
 
 @pytest.fixture
@@ -25,20 +25,20 @@ def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
 
 
 def test_a_recipe_asks_for_it() -> None:
-    assert Mixing.of(Training()) is None
-    assert Mixing.of(Training(mixup=0.2)) == Mixing(0.2, 0.0)
-    assert Mixing.of(Training(cutmix=1.0)) == Mixing(0.0, 1.0)
+    assert MixupCutmix.from_training(Training()) is None
+    assert MixupCutmix.from_training(Training(mixup=0.2)) == MixupCutmix(0.2, 0.0)
+    assert MixupCutmix.from_training(Training(cutmix=1.0)) == MixupCutmix(0.0, 1.0)
 
 
 def test_an_overlay_is_the_weighted_mean_and_a_piece_is_as_large_as_it_says() -> None:
     black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
     shares = []
     for index in range(200):
-        pixels, share = Mixing(mixup=0.4).apply(black, white, 0, 0, index)
+        pixels, share = MixupCutmix(mixup=0.4).apply(black, white, 0, 0, index)
         assert np.ptp(pixels) == 0
         assert pixels.mean() == pytest.approx(255 * (1 - share), abs=0.5)
         assert 0.5 <= share <= 1
-        pixels, share = Mixing(cutmix=1.0).apply(black, white, 0, 0, index)
+        pixels, share = MixupCutmix(cutmix=1.0).apply(black, white, 0, 0, index)
         assert set(np.unique(pixels)) <= {0, 255}
         assert (pixels == 0).mean() == pytest.approx(share)
         shares.append(share)
@@ -57,7 +57,7 @@ def test_both_take_turns() -> None:
 def _loader(dataset: ImageDataset, share: tuple[int, int] = (0, 1), views: int = 0) -> Loader:
     augmentation = Augmentation(rotation=10, flip=0.5)
     return Loader(
-        dataset, 6, seed=3, shuffle=True, augmentation=augmentation, mixing=BOTH, views=views, threads=1, share=share
+        dataset, 6, seed=3, shuffle=True, augmentation=augmentation, mixing=BOTH, num_views=views, threads=1, shard=share
     )
 
 
@@ -65,10 +65,10 @@ def _images(batches: list[Batch]) -> dict[int, tuple[bytes, int, float]]:
     """What each image was made into: its pixels, the other's class and its own share."""
     found = {}
     for batch in batches:
-        assert batch.others is not None
-        assert batch.shares is not None
+        assert batch.mix_targets is not None
+        assert batch.mix_lambdas is not None
         for index, pixels, other, share in zip(
-            batch.indices.tolist(), batch.inputs, batch.others.tolist(), batch.shares.tolist(), strict=True
+            batch.indices.tolist(), batch.inputs, batch.mix_targets.tolist(), batch.mix_lambdas.tolist(), strict=True
         ):
             found[index] = (pixels.numpy().tobytes(), other, share)
     return found
@@ -98,21 +98,21 @@ def test_views_come_again(dataset: ImageDataset) -> None:
 
 def test_a_mate_that_cannot_be_read_leaves_its_image_alone(dataset: ImageDataset) -> None:
     with _loader(dataset) as loader:
-        order = torch.cat(list(loader.places(0)))
+        order = torch.cat(list(loader.batch_indices(0)))
         dataset.path(int(order[0])).write_bytes(b"")
         batch = next(iter(loader.batches(0)))
     assert batch.indices.tolist() == order[1:6].tolist()
-    assert batch.shares is not None
-    assert batch.others is not None
-    assert batch.shares[0] == 1
-    assert batch.others[0] == batch.labels[0]
-    assert (batch.shares[1:] < 1).any()
+    assert batch.mix_lambdas is not None
+    assert batch.mix_targets is not None
+    assert batch.mix_lambdas[0] == 1
+    assert batch.mix_targets[0] == batch.labels[0]
+    assert (batch.mix_lambdas[1:] < 1).any()
 
 
 def test_parts_of_a_batch_are_the_batch(dataset: ImageDataset) -> None:
     with _loader(dataset) as loader:
         batch = next(iter(loader.batches(0)))
-    parts = list(batch.parts(4))
+    parts = list(batch.microbatches(4))
     assert [len(part) for part in parts] == [2, 2, 2]
     assert _images(parts) == _images([batch])
     assert torch.equal(torch.cat([part.labels for part in parts]), batch.labels)

@@ -38,15 +38,15 @@ def test_a_line_is_brought_to_the_size_too(mode: str) -> None:
 def test_a_batch_is_normalised_like_its_images() -> None:
     preprocessing = Preprocessing((16, 16))
     images = [_photo(20, 30), _photo(30, 20)]
-    batch = torch.from_numpy(np.stack([preprocessing.pixels(image) for image in images]))
-    normalised = preprocessing.normalise(batch)
+    batch = torch.from_numpy(np.stack([preprocessing.to_pixels(image) for image in images]))
+    normalised = preprocessing.normalize(batch)
     assert normalised.is_contiguous()
     assert torch.equal(normalised, torch.stack([preprocessing(image) for image in images]))
 
 
 def test_normalising_leaves_the_pixels_alone() -> None:
     pixels = torch.full((4, 4, 3), 7, dtype=torch.uint8)
-    Preprocessing((4, 4)).normalise(pixels)
+    Preprocessing((4, 4)).normalize(pixels)
     assert (pixels == 7).all()
 
 

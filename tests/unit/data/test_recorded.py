@@ -9,7 +9,7 @@ import pytest
 from studio.core.errors import StudioError
 from studio.core.recipe import Data
 from studio.data.dataset import split_manifest
-from studio.data.dataset.index import scan
+from studio.data.dataset.index import index_source
 
 MakeImages = Callable[..., Path]
 
@@ -21,43 +21,43 @@ def folder(tmp_path: Path, make_images: MakeImages) -> Path:
 
 
 def test_round_trip(folder: Path, tmp_path: Path) -> None:
-    summary = scan(folder)
-    split_manifest.write(summary, tmp_path)
-    again = split_manifest.read(tmp_path)
+    summary = index_source(folder)
+    split_manifest.write_split(summary, tmp_path)
+    again = split_manifest.read_split(tmp_path)
     assert again is not None
     assert (again.path, again.classes) == (summary.path, summary.classes)
-    assert all(again.of(split) == summary.of(split) for split in ("train", "validation", "test"))
+    assert all(again.in_split(split) == summary.in_split(split) for split in ("train", "validation", "test"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are Unicode there")
 def test_a_name_that_is_not_unicode_is_kept(folder: Path, tmp_path: Path) -> None:
     os.rename(folder / "a" / "000.png", os.fsencode(folder / "a") + b"/caf\xe9.png")
-    split_manifest.write(scan(folder), tmp_path)
-    again = split_manifest.read(tmp_path)
+    split_manifest.write_split(index_source(folder), tmp_path)
+    again = split_manifest.read_split(tmp_path)
     assert again is not None
     assert all((again.path / image.path).exists() for image in again.images)
 
 
 def test_what_was_recorded_goes_before_what_is_there(folder: Path, tmp_path: Path, make_images: MakeImages) -> None:
     data = Data(path=str(folder))
-    assert len(split_manifest.images_of(tmp_path, data).images) == 12
-    split_manifest.write(scan(folder), tmp_path)
+    assert len(split_manifest.images_of_run(tmp_path, data).images) == 12
+    split_manifest.write_split(index_source(folder), tmp_path)
     make_images("images/a", 9)
-    assert len(split_manifest.images_of(tmp_path, data).images) == 12
-    (tmp_path / split_manifest.FILE).unlink()
-    assert len(split_manifest.images_of(tmp_path, data).images) == 15
+    assert len(split_manifest.images_of_run(tmp_path, data).images) == 12
+    (tmp_path / split_manifest.SPLIT_FILE).unlink()
+    assert len(split_manifest.images_of_run(tmp_path, data).images) == 15
 
 
 def test_images_that_moved_are_found_where_the_recipe_says(folder: Path, tmp_path: Path) -> None:
-    split_manifest.write(scan(folder), tmp_path)
+    split_manifest.write_split(index_source(folder), tmp_path)
     folder.rename(tmp_path / "moved")
-    found = split_manifest.images_of(tmp_path, Data(path=str(tmp_path / "moved")))
+    found = split_manifest.images_of_run(tmp_path, Data(path=str(tmp_path / "moved")))
     assert found.path == tmp_path / "moved"
     assert all((found.path / image.path).exists() for image in found.images)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"splits": 3}'])
 def test_damage_is_said(tmp_path: Path, content: str) -> None:
-    (tmp_path / split_manifest.FILE).write_text(content)
+    (tmp_path / split_manifest.SPLIT_FILE).write_text(content)
     with pytest.raises(StudioError, match="is damaged"):
-        split_manifest.read(tmp_path)
+        split_manifest.read_split(tmp_path)

@@ -18,9 +18,9 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data.checks import check
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import open_folder, open_split
-from studio.data.dataset.index import scan
-from studio.data.images.decode import read
+from studio.data.dataset.dataset import build_index, open_split
+from studio.data.dataset.index import index_source
+from studio.data.images.decode import read_image
 from studio.data.sources import idx
 from studio.data.transforms.preprocessing import Preprocessing
 
@@ -41,30 +41,30 @@ def test_an_archive_gives_what_its_folder_gives(
     tmp_path: Path, folder: Path, form: str, suffix: str, inside: str
 ) -> None:
     shutil.make_archive(str(tmp_path / "packed"), form, tmp_path if inside else folder, inside or None)
-    packed = scan(tmp_path / f"packed.{suffix}")
-    assert packed.images == scan(folder).images
+    packed = index_source(tmp_path / f"packed.{suffix}")
+    assert packed.images == index_source(folder).images
     assert packed.classes == ("cat", "dog")
-    assert all(read(packed.path / image.path) == read(folder / image.path) for image in packed.images)
+    assert all(read_image(packed.path / image.path) == read_image(folder / image.path) for image in packed.images)
     assert check(tmp_path / f"packed.{suffix}").images == packed.images
 
 
 def test_an_archive_is_unpacked_once_and_again_after_it_changed(tmp_path: Path, folder: Path) -> None:
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
-    first = scan(packed).path
+    first = index_source(packed).path
     (first / "cat" / "mark.txt").write_text("still there")
-    assert scan(packed).path == first
+    assert index_source(packed).path == first
     assert (first / "cat" / "mark.txt").exists()
     with zipfile.ZipFile(packed, "a") as archive:
         archive.write(folder / "cat" / "000.png", "cat/one_more.png")
-    assert scan(packed).class_counts == (7, 6)
+    assert index_source(packed).class_counts == (7, 6)
 
 
 def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path, folder: Path) -> None:
     data = Data(path=shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
-    summary = open_folder(data)
-    split_manifest.write(summary, tmp_path)
+    summary = build_index(data)
+    split_manifest.write_split(summary, tmp_path)
     shutil.rmtree(summary.path)
-    again = split_manifest.images_of(tmp_path, data)
+    again = split_manifest.images_of_run(tmp_path, data)
     assert again.path == summary.path
     assert set(again.images) == set(summary.images)
     assert all((again.path / image.path).is_file() for image in again.images)
@@ -72,13 +72,13 @@ def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path
 
 def test_what_is_said_names_the_archive_and_not_the_cache(tmp_path: Path, folder: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
-    assert scan(Path(packed)).as_json()["path"] == packed
+    assert index_source(Path(packed)).as_json()["path"] == packed
     with pytest.raises(StudioError, match=r"There are no test images in .*packed\.zip; it has train and validation"):
         open_split(Data(path=packed), Preprocessing(), "test")
     shutil.rmtree(folder / "dog")
     one = shutil.make_archive(str(tmp_path / "one"), "zip", tmp_path, "set")
     with pytest.raises(StudioError, match=r"one\.zip are of one class, cat"):
-        scan(Path(one))
+        index_source(Path(one))
 
 
 def _write_list(path: Path, *rows: str) -> Path:
@@ -90,11 +90,11 @@ def test_a_list_names_images_classes_and_splits(tmp_path: Path, folder: Path) ->
     rows = [
         f"set/{name}/{n:03}.png,{name},{('train', 'val', 'test')[n % 3]}" for name in ("cat", "dog") for n in range(6)
     ]
-    found = scan(_write_list(tmp_path / "list.csv", "Path,Label,Split", *rows))
+    found = index_source(_write_list(tmp_path / "list.csv", "Path,Label,Split", *rows))
     assert found.classes == ("cat", "dog")
     assert found.counts == {"train": 4, "validation": 4, "test": 4}
-    assert {i.path for i in found.of("test")} == {Path(f"set/{c}/{n:03}.png") for c in ("cat", "dog") for n in (2, 5)}
-    assert not found.problems
+    assert {i.path for i in found.in_split("test")} == {Path(f"set/{c}/{n:03}.png") for c in ("cat", "dog") for n in (2, 5)}
+    assert not found.issues
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -102,14 +102,14 @@ def test_a_list_names_images_classes_and_splits(tmp_path: Path, folder: Path) ->
 def test_a_list_may_come_from_a_spreadsheet(tmp_path: Path, folder: Path, separator: str, start: str) -> None:
     rows = [("path", "label"), *((f"set/{c}/{n:03}.png", f"the {c}") for c in ("cat", "dog") for n in range(6))]
     written = _write_list(tmp_path / "list.csv", start + separator.join(rows[0]), *map(separator.join, rows[1:]))
-    assert scan(written).classes == ("the cat", "the dog")
+    assert index_source(written).classes == ("the cat", "the dog")
 
 
 def test_the_images_of_a_group_stay_on_one_side(tmp_path: Path, folder: Path) -> None:
     rows = [f"set/{c}/{n:03}.png,{c},{c}-patient-{n // 2}" for c in ("cat", "dog") for n in range(6)]
     written = _write_list(tmp_path / "list.csv", "path,label,group", *rows)
     for seed in range(10):
-        found = scan(written, Data(split=Split(seed=seed)))
+        found = index_source(written, Data(split=Split(seed=seed)))
         sides = {(image.path.parent, int(image.path.stem) // 2, image.split) for image in found.images}
         assert len(sides) == 6
         assert found.counts["validation"] == 4
@@ -120,7 +120,7 @@ def test_what_a_list_lacks_is_a_finding(tmp_path: Path, folder: Path) -> None:
     found = check(
         _write_list(tmp_path / "list.csv", "path,label", *rows, ",cat", "set/x.png", "set/gone.png,cat", rows[0])
     )
-    assert {f.kind: (f.text, f.files) for f in found.problems} == {
+    assert {f.kind: (f.text, f.files) for f in found.issues} == {
         "incomplete-row": ("Rows without a path or a label are left out: 2, the first in line 14.", ()),
         "vanished": (
             "set/gone.png cannot be read (no such file or directory) and is left out.",
@@ -140,35 +140,35 @@ def test_a_parquet_list_is_as_good_as_a_csv_one(tmp_path: Path, folder: Path) ->
     splits = ["train", "val", "test"] * 4
     groups = [f"{label}{n // 2}" for n, label in enumerate(labels)]
     rows = ["path,label,split,group", *(",".join(row) for row in zip(names, labels, splits, groups, strict=True))]
-    csv = scan(_write_list(tmp_path / "list.csv", *rows))
+    csv = index_source(_write_list(tmp_path / "list.csv", *rows))
     given = {"Path": names, "label": labels, "Split": splits, "group": groups, "extra": list(range(12))}
     for suffix in ("parquet", "pq"):
-        found = scan(_write_parquet(tmp_path / f"list.{suffix}", **given))
-        assert (found.images, found.classes, found.problems) == (csv.images, csv.classes, ())
+        found = index_source(_write_parquet(tmp_path / f"list.{suffix}", **given))
+        assert (found.images, found.classes, found.issues) == (csv.images, csv.classes, ())
 
 
 def test_numbers_as_labels_and_rows_without_one(tmp_path: Path, folder: Path) -> None:
     names = [f"set/{c}/{n:03}.png" for c in ("cat", "dog") for n in range(6)]
-    found = scan(_write_parquet(tmp_path / "list.parquet", path=names, label=[1] * 6 + [2] * 5 + [None]))
+    found = index_source(_write_parquet(tmp_path / "list.parquet", path=names, label=[1] * 6 + [2] * 5 + [None]))
     assert found.classes == ("1", "2")
-    assert [finding.text for finding in found.problems] == [
+    assert [finding.text for finding in found.issues] == [
         "Rows without a path or a label are left out: 1, the first in line 12."
     ]
 
 
 def test_a_wrong_or_damaged_parquet_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="must name the columns path and label"):
-        scan(_write_parquet(tmp_path / "list.parquet", file=["a"], label=["b"]))
+        index_source(_write_parquet(tmp_path / "list.parquet", file=["a"], label=["b"]))
     (tmp_path / "list.parquet").write_bytes(b"PAR1 nonsense PAR1")
     with pytest.raises(StudioError, match=r"The list .* cannot be read"):
-        scan(tmp_path / "list.parquet")
+        index_source(tmp_path / "list.parquet")
 
 
 def test_without_pyarrow_a_parquet_list_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = _write_parquet(tmp_path / "list.parquet", path=["a"], label=["b"])
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(StudioError, match=r"install peft-studio\[parquet\], or save it as CSV"):
-        scan(path)
+        index_source(path)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,13 @@ def test_without_pyarrow_a_parquet_list_says_how_to_go_on(tmp_path: Path, monkey
 )
 def test_a_wrong_list_is_refused(tmp_path: Path, rows: list[str], said: str) -> None:
     with pytest.raises(StudioError, match=said):
-        scan(_write_list(tmp_path / "list.csv", *rows))
+        index_source(_write_list(tmp_path / "list.csv", *rows))
 
 
 def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_bytes("path,label\ncaf\xe9.png,a\n".encode("latin-1"))
     with pytest.raises(StudioError, match="save it as CSV in UTF-8"):
-        scan(tmp_path / "list.csv")
+        index_source(tmp_path / "list.csv")
 
 
 def _idx(array: np.ndarray) -> bytes:
@@ -210,11 +210,11 @@ def idx_folder(tmp_path: Path) -> Path:
 
 
 def test_idx_files_become_images(idx_folder: Path) -> None:
-    found = scan(idx_folder)
+    found = index_source(idx_folder)
     assert found.classes == ("0", "1")
     assert found.counts == {"train": 16, "validation": 4, "test": 6}
     first = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    assert (np.asarray(read(found.path / "train" / "1" / "000007.png"))[..., 0] == first[7]).all()
+    assert (np.asarray(read_image(found.path / "train" / "1" / "000007.png"))[..., 0] == first[7]).all()
 
 
 def test_idx_files_are_found_where_torchvision_keeps_them(tmp_path: Path, idx_folder: Path) -> None:
@@ -222,10 +222,10 @@ def test_idx_files_are_found_where_torchvision_keeps_them(tmp_path: Path, idx_fo
     inside.mkdir(parents=True)
     idx_folder.rename(inside / "raw")
     for path in (tmp_path / "root", inside, inside / "raw"):
-        assert scan(path).counts == {"train": 16, "validation": 4, "test": 6}
+        assert index_source(path).counts == {"train": 16, "validation": 4, "test": 6}
     shutil.copytree(inside, tmp_path / "root" / "KMNIST")
     with pytest.raises(StudioError, match="several data sets, KMNIST and MNIST; choose"):
-        scan(tmp_path / "root")
+        index_source(tmp_path / "root")
 
 
 def test_idx_files_tell_how_far_they_are(idx_folder: Path) -> None:
@@ -240,14 +240,14 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 @pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
 def test_the_real_fashion_mnist(tmp_path: Path) -> None:
-    labels = idx.read(FASHION / "train-labels-idx1-ubyte.gz", 1)
+    labels = idx.read_idx(FASHION / "train-labels-idx1-ubyte.gz", 1)
     assert np.bincount(labels).tolist() == [6_000] * 10
-    assert idx.read(FASHION / "train-images-idx3-ubyte.gz", 3).shape == (60_000, 28, 28)
+    assert idx.read_idx(FASHION / "train-images-idx3-ubyte.gz", 3).shape == (60_000, 28, 28)
     folder = tmp_path / "fashion"
     folder.mkdir()
     for part in ("images-idx3", "labels-idx1"):  # the smaller part stands for the larger one, to be quick
         (folder / f"train-{part}-ubyte.gz").symlink_to(FASHION / f"t10k-{part}-ubyte.gz")
-    found = scan(folder)
+    found = index_source(folder)
     assert found.classes == tuple("0123456789")
     assert found.counts == {"train": 8_000, "validation": 2_000, "test": 0}
     assert found.class_splits[3] == (800, 200, 0)
@@ -260,13 +260,13 @@ def test_damaged_idx_files_are_refused_and_leave_nothing(idx_folder: Path, conte
     (idx_folder / "train-labels-idx1-ubyte").write_bytes(content)
     for _ in range(2):
         with pytest.raises(StudioError, match=r"get (it|both) again"):
-            scan(idx_folder)
+            index_source(idx_folder)
 
 
 def test_labels_without_images_are_said(idx_folder: Path) -> None:
     (idx_folder / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(StudioError, match="is there without its images or labels"):
-        scan(idx_folder)
+        index_source(idx_folder)
 
 
 @pytest.mark.parametrize("names", [("data_batch_1", "batches.meta"), ("train", "test", "meta")])
@@ -276,22 +276,22 @@ def test_pickles_are_refused_and_never_opened(tmp_path: Path, names: tuple[str, 
     for name in names:
         (folder / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
     with pytest.raises(StudioError, match="can run any code"):
-        scan(folder)
+        index_source(folder)
     folder.rename(tmp_path / "cifar-100-python")
     with pytest.raises(StudioError, match="can run any code"):
-        scan(tmp_path)
+        index_source(tmp_path)
     (tmp_path / "cifar-100-python").rename(folder)
     with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
         archive.add(folder, "cifar-10-batches-py")
     with pytest.raises(StudioError, match="can run any code"):
-        scan(tmp_path / "cifar.tar.gz")
+        index_source(tmp_path / "cifar.tar.gz")
 
 
 @pytest.mark.parametrize("around", ["photos", "photos/of 2024"])
 def test_a_folder_wrapped_in_one_more_is_found(tmp_path: Path, make_images: MakeImages, around: str) -> None:
     make_images(f"set/{around}/cat", 3), make_images(f"set/{around}/dog", 3)
     (tmp_path / "set" / "read me.txt").write_text("mine")
-    summary = scan(tmp_path / "set")
+    summary = index_source(tmp_path / "set")
     assert summary.classes == ("cat", "dog")
     assert summary.path == tmp_path / "set" / around
 
@@ -299,16 +299,16 @@ def test_a_folder_wrapped_in_one_more_is_found(tmp_path: Path, make_images: Make
 def test_ready_made_splits_wrapped_in_one_more_are_found(tmp_path: Path, make_images: MakeImages) -> None:
     for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
         make_images(f"set/photos/{place}", 1)
-    assert scan(tmp_path / "set").counts == {"train": 2, "validation": 2, "test": 0}
+    assert index_source(tmp_path / "set").counts == {"train": 2, "validation": 2, "test": 0}
 
 
 def test_one_class_with_folders_beside_its_images_is_one_class(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("set/cat", 1), make_images("set/cat/old", 1)
     with pytest.raises(StudioError, match="of one class, cat"):
-        scan(tmp_path / "set")
+        index_source(tmp_path / "set")
 
 
 def test_images_in_no_folder_are_told_from_none(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("set", 2)
     with pytest.raises(StudioError, match="are in no folders"):
-        scan(tmp_path / "set")
+        index_source(tmp_path / "set")

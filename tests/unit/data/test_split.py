@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Split
-from studio.data.dataset.split import held_out, united
+from studio.data.dataset.split import stratified_group_split, merge_groups
 
 Images = list[tuple[Path, int]]
 
@@ -20,7 +20,7 @@ splits = st.builds(Split, validation=st.floats(0.01, 0.99), seed=st.integers(0, 
 
 @given(images_strategy, splits)
 def test_every_class_of_two_or_more_is_on_either_side(images: Images, split: Split) -> None:
-    kept = held_out(images, split)
+    kept = stratified_group_split(images, split)
     for label in {label for _, label in images}:
         paths = {path for path, its in images if its == label}
         assert (0 < len(paths & kept) < len(paths)) == (len(paths) > 1)
@@ -28,7 +28,7 @@ def test_every_class_of_two_or_more_is_on_either_side(images: Images, split: Spl
 
 @given(images_strategy, splits)
 def test_the_fraction_holds_in_every_class(images: Images, split: Split) -> None:
-    kept = held_out(images, split)
+    kept = stratified_group_split(images, split)
     for label in {label for _, label in images}:
         count = sum(its == label for _, its in images)
         assert abs(sum(its == label and path in kept for path, its in images) - split.validation * count) <= 1
@@ -38,19 +38,19 @@ def test_the_fraction_holds_in_every_class(images: Images, split: Split) -> None
 def test_the_order_of_the_files_does_not_matter(images: Images, split: Split, shuffler: object) -> None:
     mixed = list(images)
     shuffler.shuffle(mixed)  # type: ignore[attr-defined]
-    assert held_out(mixed, split) == held_out(images, split)
+    assert stratified_group_split(mixed, split) == stratified_group_split(images, split)
 
 
 def test_the_seed_matters() -> None:
     images = [(Path(f"a/{number}.png"), 0) for number in range(100)]
-    first, second = (held_out(images, Split(seed=seed)) for seed in (0, 1))
+    first, second = (stratified_group_split(images, Split(seed=seed)) for seed in (0, 1))
     assert len(first) == len(second) == 20
     assert first != second
 
 
 def test_one_more_image_moves_few_others() -> None:
     images = [(Path(f"a/{number}.png"), 0) for number in range(100)]
-    assert len(held_out(images, Split()) ^ held_out([*images, (Path("a/new.png"), 0)], Split())) <= 2
+    assert len(stratified_group_split(images, Split()) ^ stratified_group_split([*images, (Path("a/new.png"), 0)], Split())) <= 2
 
 
 @st.composite
@@ -64,15 +64,15 @@ def grouped_images(draw: st.DrawFn) -> tuple[Images, list[list[Path]]]:
 @given(grouped_images(), splits)
 def test_no_group_is_cut(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
     images, groups = given_images
-    kept = held_out(images, split, groups)
+    kept = stratified_group_split(images, split, groups)
     assert all(len({path in kept for path in group}) <= 1 for group in groups)
 
 
 @given(grouped_images(), splits)
 def test_with_groups_something_is_left_to_train_on(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
     images, groups = given_images
-    units = united([*groups, *([path] for path, _ in images)])
-    kept = held_out(images, split, groups)
+    units = merge_groups([*groups, *([path] for path, _ in images)])
+    kept = stratified_group_split(images, split, groups)
     assert len(kept) < len(images)
     assert kept or len(units) <= len({label for _, label in images})
 
@@ -84,14 +84,14 @@ def test_the_order_of_groups_does_not_matter(
     images, groups = given_images
     mixed = [list(reversed(group)) for group in groups]
     shuffler.shuffle(mixed)  # type: ignore[attr-defined]
-    assert held_out(images, split, mixed) == held_out(images, split, groups)
+    assert stratified_group_split(images, split, mixed) == stratified_group_split(images, split, groups)
 
 
 @given(images_strategy, st.integers(1, 4), st.integers(0, 2**31))
 def test_groups_of_one_class_come_near_the_fraction(images: Images, size: int, seed: int) -> None:
     one_class = [(path, 0) for path, _ in images]
     cut = [[path for path, _ in one_class[at : at + size]] for at in range(0, len(one_class), size)]
-    kept = held_out(one_class, Split(validation=0.3, seed=seed), cut)
+    kept = stratified_group_split(one_class, Split(validation=0.3, seed=seed), cut)
     if len(cut) > 1:
         assert abs(len(kept) - 0.3 * len(images)) <= size + 1
 
@@ -101,7 +101,7 @@ def test_folds_are_disjoint_hold_all_that_can_be_and_cut_no_group(
     given_images: tuple[Images, list[list[Path]]], folds: int, seed: int
 ) -> None:
     images, groups = given_images
-    parts = [held_out(images, Split(seed=seed, folds=folds, fold=fold), groups) for fold in range(folds)]
+    parts = [stratified_group_split(images, Split(seed=seed, folds=folds, fold=fold), groups) for fold in range(folds)]
     assert sum(len(part) for part in parts) == len(frozenset().union(*parts))
     assert all(len({path in part for path in group}) <= 1 for group in groups for part in parts)
     alone = {label for label in range(5) if sum(its == label for _, its in images) == 1}
@@ -111,7 +111,7 @@ def test_folds_are_disjoint_hold_all_that_can_be_and_cut_no_group(
 
 @given(images_strategy, st.integers(2, 6), st.integers(0, 2**31))
 def test_folds_of_a_class_are_of_one_size(images: Images, folds: int, seed: int) -> None:
-    parts = [held_out(images, Split(seed=seed, folds=folds, fold=fold)) for fold in range(folds)]
+    parts = [stratified_group_split(images, Split(seed=seed, folds=folds, fold=fold)) for fold in range(folds)]
     for label in {label for _, label in images}:
         sizes = [sum(its == label and path in part for path, its in images) for part in parts]
         assert max(sizes) - min(sizes) <= 1
@@ -121,7 +121,7 @@ def test_folds_of_a_class_are_of_one_size(images: Images, folds: int, seed: int)
 @given(st.lists(st.lists(st.integers(0, 30), max_size=6), max_size=12))
 def test_united_groups_share_nothing_and_cut_nothing(numbers: list[list[int]]) -> None:
     groups = [[Path(str(number)) for number in group] for group in numbers]
-    units = united(groups)
+    units = merge_groups(groups)
     assert sorted(path for unit in units for path in unit) == sorted({path for group in groups for path in group})
     assert all(sum(bool(set(group) & set(unit)) for unit in units) == bool(group) for group in groups)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from studio.backbones.layer_roles import describe
+from studio.backbones.layer_roles import describe_layers
 from studio.core.errors import StudioError
 from studio.evaluation.saliency import attention_rollout, grad_cam
 from studio.peft import attach
@@ -43,10 +43,10 @@ def test_a_network_without_blocks_is_looked_at_by_its_last_map() -> None:
     module = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
     )
-    assert grad_cam(module, torch.randn(3, 8, 8), 0, describe(module)).shape == (6, 6)
+    assert grad_cam(module, torch.randn(3, 8, 8), 0, describe_layers(module)).shape == (6, 6)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
     with pytest.raises(StudioError, match="no map"):
-        grad_cam(flat, torch.randn(3, 8, 8), 0, describe(flat))
+        grad_cam(flat, torch.randn(3, 8, 8), 0, describe_layers(flat))
 
 
 @pytest.mark.parametrize("family", GLOBAL)

@@ -13,7 +13,7 @@ from studio.app.prediction import open_classifier
 from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.images.decode import read
+from studio.data.images.decode import read_image
 from studio.export import Subject, verify
 from studio.peft import attach
 from tests.unit.conftest import MakeRecipe, trained
@@ -38,7 +38,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def load(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
         classifier = open_classifier(folder)
-        batch = torch.stack([classifier.preprocessing(read(path)) for path in paths])
+        batch = torch.stack([classifier.preprocessing(read_image(path)) for path in paths])
         with torch.inference_mode():
             return classifier.logits(batch), "here"
 
@@ -53,8 +53,8 @@ def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
         raw = recipe.model_dump(by_alias=True) | {"attachments": list(attachments)}
         changed = Recipe.from_mapping(raw)
         torch.manual_seed(1)
-        module = loading.load(changed.backbone, 3)
-        identity, preprocessing = loading.identity(module), loading.preprocessing(module)
+        module = loading.load_backbone(changed.backbone, 3)
+        identity, preprocessing = loading.weights_digest(module), loading.resolve_preprocessing(module)
         attached = attach(module, changed.attachments)
         with torch.no_grad():
             for parameter in attached.parameters():

@@ -102,7 +102,7 @@ class Matrix:
 
     def __post_init__(self) -> None:
         self.backbone = backbone(self.family, self.folder / "backbone")
-        self.layers = layer_roles.describe(loading.skeleton(self.backbone))
+        self.layers = layer_roles.describe_layers(loading.build_on_meta(self.backbone))
         self.images = pictures(self.folder)
 
     def attachment(self, method: Method[Any]) -> Attachment | None:
@@ -116,8 +116,8 @@ class Matrix:
     def subject(self, name: str, attachments: Sequence[Attachment]) -> Subject:
         """The attachments, moved well away from where they begin."""
         torch.manual_seed(1)
-        module = loading.load(self.backbone, len(LABELS))
-        identity, preprocessing = loading.identity(module), loading.preprocessing(module)
+        module = loading.load_backbone(self.backbone, len(LABELS))
+        identity, preprocessing = loading.weights_digest(module), loading.resolve_preprocessing(module)
         attached = attach(module, attachments)
         with torch.no_grad():
             for parameter in attached.parameters():

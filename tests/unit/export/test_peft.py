@@ -39,7 +39,7 @@ def beit(tmp_path: Path) -> Backbone:
 
 def on(backbone: Backbone, subject: Subject) -> Subject:
     """The subject with the same attachments on another backbone, moved away from where they begin."""
-    module = loading.load(backbone, 3)
+    module = loading.load_backbone(backbone, 3)
     attached = attach(module, [Attachment.model_validate(QKV)])
     with torch.no_grad():
         for parameter in attached.parameters():

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from studio.core.paths import resource
-from studio.data.images.decode import read
+from studio.data.images.decode import read_image
 from studio.data.transforms.preprocessing import Preprocessing
 
 SETTINGS = {
@@ -55,6 +55,6 @@ def test_the_shipped_preprocessing_is_the_programs_own(preprocessing: Preprocess
     paths = pictures(tmp_path)
     assert len(paths) == 12
     shipped = runpy.run_path(str(tmp_path / "preprocess.py"))["batch"](paths)
-    own = torch.stack([preprocessing(read(path)) for path in paths]).numpy()
+    own = torch.stack([preprocessing(read_image(path)) for path in paths]).numpy()
     for path, theirs, mine in zip(paths, shipped, own, strict=True):
         np.testing.assert_array_equal(theirs, mine, err_msg=path.name)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studio.app.inspection import Inspector
-from studio.backbones.loading import identity, load
+from studio.backbones.loading import weights_digest, load_backbone
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
 from studio.peft import Attachment, attach
@@ -23,7 +23,7 @@ LORA = Attachment(name="lora", method="lora", at=("**.qkv",))
 @torch.no_grad()
 def test_the_head_travels_with_the_adapter(tmp_path: Path, trains: bool) -> None:
     module = build("vit")
-    origin, head = identity(module), module.head.weight
+    origin, head = weights_digest(module), module.head.weight
     torch.nn.init.normal_(head)
     attached = attach(module, [LORA], head=trains)
     for parameter in attached.parameters():
@@ -39,7 +39,7 @@ def test_the_head_travels_with_the_adapter(tmp_path: Path, trains: bool) -> None
 
 def test_an_adapter_with_a_frozen_head_does_not_fit_a_head_of_another_size(tmp_path: Path) -> None:
     module = build("vit")
-    origin = identity(module)
+    origin = weights_digest(module)
     save_adapter(attach(module, [LORA], head=False), [LORA], tmp_path, origin, {})
     other = build("vit")
     other.reset_classifier(7)
@@ -49,7 +49,7 @@ def test_an_adapter_with_a_frozen_head_does_not_fit_a_head_of_another_size(tmp_p
 
 def test_an_adapter_of_a_later_format_is_refused(tmp_path: Path) -> None:
     module = build("vit")
-    origin = identity(module)
+    origin = weights_digest(module)
     save_adapter(attach(module, [LORA]), [LORA], tmp_path, origin, {})
     path = tmp_path / "studio_adapter.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
@@ -65,7 +65,7 @@ def test_the_size_that_is_told_beforehand_is_that_of_the_file(tmp_path: Path, me
     config = {"reparametrise": True} if method == "prefix" else {}
     one = place(METHODS.get(method), inspector.layers, [("", None)], config=config)
     told = inspector.census(one, head=trains).adapter_bytes
-    attached = attach(load(backbone, 10), one, head=trains)
+    attached = attach(load_backbone(backbone, 10), one, head=trains)
     settled = attached.settle(one)
     save_adapter(attached, settled, tmp_path, "", {})
     assert (tmp_path / TENSORS).stat().st_size == told

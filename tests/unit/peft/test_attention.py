@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from studio.backbones.loading import identity
+from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import METHODS, attach
@@ -20,7 +20,7 @@ from studio.peft.attention_injection import OpenAttention
 from studio.peft.contract import Site
 from studio.testing.families import FAMILIES, build, images, layers
 
-OPEN = [family for family in FAMILIES if any(layer.opens for layer in layers(family))]
+OPEN = [family for family in FAMILIES if any(layer.supports_kv_injection for layer in layers(family))]
 TOKENS = ["prefix", "llama_adapter"]
 
 
@@ -56,7 +56,7 @@ def test_an_opened_attention_computes_what_timm_does_bit_for_bit(family: str, fu
         if hasattr(layer, "fused_attn"):
             layer.fused_attn = fused
     plain = answer(module, family)
-    for path in [layer.path for layer in layers(family) if layer.opens and layer.path.endswith(".attn")]:
+    for path in [layer.path for layer in layers(family) if layer.supports_kv_injection and layer.path.endswith(".attn")]:
         block = module.get_submodule(path.removesuffix(".attn"))
         block.attn = OpenAttention(block.attn)
     assert torch.equal(answer(module, family), plain)
@@ -288,7 +288,7 @@ def test_counts_of_vit_b(method: str, count: int) -> None:
 def test_saving_and_loading_gives_the_same_bits(method: str, tmp_path: Path) -> None:
     recipe = [attachment(method)]
     attached = on(build("vit"), *recipe)
-    save_adapter(attached, recipe, tmp_path, identity(build("vit")), {})
+    save_adapter(attached, recipe, tmp_path, weights_digest(build("vit")), {})
     again = load_adapter(build("vit"), tmp_path)
     assert torch.equal(answer(again.module, "vit"), answer(attached.module, "vit"))
 

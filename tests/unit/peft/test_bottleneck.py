@@ -14,7 +14,7 @@ from timm.models.maxxvit import MaxxVit, MaxxVitCfg, MaxxVitTransformerCfg
 from torch import Tensor, nn
 from torch.nn import functional
 
-from studio.backbones.layer_roles import describe
+from studio.backbones.layer_roles import describe_layers
 from studio.core.errors import StudioError
 from studio.peft import METHODS, Attached, Attachment, attach
 from studio.peft.targets import default_attachment
@@ -26,7 +26,7 @@ SMALL = ["houlsby", "pfeiffer", "parallel", "adaptformer", "adapter_plus"]
 
 def adapted(module: nn.Module, method: str, **config: Any) -> Attached:
     """The method where it goes by default, with random values in every tensor of the adapter."""
-    attachment = default_attachment(METHODS.get(method), describe(module), config={"bottleneck": 3} | config)
+    attachment = default_attachment(METHODS.get(method), describe_layers(module), config={"bottleneck": 3} | config)
     attached = attach(module, [attachment.model_copy(update={"name": "a"})], head=False)
     with torch.no_grad():
         for parameter in attached.parameters():
@@ -194,7 +194,7 @@ def test_adaptformer_reads_the_mlps_input_where_the_norm_comes_after_it() -> Non
 def test_counts_on_vit_base(method: str, config: dict[str, Any], count: int) -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224")
-    attachment = default_attachment(METHODS.get(method), describe(module), config=config)
+    attachment = default_attachment(METHODS.get(method), describe_layers(module), config=config)
     assert attach(module, [attachment], head=False).census().trainable_parameters == count
 
 

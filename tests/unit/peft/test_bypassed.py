@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from studio.backbones.layer_roles import describe
+from studio.backbones.layer_roles import describe_layers
 from studio.peft import METHODS, attach
 from studio.peft.targets import default_attachment
 
@@ -37,7 +37,7 @@ def test_an_adapter_begins_as_the_network_that_calls_its_qkv(name: str) -> None:
     after = module(images)
     for layer in holders:
         layer.qkv_bias_separate = False
-    attached = attach(module, [default_attachment(METHODS.get("lora"), describe(module))])
+    attached = attach(module, [default_attachment(METHODS.get("lora"), describe_layers(module))])
     assert torch.equal(module(images), after)
     assert torch.allclose(after, inside, rtol=0, atol=1e-5 * float(inside.abs().max()))
     attached.detach()

@@ -9,8 +9,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import describe
-from studio.backbones.loading import identity
+from studio.backbones.layer_roles import describe_layers
+from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
 from studio.peft import METHODS, Attached, Attachment, attach
 from studio.peft.adapter_file import load_adapter, read_description, save_adapter
@@ -186,7 +186,7 @@ def trained(folder: Path, attachment: Attachment, family: str = "vit", seed: int
     torch.manual_seed(seed)
     folder.mkdir()
     attached = scrambled(attach(build(family), [attachment]), 0.3)
-    save_adapter(attached, [attachment], folder, identity(build(family)), {})
+    save_adapter(attached, [attachment], folder, weights_digest(build(family)), {})
     return attached
 
 
@@ -232,7 +232,7 @@ def test_fusion_is_an_attention_over_the_adapters(two: list[str], mixing: str) -
 def test_fusion_counts_on_vit_base(tmp_path: Path, mixing: str, count: int) -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224")
-    rows = describe(module)
+    rows = describe_layers(module)
     for number in range(2):
         (tmp_path / str(number)).mkdir()
         attachment = default_attachment(METHODS.get("pfeiffer"), rows, config={"bottleneck": 8})
@@ -274,7 +274,7 @@ def test_an_exported_fusion_carries_its_adapters(two: list[str], tmp_path: Path)
     attachments = attached.settle([fused(two)])
     out = tmp_path / "fusion"
     out.mkdir()
-    save_adapter(attached, attachments, out, identity(build("vit")), {})
+    save_adapter(attached, attachments, out, weights_digest(build("vit")), {})
     for folder in two:
         for file in Path(folder).iterdir():
             file.unlink()

@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.loading import identity
+from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import attach
@@ -37,7 +37,7 @@ def backbone(**changes: int) -> nn.Module:
 def trained(folder: Path, attachments: tuple[Attachment, ...], classes: int, *, head: bool = True) -> Path:
     """An adapter folder with tensors of its own on :func:`backbone`."""
     module = backbone()
-    base = identity(module)
+    base = weights_digest(module)
     module.reset_classifier(classes)
     attached = attach(module, attachments, head=head)
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_an_attachment_that_is_switched_off_stays_off(folders: dict[str, Path], 
 def test_activating_on_a_large_backbone_takes_less_than_50_ms(tmp_path: Path) -> None:
     """As deep as ViT-B and as many layers in the tree; the width costs nothing, because no tensor is copied."""
     module = backbone(depth=12)
-    base = identity(module)
+    base = weights_digest(module)
     pack = Pack(module)
     for name, (attachments, classes) in TASKS.items():
         twin = backbone(depth=12)

@@ -49,9 +49,9 @@ def adapted(attached: Attached, path: str) -> nn.Module:
 def test_counts_on_vit_b(method: str, count: int) -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224", num_classes=0)
-    from studio.backbones.layer_roles import describe
+    from studio.backbones.layer_roles import describe_layers
 
-    attached = attach(module, [default_attachment(METHODS.get(method), describe(module))])
+    attached = attach(module, [default_attachment(METHODS.get(method), describe_layers(module))])
     assert attached.census().attachments[0].parameters == count
 
 

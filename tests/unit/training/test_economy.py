@@ -8,7 +8,7 @@ import timm
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from studio.backbones.layer_roles import describe
+from studio.backbones.layer_roles import describe_layers
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Attachment
@@ -54,7 +54,7 @@ def test_computing_blocks_again_gives_the_same_run_bit_for_bit(make_run: Callabl
 @pytest.mark.parametrize("method", [m for m in METHODS if m.name != "fusion"], ids=lambda method: method.name)
 def test_every_method_bears_it(method: Any) -> None:
     torch.manual_seed(0)
-    layers = describe(timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT))
+    layers = describe_layers(timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT))
     attachment = targets.default_attachment(method, layers)
     usual, saving = _vit([attachment]), _vit([attachment])
     checkpoint_blocks(saving)

@@ -38,7 +38,7 @@ def test_what_is_not_a_number_is_left_out(named):
 
 def test_it_comes_back_from_its_line(named):
     (seen,) = GradNormMonitor(named).measure(1)
-    assert events.parse(seen.to_json()) == seen
+    assert events.parse_event(seen.to_json()) == seen
 
 
 def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
@@ -47,7 +47,7 @@ def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
     from studio.training import loop
 
     run = Run.create(make_recipe(epochs=1), tmp_path / "run")
-    seen = [e for e in loop.train(run, TrainControl()) if isinstance(e, events.Movement)]
+    seen = [e for e in loop.train(run, TrainControl()) if isinstance(e, events.GradNorms)]
     assert seen
     assert {place.split("/")[0] for place in seen[0].norms} == {"lora", "head"}
     assert "lora/blocks.0.attn.qkv" in seen[0].norms

@@ -40,7 +40,7 @@ def test_the_figures_are_there_and_nothing_is_left(
     assert (found.trainable, found.device) == (started.trainable_parameters, started.device)
     assert found.batch_size == recipe.training.batch_size
     assert 0 < found.seconds_per_step < found.seconds_per_epoch
-    assert found.fits
+    assert found.fits_in_memory
     assert found.available_memory_bytes > 0
 
 
@@ -66,7 +66,7 @@ def test_asked_to_stop_it_stops(make_recipe: MakeRecipe) -> None:
 def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1)
     found = estimate_resources(make_recipe())
-    assert not found.fits
+    assert not found.fits_in_memory
     assert "not enough" in shown.as_text(found)
 
 
@@ -104,7 +104,7 @@ def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe,
     happened = list(training.train(run, TrainControl()))
     assert run.events()[0] == found
     usage = happened[-2]
-    assert isinstance(usage, events.Usage)
+    assert isinstance(usage, events.ResourceUsage)
     finished = happened[-1]
     assert isinstance(finished, events.Finished)
     assert usage.seconds_per_epoch == pytest.approx(finished.seconds / 2)
@@ -119,7 +119,7 @@ def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe,
 def test_measured_in_a_process_of_its_own(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(epochs=1)
     found = shown.measure(recipe)
-    assert found.fits
+    assert found.fits_in_memory
     assert shown.known(recipe) == found
     assert shown.as_json(found)["measured_at"] == found.measured_at
     with pytest.raises(StudioError, match=r"No layer matches layers\.9"):

@@ -482,7 +482,7 @@ def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(
 
 
 def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page, ready, settled, tmp_path, monkeypatch):
-    from studio.backbones.loading import load
+    from studio.backbones.loading import load_backbone
     from studio.core.recipe import Backbone
     from studio.peft.adapter_file import save_adapter
     from studio.peft.attach import attach
@@ -492,7 +492,7 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     adapters = place(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        save_adapter(attach(load(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})
+        save_adapter(attach(load_backbone(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})
     field = field_of(ready, "fusion", "adapters", settled)
     assert "at least two folders" in page.notice.words
     assert not page.inspector.settings.form.fields["layouts"].isVisible()

@@ -4,15 +4,15 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.backbones import weights
-from studio.backbones.catalog import Entry
+from studio.backbones.catalog import CatalogEntry
 from studio.ui.pages.adapters.backbone_model import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
 from tests.unit.conftest import REMOTE
 
 ENTRIES = (
-    Entry("starter", "bundled", (32, 32), "mit", True, "vision transformer", 683_050, None),
-    Entry("big.a", "timm", (224, 224), "cc-by-nc-4.0", False, "convnext", 88_000_000, 30_000_000_000, "timm/big.a"),
-    Entry("small.b", "timm", (96, 96), "apache-2.0", True, "resnet", 11_000_000, 3_600_000_000, "timm/small.b"),
-    Entry("odd.c", "timm", (0, 0), "not stated", False, "odd", None, None, ""),
+    CatalogEntry("starter", "bundled", (32, 32), "mit", True, "vision transformer", 683_050, None),
+    CatalogEntry("big.a", "timm", (224, 224), "cc-by-nc-4.0", False, "convnext", 88_000_000, 30_000_000_000, "timm/big.a"),
+    CatalogEntry("small.b", "timm", (96, 96), "apache-2.0", True, "resnet", 11_000_000, 3_600_000_000, "timm/small.b"),
+    CatalogEntry("odd.c", "timm", (0, 0), "not stated", False, "odd", None, None, ""),
 )
 
 
@@ -127,7 +127,7 @@ def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
     qtbot.waitUntil(lambda: bool(chosen), timeout=20_000)
     assert chosen[0].name == REMOTE
     assert chosen[0].source == "timm"
-    assert weights.find(f"timm/{REMOTE}") is not None
+    assert weights.cached_file(f"timm/{REMOTE}") is not None
     assert any(" of 1.5 MB" in words and "a second" in words for words in seen)
     assert not dialog.isVisible()
 
@@ -143,7 +143,7 @@ def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtb
     assert not dialog.fetching.isVisible()
     assert dialog.accept_button.isEnabled()
     qtbot.waitUntil(lambda: not ready.workspace.downloads._lane.busy, timeout=10_000)
-    assert weights.find(f"timm/{REMOTE}") is None
+    assert weights.cached_file(f"timm/{REMOTE}") is None
     assert not chosen
     hub.pause = 0
     dialog.accept_button.click()

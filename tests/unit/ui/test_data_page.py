@@ -190,7 +190,7 @@ def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monk
     images = window.workspace.images
     monkeypatch.setattr("studio.ui.services.image_scan._TELL_SECONDS", 0.0)
     images.progressed.connect(lambda *given: images.stop())
-    monkeypatch.setattr("studio.data.checks.facts_of", slow_facts)
+    monkeypatch.setattr("studio.data.checks.read_all_metadata", slow_facts)
     window.data.use(pets)
     qtbot.waitUntil(lambda: images.scan.stopped, timeout=30_000)
     assert counts(window.data) == {"cats": 6, "dogs": 4}
@@ -397,19 +397,19 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     ready.show_data()
     page.tabs.setCurrentIndex(3)
     qtbot.waitUntil(lambda: len(page.changes.view.preview.rows) == 4, timeout=30_000)
-    from studio.data.images.decode import read
+    from studio.data.images.decode import read_image
     from studio.data.transforms.augmentation import Augmentation
 
     shown, recipe = page.changes.view.preview, ready.workspace.recipe
     row, how = shown.rows[0], shown.preprocessing
     assert how.size == (32, 32)
-    pixels = how.pixels(read(pets / "cats" / row.name))
+    pixels = how.pixels(read_image(pets / "cats" / row.name))
     assert previews._image(pixels) == row.plain
-    strong = Augmentation.of(recipe.data.transforms)
+    strong = Augmentation.from_transforms(recipe.data.transforms)
     for epoch, image in enumerate(row.changed):
         assert previews._image(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
     second = shown.rows[1]
-    pixels = how.pixels(read(pets / "dogs" / second.name))
+    pixels = how.pixels(read_image(pets / "dogs" / second.name))
     assert previews._image(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
     assert "32 x 32 pixels" in page.changes.plain.text()
     before = [row.name for row in shown.rows]

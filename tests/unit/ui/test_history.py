@@ -67,9 +67,9 @@ def test_a_pause_does_not_count_for_the_time_that_is_left():
 def test_places_without_a_gradient_are_named_until_they_have_one():
     history = History()
     assert history.unmoved == frozenset()
-    history.take([events.Movement(step=1, norms={"a/q": 0.0, "a/k": 2.0})])
+    history.take([events.GradNorms(step=1, norms={"a/q": 0.0, "a/k": 2.0})])
     assert history.unmoved == {"a/q"}
-    history.take([events.Movement(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
+    history.take([events.GradNorms(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
     assert history.unmoved == frozenset()
     assert history.norms == {"a/q": 0.1, "a/k": 0.0}
 

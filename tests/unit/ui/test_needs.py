@@ -7,7 +7,7 @@ from PySide6.QtCore import QPoint
 
 from studio.app import estimate_cache
 from studio.core.errors import StudioError
-from studio.core.events import Preflight
+from studio.core.events import ResourceEstimate
 from studio.ui.services.resource_estimator import savings
 from studio.ui.services.tree_data import Spot
 from studio.ui.window.resource_button import NeedsButton
@@ -16,7 +16,7 @@ GB = 10**9
 
 
 def figures(memory=2 * GB, free=4 * GB):
-    return Preflight(
+    return ResourceEstimate(
         time=time.time(), peak_memory_bytes=memory, seconds_per_epoch=14.0, seconds_per_step=0.5, batch_size=32,
         trainable=100, device="cpu", available_memory_bytes=free,
     )  # fmt: skip

@@ -172,7 +172,7 @@ def test_a_run_of_another_program_is_live_while_it_holds_its_lock(window, home, 
         assert window.workspace.runs.rows[0].live
         assert not window.train.resume_button.isVisible()
         step = events.Step(step=6, epoch=1, loss=0.1, accuracy=0.5, learning_rate=0.1, images_per_second=9.0)
-        run.append(step)
+        run.append_event(step)
         qtbot.waitUntil(lambda: steps(window) == 6, timeout=5000)
     window.workspace.runs.look()
     qtbot.waitUntil(lambda: window.workspace.runs.rows[0].state == "interrupted", timeout=5000)
@@ -280,7 +280,7 @@ def test_waiting_for_images_is_a_figure_and_advice_where_it_is_much():
 
 def test_what_has_not_moved_is_told():
     made = history((1.0, 1.0))
-    made.take([events.Movement(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
+    made.take([events.GradNorms(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
     assert "1 of the 2 places" in run_status_text.advice(made)
     assert "lora/blocks.0.attn.qkv" in run_status_text.advice(made)
 
@@ -296,10 +296,10 @@ def test_why_a_run_ended_and_what_it_met_is_shown():
 
 def test_what_a_run_was_expected_to_take_stands_beside_what_it_took():
     made = history((1.0, 1.0))
-    made.take([events.Preflight(
+    made.take([events.ResourceEstimate(
         peak_memory_bytes=1_200_000_000, seconds_per_epoch=14.0, seconds_per_step=1.0, batch_size=8, trainable=1,
         device="cpu", available_memory_bytes=2,
-    ), events.Usage(peak_memory_bytes=1_100_000_000, seconds_per_epoch=75.0)])  # fmt: skip
+    ), events.ResourceUsage(peak_memory_bytes=1_100_000_000, seconds_per_epoch=75.0)])  # fmt: skip
     words = run_status_text.facts(made, live=False)
     assert "expected 14 s an epoch, 1.2 GB" in words
     assert "took 1 min 15 s an epoch, 1.1 GB" in words

@@ -33,7 +33,7 @@ from studio.ui.widgets.row_table import row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
-    from studio.backbones.catalog import Entry
+    from studio.backbones.catalog import CatalogEntry
 
 _HERE = Remedy("", "Show those on this machine", "adapters.dialog.show_those_here")
 _FILE = Remedy("", "Choose another file…", "adapters.dialog.choose_file")
@@ -49,7 +49,7 @@ class BackboneDialog(QDialog):
     def __init__(self, workspace: Workspace, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._engine, self._downloads = workspace.engine, workspace.downloads
-        self._entries: list[Entry] = []
+        self._entries: list[CatalogEntry] = []
         self._file = self._meant = ""
         self.setWindowTitle(tr("Choose a backbone"))
         self.resize(1120, 640)
@@ -150,11 +150,11 @@ class BackboneDialog(QDialog):
         else:
             self.found.setText(tr("Loading the engine…"))
 
-    def _show(self, found: "tuple[list[Entry], str]") -> None:
+    def _show(self, found: "tuple[list[CatalogEntry], str]") -> None:
         self._entries, self._meant = found
         self._narrow()
 
-    def _narrow(self, entry: "Entry | None" = None) -> None:
+    def _narrow(self, entry: "CatalogEntry | None" = None) -> None:
         """Show the entries found that the filters let through; ``entry`` is chosen where it is among them."""
         wish = Wish(self.on_machine.isChecked(), bool(self.commercial.currentData()), int(self.most.currentData()))
         self.model.show_entries([e for e in self._entries if wish.takes(e)])
@@ -177,9 +177,9 @@ class BackboneDialog(QDialog):
         return tr("Nothing is called {typed}. Like {meant}: {backbones}.", **found)
 
     @property
-    def entry(self) -> "Entry | None":
+    def entry(self) -> "CatalogEntry | None":
         """The entry that is chosen."""
-        found: Entry | None = self.table.currentIndex().data(ROW_ROLE)
+        found: CatalogEntry | None = self.table.currentIndex().data(ROW_ROLE)
         return found
 
     def _current_changed(self, current: QModelIndex) -> None:
@@ -264,7 +264,7 @@ class BackboneDialog(QDialog):
         self.notice.say(tr("Reading the checkpoint…"), "info")
         self._engine.verify(backbone, lambda _: self._accept(backbone), self._refuse)
 
-    def _fetch(self, entry: "Entry") -> None:
+    def _fetch(self, entry: "CatalogEntry") -> None:
         self.notice.say("")
         if entry.repository:
             self.fetching.fetch(entry.name, entry.repository)
@@ -298,14 +298,14 @@ class BackboneDialog(QDialog):
         self.fetching.cancel()
 
 
-def _bundled(entry: "Entry | None") -> bool:
+def _bundled(entry: "CatalogEntry | None") -> bool:
     return entry is not None and entry.source == "bundled"
 
 
-def _allowed(entry: "Entry") -> str:
+def _allowed(entry: "CatalogEntry") -> str:
     """What to know of the licence before these weights are used; empty where nothing stands against it."""
     if entry.non_commercial:
-        return tr("The makers of these weights forbid commercial use ({licence}).", licence=entry.licence)
-    if entry.licence == "not stated":
+        return tr("The makers of these weights forbid commercial use ({licence}).", licence=entry.license)
+    if entry.license == "not stated":
         return tr("The makers of these weights state no licence; ask them before you pass on what you make of them.")
     return ""

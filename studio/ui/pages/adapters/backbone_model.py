@@ -13,7 +13,7 @@ from studio.ui.style.icons import icon
 from studio.ui.widgets.table_model import Table
 
 if TYPE_CHECKING:
-    from studio.backbones.catalog import Entry
+    from studio.backbones.catalog import CatalogEntry
 
 Index = QModelIndex | QPersistentModelIndex
 NAME, FAMILY, PARAMETERS, INPUT, OPERATIONS, LICENCE, WEIGHTS = range(7)
@@ -29,27 +29,27 @@ class Wish:
     commercial: bool = False
     most: int = 0
 
-    def takes(self, entry: "Entry") -> bool:
+    def takes(self, entry: "CatalogEntry") -> bool:
         """Whether ``entry`` is asked for; a licence that is not stated allows nothing."""
         return (
             (entry.available or not self.on_machine)
-            and (not self.commercial or not (entry.non_commercial or entry.licence == "not stated"))
+            and (not self.commercial or not (entry.non_commercial or entry.license == "not stated"))
             and (not self.most or (entry.parameters is not None and entry.parameters <= self.most))
         )
 
 
-_KEYS: dict[int, Callable[["Entry"], Any]] = {
+_KEYS: dict[int, Callable[["CatalogEntry"], Any]] = {
     NAME: lambda e: e.name,
     FAMILY: lambda e: e.family,
     PARAMETERS: lambda e: _UNKNOWN if e.parameters is None else e.parameters,
     INPUT: lambda e: e.input_size,
-    OPERATIONS: lambda e: _UNKNOWN if e.operations is None else e.operations,
-    LICENCE: lambda e: (e.non_commercial, e.licence),
-    WEIGHTS: lambda e: (e.source != "bundled", not e.available, _UNKNOWN if e.bytes is None else e.bytes),
+    OPERATIONS: lambda e: _UNKNOWN if e.flops is None else e.flops,
+    LICENCE: lambda e: (e.non_commercial, e.license),
+    WEIGHTS: lambda e: (e.source != "bundled", not e.available, _UNKNOWN if e.weight_bytes is None else e.weight_bytes),
 }
 
 
-class Backbones(Table["Entry"]):
+class Backbones(Table["CatalogEntry"]):
     """Entries in the catalogue's order until a column is sorted by."""
 
     columns = ("Name", "Family", "Parameters", "Input", "GFLOPs", "Licence of the weights", "Weights")
@@ -57,9 +57,9 @@ class Backbones(Table["Entry"]):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._order: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
-        self._given: tuple[Entry, ...] = ()
+        self._given: tuple[CatalogEntry, ...] = ()
 
-    def show_entries(self, entries: Sequence["Entry"]) -> None:
+    def show_entries(self, entries: Sequence["CatalogEntry"]) -> None:
         """Show ``entries`` in the order that was chosen."""
         self._given = tuple(entries)
         self.show_rows(self._sorted())
@@ -69,13 +69,13 @@ class Backbones(Table["Entry"]):
         self._order = (column, order)
         self.show_rows(self._sorted())
 
-    def _sorted(self) -> list["Entry"]:
+    def _sorted(self) -> list["CatalogEntry"]:
         column, order = self._order
         if column not in _KEYS:
             return list(self._given)
         return sorted(self._given, key=_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
 
-    def cells(self, row: "Entry") -> tuple[str, ...]:
+    def cells(self, row: "CatalogEntry") -> tuple[str, ...]:
         """Name, family, size, size of its images, operations, licence, and where the weights are."""
         height, width = row.input_size
         return (
@@ -83,7 +83,7 @@ class Backbones(Table["Entry"]):
             row.family,
             "?" if row.parameters is None else short_count(row.parameters),
             f"{height} × {width}" if height else tr("any"),
-            "?" if row.operations is None else f"{row.operations / 1e9:.3g}",
+            "?" if row.flops is None else f"{row.flops / 1e9:.3g}",
             licence_words(row),
             where_words(row),
         )
@@ -96,26 +96,26 @@ class Backbones(Table["Entry"]):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return super().data(index, role)
 
-    def tool_tip(self, row: "Entry") -> str:
+    def tool_tip(self, row: "CatalogEntry") -> str:
         """All of it in full: a narrow column may cut it."""
         lines = [row.name, f"{licence_words(row)}, {where_words(row)}"]
         if row.parameters is not None:
             lines.append(tr("{n} parameters", n=count(row.parameters)))
-        if row.operations is not None:
+        if row.flops is not None:
             lines.append(
-                tr("{n} operations for an image; a multiplication and an addition are two", n=count(row.operations))
+                tr("{n} operations for an image; a multiplication and an addition are two", n=count(row.flops))
             )
         return "\n".join(lines)
 
 
-def licence_words(entry: "Entry") -> str:
+def licence_words(entry: "CatalogEntry") -> str:
     """The licence, and that it is non-commercial where it is."""
     if entry.non_commercial:
-        return tr("{licence}, non-commercial", licence=entry.licence)
-    return tr(entry.licence)
+        return tr("{licence}, non-commercial", licence=entry.license)
+    return tr(entry.license)
 
 
-def where_words(entry: "Entry") -> str:
+def where_words(entry: "CatalogEntry") -> str:
     """Where the weights are, or about how much is to be fetched."""
     if entry.source == "bundled":
         return tr("comes with the program")
@@ -123,4 +123,4 @@ def where_words(entry: "Entry") -> str:
         return tr("on this machine")
     if not entry.repository:
         return tr("not on the hub")
-    return tr("to fetch, {size}", size=size(entry.bytes)) if entry.bytes else tr("to fetch")
+    return tr("to fetch, {size}", size=size(entry.weight_bytes)) if entry.weight_bytes else tr("to fetch")

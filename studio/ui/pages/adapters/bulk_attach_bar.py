@@ -5,7 +5,7 @@ from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QComboBox, QCompleter, QLineEdit, QWidget
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer, kind_of
+from studio.core.layers import Layer, wildcard_path
 from studio.core.recipe import Attachment
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.attachment_form import patterns, some
@@ -192,6 +192,6 @@ def _endings(layers: tuple[Layer, ...]) -> list[str]:
     found: dict[str, None] = {}
     for layer in layers:
         if layer.path and layer.parameters:
-            kind = kind_of(layer.path)
+            kind = wildcard_path(layer.path)
             found[kind.rpartition("*.")[2] if layer.block is not None else kind] = None
     return sorted(found)

@@ -52,7 +52,7 @@ class CompareBar(QWidget):
 
     def compare_file(self, path: Path) -> None:
         """Compare with the recipe in ``path``; where it cannot be read, say so and change nothing."""
-        self._workspace.attempt(lambda: self.compare(Recipe.load(path).located(path.resolve().parent), path.name))
+        self._workspace.attempt(lambda: self.compare(Recipe.load(path).with_absolute_paths(path.resolve().parent), path.name))
 
     def compare_run(self, folder: Path) -> None:
         """Compare with the recipe that a run was started with."""

@@ -12,7 +12,7 @@ from studio.ui.style.formatting import duration, size
 from studio.ui.widgets.components import Column, Row, button, text
 
 if TYPE_CHECKING:
-    from studio.backbones.weights import Fetched
+    from studio.backbones.weights import DownloadProgress
 
 
 class Fetching(QFrame):
@@ -54,11 +54,11 @@ class Fetching(QFrame):
             self._downloads.cancel()
             self._end(None)
 
-    def _advance(self, now: "Fetched") -> None:
+    def _advance(self, now: "DownloadProgress") -> None:
         self.bar.setValue(round(1000 * now.done / max(1, now.total)))
         parts = [tr("{done} of {all}", done=size(now.done), all=size(now.total))]
-        if now.speed:
-            parts.append(tr("{size} a second", size=size(round(now.speed))))
+        if now.bytes_per_second:
+            parts.append(tr("{size} a second", size=size(round(now.bytes_per_second))))
             if math.isfinite(now.seconds_left):
                 parts.append(tr("{time} left", time=duration(now.seconds_left)))
         self.words.setText("   ·   ".join(parts))

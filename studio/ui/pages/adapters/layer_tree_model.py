@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from studio.core.layers import Layer, kind_of
+from studio.core.layers import Layer, wildcard_path
 from studio.ui.i18n.language import tr
 from studio.ui.services.drag_payload import MIMES, Carried, carried_in
 from studio.ui.services.tree_data import (
@@ -158,10 +158,10 @@ class LayerTree(QAbstractItemModel):
         if not self._kinds:
             for node in self._nodes:
                 if not node.part:
-                    key = (node.layer.type, kind_of(node.layer.path))
+                    key = (node.layer.type, wildcard_path(node.layer.path))
                     self._kinds.setdefault(key, []).append(node.layer.path)
         number = self._at.get(Spot(path))
-        return [] if number is None else self._kinds[self._nodes[number].layer.type, kind_of(path)]
+        return [] if number is None else self._kinds[self._nodes[number].layer.type, wildcard_path(path)]
 
     @property
     def layer_count(self) -> int:
@@ -347,7 +347,7 @@ class LayerTree(QAbstractItemModel):
         lines += [words for b in self.badges(node) if (words := self.pulls.words(b.attachment, node.layer.path))]
         if not node.part and (pair := self._pairs.get(node.layer.path)):
             lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
-        return "\n".join([*lines, tr(node.layer.dead)] if node.layer.dead else lines)
+        return "\n".join([*lines, tr(node.layer.bypass_reason)] if node.layer.bypass_reason else lines)
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.core.recipe import Side
+from studio.core.recipe import SplitName
 from studio.ui.i18n.language import tr
 from studio.ui.widgets.table_model import RowList
 
@@ -58,11 +58,11 @@ class ImageList(RowList["ImageFile"]):
 
     def description(self, row: "ImageFile") -> str:
         """Name, class and split."""
-        from studio.data.images.path_text import shown
+        from studio.data.images.path_text import display_path
 
         if not self.label(row):
-            return f"{shown(row.path)}\n{tr('not used')}"
-        return f"{shown(row.path)}\n{self.label(row)}, {tr(SIDES[row.split])}"
+            return f"{display_path(row.path)}\n{tr('not used')}"
+        return f"{display_path(row.path)}\n{self.label(row)}, {tr(SIDES[row.split])}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: images can be selected and dragged."""
@@ -86,5 +86,5 @@ class ImageList(RowList["ImageFile"]):
         return Qt.DropAction.CopyAction
 
 
-SIDES: dict[Side, str] = {"train": "training", "validation": "validation", "test": "testing"}
+SIDES: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 """What the splits are called in the window."""

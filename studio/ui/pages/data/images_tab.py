@@ -11,7 +11,7 @@ from PySide6.QtCore import QMimeData, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QComboBox, QInputDialog, QMenu, QWidget
 
-from studio.core.recipe import Data, Side
+from studio.core.recipe import Data, SplitName
 from studio.ui.i18n.language import language, tr
 from studio.ui.pages.data.class_list import ALL, ClassList
 from studio.ui.pages.data.image_grid import ImageGrid
@@ -26,7 +26,7 @@ from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.menu import Menu
 
 if TYPE_CHECKING:
-    from studio.data.dataset.index import DatasetSummary, ImageFile
+    from studio.data.dataset.index import DatasetIndex, ImageFile
 
 _CLASSES_WIDTH = 250
 EXCLUDED = "excluded"
@@ -84,7 +84,7 @@ class ImagesTab(QWidget):
     # showing
 
     @property
-    def _summary(self) -> "DatasetSummary | None":
+    def _summary(self) -> "DatasetIndex | None":
         return self._workspace.images.scan.summary
 
     def show_scan(self, scan: Scan) -> None:
@@ -103,7 +103,7 @@ class ImagesTab(QWidget):
         self.filter.setCurrentIndex(max(0, self._place(kind)))
         self._fill()
 
-    def _show_filters(self, summary: "DatasetSummary | None") -> None:
+    def _show_filters(self, summary: "DatasetIndex | None") -> None:
         before = self.filter.currentData()
         self.filter.clear()
         for one in _filters(summary) if summary else ():
@@ -154,10 +154,10 @@ class ImagesTab(QWidget):
 
     def take_back(self) -> None:
         """Use the selected images again."""
-        from studio.data.checks.fixes import take_back
+        from studio.data.checks.fixes import include
 
         if paths := self._chosen:
-            self._edit(tr("Use {n} images again", n=len(paths)), lambda data: take_back(data, paths))
+            self._edit(tr("Use {n} images again", n=len(paths)), lambda data: include(data, paths))
 
     def relabel(self, paths: Iterable[Path], name: str) -> None:
         """Put ``paths`` into the class called ``name``; kept in the recipe, the files stay."""
@@ -169,13 +169,13 @@ class ImagesTab(QWidget):
     def _relabel_chosen(self, name: str) -> None:
         self.relabel(self._chosen, name)
 
-    def move(self, side: Side) -> None:
+    def move(self, side: SplitName) -> None:
         """Use the selected images in the split ``side``."""
-        from studio.data.checks.fixes import move
+        from studio.data.checks.fixes import move_to_split
 
         paths = self._chosen
         words = tr("Use {n} images for {side}", n=len(paths), side=tr(SIDES[side]))
-        self._edit(words, lambda data: move(data, paths, side))
+        self._edit(words, lambda data: move_to_split(data, paths, side))
 
     def _drop(self, label: int, dropped: QMimeData) -> None:
         if self._summary:
@@ -221,9 +221,9 @@ class ImagesTab(QWidget):
         menu.exec(below.mapToGlobal(QPoint(0, below.height() + 2)))
 
 
-def _filters(summary: "DatasetSummary") -> Iterator[_Filter]:
+def _filters(summary: "DatasetIndex") -> Iterator[_Filter]:
     yield _Filter(tr("All images"))
-    for finding in summary.problems:
+    for finding in summary.issues:
         number = sum(file in summary.by_path for file in finding.files)
         if number:
             yield _Filter(f"{kind_words(finding.kind)} ({count(number)})", finding.kind)
@@ -231,13 +231,13 @@ def _filters(summary: "DatasetSummary") -> Iterator[_Filter]:
         yield _Filter(f"{tr('Not used')} ({count(len(summary.excluded))})", EXCLUDED)
 
 
-def _files(summary: "DatasetSummary", kind: str) -> "Sequence[ImageFile]":
+def _files(summary: "DatasetIndex", kind: str) -> "Sequence[ImageFile]":
     """The images of a finding in its order, which keeps copies together."""
     from studio.data.dataset.index import ImageFile
 
     if kind == EXCLUDED:
         return [ImageFile(path, -1, "train") for path in summary.excluded]
-    finding = next((one for one in summary.problems if one.kind == kind), None)
+    finding = next((one for one in summary.issues if one.kind == kind), None)
     if finding is None:
         return summary.images
     return [summary.by_path[file] for file in finding.files if file in summary.by_path]

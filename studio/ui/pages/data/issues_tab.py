@@ -21,9 +21,9 @@ from studio.ui.style.theme import colour
 from studio.ui.widgets.components import Column, Notice, Picture, Row, button, clear, holder, scrolled, text
 
 if TYPE_CHECKING:
-    from studio.data.checks.fixes import Remedy
-    from studio.data.dataset.index import DatasetSummary
-    from studio.data.images.file_index import Finding
+    from studio.data.checks.fixes import Fix
+    from studio.data.dataset.index import DatasetIndex
+    from studio.data.images.file_index import Issue
 
 _SIDE, _GAP, _NAMED = 56, 6, 3
 _GRAVE = ("leakage", "two-labels", "no-training-images", "unreadable", "truncated", "empty", "bomb", "vanished")
@@ -63,7 +63,7 @@ class FindingCard(QFrame):
     looked_for = Signal(str)
 
     def __init__(
-        self, finding: "Finding", offered: "tuple[Remedy, ...]", strip: Strip | None, can_be_shown: bool
+        self, finding: "Issue", offered: "tuple[Fix, ...]", strip: Strip | None, can_be_shown: bool
     ) -> None:
         super().__init__()
         self.setProperty("role", "card")
@@ -82,10 +82,10 @@ class FindingCard(QFrame):
         beside = () if strip else ((buttons, 0),)
         self.setLayout(Row((Column(icon, None), 0), (right, 1), *beside, gap=12, margins=(14, 12, 14, 12)))
 
-    def _button(self, remedy: "Remedy") -> QWidget:
+    def _button(self, remedy: "Fix") -> QWidget:
         made = button(tr(remedy.label), lambda: self.chosen.emit(remedy))
-        made.setToolTip(tr(remedy.sentence))
-        made.setAccessibleDescription(tr(remedy.sentence))
+        made.setToolTip(tr(remedy.description))
+        made.setAccessibleDescription(tr(remedy.description))
         return made
 
 
@@ -109,8 +109,8 @@ class FindingsTab(QWidget):
         """Show the findings of ``scan``; cards stay while nothing changed, so that the focus does."""
         summary, data = scan.summary, self._workspace.recipe.data
         self._say(scan)
-        self.again.setVisible(bool(summary and summary.kept))
-        now = (summary.problems, data, summary.path, language().code) if summary else ()
+        self.again.setVisible(bool(summary and summary.acknowledged))
+        now = (summary.issues, data, summary.path, language().code) if summary else ()
         if now != self._listed:
             self._listed = now
             self._fill(summary, data)
@@ -118,19 +118,19 @@ class FindingsTab(QWidget):
     def _say(self, scan: Scan) -> None:
         if scan.stopped:
             self.note.say(tr("The images were not all opened, so there may be more. Look again to check them."), "warn")
-        elif scan.checked and scan.summary and not scan.summary.problems and not scan.busy:
+        elif scan.checked and scan.summary and not scan.summary.issues and not scan.busy:
             self.note.say(tr("Every image can be read, and nothing is wrong with them."), "good")
         else:
             self.note.say("")
 
-    def _fill(self, summary: "DatasetSummary | None", data: Data) -> None:
-        from studio.data.checks.fixes import remedies
+    def _fill(self, summary: "DatasetIndex | None", data: Data) -> None:
+        from studio.data.checks.fixes import fixes_for
 
         clear(self._box)
         self.cards = []
-        for finding in sorted(summary.problems, key=_rank) if summary else ():
+        for finding in sorted(summary.issues, key=_rank) if summary else ():
             strip = Strip(self._workspace.images.thumbnails, tuple(summary.path / file for file in finding.files[:24]))
-            offered = remedies(finding, data, summary.divided)
+            offered = fixes_for(finding, data, summary.split_by_recipe)
             is_seen = any(file in summary.by_path for file in finding.files)
             card = FindingCard(finding, offered, strip if is_seen else None, is_seen)
             card.chosen.connect(lambda remedy, finding=finding: self._do(finding, remedy))
@@ -138,19 +138,19 @@ class FindingsTab(QWidget):
             self.cards.append(card)
             self._box.addWidget(card)
 
-    def _do(self, finding: "Finding", remedy: "Remedy") -> None:
+    def _do(self, finding: "Issue", remedy: "Fix") -> None:
         words = f"{tr(remedy.label)}: {kind_words(finding.kind)}"
         self._edit(words, lambda data: remedy.data)
 
     def _mention(self) -> None:
-        self._edit(tr("Mention again what was kept"), lambda data: data.model_copy(update={"kept": {}}))
+        self._edit(tr("Mention again what was kept"), lambda data: data.model_copy(update={"acknowledged": {}}))
 
     def _edit(self, words: str, change: Callable[[Data], Data]) -> None:
         recipe = self._workspace.recipe
         self._workspace.document.edit(words, with_data(recipe, change(recipe.data)))
 
 
-def _rank(finding: "Finding") -> int:
+def _rank(finding: "Issue") -> int:
     return _GRAVE.index(finding.kind) if finding.kind in _GRAVE else len(_GRAVE)
 
 
@@ -160,8 +160,8 @@ def breakable(words: str) -> str:
 
 
 def _names(files: tuple[Path, ...]) -> str:
-    from studio.data.images.path_text import shown
+    from studio.data.images.path_text import display_path
 
-    named = breakable(", ".join(shown(file) for file in files[:_NAMED]))
+    named = breakable(", ".join(display_path(file) for file in files[:_NAMED]))
     more = len(files) - _NAMED
     return tr("{names} and {n} more", names=named, n=more) if more > 0 else named

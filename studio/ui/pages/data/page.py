@@ -115,13 +115,13 @@ class DataPage(Page):
 
     def _show(self, scan: Scan) -> None:
         data = self.workspace.recipe.data
-        decided = bool(data.excluded or data.labels or data.sides)
+        decided = bool(data.excluded or data.labels or data.split_overrides)
         self.stack.setCurrentIndex(1 if scan.path and (decided or not scan.error) else 0)
         self.notice.say(tr(scan.error), "bad")
         self.source.show_scan(scan)
         for tab in (self.images, self.findings, self.division, self.changes):
             tab.show_scan(scan)
-        number = len(scan.summary.problems) if scan.summary else 0
+        number = len(scan.summary.issues) if scan.summary else 0
         self.tabs.setTabText(1, tr("Findings ({n})", n=count(number)) if number else tr("Findings"))
         self.next.setEnabled(scan.summary is not None or not scan.path)
 

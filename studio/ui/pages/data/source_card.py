@@ -7,7 +7,7 @@ from pathlib import Path
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
-from studio.core.paths import BUNDLED
+from studio.core.paths import BUNDLED_PREFIX
 from studio.ui.i18n.language import tr
 from studio.ui.services.baseline import Beat
 from studio.ui.services.image_scan import Scan
@@ -17,7 +17,7 @@ from studio.ui.widgets.components import Column, Picture, Row, button, holder, t
 from studio.ui.widgets.drop_zone import DropZone, first_path
 from studio.ui.widgets.menu import Menu
 
-SAMPLE = f"{BUNDLED}digits"
+SAMPLE = f"{BUNDLED_PREFIX}digits"
 _ARCHIVES = "*.zip *.tar *.tar.gz *.tgz *.tar.bz2 *.tbz2 *.tar.xz *.txz"
 _LISTS = "*.csv *.tsv *.parquet *.pq"
 _DOING = {

@@ -2,7 +2,7 @@
 
 from PySide6.QtWidgets import QWidget
 
-from studio.core.recipe import Recipe, Side, Split
+from studio.core.recipe import Recipe, SplitName, Split
 from studio.ui.i18n.language import tr
 from studio.ui.pages.data.image_model import SIDES
 from studio.ui.pages.data.split_bar import SIDE_COLOURS, StackBar
@@ -44,7 +44,7 @@ class DivisionTab(QWidget):
             Column(self.note, Card(tr("What comes of it"), figures, self.shares, words, gap=12), None, gap=10)
         )
 
-    def _figure(self, side: Side) -> QWidget:
+    def _figure(self, side: SplitName) -> QWidget:
         head = Row(Dot(SIDE_COLOURS[side]), text(tr(SIDES[side]).capitalize(), "caption"), None, gap=6)
         return holder(Column(head, self.figures[side], gap=0))
 
@@ -61,7 +61,7 @@ class DivisionTab(QWidget):
             number = counts[side]
             label.setText(f"{count(number)}  ·  {percent(number / total, 0)}")
         self.shares.show_numbers(tuple(counts.values()))
-        ready_made = summary is not None and not summary.divided
+        ready_made = summary is not None and not summary.split_by_recipe
         words = tr("The folders or the list make the division already, so these settings change nothing.")
         self.note.say(words if ready_made else "")
         self.form.setEnabled(not ready_made)

@@ -7,7 +7,7 @@ from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from studio.core.recipe import Recipe, Transforms
-from studio.data.transforms.augmentation_presets import NAMES, amounts
+from studio.data.transforms.augmentation_presets import MAGNITUDE_NAMES, preset_magnitudes
 from studio.ui.i18n.language import tr
 from studio.ui.pages.data.slider_field import SliderField
 from studio.ui.services.image_scan import Scan
@@ -102,7 +102,7 @@ class ChangesTab(QWidget):
 
     def _form(self) -> QWidget:
         column = Column(gap=10, margins=(0, 0, 10, 0))
-        for name in NAMES:
+        for name in MAGNITUDE_NAMES:
             info = Transforms.model_fields[name]
             slider = SliderField(tr(title(name, info)), bounds(info, 0)[1], name in _DEGREES)
             slider.setToolTip(tr(sentence(info)))
@@ -131,12 +131,12 @@ class ChangesTab(QWidget):
     def _choose_preset(self, name: object) -> None:
         """Take a preset; the user's own begins with the amounts of the one before it."""
         now = self._workspace.recipe.data.transforms
-        own = amounts(now) if name == "custom" else {}
+        own = preset_magnitudes(now) if name == "custom" else {}
         self._edit(now.model_copy(update={"augmentation": name, **own}), tr("Change augmentation"))
 
     def _move(self, name: str, value: object) -> None:
         now = self._workspace.recipe.data.transforms
-        changed = now.model_copy(update={"augmentation": "custom", **amounts(now), name: value})
+        changed = now.model_copy(update={"augmentation": "custom", **preset_magnitudes(now), name: value})
         self._edit(changed, tr("Change {what}", what=tr(name)), f"data.transforms.{name}")
 
     def _edit(self, transforms: Transforms, words: str, merge: str = "") -> None:
@@ -149,7 +149,7 @@ class ChangesTab(QWidget):
     def show_recipe(self, recipe: Recipe) -> None:
         """Show the preset and its amounts."""
         self.preset.show_value(recipe.data.transforms.augmentation)
-        for name, value in amounts(recipe.data.transforms).items():
+        for name, value in preset_magnitudes(recipe.data.transforms).items():
             self.sliders[name].show_value(value)
         self._ask()
 
@@ -179,9 +179,9 @@ class ChangesTab(QWidget):
 def described(how: "Preprocessing") -> str:
     """In words what validation and export do to an image."""
     crops = {
-        "center": tr("the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(how.scaled)),
+        "center": tr("the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(how.resize_size)),
         "squash": tr("squeezed to the size whatever the shape"),
-        "border": tr("the longer edge scaled to {edge} pixels and the rest filled", edge=max(how.scaled)),
+        "border": tr("the longer edge scaled to {edge} pixels and the rest filled", edge=max(how.resize_size)),
     }
     height, width = how.size
     return tr(

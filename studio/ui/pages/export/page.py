@@ -288,10 +288,10 @@ class ExportPage(Page):
 
 def choices_of(run: Run) -> Choices:
     """What there is to choose from for a run."""
-    from studio.backbones.licenses import is_non_commercial, stated
-    from studio.backbones.loading import architecture
+    from studio.backbones.licenses import is_non_commercial, license_name
+    from studio.backbones.loading import resolve_backbone
 
-    licence = stated(architecture(run.recipe.backbone).licence)
+    licence = license_name(resolve_backbone(run.recipe.backbone).license)
     return Choices(forms_of(run), licence, is_non_commercial(licence))
 
 

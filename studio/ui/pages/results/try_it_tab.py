@@ -10,7 +10,7 @@ from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
-from studio.core.paths import cache
+from studio.core.paths import cache_dir
 from studio.ui.i18n.language import tr
 from studio.ui.pages.results.inference_worker import BenchRoom
 from studio.ui.pages.results.prediction_card import WHOLE, AnswerCard, DialRow
@@ -142,7 +142,7 @@ class TryIt(QWidget):
         if files:
             self.try_image(Path(files[0]))
         elif data.hasImage():
-            target = cache() / "pasted.png"
+            target = cache_dir() / "pasted.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             QImage(data.imageData()).save(str(target))
             self.try_image(target)

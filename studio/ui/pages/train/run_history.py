@@ -59,8 +59,8 @@ class History:
     best: events.Evaluation | None = None
     last: events.Evaluation | None = None
     saved: events.Checkpoint | None = None
-    estimate: events.Preflight | None = None
-    usage: events.Usage | None = None
+    estimate: events.ResourceEstimate | None = None
+    usage: events.ResourceUsage | None = None
     stalled: float = 0.0
     norms: dict[str, float] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
@@ -89,16 +89,16 @@ class History:
                 self._take_epoch(event)
             case events.Evaluation(split="validation"):
                 self._take_evaluation(event)
-            case events.Movement():
+            case events.GradNorms():
                 self.norms = event.norms
                 self.moved.update(place for place, norm in event.norms.items() if norm > 0)
             case events.Checkpoint():
                 self.saved = event
             case events.Warning():
                 self.notes.append(event.text)
-            case events.Preflight():
+            case events.ResourceEstimate():
                 self.estimate = event
-            case events.Usage():
+            case events.ResourceUsage():
                 self.usage = event
             case _:
                 self._take_state(event)

@@ -2,7 +2,7 @@
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from studio.core.run import Follower, Run
+from studio.core.run import EventTail, Run
 from studio.ui.pages.train.run_history import History
 from studio.ui.services.background import Lane
 
@@ -23,7 +23,7 @@ class LiveRun(QObject):
         self.run: Run | None = None
         self.history = History()
         self.live = False
-        self._follower: Follower | None = None
+        self._follower: EventTail | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -45,7 +45,7 @@ class LiveRun(QObject):
         else:
             self._lane.submit(lambda: _replayed(run), lambda past: self._read(run, past), key=f"replay {id(self)}")
 
-    def _read(self, run: Run, past: tuple[History, Follower]) -> None:
+    def _read(self, run: Run, past: tuple[History, EventTail]) -> None:
         if run is not self.run:
             return
         self.history, self._follower = past
@@ -81,7 +81,7 @@ def _size(run: Run) -> int:
         return 0
 
 
-def _replayed(run: Run) -> tuple[History, Follower]:
-    history, follower = History(), Follower(run)
+def _replayed(run: Run) -> tuple[History, EventTail]:
+    history, follower = History(), EventTail(run)
     history.take(follower.poll())
     return history, follower
