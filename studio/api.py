@@ -5,19 +5,19 @@ from pydantic import Field
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
-from studio.export.contract import Exporter, Subject
+from studio.export.contract import Exporter, ExportSource
 from studio.export.contract import register as register_exporter
-from studio.peft.attach import Attached, attach
-from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site, slice_rows
+from studio.peft.attach import AdaptedModel, attach
+from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, slice_rows
 from studio.peft.contract import register as register_method
-from studio.peft.param_counts import Census
+from studio.peft.param_counts import ParameterCounts
 
 __all__ = [
     "METHODS",
     "AdaptedLayer",
-    "Attached",
+    "AdaptedModel",
     "Attachment",
-    "Census",
+    "ParameterCounts",
     "DefaultSites",
     "Exporter",
     "Field",
@@ -25,9 +25,9 @@ __all__ = [
     "Method",
     "MethodConfig",
     "Role",
-    "Site",
+    "AttachmentSite",
     "StudioError",
-    "Subject",
+    "ExportSource",
     "attach",
     "register_exporter",
     "register_method",

@@ -30,10 +30,10 @@ from studio.core import events, paths
 from studio.core.control import TrainControl
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
-from studio.export.contract import formats
-from studio.peft import METHODS, Attached, Method, attach
+from studio.export.contract import formats_for
+from studio.peft import METHODS, AdaptedModel, Method, attach
 from studio.peft.adapter_file import save_adapter
-from studio.peft.multi_adapter import Pack
+from studio.peft.multi_adapter import AdapterSet
 from studio.peft.targets import default_attachment
 
 OUT = paths.resource("guide", "methods.json")
@@ -95,10 +95,10 @@ class Bench:
         """Everything about one method."""
         attachment = self.attachment(method)
         attached = self.on_backbone([attachment])
-        counted = attached.census()
-        merged = None if method.merge_refusal else attached.merge()
+        counted = attached.parameter_counts()
+        merged = None if method.not_mergeable_reason else attached.merge()
         run = self.trained(method.learning_rate, attachment, method.name)
-        end = training.last(run.events(), events.Finished)
+        end = training.last_event(run.events(), events.Finished)
         return {
             "parameters": counted.attachments[0].parameters,
             "percent": round(100 * counted.attachments[0].parameters / counted.total_parameters, 3),
@@ -110,7 +110,7 @@ class Bench:
             "adapter_bytes": counted.adapter_bytes,
             "switch_ms": round(1000 * self.switching(attached, attachment), 2),
             "mergeable": merged is not None,
-            "exports": formats(method),
+            "exports": formats_for(method),
         }
 
     def attachment(self, method: Method[Any]) -> Attachment:
@@ -137,7 +137,7 @@ class Bench:
         torch.manual_seed(SEED)
         return loading.load_backbone(BACKBONE, CLASSES)
 
-    def on_backbone(self, attachments: Sequence[Attachment]) -> Attached:
+    def on_backbone(self, attachments: Sequence[Attachment]) -> AdaptedModel:
         """The backbone with attachments, as training begins."""
         return attach(self.bare(), attachments)
 
@@ -146,21 +146,21 @@ class Bench:
         settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": rate, "seed": seed, "device": "cpu"}
         data = {"path": str(self.data), "split": {"validation": VALIDATION}}
         raw = {"data": data, "training": settings, "attachments": [attachment.model_dump()]}
-        run = training.prepare(Recipe.from_mapping(raw), self.folder / name)
+        run = training.create_run(Recipe.from_mapping(raw), self.folder / name)
         for _ in training.train(run, TrainControl()):
             pass
         return run
 
-    def switching(self, attached: Attached, attachment: Attachment) -> float:
+    def switching(self, attached: AdaptedModel, attachment: Attachment) -> float:
         """Seconds to put this in the place of another task on the same backbone; the median of some times."""
         module = self.bare()
-        pack, origin = Pack(module), loading.weights_digest(module)
+        pack, origin = AdapterSet(module), loading.weights_digest(module)
         labels = [str(number) for number in range(CLASSES)]
         for name in ("one", "other"):
             folder = self.folder / f"pack-{attachment.name}-{name}"
             folder.mkdir(parents=True)
             settled = copy.deepcopy(attached)
-            kept = settled.settle([attachment])
+            kept = settled.finalize([attachment])
             save_adapter(settled, kept, folder, origin, {"labels": labels})
             pack.add(name, folder)
         return statistics.median(wall(lambda n=name: pack.activate(n)) for name in ("one", "other") * ROUNDS)
@@ -176,7 +176,7 @@ def sample(folder: Path) -> Path:
     return folder
 
 
-def step(attached: Attached) -> Callable[[], None]:
+def step(attached: AdaptedModel) -> Callable[[], None]:
     """One training step without the optimiser's part."""
     attached.train()
     images, labels = torch.randn(BATCH, *PIXELS), torch.randint(0, CLASSES, (BATCH,))

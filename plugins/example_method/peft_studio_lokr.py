@@ -16,7 +16,7 @@ from studio.api import (
     Method,
     MethodConfig,
     Role,
-    Site,
+    AttachmentSite,
     register_method,
 )
 
@@ -34,21 +34,21 @@ class LoKrLinear(AdaptedLayer):
     C begins at zero, so nothing changes at first.
     """
 
-    def __init__(self, base: nn.Module, site: Site[LoKrConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[LoKrConfig]) -> None:
         super().__init__(base)
         out_features, in_features = site.layer.shape
         factor = site.config.factor
         self.scale = site.config.scale
-        self.C = nn.Parameter(torch.zeros(factor, factor, **site.factory))
-        self.B = nn.Parameter(torch.empty(out_features // factor, in_features // factor, **site.factory))
+        self.C = nn.Parameter(torch.zeros(factor, factor, **site.factory_kwargs))
+        self.B = nn.Parameter(torch.empty(out_features // factor, in_features // factor, **site.factory_kwargs))
         nn.init.kaiming_uniform_(self.B, a=math.sqrt(5))
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out), without building the product."""
         parts = x.unflatten(-1, (len(self.C), -1))
-        return self.base(x) + self.scale * (self.C @ (parts @ self.B.T)).flatten(-2)
+        return self.base_layer(x) + self.scale * (self.C @ (parts @ self.B.T)).flatten(-2)
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The plain layer with the product added to its weight."""
         update = self.scale * torch.kron(self.C.detach(), self.B.detach())
         base.weight = nn.Parameter(base.weight.detach() + update, requires_grad=False)
@@ -71,7 +71,7 @@ class LoKr(Method[LoKrConfig]):
         DefaultSites((Role.FC1, Role.FC2)),
     )
 
-    def refuses(self, layer: Layer, config: LoKrConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: LoKrConfig, slices: tuple[str, ...]) -> str:
         """Whole linear layers whose sizes the factor divides."""
         if layer.kind != "linear":
             return f"LoKr needs a plain linear layer; this is a {layer.type}."
@@ -83,10 +83,10 @@ class LoKr(Method[LoKrConfig]):
             )
         return ""
 
-    def attach(self, site: Site[LoKrConfig]) -> None:
+    def attach(self, site: AttachmentSite[LoKrConfig]) -> None:
         """Put the adapted layer in the layer's place."""
         site.replace(lambda base: LoKrLinear(base, site))
 
-    def badge(self, config: LoKrConfig) -> str:
+    def short_text(self, config: LoKrConfig) -> str:
         """The factor."""
         return f"f{config.factor}"

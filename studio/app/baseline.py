@@ -1,6 +1,6 @@
 """The number to beat: what the backbone reaches with nothing attached, by a linear probe; kept until something changes.
 
-Importing this imports no torch, so that a view can ask what is :func:`known`.
+Importing this imports no torch, so that a view can ask what is :func:`cached_baseline`.
 """
 
 import hashlib
@@ -32,13 +32,13 @@ class Baseline:
     seconds: float
 
 
-def known(data: Data, backbone: Backbone) -> Baseline | None:
+def cached_baseline(data: Data, backbone: Backbone) -> Baseline | None:
     """What was last measured for these images, this division and this backbone; None where nothing was."""
-    found = _read(_file(data, backbone))
+    found = _load_cached(_cache_file(data, backbone))
     return found[1] if found else None
 
 
-def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress) -> Baseline:
+def measure_baseline(data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress) -> Baseline:
     """Measure the number to beat, or return what is known where the images are still the same.
 
     StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
@@ -46,33 +46,33 @@ def linear_probe(data: Data, backbone: Backbone, control: "TrainControl", progre
     from studio.data.dataset.dataset import build_index
 
     summary = build_index(data, progress)
-    file, listed = _file(data, backbone), _listed(summary)
-    found = _read(file)
+    file, listed = _cache_file(data, backbone), _dataset_fingerprint(summary)
+    found = _load_cached(file)
     if found and found[0] == listed:
         return found[1]
-    made = _measure(summary, backbone, control, progress)
-    _keep(file, {"listed": listed, **asdict(made)})
+    made = _run_probe(summary, backbone, control, progress)
+    _save(file, {"listed": listed, **asdict(made)})
     return made
 
 
-def _measure(summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback) -> Baseline:
-    from studio.evaluation.linear_probe import probe
+def _run_probe(summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback) -> Baseline:
+    from studio.evaluation.linear_probe import linear_probe
 
     began = time.monotonic()
-    accuracy, images = probe(summary, backbone, control, progress)
+    accuracy, images = linear_probe(summary, backbone, control, progress)
     return Baseline(accuracy, len(summary.classes), images, time.monotonic() - began)
 
 
-def _file(data: Data, backbone: Backbone) -> Path:
+def _cache_file(data: Data, backbone: Backbone) -> Path:
     """By all that decides which images are in which split and class, and what turns them into features."""
     decided = data.model_dump(mode="json", exclude={"transforms", "acknowledged"}) | {"path": str(resolve_path(data.path))}
     decided["excluded"] = sorted(decided["excluded"])
-    weights = _stamp(resolve_path(backbone.weights)) if backbone.weights else ""
+    weights = _file_stamp(resolve_path(backbone.weights)) if backbone.weights else ""
     raw = json.dumps([decided, backbone.model_dump(mode="json"), weights], sort_keys=True)
     return cache_dir() / "baselines" / f"{hashlib.sha256(raw.encode()).hexdigest()[:24]}.json"
 
 
-def _stamp(path: Path) -> str:
+def _file_stamp(path: Path) -> str:
     try:
         now = path.stat()
     except OSError:
@@ -80,7 +80,7 @@ def _stamp(path: Path) -> str:
     return f"{now.st_size}/{now.st_mtime_ns}"
 
 
-def _listed(summary: "DatasetIndex") -> str:
+def _dataset_fingerprint(summary: "DatasetIndex") -> str:
     """A hash of which images there are, how large they are, and where they are divided to."""
     named = hashlib.sha256()
     for image in summary.images:
@@ -92,7 +92,7 @@ def _listed(summary: "DatasetIndex") -> str:
     return named.hexdigest()
 
 
-def _read(file: Path) -> tuple[str, Baseline] | None:
+def _load_cached(file: Path) -> tuple[str, Baseline] | None:
     try:
         raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return raw.pop("listed"), Baseline(**raw)
@@ -100,7 +100,7 @@ def _read(file: Path) -> tuple[str, Baseline] | None:
         return None
 
 
-def _keep(file: Path, raw: dict[str, Any]) -> None:
+def _save(file: Path, raw: dict[str, Any]) -> None:
     """Write what was found; a full disk is no reason to fail."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

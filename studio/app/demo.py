@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.app import training
 from studio.core import events, paths
-from studio.core.formatting import program
+from studio.core.formatting import program_command
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 
@@ -20,11 +20,11 @@ RECIPE = ("recipes", "digits-lora.toml")
 FORMATS = ("adapter", "peft", "merged")
 FOLDER = Path("demo")
 
-Show = Callable[[str, Iterable[events.Event]], None]
+ShowEvents = Callable[[str, Iterable[events.Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Export:
+class DemoExport:
     """One export of the demo and how well it was verified."""
 
     format: str
@@ -33,7 +33,7 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class DemoReport:
     """What the demo came to. Accuracies are on the validation images, in [0, 1]."""
 
     run: str
@@ -41,7 +41,7 @@ class Report:
     accuracy: float
     trainable_parameters: int
     total_parameters: int
-    exports: tuple[Export, ...]
+    exports: tuple[DemoExport, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -58,49 +58,49 @@ class Report:
                 f"accuracy with LoRA            {self.accuracy:.1%}  ({gain:+.1f} points)",
                 f"trainable parameters          {counts} ({share:.2f} %)",
                 f"run                           {self.run}",
-                *(f"{e.format + ' export':<30}{e.path}  {_verified(e.verification)}" for e in self.exports),
-                f"open it in the window         {program()} app {self.run}",
+                *(f"{e.format + ' export':<30}{e.path}  {_verification_text(e.verification)}" for e in self.exports),
+                f"open it in the window         {program_command()} app {self.run}",
             )
         )
 
 
-def _verified(verification: "Verification") -> str:
+def _verification_text(verification: "Verification") -> str:
     return f"(verified on {verification.images} images, largest logit difference {verification.largest_difference:.1e})"
 
 
-def run(out: Path | None, control: "TrainControl", show: Show, say: Callable[[str], None]) -> Report | None:
+def run_demo(out: Path | None, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> DemoReport | None:
     """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
 
-    ``show`` is given a label and the events of a training run as it goes on; ``say`` a line about what happens next.
+    ``show_events`` is given a label and the events of a training run as it goes on; ``print_line`` a line about what happens next.
     """
     from studio.export import export
 
-    folder = out or _unused(FOLDER)
-    recipe = training.load(paths.resource(*RECIPE))
-    alone = _train(recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show)
-    tuned = _train(recipe, folder / "run", control, "LoRA", show)
+    folder = out or _unused_folder(FOLDER)
+    recipe = training.load_recipe(paths.resource(*RECIPE))
+    alone = _train(recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show_events)
+    tuned = _train(recipe, folder / "run", control, "LoRA", show_events)
     if control.stopping:
         return None
     exports = []
     for form in FORMATS:
-        say(f"Exporting and verifying: {form}")
+        print_line(f"Exporting and verifying: {form}")
         place = folder / "exports" / form
-        exports.append(Export(form, str(place), export(tuned, form, place)))
+        exports.append(DemoExport(form, str(place), export(tuned, form, place)))
     return _report(alone, tuned, tuple(exports))
 
 
-def _train(recipe: Recipe, path: Path, control: "TrainControl", label: str, show: Show) -> Run:
-    made = training.prepare(recipe, path)
-    show(label, training.train(made, control))
-    training.result(made)
+def _train(recipe: Recipe, path: Path, control: "TrainControl", label: str, show_events: ShowEvents) -> Run:
+    made = training.create_run(recipe, path)
+    show_events(label, training.train(made, control))
+    training.read_result(made)
     return made
 
 
-def _report(alone: Run, tuned: Run, exports: tuple[Export, ...]) -> Report:
+def _report(alone: Run, tuned: Run, exports: tuple[DemoExport, ...]) -> DemoReport:
     from studio.evaluation import evaluate
 
     started = next(event for event in tuned.events() if isinstance(event, events.Started))
-    return Report(
+    return DemoReport(
         run=str(tuned.path),
         accuracy_head_alone=evaluate(alone).accuracy,
         accuracy=evaluate(tuned).accuracy,
@@ -110,6 +110,6 @@ def _report(alone: Run, tuned: Run, exports: tuple[Export, ...]) -> Report:
     )
 
 
-def _unused(folder: Path) -> Path:
+def _unused_folder(folder: Path) -> Path:
     numbered: Iterator[Path] = (folder / str(number) for number in count(1))
     return next(path for path in numbered if not path.exists())

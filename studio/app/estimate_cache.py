@@ -17,14 +17,14 @@ from studio.core import events, paths
 from studio.core.errors import StudioError
 from studio.core.events import ResourceEstimate
 from studio.core.files import write_text
-from studio.core.formatting import duration, size
+from studio.core.formatting import format_duration, format_bytes
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
-_LOOK_UP_SECONDS = 0.1
-_COST_NOTHING = (
+_POLL_SECONDS = 0.1
+_COST_FREE_FIELDS = (
     "learning_rate",
     "weight_decay",
     "schedule",
@@ -37,7 +37,7 @@ _COST_NOTHING = (
 """Settings of a training that change what is learnt, and neither the memory nor the time of an epoch."""
 
 
-def measure(recipe: Recipe, control: "TrainControl | None" = None) -> ResourceEstimate:
+def estimate_in_subprocess(recipe: Recipe, control: "TrainControl | None" = None) -> ResourceEstimate:
     """Try a recipe for a few steps in another process; takes some seconds.
 
     Raises StudioError where the recipe cannot be trained, its memory is not enough even for small batches, or
@@ -46,59 +46,59 @@ def measure(recipe: Recipe, control: "TrainControl | None" = None) -> ResourceEs
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         recipe.with_absolute_paths(Path.cwd()).save(path)
-        found = events.parse_event(_answer(path, control))
+        found = events.parse_event(_run_child(path, control))
     if not isinstance(found, ResourceEstimate):
         raise StudioError("The training could not be measured; train without knowing what it takes.")
-    remember(recipe, found)
+    save_estimate(recipe, found)
     return found
 
 
-def measure_here(recipe: Recipe) -> ResourceEstimate:
+def estimate_in_process(recipe: Recipe) -> ResourceEstimate:
     """The same in this process, for a command that does nothing else."""
     from studio.training.estimation import resource_estimate
 
     found = resource_estimate.estimate_resources(recipe)
-    remember(recipe, found)
+    save_estimate(recipe, found)
     return found
 
 
-def known(recipe: Recipe) -> ResourceEstimate | None:
+def cached_estimate(recipe: Recipe) -> ResourceEstimate | None:
     """What was measured, maybe long ago, for this recipe or one that takes the same; None where nothing was."""
     with contextlib.suppress(OSError):
-        found = events.parse_event(_place(recipe).read_text(encoding="utf-8"))
+        found = events.parse_event(_cache_file(recipe).read_text(encoding="utf-8"))
         return found if isinstance(found, ResourceEstimate) else None
     return None
 
 
-def remember(recipe: Recipe, found: ResourceEstimate) -> None:
-    """Keep a measurement for :func:`known`."""
-    place = _place(recipe)
+def save_estimate(recipe: Recipe, estimate: ResourceEstimate) -> None:
+    """Keep a measurement for :func:`cached_estimate`."""
+    place = _cache_file(recipe)
     with contextlib.suppress(OSError):  # it only costs measuring again
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, found.to_json())
+        write_text(place, estimate.to_json())
 
 
-def as_json(found: ResourceEstimate) -> dict[str, Any]:
+def estimate_json(estimate: ResourceEstimate) -> dict[str, Any]:
     """The object that ``train --preflight --json`` prints."""
-    return {**json.loads(found.to_json()), "measured_at": found.measured_at, "fits": found.fits_in_memory}
+    return {**json.loads(estimate.to_json()), "measured_at": estimate.measured_at, "fits": estimate.fits_in_memory}
 
 
-def as_text(found: ResourceEstimate) -> str:
+def format_estimate(estimate: ResourceEstimate) -> str:
     """One line for a person."""
-    needs = f"memory {size(found.peak_memory_bytes)} of {size(found.available_memory_bytes)} free"
-    fits = "" if found.fits_in_memory else ", which is not enough: lower training.batch_size, or raise training.accumulation"
-    return f"{needs}{fits}; about {duration(found.seconds_per_epoch)} an epoch on {found.device}"
+    needs = f"memory {format_bytes(estimate.peak_memory_bytes)} of {format_bytes(estimate.available_memory_bytes)} free"
+    fits = "" if estimate.fits_in_memory else ", which is not enough: lower training.batch_size, or raise training.accumulation"
+    return f"{needs}{fits}; about {format_duration(estimate.seconds_per_epoch)} an epoch on {estimate.device}"
 
 
-def _place(recipe: Recipe) -> Path:
+def _cache_file(recipe: Recipe) -> Path:
     usual = Training()
-    training = recipe.training.model_copy(update={name: getattr(usual, name) for name in _COST_NOTHING})
+    training = recipe.training.model_copy(update={name: getattr(usual, name) for name in _COST_FREE_FIELDS})
     alike = recipe.with_absolute_paths(Path.cwd()).model_copy(update={"training": training})
     name = hashlib.sha256(alike.dumps().encode()).hexdigest()[:32]
     return paths.cache_dir() / "preflight" / f"{name}.json"
 
 
-def _answer(path: Path, control: "TrainControl | None") -> str:
+def _run_child(path: Path, control: "TrainControl | None") -> str:
     """What ``train --preflight --json`` prints for the recipe at ``path``."""
     command = [sys.executable, "-m", "studio", "train", str(path), "--preflight", "--json"]
     with subprocess.Popen(
@@ -106,7 +106,7 @@ def _answer(path: Path, control: "TrainControl | None") -> str:
     ) as child:
         while True:
             try:
-                out, said = child.communicate(timeout=_LOOK_UP_SECONDS)
+                out, said = child.communicate(timeout=_POLL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 if control is not None and control.stopping:

@@ -12,11 +12,11 @@ from studio.core.run import Run
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetIndex
-    from studio.peft.hf import Imported
+    from studio.peft.hf import ImportedAdapter
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImportResult:
     """The run that a folder became, and the attachments that it came to."""
 
     run: Run
@@ -27,7 +27,7 @@ class Outcome:
         return {"run": str(self.run.path), "attachments": [a.model_dump(mode="json") for a in self.recipe.attachments]}
 
 
-def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
+def import_peft(folder: Path, data: str, backbone: str, out: Path) -> ImportResult:
     """Make a run in ``out`` of a folder that HF peft saved for a timm network.
 
     ``data`` are the images whose classes, in order of their names, are the outputs of the folder's classifier;
@@ -35,7 +35,7 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
     ``out`` has something in it, or the folder does not fit the backbone or the classes or brings no classifier.
     """
     from studio.backbones import loading
-    from studio.cli.inspect_text import backbone as named
+    from studio.cli.inspect_text import resolve_backbone as named
     from studio.core import paths
     from studio.data.dataset.dataset import build_index
     from studio.peft.hf import from_peft
@@ -48,12 +48,12 @@ def import_peft(folder: Path, data: str, backbone: str, out: Path) -> Outcome:
         raise StudioError(
             f"{folder} brings no classifier; save it in HF peft with modules_to_save naming the backbone's classifier."
         )
-    _require_order(folder, found)
+    _check_class_order(folder, found)
     recipe = Recipe(backbone=chosen, attachments=imported.attachments, head=Head(), data=images)
-    return Outcome(_write(recipe, imported, found, out), recipe)
+    return ImportResult(_write_run(recipe, imported, found, out), recipe)
 
 
-def _require_order(folder: Path, found: "DatasetIndex") -> None:
+def _check_class_order(folder: Path, found: "DatasetIndex") -> None:
     """An export of ours says what its outputs are: they have to be the classes of the images."""
     said = folder / "labels.json"
     try:
@@ -64,7 +64,7 @@ def _require_order(folder: Path, found: "DatasetIndex") -> None:
         raise StudioError(f"{said} names other classes than the images in {found.path}; name those it was trained on.")
 
 
-def _write(recipe: Recipe, imported: "Imported", found: "DatasetIndex", out: Path) -> Run:
+def _write_run(recipe: Recipe, imported: "ImportedAdapter", found: "DatasetIndex", out: Path) -> Run:
     """The run's folder with what training would have left in it, as far as it can be known."""
     import torch
     from safetensors.torch import save

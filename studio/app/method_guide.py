@@ -10,11 +10,11 @@ from typing import Any
 
 from studio.core import paths
 
-FILE = ("guide", "methods.json")
+GUIDE_FILE = ("guide", "methods.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class MethodStats:
     """One method measured.
 
     ``step_ratio`` is a training step in units of one of full fine-tuning; the latencies are in units of the bare
@@ -44,34 +44,34 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A method in the guide; ``figures`` is None where it was not measured, as with a plugin's."""
+class GuideEntry:
+    """A method in the guide; ``stats`` is None where it was not measured, as with a plugin's."""
 
     name: str
     label: str
     family: str
-    when: str
-    figures: Figures | None
+    when_to_use: str
+    stats: MethodStats | None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
 
-def rows() -> list[Row]:
+def guide_entries() -> list[GuideEntry]:
     """Every method, in the order of the palette."""
-    from studio.peft.contract import by_family
+    from studio.peft.contract import methods_by_family
 
-    return [Row(m.name, m.label, m.family, m.when, figures(m.name)) for m in by_family()]
+    return [GuideEntry(m.name, m.label, m.family, m.when_to_use, method_stats(m.name)) for m in methods_by_family()]
 
 
-def figures(method: str) -> Figures | None:
+def method_stats(method: str) -> MethodStats | None:
     """What was measured of a method; None where nothing was."""
-    raw = measured()["methods"].get(method)
-    return Figures(**{**raw, "exports": tuple(raw["exports"])}) if raw else None
+    raw = load_guide()["methods"].get(method)
+    return MethodStats(**{**raw, "exports": tuple(raw["exports"])}) if raw else None
 
 
 @cache
-def measured() -> dict[str, Any]:
+def load_guide() -> dict[str, Any]:
     """The whole file: date, versions and conditions too."""
-    return dict(json.loads(paths.resource(*FILE).read_text(encoding="utf-8")))
+    return dict(json.loads(paths.resource(*GUIDE_FILE).read_text(encoding="utf-8")))

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.app.method_guide import Figures, figures
-from studio.core.formatting import table
+from studio.app.method_guide import MethodStats, method_stats
+from studio.core.formatting import format_table
 
 if TYPE_CHECKING:
     from studio.peft.contract import Method
@@ -14,7 +14,7 @@ _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 
 @dataclass(frozen=True, slots=True)
-class FieldEntry:
+class ConfigField:
     """One field of a method; ``bounds`` is text such as ``>= 1, <= 1024``, or the choices there are."""
 
     name: str
@@ -24,7 +24,7 @@ class FieldEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodEntry:
+class MethodInfo:
     """One method: what it is, its fields, where it goes by default, whether it merges, and how it can be exported."""
 
     name: str
@@ -32,13 +32,13 @@ class MethodEntry:
     family: str
     summary: str
     paper: str
-    fields: tuple[FieldEntry, ...]
+    fields: tuple[ConfigField, ...]
     sites: tuple[str, ...]
     mergeable: bool
-    merge_refusal: str
+    not_mergeable_reason: str
     exports: tuple[str, ...]
-    when: str = ""
-    figures: Figures | None = None
+    when_to_use: str = ""
+    stats: MethodStats | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -46,11 +46,11 @@ class MethodEntry:
 
     def as_text(self) -> str:
         """A page about the method."""
-        fields = table(
+        fields = format_table(
             ("field", "default", "allowed", ""), ((f.name, f.default, f.bounds, f.description) for f in self.fields)
         )
-        merging = "merges into the backbone" if self.mergeable else f"does not merge: {self.merge_refusal}"
-        guide = "\n".join(part for part in (self.when, self.figures.as_text() if self.figures else "") if part)
+        merging = "merges into the backbone" if self.mergeable else f"does not merge: {self.not_mergeable_reason}"
+        guide = "\n".join(part for part in (self.when_to_use, self.stats.as_text() if self.stats else "") if part)
         return (
             f"{self.label} ({self.name}, {self.family})\n{self.summary}\n{self.paper}\n\n{fields}\n\n"
             f"goes by default to {', or '.join(self.sites)}\n{merging}\nexports: {', '.join(self.exports)}"
@@ -58,42 +58,42 @@ class MethodEntry:
         )
 
 
-def describe_all() -> list[MethodEntry]:
+def describe_methods() -> list[MethodInfo]:
     """Every method, in the order of the palette."""
-    from studio.peft.contract import by_family
+    from studio.peft.contract import methods_by_family
 
-    return [_entry(method) for method in by_family()]
+    return [_method_info(method) for method in methods_by_family()]
 
 
-def describe(name: str) -> MethodEntry:
+def describe_method(name: str) -> MethodInfo:
     """One method; StudioError where there is none of that name."""
     from studio.peft.contract import METHODS
 
-    return _entry(METHODS.get(name))
+    return _method_info(METHODS.get(name))
 
 
-def _entry(method: "Method[Any]") -> MethodEntry:
-    from studio.export.contract import formats
+def _method_info(method: "Method[Any]") -> MethodInfo:
+    from studio.export.contract import formats_for
 
-    return MethodEntry(
+    return MethodInfo(
         name=method.name,
         label=method.label,
         family=method.family,
         summary=method.summary,
         paper=method.paper,
         fields=tuple(_fields(method.Config.model_json_schema())),
-        sites=tuple(_site(d.roles, d.slices) for d in method.default_sites),
-        mergeable=not method.merge_refusal,
-        merge_refusal=method.merge_refusal,
-        exports=tuple(formats(method)),
-        when=method.when,
-        figures=figures(method.name),
+        sites=tuple(_site_text(d.roles, d.slices) for d in method.default_sites),
+        mergeable=not method.not_mergeable_reason,
+        not_mergeable_reason=method.not_mergeable_reason,
+        exports=tuple(formats_for(method)),
+        when_to_use=method.when_to_use,
+        stats=method_stats(method.name),
     )
 
 
-def _fields(schema: dict[str, Any]) -> Iterable[FieldEntry]:
+def _fields(schema: dict[str, Any]) -> Iterable[ConfigField]:
     for name, raw in schema.get("properties", {}).items():
-        yield FieldEntry(name, raw.get("default"), _bounds(raw), raw.get("description", ""))
+        yield ConfigField(name, raw.get("default"), _bounds(raw), raw.get("description", ""))
 
 
 def _bounds(raw: dict[str, Any]) -> str:
@@ -102,6 +102,6 @@ def _bounds(raw: dict[str, Any]) -> str:
     return ", ".join(f"{sign} {raw[key]:g}" for key, sign in _BOUNDS.items() if key in raw) or str(raw.get("type", ""))
 
 
-def _site(roles: Iterable[Any], slices: Iterable[str]) -> str:
+def _site_text(roles: Iterable[Any], slices: Iterable[str]) -> str:
     parts = ", ".join(slices)
     return " and ".join(map(str, roles)) + (f" (its {parts})" if parts else "")

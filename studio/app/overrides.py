@@ -8,32 +8,32 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 
 
-def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """The recipe with each ``dotted.key=value`` applied; an attachment is named by its name or its position from 0."""
-    return override_values(recipe, dict(map(parse_assignment, assignments)))
+    return apply_values(recipe, dict(map(parse_assignment, assignments)))
 
 
-def override_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """:func:`override` for values that are read already, by their dotted key."""
+def apply_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """:func:`apply_overrides` for values that are read already, by their dotted key."""
     raw = recipe.model_dump(by_alias=True)
     for path, value in values.items():
-        _put(raw, path.split("."), value, path)
+        _set_value(raw, path.split("."), value, path)
     return Recipe.from_mapping(raw, "--set")
 
 
-def _put(holder: Any, keys: list[str], value: Any, path: str) -> None:
+def _set_value(holder: Any, keys: list[str], value: Any, path: str) -> None:
     key, *rest = keys
     if isinstance(holder, list | tuple):
-        return _put(_attachment(holder, key), rest, value, path) if rest else _refuse(path)
+        return _set_value(_find_attachment(holder, key), rest, value, path) if rest else _raise_unknown_key(path)
     if not rest:
         holder[key] = value
         return None
     if not isinstance(holder.get(key), dict | list | tuple):
-        return _refuse(path)
-    return _put(holder[key], rest, value, path)
+        return _raise_unknown_key(path)
+    return _set_value(holder[key], rest, value, path)
 
 
-def _attachment(attachments: list[Any] | tuple[Any, ...], key: str) -> Any:
+def _find_attachment(attachments: list[Any] | tuple[Any, ...], key: str) -> Any:
     for position, item in enumerate(attachments):
         if key in (item["name"], str(position)):
             return item
@@ -41,5 +41,5 @@ def _attachment(attachments: list[Any] | tuple[Any, ...], key: str) -> Any:
     raise StudioError(f"--set: there is no attachment called {key!r}; there are {names}.")
 
 
-def _refuse(path: str) -> None:
+def _raise_unknown_key(path: str) -> None:
     raise StudioError(f"--set: {path} is not a value of a recipe; see recipe.toml of any run for what there is.")

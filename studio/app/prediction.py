@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
     from studio.data.transforms.preprocessing import Preprocessing
 
-BATCH = 32
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ImagePrediction:
     """One image's probabilities by class, the likeliest first."""
 
     image: str
     probabilities: dict[str, float]
 
-    def best(self, count: int) -> list[tuple[str, float]]:
+    def top_k(self, k: int) -> list[tuple[str, float]]:
         """The likeliest classes."""
-        return list(self.probabilities.items())[:count]
+        return list(self.probabilities.items())[:k]
 
     def as_json(self) -> dict[str, Any]:
         """The likeliest class and all probabilities."""
-        label, probability = self.best(1)[0]
+        label, probability = self.top_k(1)[0]
         return {"image": self.image, "class": label, "probability": probability, "probabilities": self.probabilities}
 
 
@@ -41,11 +41,11 @@ class Classifier:
     labels: tuple[str, ...]
     preprocessing: "Preprocessing"
 
-    def answer(self, paths: Sequence[Path]) -> list[Answer]:
+    def predict(self, paths: Sequence[Path]) -> list[ImagePrediction]:
         """Classify image files; StudioError for one that cannot be read."""
-        return [answer for start in range(0, len(paths), BATCH) for answer in self._batch(paths[start : start + BATCH])]
+        return [answer for start in range(0, len(paths), BATCH_SIZE) for answer in self._predict_batch(paths[start : start + BATCH_SIZE])]
 
-    def _batch(self, paths: Sequence[Path]) -> list[Answer]:
+    def _predict_batch(self, paths: Sequence[Path]) -> list[ImagePrediction]:
         import torch
 
         from studio.data.images.decode import read_image
@@ -53,16 +53,16 @@ class Classifier:
         images = torch.stack([self.preprocessing(read_image(path)) for path in paths])
         with torch.inference_mode():
             odds = self.logits(images).float().cpu().softmax(1)
-        return [Answer(str(path), _ranked(self.labels, row.tolist())) for path, row in zip(paths, odds, strict=True)]
+        return [ImagePrediction(str(path), _sort_by_probability(self.labels, row.tolist())) for path, row in zip(paths, odds, strict=True)]
 
 
-def _ranked(labels: Sequence[str], odds: Sequence[float]) -> dict[str, float]:
-    return dict(sorted(zip(labels, odds, strict=True), key=lambda pair: -pair[1]))
+def _sort_by_probability(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str, float]:
+    return dict(sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1]))
 
 
-def predict(source: Path, images: Sequence[Path]) -> list[Answer]:
+def predict(source: Path, images: Sequence[Path]) -> list[ImagePrediction]:
     """Classify image files with the run or export in the folder ``source``."""
-    return open_classifier(source).answer(images)
+    return open_classifier(source).predict(images)
 
 
 def open_classifier(source: Path) -> Classifier:
@@ -70,7 +70,7 @@ def open_classifier(source: Path) -> Classifier:
     from studio.export.contract import exporters
 
     for exporter in exporters:
-        if (source / exporter.marker).is_file() and (source / "preprocessing.json").is_file():
+        if (source / exporter.marker_file).is_file() and (source / "preprocessing.json").is_file():
             return _from_export(exporter.load(source), source)
     if not (source / "recipe.toml").is_file():
         raise StudioError(f"{source} is neither a run nor an export.")
@@ -78,10 +78,10 @@ def open_classifier(source: Path) -> Classifier:
 
 
 def _from_export(logits: "Callable[[Tensor], Tensor]", folder: Path) -> Classifier:
-    return Classifier(logits, *described(folder))
+    return Classifier(logits, *read_labels_and_preprocessing(folder))
 
 
-def described(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
+def read_labels_and_preprocessing(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
     """The classes of an export, and what it does to images."""
     import json
 
@@ -98,7 +98,7 @@ def described(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
 def _from_run(run: Run) -> Classifier:
     from studio.evaluation import restore
 
-    restored = restore.attached(run)
-    module = restored.attached.module
+    restored = restore.load_trained(run)
+    module = restored.model.module
     device = next(module.parameters()).device
     return Classifier(lambda images: module(images.to(device)), tuple(restored.labels), restored.preprocessing)

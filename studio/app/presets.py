@@ -16,7 +16,7 @@ from studio.core.layers import Layer, Role
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
 
-Words = Annotated[str, StringConstraints(min_length=1)]
+NonEmptyStr = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Preset(BaseModel):
@@ -24,9 +24,9 @@ class Preset(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Words
-    label: Words
-    summary: Words
+    name: NonEmptyStr
+    label: NonEmptyStr
+    summary: NonEmptyStr
     last_blocks: int = Field(0, ge=0)
     roles: Mapping[str, tuple[Role, ...]] = Field(default_factory=dict)
     recipe: Recipe
@@ -43,12 +43,12 @@ def presets() -> tuple[Preset, ...]:
     return tuple(_read(file.stem.partition("-")[2], file.read_text(encoding="utf-8")) for file in files)
 
 
-def _read(name: str, words: str) -> Preset:
-    raw = tomllib.loads(words)
+def _read(name: str, text: str) -> Preset:
+    raw = tomllib.loads(text)
     return Preset(name=name, recipe=Recipe.from_mapping(raw.pop("recipe"), name), **raw)
 
 
-def preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset:
     """The preset called ``name``; StudioError where there is none."""
     found = next((one for one in presets() if one.name == name), None)
     if found is None:
@@ -56,58 +56,58 @@ def preset(name: str) -> Preset:
     return found
 
 
-def fitted(
-    one: Preset, layers: Sequence[Layer], under: Sequence[str] = ("",), taken: Iterable[str] = ()
+def fit_to_backbone(
+    preset: Preset, layers: Sequence[Layer], under: Sequence[str] = ("",), taken_names: Iterable[str] = ()
 ) -> tuple[Attachment, ...]:
-    """The attachments of ``one`` for a backbone of these ``layers``, inside the layers called ``under``.
+    """The attachments of ``preset`` for a backbone of these ``layers``, inside the layers called ``under``.
 
     Patterns that fit stay as they are; others give way to the layers of the roles that the preset names. StudioError
     with the reason where there is no place for one of them.
     """
-    from studio.peft.targets import unused_name
+    from studio.peft.targets import unique_name
 
-    room, names, made = _room(one, layers, under), set(taken), []
-    for attachment in one.recipe.attachments:
-        name = unused_name(attachment.name, names)
+    room, names, made = _allowed_layers(preset, layers, under), set(taken_names), []
+    for attachment in preset.recipe.attachments:
+        name = unique_name(attachment.name, names)
         names.add(name)
-        made.append(_fit(attachment, one, layers, room).model_copy(update={"name": name}))
+        made.append(_fit_attachment(attachment, preset, layers, room).model_copy(update={"name": name}))
     return tuple(made)
 
 
-def _room(one: Preset, layers: Sequence[Layer], under: Sequence[str]) -> list[Layer]:
+def _allowed_layers(preset: Preset, layers: Sequence[Layer], under: Sequence[str]) -> list[Layer]:
     """The layers that the preset may use."""
-    from studio.peft.target_builder import inside
+    from studio.peft.target_builder import subtrees
 
-    room = list({layer.path: layer for _, rows in inside(layers, under) for layer in rows}.values())
-    if not one.last_blocks:
+    room = list({layer.path: layer for _, rows in subtrees(layers, under) for layer in rows}.values())
+    if not preset.last_blocks:
         return room
     blocks = sorted({layer.block for layer in layers if layer.block is not None})
-    if len(blocks) < one.last_blocks:
-        raise StudioError(f"{one.label}: this backbone has {len(blocks) or 'no'} blocks.")
-    last = set(blocks[-one.last_blocks :])
+    if len(blocks) < preset.last_blocks:
+        raise StudioError(f"{preset.label}: this backbone has {len(blocks) or 'no'} blocks.")
+    last = set(blocks[-preset.last_blocks :])
     return [layer for layer in room if layer.block in last]
 
 
-def _fit(attachment: Attachment, one: Preset, layers: Sequence[Layer], room: Sequence[Layer]) -> Attachment:
+def _fit_attachment(attachment: Attachment, preset: Preset, layers: Sequence[Layer], allowed: Sequence[Layer]) -> Attachment:
     from studio.peft.contract import METHODS
-    from studio.peft.targets import match, refusal, shorten
+    from studio.peft.targets import match_layers, unsupported_reason, minimal_patterns
 
     method = METHODS.get(attachment.method)
     config = method.configure(attachment.config)
-    roles = one.roles.get(attachment.name) or tuple(r for d in method.default_sites for r in d.roles)
-    meant = [layer for layer in room if layer.role in roles]
+    roles = preset.roles.get(attachment.name) or tuple(r for d in method.default_sites for r in d.roles)
+    meant = [layer for layer in allowed if layer.role in roles]
     slices = attachment.slices if any(layer.slices for layer in meant) else ()
-    accepted = [layer for layer in meant if not refusal(method, layer, config, slices)]
+    accepted = [layer for layer in meant if not unsupported_reason(method, layer, config, slices)]
     if not accepted:
-        why = refusal(method, meant[0], config, slices) if meant else ""
+        why = unsupported_reason(method, meant[0], config, slices) if meant else ""
         kinds = ", ".join(dict.fromkeys(map(str, roles)))
-        raise StudioError(why or f"{one.label}: there is no layer of this kind here ({kinds}).")
-    fits = len(room) == len(layers) and match(attachment.at, layers) == accepted
-    at = _used(attachment.at, layers) if fits else shorten([a.path or "." for a in accepted], layers)
+        raise StudioError(why or f"{preset.label}: there is no layer of this kind here ({kinds}).")
+    fits = len(allowed) == len(layers) and match_layers(attachment.at, layers) == accepted
+    at = _matching_patterns(attachment.at, layers) if fits else minimal_patterns([a.path or "." for a in accepted], layers)
     return attachment.model_copy(update={"at": at, "slices": slices, "config": config.model_dump()})
 
 
-def _used(patterns: Iterable[str], layers: Sequence[Layer]) -> tuple[str, ...]:
-    from studio.peft.targets import match
+def _matching_patterns(patterns: Iterable[str], layers: Sequence[Layer]) -> tuple[str, ...]:
+    from studio.peft.targets import match_layers
 
-    return tuple(pattern for pattern in patterns if match([pattern], layers))
+    return tuple(pattern for pattern in patterns if match_layers([pattern], layers))

@@ -14,7 +14,7 @@ from studio.core.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedRecipe:
     """One recipe in the queue, as TOML. ``problem`` says why it could not be trained when its turn came."""
 
     id: str
@@ -27,44 +27,44 @@ class Waiting:
         return Recipe.loads(self.text, "The queued recipe")
 
 
-class Queue:
+class QueueFile:
     """The rows in the order of their turns. Each change is on the disk when the call returns."""
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file or paths.data_dir() / "queue.json"
-        self.rows: tuple[Waiting, ...] = tuple(_read(self._file))
+        self.rows: tuple[QueuedRecipe, ...] = tuple(_read(self._file))
 
-    def add(self, recipe: Recipe) -> Waiting:
+    def add(self, recipe: Recipe) -> QueuedRecipe:
         """Put a recipe at the end; StudioError where the queue cannot be written."""
-        row = Waiting(uuid4().hex, recipe.dumps())
-        self._keep((*self.rows, row))
+        row = QueuedRecipe(uuid4().hex, recipe.dumps())
+        self._save((*self.rows, row))
         return row
 
     def remove(self, *ids: str) -> None:
         """Take rows out."""
-        self._keep([row for row in self.rows if row.id not in ids])
+        self._save([row for row in self.rows if row.id not in ids])
 
-    def move(self, row_id: str, place: int) -> None:
-        """Put a row so that it comes to stand at ``place``, counted from 0 among all rows."""
+    def move(self, row_id: str, index: int) -> None:
+        """Put a row so that it comes to stand at ``index``, counted from 0 among all rows."""
         row = next(row for row in self.rows if row.id == row_id)
         rest = [other for other in self.rows if other.id != row_id]
-        place = max(0, min(place, len(rest)))
-        self._keep([*rest[:place], row, *rest[place:]])
+        index = max(0, min(index, len(rest)))
+        self._save([*rest[:index], row, *rest[index:]])
 
-    def blame(self, row_id: str, problem: str) -> None:
+    def mark_failed(self, row_id: str, problem: str) -> None:
         """Note why a row could not be trained, so that it is passed over; an empty text gives it another turn."""
-        self._keep([replace(row, problem=problem) if row.id == row_id else row for row in self.rows])
+        self._save([replace(row, problem=problem) if row.id == row_id else row for row in self.rows])
 
-    def put_back(self, row: Waiting, problem: str) -> None:
+    def requeue(self, row: QueuedRecipe, problem: str) -> None:
         """Put a row that was taken out back at its head, with the reason why it could not be trained."""
-        self._keep([replace(row, problem=problem), *(other for other in self.rows if other.id != row.id)])
+        self._save([replace(row, problem=problem), *(other for other in self.rows if other.id != row.id)])
 
     @property
-    def next(self) -> Waiting | None:
+    def next_runnable(self) -> QueuedRecipe | None:
         """The first row that is not known to fail."""
         return next((row for row in self.rows if not row.problem), None)
 
-    def _keep(self, rows: Sequence[Waiting]) -> None:
+    def _save(self, rows: Sequence[QueuedRecipe]) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file, {"version": 1, "rows": [asdict(row) for row in rows]})
@@ -73,11 +73,11 @@ class Queue:
         self.rows = tuple(rows)
 
 
-def _read(file: Path) -> list[Waiting]:
+def _read(file: Path) -> list[QueuedRecipe]:
     """What the file holds; a damaged file is put aside, so that the next change does not overwrite it."""
     try:
         raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return [Waiting(str(row["id"]), str(row["text"]), str(row.get("problem", ""))) for row in raw["rows"]]
+        return [QueuedRecipe(str(row["id"]), str(row["text"]), str(row.get("problem", ""))) for row in raw["rows"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError):

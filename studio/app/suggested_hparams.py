@@ -20,14 +20,14 @@ def suggested_training(recipe: Recipe, images: int) -> Training:
     return default_hparams.suggest_training(recipe, images)
 
 
-def few_steps(recipe: Recipe, images: int) -> str:
+def too_few_steps_warning(recipe: Recipe, images: int) -> str:
     """A sentence where training on so many images makes too few steps to learn much; else empty."""
     from studio.training import default_hparams
 
     return default_hparams.too_few_steps_warning(recipe, images)
 
 
-def suggested(recipe: Recipe) -> Recipe:
+def with_suggested_training(recipe: Recipe) -> Recipe:
     """The recipe with :func:`suggested_training` for its own images; StudioError where there are none."""
     from studio.data.dataset.dataset import build_index
 
@@ -35,10 +35,10 @@ def suggested(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"training": suggested_training(recipe, images)})
 
 
-def assignments(path: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
+def suggested_assignments(path: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
     """What is suggested for a recipe file with ``given`` assignments, as assignments with those after them."""
-    from studio.app.training import load
+    from studio.app.training import load_recipe
 
-    better = suggested(load(path, given)).training
+    better = with_suggested_training(load_recipe(path, given)).training
     made = {key: getattr(better, key) for key in ("learning_rate", "batch_size", "epochs")}
     return (*(f"training.{key}={value}" for key, value in made.items()), *given)

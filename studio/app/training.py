@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from studio.app import estimate_cache
-from studio.app.overrides import override
+from studio.app.overrides import apply_overrides
 from studio.core import events, paths
 from studio.core.attachment_spec import parse_assignment
 from studio.core.errors import StudioError
-from studio.core.formatting import duration, program
+from studio.core.formatting import format_duration, program_command
 from studio.core.recipe import Recipe
 from studio.core.run import Run, new_run_path
 from studio.data.images.file_index import ProgressCallback, no_progress
@@ -24,7 +24,7 @@ E = TypeVar("E", bound=events.Event)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TrainingResult:
     """What a run came to. ``reason`` is "completed" or "stopped"; accuracies are in [0, 1].
 
     Of its ``seconds`` so many were ``waited`` for images.
@@ -46,28 +46,28 @@ class Result:
         """Two lines for a person."""
         best = f"best validation accuracy {self.best_accuracy:.1%} in epoch {self.best_epoch}"
         waiting = f", {self.waited / max(self.seconds, 1e-9):.0%} of it waiting for images"
-        return f"{best}, {duration(self.seconds)}{waiting}\n{self.run}"
+        return f"{best}, {format_duration(self.seconds)}{waiting}\n{self.run}"
 
 
-def start(
+def create_run_from_file(
     path: Path, out: Path | None = None, assignments: Iterable[str] = (), progress: ProgressCallback | None = None
 ) -> Run:
     """Make a run of a recipe file; ``progress`` is told how far the look at its images is, where that takes long."""
-    return prepare(load(path, assignments), out, progress)
+    return create_run(load_recipe(path, assignments), out, progress)
 
 
-def load(path: Path, assignments: Iterable[str] = ()) -> Recipe:
+def load_recipe(path: Path, assignments: Iterable[str] = ()) -> Recipe:
     """Read a recipe file, apply ``key=value`` assignments, and make its paths absolute."""
-    return override(Recipe.load(path), assignments).with_absolute_paths(path.absolute().parent)
+    return apply_overrides(Recipe.load(path), assignments).with_absolute_paths(path.absolute().parent)
 
 
-def prepare(recipe: Recipe, out: Path | None = None, progress: ProgressCallback | None = None) -> Run:
+def create_run(recipe: Recipe, out: Path | None = None, progress: ProgressCallback | None = None) -> Run:
     """Check the recipe against its backbone and images, then make the run's folder; StudioError if it cannot run."""
-    check(recipe, progress)
+    check_trainable(recipe, progress)
     return Run.create(recipe, out or new_run_path(paths.runs_dir(), recipe))
 
 
-def check(recipe: Recipe, progress: ProgressCallback | None = None) -> None:
+def check_trainable(recipe: Recipe, progress: ProgressCallback | None = None) -> None:
     """Raise StudioError with the first thing that would keep the recipe from being trained."""
     from studio.app.inspection import Inspector
     from studio.data.dataset.dataset import build_index
@@ -79,7 +79,7 @@ def check(recipe: Recipe, progress: ProgressCallback | None = None) -> None:
         raise StudioError(problems[0].text)
 
 
-def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ()) -> Run:
+def open_for_resume(path: Path, out: Path | None = None, assignments: Sequence[str] = ()) -> Run:
     """The run to go on with: ``out`` where it is named, else ``path`` itself.
 
     Its recipe stays as it is but for ``training.epochs``, so that a complete run can be given more.
@@ -93,7 +93,7 @@ def reopen(path: Path, out: Path | None = None, assignments: Sequence[str] = ())
             "A resumed run keeps its recipe: only training.epochs can be set; start a new run for the rest."
         )
     if assignments:
-        override(run.recipe, assignments).save(run.path / "recipe.toml")
+        apply_overrides(run.recipe, assignments).save(run.path / "recipe.toml")
     return run
 
 
@@ -105,33 +105,33 @@ def train(run: Run, control: "TrainControl", resume: bool = False, team: "Distri
     from studio.training import loop
 
     leads = team is None or team.is_main_process
-    expected = estimate_cache.known(run.recipe) if leads and not resume else None
+    expected = estimate_cache.cached_estimate(run.recipe) if leads and not resume else None
     if expected is not None:
         run.append_event(expected)
     try:
         yield from loop.train(run, control, resume, team)
     except StudioError:
-        if leads and not resume and not has_begun(run):
+        if leads and not resume and not has_steps(run):
             shutil.rmtree(run.path, ignore_errors=True)
         raise
 
 
-def has_begun(run: Run) -> bool:
+def has_steps(run: Run) -> bool:
     """Whether the run has made a step."""
     return any(isinstance(event, events.Step) for event in run.events())
 
 
-def result(run: Run) -> Result:
+def read_result(run: Run) -> TrainingResult:
     """Read a run's result from its events; StudioError where it failed or has none yet."""
     happened = run.events()
-    finished, evaluated = last(happened, events.Finished), last(happened, events.Evaluation)
-    failed = last(happened, events.Error)
+    finished, evaluated = last_event(happened, events.Finished), last_event(happened, events.Evaluation)
+    failed = last_event(happened, events.Error)
     if failed is not None and happened[-1] is failed:
         raise StudioError(failed.text)
     if finished is None:
-        raise StudioError(f"The run {run.path} has not finished; go on with: {program()} train {run.path} --resume")
+        raise StudioError(f"The run {run.path} has not finished; go on with: {program_command()} train {run.path} --resume")
     metrics = asdict(evaluated) if evaluated else {}
-    return Result(
+    return TrainingResult(
         run=str(run.path),
         reason=finished.reason,
         best_accuracy=finished.best_accuracy,
@@ -142,6 +142,6 @@ def result(run: Run) -> Result:
     )
 
 
-def last(happened: Sequence[events.Event], kind: type[E]) -> E | None:
+def last_event(happened: Sequence[events.Event], kind: type[E]) -> E | None:
     """The last event of a kind."""
     return next((event for event in reversed(happened) if isinstance(event, kind)), None)

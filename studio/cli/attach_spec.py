@@ -7,8 +7,8 @@ from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 
 
-def attachment(text: str, layers: Sequence[Layer], taken: Collection[str] = ()) -> Attachment:
-    """The attachment that ``text`` describes on a backbone of these ``layers``, named apart from those ``taken``."""
+def parse_attachment(text: str, layers: Sequence[Layer], taken_names: Collection[str] = ()) -> Attachment:
+    """The attachment that ``text`` describes on a backbone of these ``layers``, named apart from those ``taken_names``."""
     from studio.peft import targets
     from studio.peft.contract import METHODS
 
@@ -16,10 +16,10 @@ def attachment(text: str, layers: Sequence[Layer], taken: Collection[str] = ()) 
     method = METHODS.get(line.method)
     config = dict(method.configure(line.config).model_dump())
     if not line.target:
-        default = targets.default_attachment(method, layers, taken=taken, config=config)
+        default = targets.default_attachment(method, layers, taken_names=taken_names, config=config)
         return default.model_copy(update={"slices": line.slices or default.slices})
     return Attachment(
-        name=targets.unused_name(line.method, taken),
+        name=targets.unique_name(line.method, taken_names),
         method=line.method,
         at=(line.target,),
         slices=line.slices,

@@ -12,7 +12,7 @@ def backbones(pattern: str, as_json: bool) -> None:
     """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
     from studio.cli import backbones_text
 
-    found = backbones_text.search(pattern)
+    found = backbones_text.search_backbones(pattern)
     if as_json:
         return print_json({"backbones": [entry.as_json() for entry in found]})
-    return click.echo(backbones_text.as_text(found) if found else backbones_text.nothing(pattern))
+    return click.echo(backbones_text.format_backbones(found) if found else backbones_text.no_match_text(pattern))

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from studio.core.formatting import size, table
+from studio.core.formatting import format_bytes, format_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class BackboneEntry:
     operations: int | None
     input_size: tuple[int, int]
     source: str
-    licence: str
+    license: str
     non_commercial: bool
     available: bool
     bytes: int | None
@@ -26,7 +26,7 @@ class BackboneEntry:
         return asdict(self)
 
 
-def search(pattern: str) -> list[BackboneEntry]:
+def search_backbones(pattern: str) -> list[BackboneEntry]:
     """The backbones that ``pattern`` asks for."""
     from studio.backbones import catalog
 
@@ -38,7 +38,7 @@ def search(pattern: str) -> list[BackboneEntry]:
             operations=e.flops,
             input_size=e.input_size,
             source=e.source,
-            licence=e.license,
+            license=e.license,
             non_commercial=e.non_commercial,
             available=e.available,
             bytes=e.weight_bytes,
@@ -47,7 +47,7 @@ def search(pattern: str) -> list[BackboneEntry]:
     ]
 
 
-def nothing(pattern: str) -> str:
+def no_match_text(pattern: str) -> str:
     """That ``pattern`` finds nothing, and what may have been meant."""
     from studio.backbones.catalog import did_you_mean
 
@@ -55,10 +55,10 @@ def nothing(pattern: str) -> str:
     return f"No backbone is called {pattern!r}{f'; did you mean {likely}?' if likely else '.'}"
 
 
-def as_text(found: list[BackboneEntry]) -> str:
+def format_backbones(entries: list[BackboneEntry]) -> str:
     """A table for a person."""
     header = ("name", "family", "parameters", "GFLOPs", "input", "on this machine", "licence of the weights")
-    return table(header, [_cells(entry) for entry in found], right=(2, 3))
+    return format_table(header, [_cells(entry) for entry in entries], right=(2, 3))
 
 
 def _cells(entry: BackboneEntry) -> tuple[str, ...]:
@@ -68,6 +68,6 @@ def _cells(entry: BackboneEntry) -> tuple[str, ...]:
         "?" if entry.parameters is None else f"{entry.parameters:,}",
         "?" if entry.operations is None else f"{entry.operations / 1e9:.1f}",
         "x".join(map(str, entry.input_size)),
-        "yes" if entry.available else f"no, about {size(entry.bytes)}" if entry.bytes else "no",
-        f"{entry.licence}{', non-commercial' if entry.non_commercial else ''}",
+        "yes" if entry.available else f"no, about {format_bytes(entry.bytes)}" if entry.bytes else "no",
+        f"{entry.license}{', non-commercial' if entry.non_commercial else ''}",
     )

@@ -27,6 +27,6 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
 def write_report(runs: "Sequence[Run]", folder: Path) -> Path:
     """Write the comparison report of ``runs`` into ``folder``; return its page."""
     from studio.app.comparison.report_writer import write
-    from studio.app.comparison.seed_groups import gather
+    from studio.app.comparison.seed_groups import group_runs
 
-    return write(gather(runs), folder)
+    return write(group_runs(runs), folder)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 import click
 
 from studio.core.errors import StudioError
-from studio.core.formatting import duration
+from studio.core.formatting import format_duration
 
 if TYPE_CHECKING:
     from studio.core.events import Event
@@ -185,7 +185,7 @@ class ProgressBar:
         if not self._start_done < self._done < self._total:
             return ""
         seconds = (time.monotonic() - self._start_time) / (self._done - self._start_done) * (self._total - self._done)
-        return f" (about {duration(seconds)} left)"
+        return f" (about {format_duration(seconds)} left)"
 
 
 def _rich_progress(label: str, total: int) -> Any:

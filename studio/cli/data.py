@@ -21,4 +21,4 @@ def check(path: str, as_json: bool) -> None:
 
     with ProgressBar("Looking", 1) as meter:
         found = examine(resolve_path(path), progress=meter.on_progress)
-    print_json(found.as_json()) if as_json else click.echo(data_text.as_text(found))
+    print_json(found.as_json()) if as_json else click.echo(data_text.format_dataset(found))

@@ -17,7 +17,7 @@ def demo(out: Path | None, as_json: bool) -> int:
 
     control = TrainControl()
     with stop_on_signals(control):
-        report = embedded.run(out, control, show=show_training, say=print_note)
+        report = embedded.run_demo(out, control, show_events=show_training, print_line=print_note)
     if report is None:
         return exit_interrupted("Stopped; the demo can be started anew at any time.")
     print_json(report.as_json()) if as_json else click.echo(report.as_text())

@@ -14,8 +14,8 @@ from studio.core.run import Run
 @json_option
 def evaluate(run: Path, split: str, as_json: bool) -> None:
     """Measure a run's best adapter on a split."""
-    from studio.cli.metrics_text import as_text
+    from studio.cli.metrics_text import format_metrics
     from studio.evaluation import evaluate as measure
 
     metrics = measure(Run.open(run), split)
-    print_json(metrics.as_json()) if as_json else click.echo(as_text(metrics))
+    print_json(metrics.as_json()) if as_json else click.echo(format_metrics(metrics))

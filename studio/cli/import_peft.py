@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
-from studio.core.formatting import program
+from studio.core.formatting import program_command
 
 
 @click.command("import")
@@ -22,4 +22,4 @@ def import_(folder: Path, backbone: str, data: str, out: Path, as_json: bool) ->
     if as_json:
         return print_json(made.as_json())
     names = ", ".join(a.name for a in made.recipe.attachments) or "the classifier alone"
-    return click.echo(f"{out}: {names}\nMeasure it with: {program()} evaluate {out}")
+    return click.echo(f"{out}: {names}\nMeasure it with: {program_command()} evaluate {out}")

@@ -12,7 +12,7 @@ from studio.cli.console import json_option, print_json
 @json_option
 def inspect(backbone: str, attach: tuple[str, ...], classes: int | None, as_json: bool) -> None:
     """Show the layer tree and what attachments would cost. No weights are loaded."""
-    from studio.cli.inspect_text import report
+    from studio.cli.inspect_text import layer_report
 
-    found = report(backbone, attach, classes)
+    found = layer_report(backbone, attach, classes)
     print_json(found.as_json()) if as_json else click.echo(found.as_text())

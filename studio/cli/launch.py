@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from studio.training.distributed.context import DistributedContext
 
 
-def begin(
+def start_or_resume(
     path: Path,
     out: Path | None,
     assignments: Sequence[str],
@@ -26,28 +26,28 @@ def begin(
 
     What torchrun starts goes on by itself where it was begun before: in the same ``out``, or by the same torchrun.
     """
-    place, goes_on = team.broadcast_from_main(lambda: _decide(path, out, assignments, resume, progress))
+    place, goes_on = team.broadcast_from_main(lambda: _find_or_start(path, out, assignments, resume, progress))
     return Run(Path(place)), bool(goes_on)
 
 
-def _decide(
+def _find_or_start(
     path: Path, out: Path | None, assignments: Sequence[str], resume: bool, progress: ProgressCallback | None
 ) -> tuple[str, bool]:
     from studio.training.distributed.context import elastic_run_id
 
     if resume:
-        return str(training.reopen(path, out, assignments).path), True
+        return str(training.open_for_resume(path, out, assignments).path), True
     launch = elastic_run_id()
-    earlier = _earlier(path, out, assignments, launch) if launch else None
+    earlier = _earlier_run(path, out, assignments, launch) if launch else None
     if earlier is not None:
         return str(earlier.path), True
-    run = training.start(path, out, assignments, progress)
+    run = training.create_run_from_file(path, out, assignments, progress)
     if launch:
         run.write_status(state="running", launch=launch)
     return str(run.path), False
 
 
-def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
+def _earlier_run(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
     """The run that was begun before; StudioError where ``out`` holds another."""
     from studio.training.distributed.context import elastic_restart_count
 
@@ -57,6 +57,6 @@ def _earlier(path: Path, out: Path | None, assignments: Sequence[str], launch: s
     if not (out / "recipe.toml").is_file():
         return None
     run = Run.open(out)
-    if run.recipe != training.load(path, assignments):
+    if run.recipe != training.load_recipe(path, assignments):
         raise StudioError(f"{out} holds a run of another recipe; name another folder with --out.")
     return run

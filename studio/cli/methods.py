@@ -3,7 +3,7 @@
 import click
 
 from studio.cli.console import json_option, print_json
-from studio.core.formatting import table
+from studio.core.formatting import format_table
 
 
 @click.command()
@@ -14,10 +14,10 @@ def methods(name: str | None, as_json: bool) -> None:
     from studio.app import method_info as known
 
     if name:
-        described = known.describe(name)
+        described = known.describe_method(name)
         print_json(described.as_json()) if as_json else click.echo(described.as_text())
     elif as_json:
-        print_json({"methods": [method.as_json() for method in known.describe_all()]})
+        print_json({"methods": [method.as_json() for method in known.describe_methods()]})
     else:
-        rows = [(m.name, m.label, "yes" if m.mergeable else "no", m.summary) for m in known.describe_all()]
-        click.echo(table(("name", "method", "merges", "what it is"), rows))
+        rows = [(m.name, m.label, "yes" if m.mergeable else "no", m.summary) for m in known.describe_methods()]
+        click.echo(format_table(("name", "method", "merges", "what it is"), rows))

@@ -7,7 +7,7 @@ import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.core.errors import StudioError
-from studio.core.formatting import table
+from studio.core.formatting import format_table
 
 
 @click.command()
@@ -26,16 +26,16 @@ def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> 
     answers = prediction.predict(source, images)
     if as_json:
         return print_json({"predictions": [answer.as_json() for answer in answers]})
-    rows = [(a.image, label, f"{probability:.1%}") for a in answers for label, probability in a.best(3)]
-    return click.echo(table(("image", "class", "probability"), rows, right=(2,)))
+    rows = [(a.image, label, f"{probability:.1%}") for a in answers for label, probability in a.top_k(3)]
+    return click.echo(format_table(("image", "class", "probability"), rows, right=(2,)))
 
 
 def _side_by_side(packs: "Sequence[Path]", images: "Sequence[Path]", as_json: bool) -> None:
-    from studio.app.multi_task import Tasks
+    from studio.app.multi_task import TaskSet
 
-    answers = Tasks.open(packs).side_by_side(images)
+    answers = TaskSet.open(packs).predict_all(images)
     if as_json:
         return print_json({"packs": {name: [a.as_json() for a in said] for name, said in answers.items()}})
-    columns = [[f"{label} {odds:.1%}" for a in said for label, odds in a.best(1)] for said in answers.values()]
+    columns = [[f"{label} {odds:.1%}" for a in said for label, odds in a.top_k(1)] for said in answers.values()]
     rows = zip(map(str, images), *columns, strict=True)
-    return click.echo(table(("image", *answers), rows))
+    return click.echo(format_table(("image", *answers), rows))

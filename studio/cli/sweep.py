@@ -7,7 +7,7 @@ import click
 from studio.cli.compare import write_report
 from studio.cli.console import PATH_TYPE, json_option, exit_interrupted, print_note, out_option, print_json, show_training, stop_on_signals
 from studio.core.errors import StudioError
-from studio.core.formatting import program
+from studio.core.formatting import program_command
 
 
 @click.command()
@@ -39,18 +39,18 @@ def sweep(
     if search or searches.is_search(recipe):
         if preset:
             raise StudioError("A preset names its recipes itself; leave --search out.")
-        started = searches.start(recipe, out, axes, search or 1, seeds, storage)
+        started = searches.open_or_create_search(recipe, out, axes, search or 1, seeds, storage)
         with stop_on_signals(control):
-            searches.train(started, control, show=show_training, say=print_note)
+            searches.run_search(started, control, show_events=show_training, print_line=print_note)
     else:
-        started = sweeps.start(recipe, out, axes, preset or "", seeds)
+        started = sweeps.open_or_create_sweep(recipe, out, axes, preset or "", seeds)
         with stop_on_signals(control):
-            sweeps.train(started, control, show=show_training, say=print_note)
+            sweeps.run_sweep(started, control, show_events=show_training, print_line=print_note)
     found, page = started.comparison(), write_report(started.runs(), started.folder)
     if as_json:
         print_json({"sweep": str(started.folder), "report": str(page), **found.as_json()})
     else:
         click.echo(f"{found.as_text()}\n\nreport  {page}")
     if control.stopping:
-        return exit_interrupted(f"Stopped; go on with: {program()} sweep {started.folder}")
+        return exit_interrupted(f"Stopped; go on with: {program_command()} sweep {started.folder}")
     return 0 if started.complete else 1

@@ -19,7 +19,7 @@ from studio.cli.console import (
     stop_on_signals,
 )
 from studio.core.errors import StudioError
-from studio.core.formatting import program
+from studio.core.formatting import program_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,25 +56,25 @@ def train(
     from studio.training.distributed import context as teams
 
     if suggest:
-        assignments = suggested_hparams.assignments(recipe, assignments)
+        assignments = suggested_hparams.suggested_assignments(recipe, assignments)
     if preflight:
-        return _preflight(training.load(recipe, assignments), as_json)
+        return _preflight(training.load_recipe(recipe, assignments), as_json)
     control = TrainControl()
     if find_rate:
-        return _rates(training.load(recipe, assignments), control, as_json)
+        return _rates(training.load_recipe(recipe, assignments), control, as_json)
     with teams.init_distributed() as team, stop_on_signals(control):
         with ProgressBar("Looking at the images", 1) as meter:
-            run, goes_on = launch.begin(recipe, out, assignments, resume, team, meter.on_progress)
+            run, goes_on = launch.start_or_resume(recipe, out, assignments, resume, team, meter.on_progress)
         if team.is_single_process and not goes_on and sys.stderr.isatty():
             _forecast(run, control)
         happening = training.train(run, control, goes_on, team)
         if not team.is_main_process:
             return _silently(happening)
         show_training("Training", happening)
-    result = training.result(run)
+    result = training.read_result(run)
     print_json(result.as_json()) if as_json else click.echo(result.as_text())
     if result.reason == "stopped":
-        return exit_interrupted(f"Stopped; go on with: {program()} train {run.path} --resume")
+        return exit_interrupted(f"Stopped; go on with: {program_command()} train {run.path} --resume")
     return 0
 
 
@@ -83,9 +83,9 @@ def _preflight(recipe: "Recipe", as_json: bool) -> int:
     from studio.app import estimate_cache as preflight
     from studio.app import training
 
-    training.check(recipe)
-    found = preflight.measure_here(recipe)
-    print_json(preflight.as_json(found)) if as_json else click.echo(preflight.as_text(found))
+    training.check_trainable(recipe)
+    found = preflight.estimate_in_process(recipe)
+    print_json(preflight.estimate_json(found)) if as_json else click.echo(preflight.format_estimate(found))
     return 0
 
 
@@ -93,10 +93,10 @@ def _rates(recipe: "Recipe", control: "TrainControl", as_json: bool) -> int:
     """Try learning rates; Ctrl+C ends that with nothing left behind."""
     from studio.app import lr_finder_text, training
 
-    training.check(recipe)
+    training.check_trainable(recipe)
     with stop_on_signals(control):
-        curve = lr_finder_text.find_rate(recipe, control)
-    print_json(lr_finder_text.as_json(curve)) if as_json else click.echo(lr_finder_text.as_text(curve))
+        curve = lr_finder_text.find_lr(recipe, control)
+    print_json(lr_finder_text.lr_curve_json(curve)) if as_json else click.echo(lr_finder_text.format_lr_curve(curve))
     return 0
 
 
@@ -105,7 +105,7 @@ def _forecast(run: "Run", control: "TrainControl") -> None:
     from studio.app import estimate_cache as preflight
 
     try:
-        print_note(preflight.as_text(preflight.known(run.recipe) or preflight.measure(run.recipe, control)))
+        print_note(preflight.format_estimate(preflight.cached_estimate(run.recipe) or preflight.estimate_in_subprocess(run.recipe, control)))
     except StudioError as error:
         print_note(str(error))
 

@@ -14,8 +14,8 @@ from studio.core.run import Run
 @json_option
 def xray(run: Path, split: str, as_json: bool) -> None:
     """Say what each attachment is worth, and how much training changed each weight."""
-    from studio.cli.ablation_text import as_text
-    from studio.evaluation.ablation import xray as look
+    from studio.cli.ablation_text import format_ablation
+    from studio.evaluation.ablation import analyze_run as look
 
     found = look(Run.open(run), split)
-    print_json(found.as_json()) if as_json else click.echo(as_text(found))
+    print_json(found.as_json()) if as_json else click.echo(format_ablation(found))

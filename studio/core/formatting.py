@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> str:
+def format_table(header: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> str:
     """Aligned columns; those whose index is in ``right`` are right-aligned."""
     cells = [list(header), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
@@ -18,7 +18,7 @@ def _pad(text: str, width: int, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as people say them: ``9 s``, ``3 min 20 s``, ``2 h 5 min``."""
     whole = round(seconds)
     if whole < 60:
@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def program() -> str:
+def program_command() -> str:
     """How to call this program again from where it was called, such as ``.venv/bin/peft-studio``."""
     called = Path(sys.argv[0])
     if called.stem != "peft-studio":
@@ -36,7 +36,7 @@ def program() -> str:
     return "peft-studio" if found and Path(found).exists() and Path(found).samefile(called) else str(called)
 
 
-def size(count: int) -> str:
+def format_bytes(count: int) -> str:
     """A number of bytes as people say it: ``12 kB``, ``340 MB``, ``1.2 GB``."""
     if count < 999.5e6:
         return f"{count / 1e3:.0f} kB" if count < 999.5e3 else f"{count / 1e6:.0f} MB"

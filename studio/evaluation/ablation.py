@@ -10,22 +10,22 @@ from torch import Tensor
 
 from studio.core.run import Run
 from studio.evaluation import restore
-from studio.evaluation.evaluate import measure_split
-from studio.peft import Attached
+from studio.evaluation.evaluate import evaluate_split
+from studio.peft import AdaptedModel
 from studio.peft.param_counts import HEAD
-from studio.peft.patches import Change, Replacement, Retraining
+from studio.peft.patches import Patch, ModulePatch, ParameterPatch
 
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """One attachment and the accuracy without it; ``lost_per_1000`` is what 1,000 of its parameters are worth."""
+    """One attachment and the accuracy without it; ``accuracy_per_1k_params`` is what 1,000 of its parameters are worth."""
 
     name: str
     method: str
     parameters: int
     accuracy_without: float
-    lost: float
-    lost_per_1000: float | None
+    accuracy_drop: float
+    accuracy_per_1k_params: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class WeightChange:
 
 
 @dataclass(frozen=True, slots=True)
-class XRay:
+class AdapterAnalysis:
     """Accuracy with everything, what it is without each attachment, and every change of a weight.
 
     Methods that do not merge into weights (adapters, prompts) have no changes to show.
@@ -62,48 +62,48 @@ class XRay:
         return asdict(self)
 
 
-def xray(run: Run, split: str = "validation", tell: Callable[[int, int], object] = lambda done, total: None) -> XRay:
+def analyze_run(run: Run, split: str = "validation", on_progress: Callable[[int, int], object] = lambda done, total: None) -> AdapterAnalysis:
     """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only.
 
-    ``tell`` hears of how many attachments, of all, have been measured.
+    ``on_progress`` hears of how many attachments, of all, have been measured.
     """
-    restored = restore.attached(run)
-    changes = tuple(weight_changes(restored.attached))
-    whole = measure_split(run, restored, split)
+    restored = restore.load_trained(run)
+    changes = tuple(weight_changes(restored.model))
+    whole = evaluate_split(run, restored, split)
     ablations: list[Ablation] = []
-    attachments = restored.attached.census().attachments
+    attachments = restored.model.parameter_counts().attachments
     for counted in attachments:
-        tell(len(ablations), len(attachments))
-        restored.attached.switch(counted.name, on=False)
-        accuracy = measure_split(run, restored, split).accuracy
-        restored.attached.switch(counted.name, on=True)
+        on_progress(len(ablations), len(attachments))
+        restored.model.set_enabled(counted.name, enabled=False)
+        accuracy = evaluate_split(run, restored, split).accuracy
+        restored.model.set_enabled(counted.name, enabled=True)
         lost = whole.accuracy - accuracy
         worth = 1000 * lost / counted.parameters if counted.parameters else None
         ablations.append(Ablation(counted.name, counted.method, counted.parameters, accuracy, lost, worth))
-    return XRay(split, whole.images, whole.accuracy, tuple(ablations), changes)
+    return AdapterAnalysis(split, whole.images, whole.accuracy, tuple(ablations), changes)
 
 
-def weight_changes(attached: Attached) -> Iterator[WeightChange]:
+def weight_changes(model: AdaptedModel) -> Iterator[WeightChange]:
     """The change of each tensor by each attachment on its own, and by the head's training; what stayed is left out."""
-    for change in attached.changes:
-        for name, before, after in _pairs(attached, change):
+    for change in model.patches:
+        for name, before, after in _tensor_pairs(model, change):
             if not torch.equal(before, after):
-                yield _measured(change, name, before.detach().double().cpu(), after.detach().double().cpu())
+                yield _weight_change(change, name, before.detach().double().cpu(), after.detach().double().cpu())
 
 
-def _pairs(attached: Attached, change: Change) -> Iterator[tuple[str, Tensor, Tensor]]:
+def _tensor_pairs(model: AdaptedModel, change: Patch) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Tensors before and after; folded in double precision, or rounding would look like a change of full rank."""
-    method = attached.method(change.attachment)
-    if isinstance(change, Retraining) and (change.attachment == HEAD or method):
+    method = model.method(change.attachment)
+    if isinstance(change, ParameterPatch) and (change.attachment == HEAD or method):
         yield change.name, change.original, change.trained
-    elif isinstance(change, Replacement) and method and not method.merge_refusal:
-        adapted = copy.deepcopy(change.adapted).double()
-        before = dict(adapted.plain.named_parameters())
-        after = dict(adapted.merged(copy.deepcopy(adapted.plain)).named_parameters())
+    elif isinstance(change, ModulePatch) and method and not method.not_mergeable_reason:
+        adapted = copy.deepcopy(change.adapted_layer).double()
+        before = dict(adapted.unwrapped.named_parameters())
+        after = dict(adapted.merged_module(copy.deepcopy(adapted.unwrapped)).named_parameters())
         yield from ((n, t, after[n]) for n, t in before.items() if n in after and after[n].shape == t.shape)
 
 
-def _measured(change: Change, name: str, before: Tensor, after: Tensor) -> WeightChange:
+def _weight_change(change: Patch, name: str, before: Tensor, after: Tensor) -> WeightChange:
     delta, size = after - before, float(before.norm())
     norm = float(delta.norm())
     rank = effective_rank(delta.flatten(1)) if delta.dim() > 1 else None

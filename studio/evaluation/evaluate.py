@@ -19,20 +19,20 @@ def evaluate(run: Run, split: str = "validation", control: TrainControl | None =
 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter, or the split no images.
     """
-    _known(split)
-    return measure_split(run, restore.attached(run), split, control)
+    _parse_split(split)
+    return evaluate_split(run, restore.load_trained(run), split, control)
 
 
-def measure_split(
-    run: Run, restored: restore.Restored, split: str = "validation", control: TrainControl | None = None
+def evaluate_split(
+    run: Run, trained: restore.TrainedModel, split: str = "validation", control: TrainControl | None = None
 ) -> Metrics:
     """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
-    name, recipe = _known(split), run.recipe
+    name, recipe = _parse_split(split), run.recipe
     images = split_manifest.images_of_run(run.path, recipe.data)
     device = devices.resolve_device(recipe.training.device)
-    restored.attached.module.to(device)
-    network = model_with_preprocessing(restored.attached, restored.preprocessing)
-    dataset = dataset_for_split(images, restored.preprocessing, name)
+    trained.model.module.to(device)
+    network = model_with_preprocessing(trained.model, trained.preprocessing)
+    dataset = dataset_for_split(images, trained.preprocessing, name)
     with Loader(dataset, recipe.training.batch_size) as loader:
         measured = run_eval_pass(network, loader, device, "float32", control or TrainControl())
     metrics = measured.accumulator.compute(split)
@@ -41,7 +41,7 @@ def measure_split(
     return metrics
 
 
-def _known(split: str) -> SplitName:
+def _parse_split(split: str) -> SplitName:
     name = next((name for name in SPLITS if name == split), None)
     if name is None:
         raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")

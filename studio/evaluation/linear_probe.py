@@ -18,14 +18,14 @@ from studio.data.loader import Loader
 from studio.training.backend import device as devices
 from studio.training.inputs import to_device
 
-TRAINING, VALIDATION, PER_CLASS = 2_000, 1_000, 10
+MAX_TRAINING_IMAGES, MAX_VALIDATION_IMAGES, MIN_IMAGES_PER_CLASS = 2_000, 1_000, 10
 """At most so many images of a split are looked at, but so many of each class for training."""
 _BATCH = 32
-_PENALTIES = (1.0, 10.0, 100.0)
+_L2_PENALTIES = (1.0, 10.0, 100.0)
 _STEPS = 60
 
 
-def probe(summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback) -> tuple[float, int]:
+def linear_probe(summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback) -> tuple[float, int]:
     """Accuracy in [0, 1] on validation images, and the number of images looked at.
 
     Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
@@ -34,38 +34,38 @@ def probe(summary: DatasetIndex, backbone: Backbone, control: TrainControl, prog
     device = devices.resolve_device("auto")
     module = loading.load_backbone(backbone, 0).to(device)
     preprocessing = loading.resolve_preprocessing(module)
-    most = max(TRAINING, PER_CLASS * len(summary.classes))
-    sets = [dataset_for_split(_some(summary, split, n), preprocessing, split) for split, n in _wanted(most)]
+    most = max(MAX_TRAINING_IMAGES, MIN_IMAGES_PER_CLASS * len(summary.classes))
+    sets = [dataset_for_split(_sample_split(summary, split, n), preprocessing, split) for split, n in _split_limits(most)]
     total, done, parts = sum(map(len, sets)), 0, []
     for images in sets:
-        parts.append(_features(module, images, device, control, lambda n: progress("baseline", n, total), done))
+        parts.append(_extract_features(module, images, device, control, lambda n: progress("baseline", n, total), done))
         done += len(images)
     (known, labels), (asked, truth) = parts
     if not len(labels) or not len(truth):
         raise StudioError("The images that the number to beat is measured on cannot be read.")
     weights = _fit_best(known, labels, len(summary.classes))
-    right = (_with_one(asked, known) @ weights).argmax(dim=1) == truth
+    right = (_standardize(asked, known) @ weights).argmax(dim=1) == truth
     return float(right.float().mean()), len(labels) + len(truth)
 
 
-def _wanted(most: int) -> tuple[tuple[SplitName, int], ...]:
-    return ("train", most), ("validation", VALIDATION)
+def _split_limits(max_training: int) -> tuple[tuple[SplitName, int], ...]:
+    return ("train", max_training), ("validation", MAX_VALIDATION_IMAGES)
 
 
-def _some(summary: DatasetIndex, split: SplitName, most: int) -> DatasetIndex:
-    """At most ``most`` images of a split, always the same ones."""
+def _sample_split(summary: DatasetIndex, split: SplitName, max_images: int) -> DatasetIndex:
+    """At most ``max_images`` images of a split, always the same ones."""
     images = summary.in_split(split)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:most])
+    chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:max_images])
     return replace(summary, images=tuple(images[place] for place in chosen))
 
 
-def _features(
+def _extract_features(
     module: nn.Module,
     images: ImageDataset,
     device: torch.device,
     control: TrainControl,
-    reached: Callable[[int], object],
-    before: int,
+    on_progress: Callable[[int], object],
+    offset: int,
 ) -> tuple[Tensor, Tensor]:
     """Features (images, width) on the CPU, and class indices, of those that can be read."""
     features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]
@@ -77,28 +77,28 @@ def _features(
                 inputs = images.preprocessing.normalize(to_device(batch.inputs, device))
                 features.append(module(inputs).flatten(1).float().cpu())
                 labels.append(batch.labels)
-            reached(before + min((number + 1) * _BATCH, len(images)))
+            on_progress(offset + min((number + 1) * _BATCH, len(images)))
     return torch.cat(features[1:] or features), torch.cat(labels)
 
 
-def _with_one(features: Tensor, known: Tensor) -> Tensor:
+def _standardize(features: Tensor, training: Tensor) -> Tensor:
     """Standardised by the training images' mean and deviation, with a column of ones for the bias."""
-    scaled = (features - known.mean(dim=0)) / known.std(dim=0, correction=0).clamp_min(1e-6)
+    scaled = (features - training.mean(dim=0)) / training.std(dim=0, correction=0).clamp_min(1e-6)
     return torch.cat([scaled, torch.ones(len(scaled), 1)], dim=1)
 
 
-def _fit_best(known: Tensor, labels: Tensor, classes: int) -> Tensor:
+def _fit_best(features: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Weights (width + 1, classes) from all training images, with the penalty that is best on a fifth of them."""
-    inputs = _with_one(known, known)
+    inputs = _standardize(features, features)
     held = torch.arange(len(labels)) % 5 == 0
     if len(labels) < 10:
-        return _fit(inputs, labels, classes, _PENALTIES[0])
+        return _fit(inputs, labels, classes, _L2_PENALTIES[0])
 
     def accuracy(penalty: float) -> float:
         weights = _fit(inputs[~held], labels[~held], classes, penalty)
         return float(((inputs[held] @ weights).argmax(dim=1) == labels[held]).float().mean())
 
-    return _fit(inputs, labels, classes, max(_PENALTIES, key=accuracy))
+    return _fit(inputs, labels, classes, max(_L2_PENALTIES, key=accuracy))
 
 
 def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> Tensor:

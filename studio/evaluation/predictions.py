@@ -23,19 +23,19 @@ from studio.training.metrics import Metrics, MetricAccumulator
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image: its ``label`` and the ``found`` class by index, its cross entropy, and their shares in [0, 1]."""
+    """One image: its ``label`` and the ``predicted`` class by index, its cross entropy, and their shares in [0, 1]."""
 
     path: Path
     label: int
-    found: int
+    predicted: int
     loss: float
-    label_share: float
-    found_share: float
+    label_probability: float
+    predicted_probability: float
 
     @property
-    def right(self) -> bool:
+    def is_correct(self) -> bool:
         """Whether the class was found."""
-        return self.label == self.found
+        return self.label == self.predicted
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
 
     Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
     """
-    restored, recipe = restore.attached(run), run.recipe
+    restored, recipe = restore.load_trained(run), run.recipe
     dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), restored.preprocessing, split)
     device = devices.resolve_device(recipe.training.device)
-    restored.attached.module.to(device)
-    network, tally = model_with_preprocessing(restored.attached, restored.preprocessing), MetricAccumulator(dataset.classes)
+    restored.model.module.to(device)
+    network, tally = model_with_preprocessing(restored.model, restored.preprocessing), MetricAccumulator(dataset.classes)
     found: list[Prediction] = []
     with Loader(dataset, recipe.training.batch_size) as loader:
         for batch in loader.batches():
@@ -65,13 +65,13 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
                 with torch.no_grad():
                     logits = network(to_device(batch.inputs, device)).float().cpu()
                 tally.update(logits, batch.labels)
-                found += _rows(dataset, batch.indices.tolist(), logits, batch.labels)
+                found += _batch_predictions(dataset, batch.indices.tolist(), logits, batch.labels)
     if not found:
         raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
     return Predictions(tally.compute(split), tuple(found))
 
 
-def _rows(dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor) -> list[Prediction]:
+def _batch_predictions(dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor) -> list[Prediction]:
     """The rows of a batch: logits (batch, classes) and labels (batch)."""
     losses, shares = cross_entropy(logits, labels, reduction="none"), logits.softmax(1)
     best, own = shares.max(1), shares.gather(1, labels[:, None])[:, 0]

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 
-NO_ROLLOUT = "This backbone has no attention over the whole image in every block; look at it with Grad-CAM instead."
+ROLLOUT_UNSUPPORTED = "This backbone has no attention over the whole image in every block; look at it with Grad-CAM instead."
 
 
 def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Layer]) -> Tensor:
@@ -27,14 +27,14 @@ def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Laye
     Of tokens it takes those that enter the last block, as what leaves it may not reach the class token any more; else
     the feature map that leaves the last block, or the last layer where there are no blocks.
     """
-    kept = _Kept(module, layers)
+    kept = _BlockFeatures(module, layers)
     with torch.enable_grad(), kept:
         logits = module(image.unsqueeze(0))
         leaf = kept.leaf()
         gradient, *_ = torch.autograd.grad(logits[0, label], leaf)
     features, slopes = (kept.as_map(tensor.detach()[0]) for tensor in (leaf, gradient))
     weights = slopes.mean(dim=(1, 2), keepdim=True)
-    return _unit((weights * features).sum(0).relu()).cpu()
+    return _rescale_to_unit((weights * features).sum(0).relu()).cpu()
 
 
 def attention_rollout(module: nn.Module, image: Tensor) -> Tensor:
@@ -43,31 +43,31 @@ def attention_rollout(module: nn.Module, image: Tensor) -> Tensor:
     A coarse map (rows, columns) in [0, 1]: the product over blocks of (A + 1) / 2, with A the mean over heads. Raises
     StudioError for a network without attention over the whole image in every block.
     """
-    with torch.no_grad(), _Attentions() as seen:
+    with torch.no_grad(), _AttentionRecorder() as seen:
         module(image.unsqueeze(0))
-    grid = _grid(module)
+    grid = _patch_grid(module)
     if grid is None:
-        raise StudioError(NO_ROLLOUT)
+        raise StudioError(ROLLOUT_UNSUPPORTED)
     patches = math.prod(grid)
-    means = [attention.mean(0) for attention in seen.found]
-    steps = [_square(mean) for mean in means if patches <= mean.shape[0] <= mean.shape[1]]
+    means = [attention.mean(0) for attention in seen.weights]
+    steps = [_without_prefix_keys(mean) for mean in means if patches <= mean.shape[0] <= mean.shape[1]]
     windows = any(mean.shape[0] == mean.shape[1] < patches for mean in means)
     if windows or len({len(step) for step in steps}) != 1:
-        raise StudioError(NO_ROLLOUT)
+        raise StudioError(ROLLOUT_UNSUPPORTED)
     flow = own = torch.eye(len(steps[0]), device=image.device)
     for step in steps:
         flow = (step + own) / 2 @ flow
-    return _unit(_reached(module, flow, means[-1])[-patches:].reshape(grid)).cpu()
+    return _rescale_to_unit(_output_attention(module, flow, means[-1])[-patches:].reshape(grid)).cpu()
 
 
-def _reached(module: nn.Module, flow: Tensor, last: Tensor) -> Tensor:
+def _output_attention(module: nn.Module, flow: Tensor, last: Tensor) -> Tensor:
     """What of each token reaches the output: through the class token, the mean of all, or an attention that pools."""
     if last.shape[0] == 1:
         return (last @ flow)[0]
     return flow[0] if getattr(module, "global_pool", "token") == "token" else flow.mean(0)
 
 
-class _Kept:
+class _BlockFeatures:
     """Cuts a forward pass open at each block; the last cut that leaves a map is what gradients are taken of."""
 
     def __init__(self, module: nn.Module, layers: Sequence[Layer]) -> None:
@@ -77,29 +77,29 @@ class _Kept:
         self._channels_last = False
         self._stack = ExitStack()
 
-    def __enter__(self) -> "_Kept":
+    def __enter__(self) -> "_BlockFeatures":
         for row in self._blocks:
             block = self._module.get_submodule(row.path)
-            self._hold(block.register_forward_pre_hook(self._enter, with_kwargs=True))
-            self._hold(block.register_forward_hook(partial(self._leave, row)))
+            self._add_hook(block.register_forward_pre_hook(self._capture_input, with_kwargs=True))
+            self._add_hook(block.register_forward_hook(partial(self._capture_output, row)))
         leaves = (layer for layer in self._module.modules() if next(layer.children(), None) is None)
         for layer in () if self._blocks else leaves:
-            self._hold(layer.register_forward_hook(partial(self._leave, None)))
+            self._add_hook(layer.register_forward_hook(partial(self._capture_output, None)))
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def _hold(self, handle: Any) -> None:
+    def _add_hook(self, handle: Any) -> None:
         self._stack.callback(handle.remove)
 
-    def _enter(self, block: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    def _capture_input(self, block: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         """Tokens (1, tokens, width) are taken as they come in."""
         if given and isinstance(given[0], Tensor) and given[0].dim() == 3:
-            return (self._cut(given[0]), *given[1:]), named
+            return (self._as_leaf(given[0]), *given[1:]), named
         return None
 
-    def _leave(self, row: Layer | None, layer: nn.Module, given: Any, output: Any) -> Any:
+    def _capture_output(self, row: Layer | None, layer: nn.Module, given: Any, output: Any) -> Any:
         """A feature map (1, channels, rows, columns), or with channels last, is taken as it goes out."""
         if not isinstance(output, Tensor) or output.dim() != 4:
             return None
@@ -107,9 +107,9 @@ class _Kept:
         if math.prod(output.shape[1:3] if last else output.shape[2:]) < 2:
             return None
         self._channels_last = last
-        return self._cut(output)
+        return self._as_leaf(output)
 
-    def _cut(self, tensor: Tensor) -> Tensor:
+    def _as_leaf(self, tensor: Tensor) -> Tensor:
         self._leaf = tensor.detach().requires_grad_()
         return self._leaf.clone()  # what follows may work in place, which a leaf does not allow
 
@@ -124,31 +124,31 @@ class _Kept:
         if tensor.dim() == 3:
             return tensor.movedim(-1, 0) if self._channels_last else tensor
         side = math.isqrt(tensor.shape[0])
-        rows, columns = _grid(self._module) or (side, side)
+        rows, columns = _patch_grid(self._module) or (side, side)
         return tensor[-rows * columns :].T.reshape(-1, rows, columns)
 
 
-class _Attentions(TorchFunctionMode):
+class _AttentionRecorder(TorchFunctionMode):
     """Notes the attention weights (heads, queries, keys) of one image, on this thread only."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[Tensor] = []
+        self.weights: list[Tensor] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         named = dict(kwargs or {})
         if func is functional.scaled_dot_product_attention:
-            self.found.append(_weights(args[0], args[1], named.get("attn_mask"), named.get("scale"))[0])
+            self.weights.append(_attention_weights(args[0], args[1], named.get("attn_mask"), named.get("scale"))[0])
         output = func(*args, **named)
         softmax = func in (Tensor.softmax, torch.softmax, functional.softmax)
         if softmax and isinstance(output, Tensor) and output.dim() == 4:
-            self.found.append(output[0])
+            self.weights.append(output[0])
         return output
 
 
-def _weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
+def _attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> Tensor:
     scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype is torch.bool else scores + mask
@@ -156,20 +156,20 @@ def _weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | Non
         return scores.softmax(-1)
 
 
-def _square(weights: Tensor) -> Tensor:
+def _without_prefix_keys(weights: Tensor) -> Tensor:
     """Without the keys that stand for no token, such as a prefix, which come first."""
     queries, keys = weights.shape
     kept = weights[:, keys - queries :]
     return kept / kept.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
-def _grid(module: nn.Module) -> tuple[int, int] | None:
+def _patch_grid(module: nn.Module) -> tuple[int, int] | None:
     """Rows and columns of the patches that a network of tokens cuts an image into."""
     grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
     return (int(grid[0]), int(grid[1])) if grid else None
 
 
-def _unit(values: Tensor) -> Tensor:
+def _rescale_to_unit(values: Tensor) -> Tensor:
     """From the smallest to the largest value as 0 to 1; zeros where all are the same."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else torch.zeros_like(values)

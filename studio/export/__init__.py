@@ -1,6 +1,6 @@
 """Exports: folders that answer elsewhere exactly as the run did here. One exporter a file; each export is verified."""
 
-from studio.export.contract import Exporter, Subject, Verification, exporters, register
+from studio.export.contract import Exporter, ExportSource, Verification, exporters, register
 from studio.export.write_export import export
 
-__all__ = ["Exporter", "Subject", "Verification", "export", "exporters", "register"]
+__all__ = ["Exporter", "ExportSource", "Verification", "export", "exporters", "register"]

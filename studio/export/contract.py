@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from studio.core.recipe import Recipe
     from studio.core.run import Run
     from studio.data.transforms.preprocessing import Preprocessing
-    from studio.peft import Attached
+    from studio.peft import AdaptedModel
     from studio.peft.contract import Method
 
-SHIPPED = resource("export")
+SCRIPTS_DIR = resource("export")
 """Files that are copied into exports; they know nothing of this program."""
 
 
@@ -30,7 +30,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 """How weights are stored. Either way everything is computed in float32, so float16 halves the files and no more."""
 
 
-def precision_of(name: str) -> Precision:
+def parse_precision(name: str) -> Precision:
     """The precision called ``name``; StudioError where there is none."""
     found = next((precision for precision in PRECISIONS if precision == name), None)
     if found is None:
@@ -39,21 +39,21 @@ def precision_of(name: str) -> Precision:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ExportSource:
     """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing.
 
-    ``identity`` is the hash of the backbone's own weights; ``precision`` is what the export stores weights in.
+    ``weights_digest`` is the hash of the backbone's own weights; ``precision`` is what the export stores weights in.
     """
 
     run: Run
     recipe: Recipe
-    attached: Attached
+    model: AdaptedModel
     labels: tuple[str, ...]
     preprocessing: Preprocessing
-    identity: str
+    weights_digest: str
     precision: Precision = "float32"
 
-    def stored(self, tensor: Tensor) -> Tensor:
+    def to_stored(self, tensor: Tensor) -> Tensor:
         """A tensor as the export stores it: on the CPU, in one piece, and in its precision if it has a fraction."""
         plain = tensor.detach().cpu().contiguous()
         return plain.half() if self.precision == "float16" and plain.is_floating_point() else plain
@@ -91,30 +91,30 @@ class Exporter(ABC):
     name: ClassVar[str]
     label: ClassVar[str]
     summary: ClassVar[str]
-    marker: ClassVar[str]
+    marker_file: ClassVar[str]
     """The file by which a folder of this kind is known."""
-    script: ClassVar[Path]
+    predict_script: ClassVar[Path]
     """The ``predict.py`` of the folder: it defines ``logits(paths)`` and runs by itself."""
-    needs: ClassVar[tuple[str, ...]] = ()
+    required_packages: ClassVar[tuple[str, ...]] = ()
     """Optional packages that writing takes, by import name; they come with the extra of the exporter's name."""
-    verifies_with: ClassVar[tuple[str, ...]] = ()
-    """Optional packages that ``script`` takes; without them the folder is verified through :meth:`load`."""
+    verify_packages: ClassVar[tuple[str, ...]] = ()
+    """Optional packages that ``predict_script`` takes; without them the folder is verified through :meth:`load`."""
     relative_tolerance: ClassVar[float] = 1e-5
     """Allowed difference of logits, in units of the largest logit (at least 1)."""
-    relative_tolerance_of_halves: ClassVar[float] = 5e-3
+    float16_relative_tolerance: ClassVar[float] = 5e-3
     """The same for weights in float16, each rounded by up to 1 in 2,000: through timm's families that is up to 2e-3."""
 
-    def tolerance(self, subject: Subject, largest_logit: float) -> float:
+    def tolerance(self, source: ExportSource, largest_logit: float) -> float:
         """The allowed difference of logits, the largest of which is ``largest_logit`` by absolute value."""
-        halves = subject.precision == "float16"
-        return (self.relative_tolerance_of_halves if halves else self.relative_tolerance) * max(1.0, largest_logit)
+        halves = source.precision == "float16"
+        return (self.float16_relative_tolerance if halves else self.relative_tolerance) * max(1.0, largest_logit)
 
-    def refuses(self, method: Method[Any]) -> str:
+    def unsupported_reason(self, method: Method[Any]) -> str:
         """Why attachments of ``method`` cannot be exported in this form, in one sentence; empty where they can."""
         return ""
 
     @abstractmethod
-    def write(self, subject: Subject, folder: Path) -> None:
+    def write(self, source: ExportSource, folder: Path) -> None:
         """Write the weights and what belongs to them into ``folder``; StudioError where the run does not allow it."""
 
     @abstractmethod
@@ -137,6 +137,6 @@ def register(cls: E) -> E:
     return cls
 
 
-def formats(method: Method[Any]) -> list[str]:
+def formats_for(method: Method[Any]) -> list[str]:
     """The names of the exporters that take ``method``."""
-    return [exporter.name for exporter in exporters if not exporter.refuses(method)]
+    return [exporter.name for exporter in exporters if not exporter.unsupported_reason(method)]

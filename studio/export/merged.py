@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from studio.backbones.loading import resolve_backbone
-from studio.export.contract import SHIPPED, Exporter, Subject, register
+from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
 from studio.peft.contract import Method
 
 
 @register
-class Merged(Exporter):
+class MergedExporter(Exporter):
     """``config.json`` and ``model.safetensors`` as timm reads them; neither this program nor peft is needed afterwards.
 
     Folding rounds each weight once to float32, which through a deep network comes to a few units in the seventh digit
@@ -22,25 +22,25 @@ class Merged(Exporter):
     name = "merged"
     label = "merged timm model"
     summary = "The backbone with everything folded into its weights. It costs nothing extra and loads with timm alone."
-    marker = "model.safetensors"
-    script = SHIPPED / "predict_merged.py"
+    marker_file = "model.safetensors"
+    predict_script = SCRIPTS_DIR / "predict_merged.py"
 
-    def refuses(self, method: Method[Any]) -> str:
+    def unsupported_reason(self, method: Method[Any]) -> str:
         """The method's own reason why it does not merge."""
-        return method.merge_refusal
+        return method.not_mergeable_reason
 
-    def write(self, subject: Subject, folder: Path) -> None:
+    def write(self, source: ExportSource, folder: Path) -> None:
         """Fold, then write the weights and the configuration that rebuilds the architecture."""
         from timm.models import save_for_hf
 
-        module = _tidy(subject, subject.attached.merge())
+        module = _convert_tensors(source, source.model.merge())
         save_for_hf(
             module,
             str(folder),
             model_config={
-                "label_names": list(subject.labels),
-                "pretrained_cfg": _preprocessing(subject),
-                "model_args": resolve_backbone(subject.recipe.backbone).model_args,
+                "label_names": list(source.labels),
+                "pretrained_cfg": _timm_preprocessing(source),
+                "model_args": resolve_backbone(source.recipe.backbone).model_args,
             },
             safe_serialization=True,
         )
@@ -53,16 +53,16 @@ class Merged(Exporter):
         return module
 
 
-def _tidy(subject: Subject, module: nn.Module) -> nn.Module:
+def _convert_tensors(source: ExportSource, module: nn.Module) -> nn.Module:
     """The tensors as they are stored, each in one piece, as safetensors wants them."""
     for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = subject.stored(tensor)
+        tensor.data = source.to_stored(tensor)
     return module
 
 
-def _preprocessing(subject: Subject) -> dict[str, Any]:
+def _timm_preprocessing(source: ExportSource) -> dict[str, Any]:
     """What the run did to its images, in timm's words."""
-    used = subject.preprocessing
+    used = source.preprocessing
     return {
         "input_size": (3, *used.size),
         "mean": used.mean,

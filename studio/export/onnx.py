@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from studio.export.contract import SHIPPED, Exporter, Subject, register
-from studio.export.torch_program import trace
+from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.export.torch_program import trace_program
 
 OPSET = 18
 
 
 @register
-class Onnx(Exporter):
+class OnnxExporter(Exporter):
     """``model.onnx``, weights inside, input "images" (N, 3, height, width) with any N, output "logits" (N, classes).
 
     onnxruntime has kernels of its own and fuses operations, so sums run in another order: 1e-4 of the largest logit.
@@ -25,20 +25,20 @@ class Onnx(Exporter):
     name = "onnx"
     label = "ONNX"
     summary = "The attached backbone as one ONNX file, whatever the method. Runs with onnxruntime, without torch."
-    marker = "model.onnx"
-    script = SHIPPED / "predict_onnx.py"
-    needs = ("onnx", "onnxscript", "onnxruntime")
-    verifies_with = ("onnxruntime",)
+    marker_file = "model.onnx"
+    predict_script = SCRIPTS_DIR / "predict_onnx.py"
+    required_packages = ("onnx", "onnxscript", "onnxruntime")
+    verify_packages = ("onnxruntime",)
     relative_tolerance = 1e-4
 
-    def write(self, subject: Subject, folder: Path) -> None:
+    def write(self, source: ExportSource, folder: Path) -> None:
         """Trace, translate, check and save."""
         import onnx
 
         path = folder / "model.onnx"
-        with _quiet(), torch.no_grad():  # as when it was traced: attention takes other kernels where gradients are kept
+        with _suppress_warnings(), torch.no_grad():  # as when it was traced: attention takes other kernels where gradients are kept
             torch.onnx.export(
-                trace(subject),
+                trace_program(source),
                 f=path,
                 input_names=["images"],
                 output_names=["logits"],
@@ -59,7 +59,7 @@ class Onnx(Exporter):
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _suppress_warnings() -> Iterator[None]:
     """The translation says much that concerns its own makers; errors still come through."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,12 +16,12 @@ from studio.core.errors import StudioError
 from studio.data.dataset import split_manifest
 from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.images import decode
-from studio.export.contract import Exporter, Subject, Verification
+from studio.export.contract import Exporter, ExportSource, Verification
 
-IMAGES = 64
+MAX_IMAGES = 64
 _TIMEOUT = 600
 _OWN_PACKAGE = "studio"
-_CHILD = """
+_CHILD_SCRIPT = """
 import json, runpy, sys
 sys.path.insert(0, sys.argv[1])
 logits = runpy.run_path(sys.argv[1] + "/predict.py")["logits"](json.load(sys.stdin))
@@ -29,37 +29,37 @@ print(json.dumps({"logits": logits, "modules": sorted(name for name in sys.modul
 """
 
 
-def verify(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
+def verify_export(exporter: Exporter, source: ExportSource, folder: Path) -> Verification:
     """Compare the live model with the folder's own ``predict.py`` on up to 64 validation images.
 
     The live model sees the images through the program's preprocessing, the export through its own: both are verified.
     """
-    paths = validation_images(subject)
-    live = _live_logits(subject, paths)
-    missing = [name for name in exporter.verifies_with if find_spec(name) is None]
-    loaded, how = _load_here(exporter, folder, subject, paths, missing) if missing else _load_apart(folder, paths)
-    return _compare(exporter, subject, live, loaded, how)
+    paths = validation_images(source)
+    live = _live_logits(source, paths)
+    missing = [name for name in exporter.verify_packages if find_spec(name) is None]
+    loaded, how = _load_in_process(exporter, folder, source, paths, missing) if missing else _run_predict_script(folder, paths)
+    return _compare(exporter, source, live, loaded, how)
 
 
-def validation_images(subject: Subject) -> list[Path]:
+def validation_images(source: ExportSource) -> list[Path]:
     """Up to 64 files spread evenly over the validation split."""
-    summary = split_manifest.read_split(subject.run.path) or build_index(subject.recipe.data)
-    split = dataset_for_split(summary, subject.preprocessing, "validation")
-    count = min(IMAGES, len(split))
+    summary = split_manifest.read_split(source.run.path) or build_index(source.recipe.data)
+    split = dataset_for_split(summary, source.preprocessing, "validation")
+    count = min(MAX_IMAGES, len(split))
     return [split.path(round(i * (len(split) - 1) / max(count - 1, 1))) for i in range(count)]
 
 
-def _live_logits(subject: Subject, paths: Sequence[Path]) -> torch.Tensor:
-    batch = torch.stack([subject.preprocessing(decode.read_image(path)) for path in paths])
-    device = next(subject.attached.module.parameters()).device
+def _live_logits(source: ExportSource, paths: Sequence[Path]) -> torch.Tensor:
+    batch = torch.stack([source.preprocessing(decode.read_image(path)) for path in paths])
+    device = next(source.model.module.parameters()).device
     with torch.inference_mode():
-        return torch.Tensor(subject.attached.module(batch.to(device)).float().cpu())
+        return torch.Tensor(source.model.module(batch.to(device)).float().cpu())
 
 
-def _load_apart(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
+def _run_predict_script(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
     """Run ``predict.py`` in a process that has nothing of ours but what the script itself imports."""
     done = subprocess.run(
-        [sys.executable, "-P", "-c", _CHILD, str(folder)],
+        [sys.executable, "-P", "-c", _CHILD_SCRIPT, str(folder)],
         input=json.dumps([str(path.absolute()) for path in paths]),
         capture_output=True,
         text=True,
@@ -76,10 +76,10 @@ def _load_apart(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]
     return torch.tensor(said["logits"]), f"predict.py in a fresh process, with {_versions(packages)}"
 
 
-def _load_here(
-    exporter: Exporter, folder: Path, subject: Subject, paths: Sequence[Path], missing: Sequence[str]
+def _load_in_process(
+    exporter: Exporter, folder: Path, source: ExportSource, paths: Sequence[Path], missing: Sequence[str]
 ) -> tuple[torch.Tensor, str]:
-    batch = torch.stack([subject.preprocessing(decode.read_image(path)) for path in paths])
+    batch = torch.stack([source.preprocessing(decode.read_image(path)) for path in paths])
     with torch.inference_mode():
         logits = exporter.load(folder)(batch)
     return logits.float().cpu(), f"the program's own importer, because {', '.join(missing)} is not installed"
@@ -96,7 +96,7 @@ def _version(package: str) -> str:
         return "(no version)"
 
 
-def _compare(exporter: Exporter, subject: Subject, live: torch.Tensor, loaded: torch.Tensor, how: str) -> Verification:
+def _compare(exporter: Exporter, source: ExportSource, live: torch.Tensor, loaded: torch.Tensor, loaded_with: str) -> Verification:
     if live.shape != loaded.shape:
         raise StudioError(
             f"The export was discarded: it gives scores of shape {tuple(loaded.shape)} instead of {tuple(live.shape)}."
@@ -107,8 +107,8 @@ def _compare(exporter: Exporter, subject: Subject, live: torch.Tensor, loaded: t
         largest_difference=difference if math.isfinite(difference) else math.inf,
         agreement=float((live.argmax(1) == loaded.argmax(1)).double().mean()),
         images=len(live),
-        tolerance=exporter.tolerance(subject, largest),
+        tolerance=exporter.tolerance(source, largest),
         largest_logit=largest,
-        loaded_with=how,
-        precision=subject.precision,
+        loaded_with=loaded_with,
+        precision=source.precision,
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.run import Run
-from studio.export.contract import Exporter, Subject, Verification, exporters, formats, precision_of
+from studio.export.contract import Exporter, ExportSource, Verification, exporters, formats_for, parse_precision
 
 
 def export(
@@ -29,39 +29,39 @@ def export(
     """
     exporter = exporters.get(format)
     _check_packages(exporter)
-    _check_place(out, overwrite)
+    _check_output_folder(out, overwrite)
     _check_methods(exporter, run)
-    subject = replace(_subject(run), precision=precision_of(precision))
-    with _in_place(out) as folder:
-        return fill(exporter, subject, folder)
+    subject = replace(_load_source(run), precision=parse_precision(precision))
+    with _staging_folder(out) as folder:
+        return write_export(exporter, subject, folder)
 
 
-def fill(exporter: Exporter, subject: Subject, folder: Path) -> Verification:
+def write_export(exporter: Exporter, source: ExportSource, folder: Path) -> Verification:
     """Write everything of an export into ``folder`` and verify it; StudioError where it is beyond tolerance."""
     from studio.export import sidecar_files, verify
 
-    exporter.write(subject, folder)
-    sidecar_files.write(exporter, subject, folder)
-    verification = verify.verify(exporter, subject, folder)
+    exporter.write(source, folder)
+    sidecar_files.write_sidecar_files(exporter, source, folder)
+    verification = verify.verify_export(exporter, source, folder)
     if not verification.passed:
         raise StudioError(
             f"The {exporter.name} export was discarded: loaded again it differs from the run by "
             f"{verification.largest_difference:.3g} in its scores, and {verification.tolerance:.3g} is allowed."
         )
     write_json(folder / "verification.json", {"format": exporter.name, **verification.as_json()})
-    sidecar_files.write_card(exporter, subject, folder, verification)
+    sidecar_files.write_model_card(exporter, source, folder, verification)
     return verification
 
 
 def _check_packages(exporter: Exporter) -> None:
-    missing = [name for name in exporter.needs if find_spec(name) is None]
+    missing = [name for name in exporter.required_packages if find_spec(name) is None]
     if missing:
         raise StudioError(
             f"The {exporter.name} export needs {', '.join(missing)}: pip install 'peft-studio[{exporter.name}]'."
         )
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
+def _check_output_folder(out: Path, overwrite: bool) -> None:
     if out.is_file():
         raise StudioError(f"{out} is a file; name a folder to export to.")
     if not overwrite and out.exists() and any(out.iterdir()):
@@ -73,22 +73,22 @@ def _check_methods(exporter: Exporter, run: Run) -> None:
 
     used = {a.method: METHODS.get(a.method) for a in run.recipe.attachments if a.enabled}
     for method in used.values():
-        reason = exporter.refuses(method)
+        reason = exporter.unsupported_reason(method)
         if reason:
-            able = sorted(name for name in formats(method) if all(name in formats(m) for m in used.values()))
+            able = sorted(name for name in formats_for(method) if all(name in formats_for(m) for m in used.values()))
             raise StudioError(f"{reason.rstrip('.')}; this run can be exported as {', '.join(able)}.")
 
 
-def _subject(run: Run) -> Subject:
+def _load_source(run: Run) -> ExportSource:
     from studio.evaluation import restore
 
-    restored = restore.attached(run)
+    restored = restore.load_trained(run)
     labels = tuple(restored.labels)
-    return Subject(run, run.recipe, restored.attached, labels, restored.preprocessing, restored.identity)
+    return ExportSource(run, run.recipe, restored.model, labels, restored.preprocessing, restored.weights_digest)
 
 
 @contextlib.contextmanager
-def _in_place(out: Path) -> Iterator[Path]:
+def _staging_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside ``out`` that takes its place if all goes well, and is removed if not."""
     out = out.absolute()
     folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -96,14 +96,14 @@ def _in_place(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir()
         yield folder
-        _replace(folder, out)
+        _replace_folder(folder, out)
     except OSError as error:
         raise StudioError(f"The export cannot be written to {out}: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _replace(folder: Path, out: Path) -> None:
+def _replace_folder(folder: Path, out: Path) -> None:
     """Move ``folder`` to ``out``; what was there goes only after the new one is in place."""
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
     if out.exists():

@@ -1,23 +1,23 @@
 """The PEFT engine: works on any ``nn.Module``, without recipe file, window or data."""
 
 from studio.core.recipe import Attachment
-from studio.peft.attach import Attached, attach
-from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
-from studio.peft.param_counts import AttachmentCensus, Census
-from studio.peft.target_matching import Skipped
+from studio.peft.attach import AdaptedModel, attach
+from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register
+from studio.peft.param_counts import AttachmentCounts, ParameterCounts
+from studio.peft.target_matching import SkippedLayer
 
 __all__ = [
     "METHODS",
     "AdaptedLayer",
-    "Attached",
+    "AdaptedModel",
     "Attachment",
-    "AttachmentCensus",
-    "Census",
+    "AttachmentCounts",
+    "ParameterCounts",
     "DefaultSites",
     "Method",
     "MethodConfig",
-    "Site",
-    "Skipped",
+    "AttachmentSite",
+    "SkippedLayer",
     "attach",
     "register",
 ]

@@ -19,14 +19,14 @@ from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Attachment, RecipeModel, first_error
-from studio.peft.attach import Attached, attach
+from studio.peft.attach import AdaptedModel, attach
 from studio.peft.param_counts import HEAD
 
-DESCRIPTION = "studio_adapter.json"
-TENSORS = "studio_adapter.safetensors"
+MANIFEST_NAME = "studio_adapter.json"
+TENSORS_NAME = "studio_adapter.safetensors"
 
 
-class AdapterDescription(RecipeModel):
+class AdapterManifest(RecipeModel):
     """What ``studio_adapter.json`` says: enough to attach again.
 
     ``head`` says whether the classifier trained; its tensors are in the file either way. ``metadata`` is for whoever
@@ -41,36 +41,36 @@ class AdapterDescription(RecipeModel):
 
 
 def save_adapter(
-    attached: Attached,
+    attached: AdaptedModel,
     attachments: Sequence[Attachment],
     folder: Path,
     backbone_identity: str,
     metadata: Mapping[str, Any],
-    stored: Callable[[Tensor], Tensor] = lambda tensor: tensor.detach().cpu().contiguous(),
+    to_stored: Callable[[Tensor], Tensor] = lambda tensor: tensor.detach().cpu().contiguous(),
 ) -> None:
     """Write the adapter to ``folder``.
 
     ``backbone_identity`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone; ``stored`` makes of a
     tensor what goes into the file, in which it may be of a lower precision.
     """
-    description = AdapterDescription(
+    description = AdapterManifest(
         backbone_identity=backbone_identity,
         attachments=tuple(a for a in attachments if a.enabled),
         head=attached.has_head,
         metadata=metadata,
     )
-    tensors = {name: stored(tensor) for name, tensor in _with_head(attached).items()}
-    write_bytes(folder / TENSORS, save(tensors, metadata={"format": "pt"}))
-    write_json(folder / DESCRIPTION, description.model_dump(mode="json"))
+    tensors = {name: to_stored(tensor) for name, tensor in _adapter_and_head_tensors(attached).items()}
+    write_bytes(folder / TENSORS_NAME, save(tensors, metadata={"format": "pt"}))
+    write_json(folder / MANIFEST_NAME, description.model_dump(mode="json"))
 
 
-def file_size(attached: Attached) -> int:
+def adapter_file_size(attached: AdaptedModel) -> int:
     """Bytes of the file of tensors as :func:`save_adapter` would write it; on the meta device just the same."""
-    tensors = _with_head(attached)
-    return sum(t.numel() * t.element_size() for t in tensors.values()) + _head_size(tensors)
+    tensors = _adapter_and_head_tensors(attached)
+    return sum(t.numel() * t.element_size() for t in tensors.values()) + _safetensors_header_size(tensors)
 
 
-def _head_size(tensors: Mapping[str, Tensor]) -> int:
+def _safetensors_header_size(tensors: Mapping[str, Tensor]) -> int:
     """Bytes of what a safetensors file says of its tensors before they come: their length, then JSON, padded to 8."""
     told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -84,7 +84,7 @@ def _head_size(tensors: Mapping[str, Tensor]) -> int:
     return 8 + -(-len(words) // 8) * 8
 
 
-def _with_head(attached: Attached) -> dict[str, Tensor]:
+def _adapter_and_head_tensors(attached: AdaptedModel) -> dict[str, Tensor]:
     """The adapter and the head, also where it did not train: no answer is right without it."""
     head = {
         f"{HEAD}/{inner}/{name}": parameter.detach().clone()  # an attachment to the head has the very tensor already
@@ -95,43 +95,43 @@ def _with_head(attached: Attached) -> dict[str, Tensor]:
     return head | attached.state_dict()
 
 
-def read_description(folder: Path) -> AdapterDescription:
+def read_manifest(folder: Path) -> AdapterManifest:
     """Read ``studio_adapter.json``; StudioError where it is missing or wrong."""
-    path = folder / DESCRIPTION
+    path = folder / MANIFEST_NAME
     try:
-        return AdapterDescription.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return AdapterManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise StudioError(f"{folder} is not an adapter: {DESCRIPTION} cannot be read.") from error
+        raise StudioError(f"{folder} is not an adapter: {MANIFEST_NAME} cannot be read.") from error
     except ValidationError as error:
         raise StudioError(f"{path}: {first_error(error)}") from error
     except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
 
 
-def load_adapter(module: nn.Module, folder: Path) -> Attached:
+def load_adapter(module: nn.Module, folder: Path) -> AdaptedModel:
     """Attach the adapter in ``folder`` to a bare backbone with a head of the right size, in evaluation mode.
 
     Raises StudioError, with the module as it was, where the backbone is another or the tensors do not fit.
     """
-    description = read_description(folder)
-    require_backbone(description, weights_digest(module), folder)
+    description = read_manifest(folder)
+    check_same_backbone(description, weights_digest(module), folder)
     return attach_adapter(module, folder, description)
 
 
-def require_backbone(description: AdapterDescription, backbone_identity: str, folder: Path) -> None:
+def check_same_backbone(manifest: AdapterManifest, backbone_identity: str, folder: Path) -> None:
     """Raise StudioError where the adapter in ``folder`` belongs to another backbone than this."""
-    if description.backbone_identity != backbone_identity:
+    if manifest.backbone_identity != backbone_identity:
         raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
 
 
-def attach_adapter(module: nn.Module, folder: Path, description: AdapterDescription) -> Attached:
+def attach_adapter(module: nn.Module, folder: Path, manifest: AdapterManifest) -> AdaptedModel:
     """:func:`load_adapter` for a folder that is described already, and known to belong to this backbone."""
-    tensors = load_tensors(folder / TENSORS)
-    attached = attach(module, description.attachments)
+    tensors = load_tensors(folder / TENSORS_NAME)
+    attached = attach(module, manifest.attachments)
     try:
         attached.load_state_dict(tensors)
         for name, parameter in attached.named_parameters():
-            parameter.requires_grad_(description.head or not name.startswith(f"{HEAD}/"))
+            parameter.requires_grad_(manifest.head or not name.startswith(f"{HEAD}/"))
     except BaseException:
         attached.detach()
         raise

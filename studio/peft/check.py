@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from studio.core.layers import Layer
 from studio.core.recipe import Recipe
-from studio.peft.target_matching import resolve
+from studio.peft.target_matching import match_targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ def check_recipe(recipe: Recipe, layers: Sequence[Layer]) -> list[Problem]:
     problems = [
         Problem(f"attachments[{index}]", f"{attachment.name}: {resolution.problem}")
         for index, attachment in enumerate(recipe.attachments)
-        if attachment.enabled and (resolution := resolve(attachment, layers)).problem
+        if attachment.enabled and (resolution := match_targets(attachment, layers)).problem
     ]
     if not recipe.head.trainable and not any(a.enabled for a in recipe.attachments):
         problems.append(Problem("head.trainable", "Nothing would train: attach a method or let the head train."))

@@ -48,14 +48,14 @@ class AdaptedLayer(nn.Module):
     the layer, so that code which asks an attention for its ``num_heads`` still finds it.
     """
 
-    idles: bool = False
+    may_skip_steps: bool = False
     """Whether it sits out some steps by design (a random depth), so that a step without a gradient is no fault."""
-    strength_refusal: ClassVar[str] = ""
+    not_scalable_reason: ClassVar[str] = ""
     """Why it cannot take part by halves, in one sentence; empty where it can."""
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
-        self.base = base
+        self.base_layer = base
         self.enabled = True
         self.strength = 1.0
         self.training = False
@@ -63,44 +63,44 @@ class AdaptedLayer(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The layer with its adapter, or the layer alone while the attachment is switched off."""
         if not self.enabled:
-            return self.base(*args, **kwargs)
-        return self.adapted(*args, **kwargs) if self.strength == 1 else self.at_strength(*args, **kwargs)
+            return self.base_layer(*args, **kwargs)
+        return self.forward_adapted(*args, **kwargs) if self.strength == 1 else self.forward_scaled(*args, **kwargs)
 
-    def at_strength(self, *args: Any, **kwargs: Any) -> Any:
+    def forward_scaled(self, *args: Any, **kwargs: Any) -> Any:
         """On the line from the layer alone (0) to the layer with its adapter (1) and beyond.
 
         A layer whose :meth:`adapted` heeds ``strength`` itself returns that.
         """
-        output = self.base(*args, **kwargs)
-        return output + self.strength * (self.adapted(*args, **kwargs) - output)
+        output = self.base_layer(*args, **kwargs)
+        return output + self.strength * (self.forward_adapted(*args, **kwargs) - output)
 
-    def switch(self, on: bool) -> None:
+    def set_enabled(self, enabled: bool) -> None:
         """Take part from now on, or let the layer work alone."""
-        self.enabled = on
+        self.enabled = enabled
 
-    def adapted(self, *args: Any, **kwargs: Any) -> Any:
+    def forward_adapted(self, *args: Any, **kwargs: Any) -> Any:
         """The layer with its adapter."""
         raise NotImplementedError
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """Fold the adapter into ``base``, a plain copy of the layer that may change; return what takes its place."""
         raise NotImplementedError
 
-    def merge_outside(self, parent: nn.Module) -> None:
+    def merge_into_parent(self, parent: nn.Module) -> None:
         """Fold what acts on tensors that ``parent``, a plain copy of the layer's holder, keeps outside of the layer.
 
         Called after :meth:`merged`; timm's BEiT keeps the bias of its qkv in the attention, for one.
         """
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Put what they amount to in the place of tensors that only training needs; the output stays the same."""
 
     @property
-    def plain(self) -> nn.Module:
+    def unwrapped(self) -> nn.Module:
         """The backbone's own layer, under every adapter that stands in its place."""
-        return self.base.plain if isinstance(self.base, AdaptedLayer) else self.base
+        return self.base_layer.unwrapped if isinstance(self.base_layer, AdaptedLayer) else self.base_layer
 
-    def own_tensors(self) -> dict[str, Tensor]:
+    def adapter_state_dict(self) -> dict[str, Tensor]:
         """The adapter's parameters and persistent buffers by name, without the layer's."""
         own: dict[str, Tensor] = {name: value for name, value in self._parameters.items() if value is not None}
         own |= {
@@ -109,7 +109,7 @@ class AdaptedLayer(nn.Module):
             if b is not None and name not in self._non_persistent_buffers_set
         }
         for name, child in self.named_children():
-            if name != "base":
+            if name != "base_layer":
                 own |= {f"{name}.{key}": value for key, value in child.state_dict(keep_vars=True).items()}
         return own
 
@@ -117,7 +117,7 @@ class AdaptedLayer(nn.Module):
         """Set the mode of the adapter; a frozen layer under it stays as it is."""
         self.training = mode
         for name, child in self.named_children():
-            if name != "base":
+            if name != "base_layer":
                 child.train(mode)
         return self
 
@@ -125,16 +125,16 @@ class AdaptedLayer(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            layer = self._modules.get("base")
+            layer = self._modules.get("base_layer")
             while isinstance(layer, AdaptedLayer):
-                layer = layer._modules.get("base")
+                layer = layer._modules.get("base_layer")
             if layer is None:
                 raise
             return getattr(layer, name)
 
 
 @dataclass
-class Site(Generic[C]):
+class AttachmentSite(Generic[C]):
     """One layer at which one attachment is being attached: what the method may do there.
 
     The engine carries the changes out and undoes them. ``modules`` are the backbone's own layers by path, whatever
@@ -151,15 +151,15 @@ class Site(Generic[C]):
     layers: tuple[Layer, ...]
     modules: Mapping[str, nn.Module]
     shared: dict[str, Any]
-    rest_first: Callable[[int], None] = field(repr=False)
+    skip_first_blocks: Callable[[int], None] = field(repr=False)
     backbone_identity: Callable[[], str] = field(repr=False)
     _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer], bool], None] = field(repr=False)
-    _retrain: Callable[[str, str], None] = field(repr=False)
-    _assign: Callable[[str, str, Any], None] = field(repr=False)
-    _increase: Callable[[str, str, int], None] = field(repr=False)
+    _train_parameter: Callable[[str, str], None] = field(repr=False)
+    _set_attribute: Callable[[str, str, Any], None] = field(repr=False)
+    _add_to_count: Callable[[str, str, int], None] = field(repr=False)
 
     @property
-    def factory(self) -> dict[str, Any]:
+    def factory_kwargs(self) -> dict[str, Any]:
         """``device`` and ``dtype`` of the layer, for the tensors that the method makes."""
         tensor = next(self.module.parameters(), None)
         tensor = next(self.model.parameters()) if tensor is None else tensor
@@ -174,17 +174,17 @@ class Site(Generic[C]):
         """
         self._replace(self.layer.path if path is None else path, make, innermost)
 
-    def retrain(self, parameter: str, path: str | None = None) -> None:
+    def train_parameter(self, parameter: str, path: str | None = None) -> None:
         """Put a trainable copy in the place of a parameter of this layer, or of the one at ``path``."""
-        self._retrain(self.layer.path if path is None else path, parameter)
+        self._train_parameter(self.layer.path if path is None else path, parameter)
 
-    def assign(self, attribute: str, value: Any, path: str | None = None) -> None:
+    def set_attribute(self, attribute: str, value: Any, path: str | None = None) -> None:
         """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is switched on."""
-        self._assign(self.layer.path if path is None else path, attribute, value)
+        self._set_attribute(self.layer.path if path is None else path, attribute, value)
 
-    def increase(self, attribute: str, amount: int, path: str | None = None) -> None:
+    def add_to_count(self, attribute: str, amount: int, path: str | None = None) -> None:
         """Add to a count of this layer, or of the one at ``path``, until the adapter is detached or switched off."""
-        self._increase(self.layer.path if path is None else path, attribute, amount)
+        self._add_to_count(self.layer.path if path is None else path, attribute, amount)
 
 
 class Method(ABC, Generic[C]):
@@ -195,24 +195,24 @@ class Method(ABC, Generic[C]):
     family: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
-    when: ClassVar[str] = ""
+    when_to_use: ClassVar[str] = ""
     """When to choose it, in a sentence."""
     Config: ClassVar[type[MethodConfig]]
-    merge_refusal: ClassVar[str] = ""
+    not_mergeable_reason: ClassVar[str] = ""
     """Why the method cannot be merged into the backbone; empty where it can."""
     default_sites: ClassVar[tuple[DefaultSites, ...]]
     """Tried in turn.
 
     The first that matches an accepted layer is what a drop on a block or on the backbone attaches to.
     """
-    mixes_slices: ClassVar[bool] = False
+    allows_mixed_slices: ClassVar[bool] = False
     """Whether an attachment to q, k, v slices may take whole layers too, the slices counting where there are any."""
-    identity_at_start: ClassVar[bool] = True
+    identity_at_init: ClassVar[bool] = True
     """Whether a freshly attached backbone answers exactly as it did before, bit for bit.
 
     On a qkv that the backbone reads past, as it does when it calls the layer: see decision 5 of ARCHITECTURE.md.
     """
-    sits: ClassVar[str] = ""
+    diagram: ClassVar[str] = ""
     """Where the module stands, for the diagram: one of :data:`SITS`; empty for what is usual in the family."""
     peft_type: ClassVar[str] = ""
     """HF peft's type that holds what this trains; empty where there is none."""
@@ -227,33 +227,33 @@ class Method(ABC, Generic[C]):
             raise StudioError(f"{self.label}: {first_error(error)}") from error
 
     @abstractmethod
-    def refuses(self, layer: Layer, config: C, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: C, slices: tuple[str, ...]) -> str:
         """Why the method cannot attach to ``layer`` with ``config``, in one sentence; empty where it can."""
 
     @abstractmethod
-    def attach(self, site: Site[C]) -> None:
+    def attach(self, site: AttachmentSite[C]) -> None:
         """Attach at an accepted layer.
 
         Tensors are made with ``site.factory`` and never from values: it may be the meta device.
         """
 
-    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> Mapping[str, int]:
+    def max_values(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> Mapping[str, int]:
         """The largest values of fields that still gain something at ``sites`` among all ``layers``, for forms."""
         return {}
 
-    def idle(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
+    def unused_fields(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
         """The fields that change nothing at ``sites`` among all ``layers``; forms leave them out."""
         return frozenset()
 
-    def settled(self, config: C) -> C:
+    def finalized_config(self, config: C) -> C:
         """The fields that describe an adapter of this method after :meth:`AdaptedLayer.settle`."""
         return config
 
-    def badge(self, config: C) -> str:
+    def short_text(self, config: C) -> str:
         """A few characters that tell one configuration from another, such as ``r8``."""
         return ""
 
-    def rate_scale(self, tensor: str, config: C) -> float:
+    def lr_scale(self, tensor_name: str, config: C) -> float:
         """Factor on the learning rate of the adapter tensor called ``tensor`` (its last name, such as ``lora_B``)."""
         return 1.0
 
@@ -270,7 +270,7 @@ def _import_builtin() -> None:
 
 METHODS: Registry[Method[Any]] = Registry("PEFT method", "peft_studio.methods", _import_builtin)
 
-SITS = ("weights", "beside", "scale", "after", "parallel", "tokens", "prefix", "mix")
+DIAGRAMS = ("weights", "beside", "scale", "after", "parallel", "tokens", "prefix", "mix")
 """Trains the weights themselves; a branch beside a linear layer; a scale of its output; a small network after or beside
 a layer; tokens in front of the image's; keys and values in front of the attention's; a mixture of other adapters."""
 
@@ -278,7 +278,7 @@ FAMILIES = ("low rank", "scaling", "bottleneck", "tokens", "whole weights", "com
 """In the order in which people look for them."""
 
 
-def by_family() -> list[Method[Any]]:
+def methods_by_family() -> list[Method[Any]]:
     """All methods, family by family; a plugin's own family comes last."""
     order = {family: rank for rank, family in enumerate(FAMILIES)}
     return sorted(METHODS, key=lambda method: (order.get(method.family, len(order)), method.family))

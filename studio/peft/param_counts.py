@@ -6,34 +6,34 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studio.peft.patches import Change, Retraining
-from studio.peft.target_matching import Resolution, Skipped
+from studio.peft.patches import Patch, ParameterPatch
+from studio.peft.target_matching import MatchResult, SkippedLayer
 
 HEAD = "head"
 """What the head is called among the attachments."""
 
 
 @dataclass(frozen=True, slots=True)
-class AttachmentCensus:
+class AttachmentCounts:
     """One attachment: where it is, where it is not and why, and how many trainable parameters it has at each site."""
 
     name: str
     method: str
     matched: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
+    skipped: tuple[SkippedLayer, ...]
     parameters: int
     per_site: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Census:
+class ParameterCounts:
     """All counts. ``adapter_bytes`` is the size of the tensors that the adapter file holds, head included."""
 
     total_parameters: int
     trainable_parameters: int
     adapter_bytes: int
     head_parameters: int
-    attachments: tuple[AttachmentCensus, ...]
+    attachments: tuple[AttachmentCounts, ...]
 
     @property
     def trainable_percent(self) -> float:
@@ -63,7 +63,7 @@ class Census:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _CountedTensor:
     """A tensor of the adapter: whose it is, and the layer of the recipe that it counts for."""
 
     attachment: str
@@ -81,42 +81,42 @@ class _Part:
         return self.tensor.numel() if isinstance(self.tensor, nn.Parameter) else 0
 
 
-def count(
-    total: int, frozen: Sequence[nn.Parameter], resolutions: Mapping[str, Resolution], changes: Sequence[Change]
-) -> Census:
+def count_parameters(
+    total: int, frozen: Sequence[nn.Parameter], matches: Mapping[str, MatchResult], patches: Sequence[Patch]
+) -> ParameterCounts:
     """Count ``changes`` to a backbone of ``total`` parameters, which are ``frozen``, made for ``resolutions``."""
-    parts = list(_parts(changes))
-    replaced = {id(change.original) for change in changes if isinstance(change, Retraining)}
+    parts = list(_counted_tensors(patches))
+    replaced = {id(change.original) for change in patches if isinstance(change, ParameterPatch)}
     gone = sum(parameter.numel() for parameter in frozen if id(parameter) in replaced)
-    return Census(
+    return ParameterCounts(
         total_parameters=total + sum(part.parameters for part in parts) - gone,
         trainable_parameters=sum(part.trainable for part in parts),
         adapter_bytes=sum(part.tensor.numel() * part.tensor.element_size() for part in parts),
         head_parameters=sum(part.tensor.numel() for part in parts if part.attachment == HEAD),
-        attachments=tuple(_of_one(name, resolution, parts) for name, resolution in resolutions.items()),
+        attachments=tuple(_count_attachment(name, resolution, parts) for name, resolution in matches.items()),
     )
 
 
-def _parts(changes: Sequence[Change]) -> Iterator[_Part]:
+def _counted_tensors(patches: Sequence[Patch]) -> Iterator[_CountedTensor]:
     """Each tensor once; shared ones at their first site."""
     seen: set[int] = set()
-    for change in changes:
+    for change in patches:
         for tensor in change.tensors().values():
             if id(tensor) not in seen:
                 seen.add(id(tensor))
-                yield _Part(change.attachment, change.site, tensor)
+                yield _CountedTensor(change.attachment, change.site, tensor)
 
 
-def _of_one(name: str, resolution: Resolution, parts: Sequence[_Part]) -> AttachmentCensus:
+def _count_attachment(name: str, match_result: MatchResult, parts: Sequence[_CountedTensor]) -> AttachmentCounts:
     per_site: dict[str, int] = {}
     for part in parts:
         if part.attachment == name and part.trainable:
             per_site[part.site] = per_site.get(part.site, 0) + part.trainable
-    return AttachmentCensus(
+    return AttachmentCounts(
         name=name,
-        method=resolution.method.name if resolution.method else "",
-        matched=tuple(layer.path for layer in resolution.matched),
-        skipped=resolution.skipped,
+        method=match_result.method.name if match_result.method else "",
+        matched=tuple(layer.path for layer in match_result.matched),
+        skipped=match_result.skipped,
         parameters=sum(per_site.values()),
         per_site=per_site,
     )

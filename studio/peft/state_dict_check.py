@@ -9,7 +9,7 @@ from studio.core.errors import StudioError
 from studio.peft.param_counts import HEAD
 
 
-def require_unique_names(names: Sequence[str]) -> None:
+def check_unique_names(names: Sequence[str]) -> None:
     """Raise StudioError for a name twice: tensors are called after their attachment, so one would be lost on disk."""
     taken = {HEAD}
     for name in names:
@@ -18,18 +18,18 @@ def require_unique_names(names: Sequence[str]) -> None:
         taken.add(name)
 
 
-def misfit(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+def state_dict_mismatch(expected: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> str:
     """What is wrong with ``given``, in one sentence; empty where it fits."""
-    for name in own.keys() ^ given.keys():
-        lacking = "lacks" if name in own else "has an unexpected"
+    for name in expected.keys() ^ loaded.keys():
+        lacking = "lacks" if name in expected else "has an unexpected"
         return f"The adapter {lacking} {name}; it was made for other attachments or another backbone."
-    for name, tensor in own.items():
-        if given[name].shape != tensor.shape:
+    for name, tensor in expected.items():
+        if loaded[name].shape != tensor.shape:
             return (
-                f"In the adapter {name} is {tuple(given[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
+                f"In the adapter {name} is {tuple(loaded[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
             )
-        if given[name].is_floating_point() != tensor.is_floating_point() or given[name].is_complex():
-            return f"In the adapter {name} is of type {given[name].dtype}, but this backbone needs {tensor.dtype}."
-        if not bool(torch.isfinite(given[name].to(tensor.dtype)).all()):  # as it will be, beyond whose range it may lie
+        if loaded[name].is_floating_point() != tensor.is_floating_point() or loaded[name].is_complex():
+            return f"In the adapter {name} is of type {loaded[name].dtype}, but this backbone needs {tensor.dtype}."
+        if not bool(torch.isfinite(loaded[name].to(tensor.dtype)).all()):  # as it will be, beyond whose range it may lie
             return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
     return ""

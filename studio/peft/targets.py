@@ -36,28 +36,28 @@ def _translate(token: re.Match[str]) -> str:
     return re.escape(text)
 
 
-def match(patterns: Iterable[str], layers: Sequence[Layer]) -> list[Layer]:
+def match_layers(patterns: Iterable[str], layers: Sequence[Layer]) -> list[Layer]:
     """The layers that any of ``patterns`` matches, in the order of the tree."""
     compiled = [compile_pattern(pattern) for pattern in patterns]
     return [layer for layer in layers if any(p.match(layer.path) for p in compiled)]
 
 
-def refusal(method: Method[Any], layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
+def unsupported_reason(method: Method[Any], layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
     """Why ``method`` does not attach to ``layer``, in one sentence; empty where it does."""
     if layer.role is Role.HEAD:
         return "The head is trained as a whole, so nothing attaches to it."
     if layer.bypass_reason:
         return layer.bypass_reason
-    if slices and not layer.slices and not method.mixes_slices:
+    if slices and not layer.slices and not method.allows_mixed_slices:
         return "This layer has no q, k and v rows to choose from."
-    return method.refuses(layer, config, slices)
+    return method.unsupported_reason(layer, config, slices)
 
 
 def default_attachment(
     method: Method[Any],
     layers: Sequence[Layer],
-    under: str = "",
-    taken: Iterable[str] = (),
+    target: str = "",
+    taken_names: Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Attachment:
     """What dropping ``method`` on the layer called ``under`` means.
@@ -66,49 +66,49 @@ def default_attachment(
     Raises StudioError with the reason where there are none.
     """
     values = method.configure(config or {})
-    row = next((layer for layer in layers if layer.path == under), None)
+    row = next((layer for layer in layers if layer.path == target), None)
     if row is None:
-        raise StudioError(f"There is no layer called {under!r}.")
-    chosen = default_sites(method, values, row, [layer for layer in layers if is_inside(layer, row)])
+        raise StudioError(f"There is no layer called {target!r}.")
+    chosen = default_sites(method, values, row, [layer for layer in layers if is_within(layer, row)])
     if chosen is None:
         raise StudioError(
-            refusal(method, row, values, ()) or f"{method.label} has nowhere to go in {under or 'this backbone'}."
+            unsupported_reason(method, row, values, ()) or f"{method.label} has nowhere to go in {target or 'this backbone'}."
         )
     sites, slices = chosen
     return Attachment(
-        name=unused_name(method.name, taken),
+        name=unique_name(method.name, taken_names),
         method=method.name,
-        at=shorten([site.path or "." for site in sites], layers),
+        at=minimal_patterns([site.path or "." for site in sites], layers),
         slices=slices,
         config=values.model_dump(),
     )
 
 
 def default_sites(
-    method: Method[Any], config: Any, row: Layer, inside: Sequence[Layer]
+    method: Method[Any], config: Any, row: Layer, subtree: Sequence[Layer]
 ) -> tuple[tuple[Layer, ...], tuple[Slice, ...]] | None:
     """Where ``method`` goes when it is dropped on ``row`` with the layers ``inside`` it, and on which slices.
 
     None where there is no such place.
     """
     for default in method.default_sites:
-        roles = [layer for layer in inside if layer.role in default.roles]
-        accepted = [layer for layer in roles if not refusal(method, layer, config, _slices(default, layer))]
+        roles = [layer for layer in subtree if layer.role in default.roles]
+        accepted = [layer for layer in roles if not unsupported_reason(method, layer, config, _slices(default, layer))]
         if accepted:
             return tuple(accepted), _slices(default, accepted[0])
-    return None if refusal(method, row, config, ()) else ((row,), ())
+    return None if unsupported_reason(method, row, config, ()) else ((row,), ())
 
 
 def _slices(default: DefaultSites, layer: Layer) -> tuple[Slice, ...]:
     return cast(tuple[Slice, ...], default.slices) if layer.slices else ()
 
 
-def is_inside(layer: Layer, row: Layer) -> bool:
+def is_within(layer: Layer, row: Layer) -> bool:
     """Whether ``layer`` is ``row`` or somewhere in it."""
     return not row.path or layer.path == row.path or layer.path.startswith(row.path + ".")
 
 
-def shorten(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
+def minimal_patterns(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
     """Patterns that match exactly ``paths``.
 
     Numbers that differ become ``*`` or ``{a..b}`` where that adds no layer.
@@ -123,19 +123,19 @@ def _patterns(members: list[str], layers: Sequence[Layer]) -> list[str]:
     """As few patterns as it takes for ``members``, which differ in numbers alone."""
     columns = [sorted(set(column)) for column in zip(*(path.split(".") for path in members), strict=True)]
     wide = ".".join(column[0] if len(column) == 1 else "*" for column in columns)
-    narrow = ".".join(column[0] if len(column) == 1 else _range(column) for column in columns)
+    narrow = ".".join(column[0] if len(column) == 1 else _range_pattern(column) for column in columns)
     for pattern in (wide, narrow):
         if len(members) > 1 and _matches_only(pattern, members, layers):
             return [pattern]
     varying = [position for position, column in enumerate(columns) if len(column) > 1]
-    return [_run(run, varying[0]) for run in _runs(members, varying[0])] if len(varying) == 1 else members
+    return [_run_pattern(run, varying[0]) for run in _consecutive_runs(members, varying[0])] if len(varying) == 1 else members
 
 
 def _matches_only(pattern: str, members: Sequence[str], layers: Sequence[Layer]) -> bool:
-    return {layer.path for layer in match([pattern], layers)} == set(members)
+    return {layer.path for layer in match_layers([pattern], layers)} == set(members)
 
 
-def _runs(members: Iterable[str], position: int) -> list[list[str]]:
+def _consecutive_runs(members: Iterable[str], position: int) -> list[list[str]]:
     """``members`` in runs of numbers that follow each other at ``position``."""
     runs: list[list[str]] = []
     last = None
@@ -149,20 +149,20 @@ def _runs(members: Iterable[str], position: int) -> list[list[str]]:
     return runs
 
 
-def _run(run: Sequence[str], position: int) -> str:
+def _run_pattern(run: Sequence[str], position: int) -> str:
     if len(run) == 1:
         return run[0]
     parts = run[0].split(".")
-    parts[position] = _range([path.split(".")[position] for path in run])
+    parts[position] = _range_pattern([path.split(".")[position] for path in run])
     return ".".join(parts)
 
 
-def _range(numbers: Sequence[str]) -> str:
+def _range_pattern(numbers: Sequence[str]) -> str:
     values = [int(number) for number in numbers]
     return f"{{{min(values)}..{max(values)}}}"
 
 
-def unused_name(stem: str, taken: Iterable[str]) -> str:
+def unique_name(stem: str, taken_names: Iterable[str]) -> str:
     """``stem``, or ``stem-2`` and so on where it is taken."""
-    names = set(taken)
+    names = set(taken_names)
     return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(names) + 3))) if n not in names)

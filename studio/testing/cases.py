@@ -10,11 +10,11 @@ from torch import nn
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.peft import METHODS, Attached, Method, attach
+from studio.peft import METHODS, AdaptedModel, Method, attach
 from studio.peft.targets import default_attachment
-from studio.testing.examples import example
-from studio.testing.families import FAMILIES, build, layers, skeleton
-from studio.testing.observing import train
+from studio.testing.examples import example_fields
+from studio.testing.families import FAMILIES, build_backbone, backbone_layers, build_on_meta
+from studio.testing.observing import train_briefly
 
 
 @dataclass(frozen=True)
@@ -26,32 +26,32 @@ class Case:
 
     method: str
     family: str
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    everywhere: bool = False
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    all_layers: bool = False
 
     def __str__(self) -> str:
-        return "-".join([self.method, self.family, *(f"{k}={v}" for k, v in self.changed.items())])
+        return "-".join([self.method, self.family, *(f"{k}={v}" for k, v in self.overrides.items())])
 
     @property
     def attachment(self) -> Attachment:
         """What a drop of the method on the backbone means; StudioError with the reason where it is refused."""
-        fields = {**example(self.method, self.family), **self.changed}
-        found = default_attachment(METHODS.get(self.method), layers(self.family), config=fields)
-        return found.model_copy(update={"at": ("**",), "slices": ()}) if self.everywhere else found
+        fields = {**example_fields(self.method, self.family), **self.overrides}
+        found = default_attachment(METHODS.get(self.method), backbone_layers(self.family), config=fields)
+        return found.model_copy(update={"at": ("**",), "slices": ()}) if self.all_layers else found
 
     def require_attachment(self) -> None:
         """Raise StudioError with the reason where the method is refused."""
         _ = self.attachment
 
-    def attach(self, *, meta: bool = False) -> Attached:
+    def attach(self, *, meta: bool = False) -> AdaptedModel:
         """Attach to a new backbone."""
-        return self.attach_to(skeleton(self.family) if meta else build(self.family))
+        return self.attach_to(build_on_meta(self.family) if meta else build_backbone(self.family))
 
-    def trained(self) -> Attached:
+    def trained(self) -> AdaptedModel:
         """Attach to a new backbone and train a few steps; in evaluation mode."""
-        return train(self.attach(), self.family)
+        return train_briefly(self.attach(), self.family)
 
-    def attach_to(self, module: nn.Module) -> Attached:
+    def attach_to(self, module: nn.Module) -> AdaptedModel:
         """Attach to ``module``, the backbone of the family."""
         return attach(module, [self.attachment])
 
@@ -66,7 +66,7 @@ class Outcome:
 
 
 @cache
-def outcome(method: str, family: str) -> Outcome:
+def case_outcome(method: str, family: str) -> Outcome:
     """Ask a method whether it goes on a family."""
     case = Case(method, family)
     try:
@@ -80,7 +80,7 @@ def outcome(method: str, family: str) -> Outcome:
 
 def outcomes(methods: Iterable[str]) -> Iterator[Outcome]:
     """Every method on every family."""
-    return (outcome(method, family) for method in methods for family in FAMILIES)
+    return (case_outcome(method, family) for method in methods for family in FAMILIES)
 
 
 def accepted(methods: Iterable[str]) -> list[Case]:
@@ -88,12 +88,12 @@ def accepted(methods: Iterable[str]) -> list[Case]:
     return [found.case for found in outcomes(methods) if found.refusal is None]
 
 
-def everywhere(methods: Iterable[str]) -> list[Case]:
+def on_all_layers(methods: Iterable[str]) -> list[Case]:
     """The accepted cases, each on every layer that the method does not refuse."""
     return [replace(case, everywhere=True) for case in accepted(methods)]
 
 
-def homes(methods: Iterable[str]) -> list[Case]:
+def first_accepted(methods: Iterable[str]) -> list[Case]:
     """The first family that each method goes on."""
     return [case for method in methods for case in accepted([method])[:1]]
 
@@ -102,7 +102,7 @@ def variants(methods: Iterable[str]) -> list[Case]:
     """Each method at home with one choice or switch of its fields set to something other than the default."""
     return [
         Case(case.method, case.family, {name: value})
-        for case in homes(methods)
+        for case in first_accepted(methods)
         for name, value in _alternatives(METHODS.get(case.method))
     ]
 

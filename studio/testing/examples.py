@@ -10,11 +10,11 @@ from studio.backbones.loading import weights_digest
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import save_adapter
 from studio.peft.targets import default_attachment
-from studio.testing.families import build, layers
-from studio.testing.observing import train
+from studio.testing.families import build_backbone, backbone_layers
+from studio.testing.observing import train_briefly
 
 
-def example(method: str, family: str) -> Mapping[str, Any]:
+def example_fields(method: str, family: str) -> Mapping[str, Any]:
     """The fields with which to try ``method`` on a family; StudioError with the reason where there are none."""
     return EXAMPLES[method](family) if method in EXAMPLES else {}
 
@@ -25,10 +25,10 @@ def _two_adapters(family: str) -> Mapping[str, Any]:
 
 
 def _trained(family: str, number: int) -> Path:
-    attachment = default_attachment(METHODS.get("pfeiffer"), layers(family), config={"bottleneck": 4 + number})
-    module = build(family)
+    attachment = default_attachment(METHODS.get("pfeiffer"), backbone_layers(family), config={"bottleneck": 4 + number})
+    module = build_backbone(family)
     origin = weights_digest(module)
-    attached = train(attach(module, [attachment]), family)
+    attached = train_briefly(attach(module, [attachment]), family)
     folder = Path(_folder().name, f"{family}-{number}")
     folder.mkdir()
     save_adapter(attached, [attachment], folder, origin, {})

@@ -75,24 +75,24 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 )
 
 
-def build(family: str) -> nn.Module:
+def build_backbone(family: str) -> nn.Module:
     """The small backbone of ``family``, in evaluation mode; the same values every time."""
     return copy.deepcopy(_prototype(family))
 
 
-def skeleton(family: str) -> nn.Module:
+def build_on_meta(family: str) -> nn.Module:
     """The same on the meta device."""
     with torch.device("meta"):
         return FAMILIES[family].make().eval()
 
 
 @cache
-def layers(family: str) -> tuple[Layer, ...]:
+def backbone_layers(family: str) -> tuple[Layer, ...]:
     """The rows of the family's layer tree."""
     return describe_layers(_prototype(family))
 
 
-def images(family: str, count: int = 4, seed: int = 0) -> Tensor:
+def random_images(family: str, count: int = 4, seed: int = 0) -> Tensor:
     """Random images, (count, 3, height, width)."""
     size = FAMILIES[family].size
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
@@ -103,12 +103,12 @@ def _prototype(family: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(family.encode()))
         module = FAMILIES[family].make().eval()
-        randomise(module)
+        randomize_tensors(module)
     return module
 
 
 @torch.no_grad()
-def randomise(module: nn.Module) -> None:
+def randomize_tensors(module: nn.Module) -> None:
     """Draw every tensor anew, so that no branch is closed and no bias, scale or running mean is the neutral one."""
     for layer in module.modules():
         for name, tensor in layer.named_parameters(recurse=False):

@@ -4,16 +4,16 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from studio.peft import METHODS
-from studio.testing.cases import Outcome, outcome
+from studio.testing.cases import Outcome, case_outcome
 from studio.testing.families import FAMILIES
 
 
-def lines(methods: Sequence[str]) -> Iterator[str]:
+def matrix_lines(methods: Sequence[str]) -> Iterator[str]:
     """A table with a row for each method, then every refusal and failure in words."""
     width = max(map(len, methods), default=0)
     yield "  ".join([" " * width, *FAMILIES])
     for method in methods:
-        marks = (_mark(outcome(method, family)).center(len(family)) for family in FAMILIES)
+        marks = (_mark(case_outcome(method, family)).center(len(family)) for family in FAMILIES)
         yield "  ".join([method.ljust(width), *marks]).rstrip()
     yield "+ attached, - refused, ! failed"
     yield from (text for method in methods for text in _reasons(method))
@@ -26,7 +26,7 @@ def _mark(found: Outcome) -> str:
 def _reasons(method: str) -> Iterator[str]:
     """One line for each reason, with the families that it was given for."""
     families: dict[str, list[str]] = {}
-    for found in (outcome(method, family) for family in FAMILIES):
+    for found in (case_outcome(method, family) for family in FAMILIES):
         if found.failure:
             families.setdefault(f"failed with {found.failure!r}", []).append(found.case.family)
         elif found.refusal is not None:
@@ -35,4 +35,4 @@ def _reasons(method: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(lines(sys.argv[1:] or [method.name for method in METHODS])))  # noqa: T201
+    print("\n".join(matrix_lines(sys.argv[1:] or [method.name for method in METHODS])))  # noqa: T201

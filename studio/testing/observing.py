@@ -6,24 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studio.peft import Attached
-from studio.testing.families import CLASSES, images
+from studio.peft import AdaptedModel
+from studio.testing.families import CLASSES, random_images
 
 LEARNING_RATE = 1e-2
 """Large enough that a few steps of AdamW move every value well beyond rounding."""
 
 
-def tensors(module: nn.Module) -> dict[str, Tensor]:
+def all_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Every parameter and buffer by name, those that are not saved among them."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
-def copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def clone_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The values as they are now."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
-def changed(state: dict[str, Tensor], before: dict[str, Tensor]) -> list[str]:
+def changed_names(state: dict[str, Tensor], before: dict[str, Tensor]) -> list[str]:
     """Names whose bytes are not those of ``before``."""
     return [name for name, tensor in state.items() if not same_bytes(tensor, before[name])]
 
@@ -37,16 +37,16 @@ def _bytes(tensor: Tensor) -> Tensor:
     return tensor.detach().contiguous().flatten().view(torch.uint8)
 
 
-class Tree:
+class ModuleSnapshot:
     """Everything that a module tree consists of: the objects, their attributes, hooks, modes, and what trains."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._before = dict(_facts(module))
+        self._before = dict(_module_state(module))
 
     def differences(self) -> list[str]:
         """What is no longer as it was when this was made."""
-        now = dict(_facts(self._module))
+        now = dict(_module_state(self._module))
         names = self._before.keys() | now.keys()
         return sorted(name for name in names if not _same(self._before.get(name, _ABSENT), now.get(name, _ABSENT)))
 
@@ -54,7 +54,7 @@ class Tree:
 _ABSENT = object()
 
 
-def _facts(module: nn.Module) -> Iterator[tuple[str, Any]]:
+def _module_state(module: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, layer in module.named_modules(remove_duplicate=False):
         yield path, layer
         for name, value in vars(layer).items():
@@ -68,7 +68,7 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (isinstance(a, simple) and type(a) is type(b) and a == b)
 
 
-def backward(attached: Attached, x: Tensor) -> Tensor:
+def backward_pass(attached: AdaptedModel, x: Tensor) -> Tensor:
     """One backward pass of cross-entropy on ``x`` (N, 3, H, W) and made-up labels; returns the logits (N, classes)."""
     logits = attached.module(x)
     labels = torch.arange(len(x)) % CLASSES
@@ -76,18 +76,18 @@ def backward(attached: Attached, x: Tensor) -> Tensor:
     return logits
 
 
-def optimizer(attached: Attached) -> torch.optim.Optimizer:
+def make_optimizer(attached: AdaptedModel) -> torch.optim.Optimizer:
     """AdamW over what trains."""
     return torch.optim.AdamW(list(attached.parameters()), lr=LEARNING_RATE, weight_decay=0.0)
 
 
-def train(attached: Attached, family: str, steps: int = 3) -> Attached:
+def train_briefly(attached: AdaptedModel, family: str, steps: int = 3) -> AdaptedModel:
     """Train on random images, then put everything in evaluation mode."""
     attached.train()
-    stepping = optimizer(attached)
+    stepping = make_optimizer(attached)
     for number in range(steps):
         stepping.zero_grad()
-        backward(attached, images(family, seed=number))
+        backward_pass(attached, random_images(family, seed=number))
         stepping.step()
     stepping.zero_grad()
     return attached.eval()
@@ -96,7 +96,7 @@ def train(attached: Attached, family: str, steps: int = 3) -> Attached:
 @torch.no_grad()
 def logits(module: nn.Module, family: str) -> Tensor:
     """The answers to the same random images each time, (4, classes)."""
-    return module(images(family, seed=99))
+    return module(random_images(family, seed=99))
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:

@@ -9,15 +9,15 @@ import torch
 from studio.peft import METHODS
 from studio.testing import cases
 from studio.testing.families import FAMILIES
-from studio.testing.matrix import lines
+from studio.testing.matrix import matrix_lines
 
 _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
     "method": lambda names: [METHODS.get(name) for name in names],
     "case": cases.accepted,
     "refused": lambda names: [o.case for o in cases.outcomes(names) if o.refusal is not None],
     "exported": lambda names: [c for c in cases.accepted(names) if FAMILIES[c.family].exported],
-    "everywhere": cases.everywhere,
-    "home": cases.homes,
+    "everywhere": cases.on_all_layers,
+    "home": cases.first_accepted,
     "variant": cases.variants,
 }
 
@@ -25,14 +25,14 @@ _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each contract test over the methods and families that its arguments ask for."""
     for name in set(_PARAMETERS) & set(metafunc.fixturenames):
-        metafunc.parametrize(name, _PARAMETERS[name](chosen(metafunc.config)), ids=_label)
+        metafunc.parametrize(name, _PARAMETERS[name](selected_methods(metafunc.config)), ids=_label)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the matrix where it was asked for."""
     if config.getoption("--matrix", default=False):
         terminalreporter.section("methods on families")
-        for line in lines(chosen(config)):
+        for line in matrix_lines(selected_methods(config)):
             terminalreporter.write_line(line)
 
 
@@ -46,14 +46,14 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> Iterator[None]:
+def fixed_seed() -> Iterator[None]:
     """The same random numbers for each test, whatever ran before it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
 
 
-def chosen(config: pytest.Config) -> list[str]:
+def selected_methods(config: pytest.Config) -> list[str]:
     """Names of the methods to test: those of ``--method``, or all."""
     names = config.getoption("--method", default=None)
     return [METHODS.get(name).name for name in names] if names else [method.name for method in METHODS]

@@ -5,70 +5,70 @@ import torch
 from studio.core.errors import StudioError
 from studio.peft import METHODS, attach
 from studio.testing import observing
-from studio.testing.cases import Case, outcome
-from studio.testing.families import build, images, layers
+from studio.testing.cases import Case, case_outcome
+from studio.testing.families import build_backbone, random_images, backbone_layers
 
-PATIENCE = 40
+MAX_STEPS = 40
 """Steps within which a method with a random depth has used every layer."""
 
 
 def test_a_refused_family_is_told_why(refused: Case) -> None:
-    assert observing.is_sentence(outcome(refused.method, refused.family).refusal)
+    assert observing.is_sentence(case_outcome(refused.method, refused.family).refusal)
 
 
 def test_identity_at_the_start(case: Case) -> None:
-    plain = build(case.family)
+    plain = build_backbone(case.family)
     before = observing.logits(plain, case.family)
     attached = case.attach_to(plain)
     for mode in (False, True):
         attached.train(mode)
         same = observing.same_bytes(observing.logits(plain, case.family), before)
-        assert same == METHODS.get(case.method).identity_at_start, f"in {'training' if mode else 'evaluation'} mode"
+        assert same == METHODS.get(case.method).identity_at_init, f"in {'training' if mode else 'evaluation'} mode"
 
 
 def test_every_trainable_tensor_has_a_gradient_within_two_steps(case: Case) -> None:
-    _learns_everywhere(case)
+    _check_every_tensor_learns(case)
 
 
 def test_every_trainable_tensor_has_a_gradient_whatever_is_chosen(variant: Case) -> None:
-    _learns_everywhere(variant)
+    _check_every_tensor_learns(variant)
 
 
 def test_no_accepted_layer_is_silently_dead(everywhere: Case) -> None:
-    _learns_everywhere(everywhere)
+    _check_every_tensor_learns(everywhere)
 
 
-def _learns_everywhere(case: Case) -> None:
+def _check_every_tensor_learns(case: Case) -> None:
     attached = case.attach().train()
-    assert attached.unused(), "before any backward pass nothing has a gradient"
+    assert attached.unused_parameters(), "before any backward pass nothing has a gradient"
     waiting = dict(attached.named_parameters())
-    idles = any(getattr(layer, "idles", False) for layer in attached.module.modules())
-    stepping = observing.optimizer(attached)
-    for number in range(PATIENCE if idles else 2):
+    idles = any(getattr(layer, "may_skip_steps", False) for layer in attached.module.modules())
+    stepping = observing.make_optimizer(attached)
+    for number in range(MAX_STEPS if idles else 2):
         stepping.zero_grad()
-        observing.backward(attached, images(case.family, seed=number))
-        assert attached.unused() == ()
+        observing.backward_pass(attached, random_images(case.family, seed=number))
+        assert attached.unused_parameters() == ()
         waiting = {n: p for n, p in waiting.items() if p.grad is None or not p.grad.any()}
         stepping.step()
     assert list(waiting) == []
 
 
 def test_only_declared_tensors_change(case: Case) -> None:
-    plain = build(case.family)
-    base = observing.tensors(plain)
-    values = observing.copied(base)
+    plain = build_backbone(case.family)
+    base = observing.all_tensors(plain)
+    values = observing.clone_tensors(base)
     attached = case.attach_to(plain)
-    assert observing.changed(base, values) == []
-    within = observing.tensors(plain)
-    start = observing.copied(within)
+    assert observing.changed_names(base, values) == []
+    within = observing.all_tensors(plain)
+    start = observing.clone_tensors(within)
     declared = {id(tensor) for *_, tensor in attached.named_tensors()}
-    observing.train(attached, case.family)
-    moved = observing.changed(within, start)
+    observing.train_briefly(attached, case.family)
+    moved = observing.changed_names(within, start)
     assert [name for name in moved if id(within[name]) not in declared] == []
     assert {id(p) for p in attached.parameters()} <= {id(within[name]) for name in moved}
-    assert observing.changed(base, values) == []
+    assert observing.changed_names(base, values) == []
     attached.detach()
-    assert observing.changed(observing.tensors(plain), values) == []
+    assert observing.changed_names(observing.all_tensors(plain), values) == []
 
 
 def test_what_trains_is_what_requires_a_gradient(case: Case) -> None:
@@ -79,21 +79,21 @@ def test_what_trains_is_what_requires_a_gradient(case: Case) -> None:
 
 
 def test_detach_restores_the_module_tree(case: Case) -> None:
-    plain = build(case.family)
+    plain = build_backbone(case.family)
     before = observing.logits(plain, case.family)
     plain.train()
     next(plain.children()).eval()
     next(plain.parameters()).requires_grad_(False)
-    tree = observing.Tree(plain)
+    tree = observing.ModuleSnapshot(plain)
     attached = case.attach_to(plain)
-    observing.train(attached, case.family)
+    observing.train_briefly(attached, case.family)
     attached.detach()
     assert tree.differences() == []
     assert observing.same_bytes(observing.logits(plain.eval(), case.family), before)
 
 
 def test_switched_off_it_is_the_plain_backbone(case: Case) -> None:
-    before = observing.logits(build(case.family), case.family)
+    before = observing.logits(build_backbone(case.family), case.family)
     attached = case.trained()
     after = observing.logits(attached.module, case.family)
     assert not observing.same_bytes(after, before)
@@ -104,17 +104,17 @@ def test_switched_off_it_is_the_plain_backbone(case: Case) -> None:
 
 
 def test_the_count_is_the_same_on_the_meta_device(case: Case) -> None:
-    _counts_alike(case)
+    _check_same_counts(case)
 
 
 def test_the_count_is_the_same_whatever_is_chosen(variant: Case) -> None:
-    _counts_alike(variant)
+    _check_same_counts(variant)
 
 
-def _counts_alike(case: Case) -> None:
+def _check_same_counts(case: Case) -> None:
     attached = case.attach()
-    census = attached.census()
-    assert case.attach(meta=True).census() == census
+    census = attached.parameter_counts()
+    assert case.attach(meta=True).parameter_counts() == census
     parameters = list(attached.module.parameters())
     assert census.trainable_parameters == sum(p.numel() for p in parameters if p.requires_grad)
     assert census.total_parameters == sum(p.numel() for p in parameters)
@@ -126,7 +126,7 @@ def test_batch_norm_stays_frozen(case: Case) -> None:
     attached = case.attach().train()
     frozen = [layer for layer in attached.module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
     means = [layer.running_mean.clone() for layer in frozen if layer.running_mean is not None]
-    observing.backward(attached, images(case.family))
+    observing.backward_pass(attached, random_images(case.family))
     assert not any(layer.training for layer in frozen)
     assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(frozen, means, strict=True))
 
@@ -134,14 +134,14 @@ def test_batch_norm_stays_frozen(case: Case) -> None:
 def test_two_of_a_kind_stack_or_are_refused(home: Case) -> None:
     first = home.attachment.model_copy(update={"name": "first"})
     second = home.attachment.model_copy(update={"name": "second"})
-    plain = build(home.family)
-    tree = observing.Tree(plain)
+    plain = build_backbone(home.family)
+    tree = observing.ModuleSnapshot(plain)
     refusal = None
     try:
-        attached = attach(plain, [first, second], layers=layers(home.family))
+        attached = attach(plain, [first, second], layers=backbone_layers(home.family))
     except StudioError as error:
         refusal = str(error)
     else:
-        observing.train(attached, home.family).detach()
+        observing.train_briefly(attached, home.family).detach()
     assert refusal is None or observing.is_sentence(refusal)
     assert tree.differences() == []

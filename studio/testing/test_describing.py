@@ -16,7 +16,7 @@ def test_it_introduces_itself(method: Method[Any]) -> None:
     assert method.family in METHOD_FAMILIES
     assert observing.is_sentence(method.summary)
     assert method.paper
-    assert method.merge_refusal == "" or observing.is_sentence(method.merge_refusal)
+    assert method.not_mergeable_reason == "" or observing.is_sentence(method.not_mergeable_reason)
     assert 0 < method.learning_rate < 10
 
 
@@ -29,7 +29,7 @@ def test_every_field_is_described(method: Method[Any]) -> None:
 def test_its_defaults_are_allowed(method: Method[Any]) -> None:
     config = method.configure({})
     assert method.configure(config.model_dump()) == config
-    assert isinstance(method.badge(config), str)
+    assert isinstance(method.short_text(config), str)
 
 
 def test_a_recipe_keeps_its_fields(method: Method[Any]) -> None:

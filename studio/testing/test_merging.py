@@ -6,36 +6,36 @@ from studio.core.errors import StudioError
 from studio.peft import METHODS
 from studio.testing import observing
 from studio.testing.cases import Case
-from studio.testing.families import FAMILIES, build
+from studio.testing.families import FAMILIES, build_backbone
 
 TOLERANCE = 1e-5
 
 
 def test_merged_is_unmerged(case: Case) -> None:
-    _merges(case)
+    _check_merge(case)
 
 
 def test_merged_is_unmerged_whatever_is_chosen(variant: Case) -> None:
-    _merges(variant)
+    _check_merge(variant)
 
 
 def test_merged_is_unmerged_on_every_accepted_layer(everywhere: Case) -> None:
-    _merges(everywhere)
+    _check_merge(everywhere)
 
 
-def _merges(case: Case) -> None:
+def _check_merge(case: Case) -> None:
     attached = case.trained()
-    refusal = METHODS.get(case.method).merge_refusal
+    refusal = METHODS.get(case.method).not_mergeable_reason
     if refusal:
         with pytest.raises(StudioError) as raised:
             attached.merge()
         assert observing.is_sentence(raised.value)
         return
-    before = observing.copied(observing.tensors(attached.module))
+    before = observing.clone_tensors(observing.all_tensors(attached.module))
     expected = observing.logits(attached.module, case.family)
     merged = attached.merge()
-    assert observing.changed(observing.tensors(attached.module), before) == []
-    plain = build(case.family)
+    assert observing.changed_names(observing.all_tensors(attached.module), before) == []
+    plain = build_backbone(case.family)
     assert [(path, type(layer)) for path, layer in merged.named_modules()] == [
         (path, type(layer)) for path, layer in plain.named_modules()
     ]

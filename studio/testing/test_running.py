@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from studio.testing import observing
 from studio.testing.cases import Case
-from studio.testing.families import build, images
+from studio.testing.families import build_backbone, random_images
 
 BFLOAT16_TOLERANCE = 0.15
 """bfloat16 has three digits; what is looked for is a branch that is left out or counted twice."""
@@ -19,7 +19,7 @@ def test_bfloat16_autocast(case: Case) -> None:
     exact = observing.logits(attached.module, case.family)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = observing.logits(attached.module, case.family)
-        observing.backward(attached.train(), images(case.family))
+        observing.backward_pass(attached.train(), random_images(case.family))
     assert observing.largest_difference(exact, rounded.float()) < BFLOAT16_TOLERANCE
     assert all(p.dtype is torch.float32 for p in attached.parameters())
     assert all(torch.isfinite(p.grad).all() for p in attached.parameters() if p.grad is not None)
@@ -29,9 +29,9 @@ def test_deepcopy_is_independent(case: Case) -> None:
     attached = case.trained()
     before = observing.logits(attached.module, case.family)
     twin = copy.deepcopy(attached)
-    assert twin.census() == attached.census()
+    assert twin.parameter_counts() == attached.parameter_counts()
     assert observing.same_bytes(observing.logits(twin.module, case.family), before)
-    observing.train(twin, case.family)
+    observing.train_briefly(twin, case.family)
     assert not observing.same_bytes(observing.logits(twin.module, case.family), before)
     twin.detach()
     assert observing.same_bytes(observing.logits(attached.module, case.family), before)
@@ -45,21 +45,21 @@ def test_gradient_checkpointing(case: Case) -> None:
     assert max(observing.largest_difference(plain[name], again[name]) for name in plain) < 1e-5
 
 
-def _gradients(attached: observing.Attached, case: Case) -> dict[str, torch.Tensor]:
+def _gradients(attached: observing.AdaptedModel, case: Case) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     for parameter in attached.parameters():
         parameter.grad = None
-    observing.backward(attached, images(case.family))
+    observing.backward_pass(attached, random_images(case.family))
     return {name: p.grad.clone() for name, p in attached.named_parameters() if p.grad is not None}
 
 
 def test_forward_intermediates(case: Case) -> None:
     attached = case.trained()
-    x = images(case.family)
+    x = random_images(case.family)
     with torch.no_grad():
         last, between = attached.module.forward_intermediates(x)
         whole = attached.module.forward_features(x)
-        plain = build(case.family)
+        plain = build_backbone(case.family)
         plain_last, plain_between = plain.forward_intermediates(x)
     assert [t.shape for t in between] == [t.shape for t in plain_between]
     assert _without_prefix(attached.module, last).shape == _without_prefix(plain, plain_last).shape
@@ -73,7 +73,7 @@ def _without_prefix(module: nn.Module, features: Tensor) -> Tensor:
 
 def test_torch_export(exported: Case) -> None:
     attached = exported.trained()
-    x = images(exported.family, 2)
+    x = random_images(exported.family, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(attached.module, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))

@@ -13,36 +13,36 @@ from torch import Tensor, nn
 from studio.backbones.layer_roles import classifier_paths
 from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
-from studio.peft.adapter_file import DESCRIPTION, TENSORS, load_adapter, read_description, save_adapter
+from studio.peft.adapter_file import MANIFEST_NAME, TENSORS_NAME, load_adapter, read_manifest, save_adapter
 from studio.testing import observing
 from studio.testing.cases import Case
-from studio.testing.families import build
+from studio.testing.families import build_backbone
 
 
 def test_saved_and_loaded_bit_for_bit(case: Case, tmp_path: Path) -> None:
-    _comes_back(case, tmp_path)
+    _check_round_trip(case, tmp_path)
 
 
 def test_saved_and_loaded_whatever_is_chosen(variant: Case, tmp_path: Path) -> None:
-    _comes_back(variant, tmp_path)
+    _check_round_trip(variant, tmp_path)
 
 
-def _comes_back(case: Case, folder: Path) -> None:
+def _check_round_trip(case: Case, folder: Path) -> None:
     attached = case.trained()
     _save(attached, case, folder)
     loaded = load_adapter(_with_another_head(case.family), folder)
     expected = observing.logits(attached.module, case.family)
     assert observing.same_bytes(observing.logits(loaded.module, case.family), expected)
     assert loaded.state_dict().keys() == attached.state_dict().keys()
-    assert read_description(folder).metadata == {"labels": ["a", "b"]}
+    assert read_manifest(folder).metadata == {"labels": ["a", "b"]}
 
 
-def _save(attached: observing.Attached, case: Case, folder: Path) -> None:
-    save_adapter(attached, [case.attachment], folder, weights_digest(build(case.family)), {"labels": ["a", "b"]})
+def _save(attached: observing.AdaptedModel, case: Case, folder: Path) -> None:
+    save_adapter(attached, [case.attachment], folder, weights_digest(build_backbone(case.family)), {"labels": ["a", "b"]})
 
 
 def _with_another_head(family: str) -> nn.Module:
-    module = build(family)
+    module = build_backbone(family)
     for path in classifier_paths(module):
         for parameter in module.get_submodule(path).parameters():
             nn.init.normal_(parameter)
@@ -51,38 +51,38 @@ def _with_another_head(family: str) -> nn.Module:
 
 def _tensors(change: Callable[[dict[str, Tensor], str], object]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
-        state = load_file(folder / TENSORS)
+        state = load_file(folder / TENSORS_NAME)
         change(state, next(iter(state)))
-        save_file(state, folder / TENSORS)
+        save_file(state, folder / TENSORS_NAME)
 
     return damage
 
 
 def _oversized_header(folder: Path) -> None:
-    (folder / TENSORS).write_bytes(struct.pack("<Q", 1 << 40) + b"{" + bytes(64))
+    (folder / TENSORS_NAME).write_bytes(struct.pack("<Q", 1 << 40) + b"{" + bytes(64))
 
 
 def _cut_short(folder: Path) -> None:
-    whole = (folder / TENSORS).read_bytes()
-    (folder / TENSORS).write_bytes(whole[: len(whole) // 2])
+    whole = (folder / TENSORS_NAME).read_bytes()
+    (folder / TENSORS_NAME).write_bytes(whole[: len(whole) // 2])
 
 
 def _no_tensors(folder: Path) -> None:
-    (folder / TENSORS).unlink()
+    (folder / TENSORS_NAME).unlink()
 
 
-def _no_description(folder: Path) -> None:
-    (folder / DESCRIPTION).unlink()
+def _no_manifest(folder: Path) -> None:
+    (folder / MANIFEST_NAME).unlink()
 
 
-def _broken_description(folder: Path) -> None:
-    (folder / DESCRIPTION).write_text('{"format": 1')
+def _broken_manifest(folder: Path) -> None:
+    (folder / MANIFEST_NAME).write_text('{"format": 1')
 
 
 def _unknown_method(folder: Path) -> None:
-    raw = json.loads((folder / DESCRIPTION).read_text())
+    raw = json.loads((folder / MANIFEST_NAME).read_text())
     raw["attachments"][0]["method"] = "not-installed"
-    (folder / DESCRIPTION).write_text(json.dumps(raw))
+    (folder / MANIFEST_NAME).write_text(json.dumps(raw))
 
 
 DAMAGES: dict[str, Callable[[Path], None]] = {
@@ -94,8 +94,8 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "oversized header": _oversized_header,
     "cut short": _cut_short,
     "no tensors": _no_tensors,
-    "no description": _no_description,
-    "broken description": _broken_description,
+    "no description": _no_manifest,
+    "broken description": _broken_manifest,
     "unknown method": _unknown_method,
 }
 
@@ -104,22 +104,22 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 def test_a_damaged_adapter_is_refused(home: Case, damage: Callable[[Path], None], tmp_path: Path) -> None:
     _save(home.attach(), home, tmp_path)
     damage(tmp_path)
-    _refused(build(home.family), tmp_path)
+    _refused(build_backbone(home.family), tmp_path)
 
 
 def test_another_backbone_is_refused(home: Case, tmp_path: Path) -> None:
     _save(home.attach(), home, tmp_path)
-    other = build(home.family)
+    other = build_backbone(home.family)
     with torch.no_grad():
         next(p for p in other.parameters() if p.ndim > 1).view(-1)[0] += 1
     _refused(other, tmp_path)
 
 
 def _refused(module: nn.Module, folder: Path) -> None:
-    tree = observing.Tree(module)
-    values = observing.copied(observing.tensors(module))
+    tree = observing.ModuleSnapshot(module)
+    values = observing.clone_tensors(observing.all_tensors(module))
     with pytest.raises(StudioError) as raised:
         load_adapter(module, folder)
     assert observing.is_sentence(raised.value)
     assert tree.differences() == []
-    assert observing.changed(observing.tensors(module), values) == []
+    assert observing.changed_names(observing.all_tensors(module), values) == []

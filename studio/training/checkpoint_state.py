@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 from studio.training import optimizer
 from studio.training.ema import ModelEma
 from studio.training.run_io import checkpoint, rng_state
@@ -17,7 +17,7 @@ class CheckpointState:
 
     def __init__(
         self,
-        model: Attached,
+        model: AdaptedModel,
         ema: ModelEma | None,
         torch_optimizer: Optimizer,
         named_parameters: optimizer.NamedParameters,

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 
 
 class ModelEma:
     """Follows the trainable tensors of an adapter; what does not train is taken as it is."""
 
-    def __init__(self, model: Attached, decay: float) -> None:
+    def __init__(self, model: AdaptedModel, decay: float) -> None:
         self._model, self._decay = model, decay
         self._trainable_names = {name for name, _ in model.named_parameters()}
         self.tensors = _clone_tensors(model.state_dict())

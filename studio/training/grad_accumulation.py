@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from studio.data.loader import Batch
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 from studio.training.backend.precision import Precision, autocast
 from studio.training.distributed.context import GradientSync, DistributedContext
 from studio.training.inputs import Network, to_device
@@ -31,7 +31,7 @@ class GradientAccumulator:
 
     def __init__(
         self,
-        model: Attached,
+        model: AdaptedModel,
         network: Network,
         loss_fn: LossFn,
         distributed: DistributedContext,
@@ -79,7 +79,7 @@ class GradientAccumulator:
     def _check_adapters_used(self) -> None:
         """After the first backward pass: an attachment that the backbone never calls is an error, not a silence."""
         if not self._adapters_checked:
-            self._model.require_used()
+            self._model.check_all_used()
             self._adapters_checked = True
 
     def _split_further(self, num_images: int, train_state: TrainState) -> None:

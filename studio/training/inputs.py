@@ -17,7 +17,7 @@ from studio.data.loader import Loader, BatchSource
 from studio.data.transforms.augmentation import Augmentation
 from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Preprocessing
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 from studio.training.backend.memory_format import to_memory_format
 from studio.training.backend.precision import Precision, autocast
 from studio.training.feature_cache import frozen_prefix
@@ -41,7 +41,7 @@ class TrainInputs:
 
 
 def build_inputs(
-    model: Attached,
+    model: AdaptedModel,
     preprocessing: Preprocessing,
     training: Loader,
     validation: Loader,
@@ -66,7 +66,7 @@ def build_inputs(
 
 
 def model_with_preprocessing(
-    model: Attached, preprocessing: Preprocessing, memory_format: torch.memory_format = torch.contiguous_format
+    model: AdaptedModel, preprocessing: Preprocessing, memory_format: torch.memory_format = torch.contiguous_format
 ) -> Network:
     """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
 

@@ -7,14 +7,14 @@ import torch
 from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.data.transforms.preprocessing import Preprocessing
-from studio.peft import Attached, attach
+from studio.peft import AdaptedModel, attach
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
     """A backbone with the recipe's attachments. ``weights_digest`` is the hash of its base weights."""
 
-    model: Attached
+    model: AdaptedModel
     preprocessing: Preprocessing
     weights_digest: str
 

@@ -115,7 +115,7 @@ class Trainer:
             raise StudioError("Nothing would train: attach a method or let the head train.")
         self._grad_norm_monitor = GradNormMonitor(self.named_parameters)
         settings = self.recipe.training
-        scales = layer_lr_scales(self.model.rate_scales(), self.model.layers, settings.layer_decay)
+        scales = layer_lr_scales(self.model.lr_scales(), self.model.layers, settings.layer_decay)
         self.optimizer = optimizer.build_optimizer(self.named_parameters, scales, settings)
         self._loaders = build_loaders(self.recipe, self.images, built.preprocessing, (self.distributed.rank, self.distributed.world_size))
         self._ema = ModelEma(self.model, settings.ema) if settings.ema else None
@@ -174,7 +174,7 @@ class Trainer:
             write_json(self.run.path / "environment.json", now | {"frozen_before": self.inputs.first_trained_layer})
             write_json(self.run.path / "labels.json", list(self.images.classes))
             split_manifest.write_split(self.images, self.run.path)
-        census = self.model.census()
+        census = self.model.parameter_counts()
         yield events.Started(
             step=self.train_state.step,
             steps=self.steps,

@@ -15,14 +15,14 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
 from studio.ui.i18n.language import ENGLISH, language, tr
-from studio.ui.services.app_log import log, note
-from studio.ui.services.background import sentence
+from studio.ui.services.app_log import app_log, log_message
+from studio.ui.services.background import error_message
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import load_fonts, theme
 from studio.ui.window.focus_ring import FocusRing
 from studio.ui.window.main_window import MainWindow
 
-_YOUNG_FOR_A_FULL_ONE = 50
+_GC_GENERATION_2_THRESHOLD = 50
 """Of so many collections of younger objects one looks through all: that holds every thread, for 30 ms with a large
 folder of images listed."""
 
@@ -30,24 +30,24 @@ folder of images listed."""
 class ErrorReporter(QObject):
     """Shows errors that reached the top, from any thread, in a dialog; one at a time."""
 
-    _caught = Signal(object)
+    _error_caught = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self._showing = False
-        self._caught.connect(self.show)
+        self._error_caught.connect(self.show)
         self._previous = sys.excepthook, threading.excepthook
 
     def install(self) -> None:
         """Catch what nobody else catches."""
-        sys.excepthook = self.caught
-        threading.excepthook = lambda args: self.caught(args.exc_type, args.exc_value, args.exc_traceback)
+        sys.excepthook = self.handle_error
+        threading.excepthook = lambda args: self.handle_error(args.exc_type, args.exc_value, args.exc_traceback)
 
     def remove(self) -> None:
         """Put back what was there before."""
         sys.excepthook, threading.excepthook = self._previous
 
-    def caught(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    def handle_error(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         """Take an error from any thread."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             QTimer.singleShot(0, QApplication.closeAllWindows)
@@ -55,9 +55,9 @@ class ErrorReporter(QObject):
         report = "".join(traceback.format_exception(kind, error, trace))
         if sys.stderr is not None:
             sys.stderr.write(report)
-        words = sentence(error or kind())
-        note(f"{language().source(words)}\n{report}", CRITICAL)
-        self._caught.emit((words, report))
+        words = error_message(error or kind())
+        log_message(f"{language().source_text(words)}\n{report}", CRITICAL)
+        self._error_caught.emit((words, report))
 
     def show(self, caught: tuple[str, str]) -> None:
         """Say what happened; the report can be copied."""
@@ -73,7 +73,7 @@ class ErrorReporter(QObject):
         box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
         box.setDetailedText(report)
         copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(log().report(words)))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(words)))
         look = box.addButton(tr("Open the log"), QMessageBox.ButtonRole.AcceptRole)
         look.clicked.connect(_show_log)
         box.exec()
@@ -86,7 +86,7 @@ def _show_log() -> None:
             window.show_log()
 
 
-def make_application(arguments: list[str], choice: str = "light", spoken: str = ENGLISH) -> QApplication:
+def make_application(arguments: list[str], theme_choice: str = "light", language_choice: str = ENGLISH) -> QApplication:
     """The application in its theme and language; the one that is there already where there is one."""
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(arguments)
@@ -98,10 +98,10 @@ def make_application(arguments: list[str], choice: str = "light", spoken: str = 
     if existing is None:
         FocusRing(application)
     sys.setswitchinterval(0.002)  # the window waits less for Python's lock while a training thread holds it
-    gc.set_threshold(*gc.get_threshold()[:2], _YOUNG_FOR_A_FULL_ONE)
+    gc.set_threshold(*gc.get_threshold()[:2], _GC_GENERATION_2_THRESHOLD)
     load_fonts()
-    theme().apply(choice)
-    language().use(spoken)
+    theme().apply(theme_choice)
+    language().set_language(language_choice)
     return application
 
 
@@ -111,7 +111,7 @@ def run(path: str | None = None) -> int:
         faulthandler.enable()
     settings = Settings()
     application = make_application(sys.argv[:1], settings.theme, settings.language)
-    log().open()
+    app_log().open()
     reporter = ErrorReporter()
     reporter.install()
     QGuiApplication.styleHints().colorSchemeChanged.connect(lambda scheme: theme().apply(theme().choice))
@@ -123,7 +123,7 @@ def run(path: str | None = None) -> int:
         return application.exec()
     finally:
         reporter.remove()
-        log().close()
+        app_log().close()
 
 
 def main() -> None:

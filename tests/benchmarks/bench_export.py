@@ -14,7 +14,7 @@ from studio.backbones import loading
 from studio.core.recipe import Attachment
 from studio.peft import attach
 from studio.peft.adapter_file import save_adapter
-from studio.peft.multi_adapter import Pack
+from studio.peft.multi_adapter import AdapterSet
 from tests.benchmarks.bench_peft import QKV, backbone
 from tests.benchmarks.harness import Measured, Step, benchmark, speed_ratio
 
@@ -43,7 +43,7 @@ def pack_switch() -> Measured:
     return Measured(max(times), {"median": statistics.median(times), "switches": len(times)})
 
 
-def packed(module: nn.Module, folder: Path, identity: str) -> Pack:
+def packed(module: nn.Module, folder: Path, identity: str) -> AdapterSet:
     """Two adapters on q and v of every block, with heads of different sizes."""
     attachment = Attachment(name="a", method="lora", at=(QKV,), slices=("q", "v"))
     for name, classes in (("one", 10), ("other", 3)):
@@ -52,13 +52,13 @@ def packed(module: nn.Module, folder: Path, identity: str) -> Pack:
         (folder / name).mkdir()
         labels = [str(number) for number in range(classes)]
         save_adapter(attach(bare, [attachment]), [attachment], folder / name, identity, {"labels": labels})
-    pack = Pack(module)
+    pack = AdapterSet(module)
     for name in ("one", "other"):
         pack.add(name, folder / name)
     return pack
 
 
-def milliseconds(pack: Pack, name: str) -> float:
+def milliseconds(pack: AdapterSet, name: str) -> float:
     """What one change takes by the clock."""
     begun = time.perf_counter()
     pack.activate(name)

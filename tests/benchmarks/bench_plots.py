@@ -16,26 +16,26 @@ SMOOTHING = 0.6
 
 def long_run() -> tuple:
     """A noisy training loss of so many steps, and a validation loss once an epoch."""
-    from studio.ui.shared.line_plot import Line
+    from studio.ui.shared.line_plot import PlotSeries
 
     x = np.arange(POINTS) / STEPS_PER_EPOCH
     y = np.exp(-x / 300) + 0.2 + np.random.default_rng(0).normal(0, 0.05, POINTS)
     sparse = slice(None, None, STEPS_PER_EPOCH)
     return (
-        Line("training", "accent", x, y, noisy=True),
-        Line("validation", "adapter", x[sparse], y[sparse] + 0.1, strong=True, best=(900.0, 0.3)),
+        PlotSeries("training", "accent", x, y, smoothable=True),
+        PlotSeries("validation", "adapter", x[sparse], y[sparse] + 0.1, emphasized=True, best_point=(900.0, 0.3)),
     )
 
 
 def long_plot():
     """A plot of the long run, in view."""
-    from studio.ui.shared.line_plot import Plot
+    from studio.ui.shared.line_plot import LinePlot
 
     application()
-    plot = Plot("Loss", bottom=0)
+    plot = LinePlot("Loss", bottom=0)
     plot.resize(600, 300)
-    plot.smooth(SMOOTHING)
-    plot.show_lines(long_run())
+    plot.set_smoothing(SMOOTHING)
+    plot.show_series(long_run())
     plot.show()
     application().processEvents()
     return plot
@@ -66,6 +66,6 @@ def frames(plot, share: float) -> float:
 @benchmark("Drawing a plot of 1,000,000 points anew, smoothed", "seconds", at_most=0.25)
 def drawing() -> float:
     plot = long_plot()
-    taken = best_seconds(lambda: plot.smooth(SMOOTHING))
+    taken = best_seconds(lambda: plot.set_smoothing(SMOOTHING))
     plot.close()
     return taken

@@ -25,9 +25,9 @@ from studio.data.dataset.index import ImageFile
 from studio.ui.application import make_application
 from studio.ui.pages.data.image_grid import ImageGrid
 from studio.ui.services.drag_payload import METHOD_MIME
-from studio.ui.services.engine import Counted
+from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.thumbnails import Thumbnails
-from studio.ui.services.tree_data import grow
+from studio.ui.services.tree_data import build_tree
 from studio.ui.window.main_window import STEPS, MainWindow
 from tests.benchmarks.bench_data import empty_cache
 from tests.benchmarks.harness import Measured, benchmark
@@ -54,7 +54,7 @@ def window(recipe: Recipe | None) -> Iterator[MainWindow]:
         made.workspace.document.new(recipe) if recipe else made.files.open_sample()
         wait_until(lambda: counted(made), seconds=120)
         yield made
-        made.workspace.document.history.setClean()
+        made.workspace.document.undo_stack.setClean()
         made.workspace.trainer.stop()
         wait_until(lambda: not made.workspace.trainer.running, seconds=60)
         made.close()
@@ -62,7 +62,7 @@ def window(recipe: Recipe | None) -> Iterator[MainWindow]:
 
 def counted(made: MainWindow) -> bool:
     """Whether the counts on screen are those of the recipe as it is."""
-    last = made.workspace.engine.last
+    last = made.workspace.engine.last_counts
     return last is not None and last.recipe == made.workspace.recipe
 
 
@@ -85,11 +85,11 @@ def drop_to_count() -> float:
 
 def drop(made: MainWindow, data: QMimeData) -> float:
     """Seconds from the drop until the bar shows and has painted another number; undone afterwards."""
-    before = made.summary.trainable.value.text()
+    before = made.status_bar.trainable.value.text()
     start = time.perf_counter()
     assert made.adapters.tree_model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, QModelIndex())
-    wait_until(lambda: made.summary.trainable.value.text() != before, seconds=30)
-    made.summary.repaint()
+    wait_until(lambda: made.status_bar.trainable.value.text() != before, seconds=30)
+    made.status_bar.repaint()
     taken = time.perf_counter() - start
     made.undo()
     wait_until(lambda: counted(made), seconds=30)
@@ -131,13 +131,13 @@ def loop_beside_work() -> Measured:
         made.start_training()
         wait_until(lambda: space.runs.selected is not None and not space.trainer.running, seconds=120)
         took = {
-            "a training is tried": loop_during(made.show_train, space.needs.measure, lambda: space.needs.measuring),
+            "a training is tried": loop_during(made.show_train, space.resource_estimator.measure, lambda: space.resource_estimator.measuring),
             "a run is evaluated": loop_during(
                 made.show_results, lambda: None, lambda: not made.results.stack.currentIndex()
             ),
-            "a run is exported": loop_during(made.show_export, lambda: export(made), lambda: space.lane.busy),
+            "a run is exported": loop_during(made.show_export, lambda: export(made), lambda: space.worker.busy),
             "images are checked": loop_during(
-                made.show_data, lambda: made.data.use(images), lambda: not space.images.scan.checked
+                made.show_data, lambda: made.data.use_images(images), lambda: not space.images.scan.checked
             ),
         }
         return Measured(max(took.values()), took)
@@ -152,8 +152,8 @@ def loop_during(show: Callable[[], None], begin: Callable[[], object], busy: Cal
 
 def export(made: MainWindow) -> None:
     wait_until(lambda: bool(made.export.cards), seconds=60)
-    made.export.choose("merged")
-    made.export.go.click()
+    made.export.select_format("merged")
+    made.export.export_button.click()
 
 
 LISTED, REAL = 100_000, 500
@@ -256,7 +256,7 @@ def busy_seconds(made: MainWindow, work: Callable[[], object]) -> float:
     """Seconds that the window's own thread is busy with ``work`` and with drawing what it led to."""
     page, begun = made.adapters, time.thread_time()
     work()
-    for widget in (page.tree.viewport(), page.panel.minimap, made.summary):
+    for widget in (page.tree.viewport(), page.tree_panel.minimap, made.status_bar):
         widget.repaint()
     return time.thread_time() - begun
 
@@ -268,13 +268,13 @@ def window_of_many() -> Iterator[tuple[MainWindow, Callable[[], None], Callable[
         made.show_adapters()
 
         def show() -> None:
-            made.workspace.engine.counted.emit(made.workspace.engine.last)
+            made.workspace.engine.counted.emit(made.workspace.engine.last_counts)
 
         def prepare() -> None:
             wait_until(lambda: not made.workspace.engine.busy, seconds=60)
             application().processEvents()
             layers = many_layers()
-            made.workspace.engine.last = Counted(made.workspace.recipe, 10, layers, None, grow(layers))
+            made.workspace.engine.last_counts = RecipeCounts(made.workspace.recipe, 10, layers, None, build_tree(layers))
 
         yield made, prepare, show
 
@@ -295,5 +295,5 @@ def filter_many() -> float:
         prepare()
         show()
         words = ("q", "qkv", "norm", "9", "")
-        rounds = [[busy_seconds(made, lambda w=w: made.adapters.filter.setText(w)) for w in words] for _ in range(5)]
+        rounds = [[busy_seconds(made, lambda w=w: made.adapters.filter_edit.setText(w)) for w in words] for _ in range(5)]
     return max(statistics.median(times) for times in zip(*rounds, strict=True))

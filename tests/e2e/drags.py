@@ -13,13 +13,13 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.ui.application import make_application
 from studio.ui.pages.adapters.layer_tree_model import DIM_ROLE
-from studio.ui.pages.adapters.palette_panel import METHODS, PRESETS
-from studio.ui.services.tree_data import Spot
+from studio.ui.pages.adapters.palette_panel import METHODS_TAB, PRESETS_TAB
+from studio.ui.services.tree_data import NodeRef
 from studio.ui.window.main_window import MainWindow
 from tests.e2e.story import pause, wait
 
 STEPS = 12
-QKV = Spot("blocks.0.attn.qkv")
+QKV = NodeRef("blocks.0.attn.qkv")
 
 
 def xdotool(*words: str) -> None:
@@ -37,7 +37,7 @@ class Hand:
         place = widget.mapToGlobal(point)
         return place.x(), place.y()
 
-    def row(self, spot: Spot) -> tuple[int, int]:
+    def row(self, spot: NodeRef) -> tuple[int, int]:
         tree = self.page.tree
         tree.scrollTo(self.page.tree_model.index_of(spot))
         pause(60)
@@ -46,14 +46,14 @@ class Hand:
 
     def card(self, name: str) -> tuple[int, int]:
         """A method's or preset's card in the palette."""
-        palette = self.page.left
-        palette.show_kind(PRESETS if name.startswith("preset:") else METHODS)
+        palette = self.page.palette_panel
+        palette.show_kind(PRESETS_TAB if name.startswith("preset:") else METHODS_TAB)
         index = palette.model.index(palette.model.row_of(name))
-        palette.list.scrollTo(index)
+        palette.list_view.scrollTo(index)
         pause(60)
-        return self.at(palette.list.viewport(), palette.list.visualRect(index).center())
+        return self.at(palette.list_view.viewport(), palette.list_view.visualRect(index).center())
 
-    def badge(self, spot: Spot, name: str) -> tuple[int, int]:
+    def badge(self, spot: NodeRef, name: str) -> tuple[int, int]:
         box: QRect = self.page.tree.badge_box(spot, name)
         return self.at(self.page.tree.viewport(), QPoint(box.left() + 14, box.center().y()))
 
@@ -113,17 +113,17 @@ class Gestures:
 
     def state(self) -> dict[str, object]:
         told = {"attachments": [a.model_dump(mode="json") for a in self.workspace.recipe.attachments]}
-        return told | {"steps": self.workspace.document.history.count(), **self.hand.seen}
+        return told | {"steps": self.workspace.document.undo_stack.count(), **self.hand.seen}
 
     def _counted(self) -> bool:
         engine = self.workspace.engine
-        return engine.last is not None and engine.last.recipe == self.workspace.recipe and not engine.busy
+        return engine.last_counts is not None and engine.last_counts.recipe == self.workspace.recipe and not engine.busy
 
     def _clean(self) -> None:
         self.workspace.document.new()
         self.hand.seen = {}
         self.page.tree.clearSelection()
-        self.page.tree.setCurrentIndex(self.page.tree_model.index_of(Spot()))
+        self.page.tree.setCurrentIndex(self.page.tree_model.index_of(NodeRef()))
         self.page.tree.clearSelection()
         wait(self._counted, "the counts")
         pause(80)
@@ -131,7 +131,7 @@ class Gestures:
     def _select(self, *paths: str) -> None:
         flag = QItemSelectionModel.SelectionFlag
         for path in paths:
-            self.page.tree.selectionModel().select(self.page.tree_model.index_of(Spot(path)), flag.Select | flag.Rows)
+            self.page.tree.selectionModel().select(self.page.tree_model.index_of(NodeRef(path)), flag.Select | flag.Rows)
 
     def _attach(self) -> None:
         """LoRA on the first qkv, as a start."""
@@ -144,7 +144,7 @@ class Gestures:
     def to_a_layer(self) -> None:
         def look() -> None:
             tree = self.page.tree_model
-            if tree.index_of(Spot("blocks.0.norm1")).data(DIM_ROLE):
+            if tree.index_of(NodeRef("blocks.0.norm1")).data(DIM_ROLE):
                 self.hand.seen["dimmed"] = "norm1"
                 self.hand.seen["kept"] = not tree.index_of(QKV).data(DIM_ROLE)
             if "parameters" in self.page.hint.text():
@@ -153,53 +153,53 @@ class Gestures:
         self.hand.drag(self.hand.card("lora"), self.hand.row(QKV), look=look)
 
     def to_a_block(self) -> None:
-        self.hand.drag(self.hand.card("lora"), self.hand.row(Spot("blocks.1")))
+        self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef("blocks.1")))
 
     def to_the_root(self) -> None:
-        self.hand.drag(self.hand.card("lora"), self.hand.row(Spot()))
+        self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef()))
 
     def to_a_selection(self) -> None:
         self._select("blocks.1", "blocks.2", "blocks.4")
-        self.hand.drag(self.hand.card("lora"), self.hand.row(Spot("blocks.2")))
+        self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef("blocks.2")))
 
     def with_ctrl_to_all_of_the_kind(self) -> None:
-        self.hand.drag(self.hand.card("lora"), self.hand.row(Spot("blocks.0.attn.proj")), key="ctrl")
+        self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef("blocks.0.attn.proj")), key="ctrl")
 
     def to_a_row_that_refuses(self) -> None:
         def look() -> None:
             if self.page.hint.text().startswith("LoRA needs"):
                 self.hand.seen["hint"] = self.page.hint.text()
 
-        self.hand.drag(self.hand.card("lora"), self.hand.row(Spot("blocks.0.norm1")), look=look)
+        self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef("blocks.0.norm1")), look=look)
 
     def a_preset_to_the_root(self) -> None:
-        self.hand.drag(self.hand.card("preset:last-4-blocks"), self.hand.row(Spot()))
+        self.hand.drag(self.hand.card("preset:last-4-blocks"), self.hand.row(NodeRef()))
 
     # badges
 
     def a_badge_to_another_layer(self) -> None:
         self._attach()
-        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(Spot("blocks.0.mlp")))
+        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(NodeRef("blocks.0.mlp")))
 
     def a_badge_with_shift_moves(self) -> None:
         self._attach()
-        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(Spot("blocks.1")), key="shift")
+        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(NodeRef("blocks.1")), key="shift")
 
     def a_badge_out_of_the_tree(self) -> None:
         self._attach()
-        palette = self.page.left.list.viewport()
+        palette = self.page.palette_panel.list_view.viewport()
         self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.at(palette, palette.rect().center()))
 
     def one_badge_of_many_out_of_the_tree(self) -> None:
-        self.workspace.attach("lora", (Spot(),))
+        self.workspace.attach("lora", (NodeRef(),))
         wait(self._counted, "the counts")
         pause(100)
-        palette = self.page.left.list.viewport()
+        palette = self.page.palette_panel.list_view.viewport()
         self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.at(palette, palette.rect().center()))
 
     def a_badge_to_a_row_that_refuses(self) -> None:
         self._attach()
-        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(Spot("blocks.0.norm1")))
+        self.hand.drag(self.hand.badge(QKV, "lora"), self.hand.row(NodeRef("blocks.0.norm1")))
 
     # the same by keyboard, double-click and menu
 
@@ -210,25 +210,25 @@ class Gestures:
 
     def by_ctrl_shift_enter(self) -> None:
         self.hand.card("lora")
-        self.hand.click(self.hand.row(Spot("blocks.0.attn.proj")))
+        self.hand.click(self.hand.row(NodeRef("blocks.0.attn.proj")))
         self.hand.type("ctrl+shift+Return")
 
     def by_double_click(self) -> None:
-        self.hand.click(self.hand.row(Spot("blocks.1")))
+        self.hand.click(self.hand.row(NodeRef("blocks.1")))
         self.hand.click(self.hand.card("lora"), times=2)
 
     def by_copy_and_paste(self) -> None:
         self._attach()
         self.hand.click(self.hand.row(QKV))
         self.hand.type("ctrl+c")
-        self.hand.click(self.hand.row(Spot("blocks.1")))
+        self.hand.click(self.hand.row(NodeRef("blocks.1")))
         self.hand.type("ctrl+v")
 
     def by_cut_and_paste(self) -> None:
         self._attach()
         self.hand.click(self.hand.row(QKV))
         self.hand.type("ctrl+x")
-        self.hand.click(self.hand.row(Spot("blocks.1")))
+        self.hand.click(self.hand.row(NodeRef("blocks.1")))
         self.hand.type("ctrl+v")
 
     def by_delete(self) -> None:
@@ -259,14 +259,14 @@ def main() -> None:
     window.resize(1360, 860)
     window.show()
     window.start()
-    wait(lambda: window.workspace.engine.last is not None, "the layers")
+    wait(lambda: window.workspace.engine.last_counts is not None, "the layers")
     window.show_adapters()
     window.activateWindow()
-    window.adapters.tree.expand(window.adapters.tree_model.index_of(Spot("blocks.0.mlp")))
+    window.adapters.tree.expand(window.adapters.tree_model.index_of(NodeRef("blocks.0.mlp")))
     gestures = Gestures(Hand(window))
     chosen = sys.argv[1:] or gestures.names()
     told = {name: gestures.run(name) for name in chosen}
-    window.workspace.document.history.setClean()
+    window.workspace.document.undo_stack.setClean()
     window.close()
     sys.stdout.write(json.dumps(told))
 

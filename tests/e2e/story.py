@@ -17,9 +17,9 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.paths import resource
 from studio.ui.i18n.language import ENGLISH, LANGUAGES, language
-from studio.ui.services.app_log import log
+from studio.ui.services.app_log import app_log
 from studio.ui.services.drag_payload import METHOD_MIME
-from studio.ui.services.tree_data import Spot
+from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
 from studio.ui.window.main_window import MainWindow
 
@@ -56,14 +56,14 @@ class Story:
         """Save what the window, or another one, shows, in every look."""
         self.scenes += 1
         for spoken, shade in self.looks:
-            language().use(spoken)
+            language().set_language(spoken)
             theme().apply(shade)
             pause(200)
             path = self.folder / f"{spoken}-{shade}" / f"{self.scenes:02}-{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             assert (shown or self.window).grab().save(str(path))
             self.pictures.append(path)
-        language().use(ENGLISH)
+        language().set_language(ENGLISH)
 
     def tell(self) -> None:
         """Everything, from the first start to an export."""
@@ -107,35 +107,35 @@ class Story:
         window.show_adapters()
 
     def _counted(self) -> bool:
-        last = self.window.workspace.engine.last
-        return last is not None and last.recipe == self.window.workspace.recipe and last.census is not None
+        last = self.window.workspace.engine.last_counts
+        return last is not None and last.recipe == self.window.workspace.recipe and last.parameter_counts is not None
 
     def attach(self) -> None:
         """A refused drag, a drop on a block, a change of rank, and back again by undo."""
         page, workspace = self.window.adapters, self.window.workspace
         page.tree.scrollToTop()
-        self.drag(QDragEnterEvent, Spot())
-        self.drag(QDragMoveEvent, Spot("blocks.0.norm1"))
+        self.drag(QDragEnterEvent, NodeRef())
+        self.drag(QDragMoveEvent, NodeRef("blocks.0.norm1"))
         self.picture("drag-refused")
-        self.drag(QDragMoveEvent, Spot("blocks.0.mlp"))
+        self.drag(QDragMoveEvent, NodeRef("blocks.0.mlp"))
         wait(lambda: "parameters" in page.hint.text(), "the count before the drop")
         self.picture("drag-accepted")
-        page.tree.expand(page.tree_model.index_of(Spot("blocks.0.mlp")))
-        self.drag(QDropEvent, Spot("blocks.0.mlp.fc1"))
+        page.tree.expand(page.tree_model.index_of(NodeRef("blocks.0.mlp")))
+        self.drag(QDropEvent, NodeRef("blocks.0.mlp.fc1"))
         wait(self._counted, "the counts")
         page.inspector.settings._form.fields["rank"].setValue(16)
         wait(self._counted, "the counts")
         self.picture("two-attachments")
-        while workspace.document.history.canUndo():
+        while workspace.document.undo_stack.canUndo():
             self.window.undo()
         wait(self._counted, "the counts")
 
-    def drag(self, kind: type[QDropEvent], spot: Spot, method: str = "lora") -> None:
+    def drag(self, kind: type[QDropEvent], spot: NodeRef, method: str = "lora") -> None:
         """What the tree is told while ``method`` is dragged over, or dropped on, the row of ``spot``."""
         tree = self.window.adapters.tree
         data = QMimeData()
         data.setData(METHOD_MIME, method.encode())
-        place = tree.visualRect(tree.tree.index_of(spot)).center()
+        place = tree.visualRect(tree.layer_tree.index_of(spot)).center()
         event = kind(
             place if kind is not QDropEvent else place.toPointF(),
             Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
@@ -146,30 +146,30 @@ class Story:
         """Train for a few epochs and watch."""
         window = self.window
         window.show_train()
-        window.workspace.needs.measure()
-        wait(lambda: window.workspace.needs.found, "what the training needs")
+        window.workspace.resource_estimator.measure()
+        wait(lambda: window.workspace.resource_estimator.estimate, "what the training needs")
         self.picture("before-training")
         window.train.form.fields["epochs"].setValue(self.epochs)
         window.train.start_button.click()
-        wait(lambda: window.train.live.history.step > 20, "the first steps")
+        wait(lambda: window.train.watcher.history.step > 20, "the first steps")
         self.picture("training")
         self.speak_meanwhile()
         wait(lambda: not window.workspace.trainer.running, "the end of training")
-        assert not window.train.notice.words
+        assert not window.train.banner.message
         runs = window.workspace.runs
-        wait(lambda: (row := runs.row(runs.selected)) and row.state == "completed", "the end in the list of runs")
+        wait(lambda: (row := runs.find(runs.selected)) and row.state == "completed", "the end in the list of runs")
         self.picture("trained")
 
     def speak_meanwhile(self) -> None:
         """Another language and back, while the run goes on."""
         window = self.window
-        step = window.train.live.history.step
+        step = window.train.watcher.history.step
         window.chinese()
         assert window.train.stop_button.text() == "停止"
-        wait(lambda: window.train.live.history.step > step, "a step in Chinese")
+        wait(lambda: window.train.watcher.history.step > step, "a step in Chinese")
         window.english()
         assert window.train.stop_button.text() == "Stop"
-        assert window.workspace.trainer.running or window.train.live.history.step > step
+        assert window.workspace.trainer.running or window.train.watcher.history.step > step
 
     def look_at_results(self) -> None:
         """Evaluate, try one image, and measure what the attachment is worth."""
@@ -178,11 +178,11 @@ class Story:
         wait(lambda: window.results.stack.currentIndex() == 1, "the results")
         self.picture("mistakes")
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
-        wait(lambda: window.results.try_it.replied, "the answer")
+        wait(lambda: window.results.try_it_tab.has_predictions, "the answer")
         self.picture("try-it")
-        window.results.which.button(2).click()
-        window.results.xray.go.click()
-        wait(lambda: window.results.xray.found, "what each attachment is worth")
+        window.results.view_switch.button_at(2).click()
+        window.results.ablation_tab.measure_button.click()
+        wait(lambda: window.results.ablation_tab.analysis, "what each attachment is worth")
         self.picture("x-ray")
 
     def compare(self) -> None:
@@ -202,15 +202,15 @@ class Story:
         self.window.show_export()
         wait(lambda: page.cards, "the kinds of export")
         self.picture("export")
-        page.choose("merged")
-        page.go.click()
+        page.select_format("merged")
+        page.export_button.click()
         wait(lambda: page.result_notice.property("tone") in ("good", "bad"), "the export")
         self.picture("exported")
-        assert page.result_notice.property("tone") == "good", page.result_notice.words
+        assert page.result_notice.property("tone") == "good", page.result_notice.message
 
     def end(self) -> None:
         """Close the window without a question."""
-        self.window.workspace.document.history.setClean()
+        self.window.workspace.document.undo_stack.setClean()
         self.window.close()
 
 
@@ -222,7 +222,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
     with tempfile.TemporaryDirectory(prefix="peft-studio-") as home:
         os.environ["PEFT_STUDIO_HOME"] = home
         application: QApplication = make_application(["peft-studio"])
-        log().open()
+        app_log().open()
         window = MainWindow()
         window.show()
         began = time.monotonic()
@@ -232,7 +232,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
         finally:
             story.end()
             application.processEvents()
-            log().close()
+            app_log().close()
     print(f"{len(story.pictures)} pictures in {folder}, {time.monotonic() - began:.0f} s")
 
 

@@ -232,9 +232,9 @@ def test_inspect_counts_slices_and_says_why_a_layer_is_skipped(capsys: pytest.Ca
 
 
 def test_the_shipped_recipes_are_valid_on_their_backbones() -> None:
-    from studio.app.training import check, load
+    from studio.app.training import check_trainable, load_recipe
 
     recipes = sorted(resource("recipes").glob("*.toml"))
     assert recipes
     for path in recipes:
-        check(load(path))
+        check_trainable(load_recipe(path))

@@ -25,7 +25,7 @@ MakeRecipe = Callable[..., Recipe]
 
 def trained(recipe: Recipe, path: Path) -> Run:
     """Train a recipe."""
-    run = training.prepare(recipe, path)
+    run = training.create_run(recipe, path)
     for _ in training.train(run, TrainControl()):
         pass
     return run

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from studio.app import baseline
 from studio.app.comparison.comparison import compare
-from studio.app.comparison.seed_groups import Group, Report, gather
+from studio.app.comparison.seed_groups import SeedGroup, ComparisonReport, group_runs
 from studio.app.sweeps.sweep import Sweep
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RunOption:
     """A run that can be compared. ``accuracy`` is its best so far, None while there is none."""
 
     path: Path
@@ -24,31 +24,31 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparisonView:
     """The report on some runs, with the recipe and the number to beat of each group, in the report's order."""
 
-    report: Report
+    report: ComparisonReport
     recipes: tuple[Recipe, ...]
     baselines: tuple[float | None, ...]
 
-    def gain(self, group: Group) -> float | None:
+    def gain_over_baseline(self, group: SeedGroup) -> float | None:
         """By how much the group's accuracy is above what the frozen backbone reaches; None where either is unknown."""
         known = self.baselines[group.number - 1]
         return None if known is None or group.accuracy is None else group.accuracy - known
 
 
-def read(paths: Sequence[Path]) -> Compared:
+def load_comparison(paths: Sequence[Path]) -> ComparisonView:
     """Read the runs in these folders."""
-    report = gather([Run.open(path) for path in paths])
+    report = group_runs([Run.open(path) for path in paths])
     recipes = tuple(Run(Path(group.runs[0].run)).recipe for group in report.groups)
-    known = (baseline.known(recipe.data, recipe.backbone) for recipe in recipes)
-    return Compared(report, recipes, tuple(found.accuracy if found else None for found in known))
+    known = (baseline.cached_baseline(recipe.data, recipe.backbone) for recipe in recipes)
+    return ComparisonView(report, recipes, tuple(found.accuracy if found else None for found in known))
 
 
-def of_sweep(folder: Path) -> tuple[Choice, ...]:
+def sweep_run_options(folder: Path) -> tuple[RunOption, ...]:
     """The runs that a sweep has made so far; StudioError where the folder holds none."""
     rows = compare(Sweep.open(folder).runs()).runs
     return tuple(
-        Choice(Path(row.run), f"{folder.name}/{Path(row.run).name}", row.attachments, row.state, row.accuracy)
+        RunOption(Path(row.run), f"{folder.name}/{Path(row.run).name}", row.attachments, row.state, row.accuracy)
         for row in rows
     )

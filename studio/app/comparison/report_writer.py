@@ -5,11 +5,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from studio.app.comparison.seed_groups import Group, Report
-from studio.app.comparison.svg_charts import colour
+from studio.app.comparison.seed_groups import SeedGroup, ComparisonReport
+from studio.app.comparison.svg_charts import series_color
 from studio.core.errors import StudioError
 from studio.core.files import write_text
-from studio.core.formatting import duration
+from studio.core.formatting import format_duration
 
 HEADER = ("", "method", "trainable parameters", "accuracy", "runs", "time", "memory", "adapter")
 _NOTE = (
@@ -36,21 +36,21 @@ td:first-child { white-space: nowrap } td:not(:first-child) { overflow-wrap: bre
 """
 
 
-def write(report: Report, folder: Path) -> Path:
+def write(report: ComparisonReport, folder: Path) -> Path:
     """Write ``report.html``, one page that needs nothing else, and ``report.md`` with its charts; return the page."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, chart in report.charts().items():
             if chart:
                 write_text(folder / f"report-{name}.svg", chart + "\n")
-        write_text(folder / "report.md", markdown(report))
-        write_text(folder / "report.html", html(report))
+        write_text(folder / "report.md", render_markdown(report))
+        write_text(folder / "report.html", render_html(report))
     except OSError as error:
         raise StudioError(f"The report cannot be written to {folder}: {error.strerror}.") from error
     return folder / "report.html"
 
 
-def html(report: Report) -> str:
+def render_html(report: ComparisonReport) -> str:
     """The page: what came out, two charts, what the recipes differ in, and every run."""
     titles = {"parameters": "Accuracy against parameters", "curves": "Accuracy while training"}
     charts = "".join(f"<div><h2>{titles[name]}</h2>{svg}</div>" for name, svg in report.charts().items() if svg)
@@ -62,93 +62,93 @@ def html(report: Report) -> str:
     )
 
 
-def markdown(report: Report) -> str:
+def render_markdown(report: ComparisonReport) -> str:
     """The same for places that show Markdown; the charts lie beside it."""
-    starred = report.front
+    starred = report.pareto_front
     results = [(group.number, *_cells(group, group in starred)) for group in report.groups]
     charts = "\n\n".join(f"![{name}](report-{name}.svg)" for name, svg in report.charts().items() if svg)
-    parts = ["# Comparison of runs", _summary(report), _pipes(HEADER, results), _NOTE, charts]
+    parts = ["# Comparison of runs", _summary(report), _markdown_table(HEADER, results), _NOTE, charts]
     if report.differences:
         numbers = ("recipe", *(str(g.number) for g in report.groups))
-        parts += ["## What the recipes differ in", _pipes(numbers, _values(report))]
+        parts += ["## What the recipes differ in", _markdown_table(numbers, _difference_rows(report))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _summary(report: Report) -> str:
+def _summary(report: ComparisonReport) -> str:
     runs = sum(len(group.runs) for group in report.groups)
-    complete = sum(group.complete for group in report.groups)
+    complete = sum(group.num_completed for group in report.groups)
     rest = f", {runs - complete} of them not complete and left out of the means" if complete < runs else ""
     return f"{runs} runs of {len(report.groups)} recipes{rest}."
 
 
-def _cells(group: Group, starred: bool) -> tuple[str, ...]:
-    interval = f" ± {100 * group.interval:.1f}" if group.interval is not None else ""
+def _cells(group: SeedGroup, starred: bool) -> tuple[str, ...]:
+    interval = f" ± {100 * group.accuracy_halfwidth:.1f}" if group.accuracy_halfwidth is not None else ""
     accuracy = f"{100 * group.accuracy:.1f}{interval} %" if group.accuracy is not None else "?"
-    complete = str(group.complete) if group.complete == len(group.runs) else f"{group.complete} of {len(group.runs)}"
+    complete = str(group.num_completed) if group.num_completed == len(group.runs) else f"{group.num_completed} of {len(group.runs)}"
     return (
         group.label + (" ★" if starred else ""),
         f"{group.parameters:,}" if group.parameters is not None else "?",
         accuracy,
         complete,
-        duration(group.seconds) if group.seconds is not None else "?",
-        f"{group.memory_bytes / 1e6:,.0f} MB" if group.memory_bytes is not None else "?",
+        format_duration(group.seconds) if group.seconds is not None else "?",
+        f"{group.peak_memory_bytes / 1e6:,.0f} MB" if group.peak_memory_bytes is not None else "?",
         f"{group.adapter_bytes / 1e3:,.0f} kB" if group.adapter_bytes is not None else "?",
     )
 
 
-def _results(report: Report) -> str:
-    starred = report.front
-    rows = "".join(_result(group, group in starred) for group in report.groups)
-    return f'<div class="scroll"><table>{_head(HEADER, figures_from=2)}{rows}</table></div>'
+def _results(report: ComparisonReport) -> str:
+    starred = report.pareto_front
+    rows = "".join(_result_row(group, group in starred) for group in report.groups)
+    return f'<div class="scroll"><table>{_header_row(HEADER, figures_from=2)}{rows}</table></div>'
 
 
-def _result(group: Group, starred: bool) -> str:
+def _result_row(group: SeedGroup, starred: bool) -> str:
     label, *figures = (escape(cell) for cell in _cells(group, starred))
     cells = "".join(f'<td class="figure">{cell}</td>' for cell in figures)
     name = f"{label}<br><small>{_breakable(group.attachments)}</small>"
-    return f"<tr><td>{_mark(group.number)}</td><td>{name}</td>{cells}</tr>"
+    return f"<tr><td>{_number_badge(group.number)}</td><td>{name}</td>{cells}</tr>"
 
 
-def _differences(report: Report) -> str:
+def _differences(report: ComparisonReport) -> str:
     if not report.differences:
         return ""
-    head = "".join(f"<th>{_mark(group.number)}</th>" for group in report.groups)
-    rows = "".join(_row(values) for values in _values(report))
+    head = "".join(f"<th>{_number_badge(group.number)}</th>" for group in report.groups)
+    rows = "".join(_table_row(values) for values in _difference_rows(report))
     table = f'<div class="scroll"><table><tr><th>recipe</th>{head}</tr>{rows}</table></div>'
     return f"<h2>What the recipes differ in</h2>{table}"
 
 
-def _runs(report: Report) -> str:
+def _runs(report: ComparisonReport) -> str:
     rows = "".join(
-        f"<tr><td>{_mark(g.number)}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in _run_cells(run))}</tr>"
+        f"<tr><td>{_number_badge(g.number)}</td>{''.join(f'<td>{escape(cell)}</td>' for cell in _run_cells(run))}</tr>"
         for g in report.groups
         for run in g.runs
     )
-    return f'<h2>Every run</h2><div class="scroll"><table>{_head(("", "run", "accuracy", "state"))}{rows}</table></div>'
+    return f'<h2>Every run</h2><div class="scroll"><table>{_header_row(("", "run", "accuracy", "state"))}{rows}</table></div>'
 
 
 def _run_cells(run: Any) -> tuple[str, str, str]:
     return run.run, f"{run.accuracy:.1%}" if run.accuracy is not None else "?", run.state
 
 
-def _values(report: Report) -> list[tuple[str, ...]]:
-    return [(d.key, *("" if value is None else _plain(value) for value in d.values)) for d in report.differences]
+def _difference_rows(report: ComparisonReport) -> list[tuple[str, ...]]:
+    return [(d.key, *("" if value is None else _value_text(value) for value in d.values)) for d in report.differences]
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _mark(number: int) -> str:
-    return f'<span class="mark" style="background:{colour(number)}">{number}</span>'
+def _number_badge(number: int) -> str:
+    return f'<span class="mark" style="background:{series_color(number)}">{number}</span>'
 
 
-def _head(names: Sequence[str], figures_from: int = 99) -> str:
+def _header_row(names: Sequence[str], figures_from: int = 99) -> str:
     cells = (f"<th{' class=figure' if i >= figures_from else ''}>{escape(name)}</th>" for i, name in enumerate(names))
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _row(cells: Iterable[str]) -> str:
+def _table_row(cells: Iterable[str]) -> str:
     return f"<tr>{''.join(f'<td>{_breakable(cell)}</td>' for cell in cells)}</tr>"
 
 
@@ -157,6 +157,6 @@ def _breakable(text: str) -> str:
     return escape(text).replace(",", ",<wbr>")
 
 
-def _pipes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from studio.app.comparison.comparison import Difference, Row, compare, differences
-from studio.app.comparison.svg_charts import Curve, Dot, curves, dots
+from studio.app.comparison.comparison import RecipeDifference, RunSummary, compare, recipe_differences
+from studio.app.comparison.svg_charts import Curve, Point, line_chart, scatter
 from studio.core import events
 from studio.core.attachment_spec import format_spec
 from studio.core.errors import StudioError
@@ -13,7 +13,7 @@ from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 
 # fmt: off
-_STUDENT = (
+_STUDENT_T_975 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 )
@@ -22,63 +22,63 @@ _STUDENT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SeedGroup:
     """Runs whose recipes differ in nothing but the seed. Means are over those that are complete, None without any.
 
-    ``interval`` is half of the 95 % confidence interval of the mean accuracy, None for fewer than two runs.
+    ``accuracy_halfwidth`` is half of the 95 % confidence interval of the mean accuracy, None for fewer than two runs.
     """
 
     number: int
     label: str
     attachments: str
-    runs: tuple[Row, ...]
-    complete: int
+    runs: tuple[RunSummary, ...]
+    num_completed: int
     parameters: int | None
     accuracy: float | None
-    interval: float | None
+    accuracy_halfwidth: float | None
     seconds: float | None
     adapter_bytes: int | None
-    memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None
 
-    def as_dot(self) -> Dot:
+    def as_point(self) -> Point:
         """The group in the plane of accuracy and parameters; it must have both."""
         assert self.parameters is not None
         assert self.accuracy is not None
-        return Dot(self.number, self.label, self.parameters, self.accuracy, self.interval or 0.0)
+        return Point(self.number, self.label, self.parameters, self.accuracy, self.accuracy_halfwidth or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ComparisonReport:
     """The groups, what their recipes differ in (one value for each group), and the accuracy of each run by epoch."""
 
-    groups: tuple[Group, ...]
-    differences: tuple[Difference, ...]
+    groups: tuple[SeedGroup, ...]
+    differences: tuple[RecipeDifference, ...]
     curves: tuple[Curve, ...]
 
     @property
-    def front(self) -> tuple[Group, ...]:
+    def pareto_front(self) -> tuple[SeedGroup, ...]:
         """The groups that no other beats in accuracy with as few parameters, from the smallest to the largest."""
-        best: list[Group] = []
-        for group in sorted(self._measured(), key=lambda g: (g.parameters or 0, -(g.accuracy or 0))):
+        best: list[SeedGroup] = []
+        for group in sorted(self._measured_groups(), key=lambda g: (g.parameters or 0, -(g.accuracy or 0))):
             if not best or (group.accuracy or 0) > (best[-1].accuracy or 0):
                 best.append(group)
         return tuple(best)
 
-    def _measured(self) -> list[Group]:
+    def _measured_groups(self) -> list[SeedGroup]:
         return [g for g in self.groups if g.accuracy is not None and g.parameters]
 
     def charts(self) -> dict[str, str]:
         """SVG by name; empty where there is nothing to draw."""
-        front = [g.as_dot() for g in self.front]
+        front = [g.as_point() for g in self.pareto_front]
         return {
-            "parameters": dots(
-                [g.as_dot() for g in self._measured()], front, "trainable parameters", "validation accuracy"
+            "parameters": scatter(
+                [g.as_point() for g in self._measured_groups()], front, "trainable parameters", "validation accuracy"
             ),
-            "curves": curves(self.curves, "epoch", "validation accuracy"),
+            "curves": line_chart(self.curves, "epoch", "validation accuracy"),
         }
 
 
-def gather(runs: Sequence[Run]) -> Report:
+def group_runs(runs: Sequence[Run]) -> ComparisonReport:
     """Read the runs and take those together whose recipes differ in nothing but the seed."""
     rows = compare(runs).runs
     together: dict[str, list[int]] = {}
@@ -87,18 +87,18 @@ def gather(runs: Sequence[Run]) -> Report:
         together.setdefault(recipe.dumps(), []).append(index)
     members = list(together.values())
     firsts = [recipes[indices[0]] for indices in members]
-    different = tuple(_condensed(firsts))
+    different = tuple(_condense_differences(firsts))
     labels = _labels(firsts, different)
     groups = tuple(
-        _group(number, labels[number - 1], recipe, [rows[i] for i in indices])
+        _build_group(number, labels[number - 1], recipe, [rows[i] for i in indices])
         for number, (recipe, indices) in enumerate(zip(firsts, members, strict=True), 1)
     )
-    lines = [tuple(_line(runs[i]) for i in indices) for indices in members]
+    lines = [tuple(_accuracy_by_epoch(runs[i]) for i in indices) for indices in members]
     drawn = tuple(Curve(g.number, g.label, line) for g, line in zip(groups, lines, strict=True))
-    return Report(groups, different, drawn)
+    return ComparisonReport(groups, different, drawn)
 
 
-def _condensed(recipes: Sequence[Recipe]) -> list[Difference]:
+def _condense_differences(recipes: Sequence[Recipe]) -> list[RecipeDifference]:
     """The differences, with one line for an attachment that not every recipe has."""
     names = dict.fromkeys(a.name for recipe in recipes for a in recipe.attachments)
     lines = {
@@ -106,45 +106,45 @@ def _condensed(recipes: Sequence[Recipe]) -> list[Difference]:
         for name in names
     }
     partial = {name: values for name, values in lines.items() if None in values}
-    kept = [d for d in differences(recipes) if not any(d.key.startswith(f"attachments.{name}.") for name in partial)]
-    return [*(Difference(f"attachments.{name}", values) for name, values in partial.items()), *kept]
+    kept = [d for d in recipe_differences(recipes) if not any(d.key.startswith(f"attachments.{name}.") for name in partial)]
+    return [*(RecipeDifference(f"attachments.{name}", values) for name, values in partial.items()), *kept]
 
 
 def _without_seed(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": 0})})
 
 
-def _group(number: int, label: str, recipe: Recipe, rows: Sequence[Row]) -> Group:
+def _build_group(number: int, label: str, recipe: Recipe, rows: Sequence[RunSummary]) -> SeedGroup:
     done = [row for row in rows if row.state == "completed"]
     accuracies = [row.accuracy for row in done if row.accuracy is not None]
     times = [row.seconds for row in done if row.seconds is not None]
-    return Group(
+    return SeedGroup(
         number=number,
         label=label,
         attachments=", ".join(format_spec(a) for a in recipe.attachments if a.enabled) or "head alone",
         runs=tuple(rows),
-        complete=len(done),
+        num_completed=len(done),
         parameters=next((row.trainable_parameters for row in rows if row.trainable_parameters), None),
         accuracy=statistics.fmean(accuracies) if accuracies else None,
-        interval=half_interval(accuracies),
+        accuracy_halfwidth=confidence_halfwidth(accuracies),
         seconds=statistics.fmean(times) if times else None,
         adapter_bytes=next((row.adapter_bytes for row in done if row.adapter_bytes), None),
-        memory_bytes=max((row.peak_memory_bytes for row in rows if row.peak_memory_bytes), default=None),
+        peak_memory_bytes=max((row.peak_memory_bytes for row in rows if row.peak_memory_bytes), default=None),
     )
 
 
-def half_interval(values: Sequence[float]) -> float | None:
+def confidence_halfwidth(values: Sequence[float]) -> float | None:
     """Half of the 95 % confidence interval of the mean, after Student; None for fewer than two values."""
     if len(values) < 2:
         return None
     freedom = len(values) - 1
-    student = _STUDENT[freedom - 1] if freedom <= len(_STUDENT) else 1.96 + 2.5 / freedom
+    student = _STUDENT_T_975[freedom - 1] if freedom <= len(_STUDENT_T_975) else 1.96 + 2.5 / freedom
     return student * statistics.stdev(values) / len(values) ** 0.5
 
 
-def _labels(recipes: Sequence[Recipe], different: Sequence[Difference]) -> list[str]:
+def _labels(recipes: Sequence[Recipe], different: Sequence[RecipeDifference]) -> list[str]:
     """The methods of each recipe, and its other values that the recipes differ in where methods do not tell enough."""
-    labels = [" + ".join(_words(a) for a in recipe.attachments if a.enabled) or "head alone" for recipe in recipes]
+    labels = [" + ".join(_attachment_label(a) for a in recipe.attachments if a.enabled) or "head alone" for recipe in recipes]
     others = [d for d in different if not d.key.startswith("attachments.")]
     told = [_label(label, others, i) for i, label in enumerate(labels)]
     if len(set(told)) == len(told):
@@ -152,23 +152,23 @@ def _labels(recipes: Sequence[Recipe], different: Sequence[Difference]) -> list[
     return [_label(label, different, i) for i, label in enumerate(labels)]
 
 
-def _label(label: str, different: Sequence[Difference], index: int) -> str:
+def _label(label: str, different: Sequence[RecipeDifference], index: int) -> str:
     values = [(d.key.rpartition(".")[2], d.values[index]) for d in different]
     return ", ".join((label, *(f"{key} {value}" for key, value in values if value is not None)))
 
 
-def _words(attachment: Attachment) -> str:
+def _attachment_label(attachment: Attachment) -> str:
     """``LoRA r8``; the method's name alone where it is not installed."""
     from studio.peft.contract import METHODS
 
     try:
         method = METHODS.get(attachment.method)
-        return f"{method.label} {method.badge(method.configure(attachment.config))}".strip()
+        return f"{method.label} {method.short_text(method.configure(attachment.config))}".strip()
     except StudioError:
         return attachment.method
 
 
-def _line(run: Run) -> tuple[tuple[float, float], ...]:
+def _accuracy_by_epoch(run: Run) -> tuple[tuple[float, float], ...]:
     """Validation accuracy by epoch; a resumed run says the last word on an epoch."""
     found = {float(e.epoch): e.accuracy for e in run.events() if isinstance(e, events.Evaluation)}
     return tuple(sorted(found.items()))

@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 34, 46
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2619b", "#b07d00", "#2f8fcb", "#7f7f7f", "#8a5a44")
+SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#c2619b", "#b07d00", "#2f8fcb", "#7f7f7f", "#8a5a44")
 """Told apart with any kind of colour vision; numbers tell the rest apart."""
 _MARGIN = 0.08
 _STYLE = """<style>
@@ -21,7 +21,7 @@ _STYLE = """<style>
 .studio-chart polyline { fill: none; stroke-linejoin: round } .studio-chart circle { stroke: var(--paper) }
 </style>"""
 
-Pair = tuple[float, float]
+XY = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class Curve:
 
     number: int
     label: str
-    lines: tuple[tuple[Pair, ...], ...]
+    lines: tuple[tuple[XY, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
-    """A numbered point whose height is known up to ``spread``, in either direction."""
+class Point:
+    """A numbered point whose height is known up to ``y_error``, in either direction."""
 
     number: int
     label: str
     x: float
     y: float
-    spread: float = 0.0
+    y_error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +61,42 @@ class Scale:
 
     def ticks(self) -> list[float]:
         """Round numbers within the scale."""
-        return _powers(self.low, self.high) if self.logarithmic else _steps(self.low, self.high)
+        return _log_ticks(self.low, self.high) if self.logarithmic else _linear_ticks(self.low, self.high)
 
 
-def curves(found: Sequence[Curve], x_title: str, y_title: str) -> str:
+def line_chart(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     """Accuracies (in [0, 1]) over whole numbers: a thin line for each, a thick one for the mean of each curve."""
-    pairs = [pair for curve in found for line in curve.lines for pair in line]
+    pairs = [pair for curve in curves for line in curve.lines for pair in line]
     if not pairs:
         return ""
-    x = Scale(min(p[0] for p in pairs), max(max(p[0] for p in pairs), min(p[0] for p in pairs) + 1), LEFT, _right())
-    y = _heights([p[1] for p in pairs])
+    x = Scale(min(p[0] for p in pairs), max(max(p[0] for p in pairs), min(p[0] for p in pairs) + 1), LEFT, _plot_right())
+    y = _y_scale([p[1] for p in pairs])
     whole = [tick for tick in x.ticks() if tick == int(tick)]
     body = (
-        *_frame(x, y, whole, lambda v: f"{v:.0f}", x_title, y_title),
-        *(_curve(curve, x, y) for curve in found),
-        *_legend(found),
+        *_axes(x, y, whole, lambda v: f"{v:.0f}", x_title, y_title),
+        *(_curve(curve, x, y) for curve in curves),
+        *_legend(curves),
     )
     return _svg(f"{y_title} over {x_title}", body)
 
 
-def dots(found: Sequence[Dot], front: Sequence[Dot], x_title: str, y_title: str) -> str:
-    """Accuracies (in [0, 1]) over a count on a logarithmic scale, with a dashed line through the ``front``."""
-    if not found:
+def scatter(points: Sequence[Point], pareto_front: Sequence[Point], x_title: str, y_title: str) -> str:
+    """Accuracies (in [0, 1]) over a count on a logarithmic scale, with a dashed line through the ``pareto_front``."""
+    if not points:
         return ""
-    x = Scale(min(d.x for d in found) / 1.35, max(d.x for d in found) * 1.35, LEFT, _right(), logarithmic=True)
-    y = _heights([d.y + sign * d.spread for d in found for sign in (-1, 1)])
-    line = _polyline([(x(d.x), y(d.y)) for d in front], 'class="front" stroke-width="1.5"')
-    body = (*_frame(x, y, x.ticks(), short, x_title, y_title), line, *(_dot(d, x, y) for d in found))
+    x = Scale(min(d.x for d in points) / 1.35, max(d.x for d in points) * 1.35, LEFT, _plot_right(), logarithmic=True)
+    y = _y_scale([d.y + sign * d.y_error for d in points for sign in (-1, 1)])
+    line = _polyline([(x(d.x), y(d.y)) for d in pareto_front], 'class="front" stroke-width="1.5"')
+    body = (*_axes(x, y, x.ticks(), short_count, x_title, y_title), line, *(_scatter_point(d, x, y) for d in points))
     return _svg(f"{y_title} against {x_title}", body)
 
 
-def colour(number: int) -> str:
+def series_color(number: int) -> str:
     """The colour of the thing numbered so, from 1."""
-    return COLOURS[(number - 1) % len(COLOURS)]
+    return SERIES_COLORS[(number - 1) % len(SERIES_COLORS)]
 
 
-def short(value: float) -> str:
+def short_count(value: float) -> str:
     """A count in few characters: ``500``, ``20k``, ``1.5M``."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
@@ -104,7 +104,7 @@ def short(value: float) -> str:
     return f"{value:.3g}"
 
 
-def mean_line(lines: Iterable[Sequence[Pair]]) -> list[Pair]:
+def mean_line(lines: Iterable[Sequence[XY]]) -> list[XY]:
     """The mean of the heights wherever there are any."""
     heights: dict[float, list[float]] = {}
     for line in lines:
@@ -113,72 +113,72 @@ def mean_line(lines: Iterable[Sequence[Pair]]) -> list[Pair]:
     return [(x, sum(ys) / len(ys)) for x, ys in sorted(heights.items())]
 
 
-def _right() -> int:
+def _plot_right() -> int:
     return WIDTH - RIGHT
 
 
-def _heights(values: Sequence[float]) -> Scale:
+def _y_scale(values: Sequence[float]) -> Scale:
     """A vertical scale with some air that stays within 0 and 1, where accuracies live."""
     low, high = max(0.0, min(values)), min(1.0, max(values))
     air = max((high - low) * _MARGIN, 0.005)
     return Scale(max(0.0, low - air), min(1.0, high + air), HEIGHT - BOTTOM, TOP)
 
 
-def _steps(low: float, high: float) -> list[float]:
+def _linear_ticks(low: float, high: float) -> list[float]:
     rough = (high - low) / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(m * size for m in (1, 2, 5, 10) if m * size >= rough)
     return [round(i * step, 10) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _powers(low: float, high: float) -> list[float]:
+def _log_ticks(low: float, high: float) -> list[float]:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for wanted in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
         ticks = [m * 10.0**e for e in exponents for m in wanted if low <= m * 10.0**e <= high]
         if len(ticks) >= 3:
             return ticks
-    return _steps(low, high)
+    return _linear_ticks(low, high)
 
 
-def _frame(
+def _axes(
     x: Scale, y: Scale, x_ticks: Sequence[float], x_text: Callable[[float], str], x_title: str, y_title: str
 ) -> Iterable[str]:
     """Rules, numbers and titles of the axes."""
     for tick in y.ticks():
-        yield f'<line class="rule" x1="{LEFT}" x2="{_right()}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
+        yield f'<line class="rule" x1="{LEFT}" x2="{_plot_right()}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>'
         yield _text(LEFT - 8, y(tick) + 4, f"{100 * tick:.4g}%", "end")
     for tick in x_ticks:
         yield _text(x(tick), HEIGHT - BOTTOM + 18, x_text(tick), "middle")
-    yield _text((LEFT + _right()) / 2, HEIGHT - 6, x_title, "middle", "title")
+    yield _text((LEFT + _plot_right()) / 2, HEIGHT - 6, x_title, "middle", "title")
     yield f'<g transform="rotate(-90 12 {HEIGHT / 2:.0f})">{_text(12, HEIGHT / 2, y_title, "middle", "title")}</g>'
 
 
 def _curve(curve: Curve, x: Scale, y: Scale) -> str:
-    ink = f'stroke="{colour(curve.number)}"'
+    ink = f'stroke="{series_color(curve.number)}"'
     single = [_polyline([(x(a), y(b)) for a, b in line], f'{ink} opacity="0.3"') for line in curve.lines]
     mean = _polyline([(x(a), y(b)) for a, b in mean_line(curve.lines)], f'{ink} stroke-width="2"')
     return f"<g><title>{escape(curve.label)}</title>{''.join(single) if len(single) > 1 else ''}{mean}</g>"
 
 
-def _legend(found: Sequence[Curve]) -> Iterable[str]:
+def _legend(curves: Sequence[Curve]) -> Iterable[str]:
     """The number of each curve in its colour, as many as there is room for."""
-    for place, curve in zip(range(LEFT + 9, _right(), 24), found, strict=False):
-        yield f"<g><title>{escape(curve.label)}</title>{_mark(place, 12, curve.number)}</g>"
+    for place, curve in zip(range(LEFT + 9, _plot_right(), 24), curves, strict=False):
+        yield f"<g><title>{escape(curve.label)}</title>{_number_marker(place, 12, curve.number)}</g>"
 
 
-def _mark(x: float, y: float, number: int) -> str:
-    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{colour(number)}"/>'
+def _number_marker(x: float, y: float, number: int) -> str:
+    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{series_color(number)}"/>'
     return circle + _text(x, y + 4, str(number), "middle", "number")
 
 
-def _dot(dot: Dot, x: Scale, y: Scale) -> str:
-    at, ink = (x(dot.x), y(dot.y)), colour(dot.number)
-    top, bottom = y(min(y.high, dot.y + dot.spread)), y(max(y.low, dot.y - dot.spread))
+def _scatter_point(point: Point, x: Scale, y: Scale) -> str:
+    at, ink = (x(point.x), y(point.y)), series_color(point.number)
+    top, bottom = y(min(y.high, point.y + point.y_error)), y(max(y.low, point.y - point.y_error))
     bar = f'<line x1="{at[0]:.1f}" x2="{at[0]:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{ink}" stroke-width="2"/>'
-    return f"<g><title>{escape(dot.label)}</title>{bar if dot.spread else ''}{_mark(*at, dot.number)}</g>"
+    return f"<g><title>{escape(point.label)}</title>{bar if point.y_error else ''}{_number_marker(*at, point.number)}</g>"
 
 
-def _polyline(at: Sequence[Pair], attributes: str) -> str:
+def _polyline(at: Sequence[XY], attributes: str) -> str:
     return f'<polyline {attributes} points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in at)}"/>'
 
 

@@ -7,7 +7,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from studio.app.overrides import override_values
+from studio.app.overrides import apply_values
 from studio.core.attachment_spec import parse_assignment
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from studio.app.inspection import Inspector
 
 RANKS = (2, 4, 8, 16, 32)
-ADAPTER = "pfeiffer"
+ADAPTER_METHOD = "pfeiffer"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class SweepPoint:
     """One run of a sweep. ``name`` says what is special about it and is the name of its folder."""
 
     name: str
     recipe: Recipe
 
 
-def points(recipe: Recipe, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> list[Point]:
+def expand_grid(recipe: Recipe, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> list[SweepPoint]:
     """Every combination of the ``key=value,value`` axes, each as the preset varies it, each with so many seeds.
 
     Raises StudioError where a key or value is wrong, the preset does not fit, or two points would be the same.
     """
     grid = _grid(recipe, axes)
     varied = [point for one in grid for point in (PRESETS[preset](one) if preset else [one])]
-    found = [seeded for point in varied for seeded in _seeded(point, seeds)]
+    found = [seeded for point in varied for seeded in _with_seeds(point, seeds)]
     names = [point.name for point in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -43,14 +43,14 @@ def points(recipe: Recipe, axes: Sequence[str] = (), preset: str = "", seeds: in
     return found
 
 
-def _grid(recipe: Recipe, axes: Sequence[str]) -> list[Point]:
-    parsed = [axis(text) for text in axes]
+def _grid(recipe: Recipe, axes: Sequence[str]) -> list[SweepPoint]:
+    parsed = [parse_axis(text) for text in axes]
     keys = [key for key, _ in parsed]
     combinations = product(*(values for _, values in parsed))
-    return [_changed(Point("", recipe), dict(zip(keys, values, strict=True))) for values in combinations]
+    return [_with_values(SweepPoint("", recipe), dict(zip(keys, values, strict=True))) for values in combinations]
 
 
-def axis(text: str) -> tuple[str, list[Any]]:
+def parse_axis(text: str) -> tuple[str, list[Any]]:
     """``key=2,4,8`` as the key and its values; words need no quotes."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip() or not written.strip():
@@ -61,34 +61,34 @@ def axis(text: str) -> tuple[str, list[Any]]:
         return key.strip(), [parse_assignment(f"{key}={value}")[1] for value in written.split(",")]
 
 
-def _changed(point: Point, values: Mapping[str, Any]) -> Point:
-    recipe = override_values(point.recipe, values)
-    return _named(point, recipe, *(f"{_short(key, values)}-{value}" for key, value in values.items()))
+def _with_values(point: SweepPoint, values: Mapping[str, Any]) -> SweepPoint:
+    recipe = apply_values(point.recipe, values)
+    return _derive_point(point, recipe, *(f"{_short_key(key, values)}-{value}" for key, value in values.items()))
 
 
-def _named(point: Point, recipe: Recipe, *parts: str) -> Point:
-    return Point("_".join(slug(part) for part in (point.name, *parts) if part), recipe)
+def _derive_point(point: SweepPoint, recipe: Recipe, *parts: str) -> SweepPoint:
+    return SweepPoint("_".join(slug(part) for part in (point.name, *parts) if part), recipe)
 
 
-def _short(key: str, keys: Iterable[str]) -> str:
+def _short_key(key: str, keys: Iterable[str]) -> str:
     """The key's last word where that tells it from the others."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
 
-def _seeded(point: Point, seeds: int) -> list[Point]:
+def _with_seeds(point: SweepPoint, seeds: int) -> list[SweepPoint]:
     first = point.recipe.training.seed
     if seeds == 1:
-        return [point if point.name else Point("run", point.recipe)]
-    return [_changed(point, {"training.seed": first + i}) for i in range(seeds)]
+        return [point if point.name else SweepPoint("run", point.recipe)]
+    return [_with_values(point, {"training.seed": first + i}) for i in range(seeds)]
 
 
-def _ranks(point: Point) -> list[Point]:
+def _rank_points(point: SweepPoint) -> list[SweepPoint]:
     names = [a.name for a in point.recipe.attachments if a.enabled and "rank" in _config_fields(a)]
     if not names:
         raise StudioError("No attachment of the recipe has a rank; attach LoRA, or another method that has one.")
-    recipes = [override_values(point.recipe, {f"attachments.{name}.rank": rank for name in names}) for rank in RANKS]
-    return [_named(point, recipe, f"rank-{rank}") for rank, recipe in zip(RANKS, recipes, strict=True)]
+    recipes = [apply_values(point.recipe, {f"attachments.{name}.rank": rank for name in names}) for rank in RANKS]
+    return [_derive_point(point, recipe, f"rank-{rank}") for rank, recipe in zip(RANKS, recipes, strict=True)]
 
 
 def _config_fields(attachment: Attachment) -> Iterable[str]:
@@ -97,19 +97,19 @@ def _config_fields(attachment: Attachment) -> Iterable[str]:
     return METHODS.get(attachment.method).Config.model_fields
 
 
-def _lora_against_adapter(point: Point) -> list[Point]:
+def _lora_against_adapter(point: SweepPoint) -> list[SweepPoint]:
     from studio.app.inspection import Inspector
 
     loras = [a for a in point.recipe.attachments if a.enabled and a.method == "lora"]
     if len(loras) != 1:
         raise StudioError("The preset lora-against-adapter needs a recipe with exactly one LoRA attachment.")
-    adapter = _adapter_of_size(Inspector(point.recipe.backbone), loras[0])
+    adapter = _adapter_of_equal_size(Inspector(point.recipe.backbone), loras[0])
     swapped = tuple(adapter if a is loras[0] else a for a in point.recipe.attachments)
     other = point.recipe.model_copy(update={"attachments": swapped})
-    return [_named(point, point.recipe, "lora"), _named(point, other, ADAPTER)]
+    return [_derive_point(point, point.recipe, "lora"), _derive_point(point, other, ADAPTER_METHOD)]
 
 
-def _adapter_of_size(inspector: "Inspector", lora: Attachment) -> Attachment:
+def _adapter_of_equal_size(inspector: "Inspector", lora: Attachment) -> Attachment:
     """The adapter whose count of parameters comes nearest to that of ``lora``.
 
     Its parameters grow by the same number with each feature of the bottleneck, so two censuses give the line.
@@ -117,16 +117,16 @@ def _adapter_of_size(inspector: "Inspector", lora: Attachment) -> Attachment:
     from studio.peft.contract import METHODS
     from studio.peft.targets import default_attachment
 
-    plain = default_attachment(METHODS.get(ADAPTER), inspector.layers)
+    plain = default_attachment(METHODS.get(ADAPTER_METHOD), inspector.layers)
 
     def sized(bottleneck: int) -> Attachment:
         return plain.model_copy(update={"config": {**plain.config, "bottleneck": bottleneck}})
 
-    wanted, one, two = (inspector.census([a]).attachments[0].parameters for a in (lora, sized(1), sized(2)))
+    wanted, one, two = (inspector.parameter_counts([a]).attachments[0].parameters for a in (lora, sized(1), sized(2)))
     return sized(max(1, round(1 + (wanted - one) / (two - one))))
 
 
-PRESETS: Mapping[str, Callable[[Point], list[Point]]] = MappingProxyType(
-    {"ranks": _ranks, "lora-against-adapter": _lora_against_adapter}
+PRESETS: Mapping[str, Callable[[SweepPoint], list[SweepPoint]]] = MappingProxyType(
+    {"ranks": _rank_points, "lora-against-adapter": _lora_against_adapter}
 )
 """Each makes several points of one. They compare at the learning rate of the recipe, which ``--set`` can vary too."""

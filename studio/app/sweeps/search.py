@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from studio.app import training
 from studio.app.comparison.comparison import Comparison, compare
-from studio.app.sweeps.search_space import Dimension, chosen, dimensions
-from studio.app.sweeps.sweep import Show, is_complete
+from studio.app.sweeps.search_space import SearchDimension, recipe_for, parse_dimensions
+from studio.app.sweeps.sweep import ShowEvents, is_complete
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json
@@ -27,7 +27,7 @@ from studio.training.run_io.lock import run_lock, is_locked
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
-FILE, LOG, NAME = "search.json", "study.log", "peft-studio"
+FILE, LOG, STUDY_NAME = "search.json", "study.log", "peft-studio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,62 +82,62 @@ def is_search(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def start(path: Path, out: Path | None, axes: Sequence[str], trials: int, seeds: int, storage: str) -> Search:
+def open_or_create_search(path: Path, out: Path | None, axes: Sequence[str], trials: int, seeds: int, storage: str) -> Search:
     """Make a search of a recipe file in ``out``, or go on with the one in ``path`` or ``out``, perhaps with more runs.
 
     Raises StudioError, with nothing written, where the recipe cannot be trained or something else is in the folder.
     """
-    _optuna()
+    _import_optuna()
     if is_search(path):
         found = Search.open(path)
-        return _enlarged(found, max(trials, found.trials))
+        return _with_trials(found, max(trials, found.trials))
     if out is None:
         raise StudioError("Say where the search is to be kept: --out FOLDER.")
-    made = Search(out, training.load(path), tuple(axes), trials, seeds, storage)
+    made = Search(out, training.load_recipe(path), tuple(axes), trials, seeds, storage)
     if is_search(out):
-        return _same(Search.open(out), made)
+        return _require_same(Search.open(out), made)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise StudioError(f"{out} already exists and is not empty; name another folder.")
-    dimensions(axes)
-    training.check(made.recipe)
+    parse_dimensions(axes)
+    training.check_trainable(made.recipe)
     made.write()
     return made
 
 
-def _same(found: Search, asked: Search) -> Search:
+def _require_same(found: Search, asked: Search) -> Search:
     if (found.recipe, found.axes, found.seeds) != (asked.recipe, asked.axes, asked.seeds):
         raise StudioError(f"{found.folder} holds another search; name another folder, or go on with: sweep FOLDER.")
-    return _enlarged(found, max(found.trials, asked.trials))
+    return _with_trials(found, max(found.trials, asked.trials))
 
 
-def _enlarged(found: Search, trials: int) -> Search:
+def _with_trials(found: Search, trials: int) -> Search:
     made = Search(found.folder, found.recipe, found.axes, trials, found.seeds, found.storage)
     if trials != found.trials:
         made.write()
     return made
 
 
-def train(search: Search, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
+def run_search(search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
     """Train trial after trial until there are as many as wanted, or ``control`` stops it.
 
-    Trials that were begun and are trained by nobody come first. One that fails is told to ``say``.
+    Trials that were begun and are trained by nobody come first. One that fails is told to ``print_line``.
     """
-    worker = _Worker(search, control, show, say)
+    worker = _SearchWorker(search, control, show_events, print_line)
     for trial, values in worker.trials():
         if control.stopping:
             return
         worker.run(trial, values)
 
 
-class _Worker:
+class _SearchWorker:
     """One process's part in a search."""
 
-    def __init__(self, search: Search, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
+    def __init__(self, search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
         from studio.app.inspection import Inspector
         from studio.data.dataset.dataset import build_index
 
-        self._search, self._control, self._show, self._say = search, control, show, say
-        self._space = dimensions(search.axes)
+        self._search, self._control, self._show_events, self._print_line = search, control, show_events, print_line
+        self._space = parse_dimensions(search.axes)
         self._study = _study(search)
         classes = len(build_index(search.recipe.data).classes)
         self._inspector: Inspector = Inspector(search.recipe.backbone, classes)
@@ -147,74 +147,74 @@ class _Worker:
         from optuna.trial import TrialState
 
         for old in self._study.get_trials(states=(TrialState.RUNNING,)):
-            if len(old.params) == len(self._space) and not is_locked(self._desk(old.number)):
+            if len(old.params) == len(self._space) and not is_locked(self._lock_folder(old.number)):
                 yield old.number, old.params
-        while len(self._counting()) < self._search.trials:
+        while len(self._counted_trials()) < self._search.trials:
             trial = self._study.ask()
             values = {dimension.key: _suggest(trial, dimension) for dimension in self._space}
-            if sum(number < trial.number for number in self._counting()) < self._search.trials:
+            if sum(number < trial.number for number in self._counted_trials()) < self._search.trials:
                 yield trial.number, values
             else:  # another process was quicker
                 self._study.tell(trial.number, state=TrialState.PRUNED)
 
-    def _counting(self) -> list[int]:
+    def _counted_trials(self) -> list[int]:
         """The numbers of the trials that have come to something, or will."""
         from optuna.trial import TrialState
 
         return [t.number for t in self._study.get_trials(deepcopy=False) if t.state is not TrialState.PRUNED]
 
-    def _desk(self, number: int) -> Path:
+    def _lock_folder(self, number: int) -> Path:
         """A folder whose lock says that somebody works on the trial."""
         return self._search.folder / ".busy" / f"{number:04}"
 
-    def _place(self, number: int, seed: int) -> Run:
+    def _trial_run(self, number: int, seed: int) -> Run:
         tail = f"_seed-{seed}" if self._search.seeds > 1 else ""
         return Run(self._search.folder / f"trial-{number:04}{tail}")
 
     def run(self, number: int, values: dict[str, Any]) -> None:
         """Train a trial, unless another process does."""
-        self._desk(number).mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(StudioError), run_lock(self._desk(number)):
-            self._finish(number, values)
+        self._lock_folder(number).mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(StudioError), run_lock(self._lock_folder(number)):
+            self._train_trial(number, values)
 
-    def _finish(self, number: int, values: dict[str, Any]) -> None:
+    def _train_trial(self, number: int, values: dict[str, Any]) -> None:
         """Train it with each seed and tell the study the mean accuracy; one that was stopped stays open."""
         from optuna.trial import TrialState
 
         try:
-            accuracies = [self._trained(number, values, seed) for seed in range(self._search.seeds)]
+            accuracies = [self._train_seed(number, values, seed) for seed in range(self._search.seeds)]
         except StudioError as error:
-            self._say(f"trial {number}: {error}")
+            self._print_line(f"trial {number}: {error}")
             self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
             return
         if None not in accuracies:
             self._study.tell(number, statistics.fmean(a for a in accuracies if a is not None), skip_if_finished=True)
 
-    def _trained(self, number: int, values: dict[str, Any], seed: int) -> float | None:
+    def _train_seed(self, number: int, values: dict[str, Any], seed: int) -> float | None:
         """The best accuracy of one run; None where it was stopped before its end."""
-        run = self._place(number, seed)
+        run = self._trial_run(number, seed)
         if not (run.path / "recipe.toml").is_file():
-            recipe = chosen(self._search.recipe, self._inspector, values)
+            recipe = recipe_for(self._search.recipe, self._inspector, values)
             first = recipe.training.seed
             seeded = recipe.model_copy(update={"training": recipe.training.model_copy(update={"seed": first + seed})})
             Run.create(seeded, run.path)
         if not is_complete(run) and not self._control.stopping:
-            label = f"{number + 1} of {self._search.trials}, {_words(values)}"
-            self._show(label, training.train(run, self._control, resume=True))
-        end = training.last(run.events(), events.Finished)
+            label = f"{number + 1} of {self._search.trials}, {_values_text(values)}"
+            self._show_events(label, training.train(run, self._control, resume=True))
+        end = training.last_event(run.events(), events.Finished)
         return end.best_accuracy if end and is_complete(run) else None
 
 
-def _suggest(trial: Any, dimension: Dimension) -> Any:
+def _suggest(trial: Any, dimension: SearchDimension) -> Any:
     if dimension.choices:
         return trial.suggest_categorical(dimension.key, dimension.choices)
     log = dimension.logarithmic
-    if dimension.whole:
+    if dimension.integer:
         return trial.suggest_int(dimension.key, int(dimension.low), int(dimension.high), log=log)
     return trial.suggest_float(dimension.key, dimension.low, dimension.high, log=log)
 
 
-def _words(values: dict[str, Any]) -> str:
+def _values_text(values: dict[str, Any]) -> str:
     return ", ".join(
         f"{key.rpartition('.')[2]} {v:.3g}" if isinstance(v, float) else str(v) for key, v in values.items()
     )
@@ -222,9 +222,9 @@ def _words(values: dict[str, Any]) -> str:
 
 def _study(search: Search) -> Any:
     """The study, made where it is not there yet. Processes that begin together draw differently."""
-    optuna = _optuna()
+    optuna = _import_optuna()
     storage = _storage(search)
-    found = optuna.create_study(storage=storage, study_name=NAME, direction="maximize", load_if_exists=True)
+    found = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
     seed = search.recipe.training.seed + len(found.get_trials(deepcopy=False))
     found.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     return found
@@ -241,7 +241,7 @@ def _storage(search: Search) -> Any:
     return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:

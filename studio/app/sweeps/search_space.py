@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from studio.app.overrides import override_values
-from studio.app.sweeps.grid import axis
+from studio.app.overrides import apply_values
+from studio.app.sweeps.grid import parse_axis
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 
@@ -15,51 +15,51 @@ if TYPE_CHECKING:
     from studio.app.inspection import Inspector
     from studio.core.layers import Layer
 
-METHOD, SIZE, PLACEMENT, RATE = "method", "size", "placement", "training.learning_rate"
-USUAL = (
+METHOD, SIZE, PLACEMENT, LEARNING_RATE = "method", "size", "placement", "training.learning_rate"
+DEFAULT_AXES = (
     "method=lora,dora,adaptformer,vpt_deep,ssf,bitfit",
     "size=2,4,8,16,32",
     "placement=all,last-half,last-quarter",
-    f"{RATE}=0.0003..0.03",
+    f"{LEARNING_RATE}=0.0003..0.03",
 )
 """What a search chooses from unless it is told."""
-SIZES = ("rank", "bottleneck", "length")
+SIZE_FIELDS = ("rank", "bottleneck", "length")
 """The fields that ``size`` stands for: the first of them that a method has."""
-SHARES = {"all": 1.0, "last-half": 0.5, "last-quarter": 0.25}
+PLACEMENTS = {"all": 1.0, "last-half": 0.5, "last-quarter": 0.25}
 _RANGE = re.compile(r"([-+\d.eE]+)\.\.([-+\d.eE]+)")
-_WIDE = 10
+_LOG_RATIO = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Dimension:
+class SearchDimension:
     """A key and its values: ``choices``, or anything from ``low`` to ``high``, in equal ratios where that is wide."""
 
     key: str
     choices: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = 0.0
-    whole: bool = False
+    integer: bool = False
 
     @property
     def logarithmic(self) -> bool:
         """Whether equal ratios count alike rather than equal distances."""
-        return self.low > 0 and self.high / self.low >= _WIDE
+        return self.low > 0 and self.high / self.low >= _LOG_RATIO
 
 
-def dimensions(axes: Sequence[str]) -> list[Dimension]:
+def parse_dimensions(axes: Sequence[str]) -> list[SearchDimension]:
     """``key=value,value`` and ``key=low..high``; StudioError where one is neither."""
-    found = [_dimension(text) for text in axes or USUAL]
+    found = [_parse_dimension(text) for text in axes or DEFAULT_AXES]
     for dimension in found:
-        _require_known(dimension)
+        _check_placement(dimension)
     return found
 
 
-def _dimension(text: str) -> Dimension:
+def _parse_dimension(text: str) -> SearchDimension:
     key, _, written = text.partition("=")
     bounds = _RANGE.fullmatch(written.strip())
     if not bounds:
-        name, values = axis(text)
-        return Dimension(name, tuple(values))
+        name, values = parse_axis(text)
+        return SearchDimension(name, tuple(values))
     try:
         low, high = (float(bound) for bound in bounds.groups())
     except ValueError as error:
@@ -67,51 +67,51 @@ def _dimension(text: str) -> Dimension:
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise StudioError(f"{text!r}: the first number must be the smaller one.")
     whole = not any(sign in written.replace("..", " ") for sign in ".eE")
-    return Dimension(key.strip(), (), low, high, whole)
+    return SearchDimension(key.strip(), (), low, high, whole)
 
 
-def _require_known(dimension: Dimension) -> None:
-    known = list(SHARES) if dimension.key == PLACEMENT else None
+def _check_placement(dimension: SearchDimension) -> None:
+    known = list(PLACEMENTS) if dimension.key == PLACEMENT else None
     wrong = next((choice for choice in dimension.choices if known and choice not in known), None)
     if wrong is not None or (known and not dimension.choices):
-        raise StudioError(f"placement is one of {', '.join(SHARES)}, not {wrong or 'a range'}.")
+        raise StudioError(f"placement is one of {', '.join(PLACEMENTS)}, not {wrong or 'a range'}.")
 
 
-def chosen(recipe: Recipe, inspector: "Inspector", values: Mapping[str, Any]) -> Recipe:
+def recipe_for(recipe: Recipe, inspector: "Inspector", values: Mapping[str, Any]) -> Recipe:
     """The recipe with ``values``; StudioError where they do not fit it or its backbone."""
     attachments = recipe.attachments
     if METHOD in values:
-        attachments = (_default(str(values[METHOD]), inspector),)
+        attachments = (_default_attachment(str(values[METHOD]), inspector),)
     if SIZE in values:
-        attachments = tuple(_sized(a, values[SIZE]) for a in attachments)
+        attachments = tuple(_with_size(a, values[SIZE]) for a in attachments)
     if PLACEMENT in values:
-        attachments = tuple(_placed(a, SHARES[values[PLACEMENT]], inspector.layers) for a in attachments)
+        attachments = tuple(_with_placement(a, PLACEMENTS[values[PLACEMENT]], inspector.layers) for a in attachments)
     rest = {key: value for key, value in values.items() if key not in (METHOD, SIZE, PLACEMENT)}
-    return override_values(recipe.model_copy(update={"attachments": attachments}), rest)
+    return apply_values(recipe.model_copy(update={"attachments": attachments}), rest)
 
 
-def _default(method: str, inspector: "Inspector") -> Attachment:
+def _default_attachment(method: str, inspector: "Inspector") -> Attachment:
     from studio.peft.contract import METHODS
     from studio.peft.targets import default_attachment
 
     return default_attachment(METHODS.get(method), inspector.layers)
 
 
-def _sized(attachment: Attachment, size: int) -> Attachment:
+def _with_size(attachment: Attachment, size: int) -> Attachment:
     """With the field that says how large it is, if there is one, set to ``size``."""
     from studio.peft.contract import METHODS
 
     fields = METHODS.get(attachment.method).Config.model_fields
-    name = next((field for field in SIZES if field in fields), None)
+    name = next((field for field in SIZE_FIELDS if field in fields), None)
     return attachment if name is None else attachment.model_copy(update={"config": {**attachment.config, name: size}})
 
 
-def _placed(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:
+def _with_placement(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:
     """At its layers in the last ``share`` of the blocks; unchanged where it is in none of them."""
-    from studio.peft.target_matching import resolve
-    from studio.peft.targets import shorten
+    from studio.peft.target_matching import match_targets
+    from studio.peft.targets import minimal_patterns
 
     blocks = sorted({layer.block for layer in layers if layer.block is not None})
     last = set(blocks[len(blocks) - max(1, round(share * len(blocks))) :])
-    kept = [layer.path for layer in resolve(attachment, layers).matched if layer.block in last]
-    return attachment.model_copy(update={"at": shorten(kept, layers)}) if kept else attachment
+    kept = [layer.path for layer in match_targets(attachment, layers).matched if layer.block in last]
+    return attachment.model_copy(update={"at": minimal_patterns(kept, layers)}) if kept else attachment

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Self
 
 from studio.app import training
 from studio.app.comparison.comparison import Comparison, compare
-from studio.app.sweeps.grid import Point, points
+from studio.app.sweeps.grid import SweepPoint, expand_grid
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json
-from studio.core.formatting import program
+from studio.core.formatting import program_command
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
 FILE = "sweep.json"
-Show = Callable[[str, Iterable[events.Event]], None]
+ShowEvents = Callable[[str, Iterable[events.Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Sweep:
     """A sweep on disk."""
 
     folder: Path
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
 
     @classmethod
-    def create(cls, folder: Path, points: Sequence[Point]) -> Self:
+    def create(cls, folder: Path, points: Sequence[SweepPoint]) -> Self:
         """Check every point, then make the folder; the same sweep again is opened to go on with.
 
         Raises StudioError, with nothing written, where a point cannot be trained or something else is in the folder.
@@ -48,11 +48,11 @@ class Sweep:
             return found
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StudioError(f"{folder} already exists and is not empty; name another folder.")
-        _check(points)
+        _check_points(points)
         return cls._write(folder, points)
 
     @classmethod
-    def _write(cls, folder: Path, points: Sequence[Point]) -> Self:
+    def _write(cls, folder: Path, points: Sequence[SweepPoint]) -> Self:
         rows = [{"name": p.name, "recipe": p.recipe.model_dump(mode="json", by_alias=True)} for p in points]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Sweep:
         path = folder / FILE
         try:
             rows = json.loads(path.read_text(encoding="utf-8"))["points"]
-            points = tuple(Point(str(r["name"]), Recipe.from_mapping(r["recipe"], str(path))) for r in rows)
+            points = tuple(SweepPoint(str(r["name"]), Recipe.from_mapping(r["recipe"], str(path))) for r in rows)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StudioError(f"{path} is not the description of a sweep, or it is damaged.") from error
         stray = next((p.name for p in points if Path(p.name).name != p.name), None)
@@ -90,15 +90,15 @@ class Sweep:
         return compare(self.runs())
 
 
-def start(path: Path, out: Path | None = None, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> Sweep:
+def open_or_create_sweep(path: Path, out: Path | None = None, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> Sweep:
     """Make a sweep of a recipe file in ``out``, or go on with the one in the folder ``path``."""
     if is_sweep(path):
         if out or axes or preset or seeds > 1:
-            raise StudioError(f"{path} is a sweep with points of its own; go on with: {program()} sweep {path}")
+            raise StudioError(f"{path} is a sweep with points of its own; go on with: {program_command()} sweep {path}")
         return Sweep.open(path)
     if out is None:
         raise StudioError("Say where the sweep is to be kept: --out FOLDER.")
-    return Sweep.create(out, points(training.load(path), axes, preset, seeds))
+    return Sweep.create(out, expand_grid(training.load_recipe(path), axes, preset, seeds))
 
 
 def is_sweep(folder: Path) -> bool:
@@ -106,22 +106,22 @@ def is_sweep(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def train(sweep: Sweep, control: "TrainControl", show: Show, say: Callable[[str], None]) -> None:
+def run_sweep(sweep: Sweep, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
     """Train every point that is not complete, until ``control`` stops it.
 
-    A point that fails is told to ``say`` and the others go on. ``show`` is given a label and the events of each run.
+    A point that fails is told to ``print_line`` and the others go on. ``show_events`` is given a label and the events of each run.
     """
     for number, point in enumerate(sweep.points, 1):
         if control.stopping:
             return
         label = f"{number} of {len(sweep.points)}, {point.name}"
         if is_complete(run := Run(sweep.folder / point.name)):
-            say(f"{label}: complete already")
+            print_line(f"{label}: complete already")
             continue
         try:
-            show(label, training.train(_made(run, point), control, resume=True))
+            show_events(label, training.train(_open_or_create_run(run, point), control, resume=True))
         except StudioError as error:
-            say(f"{label}: {error}")
+            print_line(f"{label}: {error}")
 
 
 def is_complete(run: Run) -> bool:
@@ -130,11 +130,11 @@ def is_complete(run: Run) -> bool:
     return bool(happened) and isinstance(end := happened[-1], events.Finished) and end.reason == "completed"
 
 
-def _made(run: Run, point: Point) -> Run:
+def _open_or_create_run(run: Run, point: SweepPoint) -> Run:
     return run if (run.path / "recipe.toml").is_file() else Run.create(point.recipe, run.path)
 
 
-def _check(points: Sequence[Point]) -> None:
+def _check_points(points: Sequence[SweepPoint]) -> None:
     """Raise StudioError naming the first point that cannot be trained; backbones and folders are looked at once."""
     from studio.app.inspection import Inspector
     from studio.data.dataset.dataset import build_index

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from studio.core.errors import StudioError
 from studio.core.recipe import first_error
-from studio.peft.hf.keys import CONFIG
+from studio.peft.hf.keys import CONFIG_NAME
 
-_TYPES = ("LORA", "IA3", "LN_TUNING")
-_FOREIGN = (
+_PEFT_TYPES = ("LORA", "IA3", "LN_TUNING")
+_UNSUPPORTED_KEYS = (
     "alora_invocation_tokens",
     "arrow_config",
     "kasa_config",
@@ -27,7 +27,7 @@ _FOREIGN = (
     "velora_config",
 )
 """Switches of HF peft's LORA that make it compute something else."""
-_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+_SUPPORTED_INIT = (True, False, None, "gaussian", "orthogonal", "eva")
 """Values of ``init_lora_weights`` that leave the backbone's weights alone."""
 
 
@@ -46,7 +46,7 @@ class PeftConfig(BaseModel):
 
     @field_validator("alpha_pattern", "feedforward_modules")
     @classmethod
-    def _compiles(cls, value: Any) -> Any:
+    def _check_regex(cls, value: Any) -> Any:
         """HF peft takes keys and texts as regular expressions."""
         patterns: Iterable[str] = (value,) if isinstance(value, str) else value or ()
         for pattern in patterns:
@@ -59,28 +59,28 @@ class PeftConfig(BaseModel):
 
 def read_config(folder: Path) -> PeftConfig:
     """Read a folder's configuration; StudioError where it is missing, wrong, or means something without counterpart."""
-    path = folder / CONFIG
+    path = folder / CONFIG_NAME
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         config = PeftConfig.model_validate(raw)
     except OSError as error:
-        raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG} cannot be read.") from error
+        raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG_NAME} cannot be read.") from error
     except ValidationError as error:
         raise StudioError(f"{path}: {first_error(error)}") from error
     except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
-    _require_known(raw, folder)
+    _check_supported(raw, folder)
     return config
 
 
-def _require_known(raw: dict[str, Any], folder: Path) -> None:
-    if raw["peft_type"] not in _TYPES:
+def _check_supported(raw: dict[str, Any], folder: Path) -> None:
+    if raw["peft_type"] not in _PEFT_TYPES:
         raise StudioError(f"{folder} is HF peft's {raw['peft_type']}, which has no counterpart here.")
-    foreign = [key for key in _FOREIGN if raw.get(key)]
+    foreign = [key for key in _UNSUPPORTED_KEYS if raw.get(key)]
     if foreign:
         raise StudioError(f"{folder} uses {foreign[0]} of HF peft, which has no counterpart here.")
     start = raw.get("init_lora_weights")
-    if start not in _STARTS:
+    if start not in _SUPPORTED_INIT:
         raise StudioError(
             f"{folder} was trained from {start}, which changed the backbone; "
             "save it in HF peft with path_initial_model_for_weight_conversion to make it plain LoRA."

@@ -12,15 +12,15 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.peft.contract import slice_rows
 from studio.peft.hf.config import PeftConfig
-from studio.peft.hf.keys import names, pattern_value
-from studio.peft.methods.ia3_ssf import OUTER_BIASES
+from studio.peft.hf.keys import matches, pattern_value
+from studio.peft.methods.ia3_ssf import OUTER_BIAS_NAMES
 
 Slices = tuple[Any, ...]
-_CLOSE = 1e-6
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ConvertedAdapter:
     """One of our methods at one layer: its slices, its fields, and its tensors by name."""
 
     path: str
@@ -30,7 +30,7 @@ class Part:
     tensors: dict[str, Tensor]
 
 
-def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig) -> list[Part]:
+def convert_lora(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig) -> list[ConvertedAdapter]:
     """LoRA, rsLoRA or DoRA at one layer.
 
     Where B is made of one block for each of some slices of a fused qkv, each is a LoRA of its own, and slices of the
@@ -46,14 +46,14 @@ def lora_parts(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig) 
         raise StudioError(f"The folder says that it holds DoRA, but {layer.path} has no lengths; it is damaged.")
     if lengths is not None:
         fields = {**dropout, "rank": len(a), "alpha": scale * len(a)}
-        return [Part(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})]
+        return [ConvertedAdapter(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})]
     return [
-        Part(layer.path, "rslora" if rooted else "lora", slices, dropout | _strength(rank, scale, rooted), values)
-        for slices, rank, values in _blocks(layer, a, b)
+        ConvertedAdapter(layer.path, "rslora" if rooted else "lora", slices, dropout | _rank_and_alpha(rank, scale, rooted), values)
+        for slices, rank, values in _slice_blocks(layer, a, b)
     ]
 
 
-def _strength(rank: int, scale: float, rooted: bool) -> dict[str, Any]:
+def _rank_and_alpha(rank: int, scale: float, rooted: bool) -> dict[str, Any]:
     """Rank and alpha of a method that multiplies by ``scale``."""
     return {"rank": rank, "alpha": scale * (math.sqrt(rank) if rooted else rank)}
 
@@ -69,7 +69,7 @@ def _factors(layer: Layer, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     return a, b
 
 
-def _blocks(layer: Layer, a: Tensor, b: Tensor) -> Iterator[tuple[Slices, int, dict[str, Tensor]]]:
+def _slice_blocks(layer: Layer, a: Tensor, b: Tensor) -> Iterator[tuple[Slices, int, dict[str, Tensor]]]:
     """Slices with their rank and tensors; the whole layer where B is not made of blocks."""
     columns = _columns_of_slices(layer, b) if layer.slices else {}
     if not columns:
@@ -94,13 +94,13 @@ def _columns_of_slices(layer: Layer, b: Tensor) -> dict[str, list[int]]:
     return {name: columns for name, columns in found.items() if columns}
 
 
-def scaled_parts(
+def convert_ia3(
     layer: Layer,
     tensors: Mapping[str, Tensor],
     config: PeftConfig,
     module: nn.Module,
     others: dict[str, dict[str, Tensor]],
-) -> list[Part]:
+) -> list[ConvertedAdapter]:
     """(IA)^3 at one layer; rows of a fused qkv that are all 1 are taken for slices that are not scaled.
 
     Takes out of ``others`` the biases that only follow from the scale.
@@ -110,28 +110,28 @@ def scaled_parts(
             f"The folder has no (IA)^3 at {layer.path}, though it says that it holds that; it is damaged."
         )
     scale = tensors[".ia3_l"].flatten()
-    if names(layer.path, config.feedforward_modules):
-        return [Part(layer.path, "ia3", (), {"scales": "input"}, {"scale": scale})]
+    if matches(layer.path, config.feedforward_modules):
+        return [ConvertedAdapter(layer.path, "ia3", (), {"scales": "input"}, {"scale": scale})]
     rows = dict(zip(layer.slices, slice_rows(layer, layer.slices), strict=True)) if layer.slices else {}
     scaled = tuple(name for name, (start, stop) in rows.items() if bool((scale[start:stop] != 1).any()))
     slices = scaled if len(scaled) < len(rows) else ()
     own = torch.cat([scale[start:stop] for start, stop in slice_rows(layer, slices)]) if slices else scale
-    outer = _take_outer_biases(layer, scale, module, others)
-    return [Part(layer.path, "ia3", slices, {"scales": "output", "outer_bias": outer}, {"scale": own})]
+    outer = _pop_outer_biases(layer, scale, module, others)
+    return [ConvertedAdapter(layer.path, "ia3", slices, {"scales": "output", "outer_bias": outer}, {"scale": own})]
 
 
-def _take_outer_biases(layer: Layer, scale: Tensor, module: nn.Module, others: dict[str, dict[str, Tensor]]) -> bool:
+def _pop_outer_biases(layer: Layer, scale: Tensor, module: nn.Module, others: dict[str, dict[str, Tensor]]) -> bool:
     """Whether the folder brings the attention's biases scaled along; those are then no trained biases."""
     given = others.get(layer.parent, {})
     attention = module.get_submodule(layer.parent)
     width = len(scale) // 3
-    found = [name for name in OUTER_BIASES.values() if name in given and hasattr(attention, name)]
+    found = [name for name in OUTER_BIAS_NAMES.values() if name in given and hasattr(attention, name)]
     if len(scale) != layer.shape[0]:
         return False  # made for a layer of another shape, which loading will say
     for name in found:
-        start = next(i for i, part in enumerate("qkv") if OUTER_BIASES.get(part) == name) * width
+        start = next(i for i, part in enumerate("qkv") if OUTER_BIAS_NAMES.get(part) == name) * width
         expected = getattr(attention, name).detach().cpu() * scale[start : start + width]
-        if given[name].shape != expected.shape or not torch.allclose(given[name], expected, rtol=_CLOSE, atol=_CLOSE):
+        if given[name].shape != expected.shape or not torch.allclose(given[name], expected, rtol=_TOLERANCE, atol=_TOLERANCE):
             return False
     for name in found:
         del given[name]

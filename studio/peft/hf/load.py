@@ -12,14 +12,14 @@ from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
-from studio.peft.attach import Attached, attach
+from studio.peft.attach import AdaptedModel, attach
 from studio.peft.contract import METHODS
 from studio.peft.hf.config import PeftConfig, read_config
-from studio.peft.hf.convert import Part, lora_parts, scaled_parts
-from studio.peft.hf.keys import INFIX, PREFIX, TENSORS
-from studio.peft.methods.selective import BIASES
+from studio.peft.hf.convert import ConvertedAdapter, convert_lora, convert_ia3
+from studio.peft.hf.keys import TIMM_WRAPPER_PREFIX, KEY_PREFIX, SAFETENSORS_WEIGHTS_NAME
+from studio.peft.methods.selective import BIAS_NAMES
 from studio.peft.param_counts import HEAD
-from studio.peft.targets import refusal, shorten, unused_name
+from studio.peft.targets import unsupported_reason, minimal_patterns, unique_name
 
 _LAYER_TENSORS = (
     ".lora_A.weight",
@@ -33,7 +33,7 @@ _LAYER_TENSORS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedAdapter:
     """What a folder of HF peft comes to on a backbone.
 
     ``tensors`` are under the names of :meth:`Attached.state_dict`; one that is not among them keeps the backbone's
@@ -45,7 +45,7 @@ class Imported:
     head: bool
 
 
-def load_peft(module: nn.Module, folder: Path) -> Attached:
+def load_peft(module: nn.Module, folder: Path) -> AdaptedModel:
     """Attach what is in a folder of HF peft to a bare backbone with a head of the right size, in evaluation mode.
 
     Raises StudioError, with the module as it was, where there is something that has no counterpart here.
@@ -60,64 +60,64 @@ def load_peft(module: nn.Module, folder: Path) -> Attached:
     return attached.eval()
 
 
-def from_peft(folder: Path, module: nn.Module) -> Imported:
+def from_peft(folder: Path, module: nn.Module) -> ImportedAdapter:
     """Read a folder of HF peft for the bare backbone ``module``, whose weights are looked at and not changed.
 
     Raises StudioError where the folder is damaged, for another backbone, or has something without a counterpart here.
     """
     config = read_config(folder)
     rows = {layer.path: layer for layer in describe_layers(module)}
-    layers, others = _sorted(load_tensors(folder / TENSORS), rows)
-    parts = _layer_parts(config, layers, rows, others, module)
-    parts += _trained_parts(others, rows, module)
+    layers, others = _group_by_layer(load_tensors(folder / SAFETENSORS_WEIGHTS_NAME), rows)
+    parts = _convert_layers(config, layers, rows, others, module)
+    parts += _convert_trained(others, rows, module)
     heads = [part for part in parts if part.method == HEAD]
     return _gather([part for part in parts if part.method != HEAD], heads, rows)
 
 
-Named = dict[str, dict[str, Tensor]]
+TensorsByLayer = dict[str, dict[str, Tensor]]
 
 
-def _sorted(tensors: Mapping[str, Tensor], rows: Mapping[str, Layer]) -> tuple[Named, Named]:
+def _group_by_layer(tensors: Mapping[str, Tensor], rows: Mapping[str, Layer]) -> tuple[TensorsByLayer, TensorsByLayer]:
     """By layer path: the tensors that HF peft added to a layer, and the layer's own that it trained."""
-    layers: Named = {}
-    others: Named = {}
+    layers: TensorsByLayer = {}
+    others: TensorsByLayer = {}
     for name, tensor in tensors.items():
-        inner = name.removeprefix(PREFIX).removeprefix(INFIX)
+        inner = name.removeprefix(KEY_PREFIX).removeprefix(TIMM_WRAPPER_PREFIX)
         suffix = next((s for s in _LAYER_TENSORS if inner.endswith(s)), "")
-        path, key = (inner.removesuffix(suffix), suffix) if suffix else _own(inner)
+        path, key = (inner.removesuffix(suffix), suffix) if suffix else _split_parameter_name(inner)
         if path not in rows or inner == name:
             raise StudioError(f"The folder has {name}, which belongs to no layer of this backbone.")
         (layers if suffix else others).setdefault(path, {})[key] = tensor
     return layers, others
 
 
-def _own(name: str) -> tuple[str, str]:
+def _split_parameter_name(name: str) -> tuple[str, str]:
     path, _, parameter = name.rpartition(".")
     return path.removesuffix(".base_layer").removesuffix(".ln_tuning_layers"), parameter
 
 
-def _layer_parts(
-    config: PeftConfig, layers: Named, rows: Mapping[str, Layer], others: Named, module: nn.Module
-) -> list[Part]:
+def _convert_layers(
+    config: PeftConfig, layers: TensorsByLayer, rows: Mapping[str, Layer], others: TensorsByLayer, module: nn.Module
+) -> list[ConvertedAdapter]:
     found = []
     for path, tensors in layers.items():
         if config.peft_type == "LORA":
-            found += lora_parts(rows[path], tensors, config)
+            found += convert_lora(rows[path], tensors, config)
         elif config.peft_type == "IA3":
-            found += scaled_parts(rows[path], tensors, config, module, others)
+            found += convert_ia3(rows[path], tensors, config, module, others)
         else:
             own = {key.rpartition(".")[2]: tensor for key, tensor in tensors.items()}
-            found.append(Part(path, "norm_tuning", (), {}, own))
+            found.append(ConvertedAdapter(path, "norm_tuning", (), {}, own))
     return found
 
 
-def _trained_parts(others: Named, rows: Mapping[str, Layer], module: nn.Module) -> list[Part]:
+def _convert_trained(others: TensorsByLayer, rows: Mapping[str, Layer], module: nn.Module) -> list[ConvertedAdapter]:
     found = []
     for path, tensors in others.items():
         layer = module.get_submodule(path)
         trained = {name: t for name, t in tensors.items() if not _is_unchanged_buffer(layer, path, name, t)}
         if trained:
-            found.append(Part(path, _training_method(rows[path], trained), (), {}, trained))
+            found.append(ConvertedAdapter(path, _training_method(rows[path], trained), (), {}, trained))
     return found
 
 
@@ -139,14 +139,14 @@ def _training_method(layer: Layer, trained: Mapping[str, Tensor]) -> str:
         return HEAD
     if layer.kind == "norm":
         return "norm_tuning"
-    return "bitfit" if trained.keys() <= BIASES else "full"
+    return "bitfit" if trained.keys() <= BIAS_NAMES else "full"
 
 
-def _gather(parts: list[Part], heads: list[Part], rows: Mapping[str, Layer]) -> Imported:
+def _gather(parts: list[ConvertedAdapter], heads: list[ConvertedAdapter], rows: Mapping[str, Layer]) -> ImportedAdapter:
     """One attachment for all parts with the same method, slices and fields."""
-    groups: dict[str, list[Part]] = {}
+    groups: dict[str, list[ConvertedAdapter]] = {}
     for part in parts:
-        _require_accepted(part, rows[part.path])
+        _check_supported(part, rows[part.path])
         groups.setdefault(repr((part.method, part.slices, part.config)), []).append(part)
     attachments: list[Attachment] = []
     tensors = {f"{HEAD}/{part.path}/{name}": t for part in heads for name, t in part.tensors.items()}
@@ -154,22 +154,22 @@ def _gather(parts: list[Part], heads: list[Part], rows: Mapping[str, Layer]) -> 
         attachments.append(_attachment(group, rows, [a.name for a in attachments]))
         name = attachments[-1].name
         tensors |= {f"{name}/{part.path}/{key}": t for part in group for key, t in part.tensors.items()}
-    return Imported(tuple(attachments), tensors, bool(heads))
+    return ImportedAdapter(tuple(attachments), tensors, bool(heads))
 
 
-def _attachment(group: list[Part], rows: Mapping[str, Layer], taken: list[str]) -> Attachment:
+def _attachment(group: list[ConvertedAdapter], rows: Mapping[str, Layer], taken: list[str]) -> Attachment:
     first = group[0]
     return Attachment(
-        name=unused_name(first.method, [*taken, HEAD]),
+        name=unique_name(first.method, [*taken, HEAD]),
         method=first.method,
-        at=shorten([part.path for part in group], list(rows.values())),
+        at=minimal_patterns([part.path for part in group], list(rows.values())),
         slices=first.slices,
         config=METHODS.get(first.method).configure(first.config).model_dump(),
     )
 
 
-def _require_accepted(part: Part, layer: Layer) -> None:
+def _check_supported(part: ConvertedAdapter, layer: Layer) -> None:
     method = METHODS.get(part.method)
-    reason = refusal(method, layer, method.configure(part.config), part.slices)
+    reason = unsupported_reason(method, layer, method.configure(part.config), part.slices)
     if reason:
         raise StudioError(f"The folder has {method.label} at {part.path}, which cannot be attached here: {reason}")

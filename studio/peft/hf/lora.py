@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.errors import StudioError
-from studio.peft.hf.keys import ELSEWHERE, PeftForm, number, targets, tensor_name
+from studio.peft.hf.keys import OTHER_FORMATS, PeftState, int_if_whole, target_modules, tensor_key
 from studio.peft.methods.dora import DoRAConv2d, DoRALinear
 from studio.peft.methods.lora import LowRankLayer
 
 
 @dataclass(frozen=True, slots=True)
-class LowRank:
+class LowRankUpdate:
     """The update ``scale B A`` of a layer: ``a`` (r, in[, h, w]), ``b`` (out, r[, 1, 1]); DoRA's ``lengths`` (out,)."""
 
     a: Tensor
     b: Tensor
     scale: float
-    lengths: Tensor | None = None
+    magnitude: Tensor | None = None
 
     @property
     def rank(self) -> int:
@@ -35,26 +35,26 @@ class LowRank:
     @property
     def alpha(self) -> int | float:
         """HF peft multiplies by alpha / r."""
-        return number(self.scale * self.rank)
+        return int_if_whole(self.scale * self.rank)
 
-    def added_to(self, weight: Tensor) -> Tensor:
+    def add_to(self, weight: Tensor) -> Tensor:
         """The weight with the update, without DoRA's lengths."""
         return weight + self.scale * (self.b.flatten(1) @ self.a.flatten(1)).view(weight.shape)
 
 
-def form(layers: Mapping[str, Sequence[LowRankLayer]], paths: Sequence[str]) -> PeftForm:
+def to_peft_state(layers: Mapping[str, Sequence[LowRankLayer]], paths: Sequence[str]) -> PeftState:
     """HF peft's form of low-rank layers by path, innermost first; ``paths`` are all of the backbone's."""
     updates = {path: _update(chain) for path, chain in layers.items()}
-    directed = any(update.lengths is not None for update in updates.values())
+    directed = any(update.magnitude is not None for update in updates.values())
     if directed:
-        updates = {path: _with_lengths(update, layers[path][0].plain) for path, update in updates.items()}
+        updates = {path: _with_magnitude(update, layers[path][0].unwrapped) for path, update in updates.items()}
     tensors = {name: t for path, update in updates.items() for name, t in _tensors(path, update).items()}
-    return PeftForm("LORA", _config(updates, paths) | {"use_dora": directed}, tensors)
+    return PeftState("LORA", _config(updates, paths) | {"use_dora": directed}, tensors)
 
 
-def _config(updates: Mapping[str, LowRank], paths: Sequence[str]) -> dict[str, Any]:
+def _config(updates: Mapping[str, LowRankUpdate], paths: Sequence[str]) -> dict[str, Any]:
     first = next(iter(updates.values()))
-    at = targets(list(updates), paths)
+    at = target_modules(list(updates), paths)
     ranks = {path: update.rank for path, update in updates.items()}
     alphas = {path: update.alpha for path, update in updates.items()}
     return {
@@ -78,70 +78,70 @@ def _pattern(values: Mapping[str, Any], default: Any, *, ambiguous: bool) -> dic
     return {path: value for path, value in values.items() if value != default}
 
 
-def _tensors(path: str, update: LowRank) -> dict[str, Tensor]:
-    named = {tensor_name(path, "lora_A.weight"): update.a, tensor_name(path, "lora_B.weight"): update.b}
-    if update.lengths is not None:
+def _tensors(path: str, update: LowRankUpdate) -> dict[str, Tensor]:
+    named = {tensor_key(path, "lora_A.weight"): update.a, tensor_key(path, "lora_B.weight"): update.b}
+    if update.magnitude is not None:
         shape = (1, -1, 1, 1) if update.a.ndim == 4 else (-1,)
-        named[tensor_name(path, "lora_magnitude_vector")] = update.lengths.view(shape)
+        named[tensor_key(path, "lora_magnitude_vector")] = update.magnitude.view(shape)
     return named
 
 
-def _update(chain: Sequence[LowRankLayer]) -> LowRank:
+def _update(chain: Sequence[LowRankLayer]) -> LowRankUpdate:
     """All low-rank layers in one place as one update."""
     for layer in chain:
-        _require_plain_convolution(layer)
-    combined = _combine([LowRank(*layer.factors(), layer.scale) for layer in chain])
+        _check_plain_convolution(layer)
+    combined = _combine([LowRankUpdate(*layer.lora_factors(), layer.scale) for layer in chain])
     directed = [layer for layer in chain if isinstance(layer, DoRALinear | DoRAConv2d)]
     if not directed:
         return combined
-    _require_lengths_last(chain)
-    lengths = _norm(combined.added_to(cast(Tensor, chain[0].plain.weight)))
+    _check_dora_outermost(chain)
+    lengths = _norm(combined.add_to(cast(Tensor, chain[0].unwrapped.weight)))
     for layer in directed:
-        _put(lengths, layer)
+        _set_magnitude(lengths, layer)
     return replace(combined, lengths=lengths)
 
 
-def _combine(updates: list[LowRank]) -> LowRank:
+def _combine(updates: list[LowRankUpdate]) -> LowRankUpdate:
     """Ranks add up, each scale goes into its B, and that of the whole is 1."""
     if len(updates) == 1:
         return updates[0]
     b = torch.cat([update.b * update.scale for update in updates], dim=1)
-    return LowRank(torch.cat([update.a for update in updates]), b, 1.0)
+    return LowRankUpdate(torch.cat([update.a for update in updates]), b, 1.0)
 
 
-def _with_lengths(update: LowRank, plain: nn.Module) -> LowRank:
+def _with_magnitude(update: LowRankUpdate, plain: nn.Module) -> LowRankUpdate:
     """DoRA is one switch for the whole adapter: a layer without it gets the lengths that it has."""
-    if update.lengths is not None:
+    if update.magnitude is not None:
         return update
-    return replace(update, lengths=_norm(update.added_to(cast(Tensor, plain.weight))))
+    return replace(update, lengths=_norm(update.add_to(cast(Tensor, plain.weight))))
 
 
-def _put(lengths: Tensor, layer: DoRALinear | DoRAConv2d) -> None:
+def _set_magnitude(magnitude_out: Tensor, layer: DoRALinear | DoRAConv2d) -> None:
     magnitude, ranges = layer.magnitude.detach(), _ranges(layer)
     for (start, stop), part in zip(ranges, magnitude.split([b - a for a, b in ranges]), strict=True):
-        lengths[start:stop] = part
+        magnitude_out[start:stop] = part
 
 
 def _ranges(layer: LowRankLayer) -> list[tuple[int, int]]:
     return layer.rows or [(0, layer.out_features)]
 
 
-def _require_lengths_last(chain: Sequence[LowRankLayer]) -> None:
+def _check_dora_outermost(chain: Sequence[LowRankLayer]) -> None:
     """HF peft adds up every update before it sets the lengths, so nothing may come after DoRA on the same rows."""
     for index, layer in enumerate(chain):
         above = [later for later in chain[index + 1 :] if _share_rows(layer, later)]
         if above and isinstance(layer, DoRALinear | DoRAConv2d):
-            raise StudioError(f"HF peft cannot hold DoRA with another update on top of the same rows; {ELSEWHERE}.")
+            raise StudioError(f"HF peft cannot hold DoRA with another update on top of the same rows; {OTHER_FORMATS}.")
 
 
 def _share_rows(one: LowRankLayer, other: LowRankLayer) -> bool:
     return any(a < d and c < b for a, b in _ranges(one) for c, d in _ranges(other))
 
 
-def _require_plain_convolution(layer: LowRankLayer) -> None:
-    plain = layer.plain
+def _check_plain_convolution(layer: LowRankLayer) -> None:
+    plain = layer.unwrapped
     if isinstance(plain, nn.Conv2d) and (plain.groups > 1 or max(plain.dilation) > 1 or plain.padding_mode != "zeros"):
-        raise StudioError(f"HF peft cannot hold LoRA on a grouped, dilated or oddly padded convolution; {ELSEWHERE}.")
+        raise StudioError(f"HF peft cannot hold LoRA on a grouped, dilated or oddly padded convolution; {OTHER_FORMATS}.")
 
 
 def _norm(weight: Tensor) -> Tensor:

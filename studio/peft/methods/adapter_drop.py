@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, Method, MethodConfig, Site, register
+from studio.peft.contract import AdaptedLayer, Method, MethodConfig, AttachmentSite, register
 
 
 class AdapterDropConfig(MethodConfig):
@@ -25,50 +25,50 @@ class AdapterDropConfig(MethodConfig):
     skip: int = Field(0, ge=0, le=1000, description="after training, the first k blocks are left out: k")
 
 
-class DepthDrop(AdaptedLayer):
+class RandomDepth(AdaptedLayer):
     """Stands at the first layer of the backbone, and before each pass says how many of the first blocks rest."""
 
-    idles = True
-    strength_refusal = "AdapterDrop adds nothing of its own, so it has no strength; give one to the others."
+    may_skip_steps = True
+    not_scalable_reason = "AdapterDrop adds nothing of its own, so it has no strength; give one to the others."
 
     def __init__(
-        self, base: nn.Module, config: AdapterDropConfig, blocks: int, rest_first: Callable[[int], None]
+        self, base: nn.Module, config: AdapterDropConfig, num_blocks: int, skip_first_blocks: Callable[[int], None]
     ) -> None:
         super().__init__(base)
-        self.most = min(config.train_most, blocks - 1)
+        self.max_skipped = min(config.train_most, num_blocks - 1)
         self.skip = config.skip
-        self.rest_first = rest_first
-        self.draw: Callable[[int], int] = _draw
+        self.skip_first_blocks = skip_first_blocks
+        self.sample: Callable[[int], int] = _sample_depth
 
-    def adapted(self, *args: Any, **kwargs: Any) -> Any:
+    def forward_adapted(self, *args: Any, **kwargs: Any) -> Any:
         """The layer's own output; in training after drawing a depth."""
         if self.training:
-            self.rest_first(self.draw(self.most + 1))
-        return self.base(*args, **kwargs)
+            self.skip_first_blocks(self.sample(self.max_skipped + 1))
+        return self.base_layer(*args, **kwargs)
 
-    at_strength = adapted
+    forward_scaled = forward_adapted
 
     def train(self, mode: bool = True) -> Self:
         """Nothing rests at first in training; in evaluation what ``skip`` says."""
         super().train(mode)
         if self.enabled:
-            self.rest_first(0 if mode else self.skip)
+            self.skip_first_blocks(0 if mode else self.skip)
         return self
 
-    def switch(self, on: bool) -> None:
+    def set_enabled(self, enabled: bool) -> None:
         """Switched off, it lets nothing rest; in training the next pass draws a depth."""
-        super().switch(on)
-        if not (on and self.training):
-            self.rest_first(self.skip if on else 0)
+        super().set_enabled(enabled)
+        if not (enabled and self.training):
+            self.skip_first_blocks(self.skip if enabled else 0)
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The layer; what rests is not merged."""
         return base
 
 
-def _draw(below: int) -> int:
+def _sample_depth(upper: int) -> int:
     """A number from 0 to below ``below`` out of torch's global random numbers."""
-    return int(torch.randint(below, ()))
+    return int(torch.randint(upper, ()))
 
 
 @register
@@ -79,12 +79,12 @@ class AdapterDrop(Method[AdapterDropConfig]):
     label = "AdapterDrop"
     family = "composition"
     summary = "Trains the other attachments so that those in the first blocks can be left out afterwards, to save time."
-    when = "Beside other attachments, where answers must come faster later on."
+    when_to_use = "Beside other attachments, where answers must come faster later on."
     paper = "Rueckle et al. 2021, https://arxiv.org/abs/2010.11918"
     Config = AdapterDropConfig
     default_sites = ()
 
-    def refuses(self, layer: Layer, config: AdapterDropConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: AdapterDropConfig, slices: tuple[str, ...]) -> str:
         """The backbone as a whole."""
         if layer.role is not Role.BACKBONE:
             return (
@@ -92,26 +92,26 @@ class AdapterDrop(Method[AdapterDropConfig]):
             )
         return "AdapterDrop works on blocks as a whole, so it cannot take only some of q, k and v." if slices else ""
 
-    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
+    def max_values(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
         """The last block always works."""
-        most = max(_blocks(layers) - 1, 0)
+        most = max(_num_blocks(layers) - 1, 0)
         return {"train_most": most, "skip": most}
 
-    def attach(self, site: Site[AdapterDropConfig]) -> None:
+    def attach(self, site: AttachmentSite[AdapterDropConfig]) -> None:
         """Take the place of the layer that sees an image first."""
-        blocks = max(_blocks(site.layers), 1)
-        site.replace(lambda base: DepthDrop(base, site.config, blocks, site.rest_first), _first(site.layers))
+        blocks = max(_num_blocks(site.layers), 1)
+        site.replace(lambda base: RandomDepth(base, site.config, blocks, site.skip_first_blocks), _first_layer(site.layers))
 
-    def badge(self, config: AdapterDropConfig) -> str:
+    def short_text(self, config: AdapterDropConfig) -> str:
         """How many blocks are left out after training."""
         return f"k{config.skip}"
 
 
-def _blocks(layers: Sequence[Layer]) -> int:
+def _num_blocks(layers: Sequence[Layer]) -> int:
     return len({row.block for row in layers} - {None})
 
 
-def _first(layers: tuple[Layer, ...]) -> str:
+def _first_layer(layers: tuple[Layer, ...]) -> str:
     """The patch embedding, or else the first layer in no block that has parameters of its own."""
     called = [row for row in layers if not row.bypass_reason]
     embedding = (row for row in called if row.role is Role.PATCH_EMBEDDING)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from studio.core.layers import Role
 from studio.peft.contract import DefaultSites, register
-from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, Source
+from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, InputSource
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "quick_gelu", "silu"]
 
@@ -103,17 +103,17 @@ class Bottleneck(nn.Module):
     """
 
     def __init__(
-        self, width: int, config: BottleneckConfig, factory: dict[str, Any], scale: float | nn.Parameter = 1.0
+        self, width: int, config: BottleneckConfig, factory_kwargs: dict[str, Any], scale: float | nn.Parameter = 1.0
     ) -> None:
         super().__init__()
         self.norm: nn.Module = nn.Identity()
-        self.down = nn.Linear(width, config.bottleneck, **factory)
+        self.down = nn.Linear(width, config.bottleneck, **factory_kwargs)
         self.activation = config.activation
         self.dropout = nn.Dropout(config.dropout)
-        self.up = nn.Linear(config.bottleneck, width, **factory)
+        self.up = nn.Linear(config.bottleneck, width, **factory_kwargs)
         self.drop_path: nn.Module = nn.Identity()
         self.scale = scale
-        begin(self.down, self.up, config.init)
+        init_adapter(self.down, self.up, config.init)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         """What is added to ``output``, from x (N, ..., D)."""
@@ -121,7 +121,7 @@ class Bottleneck(nn.Module):
         return self.drop_path(self.up(low)) * self.scale
 
 
-def begin(down: nn.Linear, up: nn.Linear, init: str) -> None:
+def init_adapter(down: nn.Linear, up: nn.Linear, init: str) -> None:
     """Houlsby's beginning near zero (truncated normal, 0.01), or LoRA's, which is zero exactly."""
     if down.weight.is_meta:  # counting needs no values
         return
@@ -141,11 +141,11 @@ B = TypeVar("B", bound=BottleneckConfig)
 class BottleneckMethod(AdapterMethod[B]):
     """What the methods of this file share."""
 
-    def adapter(self, width: int, config: B, factory: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
+    def build_adapter(self, width: int, config: B, factory_kwargs: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
         """A bottleneck."""
-        return Bottleneck(width, config, factory)
+        return Bottleneck(width, config, factory_kwargs)
 
-    def badge(self, config: B) -> str:
+    def short_text(self, config: B) -> str:
         """The width of the bottleneck."""
         return f"r{config.bottleneck}"
 
@@ -167,7 +167,7 @@ class Houlsby(SerialMethod):
     name = "houlsby"
     label = "Houlsby adapter"
     summary = "Puts a small network after each attention and each MLP. Learns much; two extra layers in each block."
-    when = "Much to learn and some time to spare at each image: the largest of the adapters."
+    when_to_use = "Much to learn and some time to spare at each image: the largest of the adapters."
     paper = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"
     Config = HoulsbyConfig
     default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)),)
@@ -180,7 +180,7 @@ class Pfeiffer(SerialMethod):
     name = "pfeiffer"
     label = "Pfeiffer adapter"
     summary = "Puts a small network after each MLP: half of Houlsby's weights, nearly as good."
-    when = "A good first adapter, and the kind that AdapterFusion combines."
+    when_to_use = "A good first adapter, and the kind that AdapterFusion combines."
     paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
     default_sites = (DefaultSites((Role.MLP,)),)
 
@@ -192,18 +192,18 @@ class AdapterPlus(BottleneckMethod[AdapterPlusConfig]):
     name = "adapter_plus"
     label = "Adapter+"
     summary = "Puts a small network after each block, with a scale for each channel. A strong choice with few weights."
-    when = "An adapter that weighs little, for many tasks on one backbone."
+    when_to_use = "An adapter that weighs little, for many tasks on one backbone."
     paper = "Steitz and Roth 2024, https://arxiv.org/abs/2406.06820"
     Config = AdapterPlusConfig
     roles = (Role.BLOCK, Role.ATTENTION, Role.MLP)
     default_sites = (DefaultSites((Role.BLOCK,)),)
-    identity_at_start = False
+    identity_at_init = False
 
-    def adapter(
-        self, width: int, config: AdapterPlusConfig, factory: dict[str, Any], shared: dict[str, Any]
+    def build_adapter(
+        self, width: int, config: AdapterPlusConfig, factory_kwargs: dict[str, Any], shared: dict[str, Any]
     ) -> nn.Module:
         """A bottleneck with a scale for each channel, ones at first."""
-        network = Bottleneck(width, config, factory, nn.Parameter(torch.ones(width, **factory)))
+        network = Bottleneck(width, config, factory_kwargs, nn.Parameter(torch.ones(width, **factory_kwargs)))
         network.drop_path = DropPath(config.drop_path)
         return network
 
@@ -214,12 +214,12 @@ P = TypeVar("P", bound=ParallelConfig)
 class ParallelMethod(BottleneckMethod[P]):
     """f(x) + s up(activation(down(x))), with f the sub-layer."""
 
-    def adapter(self, width: int, config: P, factory: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
+    def build_adapter(self, width: int, config: P, factory_kwargs: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
         """A bottleneck whose scale is a number or one trainable value."""
-        learned = nn.Parameter(torch.full((1,), config.scale, **factory)) if config.learn_scale else config.scale
-        return Bottleneck(width, config, factory, learned)
+        learned = nn.Parameter(torch.full((1,), config.scale, **factory_kwargs)) if config.learn_scale else config.scale
+        return Bottleneck(width, config, factory_kwargs, learned)
 
-    def source(self, config: P) -> Source:
+    def input_source(self, config: P) -> InputSource:
         """What the sub-layer takes."""
         return "input"
 
@@ -230,9 +230,9 @@ class Parallel(ParallelMethod[ParallelConfig]):
 
     name = "parallel"
     label = "Parallel adapter"
-    sits = "parallel"
+    diagram = "parallel"
     summary = "Puts a small network beside each MLP rather than after it; the two can run at the same time."
-    when = "As Pfeiffer, where the network's own path should stay as short as it is."
+    when_to_use = "As Pfeiffer, where the network's own path should stay as short as it is."
     paper = "He et al. 2022, https://arxiv.org/abs/2110.04366"
     Config = ParallelConfig
     default_sites = (DefaultSites((Role.MLP,)),)
@@ -244,23 +244,23 @@ class AdaptFormer(ParallelMethod[AdaptFormerConfig]):
 
     name = "adaptformer"
     label = "AdaptFormer"
-    sits = "parallel"
+    diagram = "parallel"
     summary = "Puts a small network beside each MLP with a small fixed scale, made for vision transformers."
-    when = "Vision transformers and tasks far from what they were trained on."
+    when_to_use = "Vision transformers and tasks far from what they were trained on."
     paper = "Chen et al. 2022, https://arxiv.org/abs/2205.13535"
     Config = AdaptFormerConfig
     roles = (Role.MLP,)
     default_sites = (DefaultSites((Role.MLP,)),)
 
-    def adapter(
-        self, width: int, config: AdaptFormerConfig, factory: dict[str, Any], shared: dict[str, Any]
+    def build_adapter(
+        self, width: int, config: AdaptFormerConfig, factory_kwargs: dict[str, Any], shared: dict[str, Any]
     ) -> nn.Module:
         """A bottleneck, with a LayerNorm of its own where it is wanted."""
-        network = super().adapter(width, config, factory, shared)
+        network = super().build_adapter(width, config, factory_kwargs, shared)
         if config.norm == "own":
-            network.norm = nn.LayerNorm(width, **factory)
+            network.norm = nn.LayerNorm(width, **factory_kwargs)
         return network
 
-    def source(self, config: AdaptFormerConfig) -> Source:
+    def input_source(self, config: AdaptFormerConfig) -> InputSource:
         """The block's stream, or what the MLP takes."""
         return "input" if config.norm == "shared" else "stream"

@@ -26,7 +26,7 @@ class CompacterConfig(AdapterConfig):
     train_norms: bool = Field(False, description="train the normalisation in front of the layer too, as the paper does")
 
 
-def bottleneck(width: int, config: CompacterConfig) -> int:
+def bottleneck_width(width: int, config: CompacterConfig) -> int:
     """The width of the bottleneck: at least n, and a multiple of it."""
     return max(width // config.reduction // config.products, 1) * config.products
 
@@ -37,14 +37,14 @@ class PHMLinear(nn.Module):
     ``rule`` holds the A_i, (n, n, n); it is shared by all layers. ``s`` is (n, in / n, k) and ``t`` (n, k, out / n).
     """
 
-    def __init__(self, rule: nn.Parameter, widths: tuple[int, int], rank: int, factory: dict[str, Any]) -> None:
+    def __init__(self, rule: nn.Parameter, widths: tuple[int, int], rank: int, factory_kwargs: dict[str, Any]) -> None:
         super().__init__()
         n = len(rule)
         inside, outside = widths
         self.rule = rule
-        self.s = nn.Parameter(torch.empty(n, inside // n, rank, **factory))
-        self.t = nn.Parameter(torch.empty(n, rank, outside // n, **factory))
-        self.bias = nn.Parameter(torch.zeros(outside, **factory))
+        self.s = nn.Parameter(torch.empty(n, inside // n, rank, **factory_kwargs))
+        self.t = nn.Parameter(torch.empty(n, rank, outside // n, **factory_kwargs))
+        self.bias = nn.Parameter(torch.zeros(outside, **factory_kwargs))
         for factor in () if rule.is_meta else (*self.s.unbind(), *self.t.unbind()):  # counting needs no values
             nn.init.xavier_uniform_(factor)
 
@@ -61,12 +61,12 @@ class PHMLinear(nn.Module):
 class CompactBottleneck(nn.Module):
     """up(activation(down(x))) with PHM layers."""
 
-    def __init__(self, width: int, config: CompacterConfig, factory: dict[str, Any], rule: nn.Parameter) -> None:
+    def __init__(self, width: int, config: CompacterConfig, factory_kwargs: dict[str, Any], rule: nn.Parameter) -> None:
         super().__init__()
-        low = bottleneck(width, config)
-        self.down = PHMLinear(rule, (width, low), config.factor_rank, factory)
+        low = bottleneck_width(width, config)
+        self.down = PHMLinear(rule, (width, low), config.factor_rank, factory_kwargs)
         self.activation = config.activation
-        self.up = PHMLinear(rule, (low, width), config.factor_rank, factory)
+        self.up = PHMLinear(rule, (low, width), config.factor_rank, factory_kwargs)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
         """What is added to ``output``, from x (N, ..., D)."""
@@ -78,31 +78,31 @@ class CompacterMethod(AdapterMethod[CompacterConfig]):
 
     Config = CompacterConfig
     paper = "Karimi Mahabadi et al. 2021, https://arxiv.org/abs/2106.04647"
-    identity_at_start = False
+    identity_at_init = False
     learning_rate = 3e-3
 
-    def refuses(self, layer: Layer, config: CompacterConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: CompacterConfig, slices: tuple[str, ...]) -> str:
         """Attention and MLP layers whose width n divides."""
-        refusal = super().refuses(layer, config, slices)
+        refusal = super().unsupported_reason(layer, config, slices)
         if not refusal and layer.width % config.products:
             return f"Its {layer.width} features cannot be divided by products = {config.products}; choose a divisor."
         return refusal
 
-    def adapter(
-        self, width: int, config: CompacterConfig, factory: dict[str, Any], shared: dict[str, Any]
+    def build_adapter(
+        self, width: int, config: CompacterConfig, factory_kwargs: dict[str, Any], shared: dict[str, Any]
     ) -> nn.Module:
         """A bottleneck of PHM layers; the first layer's rule is everyone's."""
         if "rule" not in shared:
             n = config.products
-            shared["rule"] = nn.Parameter(torch.empty(n, n, n, **factory))
+            shared["rule"] = nn.Parameter(torch.empty(n, n, n, **factory_kwargs))
             nn.init.normal_(shared["rule"], std=1e-4)
-        return CompactBottleneck(width, config, factory, shared["rule"])
+        return CompactBottleneck(width, config, factory_kwargs, shared["rule"])
 
     def trains_norms(self, config: CompacterConfig) -> bool:
         """As the field says."""
         return config.train_norms
 
-    def badge(self, config: CompacterConfig) -> str:
+    def short_text(self, config: CompacterConfig) -> str:
         """The number of products."""
         return f"n{config.products}"
 
@@ -114,7 +114,7 @@ class Compacter(CompacterMethod):
     name = "compacter"
     label = "Compacter"
     summary = "Houlsby's adapters from Kronecker products with shared factors: a fifth of the weights and fewer."
-    when = "Adapters where every kilobyte of the file counts."
+    when_to_use = "Adapters where every kilobyte of the file counts."
     default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)),)
 
 
@@ -125,5 +125,5 @@ class CompacterPlusPlus(CompacterMethod):
     name = "compacter_pp"
     label = "Compacter++"
     summary = "Compacter after the MLP only: half of its weights, nearly as good."
-    when = "As Compacter with half of its weights."
+    when_to_use = "As Compacter with half of its weights."
     default_sites = (DefaultSites((Role.MLP,)),)

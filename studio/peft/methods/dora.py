@@ -15,7 +15,7 @@ from studio.peft.contract import AdaptedLayer, register
 from studio.peft.methods.lora import LoRAConfig, LoRAConv2d, LoRALinear, LowRankLayer, LowRankMethod
 
 
-def row_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+def weight_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
     """||weight + scale b a|| of each row, float32: weight (n, rows, in), a (n, r, in), b (n, rows, r) to (n rows,)."""
     weight, a, b = weight.float(), a.float(), b.float()
     own = torch.linalg.vector_norm(weight, dim=-1).square()
@@ -25,33 +25,33 @@ def row_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
     return square.clamp_min(torch.finfo(torch.float32).tiny).sqrt().flatten()
 
 
-class _Directed(LowRankLayer):
+class _DoRAMixin(LowRankLayer):
     """What linear layers and convolutions have in common: ``magnitude``, the length of each adapted row."""
 
     magnitude: nn.Parameter
 
-    def _begin(self, config: Any) -> None:
-        super()._begin(config)
-        self._require_weight()
+    def _reset_parameters(self, config: Any) -> None:
+        super()._reset_parameters(config)
+        self._check_weight()
         self.magnitude = nn.Parameter(self.lora_B.new_empty(len(self.lora_B)))
         if not self.magnitude.is_meta:
-            self.magnitude.data.copy_(self.norm(weight_of(self.base)))
+            self.magnitude.data.copy_(self.norm(effective_weight(self.base_layer)))
 
-    def _require_weight(self) -> None:
+    def _check_weight(self) -> None:
         """Lengths are those of a weight, so what is under it on the same rows must come to one."""
-        layer = self.base
+        layer = self.base_layer
         while isinstance(layer, AdaptedLayer):
-            if not isinstance(layer, LowRankLayer) and _overlap(self.rows, vars(layer).get("rows")):
+            if not isinstance(layer, LowRankLayer) and _rows_overlap(self.rows, vars(layer).get("rows")):
                 raise StudioError(
                     "DoRA scales the rows of a weight, but another attachment is already on this layer; "
                     "put DoRA before it in the list, or choose other layers."
                 )
-            layer = layer.base
+            layer = layer.base_layer
 
     def norm(self, weight: Tensor) -> Tensor:
         """Length of each adapted row of ``weight`` with the update, (rows,)."""
         with torch.no_grad(), torch.autocast(self.lora_B.device.type, enabled=False):
-            return row_norm(*self._grouped(weight), self.scale)
+            return weight_norm(*self._grouped(weight), self.scale)
 
     def _grouped(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weight, A and B as batches of matrices: one for each range of rows, or for each group of a convolution."""
@@ -75,49 +75,49 @@ class _Directed(LowRankLayer):
 
     def without_bias(self, y: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The layer's output ``y`` as it was before the bias, which has no part in the length."""
-        bias = cast("Tensor | None", self.plain.bias)
+        bias = cast("Tensor | None", self.unwrapped.bias)
         return y if bias is None else y - bias.to(y.dtype).view(shape)
 
-    def folded(self, weight: Tensor) -> Tensor:
+    def merged_weight(self, weight: Tensor) -> Tensor:
         """What ``weight`` comes to with its rows turned and stretched."""
         gain = 1 + self.excess(self.gain(weight).detach())
-        return super().folded(weight) * gain.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
+        return super().merged_weight(weight) * gain.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
 
 
-class DoRALinear(_Directed, LoRALinear):
+class DoRALinear(_DoRAMixin, LoRALinear):
     """DoRA on a linear layer or on some of the q, k, v rows of a fused one; tensors as of :class:`LoRALinear`."""
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out): base(x) + (gain - 1) W x + gain s B A x, which is base(x) exactly at first."""
-        y, gain = self.base(x), self.gain(weight_of(self.base))
-        b = self.over_all_rows(self.lora_B * gain.unsqueeze(1))
-        turned = self.updated(y, x, self.lora_A, b)
+        y, gain = self.base_layer(x), self.gain(effective_weight(self.base_layer))
+        b = self.expand_rows(self.lora_B * gain.unsqueeze(1))
+        turned = self.add_update(y, x, self.lora_A, b)
         return torch.addcmul(turned, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
 
 
-class DoRAConv2d(_Directed, LoRAConv2d):
+class DoRAConv2d(_DoRAMixin, LoRAConv2d):
     """DoRA on a convolution: each output channel has a length; tensors as of :class:`LoRAConv2d`."""
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """x (N, in, H, W) to (N, out, H', W')."""
-        y, gain = self.base(x), self.gain(weight_of(self.base))
-        turned = y + self.update(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
+        y, gain = self.base_layer(x), self.gain(effective_weight(self.base_layer))
+        turned = y + self.lora_output(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
         excess = self.excess(gain).to(y.dtype).view(-1, 1, 1)
         return torch.addcmul(turned, self.without_bias(y, (-1, 1, 1)), excess)
 
 
-def weight_of(layer: nn.Module) -> Tensor:
+def effective_weight(layer: nn.Module) -> Tensor:
     """The weight that ``layer`` comes to, with the low-rank updates in it."""
     if not isinstance(layer, AdaptedLayer):
         return cast(Tensor, layer.weight)
-    under = weight_of(layer.base)
+    under = effective_weight(layer.base_layer)
     if not isinstance(layer, LowRankLayer) or not layer.enabled:
         return under
     with torch.autocast(under.device.type, enabled=False):
-        return layer.folded(under)
+        return layer.merged_weight(under)
 
 
-def _overlap(one: list[tuple[int, int]], other: list[tuple[int, int]] | None) -> bool:
+def _rows_overlap(one: list[tuple[int, int]], other: list[tuple[int, int]] | None) -> bool:
     """Whether two lists of row ranges share a row; an empty or unknown list stands for all rows."""
     return not one or not other or any(a < d and c < b for a, b in one for c, d in other)
 
@@ -129,7 +129,7 @@ class DoRA(LowRankMethod[LoRAConfig]):
     name = "dora"
     label = "DoRA"
     summary = "LoRA for the direction of each row of a weight and a vector for its length. Merges into the weight."
-    when = "Where LoRA of a small rank falls short of full fine-tuning; each step takes longer."
+    when_to_use = "Where LoRA of a small rank falls short of full fine-tuning; each step takes longer."
     paper = "Liu et al. 2024, https://arxiv.org/abs/2402.09353"
     Config = LoRAConfig
     linear = DoRALinear

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register, slice_rows
+from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register, slice_rows
 
-OUTER_BIASES = {"q": "q_bias", "v": "v_bias"}
+OUTER_BIAS_NAMES = {"q": "q_bias", "v": "v_bias"}
 """The attention's names for biases that it adds to the output of its qkv; that of k is always zero."""
 
 
@@ -31,22 +31,22 @@ class ScaledOutput(AdaptedLayer):
     scale: nn.Parameter
     shift: nn.Parameter | None
 
-    def __init__(self, base: nn.Module, site: Site[Any], *, shift: bool, outer: Mapping[int, str]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[Any], *, shift: bool, outer: Mapping[int, str]) -> None:
         super().__init__(base)
         self.out_features = site.layer.shape[0]
         self.rows = slice_rows(site.layer, site.slices if site.layer.slices else ())
         self.channels = (-1,) if site.layer.kind == "linear" else (-1, 1, 1)
         size = sum(stop - start for start, stop in self.rows) or self.out_features
-        self.scale = nn.Parameter(torch.ones(size, **site.factory))
-        self.register_parameter("shift", nn.Parameter(torch.zeros(size, **site.factory)) if shift else None)
-        self.outer = {start: name for start, name in outer.items() if self._holds(start)}
+        self.scale = nn.Parameter(torch.ones(size, **site.factory_kwargs))
+        self.register_parameter("shift", nn.Parameter(torch.zeros(size, **site.factory_kwargs)) if shift else None)
+        self.outer = {start: name for start, name in outer.items() if self._covers(start)}
         # In a tuple, so that it does not become a child of its own child.
-        self.holder: tuple[nn.Module, ...] = (site.model.get_submodule(site.layer.parent),) if self.outer else ()
+        self.bias_owner: tuple[nn.Module, ...] = (site.model.get_submodule(site.layer.parent),) if self.outer else ()
 
-    def _holds(self, row: int) -> bool:
+    def _covers(self, row: int) -> bool:
         return not self.rows or any(start <= row < stop for start, stop in self.rows)
 
-    def over_all_rows(self, values: Tensor, neutral: float) -> Tensor:
+    def expand_rows(self, values: Tensor, neutral: float) -> Tensor:
         """``values`` (rows,) over all output channels, ``neutral`` where nothing is adapted."""
         if not self.rows:
             return values
@@ -58,62 +58,62 @@ class ScaledOutput(AdaptedLayer):
 
     def full_shift(self, scale: Tensor) -> Tensor | None:
         """What is added, over all output channels; with the share of outer biases; None for nothing."""
-        shift = None if self.shift is None else self.over_all_rows(self.shift, 0.0)
+        shift = None if self.shift is None else self.expand_rows(self.shift, 0.0)
         if not self.outer:
             return shift
         shift = scale.new_zeros(self.out_features) if shift is None else shift
         width = self.out_features // 3
-        shares = [self._share(scale[start : start + width], start) for start in range(0, self.out_features, width)]
+        shares = [self._outer_bias_shift(scale[start : start + width], start) for start in range(0, self.out_features, width)]
         return shift + torch.cat(shares)
 
-    def _share(self, scale: Tensor, start: int) -> Tensor:
+    def _outer_bias_shift(self, scale: Tensor, start: int) -> Tensor:
         name = self.outer.get(start)
-        return torch.zeros_like(scale) if name is None else (scale - 1) * cast(Tensor, getattr(self.holder[0], name))
+        return torch.zeros_like(scale) if name is None else (scale - 1) * cast(Tensor, getattr(self.bias_owner[0], name))
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """The layer's output, scaled and shifted; outer biases are still to come."""
-        y = self.base(x)
-        scale = self.over_all_rows(self.scale, 1.0)
+        y = self.base_layer(x)
+        scale = self.expand_rows(self.scale, 1.0)
         shift = self.full_shift(scale)
         scaled = y * scale.to(y.dtype).view(self.channels)
         return scaled if shift is None else scaled + shift.to(y.dtype).view(self.channels)
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The plain layer with its weight's rows and its bias scaled, and the bias shifted."""
-        scale = self.over_all_rows(self.scale.detach(), 1.0)
+        scale = self.expand_rows(self.scale.detach(), 1.0)
         weight, bias = cast(Tensor, base.weight), cast("Tensor | None", base.bias)
-        base.weight = _frozen(weight * scale.view(-1, *[1] * (weight.ndim - 1)))
+        base.weight = _frozen_parameter(weight * scale.view(-1, *[1] * (weight.ndim - 1)))
         if bias is not None:
-            shift = 0.0 if self.shift is None else self.over_all_rows(self.shift.detach(), 0.0)
-            base.bias = _frozen(bias * scale + shift)
+            shift = 0.0 if self.shift is None else self.expand_rows(self.shift.detach(), 0.0)
+            base.bias = _frozen_parameter(bias * scale + shift)
         return base
 
-    def merge_outside(self, parent: nn.Module) -> None:
+    def merge_into_parent(self, parent: nn.Module) -> None:
         """Scale the biases that the attention adds to q and v."""
-        scale = self.over_all_rows(self.scale.detach(), 1.0)
+        scale = self.expand_rows(self.scale.detach(), 1.0)
         for start, name in self.outer.items():
             bias = cast(Tensor, getattr(parent, name))
-            setattr(parent, name, _frozen(bias * scale[start : start + len(bias)]))
+            setattr(parent, name, _frozen_parameter(bias * scale[start : start + len(bias)]))
 
 
 class ScaledInput(AdaptedLayer):
     """y = base(scale x), a value for each input channel: on the second layer of an MLP, for each hidden feature."""
 
-    def __init__(self, base: nn.Module, site: Site[Any]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[Any]) -> None:
         super().__init__(base)
         self.channels = (-1,) if site.layer.kind == "linear" else (-1, 1, 1)
         self.groups = site.layer.groups
-        self.scale = nn.Parameter(torch.ones(site.layer.shape[1] * self.groups, **site.factory))
+        self.scale = nn.Parameter(torch.ones(site.layer.shape[1] * self.groups, **site.factory_kwargs))
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """The layer of the scaled input."""
-        return self.base(x * self.scale.to(x.dtype).view(self.channels))
+        return self.base_layer(x * self.scale.to(x.dtype).view(self.channels))
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The plain layer with its weight's columns scaled; in a grouped convolution each group has its own."""
         weight = cast(Tensor, base.weight)
         scale = self.scale.detach().view(self.groups, 1, -1, *[1] * (weight.ndim - 2))
-        base.weight = _frozen((weight.unflatten(0, (self.groups, -1)) * scale).flatten(0, 1))
+        base.weight = _frozen_parameter((weight.unflatten(0, (self.groups, -1)) * scale).flatten(0, 1))
         return base
 
 
@@ -126,54 +126,54 @@ class ScaledNorm(AdaptedLayer):
     scale: nn.Parameter
     shift: nn.Parameter | None
 
-    def __init__(self, base: nn.Module, site: Site[Any], *, shift: bool) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[Any], *, shift: bool) -> None:
         super().__init__(base)
         if isinstance(base, AdaptedLayer) and not isinstance(base, ScaledNorm):
             raise StudioError("SSF needs a normalisation layer as it is, but another attachment is already there.")
-        self.scale = nn.Parameter(torch.ones(site.layer.shape, **site.factory))
-        self.register_parameter("shift", nn.Parameter(torch.zeros(site.layer.shape, **site.factory)) if shift else None)
+        self.scale = nn.Parameter(torch.ones(site.layer.shape, **site.factory_kwargs))
+        self.register_parameter("shift", nn.Parameter(torch.zeros(site.layer.shape, **site.factory_kwargs)) if shift else None)
 
     def affine(self) -> dict[str, Tensor]:
         """Weight and bias, with those of scaled norms under this one."""
-        below = self.base.affine() if isinstance(self.base, ScaledNorm) and self.base.enabled else self._own_affine()
-        return self._blended(below)
+        below = self.base_layer.affine() if isinstance(self.base_layer, ScaledNorm) and self.base_layer.enabled else self._own_affine()
+        return self._interpolated(below)
 
     def _own_affine(self) -> dict[str, Tensor]:
-        return {name: value for name, value in self.plain._parameters.items() if value is not None}
+        return {name: value for name, value in self.unwrapped._parameters.items() if value is not None}
 
-    def _applied(self, below: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _scale_and_shift(self, below: Mapping[str, Tensor]) -> dict[str, Tensor]:
         above = {name: value * self.scale for name, value in below.items()}
         return above if self.shift is None else above | {"bias": above["bias"] + self.shift}
 
-    def _blended(self, below: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        above = self._applied(below)
+    def _interpolated(self, below: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        above = self._scale_and_shift(below)
         return above if self.strength == 1 else {n: torch.lerp(t, above[n], self.strength) for n, t in below.items()}
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """The layer of the same kind with the other weight and bias."""
-        return cast(Tensor, torch.func.functional_call(self.plain, self.affine(), (x,)))
+        return cast(Tensor, torch.func.functional_call(self.unwrapped, self.affine(), (x,)))
 
-    at_strength = adapted
+    forward_scaled = forward_adapted
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The plain layer with the other weight and bias."""
         own = {name: value for name, value in base._parameters.items() if value is not None}
-        for name, value in self._applied(own).items():
-            base._parameters[name] = _frozen(value)
+        for name, value in self._scale_and_shift(own).items():
+            base._parameters[name] = _frozen_parameter(value)
         return base
 
 
-def _frozen(value: Tensor) -> nn.Parameter:
+def _frozen_parameter(value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.detach(), requires_grad=False)
 
 
-def outer_biases(site: Site[Any]) -> dict[int, str]:
+def outer_biases(site: AttachmentSite[Any]) -> dict[int, str]:
     """First row of a slice of a fused qkv to the name of the bias that the attention adds to it; mostly empty."""
     parent = site.model.get_submodule(site.layer.parent)
     if not site.layer.slices or not hasattr(parent, "qkv_bias_separate"):
         return {}
     width = site.layer.shape[0] // 3
-    names = {"qkv".index(part) * width: name for part, name in OUTER_BIASES.items()}
+    names = {"qkv".index(part) * width: name for part, name in OUTER_BIAS_NAMES.items()}
     return {row: name for row, name in names.items() if getattr(parent, name, None) is not None}
 
 
@@ -201,18 +201,18 @@ class IA3(Method[IA3Config]):
     label = "(IA)³"
     family = "scaling"
     summary = "Learns one scale for each key, value and hidden feature. Tiny; merges, so it costs nothing afterwards."
-    when = "Very few images: hardly any weights, and none left once merged."
+    when_to_use = "Very few images: hardly any weights, and none left once merged."
     paper = "Liu et al. 2022, https://arxiv.org/abs/2205.05638"
     Config = IA3Config
     default_sites = (
         DefaultSites((Role.QKV, Role.K, Role.V, Role.FC2), ("k", "v")),
         DefaultSites((Role.CONV,)),
     )
-    mixes_slices = True
+    allows_mixed_slices = True
     peft_type = "IA3"
     learning_rate = 3e-3
 
-    def refuses(self, layer: Layer, config: IA3Config, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: IA3Config, slices: tuple[str, ...]) -> str:
         """Linear layers and convolutions."""
         if layer.kind not in ("linear", "conv2d"):
             return f"{self.label} needs a plain linear or convolution layer; this is a {layer.type}."
@@ -220,7 +220,7 @@ class IA3(Method[IA3Config]):
             return "The input of a fused qkv is one for q, k and v, so slices need a scale of the output."
         return ""
 
-    def attach(self, site: Site[IA3Config]) -> None:
+    def attach(self, site: AttachmentSite[IA3Config]) -> None:
         """Scale the layer's input or its output."""
         if scales_input(site.layer, site.config.scales):
             site.replace(lambda base: ScaledInput(base, site))
@@ -247,7 +247,7 @@ class SSF(Method[SSFConfig]):
     label = "SSF"
     family = "scaling"
     summary = "Scales and shifts the output of every layer. Small; merges, so it costs nothing afterwards."
-    when = "Images that look different from those of the backbone: other colours, sensors or styles."
+    when_to_use = "Images that look different from those of the backbone: other colours, sensors or styles."
     paper = "Lian et al. 2022, https://arxiv.org/abs/2210.08823"
     Config = SSFConfig
     default_sites = (
@@ -255,11 +255,11 @@ class SSF(Method[SSFConfig]):
             (Role.NORM, Role.QKV, Role.Q, Role.K, Role.V, Role.O, Role.FC1, Role.FC2, Role.CONV, Role.PATCH_EMBEDDING)
         ),
     )
-    mixes_slices = True
-    identity_at_start = False
+    allows_mixed_slices = True
+    identity_at_init = False
     learning_rate = 5e-3
 
-    def refuses(self, layer: Layer, config: SSFConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: SSFConfig, slices: tuple[str, ...]) -> str:
         """Linear layers, convolutions and norms; with a shift, only those that have a bias to merge it into."""
         if layer.kind not in ("linear", "conv2d", "norm"):
             return f"{self.label} needs a linear, convolution or normalisation layer; this is a {layer.type}."
@@ -269,20 +269,20 @@ class SSF(Method[SSFConfig]):
             return "This layer has no bias that a shift could merge into; switch the shift off to scale it only."
         return ""
 
-    def attach(self, site: Site[SSFConfig]) -> None:
+    def attach(self, site: AttachmentSite[SSFConfig]) -> None:
         """Scale and shift the layer's output."""
         shift = site.config.shift
         if site.layer.kind == "norm":
-            site.replace(lambda base: _begin(ScaledNorm(base, site, shift=shift), site.config))
+            site.replace(lambda base: _init_parameters(ScaledNorm(base, site, shift=shift), site.config))
         else:
             outer = outer_biases(site)
-            site.replace(lambda base: _begin(ScaledOutput(base, site, shift=shift, outer=outer), site.config))
+            site.replace(lambda base: _init_parameters(ScaledOutput(base, site, shift=shift, outer=outer), site.config))
 
 
 S = TypeVar("S", ScaledOutput, ScaledNorm)
 
 
-def _begin(layer: S, config: SSFConfig) -> S:
+def _init_parameters(layer: S, config: SSFConfig) -> S:
     if config.init == "normal":
         nn.init.normal_(layer.scale, mean=1.0, std=0.02)
         if layer.shift is not None:

@@ -15,7 +15,7 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register, slice_rows
+from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register, slice_rows
 
 
 class LowRankConfig(MethodConfig):
@@ -49,25 +49,25 @@ class LowRankLayer(AdaptedLayer):
     lora_A: nn.Parameter
     lora_B: nn.Parameter
 
-    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: AttachmentSite[Any]) -> None:
         super().__init__(base)
         self.rank, self.scale = config.rank, scale
         self.out_features, self.groups = site.layer.shape[0], site.layer.groups
         self.rows = slice_rows(site.layer, site.slices)
         self.dropout = nn.Dropout(config.dropout)
 
-    def _begin(self, config: Any) -> None:
+    def _reset_parameters(self, config: Any) -> None:
         if config.init == "kaiming":
             nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
         else:
             nn.init.normal_(self.lora_A, std=1 / config.rank)
         nn.init.zeros_(self.lora_B)
 
-    def factors(self) -> tuple[Tensor, Tensor]:
+    def lora_factors(self) -> tuple[Tensor, Tensor]:
         """The two factors of the update over all rows of the weight, whose product times ``scale`` it is."""
-        return self.lora_A, self.over_all_rows(self.lora_B)
+        return self.lora_A, self.expand_rows(self.lora_B)
 
-    def over_all_rows(self, b: Tensor) -> Tensor:
+    def expand_rows(self, b: Tensor) -> Tensor:
         """A tensor of ``lora_B``'s shape over all rows: a block of columns for each range of rows, zero elsewhere."""
         if not self.rows:
             return b
@@ -77,17 +77,17 @@ class LowRankLayer(AdaptedLayer):
             full[start:stop, i * self.rank : (i + 1) * self.rank] = block
         return full
 
-    def delta(self) -> Tensor:
+    def delta_weight(self) -> Tensor:
         """The update of the weight, scale B A, in float32 and the weight's shape."""
         raise NotImplementedError
 
-    def folded(self, weight: Tensor) -> Tensor:
+    def merged_weight(self, weight: Tensor) -> Tensor:
         """What ``weight``, that of the layer under this one, comes to with the update."""
-        return weight.detach() + self.delta().to(weight.dtype)
+        return weight.detach() + self.delta_weight().to(weight.dtype)
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         """The plain layer with the update folded into its weight."""
-        base.weight = nn.Parameter(self.folded(cast(Tensor, base.weight)), requires_grad=False)
+        base.weight = nn.Parameter(self.merged_weight(cast(Tensor, base.weight)), requires_grad=False)
         return base
 
 
@@ -98,36 +98,36 @@ class LoRALinear(LowRankLayer):
     and ``lora_B`` (rows in all ranges, rank). Without, (rank, in) and (out, rank).
     """
 
-    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: AttachmentSite[Any]) -> None:
         super().__init__(base, config, scale, site)
         ranges = self.rows or [(0, self.out_features)]
         in_features = site.layer.shape[1]
-        self.lora_A = nn.Parameter(torch.empty(len(ranges) * config.rank, in_features, **site.factory))
-        self.lora_B = nn.Parameter(torch.empty(sum(b - a for a, b in ranges), config.rank, **site.factory))
-        self._begin(config)
+        self.lora_A = nn.Parameter(torch.empty(len(ranges) * config.rank, in_features, **site.factory_kwargs))
+        self.lora_B = nn.Parameter(torch.empty(sum(b - a for a, b in ranges), config.rank, **site.factory_kwargs))
+        self._reset_parameters(config)
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """x (..., in) to (..., out).
 
         The output of the backbone's own layer is new and nobody else's, so the update is added to it in place.
         """
-        a, b = self.factors()
-        if isinstance(self.base, AdaptedLayer):
-            return self.updated(self.base(x), x, a, b)
+        a, b = self.lora_factors()
+        if isinstance(self.base_layer, AdaptedLayer):
+            return self.add_update(self.base_layer(x), x, a, b)
         flat = x.flatten(0, -2)
-        y = self.base(flat)
+        y = self.base_layer(flat)
         low = nn.functional.linear(self.dropout(flat), a)
         y.addmm_(low.to(y.dtype), _transposed(b).to(y.dtype), alpha=self.scale)
         return y.unflatten(0, x.shape[:-1])
 
-    def updated(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def add_update(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """y (..., out) plus scale b a dropout(x); one addmm adds without an intermediate of the output's size."""
         low = nn.functional.linear(self.dropout(x), a).flatten(0, -2)
         return torch.addmm(y.flatten(0, -2), low, _transposed(b), alpha=self.scale).view(y.shape)
 
-    def delta(self) -> Tensor:
+    def delta_weight(self) -> Tensor:
         """scale B A, (out, in)."""
-        a, b = self.factors()
+        a, b = self.lora_factors()
         return self.scale * (b.detach().float() @ a.detach().float())
 
 
@@ -142,29 +142,29 @@ class LoRAConv2d(LowRankLayer):
     ``lora_A`` is (rank, in / groups, height, width), ``lora_B`` (out, rank / groups, 1, 1), as HF peft stores them.
     """
 
-    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: Site[Any]) -> None:
+    def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: AttachmentSite[Any]) -> None:
         super().__init__(base, config, scale, site)
-        self.lora_A = nn.Parameter(torch.empty(config.rank, *site.layer.shape[1:], **site.factory))
-        self.lora_B = nn.Parameter(torch.empty(self.out_features, config.rank // self.groups, 1, 1, **site.factory))
-        self._begin(config)
+        self.lora_A = nn.Parameter(torch.empty(config.rank, *site.layer.shape[1:], **site.factory_kwargs))
+        self.lora_B = nn.Parameter(torch.empty(self.out_features, config.rank // self.groups, 1, 1, **site.factory_kwargs))
+        self._reset_parameters(config)
 
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         """x (N, in, H, W) to (N, out, H', W')."""
-        a, b = self.factors()
-        return self.base(x) + self.update(x, a, b * self.scale)
+        a, b = self.lora_factors()
+        return self.base_layer(x) + self.lora_output(x, a, b * self.scale)
 
-    def update(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    def lora_output(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """b a dropout(x), with the layer's own stride, padding, dilation and groups for a."""
-        plain = self.plain
+        plain = self.unwrapped
         assert isinstance(plain, nn.Conv2d)
         padded = self.dropout(x)
         if isinstance(plain, Conv2dSame):
             padded = pad_same(padded, plain.kernel_size, plain.stride, plain.dilation)
         return nn.functional.conv2d(plain._conv_forward(padded, a, None), b, groups=self.groups)
 
-    def delta(self) -> Tensor:
+    def delta_weight(self) -> Tensor:
         """scale times the sum over the rank of B's columns and A's kernels, (out, in / groups, height, width)."""
-        a, b = (factor.detach().float() for factor in self.factors())
+        a, b = (factor.detach().float() for factor in self.lora_factors())
         a, b = a.unflatten(0, (self.groups, -1)), b.flatten(1).unflatten(0, (self.groups, -1))
         return self.scale * torch.einsum("gor,grihw->goihw", b, a).flatten(0, 1)
 
@@ -172,7 +172,7 @@ class LoRAConv2d(LowRankLayer):
 L = TypeVar("L", bound=LowRankConfig)
 
 
-def highest_rank(layer: Layer, slices: tuple[str, ...]) -> int:
+def max_rank(layer: Layer, slices: tuple[str, ...]) -> int:
     """The highest rank that the weight of ``layer`` can have; each slice has one of its own."""
     rows = layer.shape[0] // 3 if slices and layer.slices else layer.shape[0]
     return min(rows, layer.groups * math.prod(layer.shape[1:]))
@@ -192,7 +192,7 @@ class LowRankMethod(Method[L]):
         DefaultSites((Role.CONV,)),
     )
 
-    def refuses(self, layer: Layer, config: L, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: L, slices: tuple[str, ...]) -> str:
         """Linear layers and convolutions; in a grouped one each group needs a part of the rank."""
         if layer.kind not in ("linear", "conv2d"):
             return f"{self.label} needs a plain linear or convolution layer; this is a {layer.type}."
@@ -202,7 +202,7 @@ class LowRankMethod(Method[L]):
             return f"The rank must be a multiple of this convolution's {layer.groups} groups."
         return ""
 
-    def attach(self, site: Site[L]) -> None:
+    def attach(self, site: AttachmentSite[L]) -> None:
         """Replace the layer by itself plus the low-rank update."""
         layer = self.linear if site.layer.kind == "linear" else self.conv2d
         site.replace(lambda base: layer(base, site.config, self.scale(site.config), site))
@@ -211,17 +211,17 @@ class LowRankMethod(Method[L]):
         """The factor on B A."""
         return config.alpha / config.rank
 
-    def most(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
+    def max_values(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
         """The highest rank that an update of any of the weights can have."""
-        return {"rank": max(highest_rank(layer, slices) for layer in sites)} if sites else {}
+        return {"rank": max(max_rank(layer, slices) for layer in sites)} if sites else {}
 
-    def badge(self, config: L) -> str:
+    def short_text(self, config: L) -> str:
         """The rank."""
         return f"r{config.rank}"
 
-    def rate_scale(self, tensor: str, config: L) -> float:
+    def lr_scale(self, tensor_name: str, config: L) -> float:
         """LoRA+: B learns faster than A."""
-        return config.plus_ratio if tensor == "lora_B" else 1.0
+        return config.plus_ratio if tensor_name == "lora_B" else 1.0
 
 
 @register
@@ -231,7 +231,7 @@ class LoRA(LowRankMethod[LoRAConfig]):
     name = "lora"
     label = "LoRA"
     summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
-    when = "The first thing to try: learns much, weighs little and costs nothing once merged."
+    when_to_use = "The first thing to try: learns much, weighs little and costs nothing once merged."
     paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
     Config = LoRAConfig
     learning_rate = 5e-3
@@ -244,7 +244,7 @@ class RSLoRA(LowRankMethod[RSLoRAConfig]):
     name = "rslora"
     label = "rsLoRA"
     summary = "LoRA scaled so that a higher rank keeps learning as fast. Merges, so it costs nothing afterwards."
-    when = "LoRA with a rank of 32 or more."
+    when_to_use = "LoRA with a rank of 32 or more."
     paper = "Kalajdzievski 2023, https://arxiv.org/abs/2312.03732"
     Config = RSLoRAConfig
     learning_rate = 1e-3

@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.attention_injection import OpenAttention, key_heads, key_width, project, score, token_width
-from studio.peft.contract import DefaultSites, Method, MethodConfig, Site, register
+from studio.peft.attention_injection import InjectableAttention, num_kv_heads, kv_width, project_qkv, scaled_dot_product, token_width
+from studio.peft.contract import DefaultSites, Method, MethodConfig, AttachmentSite, register
 
 
 class PrefixConfig(MethodConfig):
@@ -24,9 +24,9 @@ class PrefixConfig(MethodConfig):
         gt=0,
         le=10,
         description="spread of the random values that keys and values begin with",
-        json_schema_extra={"only_if": {"reparametrise": False}},
+        json_schema_extra={"only_if": {"reparameterize": False}},
     )
-    reparametrise: bool = Field(
+    reparameterize: bool = Field(
         False, description="train a small network that makes the prefixes, which steadies training; dropped afterwards"
     )
     hidden: int = Field(
@@ -34,41 +34,41 @@ class PrefixConfig(MethodConfig):
         ge=1,
         le=8192,
         description="width of that network's hidden layer",
-        json_schema_extra={"only_if": {"reparametrise": True}},
+        json_schema_extra={"only_if": {"reparameterize": True}},
     )
 
 
-class Prefix(OpenAttention):
+class PrefixAttention(InjectableAttention):
     """softmax(q [P_k; K]) [P_v; V]: ``keys`` P_k and ``values`` P_v, (length, width), without position or norm.
 
     Reparametrised, [P_k; P_v] = outer(tanh(inner(E))), where ``embedding`` E, (length, width), and ``inner`` serve all
     attentions of the same width.
     """
 
-    def __init__(self, base: nn.Module, site: Site[PrefixConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[PrefixConfig]) -> None:
         super().__init__(base)
-        self.width = key_width(self.plain)
+        self.width = kv_width(self.unwrapped)
         self.embedding: nn.Parameter | None = None
         self.inner: nn.Linear | None = None
         self.outer: nn.Linear | None = None
         self.keys: nn.Parameter | None = None
         self.values: nn.Parameter | None = None
-        if site.config.reparametrise:
-            self._make_network(site)
+        if site.config.reparameterize:
+            self._build_mlp(site)
         else:
             shape = site.config.length, self.width
-            self.keys = nn.Parameter(site.config.std * torch.randn(shape, **site.factory))
-            self.values = nn.Parameter(site.config.std * torch.randn(shape, **site.factory))
+            self.keys = nn.Parameter(site.config.std * torch.randn(shape, **site.factory_kwargs))
+            self.values = nn.Parameter(site.config.std * torch.randn(shape, **site.factory_kwargs))
 
-    def _make_network(self, site: Site[PrefixConfig]) -> None:
+    def _build_mlp(self, site: AttachmentSite[PrefixConfig]) -> None:
         key = f"width {self.width}"
         if key not in site.shared:
-            embedding = nn.Parameter(torch.randn(site.config.length, self.width, **site.factory))
-            site.shared[key] = embedding, nn.Linear(self.width, site.config.hidden, **site.factory)
+            embedding = nn.Parameter(torch.randn(site.config.length, self.width, **site.factory_kwargs))
+            site.shared[key] = embedding, nn.Linear(self.width, site.config.hidden, **site.factory_kwargs)
         self.embedding, self.inner = site.shared[key]
-        self.outer = nn.Linear(site.config.hidden, 2 * self.width, **site.factory)
+        self.outer = nn.Linear(site.config.hidden, 2 * self.width, **site.factory_kwargs)
 
-    def prefix(self) -> tuple[Tensor, Tensor]:
+    def prefix_kv(self) -> tuple[Tensor, Tensor]:
         """P_k and P_v."""
         if self.inner is None or self.outer is None or self.embedding is None:
             assert self.keys is not None
@@ -77,17 +77,17 @@ class Prefix(OpenAttention):
         keys, values = self.outer(torch.tanh(self.inner(self.embedding))).chunk(2, dim=-1)
         return keys, values
 
-    def further(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def extra_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The prefixes by heads, the same for every image."""
-        heads = key_heads(self.plain)
-        keys, values = (tensor.unflatten(-1, (heads, -1)).transpose(0, 1) for tensor in self.prefix())
+        heads = num_kv_heads(self.unwrapped)
+        keys, values = (tensor.unflatten(-1, (heads, -1)).transpose(0, 1) for tensor in self.prefix_kv())
         return keys.expand(x.shape[0], -1, -1, -1), values.expand(x.shape[0], -1, -1, -1)
 
-    def settle(self) -> None:
+    def finalize(self) -> None:
         """Keep P_k and P_v and drop the network that made them."""
         if self.outer is not None:
             with torch.no_grad():
-                self.keys, self.values = (nn.Parameter(tensor.clone()) for tensor in self.prefix())
+                self.keys, self.values = (nn.Parameter(tensor.clone()) for tensor in self.prefix_kv())
             self.embedding = self.inner = self.outer = None
 
 
@@ -98,32 +98,32 @@ class PrefixTuning(Method[PrefixConfig]):
     name = "prefix"
     label = "Prefix Tuning"
     family = "tokens"
-    sits = "prefix"
+    diagram = "prefix"
     summary = "Gives each attention some trained keys and values, which every token can look at."
-    when = "Attentions that should look for something new, where a few tokens a layer are enough."
+    when_to_use = "Attentions that should look for something new, where a few tokens a layer are enough."
     paper = "Li and Liang 2021, https://arxiv.org/abs/2101.00190"
     Config = PrefixConfig
-    merge_refusal = (
+    not_mergeable_reason = (
         "Prefix Tuning adds keys and values to an attention, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.ATTENTION,)),)
-    identity_at_start = False
+    identity_at_init = False
     learning_rate = 5e-3
 
-    def refuses(self, layer: Layer, config: PrefixConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: PrefixConfig, slices: tuple[str, ...]) -> str:
         """Attentions that the engine can open."""
-        return _refusal(self.label, layer)
+        return _unsupported_reason(self.label, layer)
 
-    def attach(self, site: Site[PrefixConfig]) -> None:
+    def attach(self, site: AttachmentSite[PrefixConfig]) -> None:
         """Open the attention and put the prefixes before its keys and values."""
-        site.replace(lambda base: Prefix(base, site), innermost=True)
+        site.replace(lambda base: PrefixAttention(base, site), innermost=True)
 
-    def settled(self, config: PrefixConfig) -> PrefixConfig:
+    def finalized_config(self, config: PrefixConfig) -> PrefixConfig:
         """Without the network that made the prefixes."""
-        return config.model_copy(update={"reparametrise": False})
+        return config.model_copy(update={"reparameterize": False})
 
-    def badge(self, config: PrefixConfig) -> str:
+    def short_text(self, config: PrefixConfig) -> str:
         """The length."""
         return f"m{config.length}"
 
@@ -134,24 +134,24 @@ class LLaMAAdapterConfig(MethodConfig):
     length: int = Field(10, ge=1, le=1024, description="K, how many prompts each attention gets")
 
 
-class GatedPrompts(OpenAttention):
+class ZeroInitAttention(InjectableAttention):
     """attention(x) + tanh(gates) softmax(q K_p) V_p, the second softmax apart from the first.
 
     ``prompts`` P, (length, D), become keys and values through the attention's own projections; ``gates``, one a head,
     begin at zero, so nothing changes at first.
     """
 
-    def __init__(self, base: nn.Module, site: Site[LLaMAAdapterConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[LLaMAAdapterConfig]) -> None:
         super().__init__(base)
-        plain: Any = self.plain
-        self.prompts = nn.Parameter(torch.randn(site.config.length, token_width(plain), **site.factory))
-        self.gates = nn.Parameter(torch.zeros(plain.num_heads, **site.factory))
+        plain: Any = self.unwrapped
+        self.prompts = nn.Parameter(torch.randn(site.config.length, token_width(plain), **site.factory_kwargs))
+        self.gates = nn.Parameter(torch.zeros(plain.num_heads, **site.factory_kwargs))
 
-    def branch(self, query: Tensor) -> Tensor:
+    def extra_output(self, query: Tensor) -> Tensor:
         """tanh(gates) softmax(q K_p) V_p, (batch, heads, N, head width)."""
-        _, key, value = project(self.plain, self.prompts.unsqueeze(0))
+        _, key, value = project_qkv(self.unwrapped, self.prompts.unsqueeze(0))
         key, value = (tensor.expand(query.shape[0], -1, -1, -1) for tensor in (key, value))
-        return torch.tanh(self.gates).view(-1, 1, 1) * score(self.plain, query, key, value)
+        return torch.tanh(self.gates).view(-1, 1, 1) * scaled_dot_product(self.unwrapped, query, key, value)
 
 
 @register
@@ -161,32 +161,32 @@ class LLaMAAdapter(Method[LLaMAAdapterConfig]):
     name = "llama_adapter"
     label = "LLaMA-Adapter"
     family = "tokens"
-    sits = "prefix"
+    diagram = "prefix"
     summary = "Lets each attention look at some trained prompts too, through a gate that begins closed."
-    when = "As Prefix Tuning, where training must begin exactly at the pretrained network."
+    when_to_use = "As Prefix Tuning, where training must begin exactly at the pretrained network."
     paper = "Zhang et al. 2023, https://arxiv.org/abs/2303.16199"
     Config = LLaMAAdapterConfig
-    merge_refusal = (
+    not_mergeable_reason = (
         "LLaMA-Adapter adds a second attention over its prompts, and no weight of the backbone can hold it: "
         "export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.ATTENTION,)),)
     learning_rate = 5e-3
 
-    def refuses(self, layer: Layer, config: LLaMAAdapterConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: LLaMAAdapterConfig, slices: tuple[str, ...]) -> str:
         """Attentions that the engine can open."""
-        return _refusal(self.label, layer)
+        return _unsupported_reason(self.label, layer)
 
-    def attach(self, site: Site[LLaMAAdapterConfig]) -> None:
+    def attach(self, site: AttachmentSite[LLaMAAdapterConfig]) -> None:
         """Open the attention and add the gated branch to its heads."""
-        site.replace(lambda base: GatedPrompts(base, site), innermost=True)
+        site.replace(lambda base: ZeroInitAttention(base, site), innermost=True)
 
-    def badge(self, config: LLaMAAdapterConfig) -> str:
+    def short_text(self, config: LLaMAAdapterConfig) -> str:
         """The length."""
         return f"K{config.length}"
 
 
-def _refusal(label: str, layer: Layer) -> str:
+def _unsupported_reason(label: str, layer: Layer) -> str:
     if layer.role is Role.ATTENTION and layer.supports_kv_injection:
         return ""
     if layer.role is Role.ATTENTION:

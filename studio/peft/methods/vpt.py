@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from studio.backbones.layer_roles import PRE_NORM_BLOCKS
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.attention_injection import OpenAttention, project, token_width
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, Site, register
+from studio.peft.attention_injection import InjectableAttention, project_qkv, token_width
+from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register
 
-WHOLE_TOKENS = "VPT-shallow adds whole tokens, which are there or not; switch it off instead."
+NOT_SCALABLE = "VPT-shallow adds whole tokens, which are there or not; switch it off instead."
 
 
 class PromptConfig(MethodConfig):
@@ -33,58 +33,58 @@ class PromptConfig(MethodConfig):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the prompts while training")
 
 
-class Prompts(AdaptedLayer):
+class PromptedBlock(AdaptedLayer):
     """A block that prompts enter: ``prompts``, (p, D), go in after the first ``position`` tokens of x."""
 
-    strength_refusal = WHOLE_TOKENS
+    not_scalable_reason = NOT_SCALABLE
 
     def __init__(self, base: nn.Module, prompts: nn.Parameter, position: int, dropout: float) -> None:
         super().__init__(base)
         self.prompts, self.position = prompts, position
         self.dropout = nn.Dropout(dropout)
 
-    def adapted(self, x: Tensor, *args: Any, **call: Any) -> Any:
+    def forward_adapted(self, x: Tensor, *args: Any, **call: Any) -> Any:
         """The block on x (batch, N, D) with the prompts among its tokens, (batch, N + p, D)."""
         prompts = self.dropout(self.prompts.expand(x.shape[0], -1, -1)).to(x.dtype)
         x = torch.cat([x[:, : self.position], prompts, x[:, self.position :]], dim=1)
-        return self.base(x, *args, **call)
+        return self.base_layer(x, *args, **call)
 
 
-class PromptsInBias(OpenAttention):
+class PromptedRelPosBias(InjectableAttention):
     """An attention whose relative positions know nothing of prompts: their rows and columns of the bias are zero."""
 
-    strength_refusal = WHOLE_TOKENS
+    not_scalable_reason = NOT_SCALABLE
 
     def __init__(self, base: nn.Module, position: int, length: int) -> None:
         super().__init__(base)
         self.position, self.length = position, length
 
-    def widened(self, bias: Tensor) -> Tensor:
+    def expand_bias(self, bias: Tensor) -> Tensor:
         """(..., N, N) to (..., N + p, N + p)."""
-        return self._along(self._along(bias, -1), -2)
+        return self._pad_along(self._pad_along(bias, -1), -2)
 
-    def _along(self, bias: Tensor, dim: int) -> Tensor:
+    def _pad_along(self, bias: Tensor, dim: int) -> Tensor:
         before, after = bias.split([self.position, bias.shape[dim] - self.position], dim)
         shape = list(bias.shape)
         shape[dim] = self.length
         return torch.cat([before, bias.new_zeros(shape), after], dim)
 
 
-class WithoutPrompts(AdaptedLayer):
+class PromptStrippedPool(AdaptedLayer):
     """A pooling layer that would look at the prompts too: it gets the tokens without them."""
 
-    strength_refusal = WHOLE_TOKENS
+    not_scalable_reason = NOT_SCALABLE
 
     def __init__(self, base: nn.Module, position: int, length: int) -> None:
         super().__init__(base)
         self.position, self.length = position, length
 
-    def adapted(self, x: Tensor, *args: Any, **call: Any) -> Any:
+    def forward_adapted(self, x: Tensor, *args: Any, **call: Any) -> Any:
         """The layer on x (batch, N + p, D) without the p prompts."""
-        return self.base(torch.cat([x[:, : self.position], x[:, self.position + self.length :]], dim=1), *args, **call)
+        return self.base_layer(torch.cat([x[:, : self.position], x[:, self.position + self.length :]], dim=1), *args, **call)
 
 
-class DeepPrompts(OpenAttention):
+class DeepPromptAttention(InjectableAttention):
     """The attention of a block with prompts of its own: ``prompts``, (p, D), enter the block beside its tokens."""
 
     def __init__(self, base: nn.Module, block: nn.Module, prompts: nn.Parameter, dropout: float) -> None:
@@ -93,7 +93,7 @@ class DeepPrompts(OpenAttention):
         self.prompts = prompts
         self.dropout = nn.Dropout(dropout)
 
-    def further(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def extra_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the prompts, through the block's norm and the attention's projections."""
         tokens = self.prompts.unsqueeze(0)
         if self.dropout.p and self.training:
@@ -101,7 +101,7 @@ class DeepPrompts(OpenAttention):
         (block,) = self.block
         if isinstance(block, PRE_NORM_BLOCKS):
             tokens = block.norm1(tokens)
-        _, key, value = project(self.plain, tokens)
+        _, key, value = project_qkv(self.unwrapped, tokens)
         return key.expand(x.shape[0], -1, -1, -1), value.expand(x.shape[0], -1, -1, -1)
 
 
@@ -111,10 +111,10 @@ class VPT(Method[PromptConfig]):
     family = "tokens"
     paper = "Jia et al. 2022, https://arxiv.org/abs/2203.12119"
     Config = PromptConfig
-    identity_at_start = False
+    identity_at_init = False
     learning_rate = 5e-3
 
-    def badge(self, config: PromptConfig) -> str:
+    def short_text(self, config: PromptConfig) -> str:
         """The number of prompts."""
         return f"p{config.length}"
 
@@ -126,14 +126,14 @@ class VPTShallow(VPT):
     name = "vpt_shallow"
     label = "VPT-shallow"
     summary = "Prompt tuning: puts some trained tokens beside those of the image, before the first block."
-    when = "Very many tasks on one backbone: a few tokens and the classifier are all that is kept."
-    merge_refusal = (
+    when_to_use = "Very many tasks on one backbone: a few tokens and the classifier are all that is kept."
+    not_mergeable_reason = (
         "VPT-shallow adds tokens to the sequence, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.BACKBONE,)), DefaultSites((Role.BLOCK,)))
 
-    def refuses(self, layer: Layer, config: PromptConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: PromptConfig, slices: tuple[str, ...]) -> str:
         """A plain vision transformer, or its first block, which means the same."""
         if layer.prefix_tokens is None:
             return (
@@ -144,14 +144,14 @@ class VPTShallow(VPT):
             return f"{self.label} enters before the first block; VPT-deep gives this block prompts of its own."
         return ""
 
-    def attach(self, site: Site[PromptConfig]) -> None:
+    def attach(self, site: AttachmentSite[PromptConfig]) -> None:
         """Insert the prompts at the first block and have everything that counts tokens count them."""
         path = site.layer.path
         network = path.rpartition("blocks.0")[0].rstrip(".") if site.layer.role is Role.BLOCK else path
         if network in site.shared:  # the backbone and its first block are both named
             return
         site.shared[network] = True
-        _insert(site, network)
+        _insert_prompts(site, network)
 
 
 @register
@@ -161,55 +161,55 @@ class VPTDeep(VPT):
     name = "vpt_deep"
     label = "VPT-deep"
     summary = "Gives each block some trained tokens of its own beside those of the image."
-    when = "Transformers and few images; weights stay as they are and files are small."
-    merge_refusal = (
+    when_to_use = "Transformers and few images; weights stay as they are and files are small."
+    not_mergeable_reason = (
         "VPT-deep adds tokens to each block, and no weight of the backbone can hold them: "
         "export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.BLOCK,)),)
 
-    def refuses(self, layer: Layer, config: PromptConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: PromptConfig, slices: tuple[str, ...]) -> str:
         """Transformer blocks whose attention the engine can open."""
         if layer.role is Role.ATTENTION or not layer.supports_kv_injection:
             return f"{self.label} needs a block with a ViT, EVA, BEiT or Swin attention; {layer.type} is none."
         return ""
 
-    def attach(self, site: Site[PromptConfig]) -> None:
+    def attach(self, site: AttachmentSite[PromptConfig]) -> None:
         """Open the block's attention and give it the prompts' keys and values."""
-        prompts = _begin(site, token_width(site.module.attn))
+        prompts = _init_prompts(site, token_width(site.module.attn))
         site.replace(
-            lambda base: DeepPrompts(base, site.module, prompts, site.config.dropout),
+            lambda base: DeepPromptAttention(base, site.module, prompts, site.config.dropout),
             f"{site.layer.path}.attn",
             innermost=True,
         )
 
 
-def _insert(site: Site[PromptConfig], network: str) -> None:
+def _insert_prompts(site: AttachmentSite[PromptConfig], network: str) -> None:
     inside = f"{network}." if network else ""
     owner: Any = site.modules[network]
-    position, length = _position(site, network), site.config.length
-    pooling = _pooling_of_prefix(owner)
-    prompts = _begin(site, owner.embed_dim)
-    site.replace(lambda base: Prompts(base, prompts, position, site.config.dropout), f"{inside}blocks.0")
-    site.increase("num_prefix_tokens", length, network)
+    position, length = _prompt_position(site, network), site.config.length
+    pooling = _pooling_over_prefix(owner)
+    prompts = _init_prompts(site, owner.embed_dim)
+    site.replace(lambda base: PromptedBlock(base, prompts, position, site.config.dropout), f"{inside}blocks.0")
+    site.add_to_count("num_prefix_tokens", length, network)
     for path in (f"{inside}blocks.{i}.attn" for i in range(len(owner.blocks))):
         attention = site.modules.get(path)
         if hasattr(attention, "num_prefix_tokens"):  # RoPE turns only what comes after them
-            site.increase("num_prefix_tokens", length, path)
+            site.add_to_count("num_prefix_tokens", length, path)
         if isinstance(attention, BeitAttention):
-            site.replace(lambda base: PromptsInBias(base, position, length), path, innermost=True)
+            site.replace(lambda base: PromptedRelPosBias(base, position, length), path, innermost=True)
     if pooling:
-        site.replace(lambda base: WithoutPrompts(base, position, length), f"{inside}{pooling}")
+        site.replace(lambda base: PromptStrippedPool(base, position, length), f"{inside}{pooling}")
 
 
-def _position(site: Site[PromptConfig], network: str) -> int:
+def _prompt_position(site: AttachmentSite[PromptConfig], network: str) -> int:
     """Tokens before the patches in the backbone itself, whatever other attachments add."""
     position = next(layer.prefix_tokens for layer in site.layers if layer.path == network)
     assert position is not None
     return position
 
 
-def _pooling_of_prefix(owner: Any) -> str:
+def _pooling_over_prefix(owner: Any) -> str:
     """Name of the pooling layer that looks at prefix tokens too; empty where there is none."""
     resized = getattr(owner, "dynamic_img_size", False) and owner.pos_embed is not None
     if resized and not owner.no_embed_class:
@@ -224,9 +224,9 @@ def _pooling_of_prefix(owner: Any) -> str:
     return ""
 
 
-def _begin(site: Site[PromptConfig], width: int) -> nn.Parameter:
+def _init_prompts(site: AttachmentSite[PromptConfig], width: int) -> nn.Parameter:
     """Prompts as VPT begins them: uniform as Xavier would draw the weights from a patch's pixels to its token."""
     patches = (layer.shape for layer in site.layers if layer.path.endswith("patch_embed.proj"))
     pixels = math.prod(next(patches, (0, width))[1:])
     bound = math.sqrt(6 / (pixels + width))
-    return nn.Parameter(torch.empty(site.config.length, width, **site.factory).uniform_(-bound, bound))
+    return nn.Parameter(torch.empty(site.config.length, width, **site.factory_kwargs).uniform_(-bound, bound))

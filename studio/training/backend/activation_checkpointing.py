@@ -11,10 +11,10 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from studio.core.layers import Role
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 
 
-def checkpoint_blocks(model: Attached) -> None:
+def checkpoint_blocks(model: AdaptedModel) -> None:
     """Let each block of the backbone forget its inside; whoever calls the blocks, in whatever order."""
     for path in _outermost_blocks(model):
         block = model.module.get_submodule(path)
@@ -30,7 +30,7 @@ def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
     return forgetful
 
 
-def _outermost_blocks(model: Attached) -> Iterator[str]:
+def _outermost_blocks(model: AdaptedModel) -> Iterator[str]:
     """The outermost blocks."""
     outer = "\0"
     for layer in model.layers:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from studio.core.layers import Role
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 
 
-def choose_memory_format(model: Attached, requested: Literal["auto", "on", "off"]) -> torch.memory_format:
+def choose_memory_format(model: AdaptedModel, requested: Literal["auto", "on", "off"]) -> torch.memory_format:
     """What images should come in; "auto" is channels last where the backbone is convolutional throughout.
 
     The frozen weights are put in the same order, with their values as they are. What trains stays in torch's own, as
@@ -28,6 +28,6 @@ def to_memory_format(images: Tensor, memory_format: torch.memory_format) -> Tens
     return images.contiguous(memory_format=memory_format)
 
 
-def _is_convolutional(model: Attached) -> bool:
+def _is_convolutional(model: AdaptedModel) -> bool:
     roles = {layer.role for layer in model.layers if layer.block is not None}
     return Role.CONV in roles and Role.ATTENTION not in roles

@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
-from studio.peft.methods.adapter_drop import DepthDrop
+from studio.peft.methods.adapter_drop import RandomDepth
 from studio.training.distributed.rendezvous import restart_safe_rendezvous
 
 T = TypeVar("T")
@@ -107,8 +107,8 @@ class DistributedContext:
     def sync_drop_depths(self, module: nn.Module) -> None:
         """Let AdapterDrop in ``module`` draw the same depths in all processes, else their gradients do not meet."""
         for layer in () if self.is_single_process else module.modules():
-            if isinstance(layer, DepthDrop):
-                layer.draw = self._draw_depth
+            if isinstance(layer, RandomDepth):
+                layer.sample = self._draw_depth
 
     def _draw_depth(self, below: int) -> int:
         return int(torch.randint(below, (), generator=self._depth_generator))

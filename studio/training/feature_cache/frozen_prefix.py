@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from studio.backbones.layer_roles import classifier_paths
-from studio.peft import Attached
+from studio.peft import AdaptedModel
 from studio.training.feature_cache.sequential import as_sequential
 
 
@@ -27,7 +27,7 @@ class ModelSplit:
     tail: Callable[[Tensor], Tensor]
 
 
-def find_split(model: Attached, size: tuple[int, int]) -> ModelSplit | None:
+def find_split(model: AdaptedModel, size: tuple[int, int]) -> ModelSplit | None:
     """Where to cut a backbone with attachments for images of ``size``; None where no place is known."""
     device = next(model.module.parameters()).device
     images = torch.linspace(-1, 1, 2 * 3 * size[0] * size[1]).view(2, 3, *size).to(device)
@@ -36,7 +36,7 @@ def find_split(model: Attached, size: tuple[int, int]) -> ModelSplit | None:
     return cut if cut is not None and _matches_whole_model(cut, model, images) else None
 
 
-def _split_before_head(model: Attached) -> ModelSplit | None:
+def _split_before_head(model: AdaptedModel) -> ModelSplit | None:
     """Any timm network of which nothing but its one classifier trains."""
     module = model.module
     heads = classifier_paths(module)
@@ -50,7 +50,7 @@ def _split_before_head(model: Attached) -> ModelSplit | None:
     return ModelSplit(heads[0], prefix, lambda features: module.get_submodule(heads[0])(features))
 
 
-def _split_before_block(model: Attached, images: Tensor) -> ModelSplit | None:
+def _split_before_block(model: AdaptedModel, images: Tensor) -> ModelSplit | None:
     """A backbone that is a chain, of which some first blocks are frozen."""
     whole = as_sequential(model.module, images)
     first = min((whole.first_affected(path) for path in _patched_paths(model)), default=0) if whole else 0
@@ -64,8 +64,8 @@ def _split_before_block(model: Attached, images: Tensor) -> ModelSplit | None:
     )
 
 
-def _patched_paths(model: Attached) -> set[str]:
-    return {change.path for change in model.changes}
+def _patched_paths(model: AdaptedModel) -> set[str]:
+    return {change.path for change in model.patches}
 
 
 def _is_within(path: str, layer: str) -> bool:
@@ -79,6 +79,6 @@ def _run_parts(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def _matches_whole_model(split: ModelSplit, model: Attached, images: Tensor) -> bool:
+def _matches_whole_model(split: ModelSplit, model: AdaptedModel, images: Tensor) -> bool:
     """Whether both parts together are the whole: a network may do something of its own between them."""
     return torch.allclose(split.tail(split.prefix(images)), model.module(images), rtol=1e-4, atol=1e-5)

@@ -13,7 +13,7 @@ from studio.ui.i18n.control_names import with_control_names
 ENGLISH, CHINESE, SYSTEM = "en", "zh_CN", "system"
 LANGUAGES = {ENGLISH: "English", CHINESE: "简体中文"}
 """Each language's name in itself."""
-_REMEMBERED = 20_000
+_MAX_SOURCES = 20_000
 
 
 class Language(QObject):
@@ -24,23 +24,23 @@ class Language(QObject):
     def __init__(self) -> None:
         super().__init__()
         self.choice = self.code = ENGLISH
-        self._catalogue = Catalogue({})
+        self._catalog = Catalogue({})
         self._sources: dict[str, tuple[str, dict[str, object]]] = {}
         self._lock = Lock()
         self._qt = QTranslator(self)
 
-    def use(self, choice: str) -> None:
+    def set_language(self, choice: str) -> None:
         """Speak the language ``choice`` from now on; whoever shows texts hears of it through :attr:`changed`."""
         self.choice = choice
         code = system_language() if choice not in LANGUAGES else choice
         if code == self.code:
             return
         self.code = code
-        self._let_qt_speak()
-        self._catalogue = Catalogue({} if code == ENGLISH else catalogue.read(resource("languages", f"{code}.toml")))
+        self._install_qt_translator()
+        self._catalog = Catalogue({} if code == ENGLISH else catalogue.read(resource("languages", f"{code}.toml")))
         self.changed.emit(code)
 
-    def _let_qt_speak(self) -> None:
+    def _install_qt_translator(self) -> None:
         """Qt's own texts, such as the buttons of questions, come with Qt."""
         if QCoreApplication.instance() is None:
             return
@@ -49,37 +49,37 @@ class Language(QObject):
         if self.code != ENGLISH and self._qt.load(f"qtbase_{self.code}", folder):
             QCoreApplication.installTranslator(self._qt)
 
-    def say(self, text: str, values: dict[str, object]) -> str:
+    def translate(self, text: str, values: dict[str, object]) -> str:
         """``text`` in this language with ``values`` in its braces; ``text`` itself where no translation is known."""
         if values:
-            template = self._catalogue.template(text)
+            template = self._catalog.template(text)
             said = (text if template is None else template).format(**values)
         else:
-            said = text if self.code == ENGLISH else self._catalogue.sentence(text) or text
-            said = with_control_names(said, lambda title: self._catalogue.template(title) or title)
+            said = text if self.code == ENGLISH else self._catalog.sentence(text) or text
+            said = with_control_names(said, lambda title: self._catalog.template(title) or title)
         if said != text:
             self._remember(said, text, values)
         return said
 
-    def again(self, shown: str) -> str:
+    def retranslated(self, shown: str) -> str:
         """What ``shown``, a text said earlier in whatever language, is in this one."""
         source = self._sources.get(shown)
         if source is None:
             lines = shown.split("\n")
-            return self.say(shown, {}) if len(lines) == 1 else "\n".join(map(self.again, lines))
+            return self.translate(shown, {}) if len(lines) == 1 else "\n".join(map(self.retranslated, lines))
         text, values = source
-        return self.say(text, {name: self.again(v) if isinstance(v, str) else v for name, v in values.items()})
+        return self.translate(text, {name: self.retranslated(v) if isinstance(v, str) else v for name, v in values.items()})
 
-    def source(self, shown: str) -> str:
+    def source_text(self, shown: str) -> str:
         """The English of ``shown``, a text said earlier in whatever language."""
         text, values = self._sources.get(shown, (shown, {}))
-        known = {name: self.source(value) if isinstance(value, str) else value for name, value in values.items()}
+        known = {name: self.source_text(value) if isinstance(value, str) else value for name, value in values.items()}
         return text.format(**known) if known else text
 
     def _remember(self, said: str, text: str, values: dict[str, object]) -> None:
         with self._lock:
-            if said not in self._sources and len(self._sources) >= _REMEMBERED:
-                for old in list(self._sources)[: _REMEMBERED // 4]:
+            if said not in self._sources and len(self._sources) >= _MAX_SOURCES:
+                for old in list(self._sources)[: _MAX_SOURCES // 4]:
                     del self._sources[old]
             self._sources[said] = (text, values)
 
@@ -95,7 +95,7 @@ def system_language() -> str:
     return ENGLISH
 
 
-def can_be_drawn(code: str) -> bool:
+def has_glyphs(code: str) -> bool:
     """Whether this machine has letters for a language."""
     return code != CHINESE or bool(QFontDatabase.families(QFontDatabase.WritingSystem.SimplifiedChinese))
 
@@ -116,4 +116,4 @@ def tr(text: str, **values: object) -> str:
 
     A sentence that was finished elsewhere (an error, a finding) is translated by the template that it fits.
     """
-    return language().say(text, values)
+    return language().translate(text, values)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.i18n.language import language
-from studio.ui.widgets.menu import unmarked
+from studio.ui.widgets.menu import strip_mnemonic
 
 _Pair = tuple[type[QObject], str, str]
 _TEXTS: tuple[_Pair, ...] = (
@@ -47,13 +47,13 @@ VERBATIM = "verbatim"
 def everything() -> None:
     """Say again all texts of all widgets and actions of the application, and draw anew what paints its own.
 
-    A widget that makes up its texts in a way of its own has a method ``say_again``, which is called afterwards.
+    A widget that makes up its texts in a way of its own has a method ``retranslate``, which is called afterwards.
     """
     widgets = QApplication.allWidgets()
     for widget in widgets:
         again(widget)
     for widget in widgets:
-        if callable(say := getattr(widget, "say_again", None)):
+        if callable(say := getattr(widget, "retranslate", None)):
             say()
 
 
@@ -81,7 +81,7 @@ def again(thing: QObject) -> None:
 def _each(thing: QObject) -> None:
     if thing.property(VERBATIM):
         return
-    plain_tip = isinstance(thing, QAction) and thing.toolTip() == unmarked(thing.text())
+    plain_tip = isinstance(thing, QAction) and thing.toolTip() == strip_mnemonic(thing.text())
     for kind, get, put in _TEXTS:
         if isinstance(thing, kind) and not (plain_tip and get == "toolTip"):  # Qt makes it of the text by itself
             _one(thing, get, _reader(thing, get), getattr(thing, put))
@@ -91,7 +91,7 @@ def _reader(thing: QObject, get: str) -> Callable[[], str]:
     """How to read a text of ``thing``: that of a menu without the mark of its letter."""
     read: Callable[[], str] = getattr(thing, get)
     in_menu = isinstance(thing, QAction | QMenu) and get in ("text", "title")
-    return (lambda: unmarked(read())) if in_menu else read
+    return (lambda: strip_mnemonic(read())) if in_menu else read
 
 
 def _one(thing: QObject, name: str, get: Callable[[], str], put: Callable[[str], object]) -> None:
@@ -109,7 +109,7 @@ def _said(thing: QObject, name: str, shown: str) -> str:
     sources = thing.property(_SOURCES) or {}
     source, last = sources.get(name, (words, words))
     source = source if last == words else words
-    said = language().again(source)
+    said = language().retranslated(source)
     if said != words:
         thing.setProperty(_SOURCES, {**sources, name: (source, said)})
     return shown.replace(words, said)

@@ -4,30 +4,30 @@ from PySide6.QtWidgets import QLayout, QWidget
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Column, Notice, Row, next_button, text
+from studio.ui.widgets.components import VBox, Banner, HBox, next_button, text_label
 
 
 class Page(QWidget):
     """One step. ``next_words`` names the next one; empty on the last."""
 
-    def __init__(self, workspace: Workspace, title: str, sentence: str, next_words: str = "") -> None:
+    def __init__(self, workspace: Workspace, title: str, description: str, next_title: str = "") -> None:
         super().__init__()
         self.setObjectName("page")
         self.workspace = workspace
-        self.notice = Notice()
-        self.next = next_button(tr("Next: {page}", page=next_words), self._go_on)
-        self.next.setVisible(bool(next_words))
-        self.head = Row()
-        words = Column(text(title, "title"), text(sentence, "muted", wrap=True), gap=2)
-        self._box = Column(Row((words, 1), self.head, self.next, gap=8), self.notice, gap=14, margins=(24, 18, 24, 18))
+        self.banner = Banner()
+        self.next_button = next_button(tr("Next: {page}", page=next_title), self._go_to_next_step)
+        self.next_button.setVisible(bool(next_title))
+        self.header = HBox()
+        words = VBox(text_label(title, "title"), text_label(description, "muted", wrap=True), gap=2)
+        self._box = VBox(HBox((words, 1), self.header, self.next_button, gap=8), self.banner, gap=14, margins=(24, 18, 24, 18))
         self.setLayout(self._box)
 
-    def fill(self, content: QLayout | QWidget) -> None:
+    def set_content(self, content: QLayout | QWidget) -> None:
         """Put ``content`` below the title."""
         if isinstance(content, QLayout):
             self._box.addLayout(content, 1)
         else:
             self._box.addWidget(content, 1)
 
-    def _go_on(self) -> None:
-        self.workspace.step_wanted.emit(1)
+    def _go_to_next_step(self) -> None:
+        self.workspace.step_requested.emit(1)

@@ -12,11 +12,11 @@ from PySide6.QtCore import QMessageLogContext, QObject, QtMsgType, Signal, qInst
 from studio import __version__
 from studio.core import paths
 
-KEPT = 2_000
+MAX_LINES = 2_000
 """Lines that the window keeps."""
-_LARGEST = 1_000_000
-_REPORTED = 50
-_FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_MAX_BYTES = 1_000_000
+_REPORT_LINES = 50
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _LOGGER = logging.getLogger("studio")
 _QT_LEVELS = {
     QtMsgType.QtDebugMsg: logging.DEBUG,
@@ -28,24 +28,24 @@ _QT_LEVELS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One entry: ``level`` as Python counts levels, ``time`` in seconds since 1970."""
 
     time: float
     level: int
-    where: str
+    logger_name: str
     text: str
 
 
-class Log(QObject):
-    """The last lines, oldest first; ``grown`` tells of each new one, on the window's thread."""
+class AppLog(QObject):
+    """The last lines, oldest first; ``line_added`` tells of each new one, on the window's thread."""
 
-    grown = Signal(object)
+    line_added = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
-        self.lines: deque[Line] = deque(maxlen=KEPT)
-        self._handler = _Lines(self)
+        self.lines: deque[LogLine] = deque(maxlen=MAX_LINES)
+        self._handler = _LogHandler(self)
         self._file: RotatingFileHandler | None = None
 
     @property
@@ -61,8 +61,8 @@ class Log(QObject):
         _LOGGER.setLevel(logging.INFO)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = RotatingFileHandler(self.path, maxBytes=_LARGEST, backupCount=3, encoding="utf-8", delay=True)
-            self._file.setFormatter(logging.Formatter(_FORM))
+            self._file = RotatingFileHandler(self.path, maxBytes=_MAX_BYTES, backupCount=3, encoding="utf-8", delay=True)
+            self._file.setFormatter(logging.Formatter(_FORMAT))
             _LOGGER.addHandler(self._file)
         except OSError as error:
             _LOGGER.warning("The log cannot be written: %s", error)
@@ -80,20 +80,20 @@ class Log(QObject):
                 handler.close()
         self._file = None
 
-    def report(self, what: str = "") -> str:
-        """What helps to find out about an error: ``what`` happened, versions and the last lines.
+    def report(self, problem: str = "") -> str:
+        """What helps to find out about an error: ``problem`` happened, versions and the last lines.
 
         It is meant for others, so the user's own folder, and with it the name, is a tilde.
         """
         head = f"PEFT Studio {__version__}, Python {platform.python_version()}, {platform.platform()}"
-        lines = (f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-_REPORTED:])
-        return "\n".join([*([what, ""] if what else []), head, "", *lines]).replace(str(Path.home()), "~")
+        lines = (f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-_REPORT_LINES:])
+        return "\n".join([*([problem, ""] if problem else []), head, "", *lines]).replace(str(Path.home()), "~")
 
 
-class _Lines(logging.Handler):
+class _LogHandler(logging.Handler):
     """Hands records to the window, from whatever thread."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: AppLog) -> None:
         super().__init__()
         self._log = log
 
@@ -101,26 +101,26 @@ class _Lines(logging.Handler):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + logging.Formatter().formatException(record.exc_info)
-        line = Line(record.created, record.levelno, record.name, text)
+        line = LogLine(record.created, record.levelno, record.name, text)
         self._log.lines.append(line)
-        self._log.grown.emit(line)
+        self._log.line_added.emit(line)
 
 
 def _from_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
     _LOGGER.getChild("qt").log(_QT_LEVELS.get(kind, logging.WARNING), message)
 
 
-def note(text: str, level: int = logging.INFO) -> None:
+def log_message(text: str, level: int = logging.INFO) -> None:
     """Write a line; from any thread."""
     _LOGGER.log(level, text)
 
 
-_log: Log | None = None
+_app_log: AppLog | None = None
 
 
-def log() -> Log:
+def app_log() -> AppLog:
     """The application's log."""
-    global _log
-    if _log is None:
-        _log = Log()
-    return _log
+    global _app_log
+    if _app_log is None:
+        _app_log = AppLog()
+    return _app_log

@@ -11,15 +11,15 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from studio.core.errors import StudioError
 from studio.ui.i18n.language import tr
 
-_FULL = "There is no room left on the disk to write {file}; make room there and try again."
-_FORBIDDEN = "This user may not read or write {file}; change its permissions, or choose another folder."
-_DISK = {
-    errno.ENOSPC: _FULL,
-    errno.EFBIG: _FULL,
-    errno.EDQUOT: _FULL,
-    errno.EACCES: _FORBIDDEN,
-    errno.EPERM: _FORBIDDEN,
-    errno.EROFS: _FORBIDDEN,
+_DISK_FULL = "There is no room left on the disk to write {file}; make room there and try again."
+_NO_PERMISSION = "This user may not read or write {file}; change its permissions, or choose another folder."
+_DISK_ERRORS = {
+    errno.ENOSPC: _DISK_FULL,
+    errno.EFBIG: _DISK_FULL,
+    errno.EDQUOT: _DISK_FULL,
+    errno.EACCES: _NO_PERMISSION,
+    errno.EPERM: _NO_PERMISSION,
+    errno.EROFS: _NO_PERMISSION,
 }
 
 
@@ -32,12 +32,12 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    reply: Callable[[Any], None]
+class _Result:
+    callback: Callable[[Any], None]
     value: Any
 
 
-class Turns(QObject):
+class FrameScheduler(QObject):
     """Work for the window's own thread, one piece a tick, so that no tick holds up the window for long.
 
     A piece that waits gives way to a newer one of the same name.
@@ -52,7 +52,7 @@ class Turns(QObject):
         self._timer.setInterval(self.TICK_MS)
         self._timer.timeout.connect(self._next)
 
-    def want(self, name: str, work: Callable[[], None]) -> None:
+    def schedule(self, name: str, work: Callable[[], None]) -> None:
         """Have ``work`` done on a tick to come."""
         self._waiting[name] = work
         if not self._timer.isActive():
@@ -65,7 +65,7 @@ class Turns(QObject):
         work()
 
 
-def sentence(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """What to tell the user: our own errors as they are, what befalls any program with its cause, else "unexpected"."""
     if isinstance(error, StudioError):
         return tr(str(error))
@@ -73,18 +73,18 @@ def sentence(error: BaseException) -> str:
         return tr(
             "There is not enough memory for this; close other programs and try again, or choose something smaller."
         )
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return tr(_DISK[error.errno], file=error.filename or tr("a file"))
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return tr(_DISK_ERRORS[error.errno], file=error.filename or tr("a file"))
     return tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
 
 
-class Lane(QObject):
+class WorkerThread(QObject):
     """One background thread. A waiting request is replaced by a newer one with the same non-empty key.
 
     ``done`` and ``failed`` are called on the thread that made the lane, never after :meth:`close`.
     """
 
-    _answered = Signal(object)
+    _finished = Signal(object)
 
     def __init__(self, name: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -92,8 +92,8 @@ class Lane(QObject):
         self._changed = threading.Condition()
         self._busy = False
         self._closed = False
-        self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._finished.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -125,17 +125,17 @@ class Lane(QObject):
             self._changed.notify()
         self._thread.join(seconds)
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         while (request := self._next()) is not None:
             try:
-                answer = _Answer(request.done, request.work())
+                answer = _Result(request.done, request.work())
             except Exception as error:
-                answer = _Answer(request.failed, error)
+                answer = _Result(request.failed, error)
             with self._changed:
                 self._busy = False
                 if self._closed:
                     return
-            self._answered.emit(answer)
+            self._finished.emit(answer)
 
     def _next(self) -> _Request | None:
         with self._changed:
@@ -145,9 +145,9 @@ class Lane(QObject):
             self._busy = True
             return self._waiting.pop(0)
 
-    def _deliver(self, answer: _Answer) -> None:
+    def _deliver(self, answer: _Result) -> None:
         if not self._closed:
-            answer.reply(answer.value)
+            answer.callback(answer.value)
 
 
 def _raise(error: Exception) -> None:

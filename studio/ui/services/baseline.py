@@ -5,59 +5,59 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from studio.app.baseline import Baseline, linear_probe
+from studio.app.baseline import Baseline, measure_baseline
 from studio.core.recipe import Backbone, Data, Recipe
-from studio.ui.services.background import Lane, sentence
-from studio.ui.services.engine import Counted, Engine
-from studio.ui.services.image_scan import Images
-from studio.ui.services.trainer import Trainer
+from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.engine import RecipeCounts, Engine
+from studio.ui.services.image_scan import ImageScanner
+from studio.ui.services.trainer import TrainingController
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
-PAUSE_MS = 1_200
+DELAY_MS = 1_200
 """Nothing is measured while the recipe was changed less than this ago."""
-_LARGEST = 200_000_000
+_MAX_PARAMETERS = 200_000_000
 """Backbones of more parameters than this are measured only when asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class BaselineStatus:
     """Where the measurement stands: ``done`` of ``total`` images while ``busy``, then a baseline or an error.
 
-    ``waits`` where it has to be asked for.
+    ``on_request`` where it has to be asked for.
     """
 
     baseline: Baseline | None = None
     busy: bool = False
     done: int = 0
     total: int = 0
-    waits: bool = False
+    on_request: bool = False
     error: str = ""
 
 
-class NumberToBeat(QObject):
-    """Follows images and backbone; ``changed`` carries a :class:`Beat`. It gives way to a training."""
+class BaselineRunner(QObject):
+    """Follows images and backbone; ``changed`` carries a :class:`BaselineStatus`. It gives way to a training."""
 
     changed = Signal(object)
-    _reached = Signal(object)
+    _progressed = Signal(object)
 
-    def __init__(self, images: Images, engine: Engine, trainer: Trainer, parent: QObject | None = None) -> None:
+    def __init__(self, images: ImageScanner, engine: Engine, trainer: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._images, self._engine, self._trainer = images, engine, trainer
-        self._lane = Lane("baseline", self)
+        self._worker = WorkerThread("baseline", self)
         self._control: TrainControl | None = None
-        self._asked: tuple[Data, Backbone] | None = None
-        self.beat = Beat()
+        self._requested: tuple[Data, Backbone] | None = None
+        self.status = BaselineStatus()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE_MS)
-        self._timer.timeout.connect(self._begin)
-        self._reached.connect(self._tell, Qt.ConnectionType.QueuedConnection)
-        images.changed.connect(lambda scan: self._look())
+        self._timer.setInterval(DELAY_MS)
+        self._timer.timeout.connect(self._start_scheduled)
+        self._progressed.connect(self._show_progress, Qt.ConnectionType.QueuedConnection)
+        images.changed.connect(lambda scan: self._schedule())
         engine.counted.connect(self._counted)
-        trainer.preparing.connect(self._give_way)
-        trainer.ended.connect(lambda run: self._look())
+        trainer.preparing.connect(self._yield_to_training)
+        trainer.ended.connect(lambda run: self._schedule())
         self._recipe = Recipe()
 
     def measure(self) -> None:
@@ -70,96 +70,96 @@ class NumberToBeat(QObject):
         if self._control is not None:
             self._control.stop()
             self._control = None
-            self._show(Beat(waits=True))
+            self._show(BaselineStatus(on_request=True))
 
-    def _give_way(self) -> None:
+    def _yield_to_training(self) -> None:
         """Stop for a training, and begin again after it."""
-        if self.beat.busy or self._timer.isActive():
+        if self.status.busy or self._timer.isActive():
             self.stop()
-            self._asked = None
+            self._requested = None
 
     def close(self) -> None:
         """End the thread."""
         self.stop()
-        self._lane.close()
+        self._worker.close()
 
-    def _counted(self, counted: Counted) -> None:
-        self._recipe = counted.recipe
-        self._look()
+    def _counted(self, counts: RecipeCounts) -> None:
+        self._recipe = counts.recipe
+        self._schedule()
 
-    def _look(self) -> None:
+    def _schedule(self) -> None:
         """Begin after a pause where images or backbone are other than what was last measured."""
-        scan, wanted = self._images.scan, self._wanted()
+        scan, wanted = self._images.scan, self._probe_inputs()
         ready = scan.summary is not None and not scan.busy and not self._trainer.running
-        if not ready or self._engine.last is None or scan.path != self._recipe.data.path:
+        if not ready or self._engine.last_counts is None or scan.path != self._recipe.data.path:
             if not scan.path:
-                self._asked = None
-                self._show(Beat())
+                self._requested = None
+                self._show(BaselineStatus())
             return
-        if wanted != self._asked:
+        if wanted != self._requested:
             if self._control is not None:
                 self._control.stop()
                 self._control = None
-            self._show(Beat())
+            self._show(BaselineStatus())
             self._timer.start()
 
-    def _wanted(self) -> tuple[Data, Backbone]:
+    def _probe_inputs(self) -> tuple[Data, Backbone]:
         """What decides the number: how images are augmented does not."""
         data = self._recipe.data
         return data.model_copy(update={"transforms": type(data.transforms)(), "acknowledged": {}}), self._recipe.backbone
 
-    def _begin(self) -> None:
-        wanted = self._asked = self._wanted()
-        census = self._engine.last.census if self._engine.last else None
+    def _start_scheduled(self) -> None:
+        wanted = self._requested = self._probe_inputs()
+        census = self._engine.last_counts.parameter_counts if self._engine.last_counts else None
         if census is None or self._trainer.running:
             return
-        if census.total_parameters > _LARGEST:
-            self._show(Beat(waits=True))
+        if census.total_parameters > _MAX_PARAMETERS:
+            self._show(BaselineStatus(on_request=True))
             return
         self._start(wanted, only_local=True)
 
-    def _start(self, wanted: tuple[Data, Backbone], only_local: bool = False) -> None:
+    def _start(self, inputs: tuple[Data, Backbone], only_local: bool = False) -> None:
         from studio.core.control import TrainControl
 
-        self._asked, control = self._wanted(), TrainControl()
+        self._requested, control = self._probe_inputs(), TrainControl()
         self._control = control
-        self._show(Beat(busy=True))
+        self._show(BaselineStatus(busy=True))
 
         def reached(doing: str, done: int, total: int) -> None:
             if control.stopping:
-                raise _stopped()
-            self._reached.emit((control, done, total))
+                raise _cancelled()
+            self._progressed.emit((control, done, total))
 
-        self._lane.submit(
-            lambda: None if only_local and not _is_here(wanted[1]) else linear_probe(*wanted, control, reached),
-            lambda found: self._end(control, Beat(found, waits=found is None)),
-            lambda error: self._end(control, Beat(error=sentence(error))),
+        self._worker.submit(
+            lambda: None if only_local and not _has_local_weights(inputs[1]) else measure_baseline(*inputs, control, reached),
+            lambda found: self._end(control, BaselineStatus(found, on_request=found is None)),
+            lambda error: self._end(control, BaselineStatus(error=error_message(error))),
             key="probe",
         )
 
-    def _end(self, control: "TrainControl", beat: Beat) -> None:
+    def _end(self, control: "TrainControl", status: BaselineStatus) -> None:
         if control is self._control:
             self._control = None
-            self._show(beat)
+            self._show(status)
 
-    def _tell(self, reached: tuple["TrainControl", int, int]) -> None:
-        control, done, total = reached
+    def _show_progress(self, progress: tuple["TrainControl", int, int]) -> None:
+        control, done, total = progress
         if control is self._control:
-            self._show(replace(self.beat, done=done, total=total))
+            self._show(replace(self.status, done=done, total=total))
 
-    def _show(self, beat: Beat) -> None:
-        if beat != self.beat:
-            self.beat = beat
-            self.changed.emit(beat)
+    def _show(self, status: BaselineStatus) -> None:
+        if status != self.status:
+            self.status = status
+            self.changed.emit(status)
 
 
-def _stopped() -> Exception:
+def _cancelled() -> Exception:
     from studio.data.images.file_index import Cancelled
 
     return Cancelled()
 
 
-def _is_here(backbone: Backbone) -> bool:
+def _has_local_weights(backbone: Backbone) -> bool:
     """Whether the weights are on this machine, so that nothing is fetched that was not asked for."""
     from studio.backbones import catalog
 

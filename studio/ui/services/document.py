@@ -53,9 +53,9 @@ class Document(QObject):
         super().__init__()
         self._recipe = recipe or Recipe()
         self._path: Path | None = None
-        self._on_disk: bytes | None = None
-        self.history = QUndoStack(self)
-        self.history.cleanChanged.connect(lambda clean: self.file_changed.emit())
+        self._saved_bytes: bytes | None = None
+        self.undo_stack = QUndoStack(self)
+        self.undo_stack.cleanChanged.connect(lambda clean: self.file_changed.emit())
 
     @property
     def recipe(self) -> Recipe:
@@ -75,18 +75,18 @@ class Document(QObject):
     @property
     def modified(self) -> bool:
         """Whether it differs from its file."""
-        return not self.history.isClean()
+        return not self.undo_stack.isClean()
 
     @property
-    def overtaken(self) -> bool:
+    def changed_on_disk(self) -> bool:
         """Whether somebody else has changed its file since it was read or written here."""
-        now = _content(self._path)
-        return now is not None and now != self._on_disk
+        now = _read_bytes(self._path)
+        return now is not None and now != self._saved_bytes
 
     def edit(self, text: str, recipe: Recipe, merge_key: str = "") -> None:
         """Replace the recipe as one step of the history called ``text``; nothing where nothing differs."""
         if recipe != self._recipe:
-            self.history.push(_Edit(text, (self._recipe, recipe), merge_key, self._show))
+            self.undo_stack.push(_Edit(text, (self._recipe, recipe), merge_key, self._show))
 
     def open(self, path: Path) -> None:
         """Replace document and history by the recipe in ``path``; StudioError where it cannot be read."""
@@ -107,17 +107,17 @@ class Document(QObject):
     def save(self, path: Path) -> None:
         """Write the recipe to ``path`` and call that its file; OSError where it cannot be written."""
         self._recipe.save(path)
-        self._path, self._on_disk = path, _content(path)
-        self.history.setClean()
+        self._path, self._saved_bytes = path, _read_bytes(path)
+        self.undo_stack.setClean()
         self.file_changed.emit()
 
     def close(self) -> None:
         """Say nothing more; Qt's undo stack would still speak while it is taken down."""
-        self.history.blockSignals(True)
+        self.undo_stack.blockSignals(True)
 
     def _reset(self, recipe: Recipe, path: Path | None) -> None:
-        self.history.clear()
-        self._path, self._on_disk = path, _content(path)
+        self.undo_stack.clear()
+        self._path, self._saved_bytes = path, _read_bytes(path)
         self._show(recipe)
         self.file_changed.emit()
 
@@ -126,7 +126,7 @@ class Document(QObject):
         self.changed.emit(recipe)
 
 
-def _content(path: Path | None) -> bytes | None:
+def _read_bytes(path: Path | None) -> bytes | None:
     try:
         return path.read_bytes() if path else None
     except OSError:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 from PySide6.QtCore import QMimeData
 
-from studio.app.presets import Preset, preset
+from studio.app.presets import Preset, get_preset
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.ui.services.tree_data import Spot
+from studio.ui.services.tree_data import NodeRef
 
 METHOD_MIME = "application/x-peft-studio-method"
 PRESET_MIME = "application/x-peft-studio-preset"
@@ -18,48 +18,48 @@ MIMES = (METHOD_MIME, PRESET_MIME, ATTACHMENT_MIME)
 
 
 @dataclass(frozen=True)
-class Lifted:
+class LiftedAttachment:
     """An attachment taken up at one place, to be put down with its settings at another."""
 
     attachment: Attachment
-    spot: Spot
+    ref: NodeRef
 
 
-Carried = str | Preset | Lifted
+DragPayload = str | Preset | LiftedAttachment
 """A method by its name, a preset, or an attachment taken up; the empty name stands for nothing."""
 
 
-def mime_of(carried: Carried) -> QMimeData:
+def to_mime(payload: DragPayload) -> QMimeData:
     """What a drag or the clipboard carries. No plain text: a field that takes text is no place to drop it on."""
     data = QMimeData()
-    if isinstance(carried, Preset):
-        data.setData(PRESET_MIME, carried.name.encode())
-    elif isinstance(carried, Lifted):
-        spot = carried.spot
-        raw = {"attachment": carried.attachment.model_dump(mode="json"), "path": spot.path, "part": spot.part}
+    if isinstance(payload, Preset):
+        data.setData(PRESET_MIME, payload.name.encode())
+    elif isinstance(payload, LiftedAttachment):
+        spot = payload.ref
+        raw = {"attachment": payload.attachment.model_dump(mode="json"), "path": spot.path, "part": spot.part}
         data.setData(ATTACHMENT_MIME, json.dumps(raw).encode())
     else:
-        data.setData(METHOD_MIME, carried.encode())
+        data.setData(METHOD_MIME, payload.encode())
     return data
 
 
-def carried_in(data: QMimeData) -> Carried:
+def from_mime(data: QMimeData) -> DragPayload:
     """What ``data`` carries; the empty name for anything else, or for what is damaged."""
     if data.hasFormat(METHOD_MIME):
         return _bytes(data, METHOD_MIME).decode("utf-8", "replace")
     try:
         if data.hasFormat(PRESET_MIME):
-            return preset(_bytes(data, PRESET_MIME).decode("utf-8", "replace"))
+            return get_preset(_bytes(data, PRESET_MIME).decode("utf-8", "replace"))
         if data.hasFormat(ATTACHMENT_MIME):
-            return _lifted(json.loads(_bytes(data, ATTACHMENT_MIME)))
+            return _parse_attachment(json.loads(_bytes(data, ATTACHMENT_MIME)))
     except (StudioError, ValueError, ValidationError, KeyError, TypeError):
         return ""
     return ""
 
 
-def _lifted(raw: dict[str, object]) -> Lifted:
-    spot = Spot(str(raw["path"]), str(raw["part"]))
-    return Lifted(Attachment.model_validate(raw["attachment"]), spot)
+def _parse_attachment(raw: dict[str, object]) -> LiftedAttachment:
+    spot = NodeRef(str(raw["path"]), str(raw["part"]))
+    return LiftedAttachment(Attachment.model_validate(raw["attachment"]), spot)
 
 
 def _bytes(data: QMimeData, kind: str) -> bytes:

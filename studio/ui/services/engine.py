@@ -10,28 +10,28 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
-from studio.ui.services.background import Lane, sentence
+from studio.ui.services.background import WorkerThread, error_message
 from studio.ui.services.method_rows import MethodRow
-from studio.ui.services.tree_data import Grown, grow
+from studio.ui.services.tree_data import TreeData, build_tree
 
 if TYPE_CHECKING:
     from studio.app.inspection import Inspector
     from studio.peft.contract import Method
-    from studio.peft.param_counts import Census
-    from studio.peft.target_matching import Resolution
+    from studio.peft.param_counts import ParameterCounts
+    from studio.peft.target_matching import MatchResult
 
-_REMEMBERED = 64
+_MATCH_CACHE_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class RecipeCounts:
     """What a recipe comes to: ``problem`` where its backbone cannot be built, ``problems`` by attachment name."""
 
     recipe: Recipe
     classes: int
     layers: tuple[Layer, ...] = ()
-    census: "Census | None" = None
-    grown: Grown | None = None
+    parameter_counts: "ParameterCounts | None" = None
+    tree_data: TreeData | None = None
     problem: str = ""
     problems: dict[str, str] = field(default_factory=dict)
 
@@ -45,50 +45,50 @@ class Engine(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lane = Lane("engine", self)
+        self._worker = WorkerThread("engine", self)
         self._inspector: tuple[tuple[Backbone, int], Inspector] | None = None
-        self._grown: Grown | None = None
-        self._resolved: list[tuple[Attachment, tuple[Layer, ...], Resolution]] = []
+        self._tree_data: TreeData | None = None
+        self._match_cache: list[tuple[Attachment, tuple[Layer, ...], MatchResult]] = []
         self.ready = False
-        self.last: Counted | None = None
+        self.last_counts: RecipeCounts | None = None
 
     def start(self) -> None:
         """Begin to import the engine."""
-        self._lane.submit(_import, self._ready, lambda error: self.load_failed.emit(sentence(error)))
+        self._worker.submit(_import, self._ready, lambda error: self.load_failed.emit(error_message(error)))
 
     def count(self, recipe: Recipe, classes: int) -> None:
         """Ask for :attr:`counted` of ``recipe`` with ``classes`` outputs; an older question that waits is dropped."""
-        self._lane.submit(lambda: self._count(recipe, classes), self._counted, key="count")
+        self._worker.submit(lambda: self._count(recipe, classes), self._counted, key="count")
 
     def preview(self, recipe: Recipe, classes: int, done: Callable[[int], None]) -> None:
         """Call ``done`` with the number of parameters that ``recipe`` trains."""
-        self._lane.submit(
+        self._worker.submit(
             lambda: self._count(recipe, classes),
             lambda counted: done(counted.census.trainable_parameters) if counted.census else None,
             key="preview",
         )
 
-    def refusals(self, rows: Sequence[MethodRow], done: Callable[[dict[str, str]], None]) -> None:
+    def unsupported_methods(self, rows: Sequence[MethodRow], done: Callable[[dict[str, str]], None]) -> None:
         """Call ``done`` with the reasons, by name, of the ``rows`` that the whole backbone has no place for."""
         layers = self.layers
-        self._lane.submit(lambda: _refusals(rows, layers), done, key="refusals")
+        self._worker.submit(lambda: _unsupported_methods(rows, layers), done, key="refusals")
 
-    def verify(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+    def check_backbone(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
-        self._lane.submit(lambda: _verify(backbone), done, failed, key="verify")
+        self._worker.submit(lambda: _check_backbone(backbone), done, failed, key="verify")
 
     def search(self, pattern: str, done: Callable[[tuple[list[Any], str]], None]) -> None:
         """Call ``done`` with the entries of the catalogue that ``pattern`` finds, and what it was taken to mean."""
-        self._lane.submit(lambda: _search(pattern), done, key="search")
+        self._worker.submit(lambda: _search(pattern), done, key="search")
 
     def close(self) -> None:
         """End the thread; what it computes at the moment is waited for."""
-        self._lane.close()
+        self._worker.close()
 
     @property
     def busy(self) -> bool:
         """Whether something is computed or waits to be."""
-        return self._lane.busy
+        return self._worker.busy
 
     # on the window's thread, once the engine is loaded
 
@@ -96,10 +96,10 @@ class Engine(QObject):
         """The methods as plain rows; none before the engine is loaded."""
         return tuple(
             MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal, m.sits)
-            for m in (_by_family() if self.ready else ())
+            for m in (_methods_by_family() if self.ready else ())
         )
 
-    def failures(self) -> tuple[str, ...]:
+    def plugin_errors(self) -> tuple[str, ...]:
         """A sentence for each plugin that could not be loaded."""
         return tuple(f"{words}." for words in _methods().failures.values()) if self.ready else ()
 
@@ -109,39 +109,39 @@ class Engine(QObject):
             raise StudioError("The engine is still loading; try again in a moment.")
         return _methods().get(name)
 
-    def resolve(self, attachment: Attachment) -> "Resolution":
+    def match_targets(self, attachment: Attachment) -> "MatchResult":
         """Which layers ``attachment`` matches and skips, with reasons; the last few answers are remembered."""
-        from studio.peft.target_matching import resolve
+        from studio.peft.target_matching import match_targets
 
         layers = self.layers
-        for asked, rows, answer in self._resolved:
+        for asked, rows, answer in self._match_cache:
             if rows is layers and asked == attachment:
                 return answer
-        answer = resolve(attachment, layers)
-        self._resolved = [(attachment, layers, answer), *self._resolved[: _REMEMBERED - 1]]
+        answer = match_targets(attachment, layers)
+        self._match_cache = [(attachment, layers, answer), *self._match_cache[: _MATCH_CACHE_SIZE - 1]]
         return answer
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers of the newest backbone that could be built."""
-        return self.last.layers if self.last else ()
+        return self.last_counts.layers if self.last_counts else ()
 
     # on the lane's thread
 
-    def _count(self, recipe: Recipe, classes: int) -> Counted:
-        from studio.peft.target_matching import resolve
+    def _count(self, recipe: Recipe, classes: int) -> RecipeCounts:
+        from studio.peft.target_matching import match_targets
 
         try:
             inspector = self._inspect(recipe.backbone, classes)
         except StudioError as error:
-            return Counted(recipe, classes, problem=str(error))
+            return RecipeCounts(recipe, classes, problem=str(error))
         on = [a for a in recipe.attachments if a.enabled]
-        problems = {a.name: p for a in on if (p := resolve(a, inspector.layers).problem)}
+        problems = {a.name: p for a in on if (p := match_targets(a, inspector.layers).problem)}
         try:
-            census = inspector.census(recipe.attachments, head=recipe.head.trainable)
+            census = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
         except StudioError as error:
-            return Counted(recipe, classes, inspector.layers, grown=self._grown, problem=str(error), problems=problems)
-        return Counted(recipe, classes, inspector.layers, census, self._grown, problems=problems)
+            return RecipeCounts(recipe, classes, inspector.layers, tree_data=self._tree_data, problem=str(error), problems=problems)
+        return RecipeCounts(recipe, classes, inspector.layers, census, self._tree_data, problems=problems)
 
     def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
         from studio.app.inspection import Inspector
@@ -149,18 +149,18 @@ class Engine(QObject):
         key = (backbone, classes)
         if self._inspector is None or self._inspector[0] != key:
             self._inspector = (key, Inspector(backbone, classes))
-            self._grown = grow(self._inspector[1].layers)
+            self._tree_data = build_tree(self._inspector[1].layers)
         return self._inspector[1]
 
     def _ready(self, value: Any) -> None:
         self.ready = True
         gc.freeze()  # what came with torch stays for good: the collector need not look through it while people wait
         self.loaded.emit()
-        self._lane.submit(_import_plots)
+        self._worker.submit(_import_plots)
 
-    def _counted(self, counted: Counted) -> None:
-        self.last = counted
-        self.counted.emit(counted)
+    def _counted(self, counts: RecipeCounts) -> None:
+        self.last_counts = counts
+        self.counted.emit(counts)
 
 
 def _import() -> None:
@@ -174,10 +174,10 @@ def _import_plots() -> None:
     import pyqtgraph  # noqa: F401
 
 
-def _by_family() -> Any:
-    from studio.peft.contract import by_family
+def _methods_by_family() -> Any:
+    from studio.peft.contract import methods_by_family
 
-    return by_family()
+    return methods_by_family()
 
 
 def _methods() -> Any:
@@ -186,14 +186,14 @@ def _methods() -> Any:
     return METHODS
 
 
-def _refusals(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str, str]:
-    from studio.app.presets import fitted
-    from studio.peft.target_builder import place
+def _unsupported_methods(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -> dict[str, str]:
+    from studio.app.presets import fit_to_backbone
+    from studio.peft.target_builder import build_attachments
 
     found: dict[str, str] = {}
     for row in rows if layers else ():
         try:
-            fitted(row.preset, layers) if row.preset else place(_methods().get(row.name), layers, [("", None)])
+            fit_to_backbone(row.preset, layers) if row.preset else build_attachments(_methods().get(row.name), layers, [("", None)])
         except StudioError as error:
             found[row.name] = str(error)
     return found
@@ -206,7 +206,7 @@ def _search(pattern: str) -> tuple[list[Any], str]:
     return catalog.search(meant) if meant or not pattern else [], meant
 
 
-def _verify(backbone: Backbone) -> None:
+def _check_backbone(backbone: Backbone) -> None:
     from studio.backbones.loading import load_backbone
 
     load_backbone(backbone)

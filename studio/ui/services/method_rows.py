@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from studio.app.presets import Preset, presets
-from studio.ui.services.drag_payload import Carried
+from studio.ui.services.drag_payload import DragPayload
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class MethodRow:
     preset: Preset | None = None
 
     @property
-    def carried(self) -> Carried:
+    def carried(self) -> DragPayload:
         """What is attached when the row is put down."""
         return self.preset or self.name
 

@@ -9,7 +9,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Data, Recipe, first_error
 
 
-def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
+def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
     """``recipe`` with another value at ``path``, such as ``training.epochs``; StudioError where it is not allowed."""
     raw = recipe.model_dump(by_alias=True)
     *tables, key = path.split(".")
@@ -17,7 +17,7 @@ def replaced(recipe: Recipe, path: str, value: Any) -> Recipe:
     for name in tables:
         table = table[name]
     table[key] = value
-    return _checked(raw)
+    return _validated(raw)
 
 
 def with_data(recipe: Recipe, data: Data) -> Recipe:
@@ -39,10 +39,10 @@ def with_changed_attachments(recipe: Recipe, changes: Mapping[str, Mapping[str, 
     """``recipe`` with other values in the attachments named in ``changes``; StudioError where one is not allowed."""
     raw = recipe.model_dump(by_alias=True)
     raw["attachments"] = [a | dict(changes.get(a["name"], {})) for a in raw["attachments"]]
-    return _checked(raw)
+    return _validated(raw)
 
 
-def _checked(raw: dict[str, Any]) -> Recipe:
+def _validated(raw: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:

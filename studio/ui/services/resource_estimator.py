@@ -12,7 +12,7 @@ from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.services import recipe_edits
-from studio.ui.services.background import Lane, sentence
+from studio.ui.services.background import WorkerThread, error_message
 from studio.ui.services.document import Document
 from studio.ui.services.engine import Engine
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CHECKPOINTING = "training.gradient_checkpointing"
 
 
-class Needs(QObject):
+class ResourceEstimator(QObject):
     """The newest measurement; ``stale`` where the recipe is another by now."""
 
     changed = Signal()
@@ -31,13 +31,13 @@ class Needs(QObject):
     def __init__(self, document: Document, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._document = document
-        self._lane = Lane("preflight", self)
+        self._worker = WorkerThread("preflight", self)
         self._control: TrainControl | None = None
-        self.found: ResourceEstimate | None = None
+        self.estimate: ResourceEstimate | None = None
         self.stale = False
         self.problem = ""
-        document.changed.connect(self._follow)
-        self._follow(document.recipe)
+        document.changed.connect(self._recipe_changed)
+        self._recipe_changed(document.recipe)
 
     @property
     def measuring(self) -> bool:
@@ -52,7 +52,7 @@ class Needs(QObject):
             return
         recipe, control = self._document.recipe, TrainControl()
         self._control, self.problem = control, ""
-        self._lane.submit(lambda: estimate_cache.measure(recipe, control), self._measured, self._failed)
+        self._worker.submit(lambda: estimate_cache.estimate_in_subprocess(recipe, control), self._measured, self._failed)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -63,86 +63,86 @@ class Needs(QObject):
     def close(self) -> None:
         """End what is being measured and the thread."""
         self.cancel()
-        self._lane.close()
+        self._worker.close()
 
-    def _follow(self, recipe: Recipe) -> None:
-        known = estimate_cache.known(recipe)
-        self.stale = known is None and self.found is not None
-        self.found, self.problem = known or self.found, ""
+    def _recipe_changed(self, recipe: Recipe) -> None:
+        known = estimate_cache.cached_estimate(recipe)
+        self.stale = known is None and self.estimate is not None
+        self.estimate, self.problem = known or self.estimate, ""
         self.changed.emit()
 
-    def _measured(self, found: ResourceEstimate) -> None:
-        self._control, self.found = None, found
-        self._follow(self._document.recipe)
+    def _measured(self, estimate: ResourceEstimate) -> None:
+        self._control, self.estimate = None, estimate
+        self._recipe_changed(self._document.recipe)
 
     def _failed(self, error: Exception) -> None:
         stopped = self._control is not None and self._control.stopping
-        self._control, self.problem = None, "" if stopped else sentence(error)
+        self._control, self.problem = None, "" if stopped else error_message(error)
         self.changed.emit()
 
 
 @dataclass(frozen=True)
-class Saving:
+class MemorySaving:
     """An edit that makes a training take less memory; ``recipe`` is None where there is nothing to gain by it."""
 
-    words: str
-    tip: str
+    label: str
+    tool_tip: str
     recipe: Recipe | None
 
 
-def savings(recipe: Recipe, engine: Engine) -> tuple[Saving, ...]:
+def memory_savings(recipe: Recipe, engine: Engine) -> tuple[MemorySaving, ...]:
     """What can be changed to need less memory, the gentlest first."""
-    return (_parts(recipe), _checkpointing(recipe), _bfloat16(recipe), _fewer_blocks(recipe, engine))
+    return (_smaller_microbatches(recipe), _checkpointing(recipe), _bfloat16(recipe), _fewer_blocks(recipe, engine))
 
 
-def _parts(recipe: Recipe) -> Saving:
+def _smaller_microbatches(recipe: Recipe) -> MemorySaving:
     parts = recipe.training.accumulation * 2
     possible = parts <= recipe.training.batch_size
-    return Saving(
+    return MemorySaving(
         tr("Compute each batch in {n} parts", n=parts),
         tr("Half the images at a time. The results are the same; a step takes a little longer."),
-        recipe_edits.replaced(recipe, "training.accumulation", parts) if possible else None,
+        recipe_edits.with_value(recipe, "training.accumulation", parts) if possible else None,
     )
 
 
-def _checkpointing(recipe: Recipe) -> Saving:
-    return Saving(
+def _checkpointing(recipe: Recipe) -> MemorySaving:
+    return MemorySaving(
         tr("Compute blocks again instead of keeping them"),
         tr("Gradient checkpointing: much less memory for about a third more time. The results are the same."),
-        None if recipe.training.gradient_checkpointing else recipe_edits.replaced(recipe, _CHECKPOINTING, True),
+        None if recipe.training.gradient_checkpointing else recipe_edits.with_value(recipe, _CHECKPOINTING, True),
     )
 
 
-def _bfloat16(recipe: Recipe) -> Saving:
-    return Saving(
+def _bfloat16(recipe: Recipe) -> MemorySaving:
+    return MemorySaving(
         tr("Compute in bfloat16"),
         tr("Half the memory for activations. The results differ a little; slow on processors that do not know it."),
         None
         if recipe.training.precision == "bfloat16"
-        else recipe_edits.replaced(recipe, "training.precision", "bfloat16"),
+        else recipe_edits.with_value(recipe, "training.precision", "bfloat16"),
     )
 
 
-def _fewer_blocks(recipe: Recipe, engine: Engine) -> Saving:
-    return Saving(
+def _fewer_blocks(recipe: Recipe, engine: Engine) -> MemorySaving:
+    return MemorySaving(
         tr("Keep adapters in the last half of their blocks"),
         tr("Nothing is kept for the blocks before the first adapter. It learns less."),
-        _in_last_half(recipe, engine),
+        _adapters_in_last_half(recipe, engine),
     )
 
 
-def _in_last_half(recipe: Recipe, engine: Engine) -> Recipe | None:
-    matched = {a.name: engine.resolve(a).matched for a in recipe.attachments if a.enabled}
+def _adapters_in_last_half(recipe: Recipe, engine: Engine) -> Recipe | None:
+    matched = {a.name: engine.match_targets(a).matched for a in recipe.attachments if a.enabled}
     blocks = sorted({layer.block for found in matched.values() for layer in found if layer.block is not None})
     if len(blocks) < 2:
         return None
     first = blocks[len(blocks) // 2]
-    kept = [_from_block(a, first, matched.get(a.name, ()), engine) for a in recipe.attachments]
+    kept = [_without_early_blocks(a, first, matched.get(a.name, ()), engine) for a in recipe.attachments]
     return recipe.model_copy(update={"attachments": tuple(a for a in kept if a is not None)})
 
 
-def _from_block(attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine) -> Attachment | None:
-    from studio.peft.target_builder import without
+def _without_early_blocks(attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine) -> Attachment | None:
+    from studio.peft.target_builder import exclude_paths
 
     early = [layer.path for layer in matched if layer.block is not None and layer.block < first]
-    return without(attachment, early, matched, engine.layers) if early else attachment
+    return exclude_paths(attachment, early, matched, engine.layers) if early else attachment

@@ -48,6 +48,6 @@ class Settings:
         value = self._file.value("recent", [])
         return [value] if isinstance(value, str) else [str(path) for path in value or []]
 
-    def note_recent(self, path: str) -> None:
+    def add_recent(self, path: str) -> None:
         """Put ``path`` at the head of the recent files."""
         self._file.setValue("recent", [path, *(p for p in self.recent if p != path)][:8])

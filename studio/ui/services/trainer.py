@@ -12,32 +12,32 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run, list_runs
 from studio.ui.i18n.language import tr
-from studio.ui.services.background import Lane, sentence
+from studio.ui.services.background import WorkerThread, error_message
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
-WATCH_MS = 2000
+POLL_MS = 2000
 """How often the runs folder is looked at for what other programs do in it."""
-UNREADABLE = "?"
+UNREADABLE_BACKBONE = "?"
 """The backbone of a run whose recipe cannot be read."""
-DESCRIBED_AT_ONCE = 20
+MAX_SYNC_DESCRIPTIONS = 20
 """Recipes that are read without a thread: two milliseconds each."""
 
 
-class Trainer(QObject):
+class TrainingController(QObject):
     """Trains one run at a time."""
 
     preparing = Signal()
-    began = Signal(object)
-    asked = Signal()
+    started = Signal(object)
+    request_changed = Signal()
     ended = Signal(object)
     failed = Signal(object)
     _prepared = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lane = Lane("training", self)
+        self._worker = WorkerThread("training", self)
         self._prepared.connect(self._begin, Qt.ConnectionType.QueuedConnection)
         self._control: TrainControl | None = None
         self.run: Run | None = None
@@ -58,41 +58,41 @@ class Trainer(QObject):
         """Whether it has been asked to wait."""
         return self._control is not None and self._control.paused
 
-    def trains(self, run: Run | None) -> bool:
+    def is_training(self, run: Run | None) -> bool:
         """Whether ``run`` is the one that is trained here."""
         return self.running and run is not None and self.run is not None and self.run.path == run.path
 
     def start(self, recipe: Recipe) -> None:
         """Check ``recipe`` and train a frozen copy of it in a new run directory."""
         control = self._new_control()
-        self._lane.submit(lambda: _train_new(recipe, control, self._prepared.emit), self._end, self._fail)
+        self._worker.submit(lambda: _train_new(recipe, control, self._prepared.emit), self._end, self._fail)
 
     def resume(self, run: Run, epochs: int = 0) -> None:
         """Go on with a run that was interrupted; with ``epochs``, until it has had so many in all."""
         control = self._new_control()
         self._begin(run)
-        self._lane.submit(lambda: _go_on(run, control, epochs), self._end, self._fail)
+        self._worker.submit(lambda: _resume_run(run, control, epochs), self._end, self._fail)
 
     def stop(self) -> None:
         """Ask the run to stop after its step; it can be resumed."""
         if self._control is not None:
             self.was_stopped = True
             self._control.stop()
-            self.asked.emit()
+            self.request_changed.emit()
 
     def pause(self) -> None:
         """Ask the run to wait after its step."""
         if self._control is not None:
             self._control.pause()
-            self.asked.emit()
+            self.request_changed.emit()
 
-    def go_on(self) -> None:
+    def unpause(self) -> None:
         """Let a run that waits go on."""
         if self._control is not None:
             self._control.resume()
-            self.asked.emit()
+            self.request_changed.emit()
 
-    def save_now(self) -> None:
+    def request_checkpoint(self) -> None:
         """Ask for a checkpoint after this step."""
         if self._control is not None:
             self._control.request_checkpoint()
@@ -100,7 +100,7 @@ class Trainer(QObject):
     def close(self) -> None:
         """Stop and wait for the end of the thread."""
         self.stop()
-        self._lane.close()
+        self._worker.close()
         self._control = None
 
     def _new_control(self) -> "TrainControl":
@@ -113,7 +113,7 @@ class Trainer(QObject):
 
     def _begin(self, run: Run) -> None:
         self.run = run
-        self.began.emit(run)
+        self.started.emit(run)
 
     def _end(self, value: object) -> None:
         self._control = None
@@ -121,22 +121,22 @@ class Trainer(QObject):
 
     def _fail(self, error: Exception) -> None:
         self._control = None
-        self.failed.emit(sentence(error))
+        self.failed.emit(error_message(error))
         self.ended.emit(self.run)
 
 
 def _train_new(recipe: Recipe, control: "TrainControl", prepared: Callable[[Run], None]) -> None:
-    from studio.app.training import prepare
+    from studio.app.training import create_run
 
-    run = prepare(recipe)
+    run = create_run(recipe)
     prepared(run)
     _train(run, control, resume=False)
 
 
-def _go_on(run: Run, control: "TrainControl", epochs: int) -> None:
-    from studio.app.training import reopen
+def _resume_run(run: Run, control: "TrainControl", epochs: int) -> None:
+    from studio.app.training import open_for_resume
 
-    _train(reopen(run.path, None, [f"training.epochs={epochs}"] if epochs else ()), control, resume=True)
+    _train(open_for_resume(run.path, None, [f"training.epochs={epochs}"] if epochs else ()), control, resume=True)
 
 
 def _train(run: Run, control: "TrainControl", resume: bool) -> None:
@@ -168,64 +168,64 @@ class RunRow:
     @property
     def readable(self) -> bool:
         """Whether its recipe can be read, as far as that was tried."""
-        return self.backbone != UNREADABLE
+        return self.backbone != UNREADABLE_BACKBONE
 
 
-class Runs(QObject):
+class RunRegistry(QObject):
     """The runs in the runs folder, and the one that the pages look at."""
 
     changed = Signal(object)
     selected_changed = Signal(object)
 
-    def __init__(self, trainer: Trainer, parent: QObject | None = None) -> None:
+    def __init__(self, trainer: TrainingController, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._trainer = trainer
-        self.lane = Lane("runs", self)
+        self.worker = WorkerThread("runs", self)
         self.rows: tuple[RunRow, ...] = ()
         self._descriptions: dict[Path, tuple[str, str]] = {}
-        self._held: frozenset[Path] = frozenset()
-        self._seen: object = None
+        self._locked_paths: frozenset[Path] = frozenset()
+        self._last_signature: object = None
         self.selected: Run | None = None
-        trainer.began.connect(self._began)
+        trainer.started.connect(self._started)
         trainer.ended.connect(self._ended)
-        self._watch = QTimer(self)
-        self._watch.setInterval(WATCH_MS)
-        self._watch.timeout.connect(self.look)
+        self._poll_timer = QTimer(self)
+        self._poll_timer.setInterval(POLL_MS)
+        self._poll_timer.timeout.connect(self.poll)
 
     def start(self) -> None:
         """Read the folder, and keep an eye on it."""
-        self.refresh()
-        self._watch.start()
+        self.reload()
+        self._poll_timer.start()
 
     def close(self) -> None:
         """Look no more."""
-        self._watch.stop()
-        self.lane.close()
+        self._poll_timer.stop()
+        self.worker.close()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """See, on a thread, whether another program has changed something; if so, read the folder again."""
-        self.lane.submit(lambda: _signature(paths.runs_dir()), self._looked, key="look")
+        self.worker.submit(lambda: _signature(paths.runs_dir()), self._polled, key="look")
 
-    def _looked(self, found: tuple[object, frozenset[Path]]) -> None:
-        if found != self._seen:
-            self._seen, self._held = found, found[1]
-            self.refresh()
+    def _polled(self, found: tuple[object, frozenset[Path]]) -> None:
+        if found != self._last_signature:
+            self._last_signature, self._locked_paths = found, found[1]
+            self.reload()
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Read the folder again."""
         runs = list_runs(paths.runs_dir())
         unknown = [run for run in runs if run.path not in self._descriptions]
-        self._descriptions |= _described(unknown[:DESCRIBED_AT_ONCE])
-        if unknown[DESCRIBED_AT_ONCE:]:
-            self.lane.submit(lambda: _described(unknown[DESCRIBED_AT_ONCE:]), self._take_descriptions, key="describe")
+        self._descriptions |= _describe_runs(unknown[:MAX_SYNC_DESCRIPTIONS])
+        if unknown[MAX_SYNC_DESCRIPTIONS:]:
+            self.worker.submit(lambda: _describe_runs(unknown[MAX_SYNC_DESCRIPTIONS:]), self._add_descriptions, key="describe")
         self.rows = tuple(self._row(run) for run in runs)
         if self.selected is not None and not self.selected.path.is_dir():  # it was deleted meanwhile
             self.select(None)
         self.changed.emit(self.rows)
 
-    def _take_descriptions(self, found: dict[Path, tuple[str, str]]) -> None:
+    def _add_descriptions(self, found: dict[Path, tuple[str, str]]) -> None:
         self._descriptions |= found
-        self.refresh()
+        self.reload()
 
     def select(self, run: Run | None) -> None:
         """Make ``run`` the one that the pages look at."""
@@ -233,23 +233,23 @@ class Runs(QObject):
             self.selected = run
             self.selected_changed.emit(run)
 
-    def row(self, run: Run | None) -> RunRow | None:
+    def find(self, run: Run | None) -> RunRow | None:
         """The row of ``run``."""
         return next((row for row in self.rows if run and row.run.path == run.path), None)
 
-    def _began(self, run: Run) -> None:
-        self.refresh()
+    def _started(self, run: Run) -> None:
+        self.reload()
         self.select(run)
 
     def _ended(self, run: Run | None) -> None:
         """What was seen of its lock while it was trained here holds no more."""
-        self._held -= {run.path} if run else frozenset()
-        self.refresh()
+        self._locked_paths -= {run.path} if run else frozenset()
+        self.reload()
 
     def _row(self, run: Run) -> RunRow:
         status = run.status
         backbone, methods = self._descriptions.get(run.path, ("…", "…"))
-        live = self._trainer.trains(run) or run.path in self._held
+        live = self._trainer.is_training(run) or run.path in self._locked_paths
         return RunRow(
             run=run,
             name=run.path.name,
@@ -275,20 +275,20 @@ def _state(status: dict[str, Any], live: bool) -> str:
     return state if state in ("completed", "stopped", "failed") else "interrupted"
 
 
-def _described(runs: Iterable[Run]) -> dict[Path, tuple[str, str]]:
+def _describe_runs(runs: Iterable[Run]) -> dict[Path, tuple[str, str]]:
     """Backbone and methods of each run; read once, because a run's recipe is frozen."""
-    return {run.path: _description(run) for run in runs}
+    return {run.path: _describe_run(run) for run in runs}
 
 
-def _description(run: Run) -> tuple[str, str]:
+def _describe_run(run: Run) -> tuple[str, str]:
     try:
         recipe = run.recipe
     except StudioError:
-        return UNREADABLE, tr("recipe cannot be read")
-    return recipe.backbone.name, methods_of(recipe)
+        return UNREADABLE_BACKBONE, tr("recipe cannot be read")
+    return recipe.backbone.name, methods_text(recipe)
 
 
-def methods_of(recipe: Recipe) -> str:
+def methods_text(recipe: Recipe) -> str:
     """The methods of a recipe in a few words."""
     return ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or tr("head only")
 
@@ -299,10 +299,10 @@ def _signature(folder: Path) -> tuple[object, frozenset[Path]]:
 
     runs = list_runs(folder)
     held = frozenset(r.path for r in runs if r.status.get("state") in ("running", "paused") and is_locked(r.path))
-    return tuple((run.path, _written(run)) for run in runs), held
+    return tuple((run.path, _status_mtime(run)) for run in runs), held
 
 
-def _written(run: Run) -> int:
+def _status_mtime(run: Run) -> int:
     try:
         return (run.path / "status.json").stat().st_mtime_ns
     except OSError:

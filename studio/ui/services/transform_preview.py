@@ -9,116 +9,116 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from studio.core.recipe import Backbone, Transforms
-from studio.ui.services.background import Lane, sentence
-from studio.ui.services.thumbnails import from_rgb, small_picture
+from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.thumbnails import qimage_from_rgb, render_thumbnail
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetIndex
     from studio.data.transforms.augmentation import Augmentation
     from studio.data.transforms.preprocessing import Pixels, Preprocessing
 
-IMAGES, VARIANTS = 4, 4
-SIDE = 160
+PREVIEW_ROWS, VARIANTS = 4, 4
+PREVIEW_PIXELS = 160
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PreviewRow:
     """One image: as it is, as validation and export see it, and as training sees it in several epochs."""
 
     name: str
     original: QImage
-    plain: QImage
-    changed: tuple[QImage, ...]
+    preprocessed: QImage
+    augmented: tuple[QImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """Rows of a preview and the preprocessing that made them, or why there are none."""
 
-    rows: tuple[Seen, ...] = ()
+    rows: tuple[PreviewRow, ...] = ()
     preprocessing: "Preprocessing | None" = None
     error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a preview is made from; ``turn`` brings other images."""
+class PreviewRequest:
+    """What a preview is made from; ``page`` brings other images."""
 
     root: Path
     paths: tuple[Path, ...]
     backbone: Backbone
     transforms: Transforms
     seed: int
-    turn: int = 0
+    page: int = 0
 
 
-class Previews(QObject):
-    """Makes a preview of what was asked for last; ``made`` carries a :class:`Preview`."""
+class PreviewRenderer(QObject):
+    """Makes a preview of what was asked for last; ``rendered`` carries a :class:`Preview`."""
 
-    made = Signal(object)
+    rendered = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lane = Lane("preview", self)
+        self._worker = WorkerThread("preview", self)
 
-    def ask(self, wanted: Wanted) -> None:
+    def request_preview(self, request: PreviewRequest) -> None:
         """Make a preview; what was asked for before and waits is dropped."""
-        self._lane.submit(
-            lambda: make(wanted),
-            self.made.emit,
-            lambda error: self.made.emit(Preview(error=sentence(error))),
+        self._worker.submit(
+            lambda: render_preview(request),
+            self.rendered.emit,
+            lambda error: self.rendered.emit(Preview(error=error_message(error))),
             "preview",
         )
 
     def close(self) -> None:
         """End the thread."""
-        self._lane.close()
+        self._worker.close()
 
 
-def wanted(summary: "DatasetIndex", backbone: Backbone, transforms: Transforms, seed: int, turn: int) -> Wanted:
-    """A few training images, of different classes where there are several; each ``turn`` brings others."""
+def choose_images(summary: "DatasetIndex", backbone: Backbone, transforms: Transforms, seed: int, page: int) -> PreviewRequest:
+    """A few training images, of different classes where there are several; each ``page`` brings others."""
     by_class: dict[int, list[Path]] = {}
     for image in summary.in_split("train"):
         by_class.setdefault(image.label, []).append(image.path)
     labels = sorted(by_class)
     paths = []
-    for place in range(IMAGES if labels else 0):
-        round_, which = divmod(turn * IMAGES + place, len(labels))
+    for place in range(PREVIEW_ROWS if labels else 0):
+        round_, which = divmod(page * PREVIEW_ROWS + place, len(labels))
         paths.append(by_class[labels[which]][round_ % len(by_class[labels[which]])])
-    return Wanted(summary.path, tuple(dict.fromkeys(paths)), backbone, transforms, seed, turn)
+    return PreviewRequest(summary.path, tuple(dict.fromkeys(paths)), backbone, transforms, seed, page)
 
 
-def make(wanted: Wanted) -> Preview:
+def render_preview(request: PreviewRequest) -> Preview:
     """The preview itself, as training, validation and export would do it; StudioError where that cannot be."""
     from studio.data.transforms.augmentation import Augmentation
 
-    preprocessing = _preprocessing(wanted.backbone)
-    augmentation = Augmentation.from_transforms(wanted.transforms)
-    rows = (_seen(wanted, place, preprocessing, augmentation) for place in range(len(wanted.paths)))
+    preprocessing = _preprocessing(request.backbone)
+    augmentation = Augmentation.from_transforms(request.transforms)
+    rows = (_render_row(request, place, preprocessing, augmentation) for place in range(len(request.paths)))
     return Preview(tuple(row for row in rows if row), preprocessing)
 
 
-def _seen(
-    wanted: Wanted, place: int, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
-) -> Seen | None:
+def _render_row(
+    request: PreviewRequest, position: int, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
+) -> PreviewRow | None:
     """One row; None where the image cannot be read, which the findings say."""
     from studio.data.images.decode import UnreadableImageError
 
-    path, index = wanted.paths[place], wanted.turn * IMAGES + place
+    path, index = request.paths[position], request.page * PREVIEW_ROWS + position
     try:
-        pixels = _pixels(wanted.root / path, preprocessing)
+        pixels = _pixels(request.root / path, preprocessing)
     except UnreadableImageError:
         return None
     variants = (
-        augmentation.apply(pixels, wanted.seed, epoch, index) if augmentation else pixels for epoch in range(VARIANTS)
+        augmentation.apply(pixels, request.seed, epoch, index) if augmentation else pixels for epoch in range(VARIANTS)
     )
-    changed = tuple(_image(variant) for variant in variants)
-    return Seen(path.name, small_picture(wanted.root / path, SIDE), _image(pixels), changed)
+    changed = tuple(_to_qimage(variant) for variant in variants)
+    return PreviewRow(path.name, render_thumbnail(request.root / path, PREVIEW_PIXELS), _to_qimage(pixels), changed)
 
 
-def _image(pixels: "Pixels") -> QImage:
+def _to_qimage(pixels: "Pixels") -> QImage:
     height, width = pixels.shape[:2]
-    return from_rgb(pixels.tobytes(), width, height)
+    return qimage_from_rgb(pixels.tobytes(), width, height)
 
 
 @lru_cache(maxsize=64)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from studio.core.layers import Layer, Role
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import short_count
+from studio.ui.style.formatting import format_short_count
 
 SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class NodeRef:
     """A place in the tree: a layer, or one slice of a fused qkv."""
 
     path: str = ""
@@ -30,26 +30,26 @@ class Badge:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class TreeAnnotations:
     """What the attachments do to the tree: badges by layer path, and whether the head is trained."""
 
     badges: dict[str, tuple[Badge, ...]] = field(default_factory=dict)
-    head_trains: bool = True
+    head_trainable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class RollUp:
+class SubtreeSummary:
     """What lies in and under a row: number of badges, trained parameters of adapters and head, badges switched off."""
 
     badges: int = 0
     adapter_parameters: int = 0
     head_parameters: int = 0
-    off: int = 0
+    disabled: int = 0
 
     @property
-    def works(self) -> bool:
+    def any_enabled(self) -> bool:
         """Whether any of the badges is switched on."""
-        return self.badges > self.off
+        return self.badges > self.disabled
 
     @property
     def trainable(self) -> int:
@@ -59,20 +59,20 @@ class RollUp:
 
 @dataclass(slots=True)
 class Node:
-    """One row: ``parent`` and ``children`` are positions in the list of nodes; a filter looks through ``words``."""
+    """One row: ``parent`` and ``children`` are positions in the list of nodes; a filter looks through ``search_text``."""
 
     layer: Layer
     part: str
     parent: int
     row: int
-    words: str
+    search_text: str
     children: list[int] = field(default_factory=list)
     visible: list[int] = field(default_factory=list)
 
     @property
-    def spot(self) -> Spot:
+    def ref(self) -> NodeRef:
         """Where it is."""
-        return Spot(self.layer.path, self.part)
+        return NodeRef(self.layer.path, self.part)
 
     @property
     def is_head(self) -> bool:
@@ -81,14 +81,14 @@ class Node:
 
 
 @dataclass(slots=True)
-class Grown:
+class TreeData:
     """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers.
 
     ``kinds`` has a node for each type and shape, ``names`` one for each name at each depth: what columns must hold.
     """
 
     nodes: list[Node] = field(default_factory=list)
-    at: dict[Spot, int] = field(default_factory=dict)
+    number_of: dict[NodeRef, int] = field(default_factory=dict)
     layers: list[int] = field(default_factory=list)
     heads: list[int] = field(default_factory=list)
     kinds: dict[tuple[str, tuple[int, ...], bool], int] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Grown:
             above.children.append(number)
         words = f"{layer.path} {layer.type} {layer.role}".lower()
         self.nodes.append(Node(layer, part, parent, row, words))
-        self.at[Spot(layer.path, part)] = number
+        self.number_of[NodeRef(layer.path, part)] = number
         self.kinds.setdefault((layer.type, layer.shape, bool(part)), number)
         self.names.setdefault((layer.path.count(".") + bool(layer.path) + bool(part), part or layer.name), number)
         if not part:
@@ -113,19 +113,19 @@ class Grown:
         return number
 
 
-def grow(layers: Sequence[Layer]) -> Grown:
+def build_tree(layers: Sequence[Layer]) -> TreeData:
     """The tree of rows in pre-order; each fused qkv gets a child for each of its slices."""
-    grown = Grown()
+    grown = TreeData()
     at: dict[str, int] = {}
     for layer in layers:
-        parent = _holder(layer.path, at) if grown.nodes else -1
+        parent = _parent_number(layer.path, at) if grown.nodes else -1
         number = at[layer.path] = grown.add(layer, "", parent)
         for part in layer.slices:
             grown.add(layer, part, number)
     return grown
 
 
-def _holder(path: str, at: dict[str, int]) -> int:
+def _parent_number(path: str, at: dict[str, int]) -> int:
     """The nearest layer above ``path`` that is a row: a layer in between may be left out of the rows."""
     while path:
         path = path.rpartition(".")[0]
@@ -134,16 +134,16 @@ def _holder(path: str, at: dict[str, int]) -> int:
     return at.get("", 0)
 
 
-def keep(grown: Grown, wanted: str, with_empty: bool) -> int:
-    """Let those rows be visible that have ``wanted`` in their words, with those above them; return how many have it.
+def filter_tree(tree: TreeData, text: str, show_empty: bool) -> int:
+    """Let those rows be visible that have ``text`` in their words, with those above them; return how many have it.
 
-    Layers without parameters count only ``with_empty``. What is inside a slice's layer is decided with the layer.
+    Layers without parameters count only ``show_empty``. What is inside a slice's layer is decided with the layer.
     """
-    nodes = grown.nodes
+    nodes = tree.nodes
     kept, found = bytearray(len(nodes) + 1), 0
     for number in range(len(nodes) - 1, -1, -1):
         node = nodes[number]
-        passes = wanted in node.words and (with_empty or node.layer.parameters > 0 or not node.layer.path)
+        passes = text in node.search_text and (show_empty or node.layer.parameters > 0 or not node.layer.path)
         found += passes and not node.part
         if passes or kept[number]:
             kept[number] = kept[node.parent] = 1
@@ -155,28 +155,28 @@ def keep(grown: Grown, wanted: str, with_empty: bool) -> int:
     return found
 
 
-def roll_ups(grown: Grown, marks: Marks) -> dict[int, RollUp]:
+def summarize(tree: TreeData, annotations: TreeAnnotations) -> dict[int, SubtreeSummary]:
     """The sums of all rows that have something in them or at them, by number."""
     sums: dict[int, list[int]] = {}
-    for path, badges in marks.badges.items():
-        number = grown.at.get(Spot(path), -1)
-        for child in grown.nodes[number].children if number >= 0 else ():
-            if part := grown.nodes[child].part:
+    for path, badges in annotations.badges.items():
+        number = tree.number_of.get(NodeRef(path), -1)
+        for child in tree.nodes[number].children if number >= 0 else ():
+            if part := tree.nodes[child].part:
                 here = [badge for badge in badges if part in badge.slices]
                 sums[child] = [len(here), 0, 0, sum(not badge.enabled for badge in here)]
         trained = sum(badge.parameters or 0 for badge in badges if badge.enabled)
-        _add_upwards(grown, sums, number, (len(badges), trained, 0, sum(not badge.enabled for badge in badges)))
-    for number in grown.heads if marks.head_trains else ():
-        _add_upwards(grown, sums, number, (0, 0, grown.nodes[number].layer.parameters, 0))
-    return {number: RollUp(*values) for number, values in sums.items()}
+        _add_to_ancestors(tree, sums, number, (len(badges), trained, 0, sum(not badge.enabled for badge in badges)))
+    for number in tree.heads if annotations.head_trainable else ():
+        _add_to_ancestors(tree, sums, number, (0, 0, tree.nodes[number].layer.parameters, 0))
+    return {number: SubtreeSummary(*values) for number, values in sums.items()}
 
 
-def _add_upwards(grown: Grown, sums: dict[int, list[int]], number: int, more: tuple[int, int, int, int]) -> None:
+def _add_to_ancestors(tree: TreeData, sums: dict[int, list[int]], number: int, more: tuple[int, int, int, int]) -> None:
     while number >= 0:
         values = sums.setdefault(number, [0, 0, 0, 0])
         for place, value in enumerate(more):
             values[place] += value
-        number = grown.nodes[number].parent
+        number = tree.nodes[number].parent
 
 
 def type_and_shape(node: Node) -> str:
@@ -195,5 +195,5 @@ def badge_text(badge: Badge, part: str = "") -> str:
         words = tr("{method} on {slices}", method=words, slices=", ".join(badge.slices))
     if not badge.enabled:
         return tr("{method} off", method=words)
-    added = f" +{short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
+    added = f" +{format_short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
     return f"{words}{added}"

@@ -9,18 +9,18 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.services import recipe_edits
-from studio.ui.services.attachment_editor import Attaching
-from studio.ui.services.background import Lane
-from studio.ui.services.baseline import NumberToBeat
+from studio.ui.services.attachment_editor import AttachmentEditor
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.baseline import BaselineRunner
 from studio.ui.services.document import Document
 from studio.ui.services.downloads import Downloads
-from studio.ui.services.drag_payload import Carried
-from studio.ui.services.engine import Counted, Engine
-from studio.ui.services.image_scan import Images, Scan
-from studio.ui.services.resource_estimator import Needs
-from studio.ui.services.run_queue import RecipeQueue
-from studio.ui.services.trainer import Runs, Trainer
-from studio.ui.services.tree_data import Badge, Marks, Spot
+from studio.ui.services.drag_payload import DragPayload
+from studio.ui.services.engine import RecipeCounts, Engine
+from studio.ui.services.image_scan import ImageScanner, ScanResult
+from studio.ui.services.resource_estimator import ResourceEstimator
+from studio.ui.services.run_queue import RunQueue
+from studio.ui.services.trainer import RunRegistry, TrainingController
+from studio.ui.services.tree_data import Badge, TreeAnnotations, NodeRef
 
 DEFAULT_CLASSES = 10
 """Outputs of the head that counts are made with before the images are known."""
@@ -29,26 +29,26 @@ DEFAULT_CLASSES = 10
 class Workspace(QObject):
     """Holds the document; keeps layer tree, counts and image folder up to date with it."""
 
-    refused = Signal(object)
-    step_wanted = Signal(object)
-    pulled = Signal(object)
+    edit_rejected = Signal(object)
+    step_requested = Signal(object)
+    grad_norms_changed = Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self.document = Document()
         self.engine = Engine(self)
-        self.images = Images(self)
-        self.trainer = Trainer(self)
-        self.runs = Runs(self.trainer, self)
-        self.queue = RecipeQueue(self.trainer, self)
+        self.images = ImageScanner(self)
+        self.trainer = TrainingController(self)
+        self.runs = RunRegistry(self.trainer, self)
+        self.queue = RunQueue(self.trainer, self)
         self.downloads = Downloads(self)
-        self.lane = Lane("results", self)
-        self.to_beat = NumberToBeat(self.images, self.engine, self.trainer, self)
-        self.needs = Needs(self.document, self)
-        self.attaching = Attaching(self.document, self.engine, self.attempt)
+        self.worker = WorkerThread("results", self)
+        self.baseline = BaselineRunner(self.images, self.engine, self.trainer, self)
+        self.resource_estimator = ResourceEstimator(self.document, self)
+        self.attachment_editor = AttachmentEditor(self.document, self.engine, self.run_edit)
         self.document.changed.connect(self._recipe_changed)
         self.images.changed.connect(self._images_changed)
-        self.engine.loaded.connect(self.recount)
+        self.engine.loaded.connect(self.refresh_counts)
 
     def start(self) -> None:
         """Begin to load the engine, and read what there is."""
@@ -61,9 +61,9 @@ class Workspace(QObject):
         self.trainer.close()
         self.runs.close()
         self.downloads.close()
-        self.lane.close()
-        self.needs.close()
-        self.to_beat.close()
+        self.worker.close()
+        self.resource_estimator.close()
+        self.baseline.close()
         self.images.close()
         self.engine.close()
         self.document.close()
@@ -81,54 +81,54 @@ class Workspace(QObject):
         """Number of classes of the images, or a usual one while unknown."""
         return self.images.scan.classes or DEFAULT_CLASSES
 
-    def recount(self) -> None:
+    def refresh_counts(self) -> None:
         """Ask the engine for layers and counts of the recipe."""
         if self.engine.ready:
             self.engine.count(self.recipe, self.classes)
 
     def _recipe_changed(self, recipe: Recipe) -> None:
-        self.images.follow(recipe)
-        self.recount()
+        self.images.update_recipe(recipe)
+        self.refresh_counts()
 
-    def _images_changed(self, scan: Scan) -> None:
+    def _images_changed(self, scan: ScanResult) -> None:
         if scan.summary:
-            self.recount()
+            self.refresh_counts()
 
-    def tell_again(self) -> None:
+    def re_emit(self) -> None:
         """Let all who show the document, or what is derived from it, show it anew; nothing has changed."""
         self.document.changed.emit(self.recipe)
         self.images.changed.emit(self.images.scan)
-        if self.engine.last is not None:
-            self.engine.counted.emit(self.engine.last)
+        if self.engine.last_counts is not None:
+            self.engine.counted.emit(self.engine.last_counts)
         self.runs.changed.emit(self.runs.rows)
 
     # edits
 
-    def attempt(self, action: Callable[[], Any]) -> bool:
-        """Do ``action``; where it is refused, say why through :attr:`refused`."""
+    def run_edit(self, action: Callable[[], Any]) -> bool:
+        """Do ``action``; where it is refused, say why through :attr:`edit_rejected`."""
         try:
             action()
         except StudioError as error:
-            self.refused.emit(tr(str(error)))
+            self.edit_rejected.emit(tr(str(error)))
             return False
         return True
 
     def set_value(self, path: str, value: Any) -> None:
         """Change the value at the dotted ``path`` of the recipe as one step of the history."""
         words = tr(path.rpartition(".")[2].replace("_", " "))
-        self.attempt(
+        self.run_edit(
             lambda: self.document.edit(
-                tr("Change {what}", what=words), recipe_edits.replaced(self.recipe, path, value), path
+                tr("Change {what}", what=words), recipe_edits.with_value(self.recipe, path, value), path
             )
         )
 
-    def attach(self, carried: Carried, spots: Sequence[Spot]) -> bool:
-        """Attach a method, a preset or a copy at ``spots`` as one step of the history."""
-        return self.attaching.attach(carried, spots)
+    def attach(self, payload: DragPayload, refs: Sequence[NodeRef]) -> bool:
+        """Attach a method, a preset or a copy at ``refs`` as one step of the history."""
+        return self.attachment_editor.attach(payload, refs)
 
     def preview(self, attachments: Sequence[Attachment], done: Callable[[int], None]) -> None:
         """Call ``done`` with the number of parameters that ``attachments`` would add to what trains now."""
-        census = self.engine.last.census if self.engine.last else None
+        census = self.engine.last_counts.parameter_counts if self.engine.last_counts else None
         if census is not None:
             recipe = recipe_edits.with_attachments(self.recipe, attachments)
             self.engine.preview(recipe, self.classes, lambda trains: done(trains - census.trainable_parameters))
@@ -138,44 +138,44 @@ class Workspace(QObject):
         words = tr("Remove {names}", names=", ".join(sorted(names)))
         self.document.edit(words, recipe_edits.without_attachments(self.recipe, names))
 
-    def change_attachment(self, name: str, changes: dict[str, Any], merge: str = "") -> None:
+    def change_attachment(self, name: str, changes: dict[str, Any], merge_key: str = "") -> None:
         """Change values of the attachment called ``name``."""
-        self.change_attachments({name: changes}, merge)
+        self.change_attachments({name: changes}, merge_key)
 
-    def change_attachments(self, changes: dict[str, dict[str, Any]], merge: str = "") -> None:
-        """Change values of several attachments as one step; steps with the same ``merge`` become one."""
+    def change_attachments(self, changes: dict[str, dict[str, Any]], merge_key: str = "") -> None:
+        """Change values of several attachments as one step; steps with the same ``merge_key`` become one."""
         first = next(iter(changes.values()), {})
-        what = tr((merge if "config" in first else ", ".join(first)).replace("_", " "))
+        what = tr((merge_key if "config" in first else ", ".join(first)).replace("_", " "))
         words = tr("Change {what} of {name}", what=what, name=", ".join(changes))
-        key = f"{','.join(changes)}.{merge}" if merge else ""
-        self.attempt(
+        key = f"{','.join(changes)}.{merge_key}" if merge_key else ""
+        self.run_edit(
             lambda: self.document.edit(words, recipe_edits.with_changed_attachments(self.recipe, changes), key)
         )
 
 
-def marks(recipe: Recipe, counted: Counted | None, engine: Engine) -> Marks:
+def tree_annotations(recipe: Recipe, counted: RecipeCounts | None, engine: Engine) -> TreeAnnotations:
     """Badges for the tree, with counts where ``counted`` has them for the same attachment."""
     badges: dict[str, tuple[Badge, ...]] = {}
-    census = counted.census if counted else None
+    census = counted.parameter_counts if counted else None
     known = {a.name: a for a in counted.recipe.attachments} if counted else {}
     counts = {a.name: a.per_site for a in census.attachments} if census else {}
     for attachment in recipe.attachments:
         if attachment != known.get(attachment.name):
             counts.pop(attachment.name, None)
-        words = badge_words(attachment, engine)
-        resolution = engine.resolve(attachment)
+        words = attachment_label(attachment, engine)
+        resolution = engine.match_targets(attachment)
         for layer in resolution.matched:
             per_site = counts.get(attachment.name, {}).get(layer.path)
             badge = Badge(attachment.name, words, per_site, attachment.enabled, attachment.slices)
             badges[layer.path] = (*badges.get(layer.path, ()), badge)
-    return Marks(badges, recipe.head.trainable)
+    return TreeAnnotations(badges, recipe.head.trainable)
 
 
-def badge_words(attachment: Attachment, engine: Engine) -> str:
+def attachment_label(attachment: Attachment, engine: Engine) -> str:
     """``LoRA r8``; the method's name alone where the method is not installed."""
     try:
         method = engine.method(attachment.method)
-        detail = method.badge(method.configure(attachment.config))
+        detail = method.short_text(method.configure(attachment.config))
     except StudioError:
         return attachment.method
     return f"{method.label} {detail}".strip()

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float64]
+FloatArray = NDArray[np.float64]
 
-_SMALLEST = 1e-12
+_MIN_POWER = 1e-12
 """Powers of the weight below this are not seen in any digit that is drawn."""
 
 
-def smoothed(values: Sequence[float] | Values, weight: float) -> Values:
+def ema_smooth(values: Sequence[float] | FloatArray, weight: float) -> FloatArray:
     """The average of each value with all before it, which count by ``weight`` in [0, 1) to the power of their distance.
 
     The average is divided by the weight that it has gathered, so that the first points are not drawn to zero. What is
@@ -22,16 +22,16 @@ def smoothed(values: Sequence[float] | Values, weight: float) -> Values:
         return given.copy()
     real = np.isfinite(given)
     found = given.copy()
-    average = _average(given[real], weight)
-    young = average[: int(np.log(_SMALLEST) / np.log(weight))]  # later than that, all the weight there is is gathered
+    average = _biased_ema(given[real], weight)
+    young = average[: int(np.log(_MIN_POWER) / np.log(weight))]  # later than that, all the weight there is is gathered
     young /= 1 - np.power(weight, np.arange(1, len(young) + 1))
     found[real] = average
     return found
 
 
-def _average(values: Values, weight: float) -> Values:
+def _biased_ema(values: FloatArray, weight: float) -> FloatArray:
     """The biased average, for pieces of equal length at once: in Python alone a million points take half a second."""
-    length = max(1, min(len(values), int(np.log(_SMALLEST) / np.log(weight))))
+    length = max(1, min(len(values), int(np.log(_MIN_POWER) / np.log(weight))))
     pieces = np.pad(values, (0, -len(values) % length)).reshape(-1, length)
     powers = np.power(weight, np.arange(1, length + 1))
     within = (1 - weight) * powers * np.cumsum(pieces / powers, axis=1)

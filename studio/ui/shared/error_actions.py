@@ -9,41 +9,41 @@ from studio.ui.i18n.language import language
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
-    """``sign`` is what the English sentence says; ``call`` is a method of the main window or of a part of it."""
+class ErrorAction:
+    """``error_code`` is what the English sentence says; ``slot`` is a method of the main window or of a part of it."""
 
-    sign: str
-    words: str
-    call: str
+    error_code: str
+    label: str
+    slot: str
 
 
-TABLE = (
-    Remedy("training.batch_size", "Halve the batch size", "halve_batch"),
-    Remedy("training.learning_rate", "Halve the learning rate", "halve_rate"),
-    Remedy("training.device", "Choose the device by itself", "any_device"),
-    Remedy("choose a folder", "Choose a folder…", "data.chooser.folder"),
-    Remedy("set data.path", "Choose a folder…", "data.chooser.folder"),
-    Remedy("choose another folder", "Choose a folder…", "data.chooser.folder"),
-    Remedy("choose a list", "Choose a list…", "data.chooser.list_"),
-    Remedy("local checkpoint", "Choose another backbone…", "adapters.choose_backbone"),
-    Remedy("choose a backbone", "Choose another backbone…", "adapters.choose_backbone"),
-    Remedy("attach a method", "Show the adapters", "show_adapters"),
-    Remedy("make room on the disk", "Show the folder of the runs", "show_runs_folder"),
-    Remedy("The run cannot be written to", "Show the folder of the runs", "show_runs_folder"),
-    Remedy("Unexpected ", "Open the log", "show_log"),
+ERROR_ACTIONS = (
+    ErrorAction("training.batch_size", "Halve the batch size", "halve_batch"),
+    ErrorAction("training.learning_rate", "Halve the learning rate", "halve_rate"),
+    ErrorAction("training.device", "Choose the device by itself", "use_any_device"),
+    ErrorAction("choose a folder", "Choose a folder…", "data.chooser.choose_folder"),
+    ErrorAction("set data.path", "Choose a folder…", "data.chooser.choose_folder"),
+    ErrorAction("choose another folder", "Choose a folder…", "data.chooser.choose_folder"),
+    ErrorAction("choose a list", "Choose a list…", "data.chooser.choose_list"),
+    ErrorAction("local checkpoint", "Choose another backbone…", "adapters.choose_backbone"),
+    ErrorAction("choose a backbone", "Choose another backbone…", "adapters.choose_backbone"),
+    ErrorAction("attach a method", "Show the adapters", "show_adapters"),
+    ErrorAction("make room on the disk", "Show the folder of the runs", "show_runs_folder"),
+    ErrorAction("The run cannot be written to", "Show the folder of the runs", "show_runs_folder"),
+    ErrorAction("Unexpected ", "Open the log", "show_log"),
 )
 
 
-def remedy(shown: str) -> Remedy | None:
-    """What helps against the error that ``shown`` tells of, in whatever language; None where nothing is known."""
-    sentence = language().source(shown)
-    return next((row for row in TABLE if row.sign in sentence), None)
+def action_for(message: str) -> ErrorAction | None:
+    """What helps against the error that ``message`` tells of, in whatever language; None where nothing is known."""
+    sentence = language().source_text(message)
+    return next((row for row in ERROR_ACTIONS if row.error_code in sentence), None)
 
 
-def apply(choice: Remedy, near: QWidget) -> None:
-    """Do ``choice`` in the main window that ``near`` is in, or whose dialog it is in."""
-    window: QWidget | None = near.window()
-    while window is not None and not hasattr(window, "actions_by_call"):
+def run_action(action: ErrorAction, widget: QWidget) -> None:
+    """Do ``action`` in the main window that ``widget`` is in, or whose dialog it is in."""
+    window: QWidget | None = widget.window()
+    while window is not None and not hasattr(window, "actions_by_slot"):
         window = window.parentWidget().window() if window.parentWidget() else None
     if window is not None:
-        attrgetter(choice.call)(window)()
+        attrgetter(action.slot)(window)()

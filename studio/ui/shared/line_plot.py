@@ -11,44 +11,44 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QColor, QKeyEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.shared.ema_smoothing import Values, smoothed
-from studio.ui.style.formatting import percent
-from studio.ui.style.theme import colour, theme
-from studio.ui.widgets.components import Column, Row, text
+from studio.ui.shared.ema_smoothing import FloatArray, ema_smooth
+from studio.ui.style.formatting import format_percent
+from studio.ui.style.theme import color, theme
+from studio.ui.widgets.components import VBox, HBox, text_label
 
-_FEW = 60
-_FAINT = 70
-_LOWEST = -300.0
-_RUNGS = (1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
-_LEAST_HEIGHT = 96
-_EDGE = 0.02
-_WHOLE = 1.5
+_FEW_POINTS = 60
+_FAINT_ALPHA = 70
+_MIN_LOG = -300.0
+_AXIS_STEPS = (1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+_MIN_HEIGHT = 96
+_X_MARGIN = 0.02
+_WHOLE_EPOCH_SPAN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlotSeries:
     """One curve over epochs: its name, its colour in the theme, its points, and the place of its best one, if any.
 
-    A ``strong`` one is drawn thicker, and with its points while they are few; a ``noisy`` one is smoothed.
+    A ``emphasized`` one is drawn thicker, and with its points while they are few; a ``smoothable`` one is smoothed.
     """
 
     name: str
-    tint: str
-    x: Values
-    y: Values
-    strong: bool = False
-    noisy: bool = False
-    best: tuple[float, float] | None = None
+    color_name: str
+    x: FloatArray
+    y: FloatArray
+    emphasized: bool = False
+    smoothable: bool = False
+    best_point: tuple[float, float] | None = None
 
     @property
-    def look(self) -> tuple[Any, ...]:
+    def fingerprint(self) -> tuple[Any, ...]:
         """What differs where another drawing is needed: curves only grow, or begin anew from an earlier point."""
         last = (float(self.x[-1]), float(self.y[-1])) if len(self.x) else ()
         first = float(self.y[0]) if len(self.y) else 0.0
-        return self.name, self.tint, len(self.x), repr(last), repr(first), self.best
+        return self.name, self.color_name, len(self.x), repr(last), repr(first), self.best_point
 
 
-class _Axis(pg.AxisItem):
+class _LogAxis(pg.AxisItem):
     """An axis that, where it is logarithmic, names 1, 2 and 5 of each decade: nine names would overlap."""
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
@@ -65,14 +65,14 @@ class PercentAxis(pg.AxisItem):
         return [f"{100 * value:.4g} %" for value in values]
 
 
-class _Epochs(pg.AxisItem):
+class _EpochAxis(pg.AxisItem):
     """An axis over epochs: once more than one is in view, only whole ones are marked."""
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
         """pyqtgraph: the distances between ticks, in levels."""
         levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
         whole = [(step, 0.0) for step, _ in levels if step >= 1]
-        return (whole or [(1.0, 0.0)] if high - low > _WHOLE else levels)[:2]
+        return (whole or [(1.0, 0.0)] if high - low > _WHOLE_EPOCH_SPAN else levels)[:2]
 
 
 def _digit(logarithm: float) -> int:
@@ -90,11 +90,11 @@ class _Swatch(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)
-        painter.setPen(QPen(colour(self._tint), self._width))
+        painter.setPen(QPen(color(self._tint), self._width))
         painter.drawLine(0, 7, 16, 7)
 
 
-class _Drawn:
+class _SeriesItems:
     """What stands for one line on the canvas: its raw points, faint where they are smoothed, and its best one."""
 
     def __init__(self, item: Any) -> None:
@@ -102,70 +102,70 @@ class _Drawn:
         self.main = item.plot([], [], connect="finite")
         self.best = item.plot([], [], pen=None, symbol="star", symbolSize=15)
         self.best.setZValue(10)
-        self.line: Line | None = None
+        self.series: PlotSeries | None = None
 
-    def show(self, line: Line | None, weight: float) -> None:
-        """Draw ``line``, smoothed by ``weight`` where it is noisy; None clears."""
-        self.line = line
-        smooth = line is not None and line.noisy and weight > 0
+    def show(self, series: PlotSeries | None, weight: float) -> None:
+        """Draw ``series``, smoothed by ``weight`` where it is noisy; None clears."""
+        self.series = series
+        smooth = series is not None and series.smoothable and weight > 0
         for part in (self.raw, self.main):
-            part.setVisible(line is not None)
-        if line is None:
+            part.setVisible(series is not None)
+        if series is None:
             self.best.setData([], [])
             return
-        self.raw.setData(*((line.x, line.y) if smooth else ([], [])))
-        few = line.strong and len(line.x) <= _FEW
-        self.main.setData(line.x, smoothed(line.y, weight) if smooth else line.y, symbol="o" if few else None)
-        self.best.setData(*([value] for value in line.best)) if line.best else self.best.setData([], [])
-        self.colour()
+        self.raw.setData(*((series.x, series.y) if smooth else ([], [])))
+        few = series.emphasized and len(series.x) <= _FEW_POINTS
+        self.main.setData(series.x, ema_smooth(series.y, weight) if smooth else series.y, symbol="o" if few else None)
+        self.best.setData(*([value] for value in series.best_point)) if series.best_point else self.best.setData([], [])
+        self.apply_colors()
 
-    def colour(self) -> None:
+    def apply_colors(self) -> None:
         """Take the colours of the theme."""
-        if self.line is None:
+        if self.series is None:
             return
-        tint, few = colour(self.line.tint), len(self.line.x) <= _FEW
+        tint, few = color(self.series.color_name), len(self.series.x) <= _FEW_POINTS
         faint = QColor(tint)
-        faint.setAlpha(_FAINT)
+        faint.setAlpha(_FAINT_ALPHA)
         self.raw.setPen(pg.mkPen(faint, width=1))
         self.main.opts.update(symbolSize=6, symbolBrush=pg.mkBrush(tint), symbolPen=pg.mkPen(None))
-        self.main.setPen(pg.mkPen(tint, width=2 if self.line.strong and few else 1))  # which draws the points anew too
+        self.main.setPen(pg.mkPen(tint, width=2 if self.series.emphasized and few else 1))  # which draws the points anew too
         self.best.setSymbolBrush(pg.mkBrush(tint))
-        self.best.setSymbolPen(pg.mkPen(colour("surface"), width=1.5))
+        self.best.setSymbolPen(pg.mkPen(color("surface"), width=1.5))
 
 
-class Plot(QWidget):
-    """A titled plot of a few lines over epochs. ``pointed`` carries the epoch under the pointer, or None.
+class LinePlot(QWidget):
+    """A titled plot of a few lines over epochs. ``pointer_moved`` carries the epoch under the pointer, or None.
 
     Values are named with ``digits`` significant digits, or, where they are ``shares`` in [0, 1], as percentages.
 
     With the focus, the arrow keys move the pointer from point to point, and Escape takes it away.
     """
 
-    pointed = Signal(object)
+    pointer_moved = Signal(object)
 
-    def __init__(self, title: str, bottom: float | None = None, digits: int = 4, shares: bool = False) -> None:
+    def __init__(self, title: str, bottom: float | None = None, digits: int = 4, as_percent: bool = False) -> None:
         super().__init__()
-        self.title, self._bottom, self._digits, self._shares = title, bottom, digits, shares
+        self.title, self._bottom, self._digits, self._as_percent = title, bottom, digits, as_percent
         self._weight = 0.0
-        self._at: float | None = None
-        self.log = self._log_x = False
-        self._looks: list[tuple[Any, ...]] = []
-        self._follows, self._end = True, 0.0
-        self.drawn: list[_Drawn] = []
-        self.heading = text(title, "heading")
-        self.legend = Row(gap=6)
-        self._keys: list[tuple[QWidget, Any]] = []
+        self._pointer_epoch: float | None = None
+        self.log_y = self._log_x = False
+        self._fingerprints: list[tuple[Any, ...]] = []
+        self._follows_end, self._x_end = True, 0.0
+        self.series_items: list[_SeriesItems] = []
+        self.heading = text_label(title, "heading")
+        self.legend = HBox(gap=6)
+        self._legend_items: list[tuple[QWidget, Any]] = []
         self._build()
-        theme().changed.connect(self._colour)
-        self._colour()
+        theme().changed.connect(self._apply_colors)
+        self._apply_colors()
 
     def _build(self) -> None:
-        axes = {"left": (PercentAxis if self._shares else _Axis)("left"), "bottom": _Epochs("bottom")}
+        axes = {"left": (PercentAxis if self._as_percent else _LogAxis)("left"), "bottom": _EpochAxis("bottom")}
         self.plot = pg.PlotWidget(background=None, axisItems=axes)
         self.plot.setMenuEnabled(False)
         self.plot.hideButtons()
         self.plot.setFrameShape(self.plot.Shape.NoFrame)
-        self.plot.setMinimumHeight(_LEAST_HEIGHT)
+        self.plot.setMinimumHeight(_MIN_HEIGHT)
         self.plot.setAccessibleName(self.title)
         self.plot.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.plot.installEventFilter(self)
@@ -176,163 +176,163 @@ class Plot(QWidget):
         self.item.setContentsMargins(0, 4, 8, 0)
         self.item.getAxis("bottom").setHeight(24)
         self.item.getAxis("left").setWidth(46)
-        self.item.getViewBox().setLimits(xMin=0, minXRange=1e-3, yMin=self._lowest)
+        self.item.getViewBox().setLimits(xMin=0, minXRange=1e-3, yMin=self._min_y)
         self.pointer = pg.InfiniteLine(angle=90, movable=False)
         self.pointer.setVisible(False)
         self.item.addItem(self.pointer, ignoreBounds=True)
-        self.item.getViewBox().sigRangeChangedManually.connect(lambda *_: setattr(self, "_follows", False))
-        self.plot.scene().sigMouseMoved.connect(self._moved)
-        self.setLayout(Column(Row(self.heading, None, self.legend, gap=6), (self.plot, 1), gap=2))
+        self.item.getViewBox().sigRangeChangedManually.connect(lambda *_: setattr(self, "_follows_end", False))
+        self.plot.scene().sigMouseMoved.connect(self._mouse_moved)
+        self.setLayout(VBox(HBox(self.heading, None, self.legend, gap=6), (self.plot, 1), gap=2))
 
     # drawing
 
-    def show_lines(self, lines: Sequence[Line]) -> None:
+    def show_series(self, series: Sequence[PlotSeries]) -> None:
         """Draw the lines in place of those before; nothing where they are the same."""
-        looks = [line.look for line in lines]
-        if looks != self._looks:
-            self._looks = looks
-            self._draw(lines)
+        looks = [line.fingerprint for line in series]
+        if looks != self._fingerprints:
+            self._fingerprints = looks
+            self._draw(series)
 
-    def _draw(self, lines: Sequence[Line]) -> None:
-        while len(self.drawn) < len(lines):
-            self.drawn.append(_Drawn(self.item))
-        same = self._named(lines) == self._named(self.lines)
-        for number, drawn in enumerate(self.drawn):
-            drawn.show(lines[number] if number < len(lines) else None, self._weight)
+    def _draw(self, series: Sequence[PlotSeries]) -> None:
+        while len(self.series_items) < len(series):
+            self.series_items.append(_SeriesItems(self.item))
+        same = self._series_keys(series) == self._series_keys(self.series)
+        for number, drawn in enumerate(self.series_items):
+            drawn.show(series[number] if number < len(series) else None, self._weight)
         if not same:
             self._make_legend()
-        self._follow()
-        self._say()
+        self._follow_end()
+        self._update_legend()
 
-    def _follow(self) -> None:
+    def _follow_end(self) -> None:
         """Keep the end in view. The axis grows in rounded steps: laying it out anew for each point takes longest."""
-        if self._log_x or not self._follows:
+        if self._log_x or not self._follows_end:
             return
-        end = _rounded_up(max((float(line.x[-1]) for line in self.lines if len(line.x)), default=1.0))
-        if end != self._end:
-            self._end = end
-            edge = _EDGE * end  # the best point, which may be the first or the last, is to be seen whole
+        end = _rounded_up(max((float(line.x[-1]) for line in self.series if len(line.x)), default=1.0))
+        if end != self._x_end:
+            self._x_end = end
+            edge = _X_MARGIN * end  # the best point, which may be the first or the last, is to be seen whole
             self.item.getViewBox().setLimits(xMin=-edge)
             self.item.getViewBox().setXRange(-edge, end + edge, padding=0)
 
     @staticmethod
-    def _named(lines: Sequence[Line]) -> list[tuple[str, str]]:
-        return [(line.name, line.tint) for line in lines]
+    def _series_keys(series: Sequence[PlotSeries]) -> list[tuple[str, str]]:
+        return [(line.name, line.color_name) for line in series]
 
     @property
-    def lines(self) -> list[Line]:
+    def series(self) -> list[PlotSeries]:
         """What is drawn."""
-        return [drawn.line for drawn in self.drawn if drawn.line is not None]
+        return [drawn.series for drawn in self.series_items if drawn.series is not None]
 
-    def smooth(self, weight: float) -> None:
+    def set_smoothing(self, weight: float) -> None:
         """Smooth noisy lines by ``weight`` in [0, 1)."""
         self._weight = weight
-        self._draw(self.lines)
+        self._draw(self.series)
 
-    def show_log(self, on: bool) -> None:
+    def set_log_y(self, on: bool) -> None:
         """Draw the values over a logarithmic axis."""
-        self.log = on
-        self.item.getViewBox().setLimits(yMin=self._lowest)
+        self.log_y = on
+        self.item.getViewBox().setLimits(yMin=self._min_y)
         self.item.setLogMode(y=on)
         self.show_all()
 
-    def show_log_x(self) -> None:
+    def set_log_x(self) -> None:
         """Draw over a logarithmic axis; for plots over something else than epochs."""
         self._log_x = True
-        self.item.getViewBox().setLimits(xMin=_LOWEST)
+        self.item.getViewBox().setLimits(xMin=_MIN_LOG)
         self.item.setLogMode(x=True)
         self.item.enableAutoRange()
 
     @property
-    def _lowest(self) -> float:
+    def _min_y(self) -> float:
         """The lowest value in view; over a logarithmic axis, of its logarithm."""
-        return _LOWEST if self.log or self._bottom is None else self._bottom
+        return _MIN_LOG if self.log_y or self._bottom is None else self._bottom
 
     def show_all(self) -> None:
         """Bring everything into view, and keep it there."""
-        self._follows, self._end = True, 0.0
+        self._follows_end, self._x_end = True, 0.0
         self.item.enableAutoRange(x=self._log_x, y=True)
-        self._follow()
+        self._follow_end()
 
     # pointing
 
-    def point_at(self, epoch: float | None) -> None:
+    def show_pointer_at(self, epoch: float | None) -> None:
         """Put the pointer at ``epoch`` and say the values there; None takes it away."""
-        self._at = epoch
+        self._pointer_epoch = epoch
         self.pointer.setVisible(epoch is not None)
         if epoch is not None:
             self.pointer.setPos(epoch)
-        self._say()
+        self._update_legend()
 
-    def values(self) -> list[float | None]:
+    def values_at_pointer(self) -> list[float | None]:
         """What each line of the legend is at the pointer; None where it has no point."""
-        return [None if self._at is None else _nearest(line, self._at) for line in self._told]
+        return [None if self._pointer_epoch is None else _nearest_value(line, self._pointer_epoch) for line in self._legend_series]
 
     @property
-    def _told(self) -> list[Line]:
+    def _legend_series(self) -> list[PlotSeries]:
         """Named lines; of lines without names, those that are not noise beside another of the same run."""
-        lines = self.lines
-        return lines if any(line.name for line in lines) else [one for one in lines if one.strong] or lines
+        lines = self.series
+        return lines if any(line.name for line in lines) else [one for one in lines if one.emphasized] or lines
 
-    def _say(self) -> None:
-        for (swatch, label), line, value in zip(self._keys, self._told, self.values(), strict=True):
-            words = line.name if value is None else f"{line.name} {self._number(value)}".strip()
+    def _update_legend(self) -> None:
+        for (swatch, label), line, value in zip(self._legend_items, self._legend_series, self.values_at_pointer(), strict=True):
+            words = line.name if value is None else f"{line.name} {self._format_value(value)}".strip()
             if label.text() != words:
                 label.setText(words)
                 for part in (swatch, label):
                     part.setVisible(bool(words))
 
-    def _number(self, value: float) -> str:
-        return percent(value) if self._shares else f"{value:.{self._digits}g}"
+    def _format_value(self, value: float) -> str:
+        return format_percent(value) if self._as_percent else f"{value:.{self._digits}g}"
 
-    def _moved(self, position: Any) -> None:
+    def _mouse_moved(self, position: Any) -> None:
         view = self.item.getViewBox()
         if view.sceneBoundingRect().contains(position):
-            self.pointed.emit(float(view.mapSceneToView(position).x()))
+            self.pointer_moved.emit(float(view.mapSceneToView(position).x()))
         else:
-            self.pointed.emit(None)
+            self.pointer_moved.emit(None)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: the pointer leaves, or the arrow keys move it."""
         if event.type() == QEvent.Type.Leave:
-            self.pointed.emit(None)
+            self.pointer_moved.emit(None)
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            return self._pressed(Qt.Key(event.key()))
+            return self._key_pressed(Qt.Key(event.key()))
         return super().eventFilter(watched, event)
 
-    def _pressed(self, key: Qt.Key) -> bool:
-        longest = max((line.x for line in self.lines), key=len, default=np.empty(0))
-        if key == Qt.Key.Key_Escape and self._at is not None:
-            self.pointed.emit(None)
+    def _key_pressed(self, key: Qt.Key) -> bool:
+        longest = max((line.x for line in self.series), key=len, default=np.empty(0))
+        if key == Qt.Key.Key_Escape and self._pointer_epoch is not None:
+            self.pointer_moved.emit(None)
             return True
         steps = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1, Qt.Key.Key_Home: -len(longest), Qt.Key.Key_End: len(longest)}
         if key not in steps or not len(longest):
             return False
-        now = len(longest) - 1 if self._at is None else int(np.searchsorted(longest, self._at))
-        self.pointed.emit(float(longest[min(max(0, now + steps[key]), len(longest) - 1)]))
+        now = len(longest) - 1 if self._pointer_epoch is None else int(np.searchsorted(longest, self._pointer_epoch))
+        self.pointer_moved.emit(float(longest[min(max(0, now + steps[key]), len(longest) - 1)]))
         return True
 
     # the look
 
     def _make_legend(self) -> None:
-        for swatch, label in self._keys:
+        for swatch, label in self._legend_items:
             for widget in (swatch, label):
                 self.legend.removeWidget(widget)
                 widget.deleteLater()
-        self._keys = []
-        for line in self._told:
-            swatch, label = _Swatch(line.tint, 2 if line.strong else 1), text(line.name, "caption")
-            self._keys.append((swatch, label))
+        self._legend_items = []
+        for line in self._legend_series:
+            swatch, label = _Swatch(line.color_name, 2 if line.emphasized else 1), text_label(line.name, "caption")
+            self._legend_items.append((swatch, label))
             for part in (swatch, label):
                 self.legend.addWidget(part)
                 part.setVisible(bool(line.name))
 
-    def _colour(self) -> None:
-        tint_axes(self.plot)
+    def _apply_colors(self) -> None:
+        color_axes(self.plot)
         self.item.showGrid(x=False, y=True, alpha=0.12)
-        self.pointer.setPen(pg.mkPen(colour("faint"), width=1))
-        for drawn in self.drawn:
-            drawn.colour()
+        self.pointer.setPen(pg.mkPen(color("faint"), width=1))
+        for drawn in self.series_items:
+            drawn.apply_colors()
 
 
 def _rounded_up(value: float) -> float:
@@ -340,23 +340,23 @@ def _rounded_up(value: float) -> float:
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(rung * power for rung in (1, *_RUNGS, 10, 12) if rung * power >= value * (1 - 1e-9))
+    return next(rung * power for rung in (1, *_AXIS_STEPS, 10, 12) if rung * power >= value * (1 - 1e-9))
 
 
-def _nearest(line: Line, epoch: float) -> float | None:
-    if not len(line.x) or not line.x[0] - 0.5 <= epoch <= line.x[-1] + 0.5:
+def _nearest_value(series: PlotSeries, epoch: float) -> float | None:
+    if not len(series.x) or not series.x[0] - 0.5 <= epoch <= series.x[-1] + 0.5:
         return None
-    after = min(int(np.searchsorted(line.x, epoch)), len(line.x) - 1)
+    after = min(int(np.searchsorted(series.x, epoch)), len(series.x) - 1)
     before = max(0, after - 1)
-    nearest = before if epoch - line.x[before] < line.x[after] - epoch else after
-    return float(line.y[nearest])
+    nearest = before if epoch - series.x[before] < series.x[after] - epoch else after
+    return float(series.y[nearest])
 
 
-def tint_axes(plot: pg.PlotWidget) -> None:
+def color_axes(plot: pg.PlotWidget) -> None:
     """Give ground and axes of a plot the colours of the theme."""
-    plot.setBackground(colour("surface"))
+    plot.setBackground(color("surface"))
     for name in ("left", "bottom"):
         axis = plot.getPlotItem().getAxis(name)
-        axis.setPen(pg.mkPen(colour("line_strong")))
-        axis.setTextPen(pg.mkPen(colour("muted")))
+        axis.setPen(pg.mkPen(color("line_strong")))
+        axis.setTextPen(pg.mkPen(color("muted")))
         axis.setStyle(tickLength=-4, tickTextOffset=6)

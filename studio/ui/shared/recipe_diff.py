@@ -22,21 +22,21 @@ from PySide6.QtWidgets import (
 from studio.core.layers import Layer
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
-from studio.ui.shared.recipe_layers import Mark, Pair, pairs
-from studio.ui.style.theme import colour
-from studio.ui.widgets.components import Column, Notice, Row, holder, text
+from studio.ui.shared.recipe_layers import DiffStatus, LayerPair, compare_layers
+from studio.ui.style.theme import color
+from studio.ui.widgets.components import VBox, Banner, HBox, container, text_label
 from studio.ui.widgets.painting import draw_badge, small_font
-from studio.ui.widgets.row_table import row_table
-from studio.ui.widgets.table_model import Table
+from studio.ui.widgets.row_table import set_up_row_table
+from studio.ui.widgets.table_model import RowTableModel
 
 _PAIR_ROLE = Qt.ItemDataRole.UserRole + 1
-_ROW = 28
-_TINTS = {"same": ("muted", "sunken"), "left": ("bad", "bad_soft"), "right": ("good", "good_soft")}
-_EXPANDED = 200
+_ROW_HEIGHT = 28
+_STATUS_COLORS = {"same": ("muted", "sunken"), "left": ("bad", "bad_soft"), "right": ("good", "good_soft")}
+_MAX_EXPANDED = 200
 """Trees of at most so many rows open out; the blocks of larger ones stay folded."""
 
 
-class SettingTable(Table[tuple[str, str, str]]):
+class SettingDiffModel(RowTableModel[tuple[str, str, str]]):
     """Keys of the recipe whose values differ."""
 
     columns = ("Setting", "A", "B")
@@ -50,44 +50,44 @@ class SettingTable(Table[tuple[str, str, str]]):
         return f"{row[0]}\nA: {row[1]}\nB: {row[2]}"
 
 
-class _Painter(QStyledItemDelegate):
+class _DiffDelegate(QStyledItemDelegate):
     """Draws the badges of the two recipes; what only one of them has stands out."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: rows of one height."""
-        return QSize(80, _ROW)
+        return QSize(80, _ROW_HEIGHT)
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         """Qt: the layer's name by itself, badges in the other columns."""
-        pair: Pair | None = index.siblingAtColumn(0).data(_PAIR_ROLE)
+        pair: LayerPair | None = index.siblingAtColumn(0).data(_PAIR_ROLE)
         if index.column() == 0 or pair is None:
             super().paint(painter, option, index)
             return
         if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, colour("accent_soft"))
+            painter.fillRect(option.rect, color("accent_soft"))
         area = option.rect.adjusted(6, 0, -8, 0)
         if index.column() == 3:
-            self._words(painter, area, _mark_words(pair.mark), pair.differs)
+            self._draw_text(painter, area, _status_text(pair.status), pair.differs)
             return
-        strong, soft = _TINTS.get(pair.mark, ("adapter", "adapter_soft"))
+        strong, soft = _STATUS_COLORS.get(pair.status, ("adapter", "adapter_soft"))
         for words in pair.left if index.column() == 1 else pair.right:
             taken = draw_badge(painter, area, tr("head, trained") if words == "head" else words, strong, soft)
             area = area.adjusted(taken + 6, 0, 0, 0)
             if area.width() < 30:
                 return
 
-    def _words(self, painter: QPainter, area: QRect, words: str, strong: bool) -> None:
+    def _draw_text(self, painter: QPainter, area: QRect, text: str, strong: bool) -> None:
         painter.save()
         painter.setFont(small_font(painter.font()))
-        painter.setPen(colour("text" if strong else "muted"))
-        cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
+        painter.setPen(color("text" if strong else "muted"))
+        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
         painter.restore()
 
 
-class RecipeDifference(QWidget):
+class RecipeDiff(QWidget):
     """Two recipes side by side on one layer tree, and their other settings that differ below it.
 
     :meth:`show_recipes` must be called after the engine is loaded.
@@ -95,14 +95,14 @@ class RecipeDifference(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.shown: tuple[Pair, ...] = ()
-        self.notice = Notice()
-        self.summary = text("", "muted", wrap=True)
+        self.pairs: tuple[LayerPair, ...] = ()
+        self.banner = Banner()
+        self.summary = text_label("", "muted", wrap=True)
         self.only_different = QCheckBox(tr("Only what differs"))
         self.only_different.setChecked(True)
         self.only_different.toggled.connect(lambda on: self._fill())
         self.tree = QTreeWidget()
-        self.tree.setItemDelegate(_Painter(self.tree))
+        self.tree.setItemDelegate(_DiffDelegate(self.tree))
         self.tree.setColumnCount(4)
         self.tree.setUniformRowHeights(True)
         self.tree.setAccessibleName(tr("Layers of both recipes"))
@@ -113,16 +113,16 @@ class RecipeDifference(QWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         self.tree.setColumnWidth(0, 190)
         self.tree.setColumnWidth(3, 104)
-        self.settings = SettingTable(self)
+        self.settings = SettingDiffModel(self)
         self.table = _setting_view(self.settings)
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.setChildrenCollapsible(False)
         parts.addWidget(self.tree)
-        self.setting_part = holder(Column(text(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6))
-        parts.addWidget(self.setting_part)
+        self.settings_section = container(VBox(text_label(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6))
+        parts.addWidget(self.settings_section)
         parts.setSizes([360, 180])
-        row = Row((self.summary, 1), self.only_different)
-        box: QVBoxLayout = Column(row, self.notice, (parts, 1), gap=8)
+        row = HBox((self.summary, 1), self.only_different)
+        box: QVBoxLayout = VBox(row, self.banner, (parts, 1), gap=8)
         self.setLayout(box)
 
     def show_recipes(
@@ -130,45 +130,45 @@ class RecipeDifference(QWidget):
     ) -> None:
         """Show what ``right`` has that ``left`` has not and the other way round, on the backbone of ``layers``."""
         same = left.backbone == right.backbone
-        self.notice.say("" if same else tr("The backbones differ, so the layers are those of A."), "warn")
-        self.shown = pairs(left, right, layers)
+        self.banner.show_message("" if same else tr("The backbones differ, so the layers are those of A."), "warn")
+        self.pairs = compare_layers(left, right, layers)
         self.tree.setHeaderLabels([tr("Layer"), names[0], names[1], tr("Difference")])
         for column, name in enumerate(names, 1):
             self.tree.headerItem().setToolTip(column, name)  # a long one is cut where it stands
-        rows = _settings(left, right)
+        rows = _setting_differences(left, right)
         self.settings.show_rows(rows)
-        self.setting_part.setVisible(bool(rows))
-        differing = sum(pair.differs for pair in self.shown)
-        self.summary.setText(_summary(differing, len(rows)))
+        self.settings_section.setVisible(bool(rows))
+        differing = sum(pair.differs for pair in self.pairs)
+        self.summary.setText(_summary_text(differing, len(rows)))
         self._fill()
 
-    def say_again(self) -> None:
+    def retranslate(self) -> None:
         """Fill the cells in another language."""
         self._fill()
 
     def _fill(self) -> None:
         self.tree.clear()
-        kept = self._kept()
+        kept = self._visible_paths()
         items: dict[str, QTreeWidgetItem] = {}
-        for pair in self.shown:
+        for pair in self.pairs:
             if pair.layer.path in kept:
                 items[pair.layer.path] = self._add(pair, items)
-        if len(items) <= _EXPANDED:
+        if len(items) <= _MAX_EXPANDED:
             self.tree.expandAll()
         else:
             self.tree.expandToDepth(1)
 
-    def _kept(self) -> set[str]:
+    def _visible_paths(self) -> set[str]:
         """Paths of the layers to show: those with something at them, and what holds them."""
         only = self.only_different.isChecked()
-        wanted = [p.layer.path for p in self.shown if (p.differs if only else p.mark)]
+        wanted = [p.layer.path for p in self.pairs if (p.differs if only else p.status)]
         return {path.rsplit(".", cut)[0] for path in wanted for cut in range(path.count(".") + 1)} | {""} & set(wanted)
 
-    def _add(self, pair: Pair, items: dict[str, QTreeWidgetItem]) -> QTreeWidgetItem:
+    def _add(self, pair: LayerPair, items: dict[str, QTreeWidgetItem]) -> QTreeWidgetItem:
         above = items.get(pair.layer.parent)
         item = QTreeWidgetItem(self.tree if above is None else above)
         name = pair.layer.path if above is None else pair.layer.name
-        words = (name or tr("backbone"), ", ".join(pair.left), ", ".join(pair.right), _mark_words(pair.mark))
+        words = (name or tr("backbone"), ", ".join(pair.left), ", ".join(pair.right), _status_text(pair.status))
         for column, cell in enumerate(words):
             item.setText(column, cell)
             item.setToolTip(column, cell or pair.layer.path)
@@ -176,39 +176,39 @@ class RecipeDifference(QWidget):
         return item
 
 
-def _mark_words(mark: Mark) -> str:
+def _status_text(status: DiffStatus) -> str:
     return {
         "same": tr("the same"),
         "left": tr("only in A"),
         "right": tr("only in B"),
         "other": tr("different"),
         "": "",
-    }[mark]
+    }[status]
 
 
-def _summary(layers: int, settings: int) -> str:
+def _summary_text(layers: int, settings: int) -> str:
     if not layers and not settings:
         return tr("The two recipes are the same.")
     return tr("{layers} layers and {settings} other settings differ.", layers=layers, settings=settings)
 
 
-def _settings(left: Recipe, right: Recipe) -> list[tuple[str, str, str]]:
+def _setting_differences(left: Recipe, right: Recipe) -> list[tuple[str, str, str]]:
     """What the tree does not show."""
-    from studio.app.comparison.comparison import differences
+    from studio.app.comparison.comparison import recipe_differences
 
     return [
-        (d.key, _plain(d.values[0]), _plain(d.values[1]))
-        for d in differences((left, right))
+        (d.key, _value_text(d.values[0]), _value_text(d.values[1]))
+        for d in recipe_differences((left, right))
         if not d.key.startswith("attachments.") and d.key != "head.trainable"
     ]
 
 
-def _plain(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else "–" if value in (None, "") else str(value)
 
 
-def _setting_view(model: SettingTable) -> QTableView:
-    table = row_table(QTableView(), model, tr("Settings that differ"), 28)
+def _setting_view(model: SettingDiffModel) -> QTableView:
+    table = set_up_row_table(QTableView(), model, tr("Settings that differ"), 28)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     return table

@@ -4,15 +4,15 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox
 
 from studio.ui.i18n.language import tr
-from studio.ui.services.trainer import RunRow, Runs
-from studio.ui.style.formatting import percent
+from studio.ui.services.trainer import RunRow, RunRegistry
+from studio.ui.style.formatting import format_percent
 from studio.ui.widgets.fields import guard_wheel
 
 
 class RunPicker(QComboBox):
     """Lists the runs; what is chosen here is what all pages look at."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: RunRegistry) -> None:
         super().__init__()
         self._runs = runs
         self.setMinimumWidth(300)
@@ -21,19 +21,19 @@ class RunPicker(QComboBox):
         self.setAccessibleName(tr("Run"))
         guard_wheel(self)
         runs.changed.connect(self._show)
-        runs.selected_changed.connect(self._mark)
+        runs.selected_changed.connect(self._select_current)
         self.activated.connect(lambda row: runs.select(self.itemData(row)))
         self._show(runs.rows)
 
     def _show(self, rows: tuple[RunRow, ...]) -> None:
         self.clear()
         for row in rows:
-            detail = percent(row.accuracy) if row.accuracy is not None else tr(row.state)
+            detail = format_percent(row.accuracy) if row.accuracy is not None else tr(row.state)
             self.addItem(f"{detail}   {row.name}", row.run)  # the figure first: a long name is cut at its end
             self.setItemData(self.count() - 1, row.name, Qt.ItemDataRole.ToolTipRole)
-        self._mark(self._runs.selected)
+        self._select_current(self._runs.selected)
 
-    def _mark(self, run: object) -> None:
+    def _select_current(self, run: object) -> None:
         selected = self._runs.selected
         names = [self.itemData(row).path for row in range(self.count())]
         self.setCurrentIndex(names.index(selected.path) if selected and selected.path in names else -1)

@@ -11,19 +11,19 @@ from studio.core.paths import resource
 from studio.ui.style.theme import theme
 
 _SIZES = (16, 20, 32, 40)
-BESIDE = 3
+TEXT_GAP = 3
 """Points left free between an icon and the words of its push button; Qt's own four are too few to read easily."""
 
 
-def pixmap(name: str, colour: str = "text", size: int = 16, ratio: float = 2.0, beside: int = 0) -> QPixmap:
-    """The icon ``name`` in ``colour``: ``size`` points wide and ``beside`` free ones, of ``ratio`` pixels each."""
-    return _drawn(name, getattr(theme().tokens, colour), size, ratio, beside)
+def pixmap(name: str, color: str = "text", size: int = 16, ratio: float = 2.0, right_padding: int = 0) -> QPixmap:
+    """The icon ``name`` in ``color``: ``size`` points wide and ``right_padding`` free ones, of ``ratio`` pixels each."""
+    return _render(name, getattr(theme().tokens, color), size, ratio, right_padding)
 
 
 @lru_cache(maxsize=512)
-def _drawn(name: str, colour: str, size: int, ratio: float, beside: int) -> QPixmap:
-    drawing = resource("icons", f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", colour)
-    image = QPixmap(round((size + beside) * ratio), round(size * ratio))
+def _render(name: str, color: str, size: int, ratio: float, right_padding: int) -> QPixmap:
+    drawing = resource("icons", f"{name}.svg").read_text(encoding="utf-8").replace("currentColor", color)
+    image = QPixmap(round((size + right_padding) * ratio), round(size * ratio))
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
     QSvgRenderer(QByteArray(drawing.encode())).render(painter, QRectF(0, 0, image.height(), image.height()))
@@ -32,30 +32,30 @@ def _drawn(name: str, colour: str, size: int, ratio: float, beside: int) -> QPix
     return image
 
 
-def icon(name: str, colour: str = "text", beside: int = 0) -> QIcon:
-    """The icon ``name``, faint where its button is disabled, with ``beside`` points left free at its right."""
+def icon(name: str, color: str = "text", right_padding: int = 0) -> QIcon:
+    """The icon ``name``, faint where its button is disabled, with ``right_padding`` points left free at its right."""
     made = QIcon()
     for size in _SIZES:
-        made.addPixmap(pixmap(name, colour, size, beside=beside))
-        made.addPixmap(pixmap(name, "faint", size, beside=beside), QIcon.Mode.Disabled)
+        made.addPixmap(pixmap(name, color, size, right_padding=right_padding))
+        made.addPixmap(pixmap(name, "faint", size, right_padding=right_padding), QIcon.Mode.Disabled)
     return made
 
 
-class Tint(QObject):
+class IconTint(QObject):
     """Keeps the icon of one button or action in the theme's colours."""
 
-    def __init__(self, target: QAbstractButton | QAction, name: str, colour: str = "text") -> None:
+    def __init__(self, target: QAbstractButton | QAction, name: str, color: str = "text") -> None:
         super().__init__(target)
-        self.name, self.resting = name, colour
-        self._target, self._colour = target, colour
-        theme().changed.connect(self._set)
-        self._set()
+        self.name, self.default_color = name, color
+        self._target, self._color = target, color
+        theme().changed.connect(self._update_icon)
+        self._update_icon()
 
-    def show(self, name: str, colour: str | None = None) -> None:
+    def show(self, name: str, color: str | None = None) -> None:
         """Change to the icon ``name``."""
-        self.name, self._colour = name, colour or self._colour
-        self._set()
+        self.name, self._color = name, color or self._color
+        self._update_icon()
 
-    def _set(self) -> None:
-        beside = BESIDE if isinstance(self._target, QPushButton) and self._target.text() else 0
-        self._target.setIcon(icon(self.name, self._colour, beside))
+    def _update_icon(self) -> None:
+        beside = TEXT_GAP if isinstance(self._target, QPushButton) and self._target.text() else 0
+        self._target.setIcon(icon(self.name, self._color, beside))

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication
 
 from studio.core.paths import resource
 
-FAMILIES = ("Inter", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
+FONT_FAMILIES = ("Inter", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
 """The shipped typeface, then those of the systems for letters that it has not."""
 GAP = 8
 RADIUS = 8
@@ -45,7 +45,7 @@ class Tokens:
     bad_soft: str
     second: str
 
-    def colour(self, name: str) -> QColor:
+    def color(self, name: str) -> QColor:
         """The colour called ``name``."""
         return QColor(getattr(self, name))
 
@@ -75,12 +75,12 @@ def style_sheet(tokens: Tokens) -> str:
         **asdict(tokens),
         "style": style.as_posix(),
         "check": check.as_posix(),
-        "families": ", ".join(f'"{family}"' for family in FAMILIES),
+        "families": ", ".join(f'"{family}"' for family in FONT_FAMILIES),
     }
     return Template((style / "studio.qss").read_text(encoding="utf-8")).substitute(values)
 
 
-def palette(tokens: Tokens) -> QPalette:
+def build_palette(tokens: Tokens) -> QPalette:
     """The palette in ``tokens``' colours, for what style sheets do not reach."""
     role = QPalette.ColorRole
     made = QPalette()
@@ -92,9 +92,9 @@ def palette(tokens: Tokens) -> QPalette:
         role.Mid: "line", role.Midlight: "line", role.Dark: "line_strong", role.Light: "surface", role.Shadow: "line",
     }  # fmt: skip
     for which, name in pairs.items():
-        made.setColor(which, tokens.colour(name))
+        made.setColor(which, tokens.color(name))
     for which in (role.WindowText, role.Text, role.ButtonText):
-        made.setColor(QPalette.ColorGroup.Disabled, which, tokens.colour("faint"))
+        made.setColor(QPalette.ColorGroup.Disabled, which, tokens.color("faint"))
     return made
 
 
@@ -117,7 +117,7 @@ class Theme(QObject):
         self.tokens = DARK if dark else LIGHT
         if self.tokens is before and application.styleSheet():
             return  # Qt would polish every widget anew
-        application.setPalette(palette(self.tokens))
+        application.setPalette(build_palette(self.tokens))
         application.setStyleSheet(style_sheet(self.tokens))
         self.changed.emit(self.tokens)
 
@@ -131,7 +131,7 @@ def load_fonts() -> None:
     for path in sorted(resource("style", "fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(path))
     font = QFont()
-    font.setFamilies(FAMILIES)
+    font.setFamilies(FONT_FAMILIES)
     font.setPixelSize(13)
     font.setFeature(QFont.Tag("tnum"), 1)
     QApplication.setFont(font)
@@ -148,6 +148,6 @@ def theme() -> Theme:
     return _theme
 
 
-def colour(name: str) -> QColor:
+def color(name: str) -> QColor:
     """The colour called ``name`` in the theme in use; for painting."""
-    return theme().tokens.colour(name)
+    return theme().tokens.color(name)

@@ -5,20 +5,20 @@ from typing import Any, TypeVar
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
-from studio.ui.widgets.table_model import Table
+from studio.ui.widgets.table_model import RowTableModel
 
 R = TypeVar("R")
 _Index = QModelIndex | QPersistentModelIndex
 
 
-class TickTable(Table[R]):
-    """The first column has a box to tick. ``chosen`` are the keys of the ticked rows; ``ticked`` tells of a change."""
+class CheckableTableModel(RowTableModel[R]):
+    """The first column has a box to tick. ``checked`` are the keys of the ticked rows; ``checked_changed`` tells of a change."""
 
-    ticked = Signal()
+    checked_changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.chosen: set[Hashable] = set()
+        self.checked: set[Hashable] = set()
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: the first column can be ticked."""
@@ -28,7 +28,7 @@ class TickTable(Table[R]):
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt: as every table, and whether a row is ticked."""
         if role == Qt.ItemDataRole.CheckStateRole and index.isValid() and index.column() == 0:
-            on = self.key(self.rows[index.row()]) in self.chosen
+            on = self.key(self.rows[index.row()]) in self.checked
             return Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
         return super().data(index, role)
 
@@ -37,12 +37,12 @@ class TickTable(Table[R]):
         if role != Qt.ItemDataRole.CheckStateRole or not index.isValid():
             return False
         key = self.key(self.rows[index.row()])
-        self.tick({key}, on=Qt.CheckState(value) == Qt.CheckState.Checked)
+        self.set_checked({key}, on=Qt.CheckState(value) == Qt.CheckState.Checked)
         return True
 
-    def tick(self, keys: set[Hashable], on: bool = True) -> None:
+    def set_checked(self, keys: set[Hashable], on: bool = True) -> None:
         """Tick rows by their keys, or take their ticks away."""
-        self.chosen = self.chosen | keys if on else self.chosen - keys
+        self.checked = self.checked | keys if on else self.checked - keys
         if self.rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, 0), [Qt.ItemDataRole.CheckStateRole])
-        self.ticked.emit()
+        self.checked_changed.emit()

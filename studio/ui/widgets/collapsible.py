@@ -3,34 +3,34 @@
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QLayout, QWidget
 
-from studio.ui.style.icons import Tint
-from studio.ui.widgets.components import Column, Row, button, holder, text
+from studio.ui.style.icons import IconTint
+from studio.ui.widgets.components import VBox, HBox, button, container, text_label
 
 
-class Fold(QWidget):
+class CollapsibleSection(QWidget):
     """Shows ``content`` when its heading is pressed; closed at first, and what is closed takes no focus."""
 
     def __init__(self, heading: str, content: QLayout) -> None:
         super().__init__()
-        self.head = button(heading, kind="quiet")
-        self.head.setCheckable(True)
-        self.head.setIconSize(QSize(14, 14))
-        self._arrow = Tint(self.head, "chevron-right", "accent")
-        self._note = text("", "caption")
-        self._content = holder(content)
+        self.header = button(heading, kind="quiet")
+        self.header.setCheckable(True)
+        self.header.setIconSize(QSize(14, 14))
+        self._arrow = IconTint(self.header, "chevron-right", "accent")
+        self._note = text_label("", "caption")
+        self._content = container(content)
         self._content.hide()
-        self.head.toggled.connect(self._show)
-        self.setLayout(Column(Row(self.head, None, self._note), self._content, gap=8))
+        self.header.toggled.connect(self._set_expanded)
+        self.setLayout(VBox(HBox(self.header, None, self._note), self._content, gap=8))
 
-    def note(self, words: str) -> None:
+    def set_note(self, text: str) -> None:
         """Say something about the content beside the heading, such as how much of it is changed."""
-        self._note.setText(words)
+        self._note.setText(text)
 
     @property
-    def said(self) -> str:
+    def note_text(self) -> str:
         """What stands beside the heading."""
         return self._note.text()
 
-    def _show(self, opened: bool) -> None:
-        self._content.setVisible(opened)
-        self._arrow.show("chevron-down" if opened else "chevron-right")
+    def _set_expanded(self, expanded: bool) -> None:
+        self._content.setVisible(expanded)
+        self._arrow.show("chevron-down" if expanded else "chevron-right")

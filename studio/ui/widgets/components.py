@@ -20,15 +20,15 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.i18n.language import language, tr
-from studio.ui.services.app_log import log, note
+from studio.ui.services.app_log import app_log, log_message
 from studio.ui.shared import error_actions
-from studio.ui.style.icons import BESIDE, Tint, pixmap
+from studio.ui.style.icons import TEXT_GAP, IconTint, pixmap
 from studio.ui.style.theme import theme
 
 
-def text(words: str = "", role: str = "", wrap: bool = False) -> QLabel:
+def text_label(content: str = "", role: str = "", wrap: bool = False) -> QLabel:
     """A label. Roles: title, heading, muted, caption, figure, field, good, bad."""
-    label = QLabel(words)
+    label = QLabel(content)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setProperty("role", role)
     label.setWordWrap(wrap)
@@ -37,22 +37,22 @@ def text(words: str = "", role: str = "", wrap: bool = False) -> QLabel:
     return label
 
 
-def button(words: str, clicked: Callable[[], object] | None = None, icon: str = "", kind: str = "") -> QPushButton:
+def button(text: str, clicked: Callable[[], object] | None = None, icon: str = "", kind: str = "") -> QPushButton:
     """A push button. Kinds: primary, quiet, danger."""
-    made = QPushButton(words)
+    made = QPushButton(text)
     made.setProperty("kind", kind)
     made.setCursor(Qt.CursorShape.PointingHandCursor)
     if icon:
-        Tint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
-        made.setIconSize(QSize(16 + BESIDE, 16))
+        IconTint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
+        made.setIconSize(QSize(16 + TEXT_GAP, 16))
     if clicked:
         made.clicked.connect(lambda checked=False: clicked())
     return made
 
 
-def next_button(words: str, clicked: Callable[[], object]) -> QPushButton:
+def next_button(text: str, clicked: Callable[[], object]) -> QPushButton:
     """A button that leads to the right: its arrow stands behind the words."""
-    made = button(words, clicked, "chevron-right")
+    made = button(text, clicked, "chevron-right")
     made.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
     return made
 
@@ -60,36 +60,36 @@ def next_button(words: str, clicked: Callable[[], object]) -> QPushButton:
 class IconButton(QToolButton):
     """A button with an icon only; ``words`` are its tool tip and accessible name."""
 
-    def __init__(self, words: str, icon: str, clicked: Callable[[], object] | None = None) -> None:
+    def __init__(self, text: str, icon: str, clicked: Callable[[], object] | None = None) -> None:
         super().__init__()
-        self.tint = Tint(self, icon, "muted")
+        self.icon_tint = IconTint(self, icon, "muted")
         self.setIconSize(QSize(18, 18))
-        self.setToolTip(words)
-        self.setAccessibleName(words)
+        self.setToolTip(text)
+        self.setAccessibleName(text)
         if clicked:
             self.clicked.connect(lambda checked=False: clicked())
 
 
-class Picture(QLabel):
+class Icon(QLabel):
     """An icon that keeps to the theme's colours."""
 
-    def __init__(self, name: str, colour: str = "text", size: int = 16) -> None:
+    def __init__(self, name: str, color: str = "text", size: int = 16) -> None:
         super().__init__()
-        self._name, self._colour, self._size = name, colour, size
+        self._name, self._color, self._size = name, color, size
         self.setFixedSize(size, size)
         theme().changed.connect(self._draw)
         self._draw()
 
-    def show_icon(self, name: str, colour: str) -> None:
+    def show_icon(self, name: str, color: str) -> None:
         """Change to another icon."""
-        self._name, self._colour = name, colour
+        self._name, self._color = name, color
         self._draw()
 
     def _draw(self) -> None:
-        self.setPixmap(pixmap(self._name, self._colour, self._size))
+        self.setPixmap(pixmap(self._name, self._color, self._size))
 
 
-class Dot(QFrame):
+class ColorSwatch(QFrame):
     """A small disc in a colour of the theme, for legends."""
 
     def __init__(self, name: str) -> None:
@@ -103,33 +103,33 @@ class Dot(QFrame):
         self.setStyleSheet(f"background: {getattr(theme().tokens, self._name)}; border-radius: 4px;")
 
 
-class Column(QVBoxLayout):
+class VBox(QVBoxLayout):
     """Widgets from top to bottom; an int is a stretch-free space, None a stretch."""
 
     def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
         super().__init__()
-        fill(self, items, gap, margins)
+        add_items(self, items, gap, margins)
 
 
-class Row(QHBoxLayout):
+class HBox(QHBoxLayout):
     """Widgets from left to right; an int is a space, None a stretch."""
 
     def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
         super().__init__()
-        fill(self, items, gap, margins)
+        add_items(self, items, gap, margins)
 
 
-def fill(
+def add_items(
     box: QVBoxLayout | QHBoxLayout, items: tuple[object, ...], gap: int, margins: tuple[int, int, int, int]
 ) -> None:
     """Put ``items`` into ``box``; a pair is a widget or layout with its stretch."""
     box.setSpacing(gap)
     box.setContentsMargins(*margins)
     for item in items:
-        fill_one(box, item)
+        add_item(box, item)
 
 
-def holder(layout: QLayout, name: str = "") -> QWidget:
+def container(layout: QLayout, name: str = "") -> QWidget:
     """A plain widget around a layout."""
     widget = QWidget()
     widget.setObjectName(name)
@@ -141,21 +141,21 @@ class Card(QFrame):
     """A white panel with an optional heading, and widgets or buttons at the heading's right end."""
 
     def __init__(
-        self, heading: str, *items: object, beside: tuple[object, ...] = (), gap: int = 8, padding: int = 16
+        self, heading: str, *items: object, heading_items: tuple[object, ...] = (), gap: int = 8, padding: int = 16
     ) -> None:
         super().__init__()
         self.setProperty("role", "card")
-        self.body = Column(gap=gap, margins=(padding, padding - 2, padding, padding))
-        self.heading = text(heading, "heading")
+        self.body = VBox(gap=gap, margins=(padding, padding - 2, padding, padding))
+        self.heading = text_label(heading, "heading")
         if heading:
-            self.body.addLayout(Row(self.heading, None, *beside))
+            self.body.addLayout(HBox(self.heading, None, *heading_items))
         for item in items:
-            fill_one(self.body, item)
+            add_item(self.body, item)
         self.setLayout(self.body)
 
 
-def fill_one(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
-    """Add one item to ``box`` by the rules of :func:`fill`, without touching its spacing."""
+def add_item(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
+    """Add one item to ``box`` by the rules of :func:`add_items`, without touching its spacing."""
     item, stretch = item if isinstance(item, tuple) else (item, 0)
     if item is None:
         box.addStretch(1)
@@ -167,7 +167,7 @@ def fill_one(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
         box.addWidget(item, stretch)
 
 
-class Notice(QFrame):
+class Banner(QFrame):
     """One sentence on a coloured ground with an icon; hidden while it has nothing to say."""
 
     _ICONS: ClassVar[dict[str, tuple[str, str]]] = {
@@ -177,89 +177,89 @@ class Notice(QFrame):
         "info": ("info", "accent"),
     }
 
-    def __init__(self, tone: str = "info", words: str = "") -> None:
+    def __init__(self, tone: str = "info", message: str = "") -> None:
         super().__init__()
         self.setProperty("role", "notice")
-        self._icon = Picture("info", "accent", 18)
-        self._words = text("", wrap=True)
-        self._words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._remedy: error_actions.Remedy | None = None
-        self._fix, self._copy = button("", self._apply), button(tr("Copy report"), self._copy_report, "copy", "quiet")
-        self._ways = holder(Row(self._fix, self._copy, None, gap=6))
-        row = Row((self._icon, 0), (Column(self._words, self._ways, gap=6), 1), gap=10, margins=(12, 9, 12, 9))
+        self._icon = Icon("info", "accent", 18)
+        self._label = text_label("", wrap=True)
+        self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._action: error_actions.ErrorAction | None = None
+        self._action_button, self._copy_button = button("", self._run_action), button(tr("Copy report"), self._copy_report, "copy", "quiet")
+        self._button_row = container(HBox(self._action_button, self._copy_button, None, gap=6))
+        row = HBox((self._icon, 0), (VBox(self._label, self._button_row, gap=6), 1), gap=10, margins=(12, 9, 12, 9))
         row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(row)
-        self.say(words, tone)
+        self.show_message(message, tone)
 
-    def say(self, words: str, tone: str = "info", remedy: "error_actions.Remedy | None" = None) -> None:
+    def show_message(self, message: str, tone: str = "info", action: "error_actions.ErrorAction | None" = None) -> None:
         """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad.
 
         A bad one comes with a button for what helps, where something is known to, and with one to copy a report; it
-        goes into the log too. ``remedy`` takes the place of what is known to help.
+        goes into the log too. ``action`` takes the place of what is known to help.
         """
-        if tone == "bad" and words and tr(words) != self.words:
-            note(language().source(words), WARNING)
+        if tone == "bad" and message and tr(message) != self.message:
+            log_message(language().source_text(message), WARNING)
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
-        self._words.setText(tr(words))
-        self._remedy = (remedy or error_actions.remedy(words)) if tone == "bad" else None
-        self._fix.setText(tr(self._remedy.words) if self._remedy else "")
-        self._fix.setVisible(self._remedy is not None)
-        self._ways.setVisible(tone == "bad")
-        self.setVisible(bool(words))
-        restyle(self)
+        self._label.setText(tr(message))
+        self._action = (action or error_actions.action_for(message)) if tone == "bad" else None
+        self._action_button.setText(tr(self._action.label) if self._action else "")
+        self._action_button.setVisible(self._action is not None)
+        self._button_row.setVisible(tone == "bad")
+        self.setVisible(bool(message))
+        repolish(self)
 
-    def _apply(self) -> None:
-        if self._remedy is not None:
-            error_actions.apply(self._remedy, self)
+    def _run_action(self) -> None:
+        if self._action is not None:
+            error_actions.run_action(self._action, self)
 
     def _copy_report(self) -> None:
-        QGuiApplication.clipboard().setText(log().report(language().source(self.words)))
+        QGuiApplication.clipboard().setText(app_log().report(language().source_text(self.message)))
 
     @property
-    def words(self) -> str:
+    def message(self) -> str:
         """The sentence shown."""
-        return self._words.text()
+        return self._label.text()
 
 
 class Paragraph(QLabel):
     """Centred text of a fixed width, as high as it needs to be."""
 
-    def __init__(self, words: str, width: int) -> None:
+    def __init__(self, content: str, width: int) -> None:
         super().__init__()
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setProperty("role", "muted")
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
         self.setFixedWidth(width)
-        self.setText(words)
+        self.setText(content)
 
-    def setText(self, words: str) -> None:
-        """Show ``words``, and take the height that they need."""
-        super().setText(words)
+    def setText(self, content: str) -> None:
+        """Show ``content``, and take the height that they need."""
+        super().setText(content)
         self.ensurePolished()
         self.setFixedHeight(self.heightForWidth(self.width()))
 
 
-class Empty(QWidget):
+class EmptyState(QWidget):
     """What a page says while there is nothing to show: an icon, one line, one sentence, and what to do."""
 
-    def __init__(self, icon: str, heading: str, sentence: str, *buttons: QWidget, width: int = 380) -> None:
+    def __init__(self, icon: str, heading: str, description: str, *buttons: QWidget, width: int = 380) -> None:
         super().__init__()
-        picture = Picture(icon, "faint", 40)
-        self.heading, self.sentence = text(heading, "heading"), Paragraph(sentence, width)
+        picture = Icon(icon, "faint", 40)
+        self.heading, self.description = text_label(heading, "heading"), Paragraph(description, width)
         self.heading.setAlignment(Qt.AlignmentFlag.AlignHCenter)
         centre = Qt.AlignmentFlag.AlignHCenter
-        box = Column(None, picture, 4, self.heading, self.sentence, 8, gap=6, margins=(24, 24, 24, 24))
-        for widget in (picture, self.heading, self.sentence):
+        box = VBox(None, picture, 4, self.heading, self.description, 8, gap=6, margins=(24, 24, 24, 24))
+        for widget in (picture, self.heading, self.description):
             box.setAlignment(widget, centre)
         if buttons:
-            box.addLayout(Row(None, *buttons, None))
+            box.addLayout(HBox(None, *buttons, None))
         box.addStretch(1)
         self.setLayout(box)
 
 
-def line() -> QFrame:
+def separator() -> QFrame:
     """A thin horizontal rule."""
     made = QFrame()
     made.setProperty("role", "line")
@@ -267,7 +267,7 @@ def line() -> QFrame:
     return made
 
 
-def scrolled(widget: QWidget) -> QScrollArea:
+def scroll_area(widget: QWidget) -> QScrollArea:
     """``widget`` in a vertical scroll area without a frame."""
     area = QScrollArea()
     area.setWidgetResizable(True)
@@ -279,13 +279,13 @@ def scrolled(widget: QWidget) -> QScrollArea:
     return area
 
 
-def restyle(widget: QWidget) -> None:
+def repolish(widget: QWidget) -> None:
     """Apply the style sheet again after a property that it selects by has changed."""
     widget.style().unpolish(widget)
     widget.style().polish(widget)
 
 
-def clear(layout: QLayout) -> None:
+def clear_layout(layout: QLayout) -> None:
     """Remove and delete everything in ``layout``."""
     while (item := layout.takeAt(0)) is not None:
         if widget := item.widget():
@@ -293,4 +293,4 @@ def clear(layout: QLayout) -> None:
             widget.setParent(None)
             widget.deleteLater()
         elif inner := item.layout():
-            clear(inner)
+            clear_layout(inner)

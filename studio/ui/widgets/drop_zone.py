@@ -6,15 +6,15 @@ from PySide6.QtCore import QEvent, QMimeData, QObject, Signal
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
 from PySide6.QtWidgets import QFrame, QLayout, QWidget
 
-from studio.ui.widgets.components import restyle
+from studio.ui.widgets.components import repolish
 
 
-def first_path(data: QMimeData) -> Path | None:
+def first_local_path(data: QMimeData) -> Path | None:
     """The first file or folder of this machine among what is dragged or copied."""
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
-class Drops(QObject):
+class FileDropFilter(QObject):
     """Lets all of ``target`` take files, where nothing inside it does; ``dropped`` carries the path of the first."""
 
     dropped = Signal(object)
@@ -26,11 +26,11 @@ class Drops(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: take files that are dragged over, and tell of those that are dropped."""
-        if not isinstance(event, QDropEvent) or first_path(event.mimeData()) is None:  # a drag coming in is one too
+        if not isinstance(event, QDropEvent) or first_local_path(event.mimeData()) is None:  # a drag coming in is one too
             return False
         event.acceptProposedAction()
         if event.type() == QEvent.Type.Drop:
-            self.dropped.emit(first_path(event.mimeData()))
+            self.dropped.emit(first_local_path(event.mimeData()))
         return True
 
 
@@ -47,22 +47,22 @@ class DropZone(QFrame):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Qt: take files of this machine."""
-        if first_path(event.mimeData()) is not None:
+        if first_local_path(event.mimeData()) is not None:
             event.acceptProposedAction()
-            self._mark(True)
+            self._set_highlight(True)
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Qt: the drag has left."""
-        self._mark(False)
+        self._set_highlight(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Qt: tell the path."""
-        self._mark(False)
-        path = first_path(event.mimeData())
+        self._set_highlight(False)
+        path = first_local_path(event.mimeData())
         if path is not None:
             event.acceptProposedAction()
             self.dropped.emit(path)
 
-    def _mark(self, over: bool) -> None:
+    def _set_highlight(self, over: bool) -> None:
         self.setProperty("over", over)
-        restyle(self)
+        repolish(self)

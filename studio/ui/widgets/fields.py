@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFileDialog,
 from studio.ui.i18n.language import tr
 from studio.ui.style.icons import icon
 
-_LARGEST_INT = 2**31 - 1
+_MAX_INT = 2**31 - 1
 _INSET = 5
 
 
@@ -32,42 +32,42 @@ def guard_wheel(field: QWidget) -> None:
     field.installEventFilter(_WheelGuard(field))
 
 
-MIXED = "several values"
+MIXED_TEXT = "several values"
 """What a field shows that stands for several values at once."""
 
 
-def _prepare(field: "IntField | FloatField") -> None:
+def _set_up_number_field(field: "IntField | FloatField") -> None:
     """What both kinds of number have in common."""
     field.setKeyboardTracking(False)
     field.lineEdit().setTextMargins(_INSET, 0, 0, 0)
     guard_wheel(field)
-    field.valueChanged.connect(lambda value: _tell(field, value))
-    field.lineEdit().textEdited.connect(lambda text: _typed(field))
-    field.editingFinished.connect(lambda: _finish(field))
+    field.valueChanged.connect(lambda value: _emit_edited(field, value))
+    field.lineEdit().textEdited.connect(lambda text: _text_edited(field))
+    field.editingFinished.connect(lambda: _editing_finished(field))
 
 
-def _tell(field: "IntField | FloatField", value: float) -> None:
-    field.mixed, field.typed = False, None
+def _emit_edited(field: "IntField | FloatField", value: float) -> None:
+    field.is_mixed, field.typed_is_valid = False, None
     field.edited.emit(value)
 
 
-def _typed(field: "IntField | FloatField") -> None:
+def _text_edited(field: "IntField | FloatField") -> None:
     """Remember, of a field that stood for several values, whether what is typed over them is a number by now."""
-    if field.mixed or field.typed is not None:
-        field.mixed, field.typed = False, field.hasAcceptableInput()
+    if field.is_mixed or field.typed_is_valid is not None:
+        field.is_mixed, field.typed_is_valid = False, field.hasAcceptableInput()
 
 
-def _finish(field: "IntField | FloatField") -> None:
+def _editing_finished(field: "IntField | FloatField") -> None:
     """A number typed over several values counts, even where it is the one that the field held unseen."""
-    if field.typed:
-        _tell(field, field.value())
-    elif field.typed is not None:
+    if field.typed_is_valid:
+        _emit_edited(field, field.value())
+    elif field.typed_is_valid is not None:
         field.show_mixed()
 
 
 def _show_number(field: "IntField | FloatField", value: Any, mixed: bool = False) -> None:
     field.blockSignals(True)
-    field.mixed, field.typed = mixed, None
+    field.is_mixed, field.typed_is_valid = mixed, None
     field.setValue(value)
     field.lineEdit().setText(field.textFromValue(value))
     field.blockSignals(False)
@@ -77,16 +77,16 @@ class IntField(QSpinBox):
     """A whole number."""
 
     edited = Signal(object)
-    mixed = False
-    typed: bool | None = None
+    is_mixed = False
+    typed_is_valid: bool | None = None
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
-        self.setRange(max(round(low) if math.isfinite(low) else -_LARGEST_INT, -_LARGEST_INT), _whole(high))
+        self.setRange(max(round(low) if math.isfinite(low) else -_MAX_INT, -_MAX_INT), _int_limit(high))
         self.setAccelerated(True)
         self.accepts: Callable[[int], bool] = lambda value: True
         self._limit: int | None = None
-        _prepare(self)
+        _set_up_number_field(self)
 
     def stepBy(self, steps: int) -> None:
         """Qt: go ``steps`` up or down, over values that are not accepted."""
@@ -97,9 +97,9 @@ class IntField(QSpinBox):
         if low <= value <= high:
             self.setValue(value)
 
-    def limit(self, highest: float) -> None:
-        """From the next value shown on, go no higher than ``highest``, unless that value does."""
-        self._limit = max(_whole(highest), self.minimum())
+    def set_limit(self, maximum: float) -> None:
+        """From the next value shown on, go no higher than ``maximum``, unless that value does."""
+        self._limit = max(_int_limit(maximum), self.minimum())
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
@@ -115,7 +115,7 @@ class IntField(QSpinBox):
 
     def textFromValue(self, value: int) -> str:
         """Qt: digits."""
-        return tr(MIXED) if self.mixed else str(value)
+        return tr(MIXED_TEXT) if self.is_mixed else str(value)
 
     def valueFromText(self, text: str) -> int:
         """Qt: read a number."""
@@ -123,27 +123,27 @@ class IntField(QSpinBox):
 
     def validate(self, text: str, position: int) -> object:
         """Qt: let through what is or may become a number in the range."""
-        if self.mixed and text == tr(MIXED):
+        if self.is_mixed and text == tr(MIXED_TEXT):
             return (QValidator.State.Acceptable, text, position)
         return super().validate(text, position)
 
 
-def _whole(high: float) -> int:
-    return min(int(high), _LARGEST_INT) if math.isfinite(high) else _LARGEST_INT
+def _int_limit(high: float) -> int:
+    return min(int(high), _MAX_INT) if math.isfinite(high) else _MAX_INT
 
 
 class FloatField(QDoubleSpinBox):
     """A number, written as short as it goes; steps go along 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     edited = Signal(object)
-    mixed = False
-    typed: bool | None = None
+    is_mixed = False
+    typed_is_valid: bool | None = None
 
     def __init__(self, low: float, high: float) -> None:
         super().__init__()
         self.setDecimals(12)
         self.setRange(low if math.isfinite(low) else -1e12, high if math.isfinite(high) else 1e12)
-        _prepare(self)
+        _set_up_number_field(self)
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
@@ -155,7 +155,7 @@ class FloatField(QDoubleSpinBox):
 
     def textFromValue(self, value: float) -> str:
         """Qt: 0.001, 1e-05."""
-        return tr(MIXED) if self.mixed else f"{value:.6g}"
+        return tr(MIXED_TEXT) if self.is_mixed else f"{value:.6g}"
 
     def valueFromText(self, text: str) -> float:
         """Qt: read a number."""
@@ -166,7 +166,7 @@ class FloatField(QDoubleSpinBox):
 
     def validate(self, text: str, position: int) -> object:
         """Qt: let through what is or may become a number in the range."""
-        if self.mixed and text == tr(MIXED):
+        if self.is_mixed and text == tr(MIXED_TEXT):
             return (QValidator.State.Acceptable, text, position)
         try:
             value = float(text.replace(",", "."))
@@ -179,18 +179,18 @@ class FloatField(QDoubleSpinBox):
     def stepBy(self, steps: int) -> None:
         """Qt: go ``steps`` up or down."""
         for _ in range(abs(steps)):
-            self.setValue(_neighbour(self.value(), up=steps > 0))
+            self.setValue(_next_step(self.value(), up=steps > 0))
 
 
-_LADDER = (1.0, 2.0, 5.0)
+_STEP_MANTISSAS = (1.0, 2.0, 5.0)
 
 
-def _neighbour(value: float, up: bool) -> float:
+def _next_step(value: float, up: bool) -> float:
     """The next of …, 0.1, 0.2, 0.5, 1, 2, 5, … above or below ``value``."""
     if value <= 0:
         return 0.01 if up else 0.0
     decade = math.floor(math.log10(value))
-    rungs = [rung * 10.0 ** (decade + d) for d in (-1, 0, 1) for rung in _LADDER]
+    rungs = [rung * 10.0 ** (decade + d) for d in (-1, 0, 1) for rung in _STEP_MANTISSAS]
     if up:
         return next(rung for rung in rungs if rung > value * 1.0001)
     return next(rung for rung in reversed(rungs) if rung < value * 0.9999)
@@ -215,7 +215,7 @@ class ChoiceField(QComboBox):
 
     def show_mixed(self) -> None:
         """Show that there are several values."""
-        self.setPlaceholderText(tr(MIXED))
+        self.setPlaceholderText(tr(MIXED_TEXT))
         self.setCurrentIndex(-1)
 
 
@@ -226,25 +226,25 @@ class SwitchField(QCheckBox):
 
     def __init__(self) -> None:
         super().__init__()
-        self.toggled.connect(self._told)
-        self._quiet = False
+        self.toggled.connect(self._emit_edited)
+        self._silent = False
 
-    def _told(self, on: bool) -> None:
-        if not self._quiet:
+    def _emit_edited(self, on: bool) -> None:
+        if not self._silent:
             self.edited.emit(on)
 
     def show_value(self, value: Any) -> None:
         """Show ``value`` without telling anyone."""
-        self._quiet = True
+        self._silent = True
         self.setTristate(False)
         self.setChecked(bool(value))
-        self._quiet = False
+        self._silent = False
 
     def show_mixed(self) -> None:
         """Show that there are several values; the next click switches all on."""
-        self._quiet = True
+        self._silent = True
         self.setCheckState(Qt.CheckState.PartiallyChecked)
-        self._quiet = False
+        self._silent = False
 
     def nextCheckState(self) -> None:
         """Qt: a click was made."""
@@ -263,9 +263,9 @@ class TextField(QLineEdit):
     def __init__(self) -> None:
         super().__init__()
         self._shown = ""
-        self.editingFinished.connect(self._told)
+        self.editingFinished.connect(self._emit_if_changed)
 
-    def _told(self) -> None:
+    def _emit_if_changed(self) -> None:
         if self.text() != self._shown:
             self._shown = self.text()
             self.edited.emit(self._shown)
@@ -280,7 +280,7 @@ class TextField(QLineEdit):
     def show_mixed(self) -> None:
         """Show that there are several values."""
         self.show_value("")
-        self.setPlaceholderText(tr(MIXED))
+        self.setPlaceholderText(tr(MIXED_TEXT))
 
 
 class ListField(TextField):
@@ -292,18 +292,18 @@ class ListField(TextField):
             add = self.addAction(icon("folder"), QLineEdit.ActionPosition.TrailingPosition)
             add.setText(tr("Add a folder…"))
             add.setToolTip(tr("Add a folder…"))
-            add.triggered.connect(lambda checked=False: self.choose())
+            add.triggered.connect(lambda checked=False: self.choose_folder())
 
-    def choose(self) -> None:
+    def choose_folder(self) -> None:
         """Let the user choose one more folder."""
         if chosen := QFileDialog.getExistingDirectory(self, tr("Add a folder…")):
             self.setText("; ".join((*self._texts(), chosen)))
-            self._told()
+            self._emit_if_changed()
 
     def _texts(self) -> tuple[str, ...]:
         return tuple(part for text in self.text().split(";") if (part := text.strip()))
 
-    def _told(self) -> None:
+    def _emit_if_changed(self) -> None:
         if self.text() != self._shown:
             self._shown = self.text()
             self.edited.emit(self._texts())

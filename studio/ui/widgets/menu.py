@@ -9,48 +9,48 @@ from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.ui.i18n.language import language
 
-_MARK = re.compile(r"\(&\w\)|(&&)|&")
+_MNEMONIC = re.compile(r"\(&\w\)|(&&)|&")
 
 
 class Menu(QMenu):
     """A menu that gives each of its entries a letter of its own when it opens."""
 
-    def __init__(self, parent: QWidget | None = None, words: str = "") -> None:
-        super().__init__(words, parent)
-        self.aboutToShow.connect(self._mark)
+    def __init__(self, parent: QWidget | None = None, title: str = "") -> None:
+        super().__init__(title, parent)
+        self.aboutToShow.connect(self._assign_mnemonics)
 
-    def _mark(self) -> None:
-        mark(self.actions())
+    def _assign_mnemonics(self) -> None:
+        assign_mnemonics(self.actions())
 
 
-def mark(actions: Iterable[QAction]) -> None:
+def assign_mnemonics(actions: Iterable[QAction]) -> None:
     """Give each of ``actions`` a letter that none of the others has, as long as there are letters."""
     taken: set[str] = set()
     for action in actions:
-        words = unmarked(action.text())
+        words = strip_mnemonic(action.text())
         if action.isSeparator() or not words:
             continue
-        letter = next((letter for letter in _wished(language().source(words)) if letter not in taken), "")
+        letter = next((letter for letter in _mnemonic_candidates(language().source_text(words)) if letter not in taken), "")
         taken.add(letter)
-        action.setText(_marked(words, letter) if letter else words)
+        action.setText(_with_mnemonic(words, letter) if letter else words)
 
 
-def unmarked(words: str) -> str:
+def strip_mnemonic(text: str) -> str:
     """A text of a menu without the mark of its letter; an ampersand of its own stays doubled."""
-    return _MARK.sub(lambda found: found[1] or "", words)
+    return _MNEMONIC.sub(lambda found: found[1] or "", text)
 
 
-def _wished(english: str) -> Iterator[str]:
+def _mnemonic_candidates(english: str) -> Iterator[str]:
     """The letters to try: those that words begin with, then all others of the text, then any."""
     letters = [letter for letter in english.upper() if letter.isascii() and letter.isalnum()]
     yield from (word[0].upper() for word in english.split() if word[0].isascii() and word[0].isalnum())
     yield from (*letters, *digits[1:], *ascii_uppercase)
 
 
-def _marked(words: str, letter: str) -> str:
+def _with_mnemonic(text: str, letter: str) -> str:
     """``&File`` or, where the letter is not in the text, ``文件(&F)``."""
-    found = re.search(rf"\b{letter}", words, re.IGNORECASE | re.ASCII) or re.search(letter, words, re.IGNORECASE)
+    found = re.search(rf"\b{letter}", text, re.IGNORECASE | re.ASCII) or re.search(letter, text, re.IGNORECASE)
     if found:
-        return f"{words[: found.start()]}&{words[found.start() :]}"
-    dots = "…" if words.endswith("…") else ""
-    return f"{words.removesuffix('…')}(&{letter}){dots}"
+        return f"{text[: found.start()]}&{text[found.start() :]}"
+    dots = "…" if text.endswith("…") else ""
+    return f"{text.removesuffix('…')}(&{letter}){dots}"

@@ -5,7 +5,7 @@ from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QApplication
 
 from studio.ui.style.icons import pixmap
-from studio.ui.style.theme import colour
+from studio.ui.style.theme import color
 
 _BADGE_HEIGHT = 20
 
@@ -25,44 +25,44 @@ def strong_font(font: QFont | None = None) -> QFont:
     return made
 
 
-def badge_width(words: str, icon: str = "adapter") -> int:
-    """The width of a badge with ``words``."""
-    return QFontMetrics(_badge_font()).horizontalAdvance(words) + (32 if icon else 16)
+def badge_width(text: str, icon: str = "adapter") -> int:
+    """The width of a badge with ``text``."""
+    return QFontMetrics(_badge_font()).horizontalAdvance(text) + (32 if icon else 16)
 
 
 def draw_badge(
-    painter: QPainter, area: QRect, words: str, strong: str, soft: str, icon: str = "adapter", outlined: bool = False
+    painter: QPainter, area: QRect, text: str, color_name: str, background: str, icon: str = "adapter", outlined: bool = False
 ) -> int:
     """Draw a badge at the left of ``area``, cut to its width; return the width taken."""
-    width = min(badge_width(words, icon), area.width())
+    width = min(badge_width(text, icon), area.width())
     box = QRect(area.left(), area.center().y() - _BADGE_HEIGHT // 2 + 1, width, _BADGE_HEIGHT)
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setBrush(colour(soft))
-    painter.setPen(QPen(colour(strong), 1) if outlined else Qt.PenStyle.NoPen)
+    painter.setBrush(color(background))
+    painter.setPen(QPen(color(color_name), 1) if outlined else Qt.PenStyle.NoPen)
     painter.drawRoundedRect(box, 6, 6)
     left = box.left() + 8
     if icon:
-        painter.drawPixmap(box.left() + 6, box.center().y() - 6, pixmap(icon, strong, 13))
+        painter.drawPixmap(box.left() + 6, box.center().y() - 6, pixmap(icon, color_name, 13))
         left = box.left() + 24
     painter.setFont(_badge_font())
-    painter.setPen(colour(strong))
+    painter.setPen(color(color_name))
     room = box.right() - left - 6
-    cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, room)
+    cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
     painter.drawText(QRect(left, box.top(), room + 4, _BADGE_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), cut)
     painter.restore()
     return width
 
 
-def ghost(words: str, ratio: float, icon: str = "adapter", tone: str = "adapter") -> QPixmap:
-    """The badge that follows the pointer while something is dragged, with ``ratio`` pixels a point."""
-    image = QPixmap(round(240 * ratio), round(32 * ratio))
-    image.setDevicePixelRatio(ratio)
+def drag_pixmap(text: str, device_pixel_ratio: float, icon: str = "adapter", tone: str = "adapter") -> QPixmap:
+    """The badge that follows the pointer while something is dragged, with ``device_pixel_ratio`` pixels a point."""
+    image = QPixmap(round(240 * device_pixel_ratio), round(32 * device_pixel_ratio))
+    image.setDevicePixelRatio(device_pixel_ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
-    width = draw_badge(painter, QRect(1, 4, 236, 24), words, tone, f"{tone}_soft", icon, outlined=True)
+    width = draw_badge(painter, QRect(1, 4, 236, 24), text, tone, f"{tone}_soft", icon, outlined=True)
     painter.end()
-    return image.copy(0, 0, round((width + 4) * ratio), image.height())
+    return image.copy(0, 0, round((width + 4) * device_pixel_ratio), image.height())
 
 
 def _badge_font() -> QFont:

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QTableView
 T = TypeVar("T", bound=QTableView)
 
 
-def row_table(table: T, model: QAbstractItemModel, name: str, height: int) -> T:
+def set_up_row_table(table: T, model: QAbstractItemModel, name: str, height: int) -> T:
     """Let ``table`` show a model by whole rows of ``height`` pixels, without lines.
 
     ``name`` is what it is called for who cannot see it.

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QButtonGroup, QToolButton, QWidget
 
-from studio.ui.style.icons import Tint
-from studio.ui.widgets.components import Row
+from studio.ui.style.icons import IconTint
+from studio.ui.widgets.components import HBox
 
 
-class Segments(QWidget):
+class SegmentedControl(QWidget):
     """``choices`` are words and icons (an empty name for none); ``chosen`` carries the number of the pressed one."""
 
     chosen = Signal(object)
@@ -18,33 +18,33 @@ class Segments(QWidget):
         super().__init__()
         self.setAccessibleName(name)
         self._group = QButtonGroup(self)
-        row = Row(gap=2)
+        row = HBox(gap=2)
         for number, (words, icon) in enumerate(choices):
             row.addWidget(self._add(number, words, icon))
         self.setLayout(row)
         self._group.idClicked.connect(self.chosen.emit)
-        self.show_chosen(0)
+        self.set_current(0)
 
-    def _add(self, number: int, words: str, icon: str) -> QToolButton:
+    def _add(self, number: int, text: str, icon: str) -> QToolButton:
         made = QToolButton()
-        made.setText(f" {words}" if icon else words)
-        made.setAccessibleName(words)
+        made.setText(f" {text}" if icon else text)
+        made.setAccessibleName(text)
         made.setProperty("role", "step")
         made.setCheckable(True)
         made.setCursor(Qt.CursorShape.PointingHandCursor)
         made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         if icon:
             made.setIconSize(QSize(16, 16))
-            Tint(made, icon, "muted")
+            IconTint(made, icon, "muted")
         self._group.addButton(made, number)
         return made
 
-    def button(self, number: int) -> QToolButton:
+    def button_at(self, number: int) -> QToolButton:
         """One of the buttons."""
         found = self._group.button(number)
         assert isinstance(found, QToolButton)
         return found
 
-    def show_chosen(self, number: int) -> None:
+    def set_current(self, number: int) -> None:
         """Mark one as chosen without telling anybody."""
-        self.button(number).setChecked(True)
+        self.button_at(number).setChecked(True)

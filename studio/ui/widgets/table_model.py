@@ -14,7 +14,7 @@ R = TypeVar("R")
 _Index = QModelIndex | QPersistentModelIndex
 
 
-class Table(QAbstractTableModel, Generic[R]):
+class RowTableModel(QAbstractTableModel, Generic[R]):
     """Rows in the order given. A table says its columns, and the texts of a row's cells."""
 
     columns: ClassVar[tuple[str, ...]]
@@ -72,7 +72,7 @@ class Table(QAbstractTableModel, Generic[R]):
         return row if role == ROW_ROLE else None
 
 
-class RowList(QAbstractListModel, Generic[R]):
+class RowListModel(QAbstractListModel, Generic[R]):
     """Rows in the order given. A list says the caption of a row, and the row in words."""
 
     def __init__(self, parent: QObject | None = None) -> None:

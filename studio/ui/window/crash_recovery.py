@@ -12,7 +12,7 @@ from PySide6.QtCore import QLockFile, QObject, QTimer
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
-from studio.ui.services.app_log import note
+from studio.ui.services.app_log import log_message
 from studio.ui.services.document import Document
 
 DELAY_MS = 800
@@ -20,7 +20,7 @@ DELAY_MS = 800
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RecoveredEdits:
     """Edits that a window which ended badly had not saved: ``path`` is the file of the recipe, None without one."""
 
     file: Path
@@ -29,7 +29,7 @@ class Kept:
     time: float
 
 
-class Recovery(QObject):
+class CrashRecovery(QObject):
     """Keeps the edits of one document in a file of its own, under a lock that ends with the process."""
 
     def __init__(self, document: Document) -> None:
@@ -41,36 +41,36 @@ class Recovery(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
-        self._timer.timeout.connect(self.keep)
-        document.changed.connect(lambda recipe: self._later())
-        document.file_changed.connect(self._later)
+        self._timer.timeout.connect(self.save)
+        document.changed.connect(lambda recipe: self._schedule_save())
+        document.file_changed.connect(self._schedule_save)
 
-    def _later(self) -> None:
+    def _schedule_save(self) -> None:
         if not self._timer.isActive():
             self._timer.start()
 
-    def keep(self) -> None:
+    def save(self) -> None:
         """Write down what is not saved, or forget what was."""
         if not self._document.modified:
-            self.forget()
+            self.clear()
             return
         path = self._document.path
         words = {"path": str(path) if path else "", "recipe": self._document.recipe.dumps()}
         try:
-            self._hold()
+            self._acquire_lock()
             beside = self._file.with_suffix(".new")
             beside.write_text(json.dumps(words), encoding="utf-8")
             beside.replace(self._file)
         except OSError as error:
-            note(f"Unsaved edits cannot be kept in {self._folder}: {error.strerror}.", WARNING)
+            log_message(f"Unsaved edits cannot be kept in {self._folder}: {error.strerror}.", WARNING)
 
-    def _hold(self) -> None:
+    def _acquire_lock(self) -> None:
         if self._lock is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self._file)
             self._lock.tryLock(0)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """There is nothing to keep: the recipe is saved, or the user does not want it."""
         self._timer.stop()
         with suppress(OSError):
@@ -79,15 +79,15 @@ class Recovery(QObject):
             self._lock.unlock()
             self._lock = None
 
-    def left_behind(self) -> list[Kept]:
+    def find_orphans(self) -> list[RecoveredEdits]:
         """What windows that ended badly had not saved, the newest first."""
         found = [kept for file in self._folder.glob("*.json") if _is_orphan(file) and (kept := _read(file))]
         return sorted(found, key=lambda kept: -kept.time)
 
-    def discard(self, kept: Kept) -> None:
+    def discard(self, edits: RecoveredEdits) -> None:
         """Forget what was left behind."""
         with suppress(OSError):
-            kept.file.unlink()
+            edits.file.unlink()
 
 
 def _lock(file: Path) -> QLockFile:
@@ -105,11 +105,11 @@ def _is_orphan(file: Path) -> bool:
     return free
 
 
-def _read(file: Path) -> Kept | None:
+def _read(file: Path) -> RecoveredEdits | None:
     try:
         words = json.loads(file.read_text(encoding="utf-8"))
         path = Path(words["path"]) if words["path"] else None
-        return Kept(file, Recipe.loads(words["recipe"], str(file)), path, file.stat().st_mtime)
+        return RecoveredEdits(file, Recipe.loads(words["recipe"], str(file)), path, file.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError, StudioError) as error:
-        note(f"The unsaved edits in {file} cannot be read: {error}.")
+        log_message(f"The unsaved edits in {file} cannot be read: {error}.")
         return None

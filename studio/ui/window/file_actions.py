@@ -14,13 +14,13 @@ from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.ui.i18n.language import language, tr
-from studio.ui.services.app_log import log, note
+from studio.ui.services.app_log import app_log, log_message
 from studio.ui.services.document import Document
 from studio.ui.services.settings import Settings
-from studio.ui.window.crash_recovery import Recovery
+from studio.ui.window.crash_recovery import CrashRecovery
 
 
-class Files(QObject):
+class FileActions(QObject):
     """``opened`` tells what came into the document: "new", "recipe", "sample", or the run that was opened."""
 
     opened = Signal(object)
@@ -31,20 +31,20 @@ class Files(QObject):
 
     def new(self) -> None:
         """Begin a new recipe."""
-        if self.may_leave():
+        if self.confirm_discard():
             self._document.new()
             self.opened.emit("new")
 
     def open_sample(self) -> None:
         """Open the sample project: bundled backbone, bundled images, LoRA on q and v."""
-        if self.may_leave():
+        if self.confirm_discard():
             self._document.new(Recipe.load(resource("recipes", "digits-lora.toml")))
             self.opened.emit("sample")
 
     def open(self) -> bool:
         """Ask for a recipe file and open it."""
         return self._ask_and_open(
-            lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _files())[0]
+            lambda: QFileDialog.getOpenFileName(self._window, tr("Open a recipe"), "", _file_filter())[0]
         )
 
     def open_run(self) -> None:
@@ -52,18 +52,18 @@ class Files(QObject):
         self._ask_and_open(lambda: QFileDialog.getExistingDirectory(self._window, tr("Open a run")))
 
     def _ask_and_open(self, ask: Callable[[], str]) -> bool:
-        return self.may_leave() and bool(path := ask()) and self.open_path(Path(path))
+        return self.confirm_discard() and bool(path := ask()) and self.open_path(Path(path))
 
-    def turn_to(self, path: Path) -> bool:
+    def confirm_and_open(self, path: Path) -> bool:
         """Open another recipe or run, unless there are edits that the user wants to keep."""
-        return self.may_leave() and self.open_path(path)
+        return self.confirm_discard() and self.open_path(path)
 
     def open_path(self, path: Path) -> bool:
         """Open a recipe file or a run directory; say why where it cannot be. Whether it, or another, was opened."""
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            return self._complain(tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open)
+            return self._show_problem(tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open)
         return True
 
     def _open_run(self, run: Run) -> None:
@@ -72,13 +72,13 @@ class Files(QObject):
 
     def _open_recipe(self, path: Path) -> None:
         self._document.open(path)
-        self._settings.note_recent(str(path))
+        self._settings.add_recent(str(path))
         self.opened.emit("recipe")
 
-    def offer(self, recovery: Recovery) -> None:
+    def offer_recovery(self, recovery: CrashRecovery) -> None:
         """Offer what windows that ended badly had not saved, until one is taken; without an answer it stays."""
         buttons = QMessageBox.StandardButton
-        for kept in recovery.left_behind():
+        for kept in recovery.find_orphans():
             answer = QMessageBox.question(
                 self._window,
                 tr("Restore unsaved edits?"),
@@ -91,7 +91,7 @@ class Files(QObject):
             )
             if answer == buttons.Yes:
                 self._document.recover(kept.recipe, kept.path)
-                recovery.keep()
+                recovery.save()
                 self.opened.emit("recipe")
             if answer in (buttons.Yes, buttons.Discard):
                 recovery.discard(kept)
@@ -103,11 +103,11 @@ class Files(QObject):
         path = self._document.path
         if path is None:
             return self.save_as()
-        return self._may_replace() and self._save_to(path)
+        return self._confirm_overwrite() and self._save_to(path)
 
-    def _may_replace(self) -> bool:
+    def _confirm_overwrite(self) -> bool:
         """Whether the document's file is as it was left here, or the user wants it replaced all the same."""
-        if not self._document.overtaken:
+        if not self._document.changed_on_disk:
             return True
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(
@@ -121,7 +121,7 @@ class Files(QObject):
 
     def save_as(self) -> bool:
         """Ask for a file and save to it."""
-        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save the recipe"), "recipe.toml", _files())
+        path, _ = QFileDialog.getSaveFileName(self._window, tr("Save the recipe"), "recipe.toml", _file_filter())
         return bool(path) and self._save_to(Path(path).with_suffix(".toml"))
 
     def _save_to(self, path: Path) -> bool:
@@ -133,11 +133,11 @@ class Files(QObject):
                 path=path,
                 reason=error.strerror,
             )
-            return self._complain(tr("The recipe is not saved"), words, tr("Save as…"), self.save_as)
-        self._settings.note_recent(str(path))
+            return self._show_problem(tr("The recipe is not saved"), words, tr("Save as…"), self.save_as)
+        self._settings.add_recent(str(path))
         return True
 
-    def may_leave(self) -> bool:
+    def confirm_discard(self) -> bool:
         """Whether the document may be given up: saved, or the user does not want it."""
         if not self._document.modified:
             return True
@@ -147,17 +147,17 @@ class Files(QObject):
         answer = QMessageBox.question(self._window, tr("Save the recipe?"), words, choices)
         return self.save() if answer == buttons.Save else answer == buttons.Discard
 
-    def _complain(self, heading: str, words: str, way: str, go: Callable[[], bool]) -> bool:
+    def _show_problem(self, heading: str, message: str, action_text: str, action: Callable[[], bool]) -> bool:
         """Say what is wrong, with a button that leads on; whether what it leads to was done."""
-        note(language().source(words), WARNING)
-        box = QMessageBox(QMessageBox.Icon.Warning, heading, words, QMessageBox.StandardButton.Close, self._window)
+        log_message(language().source_text(message), WARNING)
+        box = QMessageBox(QMessageBox.Icon.Warning, heading, message, QMessageBox.StandardButton.Close, self._window)
         box.setTextFormat(Qt.TextFormat.PlainText)
-        leads_on = box.addButton(way, QMessageBox.ButtonRole.AcceptRole)
+        leads_on = box.addButton(action_text, QMessageBox.ButtonRole.AcceptRole)
         copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(log().report(language().source(words))))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(language().source_text(message))))
         box.exec()
-        return box.clickedButton() is leads_on and go()
+        return box.clickedButton() is leads_on and action()
 
 
-def _files() -> str:
+def _file_filter() -> str:
     return tr("Recipes") + " (*.toml)"

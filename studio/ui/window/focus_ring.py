@@ -15,9 +15,9 @@ from PySide6.QtWidgets import (
 )
 from shiboken6 import isValid
 
-from studio.ui.style.theme import RADIUS, colour
+from studio.ui.style.theme import RADIUS, color
 
-_THEIR_OWN = (QAbstractSpinBox, QComboBox, QLineEdit, QPushButton, QSlider, QTabBar, QToolButton)
+_DRAW_OWN_RING = (QAbstractSpinBox, QComboBox, QLineEdit, QPushButton, QSlider, QTabBar, QToolButton)
 """Those whose look in the style sheet has a ring."""
 
 
@@ -26,31 +26,31 @@ class FocusRing(QObject):
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)
-        self.frame: Ring | None = None
-        application.focusChanged.connect(self._follow)
+        self.ring: RingOverlay | None = None
+        application.focusChanged.connect(self._focus_changed)
 
-    def _follow(self, before: QWidget | None, now: QWidget | None) -> None:
-        if self.frame is not None and isValid(self.frame):
-            self.frame.hide()
-            self.frame.deleteLater()
-        self.frame = None
+    def _focus_changed(self, before: QWidget | None, now: QWidget | None) -> None:
+        if self.ring is not None and isValid(self.ring):
+            self.ring.hide()
+            self.ring.deleteLater()
+        self.ring = None
         by_mouse = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
-        if now is not None and not by_mouse and now.focusPolicy() & Qt.FocusPolicy.TabFocus and not _draws(now):
-            self.frame = Ring(now)
+        if now is not None and not by_mouse and now.focusPolicy() & Qt.FocusPolicy.TabFocus and not _draws_own_ring(now):
+            self.ring = RingOverlay(now)
 
 
-def _draws(widget: QWidget) -> bool:
-    return isinstance(widget, _THEIR_OWN) or widget.isWindow()
+def _draws_own_ring(widget: QWidget) -> bool:
+    return isinstance(widget, _DRAW_OWN_RING) or widget.isWindow()
 
 
-class Ring(QWidget):
+class RingOverlay(QWidget):
     """The ring itself, in the theme's accent, just inside the edge of ``around``: outside it might be cut off."""
 
-    def __init__(self, around: QWidget) -> None:
-        super().__init__(around)
+    def __init__(self, target: QWidget) -> None:
+        super().__init__(target)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.setGeometry(around.rect())
-        around.installEventFilter(self)
+        self.setGeometry(target.rect())
+        target.installEventFilter(self)
         self.show()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -63,5 +63,5 @@ class Ring(QWidget):
         """Qt: draw."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(colour("accent"), 1.5))
+        painter.setPen(QPen(color("accent"), 1.5))
         painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), RADIUS / 2, RADIUS / 2)

@@ -20,23 +20,23 @@ from studio.ui.pages.guide.page import GuidePage
 from studio.ui.pages.log.page import LogPage
 from studio.ui.pages.results.page import ResultsPage
 from studio.ui.pages.train.page import TrainPage
-from studio.ui.services.app_log import note
-from studio.ui.services.engine import Counted
+from studio.ui.services.app_log import log_message
+from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.settings import Settings
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import Column, IconButton, Row, holder
-from studio.ui.widgets.drop_zone import Drops
-from studio.ui.widgets.menu import mark
+from studio.ui.widgets.components import VBox, IconButton, HBox, container
+from studio.ui.widgets.drop_zone import FileDropFilter
+from studio.ui.widgets.menu import assign_mnemonics
 from studio.ui.window import actions
-from studio.ui.window.crash_recovery import Recovery
-from studio.ui.window.file_actions import Files
+from studio.ui.window.crash_recovery import CrashRecovery
+from studio.ui.window.file_actions import FileActions
 from studio.ui.window.recent_menu import RecentMenu
-from studio.ui.window.resource_button import NeedsButton
-from studio.ui.window.settings_dialogs import KeysDialog, SettingsDialog, show_folder, use_language, use_theme
-from studio.ui.window.status_bar import SummaryBar
+from studio.ui.window.resource_button import ResourceButton
+from studio.ui.window.settings_dialogs import ShortcutsDialog, SettingsDialog, show_folder, set_language, set_theme
+from studio.ui.window.status_bar import StatusBar
 from studio.ui.window.step_bar import StepBar
-from studio.ui.window.undo_history import HistoryButton
+from studio.ui.window.undo_history import UndoHistoryButton
 
 STEPS = (
     ("Data", "data"),
@@ -55,7 +55,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.settings = settings or Settings()
         self.workspace = Workspace()
-        self.files = Files(self, self.workspace.document, self.settings)
+        self.files = FileActions(self, self.workspace.document, self.settings)
         self.data = DataPage(self.workspace, self.files.open_sample)
         self.adapters = AdaptersPage(self.workspace)
         self.train = TrainPage(self.workspace)
@@ -63,16 +63,16 @@ class MainWindow(QMainWindow):
         self.export = ExportPage(self.workspace)
         self.log = LogPage(self.workspace)
         self.compare, self.guide = ComparePage(self.workspace), GuidePage(self.workspace)
-        self.recovery = Recovery(self.workspace.document)
-        self.steps, self.summary = StepBar(STEPS), SummaryBar(NeedsButton(self.workspace))
-        self.actions_by_call = actions.build(self)
-        self.recent = RecentMenu(self.settings, self.files.turn_to, self)
-        self.menuBar().actions()[0].menu().insertMenu(self.actions_by_call["files.open_run"], self.recent)
+        self.recovery = CrashRecovery(self.workspace.document)
+        self.steps, self.status_bar = StepBar(STEPS), StatusBar(ResourceButton(self.workspace))
+        self.actions_by_slot = actions.build_menus(self)
+        self.recent = RecentMenu(self.settings, self.files.confirm_and_open, self)
+        self.menuBar().actions()[0].menu().insertMenu(self.actions_by_slot["files.open_run"], self.recent)
         self._build()
         self._connect()
         self.show_step(DATA)
-        self._title()
-        self.summary.say(tr("Loading the engine…"), "refresh")
+        self._update_title()
+        self.status_bar.show_status(tr("Loading the engine…"), "refresh")
 
     def _build(self) -> None:
         self.pages = QStackedWidget()
@@ -81,14 +81,14 @@ class MainWindow(QMainWindow):
             self.pages.addWidget(page)
         self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
         self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
-        self.history_button = HistoryButton(self.workspace.document.history)
-        self.theme_button = IconButton(tr("Light or dark"), "moon", self._other_theme)
+        self.history_button = UndoHistoryButton(self.workspace.document.undo_stack)
+        self.theme_button = IconButton(tr("Light or dark"), "moon", self._toggle_theme)
         theme().changed.connect(self._show_theme)
         self._show_theme()
         header = QFrame()
         header.setObjectName("header")
         header.setLayout(
-            Row(
+            HBox(
                 self.steps,
                 None,
                 self.undo_button,
@@ -100,46 +100,46 @@ class MainWindow(QMainWindow):
                 margins=(16, 6, 16, 6),
             )
         )
-        self.setCentralWidget(holder(Column(header, (self.pages, 1), self.summary, gap=0)))
+        self.setCentralWidget(container(VBox(header, (self.pages, 1), self.status_bar, gap=0)))
         self.setMinimumSize(1080, 680)
         self.resize(1360, 860)
 
     def _connect(self) -> None:
         workspace, document = self.workspace, self.workspace.document
         self.steps.chosen.connect(self.show_step)
-        Drops(self).dropped.connect(self._dropped)
+        FileDropFilter(self).dropped.connect(self._dropped)
         self.files.opened.connect(self._opened)
-        self.results.compare_wanted.connect(self.show_compare)
-        self.adapters.left.guide_wanted.connect(self.show_guide)
-        workspace.step_wanted.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
-        document.file_changed.connect(self._title)
-        document.changed.connect(lambda recipe: self._changed())
-        document.history.canUndoChanged.connect(lambda on: self._history())
-        document.history.canRedoChanged.connect(lambda on: self._history())
-        document.history.indexChanged.connect(lambda index: self._history())
-        workspace.engine.counted.connect(self._counted)
+        self.results.compare_requested.connect(self.show_compare)
+        self.adapters.palette_panel.guide_requested.connect(self.show_guide)
+        workspace.step_requested.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
+        document.file_changed.connect(self._update_title)
+        document.changed.connect(lambda recipe: self._recipe_changed())
+        document.undo_stack.canUndoChanged.connect(lambda on: self._update_undo_actions())
+        document.undo_stack.canRedoChanged.connect(lambda on: self._update_undo_actions())
+        document.undo_stack.indexChanged.connect(lambda index: self._update_undo_actions())
+        workspace.engine.counted.connect(self._show_counts)
         workspace.engine.loaded.connect(self._loaded)
         workspace.engine.load_failed.connect(
-            lambda words: self.summary.say(tr("The engine could not be loaded"), "error", "bad")
+            lambda words: self.status_bar.show_status(tr("The engine could not be loaded"), "error", "bad")
         )
-        workspace.images.changed.connect(lambda scan: self._marks())
-        workspace.runs.changed.connect(lambda rows: self._marks())
-        workspace.refused.connect(lambda words: self.summary.say(words, "error", "bad"))
-        workspace.trainer.preparing.connect(self._training)
-        workspace.trainer.ended.connect(lambda run: self._training())
-        language().changed.connect(self._speak)
-        for told in (workspace.refused, workspace.engine.load_failed):
-            told.connect(lambda words: note(language().source(words), WARNING))
-        workspace.trainer.began.connect(lambda run: note(f"Training of {run.path} began."))
-        workspace.trainer.ended.connect(lambda run: note(f"Training of {run.path} ended.") if run else None)
-        self._history()
-        self._training()
+        workspace.images.changed.connect(lambda scan: self._update_done_steps())
+        workspace.runs.changed.connect(lambda rows: self._update_done_steps())
+        workspace.edit_rejected.connect(lambda words: self.status_bar.show_status(words, "error", "bad"))
+        workspace.trainer.preparing.connect(self._update_training_actions)
+        workspace.trainer.ended.connect(lambda run: self._update_training_actions())
+        language().changed.connect(self._language_changed)
+        for told in (workspace.edit_rejected, workspace.engine.load_failed):
+            told.connect(lambda words: log_message(language().source_text(words), WARNING))
+        workspace.trainer.started.connect(lambda run: log_message(f"Training of {run.path} began."))
+        workspace.trainer.ended.connect(lambda run: log_message(f"Training of {run.path} ended.") if run else None)
+        self._update_undo_actions()
+        self._update_training_actions()
 
     def start(self, path: Path | None = None) -> None:
         """Begin to load the engine; open the recipe or run at ``path``, or offer what a crash left unsaved."""
         if path is not None:
             self.files.open_path(path)
-        self.files.offer(self.recovery)
+        self.files.offer_recovery(self.recovery)
         QTimer.singleShot(0, self.workspace.start)
 
     # steps
@@ -148,7 +148,7 @@ class MainWindow(QMainWindow):
         """Bring a page into view."""
         self.pages.setCurrentIndex(number)
         self.steps.show_step(number)
-        self._marks()
+        self._update_done_steps()
 
     def show_data(self) -> None:
         """The first step."""
@@ -172,7 +172,7 @@ class MainWindow(QMainWindow):
 
     def show_guide(self) -> None:
         """The page beside the steps that says which method to choose, at the one chosen in the palette."""
-        chosen = self.adapters.left.carried
+        chosen = self.adapters.palette_panel.payload
         if isinstance(chosen, str) and chosen:
             self.guide.show_method(chosen)
         self.show_step(self.pages.indexOf(self.guide))
@@ -195,7 +195,7 @@ class MainWindow(QMainWindow):
         """Train at half the learning rate."""
         self.workspace.set_value("training.learning_rate", self.workspace.recipe.training.learning_rate / 2)
 
-    def any_device(self) -> None:
+    def use_any_device(self) -> None:
         """Train on the best device that there is."""
         self.workspace.set_value("training.device", "auto")
 
@@ -205,26 +205,26 @@ class MainWindow(QMainWindow):
 
     # the document
 
-    def _opened(self, what: object) -> None:
-        if isinstance(what, Run):
-            self.workspace.runs.select(what)
-        self.show_step(TRAIN if isinstance(what, Run) else DATA if what == "new" else ADAPTERS)
+    def _opened(self, source: object) -> None:
+        if isinstance(source, Run):
+            self.workspace.runs.select(source)
+        self.show_step(TRAIN if isinstance(source, Run) else DATA if source == "new" else ADAPTERS)
 
     def _dropped(self, path: Path) -> None:
         """A recipe or a run is opened, anything else taken for images."""
         if path.suffix == ".toml" or (path / "events.jsonl").is_file():
-            self.files.turn_to(path)
+            self.files.confirm_and_open(path)
             return
-        self.data.use(path)
+        self.data.use_images(path)
         self.show_step(DATA)
 
     def undo(self) -> None:
         """Take back the last edit."""
-        self.workspace.document.history.undo()
+        self.workspace.document.undo_stack.undo()
 
     def redo(self) -> None:
         """Make the edit again."""
-        self.workspace.document.history.redo()
+        self.workspace.document.undo_stack.redo()
 
     # training
 
@@ -251,16 +251,16 @@ class MainWindow(QMainWindow):
         """Theme of the system."""
         self._use_theme("system")
 
-    def _other_theme(self) -> None:
+    def _toggle_theme(self) -> None:
         self._use_theme("light" if theme().tokens.dark else "dark")
 
     def _show_theme(self) -> None:
         dark = theme().tokens.dark
-        self.theme_button.tint.show("sun" if dark else "moon")
+        self.theme_button.icon_tint.show("sun" if dark else "moon")
         self.theme_button.setToolTip(tr("Light theme") if dark else tr("Dark theme"))
 
     def _use_theme(self, choice: str) -> None:
-        use_theme(self.settings, choice)
+        set_theme(self.settings, choice)
 
     def english(self) -> None:
         """Speak English."""
@@ -271,16 +271,16 @@ class MainWindow(QMainWindow):
         self._use_language(CHINESE)
 
     def _use_language(self, choice: str) -> None:
-        if problem := use_language(self.settings, choice):
-            self.summary.say(problem, "warning", "adapter")
+        if problem := set_language(self.settings, choice):
+            self.status_bar.show_status(problem, "warning", "adapter")
 
-    def _speak(self) -> None:
+    def _language_changed(self) -> None:
         """Say everything again in another language."""
         relabel.everything()
-        mark(self.menuBar().actions())
-        self.workspace.tell_again()
-        self._title()
-        self._history()
+        assign_mnemonics(self.menuBar().actions())
+        self.workspace.re_emit()
+        self._update_title()
+        self._update_undo_actions()
         self._show_theme()
 
     def show_settings(self) -> None:
@@ -291,7 +291,7 @@ class MainWindow(QMainWindow):
 
     def show_keys(self) -> None:
         """Which keys do what."""
-        KeysDialog(self).open()
+        ShortcutsDialog(self).open()
 
     def about(self) -> None:
         """Say what this is."""
@@ -306,66 +306,66 @@ class MainWindow(QMainWindow):
 
     # showing
 
-    def _title(self) -> None:
+    def _update_title(self) -> None:
         document = self.workspace.document
         self.setWindowTitle(tr("{name}[*] · PEFT Studio", name=document.name))
         self.setWindowModified(document.modified)
 
-    def _history(self) -> None:
-        history = self.workspace.document.history
+    def _update_undo_actions(self) -> None:
+        history = self.workspace.document.undo_stack
         pairs = (
             ("undo", history.canUndo(), history.undoText(), self.undo_button),
             ("redo", history.canRedo(), history.redoText(), self.redo_button),
         )
         for call, possible, words, button in pairs:
-            action = self.actions_by_call[call]
+            action = self.actions_by_slot[call]
             action.setEnabled(possible)
             name = {"undo": tr("Undo"), "redo": tr("Redo")}[call]
-            action.setText(f"{name}: {language().again(words)}" if words else name)
+            action.setText(f"{name}: {language().retranslated(words)}" if words else name)
             button.setEnabled(possible)
             button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
 
     def _loaded(self) -> None:
         """The engine is there; what of the plugins is not, is said."""
-        self.summary.say("")
-        for words in self.workspace.engine.failures():
-            note(words, WARNING)
-            self.summary.say(tr(words), "warning", "adapter")
+        self.status_bar.show_status("")
+        for words in self.workspace.engine.plugin_errors():
+            log_message(words, WARNING)
+            self.status_bar.show_status(tr(words), "warning", "adapter")
 
-    def _changed(self) -> None:
-        self.summary.say("")
+    def _recipe_changed(self) -> None:
+        self.status_bar.show_status("")
 
-    def _counted(self, counted: Counted) -> None:
-        census = counted.census
+    def _show_counts(self, counts: RecipeCounts) -> None:
+        census = counts.parameter_counts
         if census is None:
-            self.summary.show_nothing()
+            self.status_bar.clear_counts()
             return
-        self.summary.show_counts(
+        self.status_bar.show_counts(
             census.trainable_parameters, census.total_parameters, census.adapter_bytes, census.head_parameters
         )
-        problem = next(iter(counted.problems.values()), "")
+        problem = next(iter(counts.problems.values()), "")
         if problem:
-            self.summary.say(problem, "error", "bad")
-        self._marks()
+            self.status_bar.show_status(problem, "error", "bad")
+        self._update_done_steps()
 
-    def _training(self) -> None:
+    def _update_training_actions(self) -> None:
         running = self.workspace.trainer.running
-        self.actions_by_call["start_training"].setEnabled(not running)
-        self.actions_by_call["stop_training"].setEnabled(running)
-        self._marks()
+        self.actions_by_slot["start_training"].setEnabled(not running)
+        self.actions_by_slot["stop_training"].setEnabled(running)
+        self._update_done_steps()
 
-    def _marks(self) -> None:
+    def _update_done_steps(self) -> None:
         """Tick the steps that are done."""
         workspace = self.workspace
-        counted = workspace.engine.last
-        row = workspace.runs.row(workspace.runs.selected)
+        counted = workspace.engine.last_counts
+        row = workspace.runs.find(workspace.runs.selected)
         self.steps.show_done(DATA, workspace.images.scan.summary is not None)
         self.steps.show_done(ADAPTERS, bool(workspace.recipe.attachments) and bool(counted and not counted.problems))
         self.steps.show_done(TRAIN, row is not None and row.state == "completed")
 
     # leaving
 
-    def _may_stop(self) -> bool:
+    def _confirm_stop(self) -> bool:
         if not self.workspace.trainer.running:
             return True
         buttons = QMessageBox.StandardButton
@@ -377,11 +377,11 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Qt: ask about unsaved changes and a running training, then end all threads."""
-        if not (self._may_stop() and self.files.may_leave()):
+        if not (self._confirm_stop() and self.files.confirm_discard()):
             event.ignore()
             return
         self.settings.geometry = self.saveGeometry()
         self.hide()
-        self.recovery.forget()
+        self.recovery.clear()
         self.workspace.close()
         event.accept()

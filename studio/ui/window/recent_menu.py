@@ -13,22 +13,22 @@ from studio.ui.widgets.menu import Menu
 class RecentMenu(Menu):
     """Made anew whenever it opens: the last recipe first, without those that are gone."""
 
-    def __init__(self, settings: Settings, open_it: Callable[[Path], object], parent: QWidget) -> None:
+    def __init__(self, settings: Settings, open_recipe: Callable[[Path], object], parent: QWidget) -> None:
         super().__init__(parent, tr("Open recent"))
-        self._settings, self._open = settings, open_it
+        self._settings, self._open = settings, open_recipe
 
-    def _mark(self) -> None:
+    def _assign_mnemonics(self) -> None:
         self.clear()
         for path in map(Path, self._settings.recent):
             if path.is_file():
-                action = self.addAction(_short(path).replace("&", "&&"))
+                action = self.addAction(_display_path(path).replace("&", "&&"))
                 action.triggered.connect(lambda checked=False, path=path: self._open(path))
         if self.isEmpty():
             self.addAction(tr("No recipe yet")).setEnabled(False)
-        super()._mark()
+        super()._assign_mnemonics()
 
 
-def _short(path: Path) -> str:
+def _display_path(path: Path) -> str:
     """The path, from the home folder where it lies in there."""
     home = Path.home()
     return str("~" / path.relative_to(home)) if path.is_relative_to(home) else str(path)

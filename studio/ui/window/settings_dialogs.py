@@ -15,16 +15,16 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core import paths
-from studio.ui.i18n.language import CHINESE, LANGUAGES, SYSTEM, can_be_drawn, language, tr
-from studio.ui.services.app_log import log
+from studio.ui.i18n.language import CHINESE, LANGUAGES, SYSTEM, has_glyphs, language, tr
+from studio.ui.services.app_log import app_log
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import Column, Notice, Row, button, text
+from studio.ui.widgets.components import VBox, Banner, HBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.window.actions import TABLE
+from studio.ui.window.actions import ACTIONS
 
 THEMES = {"system": "Like the system", "light": "Light", "dark": "Dark"}
-IN_PLACE = (
+FOCUS_SHORTCUTS = (
     ("Enter", "Attach the chosen method to the selected layers"),
     ("Ctrl+Shift+Enter", "Attach it to all layers of the same kind"),
     ("Delete", "Remove what is attached to the selected layers"),
@@ -45,27 +45,27 @@ class SettingsDialog(QDialog):
         self._settings = settings
         self.setWindowTitle(tr("Settings"))
         self.setMinimumWidth(420)
-        self.language = _choice(tr("Language"))
+        self.language = _combo_box(tr("Language"))
         self.language.addItem(tr("Like the system"), SYSTEM)
         for code, name in LANGUAGES.items():
             self.language.addItem(name, code)
-        self.theme = _choice(tr("Theme"))
+        self.theme = _combo_box(tr("Theme"))
         for name, words in THEMES.items():
             self.theme.addItem(tr(words), name)
-        self.notice = Notice()
+        self.banner = Banner()
         self._build()
         self.language.setCurrentIndex(max(0, self.language.findData(settings.language)))
         self.theme.setCurrentIndex(max(0, self.theme.findData(settings.theme)))
-        self.language.activated.connect(lambda row: self._speak())
-        self.theme.activated.connect(lambda row: use_theme(self._settings, self.theme.currentData()))
+        self.language.activated.connect(lambda row: self._change_language())
+        self.theme.activated.connect(lambda row: set_theme(self._settings, self.theme.currentData()))
 
     def _build(self) -> None:
         grid = QGridLayout()
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(10)
-        folders = ((tr("Runs and settings"), paths.data_dir()), (tr("Log"), log().path.parent))
+        folders = ((tr("Runs and settings"), paths.data_dir()), (tr("Log"), app_log().path.parent))
         for row, (name, field) in enumerate(((tr("Language"), self.language), (tr("Theme"), self.theme))):
-            label = text(name, "field")
+            label = text_label(name, "field")
             label.setBuddy(field)
             grid.addWidget(label, row, 0)
             grid.addWidget(field, row, 1)
@@ -73,26 +73,26 @@ class SettingsDialog(QDialog):
             show = button(tr("Show the folder"), partial(show_folder, str(folder)), "folder")
             show.setToolTip(str(folder))
             show.setAccessibleDescription(name)
-            grid.addWidget(text(name, "field"), row, 0)
+            grid.addWidget(text_label(name, "field"), row, 0)
             grid.addWidget(show, row, 1)
         close = button(tr("Close"), self.accept, kind="primary")
         close.setDefault(True)
-        self.setLayout(Column(grid, self.notice, 4, Row(None, close), gap=12, margins=(20, 18, 20, 18)))
+        self.setLayout(VBox(grid, self.banner, 4, HBox(None, close), gap=12, margins=(20, 18, 20, 18)))
 
-    def _speak(self) -> None:
-        self.notice.say(use_language(self._settings, self.language.currentData()), "warn")
+    def _change_language(self) -> None:
+        self.banner.show_message(set_language(self._settings, self.language.currentData()), "warn")
 
 
-class KeysDialog(QDialog):
+class ShortcutsDialog(QDialog):
     """Every shortcut, from the table of actions."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Keys"))
         self.resize(460, 560)
-        rows = [(QKeySequence(entry.keys), tr(entry.words)) for entry in TABLE if entry.keys]
+        rows = [(QKeySequence(entry.shortcut), tr(entry.text)) for entry in ACTIONS if entry.shortcut]
         shown = [(keys.toString(QKeySequence.SequenceFormat.NativeText), words) for keys, words in rows]
-        shown += [(tr(keys), tr(words)) for keys, words in IN_PLACE]
+        shown += [(tr(keys), tr(words)) for keys, words in FOCUS_SHORTCUTS]
         self.table = QTableWidget(len(shown), 2)
         self.table.setAccessibleName(tr("Keys"))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -108,28 +108,28 @@ class KeysDialog(QDialog):
                 self.table.setItem(row, column, QTableWidgetItem(words))
         close = button(tr("Close"), self.accept, kind="primary")
         close.setDefault(True)
-        self.setLayout(Column((self.table, 1), Row(None, close), gap=12, margins=(20, 18, 20, 18)))
+        self.setLayout(VBox((self.table, 1), HBox(None, close), gap=12, margins=(20, 18, 20, 18)))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
 
 
-def _choice(name: str) -> QComboBox:
+def _combo_box(name: str) -> QComboBox:
     box = QComboBox()
     box.setAccessibleName(name)
     guard_wheel(box)
     return box
 
 
-def use_theme(settings: Settings, choice: str) -> None:
+def set_theme(settings: Settings, choice: str) -> None:
     """Show the window in a theme, now and from now on."""
     settings.theme = choice
     theme().apply(choice)
 
 
-def use_language(settings: Settings, choice: str) -> str:
+def set_language(settings: Settings, choice: str) -> str:
     """Let the window speak a language, now and from now on; a sentence where this machine cannot draw its letters."""
     settings.language = choice
-    language().use(choice)
-    if can_be_drawn(language().code):
+    language().set_language(choice)
+    if has_glyphs(language().code):
         return ""
     return (
         tr("This machine has no Chinese typeface; install one, such as Noto Sans CJK.")

@@ -5,12 +5,12 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import count, size, small_percent
-from studio.ui.style.theme import colour
-from studio.ui.widgets.components import Column, Picture, Row, text
+from studio.ui.style.formatting import format_count, format_bytes, format_small_percent
+from studio.ui.style.theme import color
+from studio.ui.widgets.components import VBox, Icon, HBox, text_label
 
 
-class ShareBar(QWidget):
+class TrainableShareBar(QWidget):
     """A thin bar: the share of adapter and head parameters in all."""
 
     def __init__(self) -> None:
@@ -27,14 +27,14 @@ class ShareBar(QWidget):
         """Qt: draw."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(colour("line_strong"))
-        painter.setBrush(colour("sunken"))
+        painter.setPen(color("line_strong"))
+        painter.setBrush(color("sunken"))
         painter.drawRoundedRect(QRectF(0.5, 0.5, self.width() - 1, self.height() - 1), 3, 3)
         left = 0.0
         for share, tint in ((self._adapter, "adapter"), (self._head, "head")):
             if share > 0:
                 wide = max(3.0, share * self.width())
-                painter.fillRect(QRectF(left, 0, wide, self.height()), colour(tint))
+                painter.fillRect(QRectF(left, 0, wide, self.height()), color(tint))
                 left += wide
 
 
@@ -43,58 +43,58 @@ class _Figure(QWidget):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.value = text("–", "field")
-        self.setLayout(Column(text(name, "caption"), self.value, gap=0))
+        self.value = text_label("–", "field")
+        self.setLayout(VBox(text_label(name, "caption"), self.value, gap=0))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
 
-class SummaryBar(QFrame):
+class StatusBar(QFrame):
     """Always in view: trainable, total, percent, size of the adapter file, what a training ``needs``, what goes on."""
 
-    def __init__(self, needs: QWidget) -> None:
+    def __init__(self, resource_widget: QWidget) -> None:
         super().__init__()
         self.setObjectName("summary")
         self.trainable, self.total = _Figure(tr("Trainable parameters")), _Figure(tr("All parameters"))
         self.share, self.file = _Figure(tr("Share")), _Figure(tr("Adapter file"))
-        self.bar = ShareBar()
-        self._icon = Picture("info", "muted", 16)
-        self._state = text("", "muted", wrap=True)
+        self.bar = TrainableShareBar()
+        self._icon = Icon("info", "muted", 16)
+        self._status_label = text_label("", "muted", wrap=True)
         self.setLayout(
-            Row(
+            HBox(
                 self.trainable,
                 self.total,
                 self.share,
                 self.bar,
                 self.file,
-                (Row(self._icon, (self._state, 1)), 1),
-                needs,
+                (HBox(self._icon, (self._status_label, 1)), 1),
+                resource_widget,
                 gap=24,
                 margins=(24, 8, 24, 8),
             )
         )
-        self.say("")
+        self.show_status("")
 
     def show_counts(self, trainable: int, total: int, adapter_bytes: int, head: int) -> None:
         """Show the counts."""
-        self.trainable.value.setText(count(trainable))
-        self.total.value.setText(count(total))
-        self.share.value.setText(small_percent(100 * trainable / total if total else 0))
-        self.file.value.setText(size(adapter_bytes))
+        self.trainable.value.setText(format_count(trainable))
+        self.total.value.setText(format_count(total))
+        self.share.value.setText(format_small_percent(100 * trainable / total if total else 0))
+        self.file.value.setText(format_bytes(adapter_bytes))
         self.bar.show_shares((trainable - head) / max(1, total), head / max(1, total))
 
-    def show_nothing(self) -> None:
+    def clear_counts(self) -> None:
         """There is nothing to count."""
         for figure in (self.trainable, self.total, self.share, self.file):
             figure.value.setText("–")
         self.bar.show_shares(0, 0)
 
-    def say(self, words: str, icon: str = "info", tint: str = "muted") -> None:
+    def show_status(self, message: str, icon: str = "info", color_name: str = "muted") -> None:
         """Say what goes on at the right end."""
-        self._icon.show_icon(icon, tint)
-        self._icon.setVisible(bool(words))
-        self._state.setText(tr(words))
+        self._icon.show_icon(icon, color_name)
+        self._icon.setVisible(bool(message))
+        self._status_label.setText(tr(message))
 
     @property
-    def words(self) -> str:
+    def status(self) -> str:
         """What is said at the right end."""
-        return self._state.text()
+        return self._status_label.text()

@@ -4,8 +4,8 @@ from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QToolButton, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.icons import Tint
-from studio.ui.widgets.components import Picture, Row
+from studio.ui.style.icons import IconTint
+from studio.ui.widgets.components import Icon, HBox
 
 
 class StepBar(QWidget):
@@ -17,25 +17,25 @@ class StepBar(QWidget):
         super().__init__()
         self._buttons: list[QToolButton] = []
         self._icons = [icon for _, icon in steps]
-        self._tints: list[Tint] = []
-        row = Row(gap=2)
+        self._tints: list[IconTint] = []
+        row = HBox(gap=2)
         for number, (words, icon) in enumerate(steps):
             if number:
-                row.addWidget(Picture("chevron-right", "faint", 12))
+                row.addWidget(Icon("chevron-right", "faint", 12))
             row.addWidget(self._add(number, words, icon))
         self.setLayout(row)
 
-    def _add(self, number: int, words: str, icon: str) -> QToolButton:
+    def _add(self, number: int, text: str, icon: str) -> QToolButton:
         button = QToolButton()
-        button.setText(f" {words}")
-        button.setToolTip(tr("{words} (Ctrl+{number})", words=words, number=number + 1))
-        button.setAccessibleName(tr("Step {number}: {words}", number=number + 1, words=words))
+        button.setText(f" {text}")
+        button.setToolTip(tr("{words} (Ctrl+{number})", words=text, number=number + 1))
+        button.setAccessibleName(tr("Step {number}: {words}", number=number + 1, words=text))
         button.setProperty("role", "step")
         button.setCheckable(True)
         button.setCursor(Qt.CursorShape.PointingHandCursor)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setIconSize(QSize(16, 16))
-        self._tints.append(Tint(button, icon, "muted"))
+        self._tints.append(IconTint(button, icon, "muted"))
         button.clicked.connect(lambda checked: self.chosen.emit(number))
         self._buttons.append(button)
         return button
@@ -44,11 +44,11 @@ class StepBar(QWidget):
         """Mark the step that is in view; a page beside the steps leaves none of them marked."""
         for other, (button, tint) in enumerate(zip(self._buttons, self._tints, strict=True)):
             button.setChecked(other == number)
-            tint.show(tint.name, "accent" if other == number else tint.resting)
+            tint.show(tint.name, "accent" if other == number else tint.default_color)
 
     def show_done(self, number: int, done: bool) -> None:
         """Mark a step as done with a tick."""
         tint = self._tints[number]
-        tint.resting = "good" if done else "muted"
+        tint.default_color = "good" if done else "muted"
         checked = self._buttons[number].isChecked()
-        tint.show("check" if done else self._icons[number], "accent" if checked else tint.resting)
+        tint.show("check" if done else self._icons[number], "accent" if checked else tint.default_color)

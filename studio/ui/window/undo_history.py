@@ -5,47 +5,47 @@ from PySide6.QtGui import QKeyEvent, QUndoStack
 from PySide6.QtWidgets import QFrame, QUndoView
 
 from studio.ui.i18n.language import language, tr
-from studio.ui.widgets.components import Column, IconButton, text
+from studio.ui.widgets.components import VBox, IconButton, text_label
 
 
-class HistoryButton(IconButton):
+class UndoHistoryButton(IconButton):
     """Opens the list under itself."""
 
-    def __init__(self, history: QUndoStack) -> None:
-        super().__init__(tr("All steps (history)"), "chevron-down", self.open)
-        self.list = HistoryList(history, self)
-        history.indexChanged.connect(lambda _: self.setEnabled(history.count() > 0))
-        self.setEnabled(history.count() > 0)
+    def __init__(self, undo_stack: QUndoStack) -> None:
+        super().__init__(tr("All steps (history)"), "chevron-down", self.open_popup)
+        self.popup = UndoHistoryPopup(undo_stack, self)
+        undo_stack.indexChanged.connect(lambda _: self.setEnabled(undo_stack.count() > 0))
+        self.setEnabled(undo_stack.count() > 0)
 
-    def open(self) -> None:
+    def open_popup(self) -> None:
         """Show the list; the keys go there."""
-        self.list.say_again()
+        self.popup.retranslate()
         corner = self.mapToGlobal(QPoint(self.width(), self.height() + 4))
-        self.list.move(corner - QPoint(self.list.width(), 0))
-        self.list.show()
-        self.list.view.setFocus()
+        self.popup.move(corner - QPoint(self.popup.width(), 0))
+        self.popup.show()
+        self.popup.view.setFocus()
 
 
-class HistoryList(QFrame):
+class UndoHistoryPopup(QFrame):
     """The steps from the first to the last, the present one marked; a click or the arrow keys go to any of them."""
 
-    def __init__(self, history: QUndoStack, parent: IconButton) -> None:
+    def __init__(self, undo_stack: QUndoStack, parent: IconButton) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("role", "card")
-        self._history = history
-        self.view = QUndoView(history)
+        self._undo_stack = undo_stack
+        self.view = QUndoView(undo_stack)
         self.view.setAccessibleName(tr("Steps of the history"))
         self.view.setUniformItemSizes(True)
-        self._heading = text(tr("History"), "heading")
-        self.setLayout(Column(self._heading, (self.view, 1), gap=6, margins=(12, 10, 8, 10)))
+        self._heading = text_label(tr("History"), "heading")
+        self.setLayout(VBox(self._heading, (self.view, 1), gap=6, margins=(12, 10, 8, 10)))
         self.setFixedSize(300, 340)
-        self.say_again()
+        self.retranslate()
 
-    def say_again(self) -> None:
+    def retranslate(self) -> None:
         """Name the beginning and the steps in the window's language."""
         self.view.setEmptyLabel(tr("Beginning"))
-        for number in range(self._history.count()):
-            self._history.command(number).setText(language().again(self._history.text(number)))
+        for number in range(self._undo_stack.count()):
+            self._undo_stack.command(number).setText(language().retranslated(self._undo_stack.text(number)))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter closes, as Escape does."""

@@ -3,8 +3,8 @@
 import pytest
 
 from studio.app.inspection import Inspector
-from studio.app.overrides import override
-from studio.cli.attach_spec import attachment
+from studio.app.overrides import apply_overrides
+from studio.cli.attach_spec import parse_attachment
 from studio.core.attachment_spec import parse_assignment, parse_spec, format_spec
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
@@ -57,20 +57,20 @@ def test_a_written_attachment_is_read_back() -> None:
 
 def test_an_attachment_gets_a_free_name_and_every_field() -> None:
     layers = Inspector(Backbone(), 10).layers
-    made = attachment("lora@blocks.*.attn.qkv:q,rank=4", layers, ["lora"])
+    made = parse_attachment("lora@blocks.*.attn.qkv:q,rank=4", layers, ["lora"])
     assert (made.name, made.at, made.slices) == ("lora-2", ("blocks.*.attn.qkv",), ("q",))
     assert made.config["rank"] == 4
     assert "alpha" in made.config
 
 
 def test_a_method_alone_goes_to_its_default_sites() -> None:
-    made = attachment("lora,rank=2", Inspector(Backbone(), 10).layers)
+    made = parse_attachment("lora,rank=2", Inspector(Backbone(), 10).layers)
     assert (made.at, made.slices, made.config["rank"]) == (("blocks.*.attn.qkv",), ("q", "v"), 2)
 
 
 def test_values_are_overridden_by_their_path_with_toml_types() -> None:
     recipe = Recipe(attachments=(Attachment(name="low", method="lora", at=("x",)),))
-    changed = override(
+    changed = apply_overrides(
         recipe,
         ["training.epochs=3", "training.learning_rate=1e-4", "data.path=/photos", "attachments.low.rank=2",
          "attachments.0.at=[\"a\", \"b\"]", "attachments.low.enabled=false"],
@@ -94,7 +94,7 @@ def test_values_are_overridden_by_their_path_with_toml_types() -> None:
 def test_a_wrong_override_is_refused_with_its_path(text: str, sentence: str) -> None:
     recipe = Recipe(attachments=(Attachment(name="low", method="lora", at=("x",)),))
     with pytest.raises(StudioError, match=sentence):
-        override(recipe, [text])
+        apply_overrides(recipe, [text])
 
 
 def test_an_assignment_is_typed_as_in_toml() -> None:

@@ -12,7 +12,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from studio.app import baseline
-from studio.app.baseline import Baseline, known, linear_probe
+from studio.app.baseline import Baseline, cached_baseline, measure_baseline
 from studio.backbones import loading
 from studio.core.control import TrainControl
 from studio.core.paths import resolve_path
@@ -39,7 +39,7 @@ def data(tmp_path: Path, make_images: MakeImages) -> Data:
 
 def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
     digits = Data(path="bundled:digits")
-    ours = linear_probe(digits, STARTER, TrainControl())
+    ours = measure_baseline(digits, STARTER, TrainControl())
     (x, y), (asked, truth) = _features(digits, "train"), _features(digits, "validation")
     assert (ours.classes, ours.images) == (10, len(y) + len(truth))
     mean, deviation = x.mean(axis=0), x.std(axis=0)
@@ -57,7 +57,7 @@ def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_classes_that_are_told_apart_by_their_colour_are_found(data: Data) -> None:
-    found = linear_probe(data, STARTER, TrainControl())
+    found = measure_baseline(data, STARTER, TrainControl())
     assert found.accuracy > 0.8
     assert (found.classes, found.images) == (3, 36)
 
@@ -65,55 +65,55 @@ def test_classes_that_are_told_apart_by_their_colour_are_found(data: Data) -> No
 def test_it_is_kept_until_images_or_decisions_change(
     data: Data, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert known(data, STARTER) is None
-    first = linear_probe(data, STARTER, TrainControl())
+    assert cached_baseline(data, STARTER) is None
+    first = measure_baseline(data, STARTER, TrainControl())
     calls: list[object] = []
     monkeypatch.setattr(probe, "probe", lambda *given: calls.append(given) or (0.5, 7))
-    assert known(data, STARTER) == linear_probe(data, STARTER, TrainControl()) == first
+    assert cached_baseline(data, STARTER) == measure_baseline(data, STARTER, TrainControl()) == first
     augmented = data.model_copy(update={"transforms": Transforms(augmentation="light")})
-    assert known(augmented, STARTER) == first
+    assert cached_baseline(augmented, STARTER) == first
     assert not calls
-    assert known(data.model_copy(update={"excluded": ("a/000.png",)}), STARTER) is None
-    assert known(data, STARTER.model_copy(update={"pretrained": False})) is None
+    assert cached_baseline(data.model_copy(update={"excluded": ("a/000.png",)}), STARTER) is None
+    assert cached_baseline(data, STARTER.model_copy(update={"pretrained": False})) is None
     make_images("images/a", 13)
-    assert linear_probe(data, STARTER, TrainControl()).accuracy == 0.5
+    assert measure_baseline(data, STARTER, TrainControl()).accuracy == 0.5
     assert len(calls) == 1
 
 
 def test_it_can_be_stopped_and_keeps_nothing_then(data: Data) -> None:
     control = TrainControl()
     with pytest.raises(Cancelled):
-        linear_probe(data, STARTER, control, lambda *_: control.stop())
-    assert known(data, STARTER) is None
+        measure_baseline(data, STARTER, control, lambda *_: control.stop())
+    assert cached_baseline(data, STARTER) is None
 
 
 def test_it_tells_how_far_it_is(data: Data) -> None:
     told: list[tuple[str, int, int]] = []
-    linear_probe(data, STARTER, TrainControl(), lambda *given: told.append(given))
+    measure_baseline(data, STARTER, TrainControl(), lambda *given: told.append(given))
     assert told[-1] == ("baseline", 36, 36)
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
 
 
 def test_many_images_are_not_all_looked_at(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "TRAINING", 12), monkeypatch.setattr(probe, "VALIDATION", 5)
-    monkeypatch.setattr(probe, "PER_CLASS", 5)
-    assert linear_probe(data, STARTER, TrainControl()).images == 15 + 5
+    monkeypatch.setattr(probe, "MAX_TRAINING_IMAGES", 12), monkeypatch.setattr(probe, "MAX_VALIDATION_IMAGES", 5)
+    monkeypatch.setattr(probe, "MIN_IMAGES_PER_CLASS", 5)
+    assert measure_baseline(data, STARTER, TrainControl()).images == 15 + 5
 
 
 def test_an_unreadable_image_is_left_out(data: Data) -> None:
     (resolve_path(data.path) / "a" / "003.png").write_bytes(b"")
-    assert linear_probe(data, STARTER, TrainControl()).images == 35
+    assert measure_baseline(data, STARTER, TrainControl()).images == 35
 
 
 def test_damage_is_as_if_nothing_was_known(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "probe", lambda *given: (0.5, 7))
-    made = linear_probe(data, STARTER, TrainControl())
-    file = baseline._file(data, STARTER)
+    made = measure_baseline(data, STARTER, TrainControl())
+    file = baseline._cache_file(data, STARTER)
     for content in ("", "[]", "{}", json.dumps({"listed": "x"})):
         file.write_text(content)
-        assert known(data, STARTER) is None
-    assert linear_probe(data, STARTER, TrainControl()).accuracy == made.accuracy == 0.5
-    assert isinstance(known(data, STARTER), Baseline)
+        assert cached_baseline(data, STARTER) is None
+    assert measure_baseline(data, STARTER, TrainControl()).accuracy == made.accuracy == 0.5
+    assert isinstance(cached_baseline(data, STARTER), Baseline)
 
 
 def test_asking_what_is_known_imports_no_torch() -> None:

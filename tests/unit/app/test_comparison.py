@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from studio.app.comparison.comparison import compare, differences
+from studio.app.comparison.comparison import compare, recipe_differences
 from studio.core import events
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
@@ -63,9 +63,9 @@ def test_a_resumed_run_is_no_longer_what_it_was_stopped_as(tmp_path: Path) -> No
 
 
 def test_an_attachment_that_only_one_recipe_has_is_a_difference() -> None:
-    found = {d.key: d.values for d in differences([recipe(), Recipe()])}
+    found = {d.key: d.values for d in recipe_differences([recipe(), Recipe()])}
     assert found["attachments.a.method"] == ("lora", None)
 
 
 def test_equal_recipes_have_no_differences() -> None:
-    assert differences([recipe(), recipe()]) == []
+    assert recipe_differences([recipe(), recipe()]) == []

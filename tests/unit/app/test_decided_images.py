@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.app.training import prepare, train
+from studio.app.training import create_run, train
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
@@ -30,7 +30,7 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: Path) -> None:
-    run = prepare(recipe, tmp_path / "run")
+    run = create_run(recipe, tmp_path / "run")
     started = next(event for event in train(run, TrainControl()) if isinstance(event, events.Started))
     for _ in train(run, TrainControl(), resume=True):
         pass
@@ -48,7 +48,7 @@ def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: 
 
 
 def test_a_later_decision_changes_no_score_of_the_run(recipe: Recipe, tmp_path: Path) -> None:
-    run = prepare(recipe, tmp_path / "run")
+    run = create_run(recipe, tmp_path / "run")
     for _ in train(run, TrainControl()):
         pass
     before = evaluate(run)

@@ -49,15 +49,15 @@ def test_it_gives_the_same_logits_and_goes_on_as_a_run(tiny_backbone: Path, imag
 
     assert Run.open(run.path).labels == ["a", "b", "c"]
     with torch.inference_mode():
-        ours = restore.attached(run).attached.module(PICTURES)
+        ours = restore.load_trained(run).model.module(PICTURES)
     assert float((ours - theirs).abs().max()) < 1e-5
     assert evaluate(run).images == 3
-    assert len(open_classifier(run.path).answer(sorted(images.glob("*/*.png"))[:2])) == 2
+    assert len(open_classifier(run.path).predict(sorted(images.glob("*/*.png"))[:2])) == 2
 
     assert export(run, "peft", tmp_path / "again").passed
     again = import_peft(tmp_path / "again", str(images), str(tiny_backbone), tmp_path / "run-again").run
     with torch.inference_mode():
-        assert float((restore.attached(again).attached.module(PICTURES) - theirs).abs().max()) < 1e-5
+        assert float((restore.load_trained(again).model.module(PICTURES) - theirs).abs().max()) < 1e-5
 
 
 def test_the_verb_makes_it_and_says_what_came_of_it(tiny_backbone: Path, images: Path, tmp_path: Path) -> None:

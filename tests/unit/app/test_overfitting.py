@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.ui.pages.train.overfitting import turn
+from studio.ui.pages.train.overfitting import find_overfit_point
 
 
 def points(*losses, first=1):
@@ -13,7 +13,7 @@ FALLING = points(1.0, 0.8, 0.6, 0.4, 0.2)
 
 
 def test_it_is_told_where_validation_turned_and_by_how_much():
-    found = turn(FALLING, points(1.1, 0.9, 0.8, 0.9, 1.0))
+    found = find_overfit_point(FALLING, points(1.1, 0.9, 0.8, 0.9, 1.0))
     assert found.step == 30
     assert found.rise == pytest.approx(0.25)
 
@@ -30,8 +30,8 @@ def test_it_is_told_where_validation_turned_and_by_how_much():
     ],
 )
 def test_nothing_is_said_without_reason(training, validation):
-    assert turn(training, validation) is None
+    assert find_overfit_point(training, validation) is None
 
 
 def test_a_network_that_was_best_before_training_is_not_overfitting():
-    assert turn(FALLING, points(0.5, 0.9, 1.0, 1.1, first=0)) is None
+    assert find_overfit_point(FALLING, points(0.5, 0.9, 1.0, 1.1, first=0)) is None

@@ -2,11 +2,11 @@
 
 import pytest
 
-from studio.app.presets import fitted, preset, presets
+from studio.app.presets import fit_to_backbone, get_preset, presets
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
-from studio.peft.target_matching import resolve
-from studio.testing.families import layers
+from studio.peft.target_matching import match_targets
+from studio.testing.families import backbone_layers
 
 
 @pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)
@@ -16,8 +16,8 @@ def test_each_preset_is_a_recipe_with_words_and_fits_a_vision_transformer(one):
     assert one.summary.endswith(".")
     if one.last_blocks:
         return
-    for attachment in fitted(one, layers("vit")):
-        found = resolve(attachment, layers("vit"))
+    for attachment in fit_to_backbone(one, backbone_layers("vit")):
+        found = match_targets(attachment, backbone_layers("vit"))
         assert found.matched
         assert not found.skipped
 
@@ -26,19 +26,19 @@ def test_each_preset_is_a_recipe_with_words_and_fits_a_vision_transformer(one):
 @pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)
 def test_on_any_family_a_preset_fits_without_a_miss_or_says_why_not(one, family):
     try:
-        made = fitted(one, layers(family))
+        made = fit_to_backbone(one, backbone_layers(family))
     except StudioError as error:
         made, why = (), str(error)
     else:
         why = "."
     assert why.endswith(".")
-    assert all(not resolve(a, layers(family)).problem for a in made)
-    assert all(not resolve(a, layers(family)).skipped for a in made)
+    assert all(not match_targets(a, backbone_layers(family)).problem for a in made)
+    assert all(not match_targets(a, backbone_layers(family)).skipped for a in made)
 
 
 def test_patterns_that_fit_stay_and_others_give_way_to_the_layers_that_are_meant():
-    (vit,) = fitted(preset("lora-qv"), layers("vit"))
-    (swin,) = fitted(preset("lora-qv"), layers("swin"))
+    (vit,) = fit_to_backbone(get_preset("lora-qv"), backbone_layers("vit"))
+    (swin,) = fit_to_backbone(get_preset("lora-qv"), backbone_layers("swin"))
     assert vit.at == ("blocks.*.attn.qkv",)
     assert all(path.startswith("layers.") for path in swin.at)
     assert vit.slices == swin.slices == ("q", "v")
@@ -49,32 +49,32 @@ def deep(number):
     """Rows of a network of as many blocks."""
     from dataclasses import replace
 
-    rows = layers("vit")
+    rows = backbone_layers("vit")
     block = next(layer for layer in rows if layer.path == "blocks.0")
     return (rows[0], *(replace(block, path=f"blocks.{n}", block=n) for n in range(number)))
 
 
 def test_the_last_blocks_are_counted_from_the_end():
-    (one,) = fitted(preset("last-4-blocks"), deep(12))
+    (one,) = fit_to_backbone(get_preset("last-4-blocks"), deep(12))
     assert one.at == ("blocks.{8..11}",)
 
 
 def test_a_preset_means_the_same_layers_whatever_name_is_free():
-    (one,) = fitted(preset("last-4-blocks"), deep(12), taken=["full"])
+    (one,) = fit_to_backbone(get_preset("last-4-blocks"), deep(12), taken_names=["full"])
     assert (one.name, one.at) == ("full-2", ("blocks.{8..11}",))
 
 
 def test_a_network_of_fewer_blocks_says_how_many_it_has():
     with pytest.raises(StudioError, match="this backbone has 3 blocks"):
-        fitted(preset("last-4-blocks"), deep(3))
+        fit_to_backbone(get_preset("last-4-blocks"), deep(3))
 
 
 def test_a_preset_goes_into_the_part_that_it_is_dropped_on_and_takes_a_free_name():
-    (one,) = fitted(preset("lora-qv"), layers("vit"), under=["blocks.1"], taken=["lora"])
+    (one,) = fit_to_backbone(get_preset("lora-qv"), backbone_layers("vit"), under=["blocks.1"], taken_names=["lora"])
     assert one.at == ("blocks.1.attn.qkv",)
     assert one.name == "lora-2"
 
 
 def test_an_unknown_preset_is_one_sentence():
     with pytest.raises(StudioError, match="no preset called 'x'"):
-        preset("x")
+        get_preset("x")

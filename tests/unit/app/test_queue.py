@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.app.queue import Queue
+from studio.app.queue import QueueFile
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 
@@ -22,14 +22,14 @@ def file(tmp_path):
 
 @pytest.fixture
 def three(file):
-    queue = Queue(file)
+    queue = QueueFile(file)
     for number in (1, 2, 3):
         queue.add(recipe(number))
     return queue
 
 
 def test_it_outlives_the_program(three, file):
-    assert epochs(Queue(file)) == [1, 2, 3]
+    assert epochs(QueueFile(file)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,19 @@ def test_it_outlives_the_program(three, file):
 )
 def test_rows_move(three, file, row, place, after):
     three.move(three.rows[row].id, place)
-    assert epochs(three) == after == epochs(Queue(file))
+    assert epochs(three) == after == epochs(QueueFile(file))
 
 
 def test_rows_are_taken_out(three, file):
     three.remove(three.rows[0].id, three.rows[2].id)
-    assert epochs(three) == [2] == epochs(Queue(file))
+    assert epochs(three) == [2] == epochs(QueueFile(file))
 
 
 def test_a_row_that_cannot_be_trained_stays_and_is_passed_over(three, file):
     first = three.next
     three.blame(first.id, "its images are gone")
     assert three.next.recipe.training.epochs == 2
-    assert Queue(file).rows[0].problem == "its images are gone"
+    assert QueueFile(file).rows[0].problem == "its images are gone"
     three.blame(first.id, "")
     assert three.next.id == first.id
 
@@ -58,7 +58,7 @@ def test_a_row_that_cannot_be_trained_stays_and_is_passed_over(three, file):
 def test_a_damaged_file_is_put_aside_and_kept(file):
     file.parent.mkdir()
     file.write_text("{half of it")
-    queue = Queue(file)
+    queue = QueueFile(file)
     assert queue.rows == ()
     queue.add(recipe(5))
     assert file.with_suffix(".damaged.json").read_text() == "{half of it"
@@ -66,11 +66,11 @@ def test_a_damaged_file_is_put_aside_and_kept(file):
 
 def test_a_row_of_a_newer_version_says_so_when_it_is_read_and_is_kept(three, file):
     file.write_text(file.read_text().replace("schema = 1", "schema = 9"))
-    queue = Queue(file)
+    queue = QueueFile(file)
     with pytest.raises(StudioError, match="queued recipe"):
         _ = queue.rows[0].recipe
     queue.move(queue.rows[0].id, 2)
-    assert Queue(file).rows[2].text == queue.rows[2].text
+    assert QueueFile(file).rows[2].text == queue.rows[2].text
 
 
 def test_a_queue_that_cannot_be_written_says_so_and_stays_as_it_was(three, file, monkeypatch):

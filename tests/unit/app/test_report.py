@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from studio.app.comparison import report_writer, svg_charts
-from studio.app.comparison.report_writer import html, markdown
-from studio.app.comparison.seed_groups import gather, half_interval
+from studio.app.comparison.report_writer import render_html, render_markdown
+from studio.app.comparison.seed_groups import group_runs, confidence_halfwidth
 from studio.core import events
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -49,31 +49,31 @@ def runs(tmp_path: Path) -> list[Run]:
 
 
 def test_runs_that_differ_in_their_seed_alone_are_taken_together(runs: list[Run]) -> None:
-    two, four, eight = gather(runs).groups
+    two, four, eight = group_runs(runs).groups
     assert [Path(row.run).name for row in two.runs] == ["a0", "a1"]
     assert two.accuracy == pytest.approx(0.82)
-    assert two.interval == pytest.approx(stats.t.ppf(0.975, 1) * 0.02, rel=1e-3)
+    assert two.accuracy_halfwidth == pytest.approx(stats.t.ppf(0.975, 1) * 0.02, rel=1e-3)
     assert (two.label, two.parameters, two.adapter_bytes, two.seconds) == ("LoRA r2", 100, 400, 10.0)
     assert four.accuracy == pytest.approx(0.93)
-    assert (eight.accuracy, eight.interval, eight.complete, len(eight.runs)) == (0.9, None, 1, 2)
+    assert (eight.accuracy, eight.accuracy_halfwidth, eight.num_completed, len(eight.runs)) == (0.9, None, 1, 2)
 
 
 @pytest.mark.parametrize("count", [2, 3, 6, 21, 22, 60])
 def test_the_interval_is_student_s(count: int) -> None:
     values = [((i * 37) % 11) / 20 for i in range(count)]
     expected = stats.t.ppf(0.975, count - 1) * stats.sem(values)
-    assert half_interval(values) == pytest.approx(expected, rel=2e-3)
-    assert half_interval(values[:1]) is None
+    assert confidence_halfwidth(values) == pytest.approx(expected, rel=2e-3)
+    assert confidence_halfwidth(values[:1]) is None
 
 
 def test_the_front_holds_what_nothing_as_small_beats(runs: list[Run]) -> None:
-    assert [group.label for group in gather(runs).front] == ["LoRA r2", "LoRA r4"]
+    assert [group.label for group in group_runs(runs).pareto_front] == ["LoRA r2", "LoRA r4"]
 
 
 def test_recipes_with_the_same_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
     slow = made(tmp_path / "a", recipe(2, 0), 100, 0.5)
     fast = made(tmp_path / "b", recipe(2, 0, learning_rate=0.5), 100, 0.6)
-    assert [g.label for g in gather([slow, fast]).groups] == [
+    assert [g.label for g in group_runs([slow, fast]).groups] == [
         "LoRA r2, learning_rate 0.001",
         "LoRA r2, learning_rate 0.5",
     ]
@@ -81,7 +81,7 @@ def test_recipes_with_the_same_methods_are_told_apart_by_what_differs(tmp_path: 
 
 def test_an_attachment_that_not_every_recipe_has_is_one_difference(tmp_path: Path) -> None:
     alone = made(tmp_path / "a", Recipe(), 10, 0.5)
-    found = gather([alone, made(tmp_path / "b", recipe(2, 0), 100, 0.6)])
+    found = group_runs([alone, made(tmp_path / "b", recipe(2, 0), 100, 0.6)])
     assert [d.key for d in found.differences] == ["attachments.low"]
     assert found.differences[0].values == (None, "lora@blocks.*.attn.qkv,rank=2")
     assert found.groups[0].label == "head alone"
@@ -105,7 +105,7 @@ class Links(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_charts_are_well_formed(runs: list[Run], tmp_path: Path) -> None:
-    page = report_writer.write(gather(runs), tmp_path / "report")
+    page = report_writer.write(group_runs(runs), tmp_path / "report")
     links = Links()
     links.feed(page.read_text())
     assert (links.open, links.loaded) == ([], [])
@@ -120,18 +120,18 @@ def test_the_page_needs_nothing_else_and_charts_are_well_formed(runs: list[Run],
 def test_a_name_cannot_write_into_the_page(tmp_path: Path) -> None:
     attachment = {"name": "a", "method": "<script>|x", "at": ["<b>"]}
     run = made(tmp_path / "run", Recipe.from_mapping({"attachments": [attachment]}), 100, 0.5)
-    found = gather([run])
-    assert "<script>" not in html(found)
-    assert "<b>" not in html(found)
-    assert r"<script>\|x" in markdown(found)
+    found = group_runs([run])
+    assert "<script>" not in render_html(found)
+    assert "<b>" not in render_html(found)
+    assert r"<script>\|x" in render_markdown(found)
 
 
 def test_runs_without_a_result_make_a_page_without_charts(tmp_path: Path) -> None:
-    found = gather([Run.create(recipe(2, 0), tmp_path / "run")])
+    found = group_runs([Run.create(recipe(2, 0), tmp_path / "run")])
     assert found.charts() == {"parameters": "", "curves": ""}
-    assert found.front == ()
-    assert "<svg" not in html(found)
-    assert "1 of them not complete" in html(found)
+    assert found.pareto_front == ()
+    assert "<svg" not in render_html(found)
+    assert "1 of them not complete" in render_html(found)
 
 
 def test_scales_go_from_values_to_pixels_and_back_to_round_numbers() -> None:
@@ -141,7 +141,7 @@ def test_scales_go_from_values_to_pixels_and_back_to_round_numbers() -> None:
     logarithmic = svg_charts.Scale(1000, 100_000, 0, 200, logarithmic=True)
     assert logarithmic(10_000) == pytest.approx(100)
     assert logarithmic.ticks() == [1000, 10_000, 100_000]
-    assert [svg_charts.short(v) for v in (970, 19_402, 1.5e6)] == ["970", "19.4k", "1.5M"]
+    assert [svg_charts.short_count(v) for v in (970, 19_402, 1.5e6)] == ["970", "19.4k", "1.5M"]
 
 
 def test_the_mean_of_curves_is_taken_where_there_are_any() -> None:

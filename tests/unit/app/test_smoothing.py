@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from studio.ui.shared.ema_smoothing import smoothed
+from studio.ui.shared.ema_smoothing import ema_smooth
 
 
 def plain(values, weight):
@@ -24,28 +24,28 @@ def plain(values, weight):
 @pytest.mark.parametrize("count", [1, 2, 37, 5000])
 def test_it_is_the_loop_that_it_stands_for(weight, count):
     values = np.random.default_rng(count).normal(3, 2, count)
-    assert smoothed(values, weight) == pytest.approx(plain(values, weight), rel=1e-9, abs=1e-9)
+    assert ema_smooth(values, weight) == pytest.approx(plain(values, weight), rel=1e-9, abs=1e-9)
 
 
 def test_a_constant_stays_a_constant_from_its_first_point():
-    assert smoothed([2.5] * 100, 0.95) == pytest.approx([2.5] * 100)
+    assert ema_smooth([2.5] * 100, 0.95) == pytest.approx([2.5] * 100)
 
 
 def test_without_weight_nothing_changes():
-    assert smoothed([1.0, 5.0], 0.0).tolist() == [1.0, 5.0]
+    assert ema_smooth([1.0, 5.0], 0.0).tolist() == [1.0, 5.0]
 
 
 def test_what_is_not_a_number_stays_a_gap_and_counts_for_nothing():
     values = [1.0, math.nan, 3.0, math.inf, 2.0]
-    assert smoothed(values, 0.5) == pytest.approx(plain(values, 0.5), nan_ok=True)
+    assert ema_smooth(values, 0.5) == pytest.approx(plain(values, 0.5), nan_ok=True)
 
 
 def test_no_points_are_no_points():
-    assert len(smoothed([], 0.9)) == 0
+    assert len(ema_smooth([], 0.9)) == 0
 
 
 def test_a_million_points_are_smoothed_before_anyone_notices():
     values = np.random.default_rng(0).normal(size=1_000_000)
     start = time.process_time()
-    smoothed(values, 0.9)
+    ema_smooth(values, 0.9)
     assert time.process_time() - start < 0.5

@@ -7,7 +7,7 @@ import pytest
 
 from studio.app.inspection import Inspector
 from studio.app.sweeps import sweep
-from studio.app.sweeps.grid import Point, points
+from studio.app.sweeps.grid import SweepPoint, expand_grid
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
@@ -19,7 +19,7 @@ from tests.unit.conftest import MakeRecipe
 DIGITS = Recipe.load(resource("recipes", "digits-lora.toml"))
 
 
-def trained(folder: Path, what: list[Point]) -> tuple[list[str], list[str]]:
+def trained(folder: Path, what: list[SweepPoint]) -> tuple[list[str], list[str]]:
     """Train a sweep; the labels of the runs that were trained, and what was said."""
     shown: list[str] = []
     said: list[str] = []
@@ -28,12 +28,12 @@ def trained(folder: Path, what: list[Point]) -> tuple[list[str], list[str]]:
         shown.append(label)
         list(happening)
 
-    sweep.train(sweep.Sweep.create(folder, what), TrainControl(), show, said.append)
+    sweep.run_sweep(sweep.Sweep.create(folder, what), TrainControl(), show, said.append)
     return shown, said
 
 
 def test_a_grid_has_every_combination_with_every_seed() -> None:
-    found = points(DIGITS, ["attachments.lora.rank=2,4", "training.optimizer=adamw,sgd"], seeds=2)
+    found = expand_grid(DIGITS, ["attachments.lora.rank=2,4", "training.optimizer=adamw,sgd"], seeds=2)
     assert len(found) == 8
     assert found[0].name == "rank-2_optimizer-adamw_seed-0"
     assert found[-1].name == "rank-4_optimizer-sgd_seed-1"
@@ -43,14 +43,14 @@ def test_a_grid_has_every_combination_with_every_seed() -> None:
 
 
 def test_without_axes_there_is_the_recipe_itself() -> None:
-    assert points(DIGITS) == [Point("run", DIGITS)]
+    assert expand_grid(DIGITS) == [SweepPoint("run", DIGITS)]
 
 
 def test_keys_that_end_alike_are_told_apart() -> None:
     two = DIGITS.model_copy(
         update={"attachments": (*DIGITS.attachments, DIGITS.attachments[0].model_copy(update={"name": "b"}))}
     )
-    (found,) = points(two, ["attachments.lora.rank=2", "attachments.b.rank=4"])
+    (found,) = expand_grid(two, ["attachments.lora.rank=2", "attachments.b.rank=4"])
     assert found.name == "attachments.lora.rank-2_attachments.b.rank-4"
 
 
@@ -66,26 +66,26 @@ def test_keys_that_end_alike_are_told_apart() -> None:
 )
 def test_a_wrong_axis_is_refused(axis: str, sentence: str) -> None:
     with pytest.raises(StudioError, match=sentence):
-        points(DIGITS, [axis])
+        expand_grid(DIGITS, [axis])
 
 
 def test_the_preset_of_ranks() -> None:
-    found = points(DIGITS, preset="ranks")
+    found = expand_grid(DIGITS, preset="ranks")
     assert [p.name for p in found] == ["rank-2", "rank-4", "rank-8", "rank-16", "rank-32"]
     assert [p.recipe.find_attachment("lora").config["rank"] for p in found] == [2, 4, 8, 16, 32]
     with pytest.raises(StudioError, match="has a rank"):
-        points(Recipe(), preset="ranks")
+        expand_grid(Recipe(), preset="ranks")
 
 
 @pytest.mark.parametrize("rank", [4, 8, 32])
 def test_lora_and_adapter_have_as_many_parameters_as_whole_features_allow(rank: int) -> None:
-    lora, adapter = points(DIGITS, [f"attachments.lora.rank={rank}"], preset="lora-against-adapter")
+    lora, adapter = expand_grid(DIGITS, [f"attachments.lora.rank={rank}"], preset="lora-against-adapter")
     inspector = Inspector(DIGITS.backbone)
 
     def count(bottleneck: int | None = None) -> int:
         (attachment,) = (adapter if bottleneck else lora).recipe.attachments
         config = {**attachment.config, "bottleneck": bottleneck} if bottleneck else attachment.config
-        return inspector.census([attachment.model_copy(update={"config": config})]).attachments[0].parameters
+        return inspector.parameter_counts([attachment.model_copy(update={"config": config})]).attachments[0].parameters
 
     chosen = int(adapter.recipe.attachments[0].config["bottleneck"])
     assert count() == 6 * 2 * rank * (96 + 96)
@@ -93,10 +93,10 @@ def test_lora_and_adapter_have_as_many_parameters_as_whole_features_allow(rank: 
     assert off <= abs(count(chosen + 1) - count())
     assert chosen == 1 or off <= abs(count(chosen - 1) - count())
     with pytest.raises(StudioError, match="exactly one LoRA"):
-        points(Recipe(), preset="lora-against-adapter")
+        expand_grid(Recipe(), preset="lora-against-adapter")
 
 
-def stopping_at_first_step(folder: Path, what: list[Point]) -> None:
+def stopping_at_first_step(folder: Path, what: list[SweepPoint]) -> None:
     control = TrainControl()
 
     def show(label: str, happening: Iterable[events.Event]) -> None:
@@ -104,11 +104,11 @@ def stopping_at_first_step(folder: Path, what: list[Point]) -> None:
             if isinstance(event, events.Step):
                 control.stop()
 
-    sweep.train(sweep.Sweep.create(folder, what), control, show, lambda text: None)
+    sweep.run_sweep(sweep.Sweep.create(folder, what), control, show, lambda text: None)
 
 
 def test_a_sweep_goes_on_where_it_was_stopped_and_trains_nothing_twice(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    what = points(make_recipe(epochs=1), ["attachments.lora.rank=1,2"])
+    what = expand_grid(make_recipe(epochs=1), ["attachments.lora.rank=1,2"])
     folder, straight = tmp_path / "sweep", tmp_path / "straight"
     stopping_at_first_step(folder, what)
     assert not (folder / "rank-2").exists()
@@ -124,7 +124,7 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_trains_nothing_twice(make_reci
 
 
 def test_a_point_that_fails_does_not_keep_the_others(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    what = points(make_recipe(epochs=1), ["attachments.lora.rank=1,2"])
+    what = expand_grid(make_recipe(epochs=1), ["attachments.lora.rank=1,2"])
     folder = tmp_path / "sweep"
     sweep.Sweep.create(folder, what)
     broken = what[0].recipe.backbone.model_copy(update={"weights": str(tmp_path / "gone")})
@@ -136,7 +136,7 @@ def test_a_point_that_fails_does_not_keep_the_others(make_recipe: MakeRecipe, tm
 
 
 def test_a_sweep_that_cannot_be_trained_leaves_nothing(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    what = points(make_recipe(), ['attachments.lora.at=["blocks.*.attn.qkv"],["nowhere"]'])
+    what = expand_grid(make_recipe(), ['attachments.lora.at=["blocks.*.attn.qkv"],["nowhere"]'])
     with pytest.raises(StudioError, match="No layer matches nowhere"):
         sweep.Sweep.create(tmp_path / "sweep", what)
     assert not (tmp_path / "sweep").exists()
@@ -144,18 +144,18 @@ def test_a_sweep_that_cannot_be_trained_leaves_nothing(make_recipe: MakeRecipe, 
 
 def test_another_sweep_or_anything_else_is_not_written_over(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
-    sweep.Sweep.create(tmp_path / "sweep", points(recipe, ["training.epochs=1,2"]))
+    sweep.Sweep.create(tmp_path / "sweep", expand_grid(recipe, ["training.epochs=1,2"]))
     with pytest.raises(StudioError, match="holds another sweep"):
-        sweep.Sweep.create(tmp_path / "sweep", points(recipe, ["training.epochs=1,3"]))
+        sweep.Sweep.create(tmp_path / "sweep", expand_grid(recipe, ["training.epochs=1,3"]))
     with pytest.raises(StudioError, match="not empty"):
-        sweep.Sweep.create(tmp_path, points(recipe))
+        sweep.Sweep.create(tmp_path, expand_grid(recipe))
     (tmp_path / "sweep" / "sweep.json").write_text('{"points": [{"name": "../out"}]}')
     with pytest.raises(StudioError, match="damaged"):
         sweep.Sweep.open(tmp_path / "sweep")
 
 
 def test_a_stranger_s_sweep_stays_in_its_folder(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    made = sweep.Sweep.create(tmp_path / "sweep", points(make_recipe()))
+    made = sweep.Sweep.create(tmp_path / "sweep", expand_grid(make_recipe()))
     path = made.folder / "sweep.json"
     path.write_text(path.read_text().replace('"run"', '"../run"'))
     with pytest.raises(StudioError, match="outside of its folder"):
@@ -167,10 +167,10 @@ def test_a_sweep_is_started_from_a_recipe_file_and_opened_from_its_folder(
 ) -> None:
     file, folder = tmp_path / "recipe.toml", tmp_path / "sweep"
     make_recipe().save(file)
-    made = sweep.start(file, folder, ["training.epochs=1,2"], seeds=2)
+    made = sweep.open_or_create_sweep(file, folder, ["training.epochs=1,2"], seeds=2)
     assert len(made.points) == 4
-    assert sweep.start(folder) == made
+    assert sweep.open_or_create_sweep(folder) == made
     with pytest.raises(StudioError, match="points of its own"):
-        sweep.start(folder, seeds=2)
+        sweep.open_or_create_sweep(folder, seeds=2)
     with pytest.raises(StudioError, match="--out"):
-        sweep.start(file)
+        sweep.open_or_create_sweep(file)

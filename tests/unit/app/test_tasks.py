@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from studio.app.multi_task import Tasks
-from studio.app.prediction import Answer, predict
-from studio.app.training import check, prepare, train
+from studio.app.multi_task import TaskSet
+from studio.app.prediction import ImagePrediction, predict
+from studio.app.training import check_trainable, create_run, train
 from studio.cli.main import main
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
@@ -27,15 +27,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         from studio.export import sidecar_files
 
         exporter.write(subject, folder)
-        sidecar_files.write(exporter, subject, folder)
+        sidecar_files.write_sidecar_files(exporter, subject, folder)
         return Verification(0.0, 1.0, 1, 0.0, 1.0, "nothing")
 
-    monkeypatch.setattr(write_export, "fill", fill)
+    monkeypatch.setattr(write_export, "write_export", fill)
 
 
 def trained(recipe: Recipe, path: Path, method: str, at: str) -> Run:
     attachment = Attachment(name="a", method=method, at=(at,))
-    run = prepare(recipe.model_copy(update={"attachments": (attachment,)}), path)
+    run = create_run(recipe.model_copy(update={"attachments": (attachment,)}), path)
     for _ in train(run, TrainControl()):
         pass
     return run
@@ -55,49 +55,49 @@ def images(runs: list[Run]) -> list[Path]:
     return sorted(Path(runs[0].recipe.data.path).glob("*/*.png"))[::6]
 
 
-def figures(answers: list[Answer]) -> list[dict[str, float]]:
+def figures(answers: list[ImagePrediction]) -> list[dict[str, float]]:
     return [answer.probabilities for answer in answers]
 
 
 def test_each_task_answers_as_its_run_does_however_they_take_turns(runs: list[Run], images: list[Path]) -> None:
-    tasks = Tasks.open([run.path for run in runs])
+    tasks = TaskSet.open([run.path for run in runs])
     assert tasks.names == ("low", "narrow")
     alone = {run.path.name: figures(predict(run.path, images)) for run in runs}
     for _ in range(2):
-        assert {name: figures(said) for name, said in tasks.side_by_side(images).items()} == alone
+        assert {name: figures(said) for name, said in tasks.predict_all(images).items()} == alone
     tasks.remove("narrow")
-    assert figures(tasks.answer("low", images)) == alone["low"]
+    assert figures(tasks.predict("low", images)) == alone["low"]
     assert tasks.add(runs[1].path) == "narrow"
-    assert figures(tasks.answer("narrow", images)) == alone["narrow"]
+    assert figures(tasks.predict("narrow", images)) == alone["narrow"]
 
 
 def test_strengths_and_switches_belong_to_the_task(runs: list[Run], images: list[Path]) -> None:
-    tasks = Tasks.open([run.path for run in runs])
-    (dial,) = tasks.dials("narrow")
-    assert (dial.label, dial.on, dial.strength, dial.refusal) == ("Pfeiffer adapter", True, 1.0, "")
-    whole = tasks.side_by_side(images)
+    tasks = TaskSet.open([run.path for run in runs])
+    (dial,) = tasks.controls("narrow")
+    assert (dial.label, dial.enabled, dial.strength, dial.not_scalable_reason) == ("Pfeiffer adapter", True, 1.0, "")
+    whole = tasks.predict_all(images)
     tasks.set_strength("narrow", "a", 0.4)
-    changed = tasks.side_by_side(images)
+    changed = tasks.predict_all(images)
     assert figures(changed["narrow"]) != figures(whole["narrow"])
     assert figures(changed["low"]) == figures(whole["low"])
-    assert tasks.dials("narrow")[0].strength == 0.4
+    assert tasks.controls("narrow")[0].strength == 0.4
     tasks.set_strength("narrow", "a", 0.0)
-    off = figures(tasks.answer("narrow", images))
+    off = figures(tasks.predict("narrow", images))
     tasks.set_strength("narrow", "a", 1.0)
-    tasks.switch("narrow", "a", on=False)
-    assert figures(tasks.answer("narrow", images)) == off
-    tasks.switch("narrow", "a", on=True)
-    assert figures(tasks.answer("narrow", images)) == figures(whole["narrow"])
+    tasks.set_enabled("narrow", "a", enabled=False)
+    assert figures(tasks.predict("narrow", images)) == off
+    tasks.set_enabled("narrow", "a", enabled=True)
+    assert figures(tasks.predict("narrow", images)) == figures(whole["narrow"])
 
 
 def test_adapters_become_a_fusion_that_can_be_trained(runs: list[Run], tmp_path: Path) -> None:
     other = trained(runs[1].recipe, tmp_path / "other", "pfeiffer", "blocks.*.mlp")
-    recipe = Tasks.open([runs[1].path, other.path]).fused(runs[1].recipe)
+    recipe = TaskSet.open([runs[1].path, other.path]).fusion_recipe(runs[1].recipe)
     (fusion,) = recipe.attachments
     assert fusion.method == "fusion"
-    check(recipe)
+    check_trainable(recipe)
     with pytest.raises(StudioError, match="cannot be fused"):
-        Tasks.open([run.path for run in runs]).fused(runs[0].recipe)
+        TaskSet.open([run.path for run in runs]).fusion_recipe(runs[0].recipe)
 
 
 def test_the_command_line_shows_them_side_by_side(runs: list[Run], images: list[Path]) -> None:
@@ -115,9 +115,9 @@ def test_the_command_line_shows_them_side_by_side(runs: list[Run], images: list[
 
 def test_what_is_no_task_is_refused(tmp_path: Path, runs: list[Run]) -> None:
     with pytest.raises(StudioError, match="neither an adapter nor a run"):
-        Tasks.open([tmp_path])
+        TaskSet.open([tmp_path])
     folder = runs[0].path / "exports" / "adapter"
-    Tasks.open([runs[0].path])
+    TaskSet.open([runs[0].path])
     (folder / "labels.json").write_text("oops")
     with pytest.raises(StudioError, match="is damaged"):
-        Tasks.open([folder])
+        TaskSet.open([folder])

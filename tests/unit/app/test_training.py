@@ -15,7 +15,7 @@ from tests.unit.conftest import MakeRecipe, trained
 
 def test_a_run_is_made_trained_and_its_result_read_back(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = trained(make_recipe(epochs=1), tmp_path / "run")
-    result = training.result(run)
+    result = training.read_result(run)
     assert (result.reason, result.run) == ("completed", str(run.path))
     assert result.metrics["split"] == "validation"
     assert result.best_accuracy == max(e.accuracy for e in run.events() if type(e).__name__ == "Evaluation")
@@ -23,13 +23,13 @@ def test_a_run_is_made_trained_and_its_result_read_back(make_recipe: MakeRecipe,
 
 def test_a_pattern_that_matches_nothing_leaves_nothing(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     with pytest.raises(StudioError, match=r"No layer matches layers\.\*\.qkv"):
-        training.prepare(make_recipe(at="layers.*.qkv"), tmp_path / "run")
+        training.create_run(make_recipe(at="layers.*.qkv"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_weights_that_do_not_load_leave_nothing(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
-    run = training.prepare(recipe, tmp_path / "run")
+    run = training.create_run(recipe, tmp_path / "run")
     broken = recipe.backbone.model_copy(update={"weights": str(tmp_path / "gone")})
     recipe.model_copy(update={"backbone": broken}).save(run.path / "recipe.toml")
     with pytest.raises(StudioError, match="gone"):
@@ -49,42 +49,42 @@ def test_a_run_that_fails_after_its_first_steps_is_kept(
             yield event
 
     monkeypatch.setattr(loop, "train", failing)
-    run = training.prepare(make_recipe(), tmp_path / "run")
+    run = training.create_run(make_recipe(), tmp_path / "run")
     with pytest.raises(StudioError, match="disk is full"):
         list(training.train(run, TrainControl()))
-    assert training.has_begun(run)
+    assert training.has_steps(run)
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_keeps_its_recipe(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     control = TrainControl()
-    run = training.prepare(make_recipe(epochs=2), tmp_path / "run")
+    run = training.create_run(make_recipe(epochs=2), tmp_path / "run")
     for event in training.train(run, control):
         if type(event).__name__ == "Step":
             control.stop()
-    assert training.result(run).reason == "stopped"
+    assert training.read_result(run).reason == "stopped"
     with pytest.raises(StudioError, match="keeps its recipe"):
-        training.reopen(run.path, None, ["training.seed=5"])
+        training.open_for_resume(run.path, None, ["training.seed=5"])
     with pytest.raises(StudioError, match="say which run"):
-        training.reopen(run.path / "recipe.toml")
-    list(training.train(training.reopen(run.path), TrainControl(), resume=True))
-    assert training.result(run).reason == "completed"
+        training.open_for_resume(run.path / "recipe.toml")
+    list(training.train(training.open_for_resume(run.path), TrainControl(), resume=True))
+    assert training.read_result(run).reason == "completed"
 
 
 def test_a_complete_run_can_be_given_more_epochs(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = trained(make_recipe(epochs=1), tmp_path / "run")
     with pytest.raises(StudioError, match=r"raise training\.epochs"):
-        list(training.train(training.reopen(run.path), TrainControl(), resume=True))
-    list(training.train(training.reopen(run.path, None, ["training.epochs=2"]), TrainControl(), resume=True))
-    assert training.result(run).metrics["epoch"] == 2
+        list(training.train(training.open_for_resume(run.path), TrainControl(), resume=True))
+    list(training.train(training.open_for_resume(run.path, None, ["training.epochs=2"]), TrainControl(), resume=True))
+    assert training.read_result(run).metrics["epoch"] == 2
 
 
 def test_a_run_that_failed_says_why(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = trained(make_recipe(epochs=1), tmp_path / "run")
     run.append_event(events.Error(text="The disk is full."))
     with pytest.raises(StudioError, match="The disk is full"):
-        training.result(run)
+        training.read_result(run)
 
 
 def test_a_folder_that_is_neither_run_nor_export_is_refused(tmp_path: Path) -> None:

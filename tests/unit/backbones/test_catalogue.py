@@ -83,13 +83,13 @@ def test_a_licence_that_is_not_stated_is_called_that(licence):
 
 
 def test_the_list_for_the_command_line_has_every_column():
-    found = backbones_text.search("convnextv2_tiny")
-    text = backbones_text.as_text(found)
+    found = backbones_text.search_backbones("convnextv2_tiny")
+    text = backbones_text.format_backbones(found)
     assert "GFLOPs" in text
     assert "convnext" in text
     assert "cc-by-nc-4.0, non-commercial" in text
     raw = found[0].as_json()
-    assert {"name", "family", "parameters", "operations", "input_size", "licence", "available", "bytes"} <= set(raw)
+    assert {"name", "family", "parameters", "operations", "input_size", "license", "available", "bytes"} <= set(raw)
 
 
 @pytest.mark.parametrize(

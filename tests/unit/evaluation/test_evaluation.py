@@ -47,21 +47,21 @@ def test_training_images_can_be_measured_too(run: Run) -> None:
 
 
 def test_the_last_adapter_is_that_of_the_last_epoch(run: Run) -> None:
-    live = restore.attached(run, "last")
+    live = restore.load_trained(run, "last")
     images = open_split(run.recipe.data, live.preprocessing, "validation")
     with torch.no_grad():
-        logits = live.attached.module(torch.stack([images[i][0] for i in range(len(images))]))
+        logits = live.model.module(torch.stack([images[i][0] for i in range(len(images))]))
     loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
     assert loss == pytest.approx(_evaluations(run)[3].loss, abs=1e-6)
     assert loss != pytest.approx(_evaluations(run)[0].loss, abs=1e-3)
 
 
 def test_the_model_is_rebuilt_whole(run: Run) -> None:
-    live = restore.attached(run)
+    live = restore.load_trained(run)
     assert live.labels == ["a", "b", "c"]
     assert live.preprocessing.size == (32, 32)
-    assert not any(layer.training for layer in live.attached.module.modules())
-    assert len(live.identity) == 64
+    assert not any(layer.training for layer in live.model.module.modules())
+    assert len(live.weights_digest) == 64
 
 
 def test_a_backbone_of_random_weights_is_the_same_again(tmp_path: Path, make_recipe: MakeRecipe) -> None:
@@ -81,7 +81,7 @@ def test_another_backbone_of_the_same_shape_is_refused(run: Run, tmp_path: Path,
     backbone = recipe.backbone.model_copy(update={"weights": str(other)})
     recipe.model_copy(update={"backbone": backbone}).save(run.path / "recipe.toml")
     with pytest.raises(StudioError, match="weights are not those that the run"):
-        restore.attached(run)
+        restore.load_trained(run)
 
 
 def test_the_recorded_division_is_used(run: Run, make_images: Callable[..., Path]) -> None:
@@ -91,7 +91,7 @@ def test_the_recorded_division_is_used(run: Run, make_images: Callable[..., Path
 
 
 def test_an_image_that_cannot_be_read_is_left_out(run: Run) -> None:
-    images = open_split(run.recipe.data, restore.attached(run).preprocessing, "validation")
+    images = open_split(run.recipe.data, restore.load_trained(run).preprocessing, "validation")
     images.path(0).write_bytes(b"")
     assert evaluate(run).images == 5
     for index in range(len(images)):

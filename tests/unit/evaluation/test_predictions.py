@@ -15,15 +15,15 @@ from tests.unit.conftest import MakeRecipe
 def test_each_image_is_told_with_its_loss_and_together_they_are_the_metrics(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    run = training.prepare(make_recipe(epochs=1), tmp_path / "run")
+    run = training.create_run(make_recipe(epochs=1), tmp_path / "run")
     list(training.train(run, TrainControl()))
     found = predict_split(run)
     assert found.metrics == evaluate(run)
     assert len(found.images) == found.metrics.images == 6
-    assert sum(one.right for one in found.images) / 6 == pytest.approx(found.metrics.accuracy)
+    assert sum(one.is_correct for one in found.images) / 6 == pytest.approx(found.metrics.accuracy)
     assert sum(one.loss for one in found.images) / 6 == pytest.approx(found.metrics.loss, rel=1e-5)
     for one in found.images:
         answer = predict(run.path, [one.path])[0]
-        assert answer.best(1)[0] == (run.labels[one.found], pytest.approx(one.found_share, abs=1e-5))
-        assert answer.probabilities[run.labels[one.label]] == pytest.approx(one.label_share, abs=1e-5)
+        assert answer.top_k(1)[0] == (run.labels[one.predicted], pytest.approx(one.predicted_probability, abs=1e-5))
+        assert answer.probabilities[run.labels[one.label]] == pytest.approx(one.label_probability, abs=1e-5)
         assert run.labels[one.label] == one.path.parent.name

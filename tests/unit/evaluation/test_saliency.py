@@ -17,9 +17,9 @@ GLOBAL = ("vit", "deit-distilled", "dinov2-registers", "siglip", "beit", "eva02"
 
 @pytest.mark.parametrize("family", sorted(families.FAMILIES))
 def test_grad_cam_gives_a_map_of_every_family_and_leaves_it_as_it_was(family: str) -> None:
-    module, image = families.build(family), families.images(family, 1)[0]
+    module, image = families.build_backbone(family), families.random_images(family, 1)[0]
     before = module(image[None])
-    found = [grad_cam(module, image, label, families.layers(family)) for label in range(families.CLASSES)]
+    found = [grad_cam(module, image, label, families.backbone_layers(family)) for label in range(families.CLASSES)]
     assert all(one.dim() == 2 and one.numel() > 1 for one in found)
     assert all(float(one.min()) >= 0 and float(one.max()) <= 1 for one in found)
     assert any(float(one.max()) == 1 for one in found)
@@ -29,12 +29,12 @@ def test_grad_cam_gives_a_map_of_every_family_and_leaves_it_as_it_was(family: st
 
 def test_before_a_mean_and_a_linear_head_grad_cam_is_the_class_activation_map() -> None:
     """Zhou et al. 2016, https://arxiv.org/abs/1512.04150."""
-    module, image = families.build("resnet"), torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    module, image = families.build_backbone("resnet"), torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         features = module.forward_features(image[None])[0]
     for label in range(families.CLASSES):
         expected = torch.einsum("c,chw->hw", module.fc.weight[label], features).relu().detach()
-        found = grad_cam(module, image, label, families.layers("resnet"))
+        found = grad_cam(module, image, label, families.backbone_layers("resnet"))
         low, high = expected.min(), expected.max()
         assert torch.allclose(found, (expected - low) / (high - low).clamp_min(1e-12), atol=1e-5)
 
@@ -51,7 +51,7 @@ def test_a_network_without_blocks_is_looked_at_by_its_last_map() -> None:
 
 @pytest.mark.parametrize("family", GLOBAL)
 def test_rollout_is_the_same_whether_attention_is_fused_or_not(family: str) -> None:
-    module, image = families.build(family), families.images(family, 1)[0]
+    module, image = families.build_backbone(family), families.random_images(family, 1)[0]
     fused = attention_rollout(module, image)
     assert fused.shape == module.patch_embed.grid_size
     assert float(fused.max()) == 1
@@ -62,7 +62,7 @@ def test_rollout_is_the_same_whether_attention_is_fused_or_not(family: str) -> N
 
 
 def test_rollout_is_the_product_of_attentions_with_what_passes_by() -> None:
-    module, image = families.build("vit"), families.images("vit", 1)[0]
+    module, image = families.build_backbone("vit"), families.random_images("vit", 1)[0]
     flow = torch.eye(17)
     with torch.no_grad():
         x = module.norm_pre(module._pos_embed(module.patch_embed(image[None])))
@@ -79,12 +79,12 @@ def test_rollout_is_the_product_of_attentions_with_what_passes_by() -> None:
 @pytest.mark.parametrize("family", ["swin", "swinv2", "convnext", "resnet", "maxvit"])
 def test_without_attention_over_the_whole_image_rollout_says_what_to_use(family: str) -> None:
     with pytest.raises(StudioError, match="Grad-CAM"):
-        attention_rollout(families.build(family), families.images(family, 1)[0])
+        attention_rollout(families.build_backbone(family), families.random_images(family, 1)[0])
 
 
 @pytest.mark.parametrize("method", ["lora", "pfeiffer", "prefix", "vpt_deep", "vpt_shallow", "llama_adapter", "full"])
 def test_adapted_networks_are_looked_at_too(method: str) -> None:
-    module, image = families.build("vit"), families.images("vit", 1)[0]
-    attached = attach(module, [default_attachment(METHODS.get(method), families.layers("vit"))])
+    module, image = families.build_backbone("vit"), families.random_images("vit", 1)[0]
+    attached = attach(module, [default_attachment(METHODS.get(method), families.backbone_layers("vit"))])
     assert grad_cam(attached.module, image, 1, attached.layers).shape == (4, 4)
     assert attention_rollout(attached.module, image).shape == (4, 4)

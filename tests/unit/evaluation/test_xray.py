@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.cli.ablation_text import as_text
+from studio.cli.ablation_text import format_ablation
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
-from studio.evaluation.ablation import effective_rank, xray
-from studio.evaluation.evaluate import measure_split
+from studio.evaluation.ablation import effective_rank, analyze_run
+from studio.evaluation.evaluate import evaluate_split
 from tests.unit.conftest import MakeRecipe, trained
 
 NARROW = Attachment(name="narrow", method="pfeiffer", at=("blocks.*.mlp",), config={"bottleneck": 2})
@@ -24,33 +24,33 @@ def run(make_recipe: MakeRecipe, tmp_path: Path) -> Run:
 
 
 def test_each_attachment_is_switched_off_alone(run: Run) -> None:
-    found = xray(run)
+    found = analyze_run(run)
     assert found.accuracy == evaluate(run).accuracy
     assert [(a.name, a.method) for a in found.ablations] == [("lora", "lora"), ("narrow", "pfeiffer")]
     for ablation in found.ablations:
         assert ablation.accuracy_without == _without(run, ablation.name)
-        assert ablation.lost == pytest.approx(found.accuracy - ablation.accuracy_without)
-        assert ablation.lost_per_1000 == pytest.approx(1000 * ablation.lost / ablation.parameters)
+        assert ablation.accuracy_drop == pytest.approx(found.accuracy - ablation.accuracy_without)
+        assert ablation.accuracy_per_1k_params == pytest.approx(1000 * ablation.accuracy_drop / ablation.parameters)
 
 
 def _without(run: Run, name: str) -> float:
     """Accuracy with the tensors that let an attachment do something at zero, which is another way to be without it."""
-    restored = restore.attached(run)
+    restored = restore.load_trained(run)
     with torch.no_grad():
-        for key, tensor in restored.attached.state_dict().items():
+        for key, tensor in restored.model.state_dict().items():
             if key.startswith(f"{name}/") and ("lora_B" in key or "up." in key):
                 tensor.zero_()
-    return measure_split(run, restored).accuracy
+    return evaluate_split(run, restored).accuracy
 
 
 def test_changes_are_scale_b_a_and_those_of_the_head(run: Run) -> None:
-    changes = {(c.attachment, c.layer, c.tensor): c for c in xray(run).changes}
+    changes = {(c.attachment, c.layer, c.tensor): c for c in analyze_run(run).changes}
     assert {key[:2] for key in changes} == {
         ("lora", "blocks.0.attn.qkv"),
         ("lora", "blocks.1.attn.qkv"),
         ("head", "head"),
     }
-    restored = restore.attached(run).attached
+    restored = restore.load_trained(run).model
     state = restored.state_dict()
     a = state["lora/blocks.0.attn.qkv/lora_A"].double()
     b = state["lora/blocks.0.attn.qkv/lora_B"].double()
@@ -73,8 +73,8 @@ def test_the_effective_rank_is_the_rank_where_all_directions_weigh_the_same() ->
 
 
 def test_it_can_be_read_by_programs_and_people(run: Run) -> None:
-    found = xray(run, "train")
+    found = analyze_run(run, "train")
     assert json.loads(json.dumps(found.as_json()))["split"] == "train"
-    text = as_text(found)
+    text = format_ablation(found)
     assert "blocks.1.attn.qkv.weight" in text
     assert "narrow" in text

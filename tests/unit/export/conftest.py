@@ -14,11 +14,11 @@ from studio.backbones import loading
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.images.decode import read_image
-from studio.export import Subject, verify
+from studio.export import ExportSource, verify
 from studio.peft import attach
 from tests.unit.conftest import MakeRecipe, trained
 
-MakeSubject = Callable[[Sequence[dict[str, Any]]], Subject]
+MakeSubject = Callable[[Sequence[dict[str, Any]]], ExportSource]
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
         with torch.inference_mode():
             return classifier.logits(batch), "here"
 
-    monkeypatch.setattr(verify, "_load_apart", load)
+    monkeypatch.setattr(verify, "_run_predict_script", load)
 
 
 @pytest.fixture
 def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
     """A subject with the given attachments on the small backbone, every adapter tensor moved at random."""
 
-    def make(attachments: Sequence[dict[str, Any]]) -> Subject:
+    def make(attachments: Sequence[dict[str, Any]]) -> ExportSource:
         raw = recipe.model_dump(by_alias=True) | {"attachments": list(attachments)}
         changed = Recipe.from_mapping(raw)
         torch.manual_seed(1)
@@ -59,7 +59,7 @@ def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
         with torch.no_grad():
             for parameter in attached.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.1)
-        return Subject(Run(tmp_path / "run"), changed, attached.eval(), ("a", "b", "c"), preprocessing, identity)
+        return ExportSource(Run(tmp_path / "run"), changed, attached.eval(), ("a", "b", "c"), preprocessing, identity)
 
     return make
 

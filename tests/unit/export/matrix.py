@@ -24,12 +24,12 @@ from studio.backbones import layer_roles, loading
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
-from studio.export import Exporter, Subject, exporters, onnx, sidecar_files, torch_program, verify, write_export
-from studio.export.contract import formats
+from studio.export import Exporter, ExportSource, exporters, onnx, sidecar_files, torch_program, verify, write_export
+from studio.export.contract import formats_for
 from studio.peft import METHODS, Method, attach
 from studio.peft.adapter_file import save_adapter
 from studio.peft.targets import default_attachment
-from studio.testing.families import randomise
+from studio.testing.families import randomize_tensors
 
 _VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}
 _SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 2]}
@@ -76,7 +76,7 @@ def backbone(family: str, folder: Path) -> Backbone:
     name, args = FAMILIES[family]
     torch.manual_seed(0)
     module = timm.create_model(name, num_classes=len(LABELS), **args)
-    randomise(module)
+    randomize_tensors(module)
     save_file(module.state_dict(), folder / "model.safetensors")
     cfg = module.pretrained_cfg | {"input_size": [3, 32, 32], "num_classes": len(LABELS)}
     config = {"architecture": name, "num_classes": len(LABELS), "model_args": args, "pretrained_cfg": cfg}
@@ -113,7 +113,7 @@ class Matrix:
         except StudioError:
             return None
 
-    def subject(self, name: str, attachments: Sequence[Attachment]) -> Subject:
+    def subject(self, name: str, attachments: Sequence[Attachment]) -> ExportSource:
         """The attachments, moved well away from where they begin."""
         torch.manual_seed(1)
         module = loading.load_backbone(self.backbone, len(LABELS))
@@ -124,7 +124,7 @@ class Matrix:
                 parameter.add_(torch.randn_like(parameter) * 0.1)
         recipe = Recipe(backbone=self.backbone, attachments=tuple(attachments))
         run = Run.create(recipe, self.folder / f"run-{name}")
-        return Subject(run, recipe, attached.eval(), LABELS, preprocessing, identity)
+        return ExportSource(run, recipe, attached.eval(), LABELS, preprocessing, identity)
 
     def adapters(self) -> list[str]:
         """Two trained adapters to fuse; none where the family takes none."""
@@ -133,13 +133,13 @@ class Matrix:
     def _adapter(self, number: int) -> Path | None:
         folder = self.folder / f"fused-{number}"
         try:
-            made = default_attachment(METHODS.get("pfeiffer"), self.layers, taken=[f"x{number}"])
+            made = default_attachment(METHODS.get("pfeiffer"), self.layers, taken_names=[f"x{number}"])
         except StudioError:
             return None
         if not folder.is_dir():
             subject = self.subject(folder.name, [made])
             folder.mkdir()
-            save_adapter(subject.attached, subject.recipe.attachments, folder, subject.identity, {})
+            save_adapter(subject.model, subject.recipe.attachments, folder, subject.weights_digest, {})
         return folder
 
     def cells(self) -> "Iterator[Cell]":
@@ -174,7 +174,7 @@ class Cell:
     matrix: Matrix
     methods: list[str]
     exporter: Exporter
-    subject: Subject
+    subject: ExportSource
 
     def __str__(self) -> str:
         return f"{' + '.join(self.methods)} as {self.exporter.name} on {self.matrix.family}"
@@ -191,12 +191,12 @@ class Cell:
             self.exporter.write(self.subject, self.folder)
         except StudioError as error:
             return str(error)
-        sidecar_files.write(self.exporter, self.subject, self.folder)
+        sidecar_files.write_sidecar_files(self.exporter, self.subject, self.folder)
         return ""
 
     def names_formats_that_work(self, sentence: str) -> bool:
         """Whether a refusal says where to go instead."""
-        able = {name for method in self.methods for name in formats(METHODS.get(method))}
+        able = {name for method in self.methods for name in formats_for(METHODS.get(method))}
         return any(name in sentence for name in able - {self.exporter.name})
 
     def problem(self, logits: Any) -> str:
@@ -238,13 +238,13 @@ def check(family: str, folder: Path) -> None:
 def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing of a subject, shared by the formats that need it."""
     traces: dict[int, Any] = {}
-    original = torch_program.trace
+    original = torch_program.trace_program
 
-    def trace(subject: Subject) -> Any:
+    def trace(subject: ExportSource) -> Any:
         if id(subject) not in traces:
             traces.clear()
             traces[id(subject)] = original(subject)
         return traces[id(subject)]
 
     for place in (torch_program, onnx):
-        monkeypatch.setattr(place, "trace", trace)
+        monkeypatch.setattr(place, "trace_program", trace)

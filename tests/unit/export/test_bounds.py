@@ -16,13 +16,13 @@ pytestmark = pytest.mark.usefixtures("in_process")
 
 def plant(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     """Let every export answer beside the truth by this share of the largest score (at least 1)."""
-    load = verify._load_apart
+    load = verify._run_predict_script
 
     def wrongly(folder: Path, paths: list[Path]) -> tuple[torch.Tensor, str]:
         logits, how = load(folder, paths)
         return logits + share * logits.abs().max().clamp_min(1), how
 
-    monkeypatch.setattr(verify, "_load_apart", wrongly)
+    monkeypatch.setattr(verify, "_run_predict_script", wrongly)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -34,10 +34,10 @@ def test_halves_have_a_tolerance_of_their_own(
     exporter = exporters.get(form)
     assert halves.precision == "float16"
     assert whole.largest_difference < halves.largest_difference <= halves.tolerance
-    assert halves.tolerance == pytest.approx(exporter.relative_tolerance_of_halves * max(1, halves.largest_logit))
+    assert halves.tolerance == pytest.approx(exporter.float16_relative_tolerance * max(1, halves.largest_logit))
     assert whole.tolerance == pytest.approx(exporter.relative_tolerance * max(1, whole.largest_logit))
 
-    plant(monkeypatch, 3 * exporter.relative_tolerance_of_halves)
+    plant(monkeypatch, 3 * exporter.float16_relative_tolerance)
     with pytest.raises(StudioError, match="was discarded"):
         export(run, form, tmp_path / "refused", precision="float16")
     assert sorted(path.name for path in tmp_path.glob("*refused*")) == []
@@ -55,7 +55,7 @@ def test_what_fails_to_verify_leaves_nothing_behind(
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_script_is_fifteen_lines_of_code_at_most(form: str) -> None:
-    source = exporters.get(form).script.read_text(encoding="utf-8")
+    source = exporters.get(form).predict_script.read_text(encoding="utf-8")
     tree = ast.parse(source)
     documented = [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))]
     described = {number for node in documented for number in _docstring(node)}

@@ -63,17 +63,17 @@ def test_an_export_answers_in_an_environment_without_this_program(
     reader, others = NEEDS[form]
     python = clean.make(tmp_path / "environment", (reader, *others, "pillow"))
     folder, images = tmp_path / "export", images_of(recipe)[::7]
-    subject = write_export._subject(run)
+    subject = write_export._load_source(run)
     folder.mkdir()
     exporters.get(form).write(subject, folder)
-    sidecar_files.write(exporters.get(form), subject, folder)
+    sidecar_files.write_sidecar_files(exporters.get(form), subject, folder)
     moved = folder.rename(tmp_path / "moved elsewhere")
 
     run_in(python, "-c", PROOF.format(load=LOADS[form].format(folder=moved), absent=ABSENT[form]))
     logits = json.loads(run_in(python, "-c", SCRIPT.format(folder=str(moved), images=list(map(str, images)))))
     live = predict(run.path, images)
     said = run_in(python, str(moved / "predict.py"), *map(str, images)).strip().splitlines()
-    assert [line.split("\t")[1] for line in said] == [answer.best(1)[0][0] for answer in live]
+    assert [line.split("\t")[1] for line in said] == [answer.top_k(1)[0][0] for answer in live]
     odds = torch.tensor(logits).softmax(1)
     for row, answer in zip(odds, live, strict=True):
         expected = torch.tensor([answer.probabilities[label] for label in subject.labels])

@@ -14,7 +14,7 @@ from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.evaluation import restore
 from studio.export import export, exporters, verify, write_export
-from studio.export.merged import Merged
+from studio.export.merged import MergedExporter
 from tests.unit.export.conftest import MakeSubject, elsewhere, images_of, trained
 
 FORMATS = ("adapter", "merged", "torch", "onnx", "peft")
@@ -41,13 +41,13 @@ def test_an_export_is_complete_verified_and_predicts_what_the_run_predicts(
     assert verification.images == 6
     assert "predict.py in a fresh process" in verification.loaded_with
     assert ("studio" in verification.loaded_with) == (form == "adapter")
-    assert COMPANIONS | {exporters.get(form).marker} <= {file.name for file in out.iterdir()}
+    assert COMPANIONS | {exporters.get(form).marker_file} <= {file.name for file in out.iterdir()}
     assert json.loads((out / "verification.json").read_text())["largest_difference"] == verification.largest_difference
     assert json.loads((out / "labels.json").read_text()) == ["a", "b", "c"]
 
     images = images_of(recipe)[::5]
     here, there = predict(run.path, images), predict(out, images)
-    assert [answer.best(1)[0][0] for answer in here] == [answer.best(1)[0][0] for answer in there]
+    assert [answer.top_k(1)[0][0] for answer in here] == [answer.top_k(1)[0][0] for answer in there]
     for mine, theirs in zip(here, there, strict=True):
         assert mine.probabilities == pytest.approx(theirs.probabilities, abs=1e-5)
 
@@ -64,7 +64,7 @@ def test_the_script_in_an_export_runs_where_this_program_cannot_be_imported(
         f"runpy.run_path({str(out / 'predict.py')!r}, run_name='__main__')"
     )
     classes = [line.split("\t")[1] for line in said.strip().splitlines()]
-    assert classes == [answer.best(1)[0][0] for answer in predict(run.path, images)]
+    assert classes == [answer.top_k(1)[0][0] for answer in predict(run.path, images)]
 
 
 @pytest.mark.usefixtures("in_process")
@@ -80,7 +80,7 @@ print(json.dumps([type(model).__name__, model.pretrained_cfg["label_names"], log
 """)
     kind, labels, logits = json.loads(said)
     with torch.inference_mode():
-        live = restore.attached(run).attached.module(torch.linspace(-1, 1, 3072).view(1, 3, 32, 32))
+        live = restore.load_trained(run).model.module(torch.linspace(-1, 1, 3072).view(1, 3, 32, 32))
     assert kind == "VisionTransformer"
     assert labels == ["a", "b", "c"]
     assert float((torch.tensor(logits) - live).abs().max()) < 1e-5
@@ -88,7 +88,7 @@ print(json.dumps([type(model).__name__, model.pretrained_cfg["label_names"], log
 
 @pytest.mark.usefixtures("in_process")
 def test_a_changed_export_is_discarded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = Merged.write
+    write = MergedExporter.write
 
     def write_wrongly(self, subject, folder):
         write(self, subject, folder)
@@ -96,7 +96,7 @@ def test_a_changed_export_is_discarded(run: Run, tmp_path: Path, monkeypatch: py
         tensors["blocks.0.attn.qkv.weight"] *= 1.01
         save_file(tensors, folder / "model.safetensors")
 
-    monkeypatch.setattr(Merged, "write", write_wrongly)
+    monkeypatch.setattr(MergedExporter, "write", write_wrongly)
     out = tmp_path / "exports" / "merged"
     with pytest.raises(StudioError, match="was discarded"):
         export(run, "merged", out)
@@ -108,7 +108,7 @@ def test_a_script_that_does_not_run_discards_the_export(
 ) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("raise RuntimeError('no such thing')")
-    monkeypatch.setattr(Merged, "script", broken)
+    monkeypatch.setattr(MergedExporter, "predict_script", broken)
     with pytest.raises(StudioError, match="does not run: RuntimeError: no such thing"):
         export(run, "merged", tmp_path / "merged")
     assert no_leftovers(tmp_path / "merged")
@@ -134,7 +134,7 @@ def test_a_failed_overwrite_leaves_the_old_folder(run: Run, tmp_path: Path, monk
     out = tmp_path / "merged"
     export(run, "merged", out)
     before = (out / "model.safetensors").read_bytes()
-    monkeypatch.setattr(Merged, "relative_tolerance", -1.0)
+    monkeypatch.setattr(MergedExporter, "relative_tolerance", -1.0)
     with pytest.raises(StudioError, match="was discarded"):
         export(run, "merged", out, overwrite=True)
     assert (out / "model.safetensors").read_bytes() == before
@@ -203,6 +203,6 @@ def test_verification_would_notice_an_export_without_the_adapter(make_subject: M
     )
     paths = verify.validation_images(subject)
     live = verify._live_logits(subject, paths)
-    subject.attached.switch("l", False)
+    subject.model.set_enabled("l", False)
     bare = verify._live_logits(subject, paths)
-    assert not verify._compare(Merged(), subject, live, bare, "").passed
+    assert not verify._compare(MergedExporter(), subject, live, bare, "").passed

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from studio.backbones import loading
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone
-from studio.export import Subject, backbone
-from studio.export.backbone import rebuild
-from studio.export.peft import Peft
+from studio.export import ExportSource, backbone
+from studio.export.backbone import rebuild_backbone
+from studio.export.peft import PeftExporter
 from studio.peft import attach
 from tests.unit.export.conftest import MakeSubject
 
@@ -37,7 +37,7 @@ def beit(tmp_path: Path) -> Backbone:
     return Backbone(name="beit", source="local", weights=str(folder))
 
 
-def on(backbone: Backbone, subject: Subject) -> Subject:
+def on(backbone: Backbone, subject: ExportSource) -> ExportSource:
     """The subject with the same attachments on another backbone, moved away from where they begin."""
     module = loading.load_backbone(backbone, 3)
     attached = attach(module, [Attachment.model_validate(QKV)])
@@ -55,7 +55,7 @@ def test_hf_peft_on_the_backbone_that_the_folder_describes_gives_the_same_logits
     subject = on(beit, make_subject([QKV]))
     written, folder = tmp_path / "peft", tmp_path / "elsewhere"
     written.mkdir()
-    Peft().write(subject, written)
+    PeftExporter().write(subject, written)
     written.rename(folder)
     Path(beit.weights).rename(tmp_path / "gone")
     described = json.loads((folder / "backbone.json").read_text())
@@ -65,10 +65,10 @@ def test_hf_peft_on_the_backbone_that_the_folder_describes_gives_the_same_logits
 
     images = torch.linspace(-2, 2, 2 * 3072).view(2, 3, 32, 32)
     with torch.inference_mode():
-        live = subject.attached.module(images)
-        loaded = peft.PeftModel.from_pretrained(rebuild(folder), folder).eval()(images)
+        live = subject.model.module(images)
+        loaded = peft.PeftModel.from_pretrained(rebuild_backbone(folder), folder).eval()(images)
         (folder / "backbone.json").write_text(json.dumps(described | {"attributes": {}}))
-        bypassed = peft.PeftModel.from_pretrained(rebuild(folder), folder).eval()(images)
+        bypassed = peft.PeftModel.from_pretrained(rebuild_backbone(folder), folder).eval()(images)
     assert float((loaded - live).abs().max()) < 1e-5
     assert float((bypassed - live).abs().max()) > 1e-3, "the attribute must matter"
 
@@ -76,7 +76,7 @@ def test_hf_peft_on_the_backbone_that_the_folder_describes_gives_the_same_logits
 def test_a_timm_backbone_is_named_as_timm_names_it(make_subject: MakeSubject, tmp_path: Path) -> None:
     subject = make_subject([QKV])
     recipe = subject.recipe.model_copy(update={"backbone": Backbone(name="vit_small_patch16_224", source="timm")})
-    backbone.write(dataclasses.replace(subject, recipe=recipe), ["blocks.0.attn.qkv"], tmp_path)
+    backbone.write_backbone(dataclasses.replace(subject, recipe=recipe), ["blocks.0.attn.qkv"], tmp_path)
     described = json.loads((tmp_path / "backbone.json").read_text())
     assert described["model_name"] == "vit_small_patch16_224"
     assert described["arguments"] == {"pretrained": True, "num_classes": 3}
@@ -88,4 +88,4 @@ def test_random_weights_are_refused_because_nobody_else_has_them(make_subject: M
     changed = subject.recipe.backbone.model_copy(update={"pretrained": False})
     random = dataclasses.replace(subject, recipe=subject.recipe.model_copy(update={"backbone": changed}))
     with pytest.raises(StudioError, match="random weights"):
-        Peft().write(random, tmp_path)
+        PeftExporter().write(random, tmp_path)

@@ -13,16 +13,16 @@ from studio.core.layers import Layer, Role
 from studio.peft import (
     METHODS,
     AdaptedLayer,
-    Attached,
+    AdaptedModel,
     Attachment,
     DefaultSites,
     Method,
     MethodConfig,
-    Site,
+    AttachmentSite,
     attach,
 )
 from studio.testing import observing
-from studio.testing.families import build, images
+from studio.testing.families import build_backbone, random_images
 
 
 def lora(*at: str, name: str = "lora", **fields: Any) -> Attachment:
@@ -44,12 +44,12 @@ class Bypass(nn.Module):
 class Gain(AdaptedLayer):
     """Multiplies by a trained number."""
 
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base)
-        self.gain = nn.Parameter(torch.ones(1, **site.factory))
+        self.gain = nn.Parameter(torch.ones(1, **site.factory_kwargs))
 
-    def adapted(self, x: Tensor) -> Tensor:
-        return self.base(x) * self.gain
+    def forward_adapted(self, x: Tensor) -> Tensor:
+        return self.base_layer(x) * self.gain
 
 
 class Faulty(Method[MethodConfig]):
@@ -59,10 +59,10 @@ class Faulty(Method[MethodConfig]):
     Config = MethodConfig
     default_sites = (DefaultSites((Role.OTHER,)),)
 
-    def refuses(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
+    def unsupported_reason(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
         return "" if layer.kind == "linear" else "This is no linear layer."
 
-    def attach(self, site: Site[MethodConfig]) -> None:
+    def attach(self, site: AttachmentSite[MethodConfig]) -> None:
         if site.shared:
             raise RuntimeError("half way")
         site.shared["seen"] = True
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Attachment, str]] = {
 @pytest.mark.parametrize(("attachment", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_attached_is_refused_with_a_sentence(attachment: Attachment, words: str) -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     with pytest.raises(StudioError, match=words) as raised:
         attach(module, [lora("2", name="good"), attachment])
     assert observing.is_sentence(raised.value)
@@ -101,7 +101,7 @@ def test_what_cannot_be_attached_is_refused_with_a_sentence(attachment: Attachme
 @pytest.mark.usefixtures("faulty")
 def test_a_method_that_fails_half_way_leaves_nothing_behind() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)).train()
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     with pytest.raises(RuntimeError, match="half way"):
         attach(module, [lora("0"), Attachment(name="f", method="faulty", at=("*",))])
     assert tree.differences() == []
@@ -113,24 +113,24 @@ def test_what_has_attachments_is_not_attached_to_again() -> None:
     with pytest.raises(StudioError, match="already has attachments"):
         attach(module, [lora("0")])
     attached.detach()
-    assert attach(module, [lora("0")]).census().trainable_parameters == 64
+    assert attach(module, [lora("0")]).parameter_counts().trainable_parameters == 64
 
 
 def test_a_switched_off_attachment_is_left_out() -> None:
     module = nn.Sequential(nn.Linear(4, 4))
     off = Attachment(name="off", method="not-installed", at=("0",), enabled=False)
-    assert [a.name for a in attach(module, [off, lora("0")]).census().attachments] == ["lora"]
+    assert [a.name for a in attach(module, [off, lora("0")]).parameter_counts().attachments] == ["lora"]
 
 
 def test_without_the_head_only_attachments_train() -> None:
-    attached = attach(build("vit"), [lora("blocks.0.attn.qkv")], head=False)
+    attached = attach(build_backbone("vit"), [lora("blocks.0.attn.qkv")], head=False)
     assert not attached.has_head
-    assert attached.census().head_parameters == 0
+    assert attached.parameter_counts().head_parameters == 0
     assert {name.split("/")[0] for name in attached.state_dict()} == {"lora"}
 
 
 def test_names_are_those_of_attachment_layer_and_tensor() -> None:
-    attached = attach(build("vit"), [lora("blocks.1.mlp.fc1", rank=2)])
+    attached = attach(build_backbone("vit"), [lora("blocks.1.mlp.fc1", rank=2)])
     assert list(attached.state_dict()) == [
         "head/head/weight",
         "head/head/bias",
@@ -140,13 +140,13 @@ def test_names_are_those_of_attachment_layer_and_tensor() -> None:
 
 
 def test_one_of_two_on_a_layer_is_switched_off_alone() -> None:
-    attached = attach(build("vit"), [lora("blocks.0.mlp.fc1"), lora("blocks.0.mlp.fc1", name="other")], head=False)
-    observing.train(attached, "vit")
+    attached = attach(build_backbone("vit"), [lora("blocks.0.mlp.fc1"), lora("blocks.0.mlp.fc1", name="other")], head=False)
+    observing.train_briefly(attached, "vit")
     both = observing.logits(attached.module, "vit")
-    attached.switch("other", False)
+    attached.set_enabled("other", False)
     one = observing.logits(attached.module, "vit")
-    attached.switch("lora", False)
-    assert observing.same_bytes(observing.logits(attached.module, "vit"), observing.logits(build("vit"), "vit"))
+    attached.set_enabled("lora", False)
+    assert observing.same_bytes(observing.logits(attached.module, "vit"), observing.logits(build_backbone("vit"), "vit"))
     attached.enabled = True
     assert observing.same_bytes(observing.logits(attached.module, "vit"), both)
     assert not observing.same_bytes(one, both)
@@ -166,46 +166,46 @@ def test_one_of_two_on_a_layer_is_switched_off_alone() -> None:
 )
 def test_tensors_that_do_not_fit_change_nothing(change: Callable[[dict[str, Tensor]], Any], words: str) -> None:
     attached = attach(nn.Sequential(nn.Linear(4, 4)), [lora("0")])
-    before = observing.copied(attached.state_dict())
+    before = observing.clone_tensors(attached.state_dict())
     state = {name: torch.ones_like(tensor) for name, tensor in before.items()}
     change(state)
     with pytest.raises(StudioError, match=words):
         attached.load_state_dict(state)
-    assert observing.changed(attached.state_dict(), before) == []
+    assert observing.changed_names(attached.state_dict(), before) == []
 
 
 def test_a_layer_that_is_read_and_not_called_is_found() -> None:
     attached = attach(Bypass(), [lora("read"), lora("called", name="good")]).train()
     attached.module(torch.ones(1, 4)).sum().backward()
-    assert attached.unused() == ("lora/read/lora_A", "lora/read/lora_B")
+    assert attached.unused_parameters() == ("lora/read/lora_A", "lora/read/lora_B")
     with pytest.raises(StudioError, match="lora is never used in read") as raised:
-        attached.require_used()
+        attached.check_all_used()
     assert observing.is_sentence(raised.value)
 
 
 def test_a_layer_that_is_called_is_used() -> None:
     attached = attach(Bypass(), [lora("called")]).train()
     attached.module(torch.ones(1, 4)).sum().backward()
-    assert attached.unused() == ()
-    attached.require_used()
+    assert attached.unused_parameters() == ()
+    attached.check_all_used()
 
 
 @pytest.mark.parametrize("family", ["beit", "eva02-fused", "swinv2"])
 def test_a_bypassed_qkv_is_found_when_its_switch_is_off(family: str) -> None:
-    attached = attach(build(family), [lora("**.qkv")]).train()
+    attached = attach(build_backbone(family), [lora("**.qkv")]).train()
     _backward(attached, family)
-    assert attached.unused() == ()
+    assert attached.unused_parameters() == ()
     for layer in attached.module.modules():
         if getattr(layer, "qkv_bias_separate", None) is True and not isinstance(layer, AdaptedLayer):
             layer.qkv_bias_separate = False
     _backward(attached, family)
-    assert {name.rpartition(".")[2] for name in attached.unused()} == {"qkv/lora_A", "qkv/lora_B"}
+    assert {name.rpartition(".")[2] for name in attached.unused_parameters()} == {"qkv/lora_A", "qkv/lora_B"}
 
 
-def _backward(attached: Attached, family: str) -> None:
+def _backward(attached: AdaptedModel, family: str) -> None:
     for parameter in attached.parameters():
         parameter.grad = None
-    observing.backward(attached, images(family))
+    observing.backward_pass(attached, random_images(family))
 
 
 def test_torch_attention_refuses_before_it_is_dead() -> None:
@@ -214,14 +214,14 @@ def test_torch_attention_refuses_before_it_is_dead() -> None:
         attach(module, [lora("0.self_attn.out_proj")])
     with pytest.raises(StudioError, match="TransformerEncoderLayer"):
         attach(module, [lora("0.linear1")])
-    assert [a.matched for a in attach(module, [lora("**")]).census().attachments] == [("1",)]
+    assert [a.matched for a in attach(module, [lora("**")]).parameter_counts().attachments] == [("1",)]
 
 
 def test_a_standardised_convolution_is_refused_by_what_needs_its_weight() -> None:
     module = nn.Sequential(StdConv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     with pytest.raises(StudioError, match="StdConv2d"):
         attach(module, [lora("0")])
-    census = attach(module, [lora("*")]).census().attachments[0]
+    census = attach(module, [lora("*")]).parameter_counts().attachments[0]
     assert census.matched == ("1",)
     assert [skipped.path for skipped in census.skipped] == ["0"]
 
@@ -229,10 +229,10 @@ def test_a_standardised_convolution_is_refused_by_what_needs_its_weight() -> Non
 def test_a_layer_at_two_places_is_trained_at_both() -> None:
     shared = nn.Linear(4, 4)
     module = nn.Sequential(shared, nn.Tanh(), shared)
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     attached = attach(module, [lora("*")]).train()
     attached.module(torch.ones(1, 4)).sum().backward()
-    assert attached.unused() == ()
+    assert attached.unused_parameters() == ()
     attached.detach()
     assert tree.differences() == []
 
@@ -240,7 +240,7 @@ def test_a_layer_at_two_places_is_trained_at_both() -> None:
 @pytest.mark.parametrize("name", ["lora", "head"])
 def test_names_that_are_taken_are_refused(name: str) -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     with pytest.raises(StudioError, match=f"{name}' is taken"):
         attach(module, [lora("0"), lora("1", name=name)])
     assert tree.differences() == []
@@ -261,11 +261,11 @@ def test_a_layer_at_two_places_merges_differently_at_both(method: str) -> None:
 def test_tied_weights_train_as_one() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     module[1].weight = module[0].weight
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     attached = attach(module, [Attachment(name="a", method="full", at=(".",))])
     assert module[0].weight is module[1].weight
     assert list(attached.state_dict()) == ["a/0/weight", "a/0/bias", "a/1/bias"]
-    assert attached.census().trainable_parameters == attached.census().total_parameters == 24
+    assert attached.parameter_counts().trainable_parameters == attached.parameter_counts().total_parameters == 24
     merged = attached.merge()
     assert merged[0].weight is merged[1].weight
     attached.detach()
@@ -278,12 +278,12 @@ def test_a_weight_that_is_made_at_each_call_is_refused(method: str) -> None:
     with pytest.raises(StudioError, match="ParametrizedLinear"):
         attach(module, [Attachment(name="a", method=method, at=("0",))])
     attached = attach(module, [Attachment(name="a", method=method, at=("*",))])
-    assert attached.census().attachments[0].matched == ("1",)
+    assert attached.parameter_counts().attachments[0].matched == ("1",)
 
 
 @pytest.mark.parametrize(("module", "method"), [(nn.Linear(4, 4), "lora"), (nn.LayerNorm(4), "ssf")])
 def test_nothing_stands_in_the_place_of_the_backbone(module: nn.Module, method: str) -> None:
-    tree = observing.Tree(module)
+    tree = observing.ModuleSnapshot(module)
     with pytest.raises(StudioError, match=r"nn\.Sequential"):
         attach(module, [Attachment(name="a", method=method, at=(".",))])
     assert tree.differences() == []

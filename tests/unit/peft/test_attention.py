@@ -15,12 +15,12 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import load_adapter, save_adapter
-from studio.peft.attach import Attached
-from studio.peft.attention_injection import OpenAttention
-from studio.peft.contract import Site
-from studio.testing.families import FAMILIES, build, images, layers
+from studio.peft.attach import AdaptedModel
+from studio.peft.attention_injection import InjectableAttention
+from studio.peft.contract import AttachmentSite
+from studio.testing.families import FAMILIES, build_backbone, random_images, backbone_layers
 
-OPEN = [family for family in FAMILIES if any(layer.supports_kv_injection for layer in layers(family))]
+OPEN = [family for family in FAMILIES if any(layer.supports_kv_injection for layer in backbone_layers(family))]
 TOKENS = ["prefix", "llama_adapter"]
 
 
@@ -28,7 +28,7 @@ def attachment(method: str, name: str = "", at: str = "**.attn", **config: objec
     return Attachment(name=name or method, method=method, at=(at,), config=config)
 
 
-def on(module: nn.Module, *attachments: Attachment) -> Attached:
+def on(module: nn.Module, *attachments: Attachment) -> AdaptedModel:
     torch.manual_seed(0)
     attached = attach(module, attachments)
     with torch.no_grad():
@@ -40,7 +40,7 @@ def on(module: nn.Module, *attachments: Attachment) -> Attached:
 
 def answer(module: nn.Module, family: str) -> Tensor:
     with torch.no_grad():
-        return module(images(family))
+        return module(random_images(family))
 
 
 def full_size(name: str = "vit_base_patch16_224") -> nn.Module:
@@ -51,14 +51,14 @@ def full_size(name: str = "vit_base_patch16_224") -> nn.Module:
 @pytest.mark.parametrize("family", OPEN)
 @pytest.mark.parametrize("fused", [True, False])
 def test_an_opened_attention_computes_what_timm_does_bit_for_bit(family: str, fused: bool) -> None:
-    module = build(family)
+    module = build_backbone(family)
     for layer in module.modules():
         if hasattr(layer, "fused_attn"):
             layer.fused_attn = fused
     plain = answer(module, family)
-    for path in [layer.path for layer in layers(family) if layer.supports_kv_injection and layer.path.endswith(".attn")]:
+    for path in [layer.path for layer in backbone_layers(family) if layer.supports_kv_injection and layer.path.endswith(".attn")]:
         block = module.get_submodule(path.removesuffix(".attn"))
-        block.attn = OpenAttention(block.attn)
+        block.attn = InjectableAttention(block.attn)
     assert torch.equal(answer(module, family), plain)
 
 
@@ -66,7 +66,7 @@ def test_an_opened_attention_computes_what_timm_does_bit_for_bit(family: str, fu
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_mask_hides_no_prefix(mask: str, fused: bool) -> None:
     x = torch.randn(2, 5, 32, generator=torch.Generator().manual_seed(1))
-    attention = build("vit").blocks[0].attn
+    attention = build_backbone("vit").blocks[0].attn
     attention.fused_attn = fused
     visible = torch.ones(5, 5, dtype=torch.bool).tril()
     call = {
@@ -75,8 +75,8 @@ def test_a_mask_hides_no_prefix(mask: str, fused: bool) -> None:
         "causal": {"is_causal": True},
     }[mask]
     with torch.no_grad():
-        close(OpenAttention(attention)(x, **call), attention(x, **call))
-        attached = on(build("vit"), attachment("prefix", std=1.0))
+        close(InjectableAttention(attention)(x, **call), attention(x, **call))
+        attached = on(build_backbone("vit"), attachment("prefix", std=1.0))
         prefix = attached.module.blocks[0].attn
         close(prefix(x, **call), plain_prefix(attention, x, prefix.keys, prefix.values, visible))
 
@@ -133,7 +133,7 @@ def plain_llama(attention: nn.Module, x: Tensor, prompts: Tensor, gates: Tensor)
 @pytest.mark.parametrize("fused", [True, False])
 def test_prefix_is_the_papers_formula(fused: bool) -> None:
     x = torch.randn(2, 5, 32)
-    attached = on(build("vit"), attachment("prefix", length=3, std=1.0))
+    attached = on(build_backbone("vit"), attachment("prefix", length=3, std=1.0))
     layer = attached.module.blocks[1].attn
     layer.plain.fused_attn = fused
     with torch.no_grad():
@@ -143,7 +143,7 @@ def test_prefix_is_the_papers_formula(fused: bool) -> None:
 @pytest.mark.parametrize("fused", [True, False])
 def test_llama_adapter_is_the_papers_formula(fused: bool) -> None:
     x = torch.randn(2, 5, 32)
-    attached = on(build("vit"), attachment("llama_adapter", length=3))
+    attached = on(build_backbone("vit"), attachment("llama_adapter", length=3))
     layer = attached.module.blocks[1].attn
     layer.plain.fused_attn = fused
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_llama_adapter_is_the_papers_formula(fused: bool) -> None:
 
 
 def test_a_reparametrised_prefix_is_one_network_over_one_embedding() -> None:
-    attached = on(build("vit"), attachment("prefix", length=3, reparametrise=True, hidden=7))
+    attached = on(build_backbone("vit"), attachment("prefix", length=3, reparametrise=True, hidden=7))
     first, second = (block.attn for block in attached.module.blocks)
     assert first.embedding is second.embedding
     assert first.inner is second.inner
@@ -160,19 +160,19 @@ def test_a_reparametrised_prefix_is_one_network_over_one_embedding() -> None:
     both = hidden @ second.outer.weight.T + second.outer.bias
     torch.testing.assert_close(torch.cat(second.prefix(), dim=1), both)
     shared = 3 * 32 + 32 * 7 + 7
-    assert attached.census().attachments[0].parameters == shared + 2 * (7 * 64 + 64)
+    assert attached.parameter_counts().attachments[0].parameters == shared + 2 * (7 * 64 + 64)
 
 
 def test_a_settled_prefix_answers_the_same_without_its_network() -> None:
     recipe = [attachment("prefix", length=3, reparametrise=True, hidden=7)]
-    attached = on(build("vit"), *recipe)
+    attached = on(build_backbone("vit"), *recipe)
     before = answer(attached.module, "vit")
-    (settled,) = attached.settle(recipe)
+    (settled,) = attached.finalize(recipe)
     assert torch.equal(answer(attached.module, "vit"), before)
-    assert settled.config["reparametrise"] is False
+    assert settled.config["reparameterize"] is False
     names = {name for name in attached.state_dict() if name.startswith("prefix/")}
     assert names == {f"prefix/blocks.{i}.attn/{tensor}" for i in (0, 1) for tensor in ("keys", "values")}
-    again = attach(build("vit"), [settled])
+    again = attach(build_backbone("vit"), [settled])
     again.load_state_dict(attached.state_dict())
     assert torch.equal(answer(again.module, "vit"), before)
 
@@ -180,8 +180,8 @@ def test_a_settled_prefix_answers_the_same_without_its_network() -> None:
 @pytest.mark.parametrize("method", TOKENS)
 @pytest.mark.parametrize("family", OPEN)
 def test_switched_off_it_is_the_bare_backbone_bit_for_bit(method: str, family: str) -> None:
-    plain = answer(build(family), family)
-    attached = on(build(family), attachment(method))
+    plain = answer(build_backbone(family), family)
+    attached = on(build_backbone(family), attachment(method))
     assert not torch.equal(answer(attached.module, family), plain)
     attached.enabled = False
     assert torch.equal(answer(attached.module, family), plain)
@@ -191,14 +191,14 @@ def test_switched_off_it_is_the_bare_backbone_bit_for_bit(method: str, family: s
 
 @pytest.mark.parametrize("family", OPEN)
 def test_a_closed_gate_changes_no_bit_and_opens_within_two_steps(family: str) -> None:
-    plain = answer(build(family), family)
-    attached = attach(build(family), [attachment("llama_adapter")])
+    plain = answer(build_backbone(family), family)
+    attached = attach(build_backbone(family), [attachment("llama_adapter")])
     assert torch.equal(answer(attached.module, family), plain)
     seen = set()
     optimizer = torch.optim.SGD(attached.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        functional.cross_entropy(attached.module(images(family)), torch.tensor([0, 1, 2, 3])).backward()
+        functional.cross_entropy(attached.module(random_images(family)), torch.tensor([0, 1, 2, 3])).backward()
         seen |= {name for name, p in attached.named_parameters() if p.grad is not None and p.grad.any()}
         optimizer.step()
     assert seen == {name for name, _ in attached.named_parameters()}
@@ -207,7 +207,7 @@ def test_a_closed_gate_changes_no_bit_and_opens_within_two_steps(family: str) ->
 @pytest.mark.parametrize("family", ["eva02", "eva02-fused"])
 def test_a_prefix_is_not_turned_by_rope(family: str) -> None:
     """With RoPE the score of a prefix is the turned query times the prefix itself: recompute it by hand."""
-    attached = on(build(family), attachment("prefix", length=1, std=1.0))
+    attached = on(build_backbone(family), attachment("prefix", length=1, std=1.0))
     layer = attached.module.blocks[0].attn
     rope = attached.module.rope.get_embed()
     x = torch.randn(1, 17, 32)
@@ -237,14 +237,14 @@ def test_grouped_queries_share_the_prefix_of_their_group() -> None:
     assert attached.module.blocks[0].attn.plain.num_kv_groups == 2
     assert attached.state_dict()["prefix/blocks.0.attn/keys"].shape == (3, 16)
     attached.module(torch.ones(1, 3, 32, 32)).sum().backward()
-    assert attached.unused() == ()
+    assert attached.unused_parameters() == ()
     attached.enabled = False
     torch.testing.assert_close(module(torch.ones(1, 3, 32, 32)), plain)
 
 
 def test_several_on_one_attention_all_take_part_whatever_the_order() -> None:
     def with_order(*methods: Attachment) -> Tensor:
-        attached = on(build("vit"), *methods)
+        attached = on(build_backbone("vit"), *methods)
         for name, tensor in attached.state_dict().items():
             tensor.normal_(std=0.3, generator=torch.Generator().manual_seed(zlib.crc32(name.encode())))
         return answer(attached.module, "vit")
@@ -257,29 +257,29 @@ def test_several_on_one_attention_all_take_part_whatever_the_order() -> None:
 
 
 def test_a_prefix_goes_under_an_adapter_of_the_whole_attention() -> None:
-    class Doubled(OpenAttention):
+    class Doubled(InjectableAttention):
         def forward(self, *args: Tensor, **call: Tensor) -> Tensor:
-            return 2 * self.base(*args, **call)
+            return 2 * self.base_layer(*args, **call)
 
     seen = []
-    original = Site.replace
+    original = AttachmentSite.replace
 
-    def outside(site: Site, make: object, path: str | None = None, *, innermost: bool = False) -> None:
+    def outside(site: AttachmentSite, make: object, path: str | None = None, *, innermost: bool = False) -> None:
         original(site, Doubled, path)
         original(site, make, path, innermost=innermost)
         seen.append(site.model.get_submodule(site.layer.path))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Site, "replace", outside)
-        attached = on(build("vit"), attachment("prefix", at="blocks.0.attn"))
+        patch.setattr(AttachmentSite, "replace", outside)
+        attached = on(build_backbone("vit"), attachment("prefix", at="blocks.0.attn"))
     assert type(seen[0]) is Doubled
-    assert type(seen[0].base).__name__ == "Prefix"
-    assert type(attached.detach().blocks[0].attn) is type(build("vit").blocks[0].attn)
+    assert type(seen[0].base_layer).__name__ == "PrefixAttention"
+    assert type(attached.detach().blocks[0].attn) is type(build_backbone("vit").blocks[0].attn)
 
 
 @pytest.mark.parametrize(("method", "count"), [("prefix", 184_320), ("llama_adapter", 92_304)])
 def test_counts_of_vit_b(method: str, count: int) -> None:
-    census = attach(full_size(), [attachment(method, length=10)], head=False).census()
+    census = attach(full_size(), [attachment(method, length=10)], head=False).parameter_counts()
     assert census.trainable_parameters == count
     assert set(census.attachments[0].per_site) == {f"blocks.{i}.attn" for i in range(12)}
 
@@ -287,9 +287,9 @@ def test_counts_of_vit_b(method: str, count: int) -> None:
 @pytest.mark.parametrize("method", TOKENS)
 def test_saving_and_loading_gives_the_same_bits(method: str, tmp_path: Path) -> None:
     recipe = [attachment(method)]
-    attached = on(build("vit"), *recipe)
-    save_adapter(attached, recipe, tmp_path, weights_digest(build("vit")), {})
-    again = load_adapter(build("vit"), tmp_path)
+    attached = on(build_backbone("vit"), *recipe)
+    save_adapter(attached, recipe, tmp_path, weights_digest(build_backbone("vit")), {})
+    again = load_adapter(build_backbone("vit"), tmp_path)
     assert torch.equal(answer(again.module, "vit"), answer(attached.module, "vit"))
 
 
@@ -297,9 +297,9 @@ def test_saving_and_loading_gives_the_same_bits(method: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("family", ["vit", "beit", "eva02", "swin"])
 def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: str) -> None:
     def gradients(checkpointing: bool) -> list[Tensor]:
-        attached = on(build(family), attachment(method)).train()
+        attached = on(build_backbone(family), attachment(method)).train()
         attached.module.set_grad_checkpointing(checkpointing)
-        attached.module(images(family)).square().sum().backward()
+        attached.module(random_images(family)).square().sum().backward()
         return [p.grad for _, p in attached.named_parameters()]
 
     for one, other in zip(gradients(False), gradients(True), strict=True):
@@ -309,17 +309,17 @@ def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: st
 @pytest.mark.parametrize("method", TOKENS)
 @pytest.mark.parametrize("family", ["vit", "eva02", "beit", "swin", "swinv2"])
 def test_torch_export(method: str, family: str) -> None:
-    attached = on(build(family), attachment(method))
+    attached = on(build_backbone(family), attachment(method))
     program = torch.export.export(
-        attached.module, (images(family, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+        attached.module, (random_images(family, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
     )
     with torch.no_grad():
-        close(program.module()(images(family, 3)), attached.module(images(family, 3)))
+        close(program.module()(random_images(family, 3)), attached.module(random_images(family, 3)))
 
 
 @pytest.mark.parametrize("family", OPEN)
 def test_bfloat16_autocast_and_deepcopy(family: str) -> None:
-    attached = on(build(family), attachment("prefix"), attachment("llama_adapter"))
+    attached = on(build_backbone(family), attachment("prefix"), attachment("llama_adapter"))
     exact = answer(attached.module, family)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = answer(attached.module, family).float()
@@ -332,7 +332,7 @@ def test_bfloat16_autocast_and_deepcopy(family: str) -> None:
 
 @pytest.mark.parametrize("method", TOKENS)
 def test_it_does_not_merge_and_says_why(method: str) -> None:
-    attached = on(build("vit"), attachment(method))
+    attached = on(build_backbone("vit"), attachment(method))
     with pytest.raises(StudioError, match="no weight of the backbone can hold") as refusal:
         attached.merge()
     assert "export it as adapter, onnx or torch" in str(refusal.value)
@@ -342,7 +342,7 @@ def test_it_does_not_merge_and_says_why(method: str) -> None:
 def test_refusals_are_sentences(method: str) -> None:
     chosen = METHODS.get(method)
     config = chosen.configure({})
-    rows = {layer.path: layer for layer in layers("maxvit")}
+    rows = {layer.path: layer for layer in backbone_layers("maxvit")}
     attention = next(layer for layer in rows.values() if layer.role == "attention")
-    assert "this kind of attention" in chosen.refuses(attention, config, ())
-    assert "needs an attention layer; ResNet is none." in chosen.refuses(layers("resnet")[0], config, ())
+    assert "this kind of attention" in chosen.unsupported_reason(attention, config, ())
+    assert "needs an attention layer; ResNet is none." in chosen.unsupported_reason(backbone_layers("resnet")[0], config, ())

@@ -16,15 +16,15 @@ from torch.nn import functional
 
 from studio.backbones.layer_roles import describe_layers
 from studio.core.errors import StudioError
-from studio.peft import METHODS, Attached, Attachment, attach
+from studio.peft import METHODS, AdaptedModel, Attachment, attach
 from studio.peft.targets import default_attachment
-from studio.testing.families import build, images, layers, randomise
+from studio.testing.families import build_backbone, random_images, backbone_layers, randomize_tensors
 
 VIT = {"img_size": 32, "patch_size": 16, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 3}
 SMALL = ["houlsby", "pfeiffer", "parallel", "adaptformer", "adapter_plus"]
 
 
-def adapted(module: nn.Module, method: str, **config: Any) -> Attached:
+def adapted(module: nn.Module, method: str, **config: Any) -> AdaptedModel:
     """The method where it goes by default, with random values in every tensor of the adapter."""
     attachment = default_attachment(METHODS.get(method), describe_layers(module), config={"bottleneck": 3} | config)
     attached = attach(module, [attachment.model_copy(update={"name": "a"})], head=False)
@@ -34,7 +34,7 @@ def adapted(module: nn.Module, method: str, **config: Any) -> Attached:
     return attached.eval()
 
 
-def added(attached: Attached, path: str, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
+def added(attached: AdaptedModel, path: str, x: Tensor, activation: Callable[[Tensor], Tensor]) -> Tensor:
     """W_up activation(W_down x + b_down) + b_up, for tokens (..., D), from the adapter's tensors alone."""
     state = attached.state_dict()
     down, up = state[f"a/{path}/adapter.down.weight"], state[f"a/{path}/adapter.up.weight"]
@@ -51,7 +51,7 @@ def agree(a: Tensor, b: Tensor) -> None:
 
 
 def test_houlsby_follows_attention_and_mlp() -> None:
-    plain, attached = build("vit").blocks[1], adapted(build("vit"), "houlsby")
+    plain, attached = build_backbone("vit").blocks[1], adapted(build_backbone("vit"), "houlsby")
     x = tokens()
     attention = plain.attn(plain.norm1(x))
     middle = x + attention + added(attached, "blocks.1.attn", attention, functional.gelu)
@@ -60,7 +60,7 @@ def test_houlsby_follows_attention_and_mlp() -> None:
 
 
 def test_pfeiffer_follows_the_mlp() -> None:
-    plain, attached = build("vit").blocks[0], adapted(build("vit"), "pfeiffer")
+    plain, attached = build_backbone("vit").blocks[0], adapted(build_backbone("vit"), "pfeiffer")
     x = tokens()
     middle = x + plain.attn(plain.norm1(x))
     hidden = plain.mlp(plain.norm2(middle))
@@ -68,7 +68,7 @@ def test_pfeiffer_follows_the_mlp() -> None:
 
 
 def test_parallel_reads_what_the_mlp_reads() -> None:
-    plain, attached = build("vit").blocks[0], adapted(build("vit"), "parallel", scale=2.5)
+    plain, attached = build_backbone("vit").blocks[0], adapted(build_backbone("vit"), "parallel", scale=2.5)
     x = tokens()
     middle = x + plain.attn(plain.norm1(x))
     read = plain.norm2(middle)
@@ -78,7 +78,7 @@ def test_parallel_reads_what_the_mlp_reads() -> None:
 
 @pytest.mark.parametrize("norm", ["none", "own", "shared"])
 def test_adaptformer_reads_the_stream(norm: str) -> None:
-    plain, attached = build("vit").blocks[0], adapted(build("vit"), "adaptformer", norm=norm, learn_scale=True)
+    plain, attached = build_backbone("vit").blocks[0], adapted(build_backbone("vit"), "adaptformer", norm=norm, learn_scale=True)
     state, x = attached.state_dict(), tokens()
     middle = x + plain.attn(plain.norm1(x))
     read = {"none": lambda: middle, "own": lambda: own_norm(state, middle), "shared": lambda: plain.norm2(middle)}[
@@ -95,7 +95,7 @@ def own_norm(state: dict[str, Tensor], x: Tensor) -> Tensor:
 
 
 def test_adapter_plus_follows_the_block_with_a_scale_for_each_channel() -> None:
-    plain, attached = build("vit").blocks[0], adapted(build("vit"), "adapter_plus")
+    plain, attached = build_backbone("vit").blocks[0], adapted(build_backbone("vit"), "adapter_plus")
     x = tokens()
     h = plain(x)
     scale = attached.state_dict()["a/blocks.0/adapter.scale"]
@@ -104,10 +104,10 @@ def test_adapter_plus_follows_the_block_with_a_scale_for_each_channel() -> None:
 
 
 def test_after_the_layer_scale_of_dinov2_or_before_it() -> None:
-    plain, x = build("dinov2-registers").blocks[0], tokens()
+    plain, x = build_backbone("dinov2-registers").blocks[0], tokens()
     scaled = plain.ls1(plain.attn(plain.norm1(x)))
-    after = adapted(build("dinov2-registers"), "houlsby")
-    before = adapted(build("dinov2-registers"), "houlsby", layer_scale="before")
+    after = adapted(build_backbone("dinov2-registers"), "houlsby")
+    before = adapted(build_backbone("dinov2-registers"), "houlsby", layer_scale="before")
     middle = x + scaled + added(after, "blocks.0.ls1", scaled, functional.gelu)
     hidden = plain.ls2(plain.mlp(plain.norm2(middle)))
     agree(after.module.blocks[0](x), middle + hidden + added(after, "blocks.0.ls2", hidden, functional.gelu))
@@ -120,7 +120,7 @@ def test_after_the_layer_scale_of_dinov2_or_before_it() -> None:
 
 
 def test_wherever_it_is_added_it_counts_at_the_layer_that_is_named() -> None:
-    census = adapted(build("dinov2-registers"), "houlsby").census().attachments[0]
+    census = adapted(build_backbone("dinov2-registers"), "houlsby").parameter_counts().attachments[0]
     assert (
         set(census.per_site)
         == set(census.matched)
@@ -132,7 +132,7 @@ def test_wherever_it_is_added_it_counts_at_the_layer_that_is_named() -> None:
 def test_after_a_layer_scale_that_is_a_parameter(network: type[nn.Module]) -> None:
     torch.manual_seed(0)
     module = network(**VIT, init_values=0.3)
-    randomise(module)
+    randomize_tensors(module)
     plain = module.eval().blocks[0]
     x = tokens(16)
     middle = x + plain.gamma_1 * plain.attn(plain.norm1(x))
@@ -151,7 +151,7 @@ def test_after_a_layer_scale_that_is_a_parameter(network: type[nn.Module]) -> No
 def test_convnext_in_both_layouts(conv_mlp: bool, layer_scale: str, method: str) -> None:
     torch.manual_seed(0)
     module = ConvNeXt(depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=3, conv_mlp=conv_mlp).eval()
-    randomise(module)
+    randomize_tensors(module)
     plain = module.stages[1].blocks[0]
     x = torch.randn(2, 8, 4, 6)
     stream = plain.conv_dw(x).permute(0, 2, 3, 1)
@@ -168,7 +168,7 @@ def test_convnext_in_both_layouts(conv_mlp: bool, layer_scale: str, method: str)
 
 
 def test_adaptformer_reads_the_mlps_input_where_the_norm_comes_after_it() -> None:
-    plain, attached = build("swinv2").layers[0].blocks[0], adapted(build("swinv2"), "adaptformer")
+    plain, attached = build_backbone("swinv2").layers[0].blocks[0], adapted(build_backbone("swinv2"), "adaptformer")
     x = torch.randn(2, 8, 8, 16)
     middle = (x + plain.norm1(plain._attn(x))).flatten(1, 2)
     given = 0.1 * added(attached, "layers.0.blocks.0.mlp", middle, functional.relu)
@@ -195,46 +195,46 @@ def test_counts_on_vit_base(method: str, config: dict[str, Any], count: int) -> 
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224")
     attachment = default_attachment(METHODS.get(method), describe_layers(module), config=config)
-    assert attach(module, [attachment], head=False).census().trainable_parameters == count
+    assert attach(module, [attachment], head=False).parameter_counts().trainable_parameters == count
 
 
 def test_zero_begins_as_identity_and_small_near_it() -> None:
     for method in SMALL:
-        module = build("vit")
-        plain = module(images("vit"))
+        module = build_backbone("vit")
+        plain = module(random_images("vit"))
         for init, low, high in (("zero", 0.0, 0.0), ("small", 1e-9, 0.1)):
-            attachment = default_attachment(METHODS.get(method), layers("vit"), config={"init": init})
+            attachment = default_attachment(METHODS.get(method), backbone_layers("vit"), config={"init": init})
             attached = attach(module, [attachment])
-            difference = (module(images("vit")) - plain).abs().max().item()
+            difference = (module(random_images("vit")) - plain).abs().max().item()
             attached.detach()
             assert low <= difference <= high, (method, init)
 
 
 def test_the_projection_down_learns_from_the_second_step_on() -> None:
     """With both projections at zero, as one published baseline has it, only the last bias would ever learn."""
-    attached = attach(build("vit"), [default_attachment(METHODS.get("pfeiffer"), layers("vit"))])
+    attached = attach(build_backbone("vit"), [default_attachment(METHODS.get("pfeiffer"), backbone_layers("vit"))])
     parameters = dict(attached.named_parameters())
     optimizer = torch.optim.SGD(parameters.values(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        attached.module(images("vit")).square().sum().backward()
+        attached.module(random_images("vit")).square().sum().backward()
         optimizer.step()
     assert parameters["pfeiffer/blocks.0.mlp/adapter.down.weight"].grad.abs().max() > 0
 
 
 def test_norms_train_where_it_is_wanted() -> None:
-    attached = adapted(build("vit"), "pfeiffer", train_norms=True)
+    attached = adapted(build_backbone("vit"), "pfeiffer", train_norms=True)
     assert {n.rpartition("/")[0] for n in attached.state_dict() if "norm" in n} == {
         "a/blocks.0.norm2",
         "a/blocks.1.norm2",
     }
-    assert attached.census().attachments[0].per_site["blocks.0.mlp"] == 2 * 32 * 3 + 3 + 32 + 2 * 32
+    assert attached.parameter_counts().attachments[0].per_site["blocks.0.mlp"] == 2 * 32 * 3 + 3 + 32 + 2 * 32
 
 
 @pytest.mark.parametrize("field", ["dropout", "drop_path"])
 def test_what_is_random_is_random_in_training_only(field: str) -> None:
-    attached = adapted(build("vit"), "adapter_plus", **{"drop_path": 0.0, "dropout": 0.0, field: 0.5})
-    x = images("vit")
+    attached = adapted(build_backbone("vit"), "adapter_plus", **{"drop_path": 0.0, "dropout": 0.0, field: 0.5})
+    x = random_images("vit")
     assert torch.equal(attached.module(x), attached.module(x))
     attached.train()
     assert not torch.equal(attached.module(x), attached.module(x))
@@ -243,7 +243,7 @@ def test_what_is_random_is_random_in_training_only(field: str) -> None:
 def test_a_convolutional_network_is_told_why() -> None:
     for method in SMALL:
         with pytest.raises(StudioError, match="convolutional networks have none that it fits"):
-            default_attachment(METHODS.get(method), layers("resnet"))
+            default_attachment(METHODS.get(method), backbone_layers("resnet"))
 
 
 @pytest.mark.parametrize(
@@ -255,21 +255,21 @@ def test_a_convolutional_network_is_told_why() -> None:
 )
 def test_a_wrong_layer_is_named(family: str, path: str, reason: str) -> None:
     with pytest.raises(StudioError, match=reason):
-        attach(build(family), [Attachment(name="a", method="houlsby", at=(path,))])
+        attach(build_backbone(family), [Attachment(name="a", method="houlsby", at=(path,))])
 
 
 def test_slices_are_refused() -> None:
     with pytest.raises(StudioError, match="no q, k and v rows"):
-        attach(build("vit"), [Attachment(name="a", method="houlsby", at=("blocks.0.attn",), slices=("q",))])
+        attach(build_backbone("vit"), [Attachment(name="a", method="houlsby", at=("blocks.0.attn",), slices=("q",))])
 
 
 def test_a_block_of_unknown_layout_is_refused() -> None:
     with pytest.raises(StudioError, match="not known to be tokens"):
-        attach(build("resnet"), [Attachment(name="a", method="adapter_plus", at=("layer1.0",))])
+        attach(build_backbone("resnet"), [Attachment(name="a", method="adapter_plus", at=("layer1.0",))])
 
 
 def test_a_squeeze_and_excitation_is_no_mlp() -> None:
-    assert not [row for row in layers("maxvit") if row.type == "SEModule" and row.role == "mlp"]
+    assert not [row for row in backbone_layers("maxvit") if row.type == "SEModule" and row.role == "mlp"]
 
 
 def test_a_layer_scale_that_cannot_be_passed_says_the_way_out() -> None:

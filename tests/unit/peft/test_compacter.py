@@ -6,17 +6,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from studio.core.errors import StudioError
-from studio.peft import METHODS, Attached, Attachment, attach
+from studio.peft import METHODS, AdaptedModel, Attachment, attach
 from studio.peft.methods.bottleneck import ACTIVATIONS
-from studio.peft.methods.compacter import CompacterConfig, bottleneck
+from studio.peft.methods.compacter import CompacterConfig, bottleneck_width
 from studio.peft.targets import default_attachment
-from studio.testing.families import build, images, layers
+from studio.testing.families import build_backbone, random_images, backbone_layers
 
 
-def adapted(method: str = "compacter", **config: object) -> Attached:
+def adapted(method: str = "compacter", **config: object) -> AdaptedModel:
     """On the small ViT of width 32, with random values in every tensor of the adapter."""
-    attachment = default_attachment(METHODS.get(method), layers("vit"), config={"reduction": 4} | config)
-    attached = attach(build("vit"), [attachment.model_copy(update={"name": "a"})], head=False)
+    attachment = default_attachment(METHODS.get(method), backbone_layers("vit"), config={"reduction": 4} | config)
+    attached = attach(build_backbone("vit"), [attachment.model_copy(update={"name": "a"})], head=False)
     with torch.no_grad():
         for parameter in attached.parameters():
             parameter.normal_(std=0.5)
@@ -34,7 +34,7 @@ def weight(state: dict[str, Tensor], path: str, which: str) -> Tensor:
 @pytest.mark.parametrize("factor_rank", [1, 3])
 def test_it_is_a_bottleneck_of_kronecker_products(products: int, factor_rank: int) -> None:
     attached = adapted(products=products, factor_rank=factor_rank)
-    plain, state = build("vit").blocks[1], attached.state_dict()
+    plain, state = build_backbone("vit").blocks[1], attached.state_dict()
     x = torch.randn(2, 5, 32)
 
     def added(path: str, h: Tensor) -> Tensor:
@@ -56,17 +56,17 @@ def test_the_rule_is_one_tensor_counted_and_saved_once() -> None:
     assert len(rules) == 1
     width, low, n = 32, 8, 4
     per_adapter = 2 * (width + low) + low + width
-    assert attached.census().trainable_parameters == 4 * per_adapter + n**3
+    assert attached.parameter_counts().trainable_parameters == 4 * per_adapter + n**3
 
 
 def test_the_rule_learns_from_every_layer() -> None:
     attached = adapted()
     rule = dict(attached.named_parameters())["a/blocks.0.attn/adapter.down.rule"]
-    attached.module(images("vit")).sum().backward()
+    attached.module(random_images("vit")).sum().backward()
     everywhere = rule.grad.clone()
-    attached.rest_first("a", 1)
+    attached.skip_first_blocks("a", 1)
     rule.grad = None
-    attached.module(images("vit")).sum().backward()
+    attached.module(random_images("vit")).sum().backward()
     assert rule.grad.abs().max() > 0
     assert not torch.equal(rule.grad, everywhere)
 
@@ -77,27 +77,27 @@ def test_plus_plus_follows_the_mlp_alone() -> None:
 
 
 def test_it_begins_near_identity() -> None:
-    module = build("vit")
-    plain = module(images("vit"))
-    attach(module, [default_attachment(METHODS.get("compacter"), layers("vit"))])
-    difference = (module(images("vit")) - plain).abs().max()
+    module = build_backbone("vit")
+    plain = module(random_images("vit"))
+    attach(module, [default_attachment(METHODS.get("compacter"), backbone_layers("vit"))])
+    difference = (module(random_images("vit")) - plain).abs().max()
     assert 0 < difference < 1e-4
 
 
 def test_widths_of_different_stages_share_the_rule() -> None:
-    attached = attach(build("swin"), [default_attachment(METHODS.get("compacter"), layers("swin"))], head=False)
+    attached = attach(build_backbone("swin"), [default_attachment(METHODS.get("compacter"), backbone_layers("swin"))], head=False)
     assert len([name for name in attached.state_dict() if name.endswith("rule")]) == 1
 
 
 @pytest.mark.parametrize(("width", "n", "expected"), [(768, 4, 24), (192, 4, 4), (16, 4, 4), (1408, 8, 40)])
 def test_the_bottleneck_is_a_multiple_of_the_products(width: int, n: int, expected: int) -> None:
-    assert bottleneck(width, CompacterConfig(products=n)) == expected
+    assert bottleneck_width(width, CompacterConfig(products=n)) == expected
 
 
 def test_a_width_that_cannot_be_divided_is_refused() -> None:
     attachment = Attachment(name="a", method="compacter", at=("blocks.*.mlp",), config={"products": 5})
     with pytest.raises(StudioError, match="32 features cannot be divided by products = 5"):
-        attach(build("vit"), [attachment])
+        attach(build_backbone("vit"), [attachment])
 
 
 def test_norms_train_where_it_is_wanted() -> None:

@@ -12,10 +12,10 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.peft import METHODS, Attached, attach
-from studio.peft.methods.dora import row_norm
-from studio.peft.methods.pissa import principal
-from studio.testing.families import build, images, skeleton
+from studio.peft import METHODS, AdaptedModel, attach
+from studio.peft.methods.dora import weight_norm
+from studio.peft.methods.pissa import principal_factors
+from studio.testing.families import build_backbone, random_images, build_on_meta
 
 QKV = "blocks.0.attn.qkv"
 WIDTH = 32
@@ -33,24 +33,24 @@ def site(method: str, *at: str, name: str = "a", slices: tuple[str, ...] = (), *
 
 
 @torch.no_grad()
-def moved(attached: Attached) -> Attached:
+def moved(attached: AdaptedModel) -> AdaptedModel:
     for parameter in attached.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     return attached
 
 
-def tensors(attached: Attached, path: str, name: str = "a") -> dict[str, Tensor]:
+def tensors(attached: AdaptedModel, path: str, name: str = "a") -> dict[str, Tensor]:
     prefix = f"{name}/{path}/"
     return {k.removeprefix(prefix): t for k, t in attached.state_dict().items() if k.startswith(prefix)}
 
 
-def adapted(attached: Attached, path: str) -> nn.Module:
+def adapted(attached: AdaptedModel, path: str) -> nn.Module:
     return attached.module.get_submodule(path)
 
 
 @torch.no_grad()
 def test_lora_is_w_plus_b_a() -> None:
-    attached = moved(attach(build("vit"), [site("lora", QKV, rank=4, alpha=6)]))
+    attached = moved(attach(build_backbone("vit"), [site("lora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
     weight = layer.plain.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
     torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
@@ -58,7 +58,7 @@ def test_lora_is_w_plus_b_a() -> None:
 
 @torch.no_grad()
 def test_rslora_divides_by_the_root_of_the_rank() -> None:
-    attached = moved(attach(build("vit"), [site("rslora", QKV, rank=4, alpha=6)]))
+    attached = moved(attach(build_backbone("vit"), [site("rslora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
     weight = layer.plain.weight + 6 / math.sqrt(4) * own["lora_B"] @ own["lora_A"]
     torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
@@ -66,7 +66,7 @@ def test_rslora_divides_by_the_root_of_the_rank() -> None:
 
 @torch.no_grad()
 def test_slices_have_an_a_and_a_b_of_their_own() -> None:
-    attached = moved(attach(build("vit"), [site("lora", QKV, slices=("q", "v"), rank=2, alpha=3)]))
+    attached = moved(attach(build_backbone("vit"), [site("lora", QKV, slices=("q", "v"), rank=2, alpha=3)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
     weight = layer.plain.weight.clone()
     weight[:WIDTH] += 3 / 2 * own["lora_B"][:WIDTH] @ own["lora_A"][:2]
@@ -105,7 +105,7 @@ def test_a_convolution_keeps_its_geometry(method: str, geometry: dict[str, Any])
 
 @torch.no_grad()
 def test_dora_turns_and_stretches_rows() -> None:
-    attached = moved(attach(build("vit"), [site("dora", QKV, rank=4, alpha=6)]))
+    attached = moved(attach(build_backbone("vit"), [site("dora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
     turned = layer.plain.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
     weight = own["magnitude"].unsqueeze(1) * turned / turned.norm(dim=1, keepdim=True)
@@ -113,7 +113,7 @@ def test_dora_turns_and_stretches_rows() -> None:
 
 
 def test_dora_holds_the_norm_constant_in_the_backward_pass() -> None:
-    attached = moved(attach(build("vit"), [site("dora", QKV, rank=4)]))
+    attached = moved(attach(build_backbone("vit"), [site("dora", QKV, rank=4)]))
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
     layer(x).square().sum().backward()
     own = {name: t.clone().requires_grad_() for name, t in tensors(attached, QKV).items()}
@@ -127,7 +127,7 @@ def test_dora_holds_the_norm_constant_in_the_backward_pass() -> None:
 def test_the_cheap_norm_is_the_norm() -> None:
     weight, a, b = torch.randn(2, 7, 9), torch.randn(2, 3, 9), torch.randn(2, 7, 3)
     expected = (weight + 0.7 * b @ a).norm(dim=-1).flatten()
-    torch.testing.assert_close(row_norm(weight, a, b, 0.7), expected)
+    torch.testing.assert_close(weight_norm(weight, a, b, 0.7), expected)
 
 
 def test_the_cheap_norm_never_builds_the_product() -> None:
@@ -145,7 +145,7 @@ def test_the_cheap_norm_never_builds_the_product() -> None:
 
     weight, a, b = torch.randn(1, 300, 200), torch.randn(1, 4, 200), torch.randn(1, 300, 4)
     with Watch():
-        row_norm(weight, a, b, 1.0)
+        weight_norm(weight, a, b, 1.0)
     assert largest <= 300 * 4
 
 
@@ -153,23 +153,23 @@ def test_the_cheap_norm_never_builds_the_product() -> None:
 def test_dora_stands_on_other_updates() -> None:
     """The length is that of the weight with the updates under it."""
     stack = [site("lora", QKV, rank=2), site("dora", QKV, name="b", rank=3), site("lora", QKV, name="c", rank=2)]
-    module = build("vit")
-    before = module(images("vit"))
+    module = build_backbone("vit")
+    before = module(random_images("vit"))
     attached = attach(module, stack, head=False)
-    assert torch.equal(module(images("vit")), before)
+    assert torch.equal(module(random_images("vit")), before)
     moved(attached)
-    torch.testing.assert_close(attached.merge()(images("vit")), module(images("vit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(attached.merge()(random_images("vit")), module(random_images("vit")), rtol=1e-4, atol=1e-5)
 
 
 def test_dora_over_a_scale_is_refused() -> None:
     with pytest.raises(StudioError, match="put DoRA before it"):
-        attach(build("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("v",))])
-    attach(build("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("q",))])
+        attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("v",))])
+    attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("q",))])
 
 
 @torch.no_grad()
 def test_pissa_is_the_residual_plus_b_a() -> None:
-    attached = attach(build("vit"), [site("pissa", QKV, rank=4, alpha=6)])
+    attached = attach(build_backbone("vit"), [site("pissa", QKV, rank=4, alpha=6)])
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
     u, s, vh = torch.linalg.svd(layer.plain.weight)
     residual = u[:, 4 : len(s)] * s[4:] @ vh[4:]
@@ -182,25 +182,25 @@ def test_pissa_is_the_residual_plus_b_a() -> None:
 @pytest.mark.parametrize("iterations", [0, 8])
 def test_pissa_begins_at_the_principal_part(iterations: int) -> None:
     weight = torch.randn(12, 20)
-    a, b = principal(weight, 3, 2.0, iterations)
+    a, b = principal_factors(weight, 3, 2.0, iterations)
     u, s, vh = torch.linalg.svd(weight, full_matrices=False)
     torch.testing.assert_close(2 * b @ a, u[:, :3] * s[:3] @ vh[:3], rtol=1e-2, atol=1e-2)
 
 
 def test_pissa_decomposes_slices_one_by_one() -> None:
-    attached = attach(build("vit"), [site("pissa", QKV, slices=("k", "v"), rank=3)])
+    attached = attach(build_backbone("vit"), [site("pissa", QKV, slices=("k", "v"), rank=3)])
     own, weight = tensors(attached, QKV), adapted(attached, QKV).plain.weight
-    a, b = principal(weight[WIDTH : 2 * WIDTH].detach(), 3, 8 / 3, 0)
+    a, b = principal_factors(weight[WIDTH : 2 * WIDTH].detach(), 3, 8 / 3, 0)
     torch.testing.assert_close(own["lora_B"][:WIDTH] @ own["lora_A"][:3], b @ a)
 
 
 @pytest.mark.parametrize("method", ["lora", "rslora", "dora", "pissa"])
 @pytest.mark.parametrize("slices", [(), ("v",)])
 def test_nothing_changes_at_first_bit_for_bit(method: str, slices: tuple[str, ...]) -> None:
-    module = build("vit")
-    before = module(images("vit"))
+    module = build_backbone("vit")
+    before = module(random_images("vit"))
     attach(module, [site(method, "**.qkv", slices=slices)], head=False)
-    assert torch.equal(module(images("vit")), before)
+    assert torch.equal(module(random_images("vit")), before)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_counts_on_vit_b(method: str, at: tuple[str, ...], slices: tuple[str, ..
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224", num_classes=0)
     attached = attach(module, [site(method, *at, slices=slices)])
-    assert attached.census().attachments[0].parameters == count
+    assert attached.parameter_counts().attachments[0].parameters == count
 
 
 @pytest.mark.parametrize(
@@ -239,12 +239,12 @@ def test_other_layers_are_refused(method: str, layer: nn.Module, config: dict[st
 
 
 def test_lora_plus_gives_b_a_faster_rate() -> None:
-    attached = attach(skeleton("vit"), [site("lora", QKV, plus_ratio=16)], head=False)
-    assert attached.rate_scales() == {f"a/{QKV}/lora_A": 1.0, f"a/{QKV}/lora_B": 16.0}
+    attached = attach(build_on_meta("vit"), [site("lora", QKV, plus_ratio=16)], head=False)
+    assert attached.lr_scales() == {f"a/{QKV}/lora_A": 1.0, f"a/{QKV}/lora_B": 16.0}
 
 
 def test_dropout_acts_in_training_alone() -> None:
-    attached = moved(attach(build("vit"), [site("lora", QKV, dropout=0.5)]))
+    attached = moved(attach(build_backbone("vit"), [site("lora", QKV, dropout=0.5)]))
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
     assert torch.equal(layer(x), layer(x))
     attached.train()
@@ -254,4 +254,4 @@ def test_dropout_acts_in_training_alone() -> None:
 @pytest.mark.parametrize("method", ["lora", "rslora", "dora", "pissa"])
 def test_the_badge_says_the_rank(method: str) -> None:
     found = METHODS.get(method)
-    assert found.badge(found.configure({"rank": 12})) == "r12"
+    assert found.short_text(found.configure({"rank": 12})) == "r12"

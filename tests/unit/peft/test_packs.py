@@ -14,7 +14,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import attach
 from studio.peft.adapter_file import load_adapter, save_adapter
-from studio.peft.multi_adapter import Pack
+from studio.peft.multi_adapter import AdapterSet
 
 QKV = Attachment(name="low", method="lora", at=("blocks.*.attn.qkv",), slices=("q", "v"), config={"rank": 2})
 NORMS = Attachment(name="norms", method="norm_tuning", at=("**",))
@@ -69,7 +69,7 @@ def test_each_adapter_answers_as_it_does_alone_in_any_order(folders: dict[str, P
     module = backbone()
     bare, tree, tensors = module(images), str(module), dict(module.state_dict(keep_vars=True))
     before = {name: (t.data_ptr(), t.detach().clone()) for name, t in tensors.items()}
-    pack = Pack(module)
+    pack = AdapterSet(module)
     for name, folder in folders.items():
         assert pack.add(name, folder).labels[0] == f"{name} 0"
         assert pack.active is None
@@ -95,7 +95,7 @@ def test_each_adapter_answers_as_it_does_alone_in_any_order(folders: dict[str, P
 
 @torch.no_grad()
 def test_one_that_is_added_or_removed_leaves_the_active_one(folders: dict[str, Path], images: Tensor) -> None:
-    pack = Pack(backbone())
+    pack = AdapterSet(backbone())
     pack.add("birds", folders["birds"])
     pack.activate("birds")
     answer = pack.module(images)
@@ -113,7 +113,7 @@ def test_one_that_is_added_or_removed_leaves_the_active_one(folders: dict[str, P
 def test_what_cannot_be_added_is_refused_and_changes_nothing(
     folders: dict[str, Path], images: Tensor, tmp_path: Path
 ) -> None:
-    pack = Pack(backbone())
+    pack = AdapterSet(backbone())
     pack.add("birds", folders["birds"])
     pack.activate("birds")
     answer = pack.module(images)
@@ -134,16 +134,16 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(
         pack.activate("cars")
     assert torch.equal(pack.module(images), answer)
     with pytest.raises(StudioError, match="timm backbone"):
-        Pack(nn.Linear(2, 2))
+        AdapterSet(nn.Linear(2, 2))
 
 
 def test_an_attachment_that_is_switched_off_stays_off(folders: dict[str, Path], images: Tensor) -> None:
-    pack = Pack(backbone())
+    pack = AdapterSet(backbone())
     member = pack.add("cars", folders["cars"])
     pack.add("birds", folders["birds"])
     pack.activate("cars")
     whole = pack.module(images)
-    member.attached.switch("narrow", on=False)
+    member.attached.set_enabled("narrow", enabled=False)
     part = pack.module(images)
     assert not torch.equal(part, whole)
     pack.activate("birds")
@@ -155,7 +155,7 @@ def test_activating_on_a_large_backbone_takes_less_than_50_ms(tmp_path: Path) ->
     """As deep as ViT-B and as many layers in the tree; the width costs nothing, because no tensor is copied."""
     module = backbone(depth=12)
     base = weights_digest(module)
-    pack = Pack(module)
+    pack = AdapterSet(module)
     for name, (attachments, classes) in TASKS.items():
         twin = backbone(depth=12)
         twin.reset_classifier(classes)

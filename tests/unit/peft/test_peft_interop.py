@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.peft import Attached, attach
-from studio.peft.hf import CONFIG, TENSORS, from_peft, load_peft, to_peft
-from studio.testing.families import build, images
+from studio.peft import AdaptedModel, attach
+from studio.peft.hf import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, from_peft, load_peft, to_peft
+from studio.testing.families import build_backbone, random_images
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -38,7 +38,7 @@ def site(name: str, method: str, *at: str, slices: tuple[str, ...] = (), **confi
 
 
 @torch.no_grad()
-def disturb(module: nn.Module, attached: Attached | None = None) -> None:
+def disturb(module: nn.Module, attached: AdaptedModel | None = None) -> None:
     """Move everything that trains, as training would."""
     trained = attached.parameters() if attached else (p for p in module.parameters() if p.requires_grad)
     for parameter in trained:
@@ -47,18 +47,18 @@ def disturb(module: nn.Module, attached: Attached | None = None) -> None:
 
 @torch.no_grad()
 def logits(module: nn.Module, family: str) -> Tensor:
-    return module.eval()(images(family))
+    return module.eval()(random_images(family))
 
 
 def difference(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp_min(1))
 
 
-def written(attached: Attached, folder: Path) -> Path:
+def written(attached: AdaptedModel, folder: Path) -> Path:
     made = to_peft(attached)
     folder.mkdir(exist_ok=True)
-    (folder / CONFIG).write_text(json.dumps(made.config))
-    save_file(made.tensors, folder / TENSORS, {"format": "pt"})
+    (folder / CONFIG_NAME).write_text(json.dumps(made.config))
+    save_file(made.tensors, folder / SAFETENSORS_WEIGHTS_NAME, {"format": "pt"})
     return folder
 
 
@@ -119,12 +119,12 @@ OURS: dict[str, tuple[str, list[Attachment]]] = {
 @pytest.mark.parametrize("name", OURS)
 def test_peft_reads_what_we_write(name: str, tmp_path: Path) -> None:
     family, attachments = OURS[name]
-    attached = attach(build(family), attachments)
+    attached = attach(build_backbone(family), attachments)
     disturb(attached.module, attached)
     ours = logits(attached.module, family)
     folder = written(attached, tmp_path / "adapter")
-    loaded = peft.PeftModel.from_pretrained(called(build(family)), folder)
-    assert difference(ours, logits(build(family), family)) > 1e-3
+    loaded = peft.PeftModel.from_pretrained(called(build_backbone(family)), folder)
+    assert difference(ours, logits(build_backbone(family), family)) > 1e-3
     assert difference(ours, logits(loaded, family)) < TOLERANCE
     assert difference(ours, logits(loaded.merge_and_unload(), family)) < TOLERANCE
 
@@ -132,10 +132,10 @@ def test_peft_reads_what_we_write(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_we_read_what_we_wrote(name: str, tmp_path: Path) -> None:
     family, attachments = OURS[name]
-    attached = attach(build(family), attachments)
+    attached = attach(build_backbone(family), attachments)
     disturb(attached.module, attached)
     folder = written(attached, tmp_path / "adapter")
-    again = load_peft(build(family), folder)
+    again = load_peft(build_backbone(family), folder)
     assert difference(logits(attached.module, family), logits(again.module, family)) < TOLERANCE
     assert difference(logits(attached.module, family), logits(again.merge(), family)) < TOLERANCE
 
@@ -161,9 +161,9 @@ def test_convolutions_that_pad_as_needed(method: str, geometry: dict[str, int], 
 def test_slices_come_back_as_slices(tmp_path: Path) -> None:
     """Where several were combined their scales went into B, so that alpha is the rank."""
     _, attachments = OURS["slices of unequal ranks"]
-    attached = attach(build("vit"), attachments)
+    attached = attach(build_backbone("vit"), attachments)
     disturb(attached.module, attached)
-    read = from_peft(written(attached, tmp_path), build("vit")).attachments
+    read = from_peft(written(attached, tmp_path), build_backbone("vit")).attachments
     assert {(a.at, a.slices, a.config["rank"], a.config["alpha"]) for a in read} == {
         (("blocks.*.attn.qkv",), ("q",), 4, 4.0),
         (("blocks.*.attn.qkv",), ("v",), 2, 2.0),
@@ -172,7 +172,7 @@ def test_slices_come_back_as_slices(tmp_path: Path) -> None:
 
 
 def test_only_stable_keys_and_full_names_are_written() -> None:
-    attached = attach(build("vit"), OURS["slices of unequal ranks"][1])
+    attached = attach(build_backbone("vit"), OURS["slices of unequal ranks"][1])
     config = to_peft(attached).config
     assert config["target_modules"] == ["blocks.0.attn.qkv", "blocks.1.attn.qkv", "blocks.0.mlp.fc2"]
     assert config["rank_pattern"] == {"blocks.0.mlp.fc2": 3}
@@ -220,14 +220,14 @@ THEIRS: dict[str, tuple[str, Callable[[], Any]]] = {
 @pytest.mark.parametrize("name", THEIRS)
 def test_we_read_what_peft_writes(name: str, tmp_path: Path) -> None:
     family, config = THEIRS[name]
-    theirs = peft.get_peft_model(called(build(family)), config())
+    theirs = peft.get_peft_model(called(build_backbone(family)), config())
     disturb(theirs)
     before = logits(theirs, family)
     theirs.save_pretrained(tmp_path)
-    plain = build(family)
+    plain = build_backbone(family)
     bare = copy.deepcopy(plain.state_dict())
     attached = load_peft(plain, tmp_path)
-    assert difference(before, logits(build(family), family)) > 1e-3
+    assert difference(before, logits(build_backbone(family), family)) > 1e-3
     assert difference(before, logits(attached.module, family)) < TOLERANCE
     assert difference(before, logits(attached.merge(), family)) < TOLERANCE
     attached.detach()
@@ -235,7 +235,7 @@ def test_we_read_what_peft_writes(name: str, tmp_path: Path) -> None:
 
 
 def test_pissa_of_peft_is_read_where_it_was_converted(tmp_path: Path) -> None:
-    theirs = peft.get_peft_model(build("vit"), LORA(r=3, init_lora_weights="pissa", target_modules=["qkv"]))
+    theirs = peft.get_peft_model(build_backbone("vit"), LORA(r=3, init_lora_weights="pissa", target_modules=["qkv"]))
     theirs.peft_config["default"].init_lora_weights = True
     theirs.save_pretrained(tmp_path / "start")
     theirs.peft_config["default"].init_lora_weights = "pissa"
@@ -244,20 +244,20 @@ def test_pissa_of_peft_is_read_where_it_was_converted(tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path / "raw")
     theirs.save_pretrained(tmp_path / "done", path_initial_model_for_weight_conversion=str(tmp_path / "start"))
     with pytest.raises(StudioError, match="pissa"):
-        load_peft(build("vit"), tmp_path / "raw")
-    assert difference(before, logits(load_peft(build("vit"), tmp_path / "done").module, "vit")) < TOLERANCE
+        load_peft(build_backbone("vit"), tmp_path / "raw")
+    assert difference(before, logits(load_peft(build_backbone("vit"), tmp_path / "done").module, "vit")) < TOLERANCE
 
 
 def test_names_of_the_wrapper_of_transformers_are_read(tmp_path: Path) -> None:
-    attached = attach(build("vit"), OURS["slices of unequal ranks"][1])
+    attached = attach(build_backbone("vit"), OURS["slices of unequal ranks"][1])
     disturb(attached.module, attached)
     made = to_peft(attached)
     prefix = "base_model.model."
     tensors = {name.replace(prefix, f"{prefix}timm_model."): tensor for name, tensor in made.tensors.items()}
     patterns = {f"timm_model.{path}": value for path, value in made.config["alpha_pattern"].items()}
-    (tmp_path / CONFIG).write_text(json.dumps(made.config | {"alpha_pattern": patterns}))
-    save_file(tensors, tmp_path / TENSORS)
-    again = load_peft(build("vit"), tmp_path)
+    (tmp_path / CONFIG_NAME).write_text(json.dumps(made.config | {"alpha_pattern": patterns}))
+    save_file(tensors, tmp_path / SAFETENSORS_WEIGHTS_NAME)
+    again = load_peft(build_backbone("vit"), tmp_path)
     assert difference(logits(attached.module, "vit"), logits(again.module, "vit")) < TOLERANCE
 
 
@@ -274,21 +274,21 @@ def test_names_of_the_wrapper_of_transformers_are_read(tmp_path: Path) -> None:
 )
 def test_what_peft_cannot_hold_is_refused(family: str, attachments: list[Attachment], sentence: str) -> None:
     with pytest.raises(StudioError, match=re.escape(sentence)):
-        to_peft(attach(build(family), attachments))
+        to_peft(attach(build_backbone(family), attachments))
 
 
 def test_an_odd_convolution_is_refused() -> None:
-    module = build("resnet")
+    module = build_backbone("resnet")
     module.layer1[0].conv2.dilation, module.layer1[0].conv2.padding = (2, 2), (2, 2)
     with pytest.raises(StudioError, match="dilated"):
         to_peft(attach(module, [site("a", "lora", "layer1.0.conv2")]))
 
 
 def spoiled(folder: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], None]) -> Path:
-    config, tensors = json.loads((folder / CONFIG).read_text()), load_file(folder / TENSORS)
+    config, tensors = json.loads((folder / CONFIG_NAME).read_text()), load_file(folder / SAFETENSORS_WEIGHTS_NAME)
     change(config, tensors)
-    (folder / CONFIG).write_text(json.dumps(config))
-    save_file(tensors, folder / TENSORS)
+    (folder / CONFIG_NAME).write_text(json.dumps(config))
+    save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME)
     return folder
 
 
@@ -329,8 +329,8 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
 @pytest.mark.parametrize("name", SPOILS)
 def test_a_spoiled_folder_is_refused_with_a_sentence(name: str, tmp_path: Path) -> None:
     change, sentence = SPOILS[name]
-    folder = spoiled(written(attach(build("vit"), OURS["lora"][1]), tmp_path), change)
-    module = build("vit")
+    folder = spoiled(written(attach(build_backbone("vit"), OURS["lora"][1]), tmp_path), change)
+    module = build_backbone("vit")
     children = [path for path, _ in module.named_modules()]
     with pytest.raises(StudioError, match=sentence):
         load_peft(module, folder)
@@ -338,31 +338,31 @@ def test_a_spoiled_folder_is_refused_with_a_sentence(name: str, tmp_path: Path) 
 
 
 def test_scales_of_another_size_are_refused_where_biases_follow_from_them(tmp_path: Path) -> None:
-    written(attach(build("beit"), [site("a", "ia3", QKV)]), tmp_path)
+    written(attach(build_backbone("beit"), [site("a", "ia3", QKV)]), tmp_path)
     scale = "base_model.model.blocks.0.attn.qkv.ia3_l"
     spoiled(tmp_path, lambda c, t: t.update({scale: torch.ones(7, 1)}))
     with pytest.raises(StudioError, match=r"blocks\.0\.attn\.qkv"):
-        load_peft(build("beit"), tmp_path)
+        load_peft(build_backbone("beit"), tmp_path)
 
 
 def test_pickles_missing_files_and_endless_nesting_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="cannot be read"):
-        load_peft(build("vit"), tmp_path)
-    (tmp_path / CONFIG).write_text("[" * 100_000)
+        load_peft(build_backbone("vit"), tmp_path)
+    (tmp_path / CONFIG_NAME).write_text("[" * 100_000)
     with pytest.raises(StudioError, match="damaged"):
-        load_peft(build("vit"), tmp_path)
-    (tmp_path / CONFIG).write_text('{"peft_type": "LORA"}')
+        load_peft(build_backbone("vit"), tmp_path)
+    (tmp_path / CONFIG_NAME).write_text('{"peft_type": "LORA"}')
     (tmp_path / "adapter_model.bin").write_bytes(b"pickle")
     with pytest.raises(StudioError, match="cannot be read"):
-        load_peft(build("vit"), tmp_path)
+        load_peft(build_backbone("vit"), tmp_path)
 
 
 def test_statistics_that_moved_are_refused(tmp_path: Path) -> None:
-    theirs = peft.get_peft_model(build("resnet"), peft.LNTuningConfig(target_modules=["bn1"]))
-    theirs.train()(images("resnet"))
+    theirs = peft.get_peft_model(build_backbone("resnet"), peft.LNTuningConfig(target_modules=["bn1"]))
+    theirs.train()(random_images("resnet"))
     theirs.save_pretrained(tmp_path)
     with pytest.raises(StudioError, match="running_mean"):
-        load_peft(build("resnet"), tmp_path)
+        load_peft(build_backbone("resnet"), tmp_path)
 
 
 def test_ten_lora_steps_equal_those_of_peft() -> None:

@@ -15,9 +15,9 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import load_adapter, save_adapter
-from studio.peft.attach import Attached
+from studio.peft.attach import AdaptedModel
 from studio.peft.targets import default_attachment
-from studio.testing.families import build, images, layers
+from studio.testing.families import build_backbone, random_images, backbone_layers
 
 PLAIN = ["vit", "deit-distilled", "dinov2-registers", "siglip", "beit", "eva02", "eva02-fused"]
 WINDOWED = ["swin", "swinv2"]
@@ -30,7 +30,7 @@ def attachment(method: str, *at: str, name: str = "", **config: object) -> Attac
     return Attachment(name=name or method, method=method, at=targets, config={"length": 3} | config)
 
 
-def on(module: nn.Module, *attachments: Attachment) -> Attached:
+def on(module: nn.Module, *attachments: Attachment) -> AdaptedModel:
     """Attach, with prompts large enough to matter."""
     attached = attach(module, attachments)
     for name, tensor in attached.state_dict().items():
@@ -39,7 +39,7 @@ def on(module: nn.Module, *attachments: Attachment) -> Attached:
     return attached
 
 
-def prompts_of(attached: Attached) -> dict[str, Tensor]:
+def prompts_of(attached: AdaptedModel) -> dict[str, Tensor]:
     return {name.split("/")[1]: t for name, t in attached.state_dict().items() if name.endswith("/prompts")}
 
 
@@ -120,10 +120,10 @@ def _zero_for_prompts(own: Callable[[], Tensor], count: int) -> Callable[[], Ten
 @pytest.mark.parametrize("family", PLAIN)
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
 def test_it_is_the_papers_computation(method: str, family: str) -> None:
-    attached = on(build(family), attachment(method))
-    wanted = plainly(build(family), images(family), prompts_of(attached), deep=method == "vpt_deep")
-    close(answer(attached.module, images(family)), wanted)
-    assert not torch.allclose(wanted, answer(build(family), images(family)), atol=1e-2)
+    attached = on(build_backbone(family), attachment(method))
+    wanted = plainly(build_backbone(family), random_images(family), prompts_of(attached), deep=method == "vpt_deep")
+    close(answer(attached.module, random_images(family)), wanted)
+    assert not torch.allclose(wanted, answer(build_backbone(family), random_images(family)), atol=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_it_is_the_papers_computation(method: str, family: str) -> None:
 )
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
 def test_every_way_of_pooling_leaves_the_prompts_out(method: str, arguments: dict[str, object]) -> None:
-    x = images("vit")
+    x = random_images("vit")
     module = small(**arguments)
     attached = on(copy.deepcopy(module), attachment(method))
     close(answer(attached.module, x), plainly(module, x, prompts_of(attached), deep=method == "vpt_deep"))
@@ -152,7 +152,7 @@ def test_a_pool_over_all_tokens_never_sees_a_prompt(network: str) -> None:
     else:
         module = timm.create_model("eva02_tiny_patch14_224", **SMALL, global_pool="map").eval()
     attached = on(copy.deepcopy(module), attachment("vpt_shallow"))
-    close(answer(attached.module, images("vit")), plainly(module, images("vit"), prompts_of(attached), deep=False))
+    close(answer(attached.module, random_images("vit")), plainly(module, random_images("vit"), prompts_of(attached), deep=False))
 
 
 def windowed_attention(attention: nn.Module, x: Tensor, prompts: Tensor, mask: Tensor | None) -> Tensor:
@@ -188,8 +188,8 @@ def _window_bias(attention: nn.Module, area: int) -> Tensor:
 
 @pytest.mark.parametrize("family", WINDOWED)
 def test_in_swin_each_window_has_the_prompts(family: str) -> None:
-    attached = on(build(family), attachment("vpt_deep"))
-    module = build(family)
+    attached = on(build_backbone(family), attachment("vpt_deep"))
+    module = build_backbone(family)
     for path, prompts in prompts_of(attached).items():
         block = module.get_submodule(path.removesuffix(".attn"))
         inner = block.norm1(prompts) if family == "swin" else prompts
@@ -197,14 +197,14 @@ def test_in_swin_each_window_has_the_prompts(family: str) -> None:
             attention, x, inner, mask
         )
     assert any(getattr(m, "attn_mask", None) is not None for m in module.modules())
-    close(answer(attached.module, images(family)), answer(module, images(family)))
+    close(answer(attached.module, random_images(family)), answer(module, random_images(family)))
 
 
 @pytest.mark.parametrize(("method", "count"), [("vpt_shallow", 38_400), ("vpt_deep", 460_800)])
 def test_counts_of_vit_b(method: str, count: int) -> None:
     with torch.device("meta"):
         module = timm.create_model("vit_base_patch16_224")
-    census = attach(module, [attachment(method, length=50)], head=False).census()
+    census = attach(module, [attachment(method, length=50)], head=False).parameter_counts()
     assert census.trainable_parameters == count
     sites = {""} if method == "vpt_shallow" else {f"blocks.{i}" for i in range(12)}
     assert set(census.attachments[0].per_site) == sites
@@ -212,7 +212,7 @@ def test_counts_of_vit_b(method: str, count: int) -> None:
 
 def test_prompts_begin_as_in_the_paper() -> None:
     """Uniform within sqrt(6 / (3 patch^2 + D))."""
-    attached = attach(build("vit"), [attachment("vpt_deep", length=200)])
+    attached = attach(build_backbone("vit"), [attachment("vpt_deep", length=200)])
     bound = (6 / (3 * 8**2 + 32)) ** 0.5
     for prompts in prompts_of(attached).values():
         assert 0.98 * bound < prompts.abs().max() <= bound
@@ -220,8 +220,8 @@ def test_prompts_begin_as_in_the_paper() -> None:
 
 
 def test_deep_prompts_of_some_blocks_are_seen_there_and_nowhere_else() -> None:
-    attached = on(build("vit"), attachment("vpt_deep", "blocks.1"))
-    module, x = build("vit"), images("vit")
+    attached = on(build_backbone("vit"), attachment("vpt_deep", "blocks.1"))
+    module, x = build_backbone("vit"), random_images("vit")
     prompts = prompts_of(attached)["blocks.1.attn"]
     with torch.no_grad():
         tokens = module.blocks[0](module._pos_embed(module.patch_embed(x)))
@@ -233,10 +233,10 @@ def test_deep_prompts_of_some_blocks_are_seen_there_and_nowhere_else() -> None:
 
 
 def test_the_backbone_and_its_first_block_mean_the_same() -> None:
-    once = on(build("vit"), attachment("vpt_shallow"))
-    twice = on(build("vit"), attachment("vpt_shallow", ".", "blocks.0"))
+    once = on(build_backbone("vit"), attachment("vpt_shallow"))
+    twice = on(build_backbone("vit"), attachment("vpt_shallow", ".", "blocks.0"))
     assert once.state_dict().keys() == twice.state_dict().keys()
-    assert torch.equal(answer(once.module, images("vit")), answer(twice.module, images("vit")))
+    assert torch.equal(answer(once.module, random_images("vit")), answer(twice.module, random_images("vit")))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_the_backbone_and_its_first_block_mean_the_same() -> None:
     ],
 )
 def test_what_a_drop_means(method: str, under: str, at: tuple[str, ...]) -> None:
-    assert default_attachment(METHODS.get(method), layers("vit"), under).at == at
+    assert default_attachment(METHODS.get(method), backbone_layers("vit"), under).at == at
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_what_a_drop_means(method: str, under: str, at: tuple[str, ...]) -> None
 )
 def test_refusals_are_sentences(method: str, family: str, under: str, words: str) -> None:
     with pytest.raises(StudioError, match=words):
-        default_attachment(METHODS.get(method), layers(family), under)
+        default_attachment(METHODS.get(method), backbone_layers(family), under)
 
 
 @pytest.mark.parametrize(
@@ -279,58 +279,58 @@ def test_where_prompts_would_be_miscounted_it_says_so_and_leaves_the_backbone_al
     arguments: dict[str, object], words: str
 ) -> None:
     module = small(**arguments)
-    before = answer(module, images("vit"))
+    before = answer(module, random_images("vit"))
     with pytest.raises(StudioError, match=words):
         attach(module, [attachment("vpt_shallow")])
-    assert torch.equal(answer(module, images("vit")), before)
+    assert torch.equal(answer(module, random_images("vit")), before)
     attach(module, [attachment("vpt_deep")])
 
 
 @pytest.mark.parametrize(("method", "family"), CASES)
 def test_switched_off_and_detached_it_is_the_bare_backbone(method: str, family: str) -> None:
-    x = images(family)
-    plain = answer(build(family), x)
-    attached = on(build(family), attachment(method))
+    x = random_images(family)
+    plain = answer(build_backbone(family), x)
+    attached = on(build_backbone(family), attachment(method))
     prompted = answer(attached.module, x)
     attached.enabled = False
     assert torch.equal(answer(attached.module, x), plain)
     attached.enabled = True
     assert torch.equal(answer(attached.module, x), prompted)
     assert torch.equal(answer(attached.detach(), x), plain)
-    assert getattr(attached.module, "num_prefix_tokens", 0) == getattr(build(family), "num_prefix_tokens", 0)
+    assert getattr(attached.module, "num_prefix_tokens", 0) == getattr(build_backbone(family), "num_prefix_tokens", 0)
 
 
 @pytest.mark.parametrize("family", ["vit", "eva02", "beit"])
 def test_several_prompts_together_and_each_switched_alone(family: str) -> None:
-    x = images(family)
+    x = random_images(family)
     one = attachment("vpt_shallow", name="one", length=2)
     two = attachment("vpt_shallow", name="two", length=3)
     deep = attachment("vpt_deep", name="deep", length=4)
-    together = on(build(family), one, two, deep)
+    together = on(build_backbone(family), one, two, deep)
     assert together.module.num_prefix_tokens == 6
     for off, left in (("one", (two, deep)), ("two", (one, deep)), ("deep", (one, two))):
-        together.switch(off, False)
-        alone = attach(build(family), left)
+        together.set_enabled(off, False)
+        alone = attach(build_backbone(family), left)
         alone.load_state_dict({n: t for n, t in together.state_dict().items() if not n.startswith(f"{off}/")})
         close(answer(together.module, x), answer(alone.module, x))
-        together.switch(off, True)
+        together.set_enabled(off, True)
 
 
 @pytest.mark.parametrize(("method", "family"), CASES)
 def test_intermediate_features_keep_their_shape(method: str, family: str) -> None:
-    attached = on(build(family), attachment(method))
+    attached = on(build_backbone(family), attachment(method))
     with torch.no_grad():
-        _, got = attached.module.forward_intermediates(images(family))
-        _, plain = build(family).forward_intermediates(images(family))
+        _, got = attached.module.forward_intermediates(random_images(family))
+        _, plain = build_backbone(family).forward_intermediates(random_images(family))
     assert [t.shape for t in got] == [t.shape for t in plain]
     assert not torch.allclose(got[-1], plain[-1])
 
 
 def test_prompts_count_as_prefix_tokens_of_intermediate_features() -> None:
-    attached = on(build("dinov2-registers"), attachment("vpt_shallow"))
+    attached = on(build_backbone("dinov2-registers"), attachment("vpt_shallow"))
     with torch.no_grad():
         found = attached.module.forward_intermediates(
-            images("dinov2-registers"), return_prefix_tokens=True, intermediates_only=True
+            random_images("dinov2-registers"), return_prefix_tokens=True, intermediates_only=True
         )
     assert [prefix.shape for _, prefix in found] == [(4, 5 + 3, 32)] * 2
 
@@ -338,9 +338,9 @@ def test_prompts_count_as_prefix_tokens_of_intermediate_features() -> None:
 @pytest.mark.parametrize(("method", "family"), CASES)
 def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: str) -> None:
     def gradients(checkpointing: bool) -> list[Tensor]:
-        attached = on(build(family), attachment(method)).train()
+        attached = on(build_backbone(family), attachment(method)).train()
         attached.module.set_grad_checkpointing(checkpointing)
-        attached.module(images(family)).square().sum().backward()
+        attached.module(random_images(family)).square().sum().backward()
         return [p.grad for p in attached.parameters()]
 
     for one, other in zip(gradients(False), gradients(True), strict=True):
@@ -350,17 +350,17 @@ def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: st
 
 @pytest.mark.parametrize(("method", "family"), [c for c in CASES if c[1] in ("vit", "beit", "eva02", "swin")])
 def test_torch_export(method: str, family: str) -> None:
-    attached = on(build(family), attachment(method))
+    attached = on(build_backbone(family), attachment(method))
     program = torch.export.export(
-        attached.module, (images(family, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
+        attached.module, (random_images(family, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=False
     )
-    close(answer(program.module(), images(family, 3)), answer(attached.module, images(family, 3)))
+    close(answer(program.module(), random_images(family, 3)), answer(attached.module, random_images(family, 3)))
 
 
 @pytest.mark.parametrize(("method", "family"), CASES)
 def test_bfloat16_autocast_and_deepcopy(method: str, family: str) -> None:
-    x = images(family)
-    attached = on(build(family), attachment(method))
+    x = random_images(family)
+    attached = on(build_backbone(family), attachment(method))
     exact = answer(attached.module, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (answer(attached.module, x).float() - exact).abs().max() < 0.15
@@ -373,19 +373,19 @@ def test_bfloat16_autocast_and_deepcopy(method: str, family: str) -> None:
 
 def test_a_deep_copy_reads_its_own_norm() -> None:
     """The attention of VPT-deep knows the block that holds it; the copy's is to know the copy."""
-    twin = copy.deepcopy(on(build("vit"), attachment("vpt_deep")))
+    twin = copy.deepcopy(on(build_backbone("vit"), attachment("vpt_deep")))
     for block in twin.module.blocks:
         assert block.attn.block[0] is block
 
 
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
 def test_dropout_acts_in_training_alone(method: str) -> None:
-    attached = on(build("vit"), attachment(method, dropout=0.5))
-    x = images("vit")
+    attached = on(build_backbone("vit"), attachment(method, dropout=0.5))
+    x = random_images("vit")
     assert torch.equal(answer(attached.module, x), answer(attached.module, x))
     attached.train()
     assert not torch.equal(answer(attached.module, x), answer(attached.module, x))
-    same = images("vit", 1).expand(2, -1, -1, -1)
+    same = random_images("vit", 1).expand(2, -1, -1, -1)
     first, second = answer(attached.module, same)
     assert not torch.equal(first, second)
 
@@ -393,10 +393,10 @@ def test_dropout_acts_in_training_alone(method: str) -> None:
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
 def test_saving_and_loading_gives_the_same_bits(method: str, tmp_path: Path) -> None:
     recipe = [attachment(method)]
-    attached = on(build("vit"), *recipe)
-    save_adapter(attached, recipe, tmp_path, weights_digest(build("vit")), {})
-    again = load_adapter(build("vit"), tmp_path)
-    assert torch.equal(answer(again.module, images("vit")), answer(attached.module, images("vit")))
+    attached = on(build_backbone("vit"), *recipe)
+    save_adapter(attached, recipe, tmp_path, weights_digest(build_backbone("vit")), {})
+    again = load_adapter(build_backbone("vit"), tmp_path)
+    assert torch.equal(answer(again.module, random_images("vit")), answer(attached.module, random_images("vit")))
 
 
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
@@ -404,16 +404,16 @@ def test_it_does_not_merge_and_says_why(method: str) -> None:
     with pytest.raises(
         StudioError, match="no weight of the backbone can hold them: export it as adapter, onnx or torch"
     ):
-        on(build("vit"), attachment(method)).merge()
+        on(build_backbone("vit"), attachment(method)).merge()
 
 
 def test_deep_prompts_go_through_an_adapted_qkv_and_norm() -> None:
     """LoRA on qkv acts on the prompts too, as they are tokens of the block."""
-    attached = on(build("vit"), attachment("vpt_deep"), Attachment(name="l", method="lora", at=("**.qkv",)))
+    attached = on(build_backbone("vit"), attachment("vpt_deep"), Attachment(name="l", method="lora", at=("**.qkv",)))
     for name, tensor in attached.state_dict().items():
         if name.endswith("lora_B"):
             tensor.fill_(0.1)
-    merged, x = build("vit"), images("vit")
+    merged, x = build_backbone("vit"), random_images("vit")
     for index, block in enumerate(merged.blocks):
         adapted = attached.module.blocks[index].attn.plain.qkv
         with torch.no_grad():
@@ -425,14 +425,14 @@ def test_a_backbone_inside_another_module() -> None:
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.backbone = build("eva02")
+            self.backbone = build_backbone("eva02")
 
         def forward(self, x: Tensor) -> Tensor:
             return self.backbone(x)
 
-    x = images("eva02")
+    x = random_images("eva02")
     inside = attach(Wrapped(), [attachment("vpt_shallow", "backbone")], head=False)
-    alone = attach(build("eva02"), [attachment("vpt_shallow")], head=False)
+    alone = attach(build_backbone("eva02"), [attachment("vpt_shallow")], head=False)
     alone.load_state_dict({"vpt_shallow/blocks.0/prompts": next(iter(inside.state_dict().values()))})
     assert torch.equal(answer(inside.module, x), answer(alone.module, x))
     assert inside.module.backbone.num_prefix_tokens == 4
@@ -441,8 +441,8 @@ def test_a_backbone_inside_another_module() -> None:
 @pytest.mark.parametrize(("at", "seen"), [(".", True), ("blocks.0", False)])
 def test_adapter_drop_takes_the_prompts_whole_or_not_at_all(at: str, seen: bool) -> None:
     """Attached to the backbone they are in no block, attached to the first block they rest with it, count and all."""
-    x = images("eva02")
+    x = random_images("eva02")
     drop = Attachment(name="drop", method="adapter_drop", at=(".",), config={"skip": 1})
-    dropped = on(build("eva02"), attachment("vpt_shallow", at), drop)
-    whole = on(build("eva02"), attachment("vpt_shallow", at))
-    close(answer(dropped.module, x), answer(whole.module if seen else build("eva02"), x))
+    dropped = on(build_backbone("eva02"), attachment("vpt_shallow", at), drop)
+    whole = on(build_backbone("eva02"), attachment("vpt_shallow", at))
+    close(answer(dropped.module, x), answer(whole.module if seen else build_backbone("eva02"), x))

@@ -11,9 +11,9 @@ from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
-from studio.peft import METHODS, Attached, attach
+from studio.peft import METHODS, AdaptedModel, attach
 from studio.peft.targets import default_attachment
-from studio.testing.families import build, images, layers
+from studio.testing.families import build_backbone, random_images, backbone_layers
 
 QKV = "blocks.0.attn.qkv"
 WIDTH = 32
@@ -31,17 +31,17 @@ def site(method: str, *at: str, name: str = "a", slices: tuple[str, ...] = (), *
 
 
 @torch.no_grad()
-def moved(attached: Attached) -> Attached:
+def moved(attached: AdaptedModel) -> AdaptedModel:
     for parameter in attached.parameters():
         parameter.add_(0.1 * torch.randn_like(parameter))
     return attached
 
 
-def tensor(attached: Attached, path: str, name: str = "scale") -> Tensor:
+def tensor(attached: AdaptedModel, path: str, name: str = "scale") -> Tensor:
     return attached.state_dict()[f"a/{path}/{name}"]
 
 
-def adapted(attached: Attached, path: str) -> nn.Module:
+def adapted(attached: AdaptedModel, path: str) -> nn.Module:
     return attached.module.get_submodule(path)
 
 
@@ -52,12 +52,12 @@ def test_counts_on_vit_b(method: str, count: int) -> None:
     from studio.backbones.layer_roles import describe_layers
 
     attached = attach(module, [default_attachment(METHODS.get(method), describe_layers(module))])
-    assert attached.census().attachments[0].parameters == count
+    assert attached.parameter_counts().attachments[0].parameters == count
 
 
 @torch.no_grad()
 def test_ia3_scales_keys_and_values() -> None:
-    attached = moved(attach(build("vit"), [site("ia3", QKV, slices=("k", "v"))]))
+    attached = moved(attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v"))]))
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
     q, k, v = layer.plain(x).chunk(3, dim=-1)
     l_k, l_v = tensor(attached, QKV).chunk(2)
@@ -66,7 +66,7 @@ def test_ia3_scales_keys_and_values() -> None:
 
 @torch.no_grad()
 def test_ia3_scales_the_hidden_features_of_an_mlp() -> None:
-    attached = moved(attach(build("vit"), [site("ia3", "blocks.0.mlp.fc2")]))
+    attached = moved(attach(build_backbone("vit"), [site("ia3", "blocks.0.mlp.fc2")]))
     mlp, x = attached.module.blocks[0].mlp, torch.randn(2, 5, WIDTH)
     hidden = tensor(attached, "blocks.0.mlp.fc2") * F.gelu(mlp.fc1(x))
     torch.testing.assert_close(mlp(x), mlp.fc2.plain(hidden))
@@ -76,8 +76,8 @@ def test_ia3_scales_the_hidden_features_of_an_mlp() -> None:
 @torch.no_grad()
 def test_ia3_scales_the_bias_that_the_attention_adds(family: str) -> None:
     """v' = l_v (W_v x + b_v), though the layer itself has no bias; and merging leaves it in the attention."""
-    module = build(family)
-    path = next(layer.path for layer in layers(family) if layer.name == "qkv")
+    module = build_backbone(family)
+    path = next(layer.path for layer in backbone_layers(family) if layer.name == "qkv")
     attention = module.get_submodule(path.rpartition(".")[0])
     attached = moved(attach(module, [site("ia3", path, slices=("k", "v"))]))
     width = attention.v_bias.numel()
@@ -89,16 +89,16 @@ def test_ia3_scales_the_bias_that_the_attention_adds(family: str) -> None:
     torch.testing.assert_close(attention.qkv(x) + added, expected)
     merged = attached.merge()
     torch.testing.assert_close(merged.get_submodule(path.rpartition(".")[0]).v_bias, l_v * attention.v_bias)
-    assert list(merged.state_dict()) == list(build(family).state_dict())
-    torch.testing.assert_close(merged(images(family)), module(images(family)), rtol=1e-4, atol=1e-5)
+    assert list(merged.state_dict()) == list(build_backbone(family).state_dict())
+    torch.testing.assert_close(merged(random_images(family)), module(random_images(family)), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 def test_ia3_can_leave_that_bias_alone() -> None:
-    attached = moved(attach(build("beit"), [site("ia3", "**.qkv", slices=("v",), outer_bias=False)]))
+    attached = moved(attach(build_backbone("beit"), [site("ia3", "**.qkv", slices=("v",), outer_bias=False)]))
     merged = attached.merge()
     assert torch.equal(merged.blocks[0].attn.v_bias, attached.module.blocks[0].attn.v_bias)
-    torch.testing.assert_close(merged(images("beit")), attached.module(images("beit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(merged(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
@@ -115,12 +115,12 @@ def test_ia3_on_a_convolution(scales: str, groups: int) -> None:
 
 def test_slices_of_an_input_are_refused() -> None:
     with pytest.raises(StudioError, match="scale of the output"):
-        attach(build("vit"), [site("ia3", QKV, slices=("k",), scales="input")])
+        attach(build_backbone("vit"), [site("ia3", QKV, slices=("k",), scales="input")])
 
 
 @torch.no_grad()
 def test_ssf_scales_and_shifts_every_output() -> None:
-    attached = moved(attach(build("vit"), [default_attachment(METHODS.get("ssf"), layers("vit"))]))
+    attached = moved(attach(build_backbone("vit"), [default_attachment(METHODS.get("ssf"), backbone_layers("vit"))]))
     block, x = attached.module.blocks[0], torch.randn(2, 5, WIDTH)
     for path in ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1"):
         layer, full = block.get_submodule(path), f"blocks.0.{path}"
@@ -143,27 +143,27 @@ def test_ssf_acts_before_the_activation_of_a_norm() -> None:
 
 @torch.no_grad()
 def test_ssf_begins_as_in_the_paper_or_at_the_identity() -> None:
-    attached = attach(build("vit"), [site("ssf", "**.fc1", "**.qkv")], head=False)
+    attached = attach(build_backbone("vit"), [site("ssf", "**.fc1", "**.qkv")], head=False)
     scales = torch.cat([t for name, t in attached.state_dict().items() if name.endswith("scale")])
     assert scales.mean().item() == pytest.approx(1, abs=0.01)
     assert scales.std().item() == pytest.approx(0.02, rel=0.2)
-    module = build("vit")
-    before = module(images("vit"))
+    module = build_backbone("vit")
+    before = module(random_images("vit"))
     attach(module, [site("ssf", "**", init="identity")], head=False)
-    assert torch.equal(module(images("vit")), before)
+    assert torch.equal(module(random_images("vit")), before)
 
 
 def test_a_shift_without_a_bias_to_merge_into_is_refused() -> None:
     with pytest.raises(StudioError, match="no bias that a shift could merge into"):
-        attach(build("beit"), [site("ssf", "**.qkv")])
+        attach(build_backbone("beit"), [site("ssf", "**.qkv")])
     with pytest.raises(StudioError, match="no bias"):
-        attach(build("resnet"), [site("ssf", "layer1.0.conv1")])
+        attach(build_backbone("resnet"), [site("ssf", "layer1.0.conv1")])
 
 
 @torch.no_grad()
 def test_a_scale_alone_goes_where_there_is_no_bias() -> None:
-    attached = moved(attach(build("beit"), [site("ssf", "**.qkv", shift=False)]))
-    torch.testing.assert_close(attached.merge()(images("beit")), attached.module(images("beit")), rtol=1e-4, atol=1e-5)
+    attached = moved(attach(build_backbone("beit"), [site("ssf", "**.qkv", shift=False)]))
+    torch.testing.assert_close(attached.merge()(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
@@ -175,7 +175,7 @@ def test_scales_stack_on_updates_and_on_each_other() -> None:
         site("ssf", "**.norm1", name="t"),
         site("norm_tuning", "**.norm1", name="n"),
     ]
-    attached = moved(attach(build("vit"), stack))
-    torch.testing.assert_close(attached.merge()(images("vit")), attached.module(images("vit")), rtol=1e-4, atol=1e-5)
-    attached.switch("s", False)
-    torch.testing.assert_close(attached.merge()(images("vit")), attached.module(images("vit")), rtol=1e-4, atol=1e-5)
+    attached = moved(attach(build_backbone("vit"), stack))
+    torch.testing.assert_close(attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5)
+    attached.set_enabled("s", False)
+    torch.testing.assert_close(attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft import METHODS
-from studio.peft.targets import default_attachment, match, refusal, shorten, unused_name
-from studio.testing.families import layers
+from studio.peft.targets import default_attachment, match_layers, unsupported_reason, minimal_patterns, unique_name
+from studio.testing.families import backbone_layers
 
 
 def row(path: str) -> Layer:
@@ -23,7 +23,7 @@ BLOCKS = [row(""), row("patch_embed.proj"), row("norm")] + [
 
 
 def matched(*patterns: str) -> list[str]:
-    return [layer.path for layer in match(patterns, BLOCKS)]
+    return [layer.path for layer in match_layers(patterns, BLOCKS)]
 
 
 @pytest.mark.parametrize(
@@ -68,20 +68,20 @@ def test_a_strangers_pattern_takes_no_time(pattern: str) -> None:
 
 @given(st.sets(st.sampled_from([layer.path for layer in BLOCKS if layer.path]), min_size=1))
 def test_shortened_patterns_match_exactly_what_they_stand_for(paths: set[str]) -> None:
-    assert set(matched(*shorten(sorted(paths), BLOCKS))) == paths
+    assert set(matched(*minimal_patterns(sorted(paths), BLOCKS))) == paths
 
 
 def test_numbers_are_shortened() -> None:
-    assert shorten([f"blocks.{i}.attn.qkv" for i in range(12)], BLOCKS) == ("blocks.*.attn.qkv",)
-    assert shorten([f"blocks.{i}.attn.qkv" for i in range(6, 12)], BLOCKS) == ("blocks.{6..11}.attn.qkv",)
-    assert shorten(["blocks.1.attn", "blocks.3.attn"], BLOCKS) == ("blocks.1.attn", "blocks.3.attn")
-    assert shorten(["norm"], BLOCKS) == ("norm",)
+    assert minimal_patterns([f"blocks.{i}.attn.qkv" for i in range(12)], BLOCKS) == ("blocks.*.attn.qkv",)
+    assert minimal_patterns([f"blocks.{i}.attn.qkv" for i in range(6, 12)], BLOCKS) == ("blocks.{6..11}.attn.qkv",)
+    assert minimal_patterns(["blocks.1.attn", "blocks.3.attn"], BLOCKS) == ("blocks.1.attn", "blocks.3.attn")
+    assert minimal_patterns(["norm"], BLOCKS) == ("norm",)
 
 
 def test_unused_names() -> None:
-    assert unused_name("lora", []) == "lora"
-    assert unused_name("lora", ["lora", "lora-3"]) == "lora-2"
-    assert unused_name("lora", ["lora", "lora-2"]) == "lora-3"
+    assert unique_name("lora", []) == "lora"
+    assert unique_name("lora", ["lora", "lora-3"]) == "lora-2"
+    assert unique_name("lora", ["lora", "lora-2"]) == "lora-3"
 
 
 @pytest.mark.parametrize(
@@ -99,30 +99,30 @@ def test_unused_names() -> None:
     ],
 )
 def test_what_a_drop_of_lora_means(family: str, under: str, at: tuple[str, ...], slices: tuple[str, ...]) -> None:
-    found = default_attachment(METHODS.get("lora"), layers(family), under=under)
+    found = default_attachment(METHODS.get("lora"), backbone_layers(family), target=under)
     assert (found.at, found.slices) == (at, slices)
     assert found.name == "lora"
 
 
 def test_a_drop_takes_an_unused_name_and_the_given_fields() -> None:
-    found = default_attachment(METHODS.get("lora"), layers("vit"), taken=["lora"], config={"rank": 2})
+    found = default_attachment(METHODS.get("lora"), backbone_layers("vit"), taken_names=["lora"], config={"rank": 2})
     assert (found.name, found.config["rank"]) == ("lora-2", 2)
 
 
 @pytest.mark.parametrize("under", ["head", "norm", "blocks.0.mlp.act", "blocks.0.norm1"])
 def test_a_drop_where_it_cannot_go_is_answered_with_the_reason(under: str) -> None:
     with pytest.raises(StudioError, match=r"[a-z].*\.$"):
-        default_attachment(METHODS.get("lora"), layers("vit"), under=under)
+        default_attachment(METHODS.get("lora"), backbone_layers("vit"), target=under)
 
 
 def test_a_drop_on_no_layer_is_refused() -> None:
     with pytest.raises(StudioError, match="There is no layer called 'nowhere'"):
-        default_attachment(METHODS.get("lora"), layers("vit"), under="nowhere")
+        default_attachment(METHODS.get("lora"), backbone_layers("vit"), target="nowhere")
 
 
 def test_reasons_of_the_engine_come_before_those_of_the_method() -> None:
-    lora, rows = METHODS.get("lora"), {layer.path: layer for layer in layers("vit")}
+    lora, rows = METHODS.get("lora"), {layer.path: layer for layer in backbone_layers("vit")}
     config = lora.configure({})
-    assert "head" in refusal(lora, rows["head"], config, ())
-    assert "q, k and v" in refusal(lora, rows["blocks.0.mlp.fc1"], config, ("q",))
-    assert refusal(lora, rows["blocks.0.attn.qkv"], config, ("q",)) == ""
+    assert "head" in unsupported_reason(lora, rows["head"], config, ())
+    assert "q, k and v" in unsupported_reason(lora, rows["blocks.0.mlp.fc1"], config, ("q",))
+    assert unsupported_reason(lora, rows["blocks.0.attn.qkv"], config, ("q",)) == ""

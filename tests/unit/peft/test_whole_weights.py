@@ -8,7 +8,7 @@ from torch import nn
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import attach
-from studio.testing.families import build, images, skeleton
+from studio.testing.families import build_backbone, random_images, build_on_meta
 
 
 def vit_b(classes: int = 0) -> nn.Module:
@@ -25,16 +25,16 @@ def site(method: str, *at: str) -> Attachment:
     [("full", ".", 85_798_656), ("bitfit", ".", 102_912), ("norm_tuning", "**", 12 * 4 * 768 + 2 * 768)],
 )
 def test_counts_on_vit_b(method: str, at: str, count: int) -> None:
-    assert attach(vit_b(), [site(method, at)]).census().attachments[0].parameters == count
+    assert attach(vit_b(), [site(method, at)]).parameter_counts().attachments[0].parameters == count
 
 
 def test_a_linear_probe_trains_the_head_alone() -> None:
-    census = attach(vit_b(100), [site("linear_probe")]).census()
+    census = attach(vit_b(100), [site("linear_probe")]).parameter_counts()
     assert census.trainable_parameters == census.head_parameters == 76_900
 
 
 def test_a_linear_probe_trains_the_head_that_a_recipe_leaves_frozen() -> None:
-    census = attach(vit_b(100), [site("linear_probe")], head=False).census()
+    census = attach(vit_b(100), [site("linear_probe")], head=False).parameter_counts()
     assert census.trainable_parameters == census.attachments[0].parameters == 76_900
 
 
@@ -47,27 +47,27 @@ def test_a_linear_probe_needs_a_head() -> None:
 
 @pytest.mark.parametrize("family", ["beit", "eva02-fused", "swinv2"])
 def test_bitfit_finds_biases_that_the_attention_keeps(family: str) -> None:
-    attached = attach(skeleton(family), [site("bitfit")], head=False)
+    attached = attach(build_on_meta(family), [site("bitfit")], head=False)
     names = {name.rpartition("/")[2] for name, _ in attached.named_parameters()}
     assert names == {"bias", "q_bias", "v_bias"}
 
 
 def test_full_leaves_the_head_to_the_recipe() -> None:
-    attached = attach(skeleton("vit"), [site("full")], head=False)
+    attached = attach(build_on_meta("vit"), [site("full")], head=False)
     assert not any("/head/" in name for name, _ in attached.named_parameters())
 
 
 def test_whole_weights_train_under_another_attachment() -> None:
     """The layer's own weights, not the adapter that stands in its place by then."""
     lora = Attachment(name="b", method="lora", at=("**.fc1",))
-    alone = attach(skeleton("vit"), [site("full")], head=False).census().attachments[0].parameters
-    both = attach(skeleton("vit"), [lora, site("full")], head=False).census().attachments[1].parameters
+    alone = attach(build_on_meta("vit"), [site("full")], head=False).parameter_counts().attachments[0].parameters
+    both = attach(build_on_meta("vit"), [lora, site("full")], head=False).parameter_counts().attachments[1].parameters
     assert both == alone
 
 
 def test_slices_are_refused() -> None:
     with pytest.raises(StudioError, match="whole tensors"):
-        attach(skeleton("vit"), [Attachment(name="a", method="bitfit", at=("**.qkv",), slices=("q",))])
+        attach(build_on_meta("vit"), [Attachment(name="a", method="bitfit", at=("**.qkv",), slices=("q",))])
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_slices_are_refused() -> None:
 )
 def test_other_layers_are_refused_with_a_sentence(method: str, at: str, sentence: str) -> None:
     with pytest.raises(StudioError, match=sentence):
-        attach(skeleton("vit"), [site(method, at)])
+        attach(build_on_meta("vit"), [site(method, at)])
 
 
 def test_a_norm_without_a_weight_is_refused() -> None:
-    module = build("vit")
+    module = build_backbone("vit")
     module.norm = nn.LayerNorm(32, elementwise_affine=False)
     with pytest.raises(StudioError, match="no weight"):
         attach(module, [site("norm_tuning", "norm")])
 
 
 def test_batch_norm_keeps_its_statistics_while_its_weight_trains() -> None:
-    attached = attach(build("resnet"), [site("norm_tuning", "**.bn*")]).train()
+    attached = attach(build_backbone("resnet"), [site("norm_tuning", "**.bn*")]).train()
     mean = attached.module.layer1[0].bn1.running_mean.clone()
-    attached.module(images("resnet")).square().sum().backward()
+    attached.module(random_images("resnet")).square().sum().backward()
     assert torch.equal(attached.module.layer1[0].bn1.running_mean, mean)
-    assert attached.unused() == ()
+    assert attached.unused_parameters() == ()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, Site
+from studio.peft import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite
 from studio.testing import test_attaching as attaching
 from studio.testing import test_merging as merging
 from studio.testing import test_running as running
@@ -21,71 +21,71 @@ CASE = Case("faulty", "vit")
 class Shift(AdaptedLayer):
     """y = base(x) + B A x, correctly; each fault is a subclass."""
 
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base)
         out, features = site.layer.shape
-        self.A = nn.Parameter(torch.randn(2, features, **site.factory))
-        self.B = nn.Parameter(torch.zeros(out, 2, **site.factory))
+        self.A = nn.Parameter(torch.randn(2, features, **site.factory_kwargs))
+        self.B = nn.Parameter(torch.zeros(out, 2, **site.factory_kwargs))
 
-    def adapted(self, x: Tensor) -> Tensor:
-        return self.base(x) + x @ self.A.T @ self.B.T
+    def forward_adapted(self, x: Tensor) -> Tensor:
+        return self.base_layer(x) + x @ self.A.T @ self.B.T
 
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         base.weight = nn.Parameter(base.weight.detach() + self.B.detach() @ self.A.detach())
         return base
 
 
 class Dead(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
         nn.init.zeros_(self.A)
 
 
 class Unused(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
-        self.spare = nn.Parameter(torch.ones(1, **site.factory))
+        self.spare = nn.Parameter(torch.ones(1, **site.factory_kwargs))
 
 
 class NotIdentity(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
         nn.init.constant_(self.B, 1e-4)
 
 
 class WritesTheBase(Shift):
-    def adapted(self, x: Tensor) -> Tensor:
+    def forward_adapted(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            self.plain.weight.mul_(1.001)
-        return super().adapted(x)
+            self.unwrapped.weight.mul_(1.001)
+        return super().forward_adapted(x)
 
 
 class HidesATensor(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
-        self.register_buffer("hidden", torch.randn(site.layer.shape[1], **site.factory), persistent=False)
+        self.register_buffer("hidden", torch.randn(site.layer.shape[1], **site.factory_kwargs), persistent=False)
 
-    def adapted(self, x: Tensor) -> Tensor:
-        return super().adapted(x * self.hidden) - self.base(x * self.hidden) + self.base(x)
+    def forward_adapted(self, x: Tensor) -> Tensor:
+        return super().forward_adapted(x * self.hidden) - self.base_layer(x * self.hidden) + self.base_layer(x)
 
 
 class MergesWrongly(Shift):
-    def merged(self, base: nn.Module) -> nn.Module:
+    def merged_module(self, base: nn.Module) -> nn.Module:
         base.weight = nn.Parameter(base.weight.detach() + 1.01 * self.B.detach() @ self.A.detach())
         return base
 
 
 class LeavesAMark(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
         base.marked = True
 
 
 class CountsByValue(Shift):
-    def __init__(self, base: nn.Module, site: Site[MethodConfig]) -> None:
+    def __init__(self, base: nn.Module, site: AttachmentSite[MethodConfig]) -> None:
         super().__init__(base, site)
-        if site.factory["device"].type != "meta":
-            self.extra = nn.Parameter(torch.zeros(1, **site.factory))
+        if site.factory_kwargs["device"].type != "meta":
+            self.extra = nn.Parameter(torch.zeros(1, **site.factory_kwargs))
 
 
 def method(layer: type[AdaptedLayer]) -> Method[MethodConfig]:
@@ -97,7 +97,7 @@ def method(layer: type[AdaptedLayer]) -> Method[MethodConfig]:
         def refuses(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
             return "" if layer.kind == "linear" else "This is not a linear layer."
 
-        def attach(self, site: Site[MethodConfig]) -> None:
+        def attach(self, site: AttachmentSite[MethodConfig]) -> None:
             site.replace(lambda base: layer(base, site))
 
     return Faulty()

@@ -57,25 +57,25 @@ def test_what_is_suggested_makes_steps_enough(images: int) -> None:
     steps = better.epochs * -(-images // better.batch_size)
     assert images < 20 or steps >= default_hparams.MIN_STEPS
     if steps >= default_hparams.MIN_STEPS:
-        assert suggested_hparams.few_steps(recipe.model_copy(update={"training": better}), images) == ""
+        assert suggested_hparams.too_few_steps_warning(recipe.model_copy(update={"training": better}), images) == ""
 
 
 def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), TrainControl()
     control.stop()
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
-    assert said == [suggested_hparams.few_steps(run.recipe, 18)]
+    assert said == [suggested_hparams.too_few_steps_warning(run.recipe, 18)]
     assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
     list(train(run, TrainControl(), resume=True))
-    assert suggested_hparams.few_steps(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
+    assert suggested_hparams.too_few_steps_warning(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
 
 
 def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
-    assert suggested_hparams.suggested(recipe).training == suggested_hparams.suggested_training(recipe, 18)
+    assert suggested_hparams.with_suggested_training(recipe).training == suggested_hparams.suggested_training(recipe, 18)
 
 
 def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     make_recipe().save(tmp_path / "recipe.toml")
-    found = suggested_hparams.assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
+    found = suggested_hparams.suggested_assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
     assert found == ("training.learning_rate=0.005", "training.batch_size=4", "training.epochs=40", "training.epochs=2")

@@ -13,7 +13,7 @@ from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Attachment
 from studio.core.run import Run
-from studio.peft import Attached, attach, targets
+from studio.peft import AdaptedModel, attach, targets
 from studio.peft.contract import METHODS
 from studio.training.backend import memory_format
 from studio.training.backend.activation_checkpointing import checkpoint_blocks
@@ -28,13 +28,13 @@ def _losses(run: Run) -> list[float]:
     return [event.loss for event in run.events() if isinstance(event, events.Step | events.Evaluation)]
 
 
-def _vit(attachments: list[Attachment], **args: Any) -> Attached:
+def _vit(attachments: list[Attachment], **args: Any) -> AdaptedModel:
     torch.manual_seed(0)
     module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT | args)
     return attach(module, attachments).train()
 
 
-def _step(attached: Attached, images: torch.Tensor) -> list[torch.Tensor]:
+def _step(attached: AdaptedModel, images: torch.Tensor) -> list[torch.Tensor]:
     """The loss and all gradients."""
     torch.manual_seed(1)
     loss = attached.module(images).square().mean()
@@ -63,7 +63,7 @@ def test_every_method_bears_it(method: Any) -> None:
         assert torch.equal(ours, theirs)
 
 
-def _kept_bytes(attached: Attached, images: torch.Tensor) -> int:
+def _kept_bytes(attached: AdaptedModel, images: torch.Tensor) -> int:
     """What a forward pass leaves in memory for the backward pass."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         logits = attached.module(images)
@@ -78,7 +78,7 @@ def test_it_needs_much_less_memory() -> None:
     assert 0 < _kept_bytes(saving, images) < 0.25 * _kept_bytes(usual, images)
 
 
-def _convolutional(wanted: str) -> tuple[Attached, torch.memory_format]:
+def _convolutional(wanted: str) -> tuple[AdaptedModel, torch.memory_format]:
     torch.manual_seed(0)
     module = timm.create_model("resnet10t", num_classes=3)
     at = ("layer3.0.conv1", "layer4.0.conv1")

@@ -12,7 +12,7 @@ from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Attachment
 from studio.core.run import Run
-from studio.peft import Attached, attach
+from studio.peft import AdaptedModel, attach
 from studio.training import inputs
 from studio.training.feature_cache import feature_loader, frozen_prefix
 from studio.training.loop import train
@@ -34,7 +34,7 @@ def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     true = inputs.build_inputs
 
-    def counting(attached: Attached, *rest: Any) -> inputs.TrainInputs:
+    def counting(attached: AdaptedModel, *rest: Any) -> inputs.TrainInputs:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))  # type: ignore[index]
         return true(attached, *rest)
 

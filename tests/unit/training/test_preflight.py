@@ -67,7 +67,7 @@ def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1)
     found = estimate_resources(make_recipe())
     assert not found.fits_in_memory
-    assert "not enough" in shown.as_text(found)
+    assert "not enough" in shown.format_estimate(found)
 
 
 def test_memory_on_a_line_through_two_batch_sizes() -> None:
@@ -97,10 +97,10 @@ def test_memory_counts_what_is_held_at_once() -> None:
 
 def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(epochs=2)
-    assert shown.known(recipe) is None
-    found = shown.measure_here(recipe)
-    assert shown.known(recipe) == found
-    run = training.prepare(recipe, tmp_path / "run")
+    assert shown.cached_estimate(recipe) is None
+    found = shown.estimate_in_process(recipe)
+    assert shown.cached_estimate(recipe) == found
+    run = training.create_run(recipe, tmp_path / "run")
     happened = list(training.train(run, TrainControl()))
     assert run.events()[0] == found
     usage = happened[-2]
@@ -118,9 +118,9 @@ def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe,
 
 def test_measured_in_a_process_of_its_own(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(epochs=1)
-    found = shown.measure(recipe)
+    found = shown.estimate_in_subprocess(recipe)
     assert found.fits_in_memory
-    assert shown.known(recipe) == found
-    assert shown.as_json(found)["measured_at"] == found.measured_at
+    assert shown.cached_estimate(recipe) == found
+    assert shown.estimate_json(found)["measured_at"] == found.measured_at
     with pytest.raises(StudioError, match=r"No layer matches layers\.9"):
-        shown.measure(make_recipe(at="layers.9"))
+        shown.estimate_in_subprocess(make_recipe(at="layers.9"))

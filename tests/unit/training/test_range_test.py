@@ -38,7 +38,7 @@ def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
 def test_where_nothing_falls_the_methods_own_rate_is_suggested(found: list[tuple[float, float]]) -> None:
     curve = lr_finder.suggest_lr(found, default_lr=0.002)
     assert (curve.suggestion, curve.clear) == (0.002, False)
-    assert "the methods' own" in lr_finder_text.as_text(curve)
+    assert "the methods' own" in lr_finder_text.format_lr_curve(curve)
 
 
 def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
@@ -54,7 +54,7 @@ def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
     assert list(found.rates) == sorted(found.rates)
     assert found.clear
     assert 1e-4 < found.suggestion < 0.5
-    assert f"suggested learning_rate  {found.suggestion:g}" in lr_finder_text.as_text(found)
+    assert f"suggested learning_rate  {found.suggestion:g}" in lr_finder_text.format_lr_curve(found)
     assert found == lr_finder.find_lr(recipe, steps=40)
 
 
@@ -70,7 +70,7 @@ def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
     control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
-        lr_finder_text.find_rate(make_recipe(), control)
+        lr_finder_text.find_lr(make_recipe(), control)
 
 
 def test_what_cannot_be_told_is_the_rate_of_the_method(make_recipe: MakeRecipe) -> None:

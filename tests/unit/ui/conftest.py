@@ -63,7 +63,7 @@ def window(qtbot: QtBot, qapp: QApplication) -> Iterator[MainWindow]:
     made = MainWindow()
     made.show()
     yield made
-    made.workspace.document.history.setClean()
+    made.workspace.document.undo_stack.setClean()
     made.workspace.trainer.stop()
     qtbot.waitUntil(lambda: not made.workspace.trainer.running, timeout=ENGINE_MS)
     assert made.close()
@@ -75,7 +75,7 @@ def window(qtbot: QtBot, qapp: QApplication) -> Iterator[MainWindow]:
 def ready(window: MainWindow, qtbot: QtBot) -> MainWindow:
     """The window with the engine loaded and the starter's layers counted."""
     window.start()
-    qtbot.waitUntil(lambda: window.workspace.engine.last is not None, timeout=ENGINE_MS)
+    qtbot.waitUntil(lambda: window.workspace.engine.last_counts is not None, timeout=ENGINE_MS)
     window.show_adapters()
     return window
 
@@ -87,7 +87,7 @@ def settled(qtbot: QtBot) -> Callable[[MainWindow], None]:
     def wait(window: MainWindow) -> None:
         workspace = window.workspace
         qtbot.waitUntil(
-            lambda: workspace.engine.last is not None and workspace.engine.last.recipe == workspace.recipe,
+            lambda: workspace.engine.last_counts is not None and workspace.engine.last_counts.recipe == workspace.recipe,
             timeout=ENGINE_MS,
         )
 

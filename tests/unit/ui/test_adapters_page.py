@@ -9,11 +9,11 @@ from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
 from studio.ui.services.drag_payload import METHOD_MIME
-from studio.ui.services.tree_data import Spot
+from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
 from studio.ui.widgets.painting import small_font
 
-QKV = Spot("blocks.0.attn.qkv")
+QKV = NodeRef("blocks.0.attn.qkv")
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, 
 
 
 def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page, ready, drag):
-    drop(page, "lora", Spot(QKV.path, "k"), drag)
-    drop(page, "lora", Spot("blocks.2"), drag)
+    drop(page, "lora", NodeRef(QKV.path, "k"), drag)
+    drop(page, "lora", NodeRef("blocks.2"), drag)
     drop(page, "lora", None, drag)
     k, block, whole = ready.workspace.recipe.attachments
     assert (k.at, k.slices) == ((QKV.path,), ("k",))
@@ -77,7 +77,7 @@ def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page,
 
 
 def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, ready, drag):
-    head = Spot("head")
+    head = NodeRef("head")
     assert not drop(page, "lora", head, drag)
     assert ready.workspace.recipe.attachments == ()
     page._hover("lora", head)
@@ -90,7 +90,7 @@ def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, read
 
 def test_hovering_shows_the_count_that_a_drop_would_add(page, ready, qtbot, settled):
     settled(ready)
-    page._hover("lora", Spot("blocks.1"))
+    page._hover("lora", NodeRef("blocks.1"))
     qtbot.waitUntil(lambda: "+3,072 parameters" in page.hint.text(), timeout=10_000)
     assert ready.workspace.recipe.attachments == ()
 
@@ -100,18 +100,18 @@ def test_the_views_own_drag_events_lead_to_an_attachment(page, ready, drag, qapp
     point = tree.visualRect(page.tree_model.index_of(QKV)).center()
     copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     qapp.sendEvent(tree.viewport(), QDragEnterEvent(point, copy, data, left, none))
-    assert page.tree_model.index_of(Spot("head")).data(DIM_ROLE) is True
+    assert page.tree_model.index_of(NodeRef("head")).data(DIM_ROLE) is True
     move = QDragMoveEvent(point, copy, data, left, none)
     qapp.sendEvent(tree.viewport(), move)
     assert move.isAccepted()
     assert "LoRA" in page.hint.text()
     qapp.sendEvent(tree.viewport(), QDropEvent(QPointF(point), copy, data, left, none))
     assert only(ready).at == (QKV.path,)
-    assert page.tree_model.index_of(Spot("head")).data(DIM_ROLE) is False
+    assert page.tree_model.index_of(NodeRef("head")).data(DIM_ROLE) is False
 
 
 def test_enter_attaches_the_chosen_method_to_the_selected_row(page, ready, qtbot):
-    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.1")))
+    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.1")))
     qtbot.keyClick(page.tree, Qt.Key.Key_Return)
     assert only(ready).at == ("blocks.1.attn.qkv",)
 
@@ -124,10 +124,10 @@ def test_ctrl_return_attaches_from_anywhere_on_the_page(page, ready, qtbot):
 
 
 def test_a_double_click_attaches_to_every_selected_row(page, ready, qtbot):
-    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.0")))
+    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.0")))
     flag = page.tree.selectionModel().SelectionFlag
     for block in (1, 2):
-        page.tree.selectionModel().select(page.tree_model.index_of(Spot(f"blocks.{block}")), flag.Select | flag.Rows)
+        page.tree.selectionModel().select(page.tree_model.index_of(NodeRef(f"blocks.{block}")), flag.Select | flag.Rows)
     rect = page.method_list.visualRect(page.palette_model.index(0))
     qtbot.mouseClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
     qtbot.mouseDClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
@@ -142,8 +142,8 @@ def test_the_menu_attaches_and_removes_and_says_why_it_cannot(page, ready, drag)
     actions = {a.text(): a for a in page.menu_at(place).actions()}
     actions["Remove lora"].trigger()
     assert ready.workspace.recipe.attachments == ()
-    page.tree.scrollTo(page.tree_model.index_of(Spot("head")))
-    head = page.menu_at(page.tree.visualRect(page.tree_model.index_of(Spot("head"))).center()).actions()[0]
+    page.tree.scrollTo(page.tree_model.index_of(NodeRef("head")))
+    head = page.menu_at(page.tree.visualRect(page.tree_model.index_of(NodeRef("head"))).center()).actions()[0]
     assert not head.isEnabled()
     assert head.toolTip().endswith(".")
 
@@ -206,7 +206,7 @@ def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag
     assert settings.part_row.isVisible()
     settings.parts["k"].click()
     assert only(ready).slices == ("q", "k", "v")
-    drop(page, "lora", Spot("blocks.0.mlp.fc1"), drag)
+    drop(page, "lora", NodeRef("blocks.0.mlp.fc1"), drag)
     assert not settings.part_row.isVisible()
 
 
@@ -268,7 +268,7 @@ def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot,
     backbone = ready.workspace.recipe.backbone
     assert (backbone.source, backbone.pretrained) == ("timm", False)
     settled(ready)
-    assert page.tree_model.index_of(Spot("blocks.11.attn.qkv")).isValid()
+    assert page.tree_model.index_of(NodeRef("blocks.11.attn.qkv")).isValid()
     assert page.backbone_name.toolTip().startswith("vit_tiny_patch16_224")
 
 
@@ -340,7 +340,7 @@ def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_
 
 
 def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settled):
-    ready.workspace.attach("lora", (Spot("blocks.0.attn.qkv"),))
+    ready.workspace.attach("lora", (NodeRef("blocks.0.attn.qkv"),))
     settled(ready)
     before = page.inspector.settings.paper.text()
     ready.dark()
@@ -385,7 +385,7 @@ def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, 
     assert page.tree_model.show_kin(None) == 0
     number = QFontMetrics(small_font()).horizontalAdvance("1,136,494,602")
     assert page.tree.columnWidth(PARAMETERS) >= number + 12
-    query = page.tree_model.index_of(Spot(QKV.path, "q"))
+    query = page.tree_model.index_of(NodeRef(QKV.path, "q"))
     assert page.tree.visualRect(query).width() - 34 >= page.fontMetrics().horizontalAdvance("q (query)")
 
 
@@ -396,15 +396,15 @@ def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_com
     assert page.tree.columnWidth(NAME) == 260
     backbone(ready, "resnet18", settled)
     assert page.tree.columnWidth(NAME) != 260
-    assert page.tree.isExpanded(page.tree_model.index_of(Spot("layer1")))
+    assert page.tree.isExpanded(page.tree_model.index_of(NodeRef("layer1")))
 
 
 def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
     page.filter.setText("fc2")
-    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.3.mlp.fc2")))
+    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2")))
     page.filter.clear()
-    assert page.tree.spots() == (Spot("blocks.3.mlp.fc2"),)
-    assert page.tree.visualRect(page.tree_model.index_of(Spot("blocks.3.mlp.fc2"))).isValid()
+    assert page.tree.spots() == (NodeRef("blocks.3.mlp.fc2"),)
+    assert page.tree.visualRect(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2"))).isValid()
 
 
 def test_a_filter_that_finds_nothing_says_so(page):
@@ -420,7 +420,7 @@ def test_a_filter_that_finds_nothing_says_so(page):
 def field_of(window, method, name, settled):
     window.workspace.document.new()
     settled(window)
-    window.workspace.attach(method, (Spot(),))
+    window.workspace.attach(method, (NodeRef(),))
     settled(window)
     return window.adapters.inspector.settings.form.fields[name]
 
@@ -487,9 +487,9 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     from studio.peft.adapter_file import save_adapter
     from studio.peft.attach import attach
     from studio.peft.contract import METHODS
-    from studio.peft.target_builder import place
+    from studio.peft.target_builder import build_attachments
 
-    adapters = place(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
+    adapters = build_attachments(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         save_adapter(attach(load_backbone(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})

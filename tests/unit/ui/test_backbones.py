@@ -5,7 +5,7 @@ from PySide6.QtCore import Qt
 
 from studio.backbones import weights
 from studio.backbones.catalog import CatalogEntry
-from studio.ui.pages.adapters.backbone_model import LICENCE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, Backbones, Wish
+from studio.ui.pages.adapters.backbone_model import LICENSE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, BackboneModel, BackboneFilter
 from tests.unit.conftest import REMOTE
 
 ENTRIES = (
@@ -18,7 +18,7 @@ ENTRIES = (
 
 @pytest.fixture
 def model(qapp, check_model):
-    made = Backbones()
+    made = BackboneModel()
     check_model(made)
     made.show_entries(ENTRIES)
     return made
@@ -31,7 +31,7 @@ def column(model, number):
 def test_the_columns_say_what_is_known_and_what_is_not(model):
     assert column(model, PARAMETERS) == ["683k", "88.0M", "11.0M", "?"]
     assert column(model, OPERATIONS) == ["?", "30", "3.6", "?"]
-    assert column(model, LICENCE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
+    assert column(model, LICENSE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
     assert column(model, WEIGHTS) == [
         "comes with the program",
         "to fetch, 352 MB",
@@ -41,7 +41,7 @@ def test_the_columns_say_what_is_known_and_what_is_not(model):
 
 
 def test_only_a_non_commercial_licence_carries_a_sign(model):
-    signs = [model.index(row, LICENCE).data(Qt.ItemDataRole.DecorationRole) for row in range(4)]
+    signs = [model.index(row, LICENSE).data(Qt.ItemDataRole.DecorationRole) for row in range(4)]
     assert [sign is not None for sign in signs] == [False, True, False, False]
 
 
@@ -63,11 +63,11 @@ def test_it_sorts_by_a_column_and_back(model, number, order, names):
 @pytest.mark.parametrize(
     ("wish", "names"),
     [
-        (Wish(), ["starter", "big.a", "small.b", "odd.c"]),
-        (Wish(on_machine=True), ["starter", "small.b"]),
-        (Wish(commercial=True), ["starter", "small.b"]),
-        (Wish(most=30_000_000), ["starter", "small.b"]),
-        (Wish(on_machine=True, most=1_000_000), ["starter"]),
+        (BackboneFilter(), ["starter", "big.a", "small.b", "odd.c"]),
+        (BackboneFilter(downloaded=True), ["starter", "small.b"]),
+        (BackboneFilter(commercial_use=True), ["starter", "small.b"]),
+        (BackboneFilter(max_parameters=30_000_000), ["starter", "small.b"]),
+        (BackboneFilter(downloaded=True, max_parameters=1_000_000), ["starter"]),
     ],
 )
 def test_filters_leave_what_is_asked_for(wish, names):

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import QPoint, Qt
 
 from studio.app import training
-from studio.app.sweeps.grid import points
+from studio.app.sweeps.grid import expand_grid
 from studio.app.sweeps.sweep import Sweep
 from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
@@ -22,7 +22,7 @@ def train(make_recipe, home):
         recipe = make_recipe(**{"epochs": 2, "learning_rate": 0.05} | settings)
         lora = recipe.attachments[0]
         lora = lora.model_copy(update={"config": {**lora.config, "rank": rank}})
-        run = training.prepare(recipe.model_copy(update={"attachments": (lora,)}), (folder or home / "runs") / name)
+        run = training.create_run(recipe.model_copy(update={"attachments": (lora,)}), (folder or home / "runs") / name)
         list(training.train(run, TrainControl()))
         return run
 
@@ -93,9 +93,9 @@ def test_the_report_is_saved(listed, qtbot, tmp_path):
 
 
 def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, make_recipe, qtbot, tmp_path):
-    sweep = Sweep.create(tmp_path / "sweep", points(make_recipe(epochs=1), ["attachments.lora.rank=2,4"]))
+    sweep = Sweep.create(tmp_path / "sweep", expand_grid(make_recipe(epochs=1), ["attachments.lora.rank=2,4"]))
     for point in sweep.points:
-        run = training.prepare(point.recipe, sweep.folder / point.name)
+        run = training.create_run(point.recipe, sweep.folder / point.name)
         list(training.train(run, TrainControl()))
     page.open_sweep(tmp_path)
     qtbot.waitUntil(lambda: "not the description of a sweep" in page.notice.words, timeout=LONG)

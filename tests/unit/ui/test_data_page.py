@@ -12,11 +12,11 @@ from PySide6.QtTest import QTest
 
 from studio.app.baseline import Baseline
 from studio.core.recipe import Data
-from studio.ui.pages.data.class_list import ALL
+from studio.ui.pages.data.class_list import ALL_CLASSES
 from studio.ui.pages.data.image_model import IMAGES_MIME
 from studio.ui.services import transform_preview as previews
-from studio.ui.services.baseline import NumberToBeat
-from studio.ui.services.thumbnails import SIDE, kept_picture, small_picture
+from studio.ui.services.baseline import BaselineRunner
+from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, cached_thumbnail, render_thumbnail
 from tests.data.bad_images import picture
 
 COPY, LEFT, NONE = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -301,7 +301,7 @@ def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
     page.images.classes.choose(0)
     assert {image.path.parent.name for image in page.images.grid.images.rows} == {"cats"}
     page.images.show_finding("duplicate")
-    assert page.images.classes.label == ALL
+    assert page.images.classes.label == ALL_CLASSES
     assert [image.path.name for image in page.images.grid.images.rows] == ["one.png", "two.png"]
     assert page.images.shown.text() == "2 images"
 
@@ -404,13 +404,13 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     row, how = shown.rows[0], shown.preprocessing
     assert how.size == (32, 32)
     pixels = how.pixels(read_image(pets / "cats" / row.name))
-    assert previews._image(pixels) == row.plain
+    assert previews._to_qimage(pixels) == row.plain
     strong = Augmentation.from_transforms(recipe.data.transforms)
     for epoch, image in enumerate(row.changed):
-        assert previews._image(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
+        assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
     second = shown.rows[1]
     pixels = how.pixels(read_image(pets / "dogs" / second.name))
-    assert previews._image(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
+    assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
     assert "32 x 32 pixels" in page.changes.plain.text()
     before = [row.name for row in shown.rows]
     page.changes.other_images()
@@ -440,11 +440,11 @@ def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeyp
     monkeypatch.setattr("studio.ui.services.baseline._LARGEST", 10)
     monkeypatch.setattr("studio.ui.services.baseline.linear_probe", lambda *given: Baseline(0.5, 2, 10, 1.0))
     page = scanned(ready, qtbot, pets)
-    number: NumberToBeat = ready.workspace.to_beat
-    qtbot.waitUntil(lambda: number.beat.waits, timeout=30_000)
+    number: BaselineRunner = ready.workspace.to_beat
+    qtbot.waitUntil(lambda: number.status.on_request, timeout=30_000)
     assert page.source.number.button.text() == "Measure"
     page.source.number.button.click()
-    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=30_000)
     assert page.source.number.figure.text() == "50.0 %"
 
 
@@ -490,24 +490,24 @@ def test_an_upright_thumbnail_of_a_photograph_that_lies_on_its_side(qapp, tmp_pa
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "x.jpg", exif=exif)
-    small = small_picture(tmp_path / "x.jpg", 20)
+    small = render_thumbnail(tmp_path / "x.jpg", 20)
     assert (small.width(), small.height()) == (20, 20)
     assert small.pixelColor(10, 2).blue() > 200
     assert small.pixelColor(10, 17).red() > 200
-    assert small_picture(Path("missing.png"), 20).isNull()
+    assert render_thumbnail(Path("missing.png"), 20).isNull()
 
 
 def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_path, home, monkeypatch):
     path = tmp_path / "large.png"
     Image.effect_noise((400, 400), 90).save(path)
-    first = kept_picture(path)
+    first = cached_thumbnail(path)
     assert len(list(home.glob("cache/thumbnails/*.jpg"))) == 1
     with monkeypatch.context() as context:
         context.setattr("studio.ui.services.thumbnails.small_picture", lambda *given: pytest.fail("made again"))
-        again = kept_picture(path)
-    assert (again.width(), again.height()) == (first.width(), first.height()) == (SIDE, SIDE)
+        again = cached_thumbnail(path)
+    assert (again.width(), again.height()) == (first.width(), first.height()) == (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
     Image.new("RGB", (900, 900), "blue").save(path, compress_level=0)
-    assert kept_picture(path).pixelColor(9, 9).blue() > 200
+    assert cached_thumbnail(path).pixelColor(9, 9).blue() > 200
 
 
 def test_an_image_that_cannot_be_read_is_asked_for_once(window, qtbot, tmp_path):
@@ -523,4 +523,4 @@ def test_qt_is_content_with_the_models(window, qtbot, pets, check_model):
     check_model(page.images.grid.images)
     check_model(page.images.classes.model())
     page.images.classes.choose(1)
-    page.images.classes.choose(ALL)
+    page.images.classes.choose(ALL_CLASSES)

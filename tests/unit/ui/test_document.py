@@ -16,7 +16,7 @@ def document(qapp):
 
 
 def epochs(recipe, number):
-    return recipe_edits.replaced(recipe, "training.epochs", number)
+    return recipe_edits.with_value(recipe, "training.epochs", number)
 
 
 def test_edits_are_undone_and_made_again_exactly(document):
@@ -43,7 +43,7 @@ def test_edits_of_one_thing_become_one_step(document):
 
 def test_edits_of_two_things_stay_two_steps(document):
     document.edit("a", epochs(document.recipe, 3), "training.epochs")
-    document.edit("b", recipe_edits.replaced(document.recipe, "training.seed", 3), "training.seed")
+    document.edit("b", recipe_edits.with_value(document.recipe, "training.seed", 3), "training.seed")
     assert document.history.count() == 2
 
 
@@ -72,7 +72,7 @@ def test_the_star_goes_with_saving_and_comes_with_editing(document, tmp_path, qt
 
 
 def test_opening_makes_paths_absolute_and_forgets_the_history(document, tmp_path):
-    recipe_edits.replaced(Recipe(), "data.path", "images").save(tmp_path / "r.toml")
+    recipe_edits.with_value(Recipe(), "data.path", "images").save(tmp_path / "r.toml")
     document.edit("a", epochs(document.recipe, 3))
     document.open(tmp_path / "r.toml")
     assert document.recipe.data.path == str(tmp_path / "images")
@@ -95,14 +95,14 @@ def test_a_value_that_is_not_allowed_names_its_key():
 def test_a_file_that_somebody_else_changed_is_known(tmp_path):
     path = tmp_path / "r.toml"
     mine, other = Document(), Document()
-    assert not mine.overtaken
+    assert not mine.changed_on_disk
     mine.save(path)
     other.open(path)
     other.edit("epochs", Recipe.model_validate({"training": {"epochs": 3}}))
     other.save(path)
-    assert mine.overtaken
-    assert not other.overtaken
+    assert mine.changed_on_disk
+    assert not other.changed_on_disk
     mine.save(path)
-    assert not mine.overtaken
+    assert not mine.changed_on_disk
     path.unlink()
-    assert not mine.overtaken
+    assert not mine.changed_on_disk

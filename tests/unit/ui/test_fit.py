@@ -16,7 +16,7 @@ SMALLEST = QSize(1080, 680)
 @pytest.fixture(autouse=True)
 def _as_it_was(qapp):
     yield
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
     theme().apply("light")
 
 
@@ -92,7 +92,7 @@ def _cut_columns(header: QHeaderView) -> list[str]:
 def test_no_text_is_cut(filled, settled, qtbot):
     cut = {}
     for spoken, look in itertools.product((ENGLISH, CHINESE), ("light", "dark")):
-        language().use(spoken)
+        language().set_language(spoken)
         theme().apply(look)
         settled(filled)
         for number in range(filled.pages.count()):
@@ -108,7 +108,7 @@ def test_no_text_is_cut(filled, settled, qtbot):
 def test_no_text_of_a_dialog_is_cut(filled, qtbot):
     cut = {}
     for spoken in (ENGLISH, CHINESE):
-        language().use(spoken)
+        language().set_language(spoken)
         for dialog in dialogs(filled):
             dialog.show()
             usual, least = dialog.size(), dialog.minimumSizeHint().expandedTo(dialog.minimumSize())

@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
 
 from studio.core.recipe import Training
-from studio.ui.shared.config_form import Form, bounds
+from studio.ui.shared.config_form import ConfigForm, field_bounds
 from studio.ui.widgets.fields import ChoiceField, FloatField, IntField, SwitchField, TextField
 
 
@@ -22,7 +22,7 @@ class Config(BaseModel):
 
 @pytest.fixture
 def form(qtbot):
-    made = Form(Config)
+    made = ConfigForm(Config)
     qtbot.addWidget(made)
     made.show_values(Config().model_dump())
     made.show()
@@ -36,7 +36,7 @@ def test_each_type_has_its_field_with_the_configs_bounds(form):
     assert kinds == {"rank": IntField, "rate": FloatField, "init": ChoiceField, "bias": SwitchField, "note": TextField}
     assert (form.fields["rank"].minimum(), form.fields["rank"].maximum()) == (1, 64)
     assert form.fields["rank"].accessibleDescription() == "The rank"
-    assert bounds(Config.model_fields["rate"], 1e-12) == (1e-12, 1)
+    assert field_bounds(Config.model_fields["rate"], 1e-12) == (1e-12, 1)
 
 
 def test_showing_values_tells_nobody(form):
@@ -111,7 +111,7 @@ def test_the_wheel_changes_a_field_only_while_it_has_the_focus(form, qtbot, qapp
 
 
 def test_a_form_of_the_training_settings_shows_every_default(qtbot):
-    form = Form(Training)
+    form = ConfigForm(Training)
     qtbot.addWidget(form)
     form.show_values(Training().model_dump())
     assert set(form.fields) == set(Training.model_fields)
@@ -119,15 +119,15 @@ def test_a_form_of_the_training_settings_shows_every_default(qtbot):
 
 
 def test_rarely_used_fields_stand_under_a_fold_that_says_how_many_are_changed(qtbot):
-    form = Form(Config, ("rank",), fold="Advanced")
+    form = ConfigForm(Config, ("rank",), section_title="Advanced")
     qtbot.addWidget(form)
     form.show()
     assert form.fields["rank"].isVisible()
     assert set(form.fields) == set(Config.model_fields)
     assert not any(form.fields[name].isVisible() for name in ("rate", "init", "bias", "note"))
     form.show_values({"rank": 3, "rate": 1e-3, "init": "gaussian", "bias": True, "note": ""})
-    assert form.fold.said == "2 changed"
-    form.fold.head.click()
+    assert form.advanced_section.note_text == "2 changed"
+    form.advanced_section.header.click()
     assert form.fields["init"].isVisible()
     form.show_values(Config().model_dump())
-    assert form.fold.said == ""
+    assert form.advanced_section.note_text == ""

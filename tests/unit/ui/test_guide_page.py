@@ -54,7 +54,7 @@ def test_every_method_is_there_with_what_was_measured_of_it(page, qtbot):
     assert rows["lora"] == ("LoRA", "1,234  (0.50 %)", "87.5 %", "× 0.70", "× 1.21", "× 1.00", "5.0 kB")
     assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "does not merge", "–")
     assert "2026-01-02" in page.conditions.text()
-    assert {row.family for row in page.model.rows} == set(guide_model.ADVICE)
+    assert {row.family for row in page.model.rows} == set(guide_model.FAMILY_ADVICE)
 
 
 def test_the_chosen_method_is_told_of(page, qtbot):
@@ -62,7 +62,7 @@ def test_the_chosen_method_is_told_of(page, qtbot):
 
     page.show_method("lora")
     assert page.name.text() == "LoRA"
-    assert page.when.words == METHODS.get("lora").when
+    assert page.when.words == METHODS.get("lora").when_to_use
     assert "merged" in page.exports.text()
     assert page.paper.isVisible()
     row = next(i for i, row in enumerate(page.model.rows) if row.name == "prefix")
@@ -76,7 +76,7 @@ def test_the_chosen_method_is_told_of(page, qtbot):
 def test_without_figures_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setattr(guide_model, "resource", lambda *parts: tmp_path.joinpath(*parts))
     found = guide_model.read_guide()
-    assert found.measured == ""
+    assert found.conditions == ""
     assert all(row.accuracy is None for row in found.rows)
 
 

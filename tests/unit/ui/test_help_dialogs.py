@@ -7,14 +7,14 @@ from PySide6.QtWidgets import QDialog
 from studio.ui.i18n.language import CHINESE, ENGLISH, language
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import theme
-from studio.ui.window.actions import TABLE
-from studio.ui.window.settings_dialogs import KeysDialog, SettingsDialog
+from studio.ui.window.actions import ACTIONS
+from studio.ui.window.settings_dialogs import ShortcutsDialog, SettingsDialog
 
 
 @pytest.fixture(autouse=True)
 def _as_it_was(qapp):
     yield
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
     theme().apply("light")
 
 
@@ -38,16 +38,16 @@ def test_language_and_theme_hold_at_once_and_the_next_time(window, qtbot):
 
 def test_the_list_of_keys_is_that_of_the_menu(window):
     window.actions_by_call["show_keys"].trigger()
-    dialog = window.findChild(KeysDialog)
+    dialog = window.findChild(ShortcutsDialog)
     shown = [dialog.table.item(row, 0).text() for row in range(dialog.table.rowCount())]
     native = QKeySequence.SequenceFormat.NativeText
-    assert shown[: sum(bool(entry.keys) for entry in TABLE)] == [
-        QKeySequence(entry.keys).toString(native) for entry in TABLE if entry.keys
+    assert shown[: sum(bool(entry.shortcut) for entry in ACTIONS)] == [
+        QKeySequence(entry.shortcut).toString(native) for entry in ACTIONS if entry.shortcut
     ]
     assert isinstance(dialog, QDialog)
     dialog.accept()
 
 
 def test_no_two_actions_have_the_same_key():
-    keys = [entry.keys for entry in TABLE if entry.keys]
+    keys = [entry.shortcut for entry in ACTIONS if entry.shortcut]
     assert len(keys) == len(set(keys))

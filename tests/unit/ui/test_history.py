@@ -5,7 +5,7 @@ import math
 import pytest
 
 from studio.core import events
-from studio.ui.pages.train.run_history import History
+from studio.ui.pages.train.run_history import RunHistory
 
 
 def started(step, time=0.0):
@@ -33,49 +33,49 @@ def evaluation(number, accuracy, best):
 
 
 def test_a_run_that_was_killed_and_resumed_draws_each_step_once():
-    history = History()
-    history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), evaluation(5, 0.9, True)])
-    history.take([started(3)])
+    history = RunHistory()
+    history.apply([started(0), *(step(i, float(i)) for i in range(1, 6)), evaluation(5, 0.9, True)])
+    history.apply([started(3)])
     assert list(history.training_loss.x) == [1, 2, 3]
     assert list(history.throughput.x) == [1, 2, 3]
     assert list(history.validation_accuracy.x) == []
-    assert history.best is None
-    history.take([step(4, 40.0), step(5, 50.0), evaluation(5, 0.8, True)])
+    assert history.best_evaluation is None
+    history.apply([step(4, 40.0), step(5, 50.0), evaluation(5, 0.8, True)])
     assert list(history.training_loss.x) == [1, 2, 3, 4, 5]
     assert list(history.training_loss.y[3:]) == [40.0, 50.0]
-    assert history.best.accuracy == 0.8
+    assert history.best_evaluation.accuracy == 0.8
 
 
 def test_a_run_that_went_back_after_broken_losses_draws_each_step_once():
-    history = History()
-    history.take([started(0), *(step(i, float(i)) for i in range(1, 6)), step(3, 30.0)])
+    history = RunHistory()
+    history.apply([started(0), *(step(i, float(i)) for i in range(1, 6)), step(3, 30.0)])
     assert list(history.training_loss.x) == [1, 2, 3]
     assert list(history.training_loss.y) == [1.0, 2.0, 30.0]
 
 
 def test_a_pause_does_not_count_for_the_time_that_is_left():
-    history = History()
-    history.take([started(0), step(1, 1.0, time=10.0), step(2, 1.0, time=20.0)])
+    history = RunHistory()
+    history.apply([started(0), step(1, 1.0, time=10.0), step(2, 1.0, time=20.0)])
     assert history.seconds_left == pytest.approx(80)
-    history.take([events.Paused(time=20.0, step=2)])
+    history.apply([events.Paused(time=20.0, step=2)])
     assert history.paused
-    history.take([events.Resumed(time=1020.0, step=2), step(3, 1.0, time=1030.0)])
+    history.apply([events.Resumed(time=1020.0, step=2), step(3, 1.0, time=1030.0)])
     assert not history.paused
     assert history.seconds_left == pytest.approx(70)
 
 
 def test_places_without_a_gradient_are_named_until_they_have_one():
-    history = History()
-    assert history.unmoved == frozenset()
-    history.take([events.GradNorms(step=1, norms={"a/q": 0.0, "a/k": 2.0})])
-    assert history.unmoved == {"a/q"}
-    history.take([events.GradNorms(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
-    assert history.unmoved == frozenset()
-    assert history.norms == {"a/q": 0.1, "a/k": 0.0}
+    history = RunHistory()
+    assert history.without_gradient == frozenset()
+    history.apply([events.GradNorms(step=1, norms={"a/q": 0.0, "a/k": 2.0})])
+    assert history.without_gradient == {"a/q"}
+    history.apply([events.GradNorms(step=9, norms={"a/q": 0.1, "a/k": 0.0})])
+    assert history.without_gradient == frozenset()
+    assert history.grad_norms == {"a/q": 0.1, "a/k": 0.0}
 
 
 def test_before_anything_is_read_nothing_is_known():
-    history = History()
+    history = RunHistory()
     assert history.progress == 0
     assert math.isnan(history.seconds_left)
     assert history.steps_per_epoch == 1

@@ -5,12 +5,12 @@ import threading
 import pytest
 
 from studio.core.errors import StudioError
-from studio.ui.services.background import Lane, Turns, sentence
+from studio.ui.services.background import WorkerThread, FrameScheduler, error_message
 
 
 @pytest.fixture
 def lane(qapp):
-    made = Lane("a lane")
+    made = WorkerThread("a lane")
     yield made
     made.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "a lane"]
@@ -43,23 +43,23 @@ def test_errors_are_answered_too(lane, qtbot):
 
     lane.submit(fail, failed=failures.append)
     qtbot.waitUntil(lambda: bool(failures))
-    assert sentence(failures[0]) == "No."
-    assert "ValueError" in sentence(ValueError("x"))
+    assert error_message(failures[0]) == "No."
+    assert "ValueError" in error_message(ValueError("x"))
 
 
 def test_a_turn_that_fails_is_not_taken_again_and_others_follow(qapp, qtbot):
-    turns, done = Turns(), []
+    turns, done = FrameScheduler(), []
     with qtbot.captureExceptions() as raised:
-        turns.want("bad", lambda: 1 / 0)
+        turns.schedule("bad", lambda: 1 / 0)
         qtbot.waitUntil(lambda: bool(raised))
-        qtbot.wait(3 * Turns.TICK_MS)
-        turns.want("good", lambda: done.append(1))
+        qtbot.wait(3 * FrameScheduler.TICK_MS)
+        turns.schedule("good", lambda: done.append(1))
         qtbot.waitUntil(lambda: bool(done))
     assert [kind for kind, _, _ in raised] == [ZeroDivisionError]
 
 
 def test_nothing_is_answered_after_closing(qapp, qtbot):
-    lane, answers, gate = Lane("a lane"), [], threading.Event()
+    lane, answers, gate = WorkerThread("a lane"), [], threading.Event()
     lane.submit(gate.wait, answers.append)
     gate.set()
     lane.close()
@@ -81,10 +81,10 @@ def test_five_thousand_signals_do_not_end_the_program(qapp):
 
 
 def test_work_in_turns_is_done_once_a_tick_and_only_the_newest_of_a_name(qtbot):
-    turns, done = Turns(), []
+    turns, done = FrameScheduler(), []
     for number in range(3):
-        turns.want("a", lambda number=number: done.append(("a", number)))
-    turns.want("b", lambda: done.append(("b", 0)))
+        turns.schedule("a", lambda number=number: done.append(("a", number)))
+    turns.schedule("b", lambda: done.append(("b", 0)))
     assert done == []
     qtbot.waitUntil(lambda: len(done) == 2, timeout=5000)
     assert done == [("a", 2), ("b", 0)]

@@ -31,9 +31,9 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.i18n.language import CHINESE, ENGLISH, language
-from studio.ui.widgets.components import Column, button
+from studio.ui.widgets.components import VBox, button
 from studio.ui.widgets.menu import Menu
-from studio.ui.window.focus_ring import Ring
+from studio.ui.window.focus_ring import RingOverlay
 from tests.unit.ui.dialogs import dialogs
 
 CONTROLS = (QAbstractButton, QLineEdit, QComboBox, QAbstractSpinBox, QAbstractItemView, QSlider, QTabBar)
@@ -192,7 +192,7 @@ def test_every_action_of_the_menu_can_be_called_from_the_keyboard(filled):
 
 @pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
 def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
-    language().use(spoken)
+    language().set_language(spoken)
     bar = filled.findChild(QMenuBar)
     menus = [action.menu() for action in bar.actions()]
     menus += [filled.data.images.side_menu(), filled.data.images.label_menu(), filled.adapters.menu_at(QPoint(40, 60))]
@@ -204,7 +204,7 @@ def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
         letters = [re.search(r"&(\w)", text.replace("&&", "")) for text in words]
         assert all(letters), words
         assert len({found[1].upper() for found in letters}) == len(letters), words
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
     assert [menu.title() for menu in menus[:5]] == ["&File", "&Edit", "&Run", "&View", "&Help"]
 
 
@@ -221,15 +221,15 @@ def test_the_ampersand_of_a_name_is_not_taken_for_a_mark(qtbot):
 def test_what_has_no_ring_of_its_own_gets_one_from_the_keyboard(qtbot):
     window, box, field = QWidget(), QCheckBox("Only"), QLineEdit()
     qtbot.addWidget(window)
-    window.setLayout(Column(box, field))
+    window.setLayout(VBox(box, field))
     window.show()
     window.activateWindow()
     field.setFocus()
     qtbot.waitUntil(lambda: window.isActiveWindow() and field.hasFocus())
-    assert not window.findChildren(Ring)
+    assert not window.findChildren(RingOverlay)
     before = window.grab().toImage()
     qtbot.keyClick(field, Qt.Key.Key_Backtab)
-    qtbot.waitUntil(lambda: any(frame.isVisible() for frame in window.findChildren(Ring)))
+    qtbot.waitUntil(lambda: any(frame.isVisible() for frame in window.findChildren(RingOverlay)))
     area = box.geometry().adjusted(-2, -2, 2, 2)
     assert window.grab().toImage().copy(area) != before.copy(area)
 

@@ -13,9 +13,9 @@ from studio.ui.i18n import language as languages
 from studio.ui.i18n import relabel
 from studio.ui.i18n.catalogue import Catalogue, names, read
 from studio.ui.i18n.language import CHINESE, ENGLISH, language, tr
-from studio.ui.pages.results.saliency_view import LookView
+from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.settings import Settings
-from studio.ui.window.settings_dialogs import KeysDialog
+from studio.ui.window.settings_dialogs import ShortcutsDialog
 
 CATALOGUE = resource("languages", "zh_CN.toml")
 HAN = re.compile("[\u4e00-\u9fff]")
@@ -24,7 +24,7 @@ HAN = re.compile("[\u4e00-\u9fff]")
 @pytest.fixture(autouse=True)
 def _english_again(qapp):
     yield
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
 
 
 def test_every_text_of_the_window_has_a_translation():
@@ -55,26 +55,26 @@ def test_a_finished_sentence_finds_its_template():
 
 
 def test_what_was_said_is_said_again_in_another_language():
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     shown = tr("Next: {page}", page=tr("Train"))
     assert HAN.search(shown)
-    language().use(ENGLISH)
-    assert language().again(shown) == "Next: Train"
-    assert language().source(shown) == "Next: Train"
-    language().use(CHINESE)
-    assert language().again("Next: Train") == shown
+    language().set_language(ENGLISH)
+    assert language().retranslated(shown) == "Next: Train"
+    assert language().source_text(shown) == "Next: Train"
+    language().set_language(CHINESE)
+    assert language().retranslated("Next: Train") == shown
 
 
 def test_a_sentence_names_the_control_rather_than_the_key_of_the_recipe():
     sentence = "The memory is not enough for this training; lower training.batch_size, and train again."
     shown = tr(sentence)
     assert "lower “Batch size”, and" in shown
-    language().use(CHINESE)
-    said = language().again(shown)
+    language().set_language(CHINESE)
+    said = language().retranslated(shown)
     assert "“批大小”" in said or HAN.search(said[said.index("“") : said.index("”")])
-    assert language().source(said) == sentence
-    language().use(ENGLISH)
-    assert language().again(said) == shown
+    assert language().source_text(said) == sentence
+    language().set_language(ENGLISH)
+    assert language().retranslated(said) == shown
     assert (
         tr("There is nothing at /home/me/data.path/training.epochs.")
         == "There is nothing at /home/me/data.path/training.epochs."
@@ -88,7 +88,7 @@ def test_no_key_of_the_recipe_is_left_in_what_is_said_below():
 
 
 def test_open_dialogs_change_their_language_too(window):
-    keys = KeysDialog(window)
+    keys = ShortcutsDialog(window)
     keys.show()
     before = [keys.table.item(row, 1).text() for row in range(keys.table.rowCount())]
     window.chinese()
@@ -108,18 +108,18 @@ def test_the_fullest_template_is_taken():
 
 
 def test_lines_that_were_joined_are_each_said_again():
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     lines = [tr("Next: {page}", page=tr("Train")), tr("Next: {page}", page=tr("Results"))]
-    language().use(ENGLISH)
-    assert language().again("\n".join(lines)) == "Next: Train\nNext: Results"
+    language().set_language(ENGLISH)
+    assert language().retranslated("\n".join(lines)) == "Next: Train\nNext: Results"
 
 
 def test_memory_of_what_was_said_is_bounded(monkeypatch):
-    monkeypatch.setattr(languages, "_REMEMBERED", 100)
+    monkeypatch.setattr(languages, "_MAX_SOURCES", 100)
     for number in range(1000):
         tr("Next: {page}", page=number)
     assert len(language()._sources) <= 100 or len(language()._sources) < 20_000
-    assert language().again("Next: 999") == "Next: 999"
+    assert language().retranslated("Next: 999") == "Next: 999"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_system_decides_at_first(monkeypatch, system, spoken):
             return system
 
     monkeypatch.setattr(QLocale, "system", lambda: Locale)
-    language().use(Settings().language)
+    language().set_language(Settings().language)
     assert language().code == spoken
 
 
@@ -168,7 +168,7 @@ def test_the_window_changes_its_language_and_back_again(ready, settled, qtbot):
 
 
 def test_nothing_is_said_in_english_to_who_reads_chinese(ready, settled, qtbot):
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     ready.files.open_sample()
     settled(ready)
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
@@ -196,23 +196,23 @@ def test_texts_with_the_same_translation_come_back_as_they_were(qtbot):
     box.addItems(twins)
     for widget in (box, *labels):
         qtbot.addWidget(widget)
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     relabel.everything()
     assert len({label.text() for label in labels}) == 1
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
     relabel.everything()
     assert [label.text() for label in labels] == twins
     assert [box.itemText(row) for row in range(box.count())] == twins
 
 
 def test_words_that_are_painted_in_place_of_an_image_change_too(qapp, qtbot):
-    view = LookView("", tr("Choose an image to see it and where the run looked."))
+    view = SaliencyView("", tr("Choose an image to see it and where the run looked."))
     qtbot.addWidget(view)
     view.resize(300, 200)
     english = view.grab().toImage()
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     view.show_image(QImage(), tr("Choose an image to see it and where the run looked."))
     chinese = view.grab().toImage()
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
     assert chinese != english
     assert view.grab().toImage() == english

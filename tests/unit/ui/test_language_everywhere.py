@@ -32,7 +32,7 @@ FIRST_ROWS = 40
 @pytest.fixture(autouse=True)
 def _english_again(qapp):
     yield
-    language().use(ENGLISH)
+    language().set_language(ENGLISH)
 
 
 def texts(root: QWidget) -> dict[tuple[str, str], str]:

@@ -14,25 +14,25 @@ from studio.core.errors import StudioError
 from studio.ui.application import ErrorReporter
 from studio.ui.i18n.language import CHINESE, ENGLISH, language
 from studio.ui.services import app_log as logs
-from studio.ui.services.app_log import KEPT, log, note
-from studio.ui.services.background import sentence
+from studio.ui.services.app_log import MAX_LINES, app_log, log_message
+from studio.ui.services.background import error_message
 from studio.ui.shared import error_actions
-from studio.ui.widgets.components import Notice
+from studio.ui.widgets.components import Banner
 
 
 @pytest.fixture
 def opened():
-    log().lines.clear()
-    log().open()
-    yield log()
-    log().close()
+    app_log().lines.clear()
+    app_log().open()
+    yield app_log()
+    app_log().close()
 
 
 def test_lines_go_to_a_file_and_to_the_page(opened, window, home):
-    note("one")
+    log_message("one")
     window.show_log()
-    note("two", logging.ERROR)
-    threading.Thread(target=note, args=("from a thread", logging.WARNING)).start()
+    log_message("two", logging.ERROR)
+    threading.Thread(target=log_message, args=("from a thread", logging.WARNING)).start()
     page = window.log
     wanted = ["from a thread", "two", "one"]
     for _ in range(100):
@@ -47,9 +47,9 @@ def test_lines_go_to_a_file_and_to_the_page(opened, window, home):
 
 
 def test_the_page_is_filtered_by_level_and_by_words(opened, window):
-    note("all is well")
-    note("careful", logging.WARNING)
-    note("broken", logging.ERROR)
+    log_message("all is well")
+    log_message("careful", logging.WARNING)
+    log_message("broken", logging.ERROR)
     page = window.log
     page.level.setCurrentIndex(2)
     page.level.activated.emit(2)
@@ -62,7 +62,7 @@ def test_the_page_is_filtered_by_level_and_by_words(opened, window):
 
 
 def test_a_report_can_be_copied(opened, window):
-    note("what happened", logging.ERROR)
+    log_message("what happened", logging.ERROR)
     window.log.copy()
     report = QGuiApplication.clipboard().text()
     assert report.startswith("PEFT Studio ")
@@ -70,8 +70,8 @@ def test_a_report_can_be_copied(opened, window):
 
 
 def test_a_report_does_not_name_the_user(opened, window):
-    note(f"There is no folder {Path.home() / 'photos'}.", logging.ERROR)
-    report = log().report("It broke.")
+    log_message(f"There is no folder {Path.home() / 'photos'}.", logging.ERROR)
+    report = app_log().report("It broke.")
     assert report.startswith("It broke.\n\nPEFT Studio ")
     assert str(Path.home()) not in report
     assert "no folder ~" in report
@@ -97,26 +97,26 @@ def test_what_a_page_says_is_wrong_is_in_the_log_once(opened, window):
     ],
 )
 def test_what_befalls_any_program_is_said_with_its_cause(qapp, error, words):
-    assert sentence(error).startswith(words)
+    assert error_message(error).startswith(words)
 
 
 def test_the_file_is_begun_anew_when_it_grows_large(opened, home, monkeypatch):
     handler = opened._file
     handler.maxBytes = 10_000
     for number in range(500):
-        note(f"{number} " + "x" * 80)
+        log_message(f"{number} " + "x" * 80)
     files = sorted((home / "logs").iterdir())
     assert len(files) == 4
     assert sum(file.stat().st_size for file in files) < 50_000
-    assert len(opened.lines) <= KEPT
+    assert len(opened.lines) <= MAX_LINES
 
 
 def test_a_folder_that_takes_no_file_is_no_error(home):
     (home / "logs").write_text("in the way")
-    log().open()
-    note("still here")
-    log().close()
-    assert log().lines[-1].text == "still here"
+    app_log().open()
+    log_message("still here")
+    app_log().close()
+    assert app_log().lines[-1].text == "still here"
 
 
 @pytest.mark.qt_log_level_fail("CRITICAL")
@@ -133,12 +133,12 @@ def test_what_qt_and_libraries_warn_of_is_in_the_log(opened):
 
 
 def test_refusals_are_in_the_log_in_english(opened, window):
-    language().use(CHINESE)
+    language().set_language(CHINESE)
     try:
         window.workspace.refused.emit("没有文件夹")
         window.workspace.attempt(_refuse)
     finally:
-        language().use(ENGLISH)
+        language().set_language(ENGLISH)
     assert opened.lines[-1].text == "There is no folder x."
 
 
@@ -166,21 +166,21 @@ def _refuse():
 )
 @pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
 def test_an_error_comes_with_the_button_that_helps(qapp, sentence, words, spoken):
-    language().use(spoken)
+    language().set_language(spoken)
     try:
-        notice = Notice()
-        notice.say(sentence, "bad")
-        found = error_actions.remedy(notice.words)
-        assert (found.words if found else None) == words
-        assert notice._fix.isVisibleTo(notice) == (words is not None)
+        notice = Banner()
+        notice.show_message(sentence, "bad")
+        found = error_actions.action_for(notice.message)
+        assert (found.label if found else None) == words
+        assert notice._action_button.isVisibleTo(notice) == (words is not None)
     finally:
-        language().use(ENGLISH)
+        language().set_language(ENGLISH)
 
 
 def test_every_remedy_is_something_the_window_can_do(window):
     from operator import attrgetter
 
-    assert all(callable(attrgetter(row.call)(window)) for row in error_actions.TABLE)
+    assert all(callable(attrgetter(row.slot)(window)) for row in error_actions.ERROR_ACTIONS)
 
 
 def test_the_button_does_what_it_says(window):
@@ -206,11 +206,11 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
 
     monkeypatch.setattr(QMessageBox, "exec", run)
     reporter = ErrorReporter()
-    reporter.caught(ValueError, ValueError("of all things"), None)
+    reporter.handle_error(ValueError, ValueError("of all things"), None)
     assert {"Copy the report", "Open the log"} <= set(pressed)
     assert "of all things" in QGuiApplication.clipboard().text()
     assert window.pages.currentWidget() is window.log
-    assert logs.log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows
+    assert logs.app_log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows
 
 
 def test_a_log_in_which_nothing_fits_says_so(window):
@@ -221,6 +221,6 @@ def test_a_log_in_which_nothing_fits_says_so(window):
     assert "fits" in page.none.text()
     page.search.clear()
     assert page.none.isVisible() == (not page.model.rows)
-    logs.log().lines.clear()
+    logs.app_log().lines.clear()
     page._filter()
     assert page.none.text() == "Nothing has happened yet."

@@ -15,13 +15,13 @@ from studio.ui.pages.adapters.layer_tree_model import (
     LayerTree,
 )
 from studio.ui.pages.adapters.palette_model import METHOD_ROLE, Palette
-from studio.ui.pages.results.class_metrics_model import ClassTable
-from studio.ui.pages.train.run_model import RunTable
+from studio.ui.pages.results.class_metrics_model import ClassMetricsModel
+from studio.ui.pages.train.run_model import RunModel
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.trainer import RunRow
-from studio.ui.services.tree_data import Badge, Marks, Spot, badge_text
+from studio.ui.services.tree_data import Badge, TreeAnnotations, NodeRef, badge_text
 
-QKV = Spot("blocks.0.attn.qkv")
+QKV = NodeRef("blocks.0.attn.qkv")
 
 
 @pytest.fixture
@@ -60,11 +60,11 @@ def test_a_row_says_type_shape_parameters_and_that_it_is_frozen(tree):
     assert text(tree, QKV, TYPE) == "Linear  48 × 16"
     assert text(tree, QKV, PARAMETERS) == "816"
     assert text(tree, QKV, TRAINABLE) == "frozen"
-    assert text(tree, Spot(QKV.path, "q"), TYPE) == "rows of qkv  16 × 16"
+    assert text(tree, NodeRef(QKV.path, "q"), TYPE) == "rows of qkv  16 × 16"
 
 
 def test_layers_without_parameters_are_shown_only_when_asked_for(tree):
-    drop = Spot("blocks.0.attn.drop")
+    drop = NodeRef("blocks.0.attn.drop")
     tree.show_filter("")
     assert not tree.index_of(drop).isValid()
     tree.show_filter("", with_empty=True)
@@ -74,7 +74,7 @@ def test_layers_without_parameters_are_shown_only_when_asked_for(tree):
 def test_a_filter_keeps_what_matches_and_the_way_to_it(tree):
     tree.show_filter("1.attn.proj")
     assert names(tree, tree.index(0, 0)) == ["blocks"]
-    assert names(tree, tree.index_of(Spot("blocks"))) == ["1"]
+    assert names(tree, tree.index_of(NodeRef("blocks"))) == ["1"]
     assert not tree.index_of(QKV).isValid()
     tree.show_filter("")
     assert text(tree, QKV) == "qkv"
@@ -82,25 +82,25 @@ def test_a_filter_keeps_what_matches_and_the_way_to_it(tree):
 
 def test_badges_stand_at_their_layer_and_slices_and_roll_up_to_the_root(tree):
     badge = Badge("lora", "LoRA r8", 512, slices=("q", "v"))
-    tree.show_marks(Marks({QKV.path: (badge,)}, head_trains=True))
+    tree.show_marks(TreeAnnotations({QKV.path: (badge,)}, head_trainable=True))
     assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 on q, v +512"
-    assert text(tree, Spot(QKV.path, "q"), TRAINABLE) == "adapter"
-    assert text(tree, Spot(QKV.path, "k"), TRAINABLE) == "frozen"
-    assert text(tree, Spot("blocks.0"), TRAINABLE) == "512"
-    assert text(tree, Spot("blocks.1"), TRAINABLE) == "frozen"
-    assert text(tree, Spot(), TRAINABLE) == "682"
+    assert text(tree, NodeRef(QKV.path, "q"), TRAINABLE) == "adapter"
+    assert text(tree, NodeRef(QKV.path, "k"), TRAINABLE) == "frozen"
+    assert text(tree, NodeRef("blocks.0"), TRAINABLE) == "512"
+    assert text(tree, NodeRef("blocks.1"), TRAINABLE) == "frozen"
+    assert text(tree, NodeRef(), TRAINABLE) == "682"
 
 
 def test_a_badge_that_is_switched_off_says_so_and_counts_nothing(tree):
-    tree.show_marks(Marks({QKV.path: (Badge("lora", "LoRA r8", None, enabled=False),)}, head_trains=False))
+    tree.show_marks(TreeAnnotations({QKV.path: (Badge("lora", "LoRA r8", None, enabled=False),)}, head_trainable=False))
     assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 off"
-    assert text(tree, Spot(), TRAINABLE) == "frozen"
+    assert text(tree, NodeRef(), TRAINABLE) == "frozen"
 
 
 def test_badges_of_counts_above_32_bits_are_told_in_full(tree):
     assert badge_text(Badge("a", "Full", 5_000_000_000)) == "Full +5.0B"
-    tree.show_marks(Marks({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trains=False))
-    assert text(tree, Spot(), TRAINABLE) == "5,000,000,000"
+    tree.show_marks(TreeAnnotations({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trainable=False))
+    assert text(tree, NodeRef(), TRAINABLE) == "5,000,000,000"
 
 
 def test_a_drop_on_a_layer_attaches_there(tree, drag, dropped):
@@ -111,7 +111,7 @@ def test_a_drop_on_a_layer_attaches_there(tree, drag, dropped):
 
 
 def test_a_refused_drop_attaches_nothing(tree, drag, dropped):
-    index = tree.index_of(Spot("head"))
+    index = tree.index_of(NodeRef("head"))
     assert not tree.canDropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
     assert not tree.dropMimeData(drag("lora"), Qt.DropAction.CopyAction, -1, -1, index)
     assert dropped == []
@@ -119,16 +119,16 @@ def test_a_refused_drop_attaches_nothing(tree, drag, dropped):
 
 def test_rows_that_cannot_take_the_dragged_method_dim_and_say_why(tree):
     tree.show_drag("lora")
-    assert tree.index_of(Spot("head")).data(DIM_ROLE) is True
-    assert tree.index_of(Spot("head")).data(Qt.ItemDataRole.ToolTipRole) == "Only qkv takes it."
+    assert tree.index_of(NodeRef("head")).data(DIM_ROLE) is True
+    assert tree.index_of(NodeRef("head")).data(Qt.ItemDataRole.ToolTipRole) == "Only qkv takes it."
     assert tree.index_of(QKV).data(DIM_ROLE) is False
     tree.show_drag("")
-    assert tree.index_of(Spot("head")).data(DIM_ROLE) is False
+    assert tree.index_of(NodeRef("head")).data(DIM_ROLE) is False
 
 
 def test_the_layers_that_a_drop_would_attach_to_are_marked_with_what_holds_them(tree):
     tree.show_targets(frozenset({QKV.path}))
-    marked = {spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, Spot("blocks.0"), Spot("blocks.1"))}
+    marked = {spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, NodeRef("blocks.0"), NodeRef("blocks.1"))}
     assert marked == {QKV.path: "target", "blocks.0": "holder", "blocks.1": ""}
     tree.show_targets(frozenset())
     assert tree.index_of(QKV).data(TARGET_ROLE) == ""
@@ -141,7 +141,7 @@ def test_ten_thousand_layers_keep_their_order(qapp, check_model, rows):
     check_model(model)
     block = rows[2]
     model.show_layers((rows[0], rows[1], *(replace(block, path=f"blocks.{i}", block=i) for i in range(10_000))))
-    blocks = model.index_of(Spot("blocks"))
+    blocks = model.index_of(NodeRef("blocks"))
     assert model.rowCount(blocks) == 10_000
     assert model.index(9_999, 0, blocks).data() == "9999"
 
@@ -173,7 +173,7 @@ def test_a_drag_from_the_palette_carries_the_methods_name(palette):
 
 
 def test_runs_are_a_table_with_state_and_accuracy(qapp, check_model, tmp_path):
-    model = RunTable()
+    model = RunModel()
     check_model(model)
     row = RunRow(Run(tmp_path / "one"), "one", "completed", "starter", "lora", 0.987, 10, 10)
     model.show_rows([row])
@@ -186,7 +186,7 @@ def test_runs_are_a_table_with_state_and_accuracy(qapp, check_model, tmp_path):
 def test_classes_are_a_table(qapp, check_model):
     from studio.training.metrics import ClassMetrics
 
-    classes = ClassTable()
+    classes = ClassMetricsModel()
     check_model(classes)
     classes.show_rows([ClassMetrics("cat", 3, 1.0, 0.5, 0.6667)])
     assert [classes.index(0, c).data() for c in range(5)] == ["cat", "3", "50.0 %", "100.0 %", "0.667"]

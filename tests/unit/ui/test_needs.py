@@ -8,9 +8,9 @@ from PySide6.QtCore import QPoint
 from studio.app import estimate_cache
 from studio.core.errors import StudioError
 from studio.core.events import ResourceEstimate
-from studio.ui.services.resource_estimator import savings
-from studio.ui.services.tree_data import Spot
-from studio.ui.window.resource_button import NeedsButton
+from studio.ui.services.resource_estimator import memory_savings
+from studio.ui.services.tree_data import NodeRef
+from studio.ui.window.resource_button import ResourceButton
 
 GB = 10**9
 
@@ -24,7 +24,7 @@ def figures(memory=2 * GB, free=4 * GB):
 
 @pytest.fixture
 def bar(ready):
-    return ready.findChild(NeedsButton)
+    return ready.findChild(ResourceButton)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def answer(monkeypatch):
         def measure(recipe, control):
             if isinstance(found, Exception):
                 raise found
-            estimate_cache.remember(recipe, found)
+            estimate_cache.save_estimate(recipe, found)
             return found
 
         monkeypatch.setattr(estimate_cache, "measure", measure)
@@ -94,7 +94,7 @@ def test_a_measurement_can_be_cancelled(bar, monkeypatch, qtbot):
 
 def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(ready, bar, settled):
     workspace = ready.workspace
-    workspace.attach("lora", (Spot(),))
+    workspace.attach("lora", (NodeRef(),))
     settled(ready)
     before = workspace.recipe
     bar.open()
@@ -104,17 +104,17 @@ def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(
         assert workspace.recipe != before
         ready.undo()
         assert workspace.recipe == before
-    parts, again, half, fewer = (saving.recipe for saving in savings(before, workspace.engine))
+    parts, again, half, fewer = (saving.recipe for saving in memory_savings(before, workspace.engine))
     assert parts.training.accumulation == 2
     assert again.training.gradient_checkpointing
     assert half.training.precision == "bfloat16"
     assert fewer.attachments[0].at == ("blocks.{3..5}.attn.qkv",)
-    assert savings(again, workspace.engine)[1].recipe is None
+    assert memory_savings(again, workspace.engine)[1].recipe is None
     bar.panel.close()
 
 
 def test_with_nothing_attached_there_are_no_blocks_to_leave_out(ready):
-    assert savings(ready.workspace.recipe, ready.workspace.engine)[3].recipe is None
+    assert memory_savings(ready.workspace.recipe, ready.workspace.engine)[3].recipe is None
 
 
 def test_the_panel_stays_above_the_bar_when_its_buttons_change(ready, bar, settled, qtbot):

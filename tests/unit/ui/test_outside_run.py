@@ -9,8 +9,8 @@ from pytestqt.qtbot import QtBot
 
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.ui.pages.train.run_watcher import LiveRun
-from studio.ui.services.trainer import Runs, Trainer
+from studio.ui.pages.train.run_watcher import RunWatcher
+from studio.ui.services.trainer import RunRegistry, TrainingController
 from tests.unit.conftest import MakeRecipe
 
 ROOT = Path(__file__).parents[3]
@@ -26,18 +26,18 @@ def begin(recipe: Recipe, run: Run) -> subprocess.Popen[bytes]:
 
 def test_steps_of_another_program_appear_and_its_end(qtbot: QtBot, home: Path, make_recipe: MakeRecipe) -> None:
     run = Run(home / "runs" / "outside")
-    trainer = Trainer()
-    runs = Runs(trainer)
-    live = LiveRun(runs.lane)
+    trainer = TrainingController()
+    runs = RunRegistry(trainer)
+    live = RunWatcher(runs.worker)
     runs.start()
     with begin(make_recipe(epochs=100_000), run) as other:
-        qtbot.waitUntil(lambda: (row := runs.row(run)) is not None and row.live, timeout=SOON)
-        live.follow(run, live=True)
+        qtbot.waitUntil(lambda: (row := runs.find(run)) is not None and row.live, timeout=SOON)
+        live.watch(run, live=True)
         qtbot.waitUntil(lambda: live.history.step > 2, timeout=SOON)
         seen = live.history.step
         qtbot.waitUntil(lambda: live.history.step > seen, timeout=SOON)
         other.terminate()
-    qtbot.waitUntil(lambda: (row := runs.row(run)) is not None and row.state == "stopped", timeout=SOON)
+    qtbot.waitUntil(lambda: (row := runs.find(run)) is not None and row.state == "stopped", timeout=SOON)
     live.stop()
     assert live.history.ended is not None
     runs.close()

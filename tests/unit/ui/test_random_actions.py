@@ -19,8 +19,8 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QDialog, QFile
 
 from studio.core.recipe import Backbone, Recipe
 from studio.ui.i18n.language import LANGUAGES, language
-from studio.ui.services.drag_payload import mime_of
-from studio.ui.services.tree_data import Spot
+from studio.ui.services.drag_payload import to_mime
+from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
 from studio.ui.widgets.fields import ChoiceField, FloatField, IntField, SwitchField, TextField
 from studio.ui.window.main_window import MainWindow
@@ -75,7 +75,7 @@ class Person(RuleBasedStateMachine):
         raise AssertionError(f"waited in vain; errors so far: {self.errors}")
 
     def settled(self):
-        last = self.workspace.engine.last
+        last = self.workspace.engine.last_counts
         return last is not None and last.recipe == self.workspace.recipe and last.classes == self.workspace.classes
 
     def layers(self):
@@ -85,20 +85,20 @@ class Person(RuleBasedStateMachine):
 
     @rule(which=share, where=share, part=st.sampled_from(["", "", "", "q", "k", "v"]))
     def drop_a_method(self, which, where, part):
-        self.put(pick(self.window.adapters.left.methods, which).carried, where, part)
+        self.put(pick(self.window.adapters.palette_panel.methods, which).carried, where, part)
 
     @rule(which=share, where=share)
     def drop_a_preset(self, which, where):
-        self.put(pick(self.window.adapters.left.presets, which).carried, where)
+        self.put(pick(self.window.adapters.palette_panel.presets, which).carried, where)
 
     def put(self, carried, where, part=""):
         if not self.layers():
             return
         model = self.window.adapters.tree_model
         layer = pick(self.layers(), where)
-        spot = Spot(layer.path, part if part in layer.slices else "")
+        spot = NodeRef(layer.path, part if part in layer.slices else "")
         index = model.index_of(spot)
-        data = mime_of(carried)
+        data = to_mime(carried)
         if index.isValid() and model.canDropMimeData(data, Qt.DropAction.CopyAction, -1, -1, index):
             model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, index)
 
@@ -109,7 +109,7 @@ class Person(RuleBasedStateMachine):
         page = self.window.adapters
         page.tree.clearSelection()
         for part in where:
-            index = page.tree_model.index_of(Spot(pick(self.layers(), part).path))
+            index = page.tree_model.index_of(NodeRef(pick(self.layers(), part).path))
             flags = QItemSelectionModel.SelectionFlag
             page.tree.selectionModel().select(index, flags.Select | flags.Rows)
             page.tree.setCurrentIndex(index)
@@ -132,7 +132,7 @@ class Person(RuleBasedStateMachine):
     def context_menu(self, where):
         if self.layers():
             page = self.window.adapters
-            index = page.tree_model.index_of(Spot(pick(self.layers(), where).path))
+            index = page.tree_model.index_of(NodeRef(pick(self.layers(), where).path))
             menu = page.menu_at(page.tree.visualRect(index).center())
             menu.aboutToShow.emit()
             actions = [
@@ -196,7 +196,7 @@ class Person(RuleBasedStateMachine):
     @rule(which=st.integers(0, 3))
     def choose_images(self, which):
         source = ["bundled:digits", str(self.folder / "images"), str(self.folder / "nowhere"), ""][which]
-        self.window.data.use(source) if source else self.window.data.use_sample()
+        self.window.data.use_images(source) if source else self.window.data.use_sample()
 
     @rule(which=share)
     def decide_about_an_image(self, which):
@@ -226,7 +226,7 @@ class Person(RuleBasedStateMachine):
 
     @rule(words=st.sampled_from(["qkv", "norm", "", "blocks.1", "zzz", "("]))
     def filter_the_tree(self, words):
-        self.window.adapters.filter.setText(words)
+        self.window.adapters.filter_edit.setText(words)
 
     @rule(words=st.sampled_from(["lora", "", "prompt", "zzz"]))
     def filter_the_palette(self, words):
@@ -238,7 +238,7 @@ class Person(RuleBasedStateMachine):
 
     @rule(call=st.sampled_from(["show_settings", "show_keys", "adapters.choose_backbone"]))
     def open_a_dialog(self, call):
-        self.window.actions_by_call[call].trigger() if call in self.window.actions_by_call else (
+        self.window.actions_by_slot[call].trigger() if call in self.window.actions_by_slot else (
             self.window.adapters.choose_backbone()
         )
 
@@ -270,15 +270,15 @@ class Person(RuleBasedStateMachine):
 
     def check_the_counts(self):
         """The census on screen is that of the recipe, counted by itself."""
-        last, recipe = self.workspace.engine.last, self.workspace.recipe
-        if last.census is None:
+        last, recipe = self.workspace.engine.last_counts, self.workspace.recipe
+        if last.parameter_counts is None:
             assert last.problem
             return
-        rows = {a.name: a.parameters for a in last.census.attachments}
+        rows = {a.name: a.parameters for a in last.parameter_counts.attachments}
         on = {a.name for a in recipe.attachments if a.enabled}
         assert set(rows) <= on
-        shown = self.window.summary.trainable.value.text()
-        assert shown == f"{last.census.trainable_parameters:,}"
+        shown = self.window.status_bar.trainable.value.text()
+        assert shown == f"{last.parameter_counts.trainable_parameters:,}"
 
     @invariant()
     def nothing_broke(self):
@@ -298,7 +298,7 @@ class Person(RuleBasedStateMachine):
             return
         self.window.stop_training()
         self.until(lambda: not self.workspace.trainer.running)
-        last, history = self.workspace.recipe, self.workspace.document.history
+        last, history = self.workspace.recipe, self.workspace.document.undo_stack
         history.setIndex(0)
         assert self.workspace.recipe == self.start
         history.setIndex(history.count())
@@ -347,7 +347,7 @@ def person(qapp, tmp_path, tiny_backbone, make_images, monkeypatch):
     Person.backbones = (Backbone(), tiny, tiny.model_copy(update={"pretrained": False}))
     yield Person
     QApplication.clipboard().clear()  # what was copied would outlive Python on the platform without a screen
-    language().use("en")
+    language().set_language("en")
     theme().apply("light")
 
 

@@ -4,7 +4,7 @@ import pytest
 from PySide6.QtCore import Qt
 
 from studio.core.recipe import Attachment, Recipe
-from studio.ui.shared.recipe_diff import RecipeDifference
+from studio.ui.shared.recipe_diff import RecipeDiff
 
 LORA = Attachment(name="lora", method="lora", at=("blocks.*.attn.qkv",), slices=("q", "v"), config={"rank": 4})
 LARGER = LORA.model_copy(update={"config": {"rank": 16}})
@@ -18,7 +18,7 @@ def recipe(*attachments: Attachment, **changes: object) -> Recipe:
 
 @pytest.fixture
 def widget(qtbot, qapp):
-    made = RecipeDifference()
+    made = RecipeDiff()
     made.resize(900, 600)
     qtbot.addWidget(made)
     made.show()

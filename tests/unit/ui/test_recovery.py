@@ -67,7 +67,7 @@ def test_edits_of_a_killed_window_are_offered_and_restored(home, tmp_path, qtbot
     kill_after_an_edit(home, file)
     asked = answer(QMessageBox.StandardButton.Yes)
     window = MainWindow()
-    window.files.offer(window.recovery)
+    window.files.offer_recovery(window.recovery)
     assert "mine.toml" in asked[0]
     assert window.workspace.recipe.training.epochs == 77
     assert window.isWindowModified()

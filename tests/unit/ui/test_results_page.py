@@ -12,9 +12,9 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.ui.pages.results import try_it_tab
-from studio.ui.pages.results.confusion_matrix import _MARGIN_LEFT, _MARGIN_TOP, Confusion, _blend
-from studio.ui.pages.results.page import MISTAKES, TRY_IT, XRAY, ResultsPage
-from studio.ui.style.theme import colour
+from studio.ui.pages.results.confusion_matrix import _MARGIN_LEFT, _MARGIN_TOP, ConfusionMatrix, _blend
+from studio.ui.pages.results.page import CONFUSION_TAB, TRY_IT_TAB, ABLATION_TAB, ResultsPage
+from studio.ui.style.theme import color
 from studio.ui.widgets.table_model import ROW_ROLE
 
 LEFT = Qt.MouseButton.LeftButton
@@ -29,7 +29,7 @@ def train(make_recipe, home):
     def make(name, *more, **settings):
         recipe = make_recipe(**{"epochs": 1, "learning_rate": 0.05} | settings)
         recipe = recipe.model_copy(update={"attachments": (*recipe.attachments, *more)})
-        run = training.prepare(recipe, home / "runs" / name)
+        run = training.create_run(recipe, home / "runs" / name)
         list(training.train(run, TrainControl()))
         return run
 
@@ -88,7 +88,7 @@ def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_pa
         readers.append(threading.current_thread().name)
         return QImage(4, 4, QImage.Format.Format_RGB32)
 
-    monkeypatch.setattr(try_it_tab, "small_picture", read)
+    monkeypatch.setattr(try_it_tab, "render_thumbnail", read)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
     qtbot.waitUntil(lambda: shown.try_it.replied and bool(readers), timeout=LONG)
     assert set(readers) == {"results"}
@@ -148,12 +148,12 @@ def test_an_image_shows_where_the_run_looked(shown, qtbot):
         assert view.view.look.pixels.shape == (32, 32, 3)
         view.view.show_look(None)
     qtbot.mouseClick(view.try_button, LEFT)
-    assert shown.views.currentIndex() == TRY_IT
+    assert shown.views.currentIndex() == TRY_IT_TAB
     assert shown.try_it.image == row.path
 
 
 def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence(shown, qtbot, tmp_path):
-    shown.show_view(TRY_IT)
+    shown.show_view(TRY_IT_TAB)
     view, path = shown.try_it, next((tmp_path / "images/a").glob("*.png"))
     zone, data = view.view.parentWidget(), QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
@@ -228,7 +228,7 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
 
 
 def test_what_is_worth_nothing_is_pruned_as_one_step(shown, qtbot):
-    shown.show_view(XRAY)
+    shown.show_view(ABLATION_TAB)
     view, document = shown.xray, shown.workspace.document
     qtbot.mouseClick(view.go, LEFT)
     qtbot.waitUntil(lambda: view.found is not None, timeout=LONG)
@@ -252,7 +252,7 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
     from studio.app import baseline
 
     run = shown.workspace.runs.selected
-    known = baseline.linear_probe(run.recipe.data, run.recipe.backbone, TrainControl())
+    known = baseline.measure_baseline(run.recipe.data, run.recipe.backbone, TrainControl())
     shown._look_again()
     qtbot.waitUntil(lambda: shown.gain_figure.isVisible(), timeout=LONG)
     gain = 100 * (shown.mistakes.found.metrics.accuracy - known.accuracy)
@@ -262,7 +262,7 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
 def test_before_anything_is_trained_it_says_what_to_do(page):
     assert page.stack.currentIndex() == 0
     assert "Train a recipe first" in page.empty.sentence.text()
-    assert page.which.button(MISTAKES).isChecked()
+    assert page.which.button(CONFUSION_TAB).isChecked()
 
 
 def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_recipe, home, qtbot, tmp_path):
@@ -284,7 +284,7 @@ def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_
 
 
 def test_a_matrix_of_many_classes_shows_each_cell_in_its_colour(qapp, qtbot):
-    many, matrix = 200, Confusion()
+    many, matrix = 200, ConfusionMatrix()
     qtbot.addWidget(matrix)
     matrix.resize(_MARGIN_LEFT + 8 + 3 * many, _MARGIN_TOP + 8 + 3 * many)
     counts = [[4 * (row == column) for column in range(many)] for row in range(many)]
@@ -295,7 +295,7 @@ def test_a_matrix_of_many_classes_shows_each_cell_in_its_colour(qapp, qtbot):
     def seen(row: int, column: int) -> str:
         return shown.pixelColor(*middle(matrix, row, column).toTuple()).name()
 
-    assert seen(10, 10) == colour("accent").name()
-    assert seen(20, 90) == _blend(colour("sunken"), colour("bad"), 0.8).name()
-    assert seen(30, 31) == colour("sunken").name()
+    assert seen(10, 10) == color("accent").name()
+    assert seen(20, 90) == _blend(color("sunken"), color("bad"), 0.8).name()
+    assert seen(30, 31) == color("sunken").name()
     assert matrix.cell_at(QPointF(middle(matrix, 20, 90))) == (20, 90)

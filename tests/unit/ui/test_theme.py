@@ -28,7 +28,7 @@ def contrast(tokens: Tokens, ink: str, ground: str) -> float:
 
 
 def brightness(tokens: Tokens, name: str) -> float:
-    colour = tokens.colour(name)
+    colour = tokens.color(name)
     parts = (colour.redF(), colour.greenF(), colour.blueF())
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

@@ -13,12 +13,12 @@ from studio.core.run import Run
 from studio.training import grad_norms
 from studio.training.run_io.lock import run_lock
 from studio.ui.pages.train import run_status_text
-from studio.ui.pages.train.plot_series import lines
-from studio.ui.pages.train.plots_card import Curves
-from studio.ui.pages.train.run_history import History
-from studio.ui.shared.grad_norms import Pulls
-from studio.ui.shared.line_plot import Line, Plot
-from studio.ui.style.theme import colour, theme
+from studio.ui.pages.train.plot_series import series_for
+from studio.ui.pages.train.plots_card import PlotsCard
+from studio.ui.pages.train.run_history import RunHistory
+from studio.ui.shared.grad_norms import GradNorms
+from studio.ui.shared.line_plot import PlotSeries, LinePlot
+from studio.ui.style.theme import color, theme
 
 LONG = 60_000
 
@@ -234,8 +234,8 @@ def test_runs_that_are_selected_together_are_drawn_together(window, home, qtbot)
 
 def history(*losses, notes=(), ended=None):
     """A run of ten steps an epoch with these (training, validation) losses."""
-    made = History()
-    made.take(
+    made = RunHistory()
+    made.apply(
         [
             events.Started(
                 step=0, steps=10 * len(losses), epochs=len(losses), training_images=8, validation_images=2,
@@ -244,7 +244,7 @@ def history(*losses, notes=(), ended=None):
         ]
     )  # fmt: skip
     for epoch, (training, validation) in enumerate(losses, 1):
-        made.take(
+        made.apply(
             [
                 events.Epoch(epoch=epoch, step=10 * epoch, loss=training, accuracy=0.5, seconds=1.0),
                 events.Evaluation(
@@ -252,68 +252,68 @@ def history(*losses, notes=(), ended=None):
                 ),
             ]
         )
-    made.take([*(events.Warning(text=note) for note in notes), *([ended] if ended else [])])
+    made.apply([*(events.Warning(text=note) for note in notes), *([ended] if ended else [])])
     return made
 
 
 def test_overfitting_is_told_with_what_to_do():
-    words = run_status_text.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 1.0), (0.4, 1.1)))
+    words = run_status_text.advice_text(history((1.0, 1.0), (0.8, 0.9), (0.6, 1.0), (0.4, 1.1)))
     assert "lowest in epoch 2" in words
     assert "22 %" in words
     assert "augmentation" in words
-    assert run_status_text.advice(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
+    assert run_status_text.advice_text(history((1.0, 1.0), (0.8, 0.9), (0.6, 0.8))) == ""
 
 
 def test_the_best_stands_beside_the_number_to_beat():
     made = history((1.0, 1.0), (0.9, 0.9))
-    assert "3.2 points above the number to beat" in run_status_text.facts(made, live=False, to_beat=0.468)
-    assert "2.0 points below the number to beat" in run_status_text.facts(made, live=False, to_beat=0.52)
+    assert "3.2 points above the number to beat" in run_status_text.best_text(made, live=False, baseline_accuracy=0.468)
+    assert "2.0 points below the number to beat" in run_status_text.best_text(made, live=False, baseline_accuracy=0.52)
 
 
 def test_waiting_for_images_is_a_figure_and_advice_where_it_is_much():
     made = history((1.0, 1.0))
-    assert "waited 0 % of the time for images" in run_status_text.facts(made, live=True)
-    made.take([events.Epoch(epoch=2, step=20, loss=1.0, accuracy=0.5, seconds=10.0, waited=4.0)])
-    assert "waited 40 % of the time for images" in run_status_text.facts(made, live=True)
-    assert "faster disk" in run_status_text.advice(made)
+    assert "waited 0 % of the time for images" in run_status_text.best_text(made, live=True)
+    made.apply([events.Epoch(epoch=2, step=20, loss=1.0, accuracy=0.5, seconds=10.0, waited=4.0)])
+    assert "waited 40 % of the time for images" in run_status_text.best_text(made, live=True)
+    assert "faster disk" in run_status_text.advice_text(made)
 
 
 def test_what_has_not_moved_is_told():
     made = history((1.0, 1.0))
-    made.take([events.GradNorms(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
-    assert "1 of the 2 places" in run_status_text.advice(made)
-    assert "lora/blocks.0.attn.qkv" in run_status_text.advice(made)
+    made.apply([events.GradNorms(step=1, norms={"lora/blocks.0.attn.qkv": 0.0, "head/head": 1.0})])
+    assert "1 of the 2 places" in run_status_text.advice_text(made)
+    assert "lora/blocks.0.attn.qkv" in run_status_text.advice_text(made)
 
 
 def test_why_a_run_ended_and_what_it_met_is_shown():
-    assert run_status_text.trouble(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
-    words, tone = run_status_text.trouble(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
+    assert run_status_text.problem_text(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
+    words, tone = run_status_text.problem_text(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
     assert (words, tone) == ("Went back.\nSmaller parts.", "warn")
-    words, _ = run_status_text.trouble(history((1.0, 1.0), notes=tuple("abcde")))
+    words, _ = run_status_text.problem_text(history((1.0, 1.0), notes=tuple("abcde")))
     assert words.startswith("2 more messages")
-    assert run_status_text.trouble(history((1.0, 1.0))) == ("", "info")
+    assert run_status_text.problem_text(history((1.0, 1.0))) == ("", "info")
 
 
 def test_what_a_run_was_expected_to_take_stands_beside_what_it_took():
     made = history((1.0, 1.0))
-    made.take([events.ResourceEstimate(
+    made.apply([events.ResourceEstimate(
         peak_memory_bytes=1_200_000_000, seconds_per_epoch=14.0, seconds_per_step=1.0, batch_size=8, trainable=1,
         device="cpu", available_memory_bytes=2,
     ), events.ResourceUsage(peak_memory_bytes=1_100_000_000, seconds_per_epoch=75.0)])  # fmt: skip
-    words = run_status_text.facts(made, live=False)
+    words = run_status_text.best_text(made, live=False)
     assert "expected 14 s an epoch, 1.2 GB" in words
     assert "took 1 min 15 s an epoch, 1.1 GB" in words
 
 
 @pytest.fixture
 def plot(qapp, qtbot):
-    made = Plot("Loss", bottom=0)
+    made = LinePlot("Loss", bottom=0)
     qtbot.addWidget(made)
     return made
 
 
 def test_curves_run_over_epochs_and_mark_the_best(plot):
-    plot.show_lines(lines("loss", [history((1.0, 1.0), (0.8, 0.7), (0.6, 0.8))]))
+    plot.show_lines(series_for("loss", [history((1.0, 1.0), (0.8, 0.7), (0.6, 0.8))]))
     training, validation = plot.lines
     assert validation.x.tolist() == [1.0, 2.0, 3.0]
     assert validation.best == (2.0, 0.7)
@@ -323,7 +323,7 @@ def test_curves_run_over_epochs_and_mark_the_best(plot):
 
 def test_smoothing_changes_noisy_lines_alone(plot):
     x = np.arange(50.0)
-    plot.show_lines([Line("a", "accent", x, np.where(x % 2, 1.0, 0.0), noisy=True), Line("b", "adapter", x, x % 2)])
+    plot.show_lines([PlotSeries("a", "accent", x, np.where(x % 2, 1.0, 0.0), smoothable=True), PlotSeries("b", "adapter", x, x % 2)])
     plot.smooth(0.9)
     drawn = [d.main.getOriginalDataset()[1] for d in plot.drawn]
     assert drawn[0].std() < 0.2
@@ -337,7 +337,7 @@ def test_values_are_told_where_the_pointer_is(plot, qtbot):
     told = []
     plot.pointed.connect(told.append)
     plot.pointed.connect(plot.point_at)
-    plot.show_lines([Line("a", "accent", np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.5]))])
+    plot.show_lines([PlotSeries("a", "accent", np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.5]))])
     plot.point_at(1.4)
     assert plot.values() == [6.0]
     qtbot.keyClick(plot.plot, Qt.Key.Key_End)
@@ -350,7 +350,7 @@ def test_values_are_told_where_the_pointer_is(plot, qtbot):
 
 
 def test_the_axis_of_the_loss_can_be_logarithmic(plot):
-    plot.show_lines([Line("a", "accent", np.array([0.0, 1.0]), np.array([1.0, 0.01]), best=(1.0, 0.01))])
+    plot.show_lines([PlotSeries("a", "accent", np.array([0.0, 1.0]), np.array([1.0, 0.01]), best_point=(1.0, 0.01))])
     plot.show_log(True)
     assert plot.drawn[0].main.getData()[1].tolist() == pytest.approx([0.0, -2.0])
     assert plot.drawn[0].best.getData()[1].tolist() == pytest.approx([-2.0])
@@ -415,13 +415,13 @@ def test_leaving_the_page_stops_the_trying(prepared, qtbot):
 
 
 def test_pulls_are_measured_against_the_strongest():
-    pulls = Pulls({"a/q": 1.0, "a/k": 0.1, "b/q": 0.0}, frozenset({"b/q"}))
-    assert pulls.share("a", "q") == 1.0
-    assert pulls.share("a", "k") == pytest.approx(2 / 3)
-    assert pulls.share("b", "q") == 0.0
-    assert not pulls.has_moved("b", "q")
-    assert "has not moved" in pulls.words("b", "q")
-    assert pulls.words("c", "q") == ""
+    pulls = GradNorms({"a/q": 1.0, "a/k": 0.1, "b/q": 0.0}, frozenset({"b/q"}))
+    assert pulls.relative("a", "q") == 1.0
+    assert pulls.relative("a", "k") == pytest.approx(2 / 3)
+    assert pulls.relative("b", "q") == 0.0
+    assert not pulls.has_gradient("b", "q")
+    assert "has not moved" in pulls.describe("b", "q")
+    assert pulls.describe("c", "q") == ""
 
 
 def test_the_tree_shows_what_pulls_while_a_run_goes_on(prepared, qtbot, monkeypatch):
@@ -435,7 +435,7 @@ def test_the_tree_shows_what_pulls_while_a_run_goes_on(prepared, qtbot, monkeypa
     assert not window.adapters.tree.grab().isNull()
     window.train.stop_button.click()
     qtbot.waitUntil(lambda: done(window), timeout=LONG)
-    assert tree.pulls == Pulls()
+    assert tree.pulls == GradNorms()
 
 
 def test_a_run_folder_holds_what_was_read(prepared, qtbot):
@@ -449,7 +449,7 @@ def test_a_run_folder_holds_what_was_read(prepared, qtbot):
 
 @pytest.mark.parametrize("epochs", [2, 3, 7, 40])
 def test_only_whole_epochs_are_marked_and_the_last_best_is_seen_whole(plot, epochs):
-    plot.show_lines([Line("a", "accent", np.arange(epochs + 1.0), np.arange(epochs + 1.0), best=(epochs, epochs))])
+    plot.show_lines([PlotSeries("a", "accent", np.arange(epochs + 1.0), np.arange(epochs + 1.0), best_point=(epochs, epochs))])
     low, high = plot.item.getViewBox().viewRange()[0]
     assert low < 0
     assert high > epochs
@@ -459,32 +459,32 @@ def test_only_whole_epochs_are_marked_and_the_last_best_is_seen_whole(plot, epoc
 
 
 def test_shares_are_told_as_percentages(qapp, qtbot):
-    made = Plot("Accuracy", bottom=0, shares=True)
+    made = LinePlot("Accuracy", bottom=0, as_percent=True)
     qtbot.addWidget(made)
-    made.show_lines([Line("validation", "adapter", np.array([0.0, 1.0]), np.array([0.1, 0.978]))])
-    made.point_at(1.0)
+    made.show_series([PlotSeries("validation", "adapter", np.array([0.0, 1.0]), np.array([0.1, 0.978]))])
+    made.show_pointer_at(1.0)
     assert made.legend.itemAt(1).widget().text() == "validation 97.8 %"
     assert made.item.getAxis("left").tickStrings([0.5], 1.0, 0.1) == ["50 %"]
 
 
 def test_a_notice_that_has_room_is_not_scrolled(qapp, qtbot):
-    made = Curves()
+    made = PlotsCard()
     qtbot.addWidget(made)
     made.stack.setCurrentIndex(1)
     made.resize(986, 456)
     made.show()
-    made._say(made.trouble, "These steps are few to learn from. " * 5, "warn")
+    made._show_message(made.problem_banner, "These steps are few to learn from. " * 5, "warn")
     qtbot.wait(20)
     assert made.messages.verticalScrollBar().maximum() == 0
-    assert made.trouble.height() >= made.trouble.heightForWidth(made.trouble.width())
+    assert made.problem_banner.height() >= made.problem_banner.heightForWidth(made.problem_banner.width())
 
 
 def test_the_points_of_curves_take_the_colours_of_another_theme(qtbot, qapp):
-    plot = Plot("Loss")
+    plot = LinePlot("Loss")
     qtbot.addWidget(plot)
-    plot.show_lines([Line("one", "accent", np.arange(3.0), np.arange(3.0), strong=True)])
+    plot.show_series([PlotSeries("one", "accent", np.arange(3.0), np.arange(3.0), emphasized=True)])
     theme().apply("dark")
     try:
-        assert plot.drawn[0].main.scatter.opts["brush"].color() == colour("accent")
+        assert plot.series_items[0].main.scatter.opts["brush"].color() == color("accent")
     finally:
         theme().apply("light")

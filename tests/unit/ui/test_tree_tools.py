@@ -4,19 +4,19 @@ import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
 from PySide6.QtGui import QGuiApplication
 
-from studio.app.presets import preset
+from studio.app.presets import get_preset
 from studio.core.recipe import Attachment
 from studio.ui.pages.adapters.layer_tree_model import PAIR_ROLE, TARGET_ROLE
-from studio.ui.pages.adapters.palette_model import REFUSAL_ROLE
-from studio.ui.pages.adapters.palette_panel import PRESETS
-from studio.ui.pages.adapters.placement_diagram import SiteDiagram
-from studio.ui.pages.adapters.tree_delegate import after_tags, rolled_up, state_glyph, tags
+from studio.ui.pages.adapters.palette_model import UNSUPPORTED_ROLE
+from studio.ui.pages.adapters.palette_panel import PRESETS_TAB
+from studio.ui.pages.adapters.placement_diagram import PlacementDiagram
+from studio.ui.pages.adapters.tree_delegate import area_after_tags, summary_text, state_icon, comparison_tags
 from studio.ui.services import recipe_edits
-from studio.ui.services.drag_payload import Lifted, carried_in, mime_of
-from studio.ui.services.tree_data import RollUp, Spot
-from studio.ui.widgets.fields import MIXED
+from studio.ui.services.drag_payload import LiftedAttachment, from_mime, to_mime
+from studio.ui.services.tree_data import SubtreeSummary, NodeRef
+from studio.ui.widgets.fields import MIXED_TEXT
 
-QKV = Spot("blocks.0.attn.qkv")
+QKV = NodeRef("blocks.0.attn.qkv")
 
 
 @pytest.fixture
@@ -38,11 +38,11 @@ def at(workspace):
 
 @pytest.mark.parametrize(
     "carried",
-    ["lora", preset("ssf"), Lifted(Attachment(name="a", method="lora", at=("x",), config={"rank": 2}), QKV)],
+    ["lora", get_preset("ssf"), LiftedAttachment(Attachment(name="a", method="lora", at=("x",), config={"rank": 2}), QKV)],
     ids=["method", "preset", "attachment"],
 )
 def test_what_is_dragged_comes_out_as_it_went_in(qapp, carried):
-    assert carried_in(mime_of(carried)) == carried
+    assert from_mime(to_mime(carried)) == carried
 
 
 def test_damaged_data_carries_nothing(qapp):
@@ -50,10 +50,10 @@ def test_damaged_data_carries_nothing(qapp):
 
     data = QMimeData()
     data.setData("application/x-peft-studio-attachment", b'{"attachment": 3}')
-    assert carried_in(data) == ""
+    assert from_mime(data) == ""
     data = QMimeData()
     data.setData("application/x-peft-studio-preset", b"unheard of")
-    assert carried_in(data) == ""
+    assert from_mime(data) == ""
 
 
 # the rule line
@@ -64,7 +64,7 @@ def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, 
     qtbot.keyClicks(rule.pattern, "attn.qkv")
     rule.first.setValue(2)
     assert rule.says.text().startswith("Matches 4 layers")
-    assert page.tree_model.index_of(Spot("blocks.2")).data(TARGET_ROLE) == "holder"
+    assert page.tree_model.index_of(NodeRef("blocks.2")).data(TARGET_ROLE) == "holder"
     assert page.tree_model.index_of(QKV).data(TARGET_ROLE) != "target"
     qtbot.waitUntil(lambda: "parameters" in rule.says.text(), timeout=20_000)
     assert workspace.recipe.attachments == ()
@@ -100,12 +100,12 @@ def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
 
 
 def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, ready):
-    page.left.show_kind(PRESETS)
+    page.left.show_kind(PRESETS_TAB)
     rows = page.palette_model.methods
     assert {"LoRA on q, v", "VPT-deep", "BitFit", "Last 4 blocks", "SSF"} <= {row.label for row in rows}
     before = workspace.recipe
     for row in rows:
-        assert workspace.attach(row.carried, (Spot(),)), row.name
+        assert workspace.attach(row.carried, (NodeRef(),)), row.name
         assert workspace.document.history.count() == 1
         ready.undo()
         assert workspace.recipe == before
@@ -114,12 +114,12 @@ def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, 
 def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, workspace, qtbot, settled, ready):
     workspace.set_value("backbone", {"name": "resnet10t", "source": "timm", "pretrained": False})
     settled(ready)
-    page.left.show_kind(PRESETS)
+    page.left.show_kind(PRESETS_TAB)
     row = page.palette_model.row_of("preset:vpt-deep")
     index = page.palette_model.index(row)
-    qtbot.waitUntil(lambda: bool(index.data(REFUSAL_ROLE)), timeout=20_000)
-    assert index.data(REFUSAL_ROLE).endswith(".")
-    assert index.data(Qt.ItemDataRole.ToolTipRole) == index.data(REFUSAL_ROLE)
+    qtbot.waitUntil(lambda: bool(index.data(UNSUPPORTED_ROLE)), timeout=20_000)
+    assert index.data(UNSUPPORTED_ROLE).endswith(".")
+    assert index.data(Qt.ItemDataRole.ToolTipRole) == index.data(UNSUPPORTED_ROLE)
     assert not index.flags() & Qt.ItemFlag.ItemIsDragEnabled
 
 
@@ -127,8 +127,8 @@ def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, worksp
 
 
 def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
-    workspace.attach("lora", (Spot("blocks.0"), Spot("blocks.1")))
-    workspace.attaching.take_off((("lora", Spot(QKV.path, "q")),))
+    workspace.attach("lora", (NodeRef("blocks.0"), NodeRef("blocks.1")))
+    workspace.attaching.take_off((("lora", NodeRef(QKV.path, "q")),))
     assert at(workspace) == [
         ("lora", ("blocks.1.attn.qkv",), ("q", "v")),
         ("lora-2", ("blocks.0.attn.qkv",), ("v",)),
@@ -136,8 +136,8 @@ def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
 
 
 def test_delete_on_a_block_takes_off_what_is_inside_it(page, workspace, qtbot):
-    workspace.attach("lora", (Spot(),))
-    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.3")))
+    workspace.attach("lora", (NodeRef(),))
+    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.3")))
     qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
     assert at(workspace) == [("lora", ("blocks.{0..2}.attn.qkv", "blocks.{4..5}.attn.qkv"), ("q", "v"))]
 
@@ -146,7 +146,7 @@ def test_a_copy_keeps_its_settings(page, workspace):
     workspace.attach("lora", (QKV,))
     workspace.change_attachment("lora", {"config": {"rank": 3}}, "rank")
     lifted = workspace.attaching.lifted("lora", QKV)
-    assert workspace.attach(lifted, (Spot("blocks.1"),))
+    assert workspace.attach(lifted, (NodeRef("blocks.1"),))
     assert workspace.recipe.attachments[1].config["rank"] == 3
     assert "already" in workspace.attaching.refusal(lifted, (QKV,))
 
@@ -155,13 +155,13 @@ def test_paste_without_a_copy_says_so(page, workspace):
     QGuiApplication.clipboard().clear()
     page.paste()
     assert "Nothing was copied" in page.hint.text()
-    page.tree.setCurrentIndex(page.tree_model.index_of(Spot("blocks.1")))
+    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.1")))
     page.copy()
     assert "Nothing is attached" in page.hint.text()
 
 
 def test_the_menu_offers_all_of_the_kind_and_to_take_off_here(page, workspace):
-    workspace.attach("lora", (Spot(),))
+    workspace.attach("lora", (NodeRef(),))
     place = page.tree.visualRect(page.tree_model.index_of(QKV)).center()
     actions = {a.text(): a for a in page.menu_at(place).actions()}
     assert {"Attach LoRA to all 6 of this kind", "Copy lora", "Remove lora", "Edit lora"} <= set(actions)
@@ -175,7 +175,7 @@ def test_the_menu_offers_all_of_the_kind_and_to_take_off_here(page, workspace):
 @pytest.fixture
 def two(page, workspace, settled, ready):
     workspace.attach("lora", (QKV,))
-    workspace.attach("lora", (Spot("blocks.1"),))
+    workspace.attach("lora", (NodeRef("blocks.1"),))
     workspace.change_attachment("lora-2", {"config": {**workspace.recipe.attachments[1].config, "rank": 4}}, "rank")
     settled(ready)
     page.inspector.select("lora", "lora-2")
@@ -184,7 +184,7 @@ def two(page, workspace, settled, ready):
 
 def test_several_values_are_shown_as_such_and_an_edit_goes_to_all_in_one_step(two, workspace, qtbot):
     rank, alpha = two.form.fields["rank"], two.form.fields["alpha"]
-    assert rank.text() == MIXED
+    assert rank.text() == MIXED_TEXT
     assert alpha.value() == 8.0
     assert not two.where.isVisible()
     steps = workspace.document.history.count()
@@ -210,7 +210,7 @@ def test_what_is_no_number_leaves_several_values(two, workspace, qtbot):
     qtbot.keyClick(rank, Qt.Key.Key_Backspace)
     qtbot.keyClick(rank, Qt.Key.Key_Return)
     assert workspace.recipe == before
-    assert rank.text() == MIXED
+    assert rank.text() == MIXED_TEXT
 
 
 def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
@@ -220,7 +220,7 @@ def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
     qtbot.keyClick(rank, Qt.Key.Key_Return)
     two.form.fields["alpha"].setFocus()
     assert workspace.recipe == before
-    assert rank.text() == MIXED
+    assert rank.text() == MIXED_TEXT
 
 
 def test_mixed_slices_are_neither_on_nor_off_and_a_click_switches_all_on(two, workspace):
@@ -232,8 +232,8 @@ def test_mixed_slices_are_neither_on_nor_off_and_a_click_switches_all_on(two, wo
 
 def test_methods_of_one_family_share_the_fields_that_are_the_same(page, workspace, settled, ready):
     workspace.attach("lora", (QKV,))
-    workspace.attach("dora", (Spot("blocks.1"),))
-    workspace.attach("bitfit", (Spot(),))
+    workspace.attach("dora", (NodeRef("blocks.1"),))
+    workspace.attach("bitfit", (NodeRef(),))
     settled(ready)
     page.inspector.select("lora", "dora")
     assert "rank" in page.inspector.settings.form.fields
@@ -242,19 +242,19 @@ def test_methods_of_one_family_share_the_fields_that_are_the_same(page, workspac
 
 
 def test_a_field_is_in_view_only_where_it_matters(page, workspace, settled, ready):
-    workspace.attach("prefix", (Spot(),))
+    workspace.attach("prefix", (NodeRef(),))
     settled(ready)
     fields = page.inspector.settings.form.fields
     assert fields["std"].isVisible()
     assert not fields["hidden"].isVisible()
-    fields["reparametrise"].click()
+    fields["reparameterize"].click()
     assert fields["hidden"].isVisible()
     assert not fields["std"].isVisible()
 
 
 def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtbot):
     workspace.attach("lora", (QKV,))
-    workspace.attach("lora", (Spot("blocks.1"),))
+    workspace.attach("lora", (NodeRef("blocks.1"),))
     rows = page.inspector.rows
     qtbot.mouseClick(rows["lora"], Qt.MouseButton.LeftButton)
     qtbot.mouseClick(rows["lora-2"], Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier)
@@ -266,17 +266,17 @@ def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtb
 
 
 def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
-    from studio.peft.contract import METHODS, SITS
+    from studio.peft.contract import METHODS, DIAGRAMS
 
     drawn = {}
-    diagram = SiteDiagram()
+    diagram = PlacementDiagram()
     diagram.resize(260, 86)
-    for sits in SITS:
-        diagram.show_site(sits, "", "qkv")
+    for sits in DIAGRAMS:
+        diagram.show_diagram(sits, "", "qkv")
         drawn[sits] = diagram.grab().toImage()
         assert "qkv" in diagram.accessibleName()
-    assert len({image.constBits().tobytes() for image in drawn.values()}) == len(SITS)
-    assert all(not method.sits or method.sits in SITS for method in METHODS)
+    assert len({image.constBits().tobytes() for image in drawn.values()}) == len(DIAGRAMS)
+    assert all(not method.diagram or method.diagram in DIAGRAMS for method in METHODS)
 
 
 # what is alike, minimap
@@ -285,19 +285,19 @@ def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
 def test_layers_of_one_kind_light_up_together(page):
     page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
     assert page.tree_model.index_of(QKV).data(TARGET_ROLE) == "kin"
-    assert page.tree_model.index_of(Spot("blocks.4")).data(TARGET_ROLE) == "kin holder"
+    assert page.tree_model.index_of(NodeRef("blocks.4")).data(TARGET_ROLE) == "kin holder"
     assert page.hint.text().startswith("6 layers of this kind")
 
 
 def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtbot):
-    workspace.attach("lora", (Spot("blocks.5"),))
+    workspace.attach("lora", (NodeRef("blocks.5"),))
     minimap = page.panel.minimap
     lines = minimap._lines()
     height = lines.index("adapter")
     assert lines.count("adapter") == 1
     assert minimap.spot_at(height + 1).path.startswith("blocks.5.")
     qtbot.mouseClick(minimap, Qt.MouseButton.LeftButton, pos=QPoint(5, height + 1))
-    assert page.tree.isExpanded(page.tree_model.index_of(Spot("blocks.5")))
+    assert page.tree.isExpanded(page.tree_model.index_of(NodeRef("blocks.5")))
     assert minimap.in_view().bottom() >= height
 
 
@@ -323,8 +323,8 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
     assert "B is other.toml. 7 layers differ." in page.comparing.words.text()
     model = page.tree_model
     assert model.index_of(QKV).data(PAIR_ROLE).mark == "left"
-    assert tags(model.node(model.index_of(QKV)), model, is_open=True) == ["only in A"]
-    assert tags(model.node(model.index_of(Spot("blocks.0"))), model, is_open=False) == ["2 differ"]
+    assert comparison_tags(model.node(model.index_of(QKV)), model, is_open=True) == ["only in A"]
+    assert comparison_tags(model.node(model.index_of(NodeRef("blocks.0"))), model, is_open=False) == ["2 differ"]
     workspace.detach({"lora"})
     settled(ready)
     assert "6 layers differ" in page.comparing.words.text()
@@ -347,7 +347,7 @@ def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
     first = workspace.recipe
     workspace.attach("lora", (QKV,))
     second = workspace.recipe
-    workspace.attach(preset("bitfit"), (Spot(),))
+    workspace.attach(get_preset("bitfit"), (NodeRef(),))
     view = ready.history_button.list.view
     names = [view.model().index(row, 0).data() for row in range(view.model().rowCount())]
     assert names == ["Beginning", "Attach LoRA", "Attach BitFit"]
@@ -364,9 +364,9 @@ def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, w
     more = (Attachment(name="ia3", method="ia3", at=(QKV.path,), slices=("k", "v")),)
     page.comparing.compare(recipe_edits.with_attachments(workspace.recipe, more), "more")
     model = page.tree_model
-    assert tags(model.node(model.index_of(QKV)), model, is_open=True) == ["B: (IA)³ on k, v"]
+    assert comparison_tags(model.node(model.index_of(QKV)), model, is_open=True) == ["B: (IA)³ on k, v"]
     area = QRect(0, 0, 200, 28)
-    assert after_tags(area, ["B: a very long name of a method with all of its settings"]).width() > 90
+    assert area_after_tags(area, ["B: a very long name of a method with all of its settings"]).width() > 90
 
 
 # what is taken out of a layout
@@ -383,19 +383,19 @@ def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
 
 
 def test_a_roll_up_tells_no_sum_where_there_is_none(qapp):
-    assert rolled_up(RollUp(badges=4, adapter_parameters=49_152)) == "4 adapters, +49.2k"
-    assert rolled_up(RollUp(badges=1)) == "1 adapter"
+    assert summary_text(SubtreeSummary(badges=4, adapter_parameters=49_152)) == "4 adapters, +49.2k"
+    assert summary_text(SubtreeSummary(badges=1)) == "1 adapter"
 
 
 def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, settled, ready):
-    workspace.attach("lora", (Spot(),))
+    workspace.attach("lora", (NodeRef(),))
     workspace.change_attachment("lora", {"enabled": False})
     settled(ready)
     model = page.tree_model
-    block = model.index_of(Spot("blocks.0"))
+    block = model.index_of(NodeRef("blocks.0"))
     roll_up = model.roll_up(block.internalId())
-    assert rolled_up(roll_up) == "1 adapter off"
-    assert state_glyph(model.node(block), roll_up) == ("adapter", "muted")
+    assert summary_text(roll_up) == "1 adapter off"
+    assert state_icon(model.node(block), roll_up) == ("adapter", "muted")
     assert not [tint for _, tint in model.strong() if tint == "adapter"]
 
 

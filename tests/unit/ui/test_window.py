@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMessageBox
 from studio.core.recipe import Recipe
 from studio.ui.application import ErrorReporter
 from studio.ui.style.theme import DARK, LIGHT, Tokens, style_sheet, theme
-from studio.ui.widgets.menu import unmarked
+from studio.ui.widgets.menu import strip_mnemonic
 
 
 def test_the_window_needs_no_torch_to_come_up():
@@ -119,18 +119,18 @@ def test_recipes_opened_lately_are_in_a_menu_and_take_no_edits_away_unasked(wind
     paths[2].unlink()
     window.recent.aboutToShow.emit()
     third, first = window.recent.actions()
-    assert [unmarked(action.text()) for action in (third, first)] == [str(paths[1]), str(paths[0]).replace("&", "&&")]
+    assert [strip_mnemonic(action.text()) for action in (third, first)] == [str(paths[1]), str(paths[0]).replace("&", "&&")]
     first.trigger()
     assert window.workspace.document.path == paths[0]
     window.workspace.set_value("training.epochs", 77)
     with monkeypatch.context() as unasked:
-        unasked.setattr(window.files, "may_leave", lambda: False)
+        unasked.setattr(window.files, "confirm_discard", lambda: False)
         third.trigger()
     assert window.workspace.document.path == paths[0]
 
 
 def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
-    monkeypatch.setattr(window.workspace.engine, "failures", lambda: ("The plugin x (y) could not be loaded (no z).",))
+    monkeypatch.setattr(window.workspace.engine, "plugin_errors", lambda: ("The plugin x (y) could not be loaded (no z).",))
     window.workspace.engine.loaded.emit()
     assert any("could not be loaded" in label.text() for label in window.summary.findChildren(QLabel))
 

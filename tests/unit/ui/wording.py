@@ -19,7 +19,7 @@ UNSEEN = {
     "studio/training/run_io/event_log.py",
 }
 """Files whose sentences go to files and terminals, not to the window."""
-SHOWN_FIELDS = {"label", "family", "summary", "description", "title", "refusal", "merge_refusal", "words", "reason"}
+SHOWN_FIELDS = {"label", "family", "summary", "description", "title", "not_scalable_reason", "add", "words", "reason"}
 TABLES = {"columns", "labels", "words"}
 
 
@@ -30,7 +30,7 @@ def said_in_window() -> Iterator[tuple[str, str]]:
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _called(node) in ("tr", "plural"):
+            if isinstance(node, ast.Call) and _called(node) in ("tr", "pluralize"):
                 yield from ((_name(path), text) for text in _passed(node))
         yield from ((_name(path), text) for text in (*_tables(tree), *_templates(tree)))
 
@@ -92,7 +92,7 @@ def _tables(tree: ast.Module) -> Iterator[str]:
         name = getattr(targets[0], "id", "")
         if statement.value is None or not (name.lstrip("_").isupper() or name in TABLES):
             continue
-        signs = {id(n.args[0]) for n in ast.walk(statement.value) if isinstance(n, ast.Call) and _called(n) == "Remedy"}
+        signs = {id(n.args[0]) for n in ast.walk(statement.value) if isinstance(n, ast.Call) and _called(n) == "ErrorAction"}
         for node in ast.walk(statement.value):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _reads_as_text(node.value):
                 yield from () if id(node) in signs else (node.value,)
@@ -183,7 +183,7 @@ def registered() -> Iterator[tuple[str, str]]:
 
     for method in METHODS:
         where = f"method {method.name}"
-        yield from ((where, text) for text in (method.label, method.family, method.summary, method.merge_refusal))
+        yield from ((where, text) for text in (method.label, method.family, method.summary, method.not_mergeable_reason))
         yield from ((where, text) for text in fields(method.Config))
     yield from (("recipe", text) for text in fields(Recipe))
 

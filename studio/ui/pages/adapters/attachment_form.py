@@ -12,18 +12,18 @@ from PySide6.QtWidgets import QLabel, QWidget
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.placement_diagram import SiteDiagram
+from studio.ui.pages.adapters.placement_diagram import PlacementDiagram
 from studio.ui.services.workspace import Workspace
-from studio.ui.shared.config_form import Form
-from studio.ui.style.formatting import count, plural
+from studio.ui.shared.config_form import ConfigForm
+from studio.ui.style.formatting import format_count, pluralize
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import Column, Row, button, clear, holder, line, restyle, text
+from studio.ui.widgets.components import VBox, HBox, button, clear_layout, container, separator, repolish, text_label
 from studio.ui.widgets.fields import IntField, SwitchField, TextField
 
-_LISTED = 6
+_MAX_LISTED = 6
 
 
-class AttachmentSettings(QWidget):
+class AttachmentForm(QWidget):
     """The form: for several attachments a field shows their common value, or that there are several.
 
     An edit goes to all of them.
@@ -33,19 +33,19 @@ class AttachmentSettings(QWidget):
         super().__init__()
         self._workspace = workspace
         self._attachments: tuple[Attachment, ...] = ()
-        self._form: Form | None = None
-        self._form_of: tuple[str, ...] = ()
+        self._form: ConfigForm | None = None
+        self._form_key: tuple[str, ...] = ()
         self._paper = ""
         self._build()
-        theme().changed.connect(self._colour_link)
+        theme().changed.connect(self._color_link)
 
     def _build(self) -> None:
-        self.title, self.summary = text("", "heading", wrap=True), text("", "caption", wrap=True)
-        self.diagram = SiteDiagram()
-        self.paper = QLabel()
-        self.paper.setOpenExternalLinks(True)
-        self.paper.setWordWrap(True)
-        self.paper.setProperty("role", "caption")
+        self.title, self.summary = text_label("", "heading", wrap=True), text_label("", "caption", wrap=True)
+        self.diagram = PlacementDiagram()
+        self.paper_label = QLabel()
+        self.paper_label.setOpenExternalLinks(True)
+        self.paper_label.setWordWrap(True)
+        self.paper_label.setProperty("role", "caption")
         self.targets = TextField()
         self.targets.setAccessibleName(tr("Target layers"))
         self.targets.setToolTip(
@@ -53,23 +53,23 @@ class AttachmentSettings(QWidget):
         )
         self.targets.textEdited.connect(lambda words: self.show_matches())
         self.targets.edited.connect(self._edit_targets)
-        self.matches = text("", "caption", wrap=True)
-        self.parts = {part: SwitchField() for part in ("q", "k", "v")}
-        for part, switch in self.parts.items():
+        self.matches_label = text_label("", "caption", wrap=True)
+        self.slice_switches = {part: SwitchField() for part in ("q", "k", "v")}
+        for part, switch in self.slice_switches.items():
             switch.setText(part)
-            switch.edited.connect(lambda on, part=part: self._edit_part(part, on))
-        parts = Row(*self.parts.values(), None, gap=18)
-        self.part_row = holder(Column(text(tr("Slices of the fused qkv"), "field"), parts, gap=6))
-        self.to_usual = button(tr("Attach to its usual layers"), self._to_usual, "layers")
-        where = (line(), 2, text(tr("Attached to"), "field"), self.targets, self.matches, self.to_usual)
-        self.where = holder(Column(*where, gap=6))
-        self.form_box = Column()
-        head = (self.title, self.summary, self.diagram, self.paper)
-        rest = (4, self.form_box, 4, self.where, self.part_row, None)
-        self.setLayout(Column(*head, *rest, gap=6, margins=(0, 0, 6, 0)))
+            switch.edited.connect(lambda on, part=part: self._edit_slice(part, on))
+        parts = HBox(*self.slice_switches.values(), None, gap=18)
+        self.slice_row = container(VBox(text_label(tr("Slices of the fused qkv"), "field"), parts, gap=6))
+        self.default_targets_button = button(tr("Attach to its usual layers"), self._use_default_targets, "layers")
+        where = (separator(), 2, text_label(tr("Attached to"), "field"), self.targets, self.matches_label, self.default_targets_button)
+        self.targets_section = container(VBox(*where, gap=6))
+        self.form_box = VBox()
+        head = (self.title, self.summary, self.diagram, self.paper_label)
+        rest = (4, self.form_box, 4, self.targets_section, self.slice_row, None)
+        self.setLayout(VBox(*head, *rest, gap=6, margins=(0, 0, 6, 0)))
 
     @property
-    def form(self) -> Form | None:
+    def form(self) -> ConfigForm | None:
         """The form of the method's own fields, where there are any."""
         return self._form
 
@@ -80,90 +80,90 @@ class AttachmentSettings(QWidget):
         self._attachments = tuple(attachments)
         first = attachments[0]
         single = len(attachments) == 1
-        self.where.setVisible(single)
+        self.targets_section.setVisible(single)
         self.targets.show_value(", ".join(first.at) if single else "")
         try:
             methods = [self._workspace.engine.method(a.method) for a in attachments]
         except StudioError as error:
             self._drop_form(first if single else None, str(error))
         else:
-            self._show_head(methods)
+            self._show_header(methods)
             self._show_form(methods)
-        self._show_parts()
+        self._show_slices()
         self.show_matches()
 
-    def show_counted(self) -> None:
+    def refresh(self) -> None:
         """Show what the attachments come to on what may be another backbone."""
         if self._attachments:
             self.show_attachments(self._attachments)
 
-    def _show_head(self, methods: Sequence[Any]) -> None:
+    def _show_header(self, methods: Sequence[Any]) -> None:
         first, one = self._attachments[0], len({method.name for method in methods}) == 1
         many = len(self._attachments) > 1
-        name = plural(len(self._attachments), "attachment") if many else first.name
+        name = pluralize(len(self._attachments), "attachment") if many else first.name
         self.title.setText(f"{tr(methods[0].label)}: {name}" if one else name)
         names = ", ".join(a.name for a in self._attachments)
         several = tr("{names}. A change goes to all of them.", names=names)
         self.summary.setText(several if many else tr(methods[0].summary))
         self.diagram.setVisible(one)
         self._paper = methods[0].paper if one else ""
-        self._colour_link()
+        self._color_link()
 
     def _show_form(self, methods: Sequence[Any]) -> None:
         configs = [method.Config for method in methods]
-        common = tuple(name for name in configs[0].model_fields if _same_everywhere(name, configs))
+        common = tuple(name for name in configs[0].model_fields if _is_shared_field(name, configs))
         kinds = (methods[0].name, *common)
-        if self._form_of != kinds:
-            clear(self.form_box)
-            self._form, self._form_of = None, kinds
+        if self._form_key != kinds:
+            clear_layout(self.form_box)
+            self._form, self._form_key = None, kinds
             if common:
-                self._form = Form(configs[0], common)
+                self._form = ConfigForm(configs[0], common)
                 self._form.edited.connect(self._edit_config)
-                self._skip_what_is_refused(self._form)
+                self._skip_unsupported_values(self._form)
                 self.form_box.addWidget(self._form)
             elif len(methods) > 1:
-                self.form_box.addWidget(text(tr("These methods have no settings in common."), "caption", wrap=True))
+                self.form_box.addWidget(text_label(tr("These methods have no settings in common."), "caption", wrap=True))
         if self._form is not None:
             values = [_values(c, a) for c, a in zip(configs, self._attachments, strict=True)]
             mixed = {name for name in common if any(v[name] != values[0][name] for v in values)}
-            self._form.narrow(*self._possible(methods))
+            self._form.set_limits(*self._field_limits(methods))
             self._form.show_values(values[0], mixed)
 
-    def _possible(self, methods: Sequence[Any]) -> tuple[dict[str, int], frozenset[str]]:
+    def _field_limits(self, methods: Sequence[Any]) -> tuple[dict[str, int], frozenset[str]]:
         """How high fields may go where the attachments are, and which change nothing there."""
         engine, most = self._workspace.engine, dict[str, int]()
         idle: list[frozenset[str]] = []
         for method, attachment in zip(methods, self._attachments, strict=True):
-            if sites := engine.resolve(attachment).matched:
+            if sites := engine.match_targets(attachment).matched:
                 idle.append(method.idle(sites, engine.layers))
                 for name, highest in method.most(sites, attachment.slices, engine.layers).items():
                     most[name] = min(highest, most.get(name, highest))
         return most, frozenset.intersection(*idle) if idle else frozenset()
 
-    def _skip_what_is_refused(self, form: Form) -> None:
+    def _skip_unsupported_values(self, form: ConfigForm) -> None:
         """Let whole numbers step over those that the layers refuse."""
         for name, field in form.fields.items():
             if isinstance(field, IntField):
                 field.accepts = partial(self._accepts, name)
 
     def _accepts(self, name: str, value: int) -> bool:
-        return not self._refusal(name, value)
+        return not self._unsupported_reason(name, value)
 
-    def _refusal(self, name: str, value: Any) -> str:
-        lost = self._workspace.attaching.lost
+    def _unsupported_reason(self, name: str, value: Any) -> str:
+        lost = self._workspace.attachment_editor.unsupported_value_reason
         return next(filter(None, (lost(a, name, value) for a in self._attachments)), "")
 
-    def _drop_form(self, attachment: Attachment | None, why: str) -> None:
-        clear(self.form_box)
-        self._form, self._form_of = None, ()
-        self.title.setText(attachment.name if attachment else plural(len(self._attachments), "attachment"))
-        self.summary.setText(tr(why))
+    def _drop_form(self, attachment: Attachment | None, reason: str) -> None:
+        clear_layout(self.form_box)
+        self._form, self._form_key = None, ()
+        self.title.setText(attachment.name if attachment else pluralize(len(self._attachments), "attachment"))
+        self.summary.setText(tr(reason))
         self.diagram.hide()
         self._paper = ""
-        self._colour_link()
+        self._color_link()
 
-    def _show_parts(self) -> None:
-        for part, switch in self.parts.items():
+    def _show_slices(self) -> None:
+        for part, switch in self.slice_switches.items():
             taken = {part in a.slices for a in self._attachments}
             if len(taken) > 1:
                 switch.show_mixed()
@@ -174,67 +174,67 @@ class AttachmentSettings(QWidget):
         """Say which layers the patterns in the field match and skip; draw where the module sits at the first."""
         if not self._attachments or not self._workspace.engine.layers:
             return
-        resolve, first = self._workspace.engine.resolve, self._attachments[0]
+        resolve, first = self._workspace.engine.match_targets, self._attachments[0]
         if len(self._attachments) > 1:
             found = [resolve(a) for a in self._attachments]
-            self.part_row.setVisible(all(any(layer.slices for layer in f.matched) for f in found))
-            self._draw({layer.name for f in found for layer in f.matched})
+            self.slice_row.setVisible(all(any(layer.slices for layer in f.matched) for f in found))
+            self._draw_placement({layer.name for f in found for layer in f.matched})
             return
-        at = patterns(self.targets.text())
-        self.to_usual.hide()
+        at = parse_patterns(self.targets.text())
+        self.default_targets_button.hide()
         if not at:
-            self._say(tr("Name at least one layer or pattern."), bad=True)
+            self._show_match_text(tr("Name at least one layer or pattern."), bad=True)
             return
         one = resolve(first.model_copy(update={"at": at}))
-        self.part_row.setVisible(any(layer.slices for layer in one.matched))
-        self._draw({layer.name for layer in one.matched})
+        self.slice_row.setVisible(any(layer.slices for layer in one.matched))
+        self._draw_placement({layer.name for layer in one.matched})
         if one.problem:
-            self._say(tr(one.problem), bad=True)
-            self.to_usual.setVisible(self._workspace.attaching.usual(first) is not None)
+            self._show_match_text(tr(one.problem), bad=True)
+            self.default_targets_button.setVisible(self._workspace.attachment_editor.retargeted(first) is not None)
             return
-        self._say("\n".join(_matches(one)), bad=False)
+        self._show_match_text("\n".join(_match_lines(one)), bad=False)
 
-    def _draw(self, names: Iterable[str]) -> None:
+    def _draw_placement(self, names: Iterable[str]) -> None:
         """Draw the module at layers of these names."""
         shown = sorted(set(names) - {""})
         try:
             method = self._workspace.engine.method(self._attachments[0].method)
         except StudioError:
             return
-        self.diagram.show_site(method.sits, method.family, ", ".join(shown[:3]) if len(shown) < 4 else tr("layers"))
+        self.diagram.show_diagram(method.diagram, method.family, ", ".join(shown[:3]) if len(shown) < 4 else tr("layers"))
 
-    def _say(self, words: str, bad: bool) -> None:
-        self.matches.setText(words)
-        self.matches.setProperty("role", "bad" if bad else "caption")
-        restyle(self.matches)
+    def _show_match_text(self, message: str, bad: bool) -> None:
+        self.matches_label.setText(message)
+        self.matches_label.setProperty("role", "bad" if bad else "caption")
+        repolish(self.matches_label)
         self.targets.setProperty("wrong", bad)
-        restyle(self.targets)
+        repolish(self.targets)
 
-    def _colour_link(self) -> None:
-        self.paper.setText(linked(self._paper))
-        self.paper.setVisible(bool(self._paper))
+    def _color_link(self) -> None:
+        self.paper_label.setText(paper_link(self._paper))
+        self.paper_label.setVisible(bool(self._paper))
 
     # editing
 
     def _edit_config(self, name: str, value: Any) -> None:
         """Change a field; where a layer would refuse that, say why and show what was there."""
-        if why := self._refusal(name, value):
+        if why := self._unsupported_reason(name, value):
             self.show_attachments(self._attachments)
-            self._workspace.refused.emit(tr(why))
+            self._workspace.edit_rejected.emit(tr(why))
             return
         changes = {a.name: {"config": dict(a.config) | {name: value}} for a in self._attachments}
         self._workspace.change_attachments(changes, name)
 
-    def _edit_targets(self, words: str) -> None:
-        if len(self._attachments) == 1 and (at := patterns(words)):
+    def _edit_targets(self, text: str) -> None:
+        if len(self._attachments) == 1 and (at := parse_patterns(text)):
             self._workspace.change_attachment(self._attachments[0].name, {"at": at})
 
-    def _to_usual(self) -> None:
+    def _use_default_targets(self) -> None:
         """On another backbone, what the patterns meant has other names."""
-        if usual := self._workspace.attaching.usual(self._attachments[0]):
+        if usual := self._workspace.attachment_editor.retargeted(self._attachments[0]):
             self._workspace.change_attachment(usual.name, {"at": usual.at, "slices": usual.slices})
 
-    def _edit_part(self, part: str, on: bool) -> None:
+    def _edit_slice(self, part: str, on: bool) -> None:
         slices = {a.name: tuple(p for p in "qkv" if (p in a.slices if p != part else on)) for a in self._attachments}
         self._workspace.change_attachments({name: {"slices": chosen} for name, chosen in slices.items()})
 
@@ -244,7 +244,7 @@ def _values(config: Any, attachment: Attachment) -> dict[str, Any]:
     return defaults | dict(attachment.config)
 
 
-def _same_everywhere(name: str, configs: Sequence[Any]) -> bool:
+def _is_shared_field(name: str, configs: Sequence[Any]) -> bool:
     """Whether all ``configs`` have the field with the same type and bounds."""
     infos: list[FieldInfo | None] = [config.model_fields.get(name) for config in configs]
     first = infos[0]
@@ -253,25 +253,25 @@ def _same_everywhere(name: str, configs: Sequence[Any]) -> bool:
     )
 
 
-def _matches(found: Any) -> list[str]:
+def _match_lines(result: Any) -> list[str]:
     lines = [
-        tr("Matches {layers}", layers=plural(len(found.matched), "layer")),
-        *some([layer.path or "." for layer in found.matched]),
+        tr("Matches {layers}", layers=pluralize(len(result.matched), "layer")),
+        *first_lines([layer.path or "." for layer in result.matched]),
     ]
-    if found.skipped:
+    if result.skipped:
         lines += [
-            tr("Skips {layers}", layers=plural(len(found.skipped), "layer")),
-            *some([f"{s.path}: {tr(s.reason)}" for s in found.skipped]),
+            tr("Skips {layers}", layers=pluralize(len(result.skipped), "layer")),
+            *first_lines([f"{s.path}: {tr(s.reason)}" for s in result.skipped]),
         ]
     return lines
 
 
-def patterns(words: str) -> tuple[str, ...]:
+def parse_patterns(text: str) -> tuple[str, ...]:
     """The patterns in a field, separated by commas or spaces."""
-    return tuple(re.split(r"[,\s]+", words.strip(", \t"))) if words.strip(", \t") else ()
+    return tuple(re.split(r"[,\s]+", text.strip(", \t"))) if text.strip(", \t") else ()
 
 
-def linked(paper: str) -> str:
+def paper_link(paper: str) -> str:
     """A paper's name as a link to it, where its address stands behind the name."""
     name, _, address = paper.rpartition(", http")
     if not address:
@@ -279,7 +279,7 @@ def linked(paper: str) -> str:
     return f'<a href="http{escape(address)}" style="color: {theme().tokens.accent}">{escape(name)}</a>'
 
 
-def some(lines: list[str]) -> list[str]:
+def first_lines(lines: list[str]) -> list[str]:
     """The first few of ``lines``, and how many more there are."""
-    shown = [f"   {entry}" for entry in lines[:_LISTED]]
-    return shown if len(lines) <= _LISTED else [*shown, "   " + tr("and {n} more", n=count(len(lines) - _LISTED))]
+    shown = [f"   {entry}" for entry in lines[:_MAX_LISTED]]
+    return shown if len(lines) <= _MAX_LISTED else [*shown, "   " + tr("and {n} more", n=format_count(len(lines) - _MAX_LISTED))]

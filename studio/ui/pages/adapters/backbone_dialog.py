@@ -21,24 +21,24 @@ from PySide6.QtWidgets import (
 
 from studio.core.recipe import Backbone
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.backbone_model import NAME, Backbones, Wish
-from studio.ui.pages.adapters.download_bar import Fetching
-from studio.ui.services.background import sentence
+from studio.ui.pages.adapters.backbone_model import NAME, BackboneModel, BackboneFilter
+from studio.ui.pages.adapters.download_bar import DownloadBar
+from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.shared.error_actions import Remedy
-from studio.ui.style.formatting import plural
-from studio.ui.widgets.components import Column, Notice, Row, button, text
+from studio.ui.shared.error_actions import ErrorAction
+from studio.ui.style.formatting import pluralize
+from studio.ui.widgets.components import VBox, Banner, HBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.widgets.row_table import row_table
+from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
     from studio.backbones.catalog import CatalogEntry
 
-_HERE = Remedy("", "Show those on this machine", "adapters.dialog.show_those_here")
-_FILE = Remedy("", "Choose another file…", "adapters.dialog.choose_file")
-_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 262, 6: 158}
-_SIZES = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
+_SHOW_DOWNLOADED = ErrorAction("", "Show those on this machine", "adapters.dialog.show_downloaded")
+_CHOOSE_FILE = ErrorAction("", "Choose another file…", "adapters.dialog.choose_file")
+_COLUMN_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 262, 6: 158}
+_PARAMETER_LIMITS = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
 
 class BackboneDialog(QDialog):
@@ -50,15 +50,15 @@ class BackboneDialog(QDialog):
         super().__init__(parent)
         self._engine, self._downloads = workspace.engine, workspace.downloads
         self._entries: list[CatalogEntry] = []
-        self._file = self._meant = ""
+        self._file = self._corrected_query = ""
         self.setWindowTitle(tr("Choose a backbone"))
         self.resize(1120, 640)
-        self.model = Backbones(self)
+        self.model = BackboneModel(self)
         self.table = self._make_table()
-        self.found = text("", "caption")
-        self.licence, self.notice = Notice(), Notice()
-        self.fetching = Fetching(workspace.downloads)
-        self.fetching.fetched.connect(self._fetched)
+        self.result_label = text_label("", "caption")
+        self.license_notice, self.banner = Banner(), Banner()
+        self.download_bar = DownloadBar(workspace.downloads)
+        self.download_bar.finished.connect(self._download_finished)
         self._build()
         self.search.textChanged.connect(self._search)
         workspace.engine.loaded.connect(lambda: self._search(self.search.text()))
@@ -77,43 +77,43 @@ class BackboneDialog(QDialog):
         self.later_button = button(tr("Use it, fetch later"), self._use_later)
         self.later_button.setToolTip(tr("Attach adapters now; the weights are fetched when the training begins"))
         self.cancel_button = button(tr("Cancel"), self.reject)
-        head = text(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
+        head = text_label(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
         self.setLayout(
-            Column(
-                text(tr("Choose a backbone"), "title"),
+            VBox(
+                text_label(tr("Choose a backbone"), "title"),
                 head,
-                Row((self.search, 1), *self._filters(), gap=10),
+                HBox((self.search, 1), *self._filters(), gap=10),
                 (self.table, 1),
-                self.found,
+                self.result_label,
                 self._weights_row(),
-                self.licence,
-                self.fetching,
-                self.notice,
-                Row(None, self.cancel_button, self.later_button, self.accept_button),
+                self.license_notice,
+                self.download_bar,
+                self.banner,
+                HBox(None, self.cancel_button, self.later_button, self.accept_button),
                 gap=10,
                 margins=(24, 20, 24, 20),
             )
         )
 
     def _filters(self) -> tuple[QWidget, ...]:
-        self.on_machine = QCheckBox(tr("On this machine"))
-        self.commercial = QComboBox()
-        self.commercial.addItem(tr("Any licence"), False)
-        self.commercial.addItem(tr("Commercial use allowed"), True)
-        self.commercial.setAccessibleName(tr("Licence of the weights"))
-        self.most = QComboBox()
-        self.most.addItem(tr("Any size"), 0)
-        for millions, most in _SIZES:
-            self.most.addItem(tr("Up to {n} M parameters", n=millions), most)
-        self.most.setAccessibleName(tr("Number of parameters"))
-        self.on_machine.toggled.connect(lambda on: self._narrow(self.entry))
-        for choice in (self.commercial, self.most):
+        self.downloaded_only = QCheckBox(tr("On this machine"))
+        self.license_filter = QComboBox()
+        self.license_filter.addItem(tr("Any licence"), False)
+        self.license_filter.addItem(tr("Commercial use allowed"), True)
+        self.license_filter.setAccessibleName(tr("Licence of the weights"))
+        self.size_filter = QComboBox()
+        self.size_filter.addItem(tr("Any size"), 0)
+        for millions, most in _PARAMETER_LIMITS:
+            self.size_filter.addItem(tr("Up to {n} M parameters", n=millions), most)
+        self.size_filter.setAccessibleName(tr("Number of parameters"))
+        self.downloaded_only.toggled.connect(lambda on: self._apply_filters(self.selected_entry))
+        for choice in (self.license_filter, self.size_filter):
             guard_wheel(choice)
-            choice.currentIndexChanged.connect(lambda row: self._narrow(self.entry))
-        return self.on_machine, self.commercial, self.most
+            choice.currentIndexChanged.connect(lambda row: self._apply_filters(self.selected_entry))
+        return self.downloaded_only, self.license_filter, self.size_filter
 
     def _make_table(self) -> QTableView:
-        table = row_table(QTableView(), self.model, tr("Backbones"), 30)
+        table = set_up_row_table(QTableView(), self.model, tr("Backbones"), 30)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         table.setTabKeyNavigation(False)
         table.setProperty("role", "framed")
@@ -123,13 +123,13 @@ class BackboneDialog(QDialog):
         header.setSortIndicatorClearable(True)
         table.setSortingEnabled(True)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in _WIDTHS.items():
+        for column, width in _COLUMN_WIDTHS.items():
             table.setColumnWidth(column, width)
         table.doubleClicked.connect(lambda index: self._use())
         table.selectionModel().currentChanged.connect(self._current_changed)
         return table
 
-    def _weights_row(self) -> Row:
+    def _weights_row(self) -> HBox:
         self.pretrained = QRadioButton(tr("Pretrained weights"))
         self.random = QRadioButton(tr("Random weights"))
         self.local = QRadioButton(tr("A checkpoint of mine"))
@@ -139,80 +139,80 @@ class BackboneDialog(QDialog):
             self._group.addButton(choice)
         self._group.buttonToggled.connect(lambda *_: self._show_choice())
         self.browse = button(tr("Choose file…"), self.choose_file, "folder")
-        self.file_name = text("", "caption")
-        return Row(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
+        self.file_name = text_label("", "caption")
+        return HBox(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 
     # finding
 
-    def _search(self, words: str) -> None:
+    def _search(self, query: str) -> None:
         if self._engine.ready:
-            self._engine.search(words.strip(), self._show)
+            self._engine.search(query.strip(), self._show)
         else:
-            self.found.setText(tr("Loading the engine…"))
+            self.result_label.setText(tr("Loading the engine…"))
 
-    def _show(self, found: "tuple[list[CatalogEntry], str]") -> None:
-        self._entries, self._meant = found
-        self._narrow()
+    def _show(self, result: "tuple[list[CatalogEntry], str]") -> None:
+        self._entries, self._corrected_query = result
+        self._apply_filters()
 
-    def _narrow(self, entry: "CatalogEntry | None" = None) -> None:
-        """Show the entries found that the filters let through; ``entry`` is chosen where it is among them."""
-        wish = Wish(self.on_machine.isChecked(), bool(self.commercial.currentData()), int(self.most.currentData()))
-        self.model.show_entries([e for e in self._entries if wish.takes(e)])
+    def _apply_filters(self, entry: "CatalogEntry | None" = None) -> None:
+        """Show the entries found that the filters let through; ``selected_entry`` is chosen where it is among them."""
+        wish = BackboneFilter(self.downloaded_only.isChecked(), bool(self.license_filter.currentData()), int(self.size_filter.currentData()))
+        self.model.show_entries([e for e in self._entries if wish.accepts(e)])
         rows = self.model.rows
-        self.found.setText(self._told(len(rows)))
+        self.result_label.setText(self._result_text(len(rows)))
         place = next((i for i, row in enumerate(rows) if entry and row.name == entry.name), 0)
         if rows:
             self.table.selectRow(place)
         self._show_choice()
 
-    def _told(self, number: int) -> str:
+    def _result_text(self, number: int) -> str:
         """How many were found, and for which words where those that were typed have a slip in them."""
         typed = self.search.text().strip()
         if not number:
             hidden = self._entries and tr("The filters beside the search hide all that is like that.")
             return hidden or tr("No backbone is like that.")
-        if self._meant == typed:
-            return plural(number, "backbone")
-        found = {"typed": typed, "meant": self._meant, "backbones": plural(number, "backbone")}
+        if self._corrected_query == typed:
+            return pluralize(number, "backbone")
+        found = {"typed": typed, "meant": self._corrected_query, "backbones": pluralize(number, "backbone")}
         return tr("Nothing is called {typed}. Like {meant}: {backbones}.", **found)
 
     @property
-    def entry(self) -> "CatalogEntry | None":
+    def selected_entry(self) -> "CatalogEntry | None":
         """The entry that is chosen."""
         found: CatalogEntry | None = self.table.currentIndex().data(ROW_ROLE)
         return found
 
     def _current_changed(self, current: QModelIndex) -> None:
-        entry = self.entry
+        entry = self.selected_entry
         bundled = entry is not None and entry.source == "bundled"
         self.random.setEnabled(not bundled)
         self.local.setEnabled(not bundled)
         if bundled:
             self.pretrained.setChecked(True)
-        self.notice.say("")
+        self.banner.show_message("")
         self._show_choice()
 
     def _show_choice(self) -> None:
         """What can be done with what is chosen, and what its makers allow."""
-        entry, busy = self.entry, self._downloads.busy
+        entry, busy = self.selected_entry, self._downloads.busy
         needs = entry is not None and self.pretrained.isChecked() and not entry.available
         self.accept_button.setText(tr("Fetch and use") if needs else tr("Use this backbone"))
         self.accept_button.setEnabled(entry is not None and not busy)
         self.later_button.setVisible(needs)
         self.later_button.setEnabled(not busy)
         for widget in (self.table, self.search, self.pretrained, self.random, self.local, self.browse):
-            widget.setEnabled(not busy and (widget not in (self.random, self.local) or not _bundled(entry)))
+            widget.setEnabled(not busy and (widget not in (self.random, self.local) or not _is_bundled(entry)))
         words = ""
         if entry is not None and not self.random.isChecked():
-            words = _allowed(entry) if not self.local.isChecked() else ""
-        self.licence.say(words, "warn" if entry is not None and entry.non_commercial else "info")
+            words = _license_warning(entry) if not self.local.isChecked() else ""
+        self.license_notice.show_message(words, "warn" if entry is not None and entry.non_commercial else "info")
 
     # taking
 
-    def show_those_here(self) -> None:
+    def show_downloaded(self) -> None:
         """Show what needs no fetching."""
         self.search.clear()
-        self.on_machine.setChecked(True)
+        self.downloaded_only.setChecked(True)
 
     def choose_file(self) -> None:
         """Ask for a checkpoint."""
@@ -225,14 +225,14 @@ class BackboneDialog(QDialog):
     def use_file(self, path: str) -> None:
         """Take the weights from the file or timm folder ``path``."""
         self._file = path
-        self.notice.say("")
+        self.banner.show_message("")
         self.file_name.setText(Path(path).name)
         self.local.setEnabled(True)
         self.local.setChecked(True)
 
-    def backbone(self) -> Backbone | None:
+    def selected_backbone(self) -> Backbone | None:
         """What is chosen; None where nothing is."""
-        entry = self.entry
+        entry = self.selected_entry
         if entry is None:
             return None
         if self.local.isChecked():
@@ -242,52 +242,52 @@ class BackboneDialog(QDialog):
         )
 
     def _use(self) -> None:
-        backbone, entry = self.backbone(), self.entry
+        backbone, entry = self.selected_backbone(), self.selected_entry
         if backbone is None or entry is None or self._downloads.busy:
             return
         if backbone.source == "local":
             self._use_local(backbone)
         elif backbone.pretrained and not entry.available:
-            self._fetch(entry)
+            self._download(entry)
         else:
             self._accept(backbone)
 
     def _use_later(self) -> None:
-        if (backbone := self.backbone()) is not None:
+        if (backbone := self.selected_backbone()) is not None:
             self._accept(backbone)
 
     def _use_local(self, backbone: Backbone) -> None:
         if not self._file:
-            self.notice.say(tr("Choose the checkpoint file first."), "warn")
+            self.banner.show_message(tr("Choose the checkpoint file first."), "warn")
             return
         self.accept_button.setEnabled(False)
-        self.notice.say(tr("Reading the checkpoint…"), "info")
-        self._engine.verify(backbone, lambda _: self._accept(backbone), self._refuse)
+        self.banner.show_message(tr("Reading the checkpoint…"), "info")
+        self._engine.check_backbone(backbone, lambda _: self._accept(backbone), self._show_check_error)
 
-    def _fetch(self, entry: "CatalogEntry") -> None:
-        self.notice.say("")
+    def _download(self, entry: "CatalogEntry") -> None:
+        self.banner.show_message("")
         if entry.repository:
-            self.fetching.fetch(entry.name, entry.repository)
+            self.download_bar.download(entry.name, entry.repository)
             self._show_choice()
         else:
             words = tr("These weights are published only in a form that can run code when it is opened; choose others.")
-            self.notice.say(words, "bad", _HERE)
+            self.banner.show_message(words, "bad", _SHOW_DOWNLOADED)
 
-    def _fetched(self, words: object) -> None:
+    def _download_finished(self, error: object) -> None:
         """The fetch has ended: well, cancelled (None), or with the reason why not."""
         self._show_choice()
-        if words:
-            self.notice.say(str(words), "bad", _HERE)
-        elif words is not None and (backbone := self.backbone()) is not None:
+        if error:
+            self.banner.show_message(str(error), "bad", _SHOW_DOWNLOADED)
+        elif error is not None and (backbone := self.selected_backbone()) is not None:
             self._search(self.search.text())
             self._accept(backbone)
 
-    def _refuse(self, error: Exception) -> None:
+    def _show_check_error(self, error: Exception) -> None:
         self.accept_button.setEnabled(True)
-        self.notice.say(sentence(error), "bad", _FILE)
+        self.banner.show_message(error_message(error), "bad", _CHOOSE_FILE)
 
     def _accept(self, backbone: Backbone) -> None:
-        self.notice.say("")
+        self.banner.show_message("")
         self._show_choice()  # the dialog may be opened again
         self.chosen.emit(backbone)
         self.accept()
@@ -295,14 +295,14 @@ class BackboneDialog(QDialog):
     def hideEvent(self, event: QHideEvent) -> None:
         """Qt: the dialog is left; a fetch goes no further, and on from there the next time."""
         super().hideEvent(event)
-        self.fetching.cancel()
+        self.download_bar.cancel()
 
 
-def _bundled(entry: "CatalogEntry | None") -> bool:
+def _is_bundled(entry: "CatalogEntry | None") -> bool:
     return entry is not None and entry.source == "bundled"
 
 
-def _allowed(entry: "CatalogEntry") -> str:
+def _license_warning(entry: "CatalogEntry") -> str:
     """What to know of the licence before these weights are used; empty where nothing stands against it."""
     if entry.non_commercial:
         return tr("The makers of these weights forbid commercial use ({licence}).", licence=entry.license)

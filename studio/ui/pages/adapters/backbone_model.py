@@ -6,50 +6,50 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.core.formatting import size
+from studio.core.formatting import format_bytes
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import count, short_count
+from studio.ui.style.formatting import format_count, format_short_count
 from studio.ui.style.icons import icon
-from studio.ui.widgets.table_model import Table
+from studio.ui.widgets.table_model import RowTableModel
 
 if TYPE_CHECKING:
     from studio.backbones.catalog import CatalogEntry
 
 Index = QModelIndex | QPersistentModelIndex
-NAME, FAMILY, PARAMETERS, INPUT, OPERATIONS, LICENCE, WEIGHTS = range(7)
-_RIGHT = (PARAMETERS, OPERATIONS)
+NAME, FAMILY, PARAMETERS, INPUT, OPERATIONS, LICENSE, WEIGHTS = range(7)
+_RIGHT_ALIGNED = (PARAMETERS, OPERATIONS)
 _UNKNOWN = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Which entries to show: all, unless something is asked for. ``most`` is a number of parameters, 0 for any."""
+class BackboneFilter:
+    """Which entries to show: all, unless something is asked for. ``max_parameters`` is a number of parameters, 0 for any."""
 
-    on_machine: bool = False
-    commercial: bool = False
-    most: int = 0
+    downloaded: bool = False
+    commercial_use: bool = False
+    max_parameters: int = 0
 
-    def takes(self, entry: "CatalogEntry") -> bool:
+    def accepts(self, entry: "CatalogEntry") -> bool:
         """Whether ``entry`` is asked for; a licence that is not stated allows nothing."""
         return (
-            (entry.available or not self.on_machine)
-            and (not self.commercial or not (entry.non_commercial or entry.license == "not stated"))
-            and (not self.most or (entry.parameters is not None and entry.parameters <= self.most))
+            (entry.available or not self.downloaded)
+            and (not self.commercial_use or not (entry.non_commercial or entry.license == "not stated"))
+            and (not self.max_parameters or (entry.parameters is not None and entry.parameters <= self.max_parameters))
         )
 
 
-_KEYS: dict[int, Callable[["CatalogEntry"], Any]] = {
+_SORT_KEYS: dict[int, Callable[["CatalogEntry"], Any]] = {
     NAME: lambda e: e.name,
     FAMILY: lambda e: e.family,
     PARAMETERS: lambda e: _UNKNOWN if e.parameters is None else e.parameters,
     INPUT: lambda e: e.input_size,
     OPERATIONS: lambda e: _UNKNOWN if e.flops is None else e.flops,
-    LICENCE: lambda e: (e.non_commercial, e.license),
+    LICENSE: lambda e: (e.non_commercial, e.license),
     WEIGHTS: lambda e: (e.source != "bundled", not e.available, _UNKNOWN if e.weight_bytes is None else e.weight_bytes),
 }
 
 
-class Backbones(Table["CatalogEntry"]):
+class BackboneModel(RowTableModel["CatalogEntry"]):
     """Entries in the catalogue's order until a column is sorted by."""
 
     columns = ("Name", "Family", "Parameters", "Input", "GFLOPs", "Licence of the weights", "Weights")
@@ -57,11 +57,11 @@ class Backbones(Table["CatalogEntry"]):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._order: tuple[int, Qt.SortOrder] = (-1, Qt.SortOrder.AscendingOrder)
-        self._given: tuple[CatalogEntry, ...] = ()
+        self._unsorted: tuple[CatalogEntry, ...] = ()
 
     def show_entries(self, entries: Sequence["CatalogEntry"]) -> None:
         """Show ``entries`` in the order that was chosen."""
-        self._given = tuple(entries)
+        self._unsorted = tuple(entries)
         self.show_rows(self._sorted())
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -71,9 +71,9 @@ class Backbones(Table["CatalogEntry"]):
 
     def _sorted(self) -> list["CatalogEntry"]:
         column, order = self._order
-        if column not in _KEYS:
-            return list(self._given)
-        return sorted(self._given, key=_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
+        if column not in _SORT_KEYS:
+            return list(self._unsorted)
+        return sorted(self._unsorted, key=_SORT_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
 
     def cells(self, row: "CatalogEntry") -> tuple[str, ...]:
         """Name, family, size, size of its images, operations, licence, and where the weights are."""
@@ -81,41 +81,41 @@ class Backbones(Table["CatalogEntry"]):
         return (
             row.name,
             row.family,
-            "?" if row.parameters is None else short_count(row.parameters),
+            "?" if row.parameters is None else format_short_count(row.parameters),
             f"{height} × {width}" if height else tr("any"),
             "?" if row.flops is None else f"{row.flops / 1e9:.3g}",
-            licence_words(row),
-            where_words(row),
+            license_text(row),
+            weights_location_text(row),
         )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt: also a sign where a licence forbids commercial use, and numbers to the right."""
-        if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENCE:
+        if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENSE:
             return icon("warning", "adapter") if self.rows[index.row()].non_commercial else None
-        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT:
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT_ALIGNED:
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         return super().data(index, role)
 
     def tool_tip(self, row: "CatalogEntry") -> str:
         """All of it in full: a narrow column may cut it."""
-        lines = [row.name, f"{licence_words(row)}, {where_words(row)}"]
+        lines = [row.name, f"{license_text(row)}, {weights_location_text(row)}"]
         if row.parameters is not None:
-            lines.append(tr("{n} parameters", n=count(row.parameters)))
+            lines.append(tr("{n} parameters", n=format_count(row.parameters)))
         if row.flops is not None:
             lines.append(
-                tr("{n} operations for an image; a multiplication and an addition are two", n=count(row.flops))
+                tr("{n} operations for an image; a multiplication and an addition are two", n=format_count(row.flops))
             )
         return "\n".join(lines)
 
 
-def licence_words(entry: "CatalogEntry") -> str:
+def license_text(entry: "CatalogEntry") -> str:
     """The licence, and that it is non-commercial where it is."""
     if entry.non_commercial:
         return tr("{licence}, non-commercial", licence=entry.license)
     return tr(entry.license)
 
 
-def where_words(entry: "CatalogEntry") -> str:
+def weights_location_text(entry: "CatalogEntry") -> str:
     """Where the weights are, or about how much is to be fetched."""
     if entry.source == "bundled":
         return tr("comes with the program")
@@ -123,4 +123,4 @@ def where_words(entry: "CatalogEntry") -> str:
         return tr("on this machine")
     if not entry.repository:
         return tr("not on the hub")
-    return tr("to fetch, {size}", size=size(entry.weight_bytes)) if entry.weight_bytes else tr("to fetch")
+    return tr("to fetch, {size}", size=format_bytes(entry.weight_bytes)) if entry.weight_bytes else tr("to fetch")

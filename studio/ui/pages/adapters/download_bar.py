@@ -8,63 +8,63 @@ from PySide6.QtWidgets import QFrame, QProgressBar
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.downloads import Downloads
-from studio.ui.style.formatting import duration, size
-from studio.ui.widgets.components import Column, Row, button, text
+from studio.ui.style.formatting import format_duration, format_bytes
+from studio.ui.widgets.components import VBox, HBox, button, text_label
 
 if TYPE_CHECKING:
     from studio.backbones.weights import DownloadProgress
 
 
-class Fetching(QFrame):
-    """Hidden while nothing is fetched. ``fetched`` carries "" where it is whole, the reason where not, or None."""
+class DownloadBar(QFrame):
+    """Hidden while nothing is fetched. ``finished`` carries "" where it is whole, the reason where not, or None."""
 
-    fetched = Signal(object)
+    finished = Signal(object)
 
     def __init__(self, downloads: Downloads) -> None:
         super().__init__()
-        self._downloads, self._mine = downloads, False
+        self._downloads, self._active = downloads, False
         self.setProperty("role", "notice")
-        self.title, self.words = text("", "field"), text("", "caption")
+        self.title, self.progress_label = text_label("", "field"), text_label("", "caption")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName(tr("Progress"))
-        self.stop = button(tr("Cancel fetching"), self.cancel, "close")
-        self.stop.setAutoDefault(False)
+        self.cancel_button = button(tr("Cancel fetching"), self.cancel, "close")
+        self.cancel_button.setAutoDefault(False)
         self.setLayout(
-            Row((Column(Row(self.title, None, self.words), self.bar, gap=6), 1), self.stop, margins=(12, 9, 12, 9))
+            HBox((VBox(HBox(self.title, None, self.progress_label), self.bar, gap=6), 1), self.cancel_button, margins=(12, 9, 12, 9))
         )
-        downloads.advanced.connect(self._advance)
-        downloads.ended.connect(self._end)
+        downloads.progressed.connect(self._show_progress)
+        downloads.finished.connect(self._finish)
         self.hide()
 
-    def fetch(self, name: str, repository: str) -> None:
+    def download(self, name: str, repository: str) -> None:
         """Begin."""
-        self._mine = True
+        self._active = True
         self.title.setText(tr("Fetching {name}", name=name))
-        self.words.setText(tr("Asking the hub…"))
+        self.progress_label.setText(tr("Asking the hub…"))
         self.bar.setValue(0)
         self.show()
-        self.stop.setFocus()
-        self._downloads.fetch(repository)
+        self.cancel_button.setFocus()
+        self._downloads.download(repository)
 
     def cancel(self) -> None:
         """Give up; what came is kept for the next time."""
-        if self._mine:
+        if self._active:
             self._downloads.cancel()
-            self._end(None)
+            self._finish(None)
 
-    def _advance(self, now: "DownloadProgress") -> None:
-        self.bar.setValue(round(1000 * now.done / max(1, now.total)))
-        parts = [tr("{done} of {all}", done=size(now.done), all=size(now.total))]
-        if now.bytes_per_second:
-            parts.append(tr("{size} a second", size=size(round(now.bytes_per_second))))
-            if math.isfinite(now.seconds_left):
-                parts.append(tr("{time} left", time=duration(now.seconds_left)))
-        self.words.setText("   ·   ".join(parts))
+    def _show_progress(self, progress: "DownloadProgress") -> None:
+        self.bar.setValue(round(1000 * progress.done / max(1, progress.total)))
+        parts = [tr("{done} of {all}", done=format_bytes(progress.done), all=format_bytes(progress.total))]
+        if progress.bytes_per_second:
+            parts.append(tr("{size} a second", size=format_bytes(round(progress.bytes_per_second))))
+            if math.isfinite(progress.seconds_left):
+                parts.append(tr("{time} left", time=format_duration(progress.seconds_left)))
+        self.progress_label.setText("   ·   ".join(parts))
 
-    def _end(self, words: object) -> None:
-        if self._mine:
-            self._mine = False
+    def _finish(self, error: object) -> None:
+        if self._active:
+            self._active = False
             self.hide()
-            self.fetched.emit(words)
+            self.finished.emit(error)

@@ -8,36 +8,36 @@ from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, 
 
 from studio.core.layers import Layer, wildcard_path
 from studio.ui.i18n.language import tr
-from studio.ui.services.drag_payload import MIMES, Carried, carried_in
+from studio.ui.services.drag_payload import MIMES, DragPayload, from_mime
 from studio.ui.services.tree_data import (
     SLICE_LABELS,
     Badge,
-    Grown,
-    Marks,
+    TreeData,
+    TreeAnnotations,
     Node,
-    RollUp,
-    Spot,
+    SubtreeSummary,
+    NodeRef,
     badge_text,
-    grow,
-    keep,
-    roll_ups,
+    build_tree,
+    filter_tree,
+    summarize,
     type_and_shape,
 )
-from studio.ui.shared.grad_norms import Pulls
-from studio.ui.shared.recipe_layers import Pair
-from studio.ui.style.formatting import count
+from studio.ui.shared.grad_norms import GradNorms
+from studio.ui.shared.recipe_layers import LayerPair
+from studio.ui.style.formatting import format_count
 
 COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
 NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
 NODE_ROLE = Qt.ItemDataRole.UserRole + 1
-MARKS_ROLE = Qt.ItemDataRole.UserRole + 2
+BADGES_ROLE = Qt.ItemDataRole.UserRole + 2
 DIM_ROLE = Qt.ItemDataRole.UserRole + 3
 TARGET_ROLE = Qt.ItemDataRole.UserRole + 4
 PAIR_ROLE = Qt.ItemDataRole.UserRole + 5
 
 _ROW_FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsDropEnabled
-_NOTHING = RollUp()
-_MANY = 300
+_EMPTY_SUMMARY = SubtreeSummary()
+_MANY_ROWS = 300
 """Where more rows than this change at once, views draw anew rather than hear of each."""
 
 _Index = QModelIndex | QPersistentModelIndex
@@ -46,161 +46,161 @@ _Index = QModelIndex | QPersistentModelIndex
 class LayerTree(QAbstractItemModel):
     """The tree. ``refusal(carried, spots)`` says why something cannot go there; ``attach(carried, spots)`` attaches it.
 
-    ``painted_anew`` tells that rows look different while a drag goes on, though what they hold is the same.
+    ``repaint_needed`` tells that rows look different while a drag goes on, though what they hold is the same.
     """
 
-    painted_anew = Signal()
+    repaint_needed = Signal()
 
     def __init__(
         self,
-        refusal: Callable[[Carried, tuple[Spot, ...]], str],
-        attach: Callable[[Carried, tuple[Spot, ...]], object],
+        attach_error: Callable[[DragPayload, tuple[NodeRef, ...]], str],
+        attach: Callable[[DragPayload, tuple[NodeRef, ...]], object],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
-        self._refusal, self._attach = refusal, attach
-        self._grown = Grown()
-        self._marks = Marks()
-        self._roll_ups: dict[int, RollUp] = {}
-        self.found_count = 0
+        self._attach_error, self._attach = attach_error, attach
+        self._tree_data = TreeData()
+        self._annotations = TreeAnnotations()
+        self._summaries: dict[int, SubtreeSummary] = {}
+        self.match_count = 0
         self._filter = ""
-        self._with_empty = False
-        self._dragged: Carried = ""
-        self._refusals: dict[Spot, str] = {}
+        self._show_empty = False
+        self._dragged: DragPayload = ""
+        self._attach_errors: dict[NodeRef, str] = {}
         self._targets: frozenset[str] = frozenset()
-        self._holders: set[str] = set()
-        self._kin: frozenset[str] = frozenset()
-        self._kin_holders: frozenset[str] = frozenset()
-        self._pairs: Mapping[str, Pair] = {}
+        self._target_ancestors: set[str] = set()
+        self._same_kind: frozenset[str] = frozenset()
+        self._same_kind_ancestors: frozenset[str] = frozenset()
+        self._pairs: Mapping[str, LayerPair] = {}
         self._differing: Counter[str] = Counter()
         self._kinds: dict[tuple[str, str], list[str]] = {}
-        self.pulls = Pulls()
+        self.grad_norms = GradNorms()
 
     # what is shown
 
     def show_layers(self, layers: Sequence[Layer]) -> None:
         """Replace the whole tree."""
-        self.show_grown(grow(layers))
+        self.show_tree_data(build_tree(layers))
 
-    def show_grown(self, grown: Grown) -> None:
+    def show_tree_data(self, tree_data: TreeData) -> None:
         """Replace the whole tree by one that was grown already."""
         self.beginResetModel()
-        self._grown = grown
-        self._kin = self._kin_holders = frozenset()
-        self._roll_ups = roll_ups(grown, self._marks)
-        self._refusals.clear()
+        self._tree_data = tree_data
+        self._same_kind = self._same_kind_ancestors = frozenset()
+        self._summaries = summarize(tree_data, self._annotations)
+        self._attach_errors.clear()
         self._kinds.clear()
         self._apply_filter()
         self.endResetModel()
 
-    def show_marks(self, marks: Marks) -> None:
+    def show_annotations(self, annotations: TreeAnnotations) -> None:
         """Replace badges and counts; the tree stays as it is."""
-        if marks == self._marks:
+        if annotations == self._annotations:
             return
-        before, self._marks = self._marks, marks
-        self._roll_ups = roll_ups(self._grown, marks)
-        if before.head_trains != marks.head_trains:
-            self.painted_anew.emit()
-        paths = before.badges.keys() | marks.badges.keys()
-        self._tell({path for path in paths if before.badges.get(path) != marks.badges.get(path)})
+        before, self._annotations = self._annotations, annotations
+        self._summaries = summarize(self._tree_data, annotations)
+        if before.head_trainable != annotations.head_trainable:
+            self.repaint_needed.emit()
+        paths = before.badges.keys() | annotations.badges.keys()
+        self._notify_changed({path for path in paths if before.badges.get(path) != annotations.badges.get(path)})
 
-    def show_filter(self, text: str, with_empty: bool = False) -> None:
+    def show_filter(self, text: str, show_empty: bool = False) -> None:
         """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them.
 
-        Layers without parameters, such as dropout, are kept only ``with_empty``.
+        Layers without parameters, such as dropout, are kept only ``show_empty``.
         """
         self.beginResetModel()
-        self._filter, self._with_empty = text.strip().lower(), with_empty
+        self._filter, self._show_empty = text.strip().lower(), show_empty
         self._apply_filter()
         self.endResetModel()
 
-    def show_drag(self, carried: Carried) -> None:
-        """Dim the rows that cannot take ``carried`` while it is dragged; an empty name ends that."""
-        if carried != self._dragged:
-            self._dragged = carried
-            self._refusals.clear()
-            self.painted_anew.emit()
+    def show_drag(self, payload: DragPayload) -> None:
+        """Dim the rows that cannot take ``payload`` while it is dragged; an empty name ends that."""
+        if payload != self._dragged:
+            self._dragged = payload
+            self._attach_errors.clear()
+            self.repaint_needed.emit()
 
     def show_targets(self, paths: frozenset[str]) -> None:
         """Light up the layers that a drop would attach to."""
         if paths != self._targets:
             self._targets = paths
-            self._holders = {holder for path in paths for holder in _holders(path)}
-            self.painted_anew.emit()
+            self._target_ancestors = {holder for path in paths for holder in _ancestors(path)}
+            self.repaint_needed.emit()
 
-    def show_kin(self, spot: Spot | None) -> int:
-        """Mark the layers of the same kind as the one at ``spot``, itself among them; return how many they are."""
-        kin = frozenset(self._alike(spot.path)) if spot and spot.path else frozenset()
+    def highlight_same_kind(self, ref: NodeRef | None) -> int:
+        """Mark the layers of the same kind as the one at ``ref``, itself among them; return how many they are."""
+        kin = frozenset(self._same_kind_paths(ref.path)) if ref and ref.path else frozenset()
         kin = kin if len(kin) > 1 else frozenset()
-        if kin != self._kin:
-            self._kin, self._kin_holders = kin, frozenset(holder for path in kin for holder in _holders(path))
-            self.painted_anew.emit()
+        if kin != self._same_kind:
+            self._same_kind, self._same_kind_ancestors = kin, frozenset(holder for path in kin for holder in _ancestors(path))
+            self.repaint_needed.emit()
         return len(kin)
 
-    def show_pulls(self, pulls: Pulls) -> None:
+    def show_grad_norms(self, grad_norms: GradNorms) -> None:
         """Show how strongly a training pulls at each attachment; empty pulls end that."""
-        if pulls != self.pulls:
-            self.pulls = pulls
-            self.painted_anew.emit()
+        if grad_norms != self.grad_norms:
+            self.grad_norms = grad_norms
+            self.repaint_needed.emit()
 
-    def show_pairs(self, pairs: Mapping[str, Pair]) -> None:
+    def show_pairs(self, pairs: Mapping[str, LayerPair]) -> None:
         """Show beside this recipe's badges, by layer path, what another one has; none ends that."""
         self._pairs = pairs
         differing = [path for path, pair in pairs.items() if pair.differs]
-        self._differing = Counter(holder for path in differing for holder in (*_holders(path), ""))
-        self.painted_anew.emit()
+        self._differing = Counter(holder for path in differing for holder in (*_ancestors(path), ""))
+        self.repaint_needed.emit()
 
-    def differing(self, path: str) -> int:
+    def differing_count(self, path: str) -> int:
         """How many layers inside the one at ``path`` differ from the other recipe's."""
         return self._differing[path]
 
-    def _alike(self, path: str) -> list[str]:
+    def _same_kind_paths(self, path: str) -> list[str]:
         if not self._kinds:
             for node in self._nodes:
                 if not node.part:
                     key = (node.layer.type, wildcard_path(node.layer.path))
                     self._kinds.setdefault(key, []).append(node.layer.path)
-        number = self._at.get(Spot(path))
+        number = self._number_of.get(NodeRef(path))
         return [] if number is None else self._kinds[self._nodes[number].layer.type, wildcard_path(path)]
 
     @property
     def layer_count(self) -> int:
         """Number of layers, slices not counted."""
-        return len(self._grown.layers)
+        return len(self._tree_data.layers)
 
     def _apply_filter(self) -> None:
-        self.found_count = keep(self._grown, self._filter, self._with_empty)
+        self.match_count = filter_tree(self._tree_data, self._filter, self._show_empty)
 
-    def _target_mark(self, path: str) -> str:
+    def _target_state(self, path: str) -> str:
         if path in self._targets:
             return "target"
-        if path in self._holders:
+        if path in self._target_ancestors:
             return "holder"
-        return "kin" if path in self._kin else "kin holder" if path in self._kin_holders else ""
+        return "kin" if path in self._same_kind else "kin holder" if path in self._same_kind_ancestors else ""
 
-    def _tell(self, paths: set[str]) -> None:
+    def _notify_changed(self, paths: set[str]) -> None:
         """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
         numbers: set[int] = set()
         for path in paths:
-            number = self._at.get(Spot(path), -1)
+            number = self._number_of.get(NodeRef(path), -1)
             numbers.update(self._nodes[number].children if number >= 0 else ())
             while number >= 0 and number not in numbers:
                 numbers.add(number)
                 number = self._nodes[number].parent
-        if len(numbers) > _MANY:
-            self.painted_anew.emit()
+        if len(numbers) > _MANY_ROWS:
+            self.repaint_needed.emit()
             numbers = {0}
         for number in numbers:
-            index = self.index_of(self._nodes[number].spot)
+            index = self.index_of(self._nodes[number].ref)
             if index.isValid():
                 self.dataChanged.emit(index, self.createIndex(index.row(), len(COLUMNS) - 1, number))
 
-    def widest(self) -> tuple[list[tuple[int, str]], list[str], str]:
+    def widest_texts(self) -> tuple[list[tuple[int, str]], list[str], str]:
         """What columns must hold: names with their depths, types and shapes, and the largest number."""
         if not self._nodes:
             return [], [], ""
-        names = [(depth, self._text(self._nodes[n], n, NAME)) for (depth, _), n in self._grown.names.items()]
-        kinds = [type_and_shape(self._nodes[n]) for n in self._grown.kinds.values()]
+        names = [(depth, self._text(self._nodes[n], n, NAME)) for (depth, _), n in self._tree_data.names.items()]
+        kinds = [type_and_shape(self._nodes[n]) for n in self._tree_data.kinds.values()]
         return names, kinds, self._text(self._nodes[0], 0, PARAMETERS)
 
     # where things are
@@ -209,14 +209,14 @@ class LayerTree(QAbstractItemModel):
         """The node of ``index``; None for an invalid one."""
         return self._nodes[index.internalId()] if index.isValid() else None
 
-    def spot(self, index: _Index) -> Spot:
+    def ref(self, index: _Index) -> NodeRef:
         """The place of ``index``; an invalid one stands for the backbone."""
         node = self.node(index)
-        return node.spot if node else Spot()
+        return node.ref if node else NodeRef()
 
-    def index_of(self, spot: Spot, column: int = 0) -> QModelIndex:
+    def index_of(self, ref: NodeRef, column: int = 0) -> QModelIndex:
         """The index of a place; invalid where there is none or a filter hides it."""
-        number = self._at.get(spot)
+        number = self._number_of.get(ref)
         if number is None:
             return QModelIndex()
         node = self._nodes[number]
@@ -225,41 +225,41 @@ class LayerTree(QAbstractItemModel):
 
     def badges(self, node: Node) -> tuple[Badge, ...]:
         """The badges at a node; at a slice of a qkv, those that take the slice."""
-        badges = self._marks.badges.get(node.layer.path, ())
+        badges = self._annotations.badges.get(node.layer.path, ())
         return tuple(b for b in badges if node.part in b.slices) if node.part else badges
 
     @property
     def layer_numbers(self) -> list[int]:
         """The numbers of the nodes that are layers, in the order of the tree."""
-        return self._grown.layers
+        return self._tree_data.layers
 
     def is_frozen(self, number: int) -> bool:
-        """Whether the node with this number has weights of its own, frozen unless :meth:`strong` says more."""
+        """Whether the node with this number has weights of its own, frozen unless :meth:`highlighted_layers` says more."""
         return self._nodes[number].layer.own_parameters > 0
 
-    def strong(self) -> list[tuple[int, str]]:
+    def highlighted_layers(self) -> list[tuple[int, str]]:
         """The numbers of the nodes that stand out, each with the name of its colour; the strongest come last."""
-        heads = [(number, "head") for number in self._grown.heads if self._marks.head_trains]
-        working = [path for path, badges in self._marks.badges.items() if any(badge.enabled for badge in badges)]
-        adapted = [(self._at.get(Spot(path), -1), "adapter") for path in (*working, *self._targets)]
-        kin = [(self._at.get(Spot(path), -1), "accent") for path in self._kin]
+        heads = [(number, "head") for number in self._tree_data.heads if self._annotations.head_trainable]
+        working = [path for path, badges in self._annotations.badges.items() if any(badge.enabled for badge in badges)]
+        adapted = [(self._number_of.get(NodeRef(path), -1), "adapter") for path in (*working, *self._targets)]
+        kin = [(self._number_of.get(NodeRef(path), -1), "accent") for path in self._same_kind]
         return [(number, tint) for number, tint in (*kin, *heads, *adapted) if number >= 0]
 
-    def spot_number(self, number: int) -> Spot:
+    def ref_by_number(self, number: int) -> NodeRef:
         """The place of the node with this number."""
-        return self._nodes[number].spot
+        return self._nodes[number].ref
 
-    def roll_up(self, number: int) -> RollUp:
+    def summary(self, number: int) -> SubtreeSummary:
         """Sums over a node and everything in it."""
-        return self._roll_ups.get(number, _NOTHING)
+        return self._summaries.get(number, _EMPTY_SUMMARY)
 
     @property
     def _nodes(self) -> list[Node]:
-        return self._grown.nodes
+        return self._tree_data.nodes
 
     @property
-    def _at(self) -> dict[Spot, int]:
-        return self._grown.at
+    def _number_of(self) -> dict[NodeRef, int]:
+        return self._tree_data.number_of
 
     # Qt's side
 
@@ -299,7 +299,7 @@ class LayerTree(QAbstractItemModel):
         return tr(COLUMNS[section]) if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: what a cell shows. The delegate asks for ``NODE_ROLE``, ``MARKS_ROLE`` and ``DIM_ROLE``."""
+        """Qt: what a cell shows. The delegate asks for ``NODE_ROLE``, ``BADGES_ROLE`` and ``DIM_ROLE``."""
         node = self.node(index)
         if node is None:
             return None
@@ -307,14 +307,14 @@ class LayerTree(QAbstractItemModel):
             return self._text(node, index.internalId(), index.column())
         if role == NODE_ROLE:
             return node
-        if role == MARKS_ROLE:
+        if role == BADGES_ROLE:
             return self.badges(node)
         if role == TARGET_ROLE:
-            return "" if node.part else self._target_mark(node.layer.path)
+            return "" if node.part else self._target_state(node.layer.path)
         if role == PAIR_ROLE:
             return None if node.part else self._pairs.get(node.layer.path)
         if role == DIM_ROLE:
-            return bool(self._dragged) and bool(self.refusal_at(self._dragged, node.spot))
+            return bool(self._dragged) and bool(self.attach_error_at(self._dragged, node.ref))
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tool_tip(node)
         if role == Qt.ItemDataRole.AccessibleTextRole:
@@ -328,7 +328,7 @@ class LayerTree(QAbstractItemModel):
             return type_and_shape(node)
         if column == PARAMETERS:
             number = node.layer.parameters // 3 if node.part else node.layer.parameters
-            return count(number) if number else "–"
+            return format_count(number) if number else "–"
         if column == TRAINABLE:
             return self._trainable_text(node, number)
         return ", ".join(badge_text(b, node.part) for b in self.badges(node))
@@ -336,15 +336,15 @@ class LayerTree(QAbstractItemModel):
     def _trainable_text(self, node: Node, number: int) -> str:
         if node.part:
             return tr("adapter") if any(b.enabled for b in self.badges(node)) else tr("frozen")
-        total = self.roll_up(number).trainable
-        return count(total) if total else tr("frozen") if node.layer.parameters else "–"
+        total = self.summary(number).trainable
+        return format_count(total) if total else tr("frozen") if node.layer.parameters else "–"
 
     def _tool_tip(self, node: Node) -> str:
-        if self._dragged and (why := self.refusal_at(self._dragged, node.spot)):
+        if self._dragged and (why := self.attach_error_at(self._dragged, node.ref)):
             return why
         lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
         lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
-        lines += [words for b in self.badges(node) if (words := self.pulls.words(b.attachment, node.layer.path))]
+        lines += [words for b in self.badges(node) if (words := self.grad_norms.describe(b.attachment, node.layer.path))]
         if not node.part and (pair := self._pairs.get(node.layer.path)):
             lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
         return "\n".join([*lines, tr(node.layer.bypass_reason)] if node.layer.bypass_reason else lines)
@@ -365,34 +365,34 @@ class LayerTree(QAbstractItemModel):
 
     def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
         """Qt: whether what ``data`` carries can attach at ``parent``."""
-        return self.takes(carried_in(data), (self.spot(parent),))
+        return self.accepts_drop(from_mime(data), (self.ref(parent),))
 
     def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
         """Qt: attach what ``data`` carries at ``parent``."""
-        return self.put(carried_in(data), (self.spot(parent),))
+        return self.attach(from_mime(data), (self.ref(parent),))
 
-    def takes(self, carried: Carried, spots: tuple[Spot, ...]) -> bool:
-        """Whether ``carried`` can be put down at ``spots``."""
-        if not carried or not self._nodes:
+    def accepts_drop(self, payload: DragPayload, refs: tuple[NodeRef, ...]) -> bool:
+        """Whether ``payload`` can be put down at ``refs``."""
+        if not payload or not self._nodes:
             return False
-        return not (self.refusal_at(carried, spots[0]) if len(spots) == 1 else self._refusal(carried, spots))
+        return not (self.attach_error_at(payload, refs[0]) if len(refs) == 1 else self._attach_error(payload, refs))
 
-    def put(self, carried: Carried, spots: tuple[Spot, ...]) -> bool:
-        """Attach ``carried`` at ``spots``; False where it is refused."""
-        if not self.takes(carried, spots):
+    def attach(self, payload: DragPayload, refs: tuple[NodeRef, ...]) -> bool:
+        """Attach ``payload`` at ``refs``; False where it is refused."""
+        if not self.accepts_drop(payload, refs):
             return False
-        self._attach(carried, spots)
+        self._attach(payload, refs)
         return True
 
-    def refusal_at(self, carried: Carried, spot: Spot) -> str:
-        """Why ``carried`` cannot attach at ``spot``; empty where it can. Remembered while one thing is dragged."""
-        if carried != self._dragged:
-            return self._refusal(carried, (spot,))
-        if spot not in self._refusals:
-            self._refusals[spot] = self._refusal(carried, (spot,))
-        return self._refusals[spot]
+    def attach_error_at(self, payload: DragPayload, ref: NodeRef) -> str:
+        """Why ``payload`` cannot attach at ``ref``; empty where it can. Remembered while one thing is dragged."""
+        if payload != self._dragged:
+            return self._attach_error(payload, (ref,))
+        if ref not in self._attach_errors:
+            self._attach_errors[ref] = self._attach_error(payload, (ref,))
+        return self._attach_errors[ref]
 
 
-def _holders(path: str) -> list[str]:
+def _ancestors(path: str) -> list[str]:
     """The paths of the layers that hold the one at ``path``, the backbone left out."""
     return [path.rsplit(".", cut)[0] for cut in range(1, path.count(".") + 1)]

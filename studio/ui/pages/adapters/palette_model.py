@@ -6,14 +6,14 @@ from typing import Any
 from PySide6.QtCore import QAbstractListModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.ui.i18n.language import tr
-from studio.ui.services.drag_payload import MIMES, mime_of
+from studio.ui.services.drag_payload import MIMES, to_mime
 from studio.ui.services.method_rows import MethodRow
 
 METHOD_ROLE = Qt.ItemDataRole.UserRole + 1
-REFUSAL_ROLE = Qt.ItemDataRole.UserRole + 2
+UNSUPPORTED_ROLE = Qt.ItemDataRole.UserRole + 2
 
 
-def _words(row: MethodRow) -> str:
+def _search_text(row: MethodRow) -> str:
     """What a search looks through: the words in English and in the window's language, in lower case."""
     words = (row.label, row.family, row.summary)
     return " ".join((*words, *map(tr, words))).lower()
@@ -26,16 +26,16 @@ class Palette(QAbstractListModel):
         super().__init__(parent)
         self._all: tuple[MethodRow, ...] = ()
         self._rows: tuple[MethodRow, ...] = ()
-        self._refusals: Mapping[str, str] = {}
+        self._unsupported: Mapping[str, str] = {}
 
     def show_methods(self, rows: Sequence[MethodRow]) -> None:
         """Replace the list; families stand together in ``rows`` already."""
         self._all = tuple(rows)
         self.show_filter("")
 
-    def show_refusals(self, refusals: Mapping[str, str]) -> None:
+    def show_unsupported(self, reasons: Mapping[str, str]) -> None:
         """Say by name why rows have no place in this backbone; those that are not named have one."""
-        self._refusals = refusals
+        self._unsupported = reasons
         if self._rows:
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
@@ -44,18 +44,18 @@ class Palette(QAbstractListModel):
         """All rows by family, whatever the filter."""
         return self._all
 
-    def refusal(self, name: str) -> str:
+    def unsupported_reason(self, name: str) -> str:
         """Why the row called ``name`` has no place in this backbone; empty where it has one."""
-        return self._refusals.get(name, "")
+        return self._unsupported.get(name, "")
 
-    def show_filter(self, words: str) -> None:
+    def show_filter(self, query: str) -> None:
         """Keep only rows that have ``words`` in name, family or summary."""
-        wanted = words.strip().lower()
+        wanted = query.strip().lower()
         self.beginResetModel()
-        self._rows = tuple(row for row in self._all if wanted in _words(row))
+        self._rows = tuple(row for row in self._all if wanted in _search_text(row))
         self.endResetModel()
 
-    def begins_family(self, row: int) -> bool:
+    def starts_family(self, row: int) -> bool:
         """Whether a row is the first of its family; presets have none."""
         family = self._rows[row].family
         return bool(family) and (row == 0 or family != self._rows[row - 1].family)
@@ -73,14 +73,14 @@ class Palette(QAbstractListModel):
         if not index.isValid():
             return None
         row = self._rows[index.row()]
-        why = self.refusal(row.name)
+        why = self.unsupported_reason(row.name)
         if role == Qt.ItemDataRole.DisplayRole:
             return tr(row.label)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{tr(row.label)}: {tr(why)}" if why else tr(row.label)
         if role == Qt.ItemDataRole.ToolTipRole:
             return tr(why) if why else "\n".join(filter(None, (tr(row.summary), row.paper)))
-        if role == REFUSAL_ROLE:
+        if role == UNSUPPORTED_ROLE:
             return why
         return row if role == METHOD_ROLE else None
 
@@ -90,7 +90,7 @@ class Palette(QAbstractListModel):
         if not index.isValid():
             return flag.NoItemFlags
         plain = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
-        return plain if self.refusal(self._rows[index.row()].name) else plain | flag.ItemIsDragEnabled
+        return plain if self.unsupported_reason(self._rows[index.row()].name) else plain | flag.ItemIsDragEnabled
 
     def mimeTypes(self) -> list[str]:
         """Qt: what a drag carries."""
@@ -98,7 +98,7 @@ class Palette(QAbstractListModel):
 
     def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
         """Qt: the dragged method or preset."""
-        return mime_of(self._rows[indexes[0].row()].carried) if indexes else QMimeData()
+        return to_mime(self._rows[indexes[0].row()].carried) if indexes else QMimeData()
 
     def supportedDragActions(self) -> Qt.DropAction:
         """Qt: dragging copies."""

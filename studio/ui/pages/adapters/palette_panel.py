@@ -8,22 +8,22 @@ from studio.core.recipe import Backbone
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.palette_model import Palette
 from studio.ui.pages.adapters.palette_view import PaletteView
-from studio.ui.services.drag_payload import Carried
+from studio.ui.services.drag_payload import DragPayload
 from studio.ui.services.method_rows import MethodRow, preset_rows
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import count
-from studio.ui.widgets.components import Card, Column, Empty, IconButton, Row, button, text
-from studio.ui.widgets.segmented_control import Segments
+from studio.ui.style.formatting import format_count
+from studio.ui.widgets.components import Card, VBox, EmptyState, IconButton, HBox, button, text_label
+from studio.ui.widgets.segmented_control import SegmentedControl
 
-METHODS, PRESETS = range(2)
+METHODS_TAB, PRESETS_TAB = range(2)
 
 
 class PalettePanel(QWidget):
     """Which backbone, and what can be attached to it."""
 
-    backbone_wanted = Signal()
-    attach_wanted = Signal()
-    guide_wanted = Signal()
+    backbone_requested = Signal()
+    attach_requested = Signal()
+    guide_requested = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -31,41 +31,41 @@ class PalettePanel(QWidget):
         self._methods: tuple[MethodRow, ...] = ()
         self._presets = preset_rows()
         self.model = Palette(self)
-        self.list = PaletteView()
-        self.list.setModel(self.model)
-        self.setLayout(Column(self._backbone(), (self._palette(), 1), gap=14))
+        self.list_view = PaletteView()
+        self.list_view.setModel(self.model)
+        self.setLayout(VBox(self._backbone(), (self._palette(), 1), gap=14))
 
     def _backbone(self) -> QWidget:
-        self.backbone_name = text("", "heading", wrap=True)
-        self.backbone_note = text("", "caption", wrap=True)
-        self.choose = button(tr("Choose another…"), self.backbone_wanted.emit, "search")
-        card = Card(tr("Backbone"), self.backbone_name, self.backbone_note, 2, self.choose, gap=4)
+        self.backbone_name = text_label("", "heading", wrap=True)
+        self.backbone_note = text_label("", "caption", wrap=True)
+        self.choose_button = button(tr("Choose another…"), self.backbone_requested.emit, "search")
+        card = Card(tr("Backbone"), self.backbone_name, self.backbone_note, 2, self.choose_button, gap=4)
         card.heading.setProperty("role", "caption")
         return card
 
     def _palette(self) -> QWidget:
-        self.attach_button = button(tr("Attach to selection"), self.attach_wanted.emit, "plus")
+        self.attach_button = button(tr("Attach to selection"), self.attach_requested.emit, "plus")
         self.attach_button.setToolTip(tr("Attach the chosen method to the selected rows (Enter in the tree)"))
-        self.loading = Empty(
+        self.loading = EmptyState(
             "refresh", tr("Loading the engine"), tr("PyTorch takes a few seconds to start."), width=180
         )
         self.stack = QStackedWidget()
         self.stack.addWidget(self.loading)
-        self.stack.addWidget(self.list)
-        self.kinds = Segments(tr("What to attach"), ((tr("Methods"), ""), (tr("Presets"), "")))
-        self.kinds.chosen.connect(self._show_kind)
-        self.filter = QLineEdit()
-        self.filter.setPlaceholderText(tr("Find a method"))
-        self.filter.setClearButtonEnabled(True)
-        self.filter.setAccessibleName(tr("Find a method"))
-        self.filter.textChanged.connect(self._filtered)
-        find = Row((self.filter, 1), IconButton(tr("Method guide"), "info", self.guide_wanted.emit), gap=4)
-        return Card("", self.kinds, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
+        self.stack.addWidget(self.list_view)
+        self.kind_switch = SegmentedControl(tr("What to attach"), ((tr("Methods"), ""), (tr("Presets"), "")))
+        self.kind_switch.chosen.connect(self._show_kind)
+        self.filter_edit = QLineEdit()
+        self.filter_edit.setPlaceholderText(tr("Find a method"))
+        self.filter_edit.setClearButtonEnabled(True)
+        self.filter_edit.setAccessibleName(tr("Find a method"))
+        self.filter_edit.textChanged.connect(self._apply_filter)
+        find = HBox((self.filter_edit, 1), IconButton(tr("Method guide"), "info", self.guide_requested.emit), gap=4)
+        return Card("", self.kind_switch, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
 
     @property
-    def carried(self) -> Carried:
+    def payload(self) -> DragPayload:
         """What is chosen; the empty name where nothing is."""
-        row = self.list.chosen
+        row = self.list_view.selected_row
         return row.carried if row else ""
 
     @property
@@ -81,18 +81,18 @@ class PalettePanel(QWidget):
     def show_methods(self, rows: tuple[MethodRow, ...]) -> None:
         """Show the methods, once the engine knows them."""
         self._methods = rows
-        self.stack.setCurrentWidget(self.list)
+        self.stack.setCurrentWidget(self.list_view)
         self.model.show_methods(rows)
-        self._filtered(self.filter.text())
+        self._apply_filter(self.filter_edit.text())
 
     def show_kind(self, kind: int) -> None:
         """Show the methods or the presets."""
-        self.kinds.show_chosen(kind)
+        self.kind_switch.set_current(kind)
         self._show_kind(kind)
 
     def _show_kind(self, kind: int) -> None:
-        self.model.show_methods(self._presets if kind == PRESETS else self._methods)
-        self._filtered(self.filter.text())
+        self.model.show_methods(self._presets if kind == PRESETS_TAB else self._methods)
+        self._apply_filter(self.filter_edit.text())
 
     def show_backbone(self, backbone: Backbone, layers: tuple[Layer, ...]) -> None:
         """Say which backbone it is, and how large where its ``layers`` are known."""
@@ -105,16 +105,16 @@ class PalettePanel(QWidget):
         }[backbone.source]
         note = origin if backbone.pretrained else tr("{origin}, random weights", origin=origin)
         self.backbone_note.setText(
-            tr("{note}\n{parameters} parameters", note=note, parameters=count(layers[0].parameters)) if layers else note
+            tr("{note}\n{parameters} parameters", note=note, parameters=format_count(layers[0].parameters)) if layers else note
         )
 
-    def show_places(self) -> None:
+    def refresh_unsupported(self) -> None:
         """Find out which rows the backbone has a place for."""
-        self._workspace.engine.refusals((*self._methods, *self._presets), self.model.show_refusals)
+        self._workspace.engine.unsupported_methods((*self._methods, *self._presets), self.model.show_unsupported)
 
-    def _filtered(self, words: str) -> None:
-        chosen = self.list.method
-        self.model.show_filter(words)
+    def _apply_filter(self, query: str) -> None:
+        chosen = self.list_view.selected_name
+        self.model.show_filter(query)
         row = max(0, self.model.row_of(chosen))
         if self.model.rowCount():
-            self.list.setCurrentIndex(self.model.index(row))
+            self.list_view.setCurrentIndex(self.model.index(row))

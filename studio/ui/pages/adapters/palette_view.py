@@ -12,18 +12,18 @@ from PySide6.QtWidgets import (
 )
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.palette_model import METHOD_ROLE, REFUSAL_ROLE, Palette
+from studio.ui.pages.adapters.palette_model import METHOD_ROLE, UNSUPPORTED_ROLE, Palette
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.style.icons import pixmap
-from studio.ui.style.theme import colour
-from studio.ui.widgets.painting import ghost, small_font, strong_font
+from studio.ui.style.theme import color
+from studio.ui.widgets.painting import drag_pixmap, small_font, strong_font
 
 _PADDING = 10
-_FAMILY = 26
+_FAMILY_HEIGHT = 26
 _BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 
 
-class _CardPainter(QStyledItemDelegate):
+class _MethodDelegate(QStyledItemDelegate):
     """Draws a method: name, two lines of summary and a grip, and the family's name above its first."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
@@ -32,7 +32,7 @@ class _CardPainter(QStyledItemDelegate):
         width = (view.viewport().width() if isinstance(view, QAbstractItemView) else 220) - 2
         lines = QFontMetrics(small_font(option.font)).lineSpacing() * 2
         card = lines + QFontMetrics(strong_font(option.font)).height() + 2 * _PADDING + 4
-        return QSize(width, card + (_FAMILY if _begins_family(index) else 0))
+        return QSize(width, card + (_FAMILY_HEIGHT if _starts_family(index) else 0))
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -44,58 +44,58 @@ class _CardPainter(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area = option.rect
-        if _begins_family(index):
+        if _starts_family(index):
             self._draw_family(painter, area, row.family, option)
-            area = area.adjusted(0, _FAMILY, 0, 0)
-        if index.data(REFUSAL_ROLE):
+            area = area.adjusted(0, _FAMILY_HEIGHT, 0, 0)
+        if index.data(UNSUPPORTED_ROLE):
             painter.setOpacity(0.4)
         card = area.adjusted(1, 1, -1, -5)
-        painter.setBrush(colour("adapter_soft" if chosen else "hover" if hovered else "surface"))
-        painter.setPen(QPen(colour("adapter" if chosen else "line"), 1))
+        painter.setBrush(color("adapter_soft" if chosen else "hover" if hovered else "surface"))
+        painter.setPen(QPen(color("adapter" if chosen else "line"), 1))
         painter.drawRoundedRect(card, 8, 8)
-        self._draw_words(painter, card.adjusted(_PADDING, _PADDING - 2, -_PADDING - 18, -4), row, option)
+        self._draw_text(painter, card.adjusted(_PADDING, _PADDING - 2, -_PADDING - 18, -4), row, option)
         painter.drawPixmap(card.right() - 22, card.center().y() - 8, pixmap("drag", "faint", 16))
         painter.restore()
 
     def _draw_family(self, painter: QPainter, area: QRect, family: str, option: QStyleOptionViewItem) -> None:
         painter.setFont(small_font(option.font))
-        painter.setPen(colour("muted"))
+        painter.setPen(color("muted"))
         words = tr(family)
         words = words[:1].upper() + words[1:]
-        painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY - 4), _BOTTOM, words)
+        painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY_HEIGHT - 4), _BOTTOM, words)
 
-    def _draw_words(self, painter: QPainter, area: QRect, row: MethodRow, option: QStyleOptionViewItem) -> None:
+    def _draw_text(self, painter: QPainter, area: QRect, row: MethodRow, option: QStyleOptionViewItem) -> None:
         painter.setFont(strong_font(option.font))
-        painter.setPen(colour("text"))
+        painter.setPen(color("text"))
         height = painter.fontMetrics().height()
         painter.drawText(
             QRect(area.left(), area.top(), area.width(), height), Qt.AlignmentFlag.AlignVCenter, tr(row.label)
         )
         painter.setFont(small_font(option.font))
-        painter.setPen(colour("muted"))
+        painter.setPen(color("muted"))
         spacing = painter.fontMetrics().lineSpacing()
-        for number, words in enumerate(two_lines(tr(row.summary), painter.font(), area.width())):
+        for number, words in enumerate(elide_to_two_lines(tr(row.summary), painter.font(), area.width())):
             top = area.top() + height + 2 + number * spacing
             painter.drawText(
                 QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words
             )
 
 
-def two_lines(words: str, font: QFont, width: int) -> tuple[str, ...]:
-    """``words`` broken into at most two lines, the second cut with dots where there is more."""
-    layout = QTextLayout(words, font)
+def elide_to_two_lines(text: str, font: QFont, width: int) -> tuple[str, ...]:
+    """``text`` broken into at most two lines, the second cut with dots where there is more."""
+    layout = QTextLayout(text, font)
     layout.beginLayout()
     line = layout.createLine()
     line.setLineWidth(width)
     cut = line.textLength()
     layout.endLayout()
-    first, rest = words[:cut].rstrip(), words[cut:].lstrip()
+    first, rest = text[:cut].rstrip(), text[cut:].lstrip()
     return (first, QFontMetrics(font).elidedText(rest, Qt.TextElideMode.ElideRight, width)) if rest else (first,)
 
 
-def _begins_family(index: QModelIndex | QPersistentModelIndex) -> bool:
+def _starts_family(index: QModelIndex | QPersistentModelIndex) -> bool:
     model = index.model()
-    return isinstance(model, Palette) and model.begins_family(index.row())
+    return isinstance(model, Palette) and model.starts_family(index.row())
 
 
 class PaletteView(QListView):
@@ -109,8 +109,8 @@ class PaletteView(QListView):
 
     def __init__(self) -> None:
         super().__init__()
-        self._painter = _CardPainter(self)
-        self.setItemDelegate(self._painter)
+        self._delegate = _MethodDelegate(self)
+        self.setItemDelegate(self._delegate)
         self.setDragEnabled(True)
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
         self.setMouseTracking(True)
@@ -121,15 +121,15 @@ class PaletteView(QListView):
         self.doubleClicked.connect(self._double_clicked)
 
     @property
-    def chosen(self) -> MethodRow | None:
+    def selected_row(self) -> MethodRow | None:
         """The chosen row."""
         index = self.currentIndex()
         return index.data(METHOD_ROLE) if index.isValid() else None
 
     @property
-    def method(self) -> str:
+    def selected_name(self) -> str:
         """The name of the chosen row; empty where there is none."""
-        return self.chosen.name if self.chosen else ""
+        return self.selected_row.name if self.selected_row else ""
 
     def _double_clicked(self, index: QModelIndex) -> None:
         ctrl = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ControlModifier
@@ -137,9 +137,9 @@ class PaletteView(QListView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter attaches."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.chosen:
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.selected_row:
             both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-            self.method_activated.emit(self.chosen.carried, event.modifiers() & both == both)
+            self.method_activated.emit(self.selected_row.carried, event.modifiers() & both == both)
             return
         super().keyPressEvent(event)
 
@@ -151,7 +151,7 @@ class PaletteView(QListView):
         row: MethodRow = index.data(METHOD_ROLE)
         drag = QDrag(self)
         drag.setMimeData(self.model().mimeData([index]))
-        drag.setPixmap(ghost(tr(row.label), self.devicePixelRatioF()))
+        drag.setPixmap(drag_pixmap(tr(row.label), self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
         self.drag_changed.emit(row.carried)
         drag.exec(Qt.DropAction.CopyAction)

@@ -7,10 +7,10 @@ from PySide6.QtGui import QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.theme import colour
+from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
 
-_OF_FAMILY = {
+_DIAGRAM_BY_FAMILY = {
     "low rank": "beside",
     "scaling": "scale",
     "bottleneck": "after",
@@ -18,7 +18,7 @@ _OF_FAMILY = {
     "whole weights": "weights",
     "composition": "mix",
 }
-_WORDS = {
+_DESCRIPTIONS = {
     "weights": "{layer} itself is trained",
     "beside": "A low-rank branch beside {layer}",
     "scale": "A scale on what {layer} gives",
@@ -28,15 +28,15 @@ _WORDS = {
     "prefix": "Trained keys and values in {layer}",
     "mix": "Several adapters mixed at {layer}",
 }
-_CENTRE = int(Qt.AlignmentFlag.AlignCenter)
+_CENTER = int(Qt.AlignmentFlag.AlignCenter)
 
 
-class SiteDiagram(QWidget):
+class PlacementDiagram(QWidget):
     """Draws one of the ways of :data:`studio.peft.contract.SITS`, with the layer's name in its box."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sits, self.layer = "weights", ""
+        self.diagram, self.layer = "weights", ""
         self.setFixedHeight(86)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
@@ -44,16 +44,16 @@ class SiteDiagram(QWidget):
         """Qt: wide and low."""
         return QSize(240, 86)
 
-    def show_site(self, sits: str, family: str, layer: str) -> None:
-        """Draw a module that ``sits`` so, or as is usual in its ``family``, at ``layer``."""
-        self.sits = sits or _OF_FAMILY.get(family, "after")
+    def show_diagram(self, diagram: str, family: str, layer: str) -> None:
+        """Draw a module that ``diagram`` so, or as is usual in its ``family``, at ``layer``."""
+        self.diagram = diagram or _DIAGRAM_BY_FAMILY.get(family, "after")
         self.layer = layer
-        self.say_again()
+        self.retranslate()
         self.update()
 
-    def say_again(self) -> None:
+    def retranslate(self) -> None:
         """Describe the drawing for those who do not see it."""
-        words = tr(_WORDS[self.sits], layer=self.layer or tr("the layer"))
+        words = tr(_DESCRIPTIONS[self.diagram], layer=self.layer or tr("the layer"))
         self.setAccessibleName(words)
         self.setToolTip(words)
 
@@ -62,7 +62,7 @@ class SiteDiagram(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(small_font(self.font()))
-        _Drawing(painter, self.width(), self.height(), self.layer or tr("layer")).draw(self.sits)
+        _Drawing(painter, self.width(), self.height(), self.layer or tr("layer")).draw(self.diagram)
         painter.end()
 
 
@@ -72,10 +72,10 @@ class _Drawing:
     def __init__(self, painter: QPainter, width: int, height: int, name: str) -> None:
         self._painter, self._name = painter, name
         self._right, self._middle = float(width - 6), 26.0
-        self._low = float(height - 20)
+        self._lower = float(height - 20)
         self._box = QRectF(width * 0.5 - 46, self._middle - 17, 92, 34)
 
-    def draw(self, sits: str) -> None:
+    def draw(self, diagram: str) -> None:
         ways: dict[str, Callable[[], None]] = {
             "weights": lambda: self._layer(trained=True),
             "beside": lambda: self._branch(narrow=True),
@@ -86,7 +86,7 @@ class _Drawing:
             "prefix": self._prefix,
             "mix": self._mix,
         }
-        ways[sits]()
+        ways[diagram]()
 
     def _layer(self, trained: bool = False) -> None:
         self._arrow(6, self._box.left())
@@ -98,15 +98,15 @@ class _Drawing:
         """A branch from before the layer to a sum after it."""
         start, end = self._box.left() - 24, self._box.right() + 24
         self._arrow(6, self._box.left())
-        self._line(QPointF(start, self._middle), QPointF(start, self._low), QPointF(end, self._low))
-        self._line(QPointF(end, self._low), QPointF(end, self._middle + 8))
+        self._line(QPointF(start, self._middle), QPointF(start, self._lower), QPointF(end, self._lower))
+        self._line(QPointF(end, self._lower), QPointF(end, self._middle + 8))
         self._arrow(self._box.right(), self._right)
         self._rectangle(self._box, "frozen", self._name)
         self._circle(QPointF(end, self._middle), "+")
         centre = self._box.center().x()
         names = ("A", "B") if narrow else (tr("down"), tr("up"))
-        self._funnel(QRectF(centre - 50, self._low - 13, 44, 26), names[0], closing=True)
-        self._funnel(QRectF(centre + 6, self._low - 13, 44, 26), names[1], closing=False)
+        self._funnel(QRectF(centre - 50, self._lower - 13, 44, 26), names[0], closing=True)
+        self._funnel(QRectF(centre + 6, self._lower - 13, 44, 26), names[1], closing=False)
 
     def _after(self) -> None:
         """The layer, then a small network with a way round it."""
@@ -119,8 +119,8 @@ class _Drawing:
         self._funnel(QRectF(left, self._middle - 13, 40, 26), tr("down"), closing=True)
         self._funnel(QRectF(left + 46, self._middle - 13, 40, 26), tr("up"), closing=False)
         skip = self._box.right() + 7
-        self._line(QPointF(skip, self._middle), QPointF(skip, self._low), QPointF(end - 20, self._low))
-        self._line(QPointF(end - 20, self._low), QPointF(end - 20, self._middle + 8))
+        self._line(QPointF(skip, self._middle), QPointF(skip, self._lower), QPointF(end - 20, self._lower))
+        self._line(QPointF(end - 20, self._lower), QPointF(end - 20, self._middle + 8))
         self._circle(QPointF(end - 20, self._middle), "+")
         self._caption(tr("frozen"), "frozen", self._box)
 
@@ -169,7 +169,7 @@ class _Drawing:
     # strokes
 
     def _line(self, *points: QPointF) -> None:
-        self._painter.setPen(QPen(colour("faint"), 1.3))
+        self._painter.setPen(QPen(color("faint"), 1.3))
         self._painter.drawPolyline(QPolygonF(list(points)))
 
     def _arrow(self, start: float, end: float) -> None:
@@ -177,33 +177,33 @@ class _Drawing:
         tip = QPointF(end - 1, self._middle)
         self._line(tip + QPointF(-5, -3.5), tip, tip + QPointF(-5, 3.5))
 
-    def _rectangle(self, box: QRectF, tint: str, words: str) -> None:
-        self._painter.setPen(QPen(colour(tint), 1.3))
-        self._painter.setBrush(colour(f"{tint}_soft"))
+    def _rectangle(self, box: QRectF, color_name: str, text: str) -> None:
+        self._painter.setPen(QPen(color(color_name), 1.3))
+        self._painter.setBrush(color(f"{color_name}_soft"))
         self._painter.drawRoundedRect(box, min(6.0, box.width() / 4), min(6.0, box.width() / 4))
-        cut = self._painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, round(box.width()) - 8)
+        cut = self._painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, round(box.width()) - 8)
         self._text(box, cut, "text")
 
-    def _funnel(self, box: QRectF, words: str, closing: bool) -> None:
+    def _funnel(self, box: QRectF, text: str, closing: bool) -> None:
         left, right = (0, 6) if closing else (6, 0)
         corners = [
             QPointF(box.left(), box.top() + left), QPointF(box.right(), box.top() + right),
             QPointF(box.right(), box.bottom() - right), QPointF(box.left(), box.bottom() - left),
         ]  # fmt: skip
-        self._painter.setPen(QPen(colour("adapter"), 1.3))
-        self._painter.setBrush(colour("adapter_soft"))
+        self._painter.setPen(QPen(color("adapter"), 1.3))
+        self._painter.setBrush(color("adapter_soft"))
         self._painter.drawPolygon(QPolygonF(corners))
-        self._text(box, words, "adapter")
+        self._text(box, text, "adapter")
 
-    def _circle(self, centre: QPointF, words: str, tint: str = "muted") -> None:
-        self._painter.setPen(QPen(colour(tint), 1.3))
-        self._painter.setBrush(colour("surface" if tint == "muted" else f"{tint}_soft"))
-        self._painter.drawEllipse(centre, 9, 9)
-        self._text(QRectF(centre.x() - 9, centre.y() - 9.5, 18, 18), words, tint)
+    def _circle(self, center: QPointF, text: str, color_name: str = "muted") -> None:
+        self._painter.setPen(QPen(color(color_name), 1.3))
+        self._painter.setBrush(color("surface" if color_name == "muted" else f"{color_name}_soft"))
+        self._painter.drawEllipse(center, 9, 9)
+        self._text(QRectF(center.x() - 9, center.y() - 9.5, 18, 18), text, color_name)
 
-    def _caption(self, words: str, tint: str, box: QRectF) -> None:
-        self._text(QRectF(box.left() - 20, box.bottom() + 2, box.width() + 40, 16), words, tint)
+    def _caption(self, text: str, color_name: str, box: QRectF) -> None:
+        self._text(QRectF(box.left() - 20, box.bottom() + 2, box.width() + 40, 16), text, color_name)
 
-    def _text(self, box: QRectF, words: str, tint: str) -> None:
-        self._painter.setPen(colour(tint))
-        self._painter.drawText(box, _CENTRE, words)
+    def _text(self, box: QRectF, text: str, color_name: str) -> None:
+        self._painter.setPen(color(color_name))
+        self._painter.drawText(box, _CENTER, text)

@@ -8,80 +8,80 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMenu, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.services.drag_payload import Carried, Lifted
+from studio.ui.services.drag_payload import DragPayload, LiftedAttachment
 from studio.ui.services.method_rows import MethodRow
-from studio.ui.services.tree_data import Badge, Spot
+from studio.ui.services.tree_data import Badge, NodeRef
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.menu import Menu
 
 
 @dataclass(frozen=True)
-class Offer:
+class MenuContext:
     """What the menu can offer at a place: rows of the palette, badges there, and what was copied."""
 
-    spots: tuple[Spot, ...]
+    refs: tuple[NodeRef, ...]
     chosen: MethodRow | None
     methods: tuple[MethodRow, ...]
     presets: tuple[MethodRow, ...]
     badges: tuple[Badge, ...] = ()
-    copied: Lifted | None = None
+    copied: LiftedAttachment | None = None
 
 
-class TreeMenu(Menu):
+class TreeContextMenu(Menu):
     """Attach, copy, paste and take off; what cannot be done here is disabled and says why."""
 
     def __init__(
         self,
         parent: QWidget,
         workspace: Workspace,
-        offer: Offer,
+        context: MenuContext,
         edit: Callable[[str], None],
         copy: Callable[..., None],
     ) -> None:
         super().__init__(parent)
-        self._workspace, self._offer = workspace, offer
+        self._workspace, self._context = workspace, context
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.setToolTipsVisible(True)
-        if offer.chosen is not None:
-            self._attach(self, offer.chosen)
-            self._attach_to_kind(offer.chosen)
-        self._submenu(tr("Attach another"), [row for row in offer.methods if row != offer.chosen])
-        self._submenu(tr("Presets"), [row for row in offer.presets if row != offer.chosen])
-        if offer.copied is not None:
-            self._put(self, tr("Paste {name}", name=offer.copied.attachment.name), offer.copied, "")
-        for badge in offer.badges:
-            self._of_badge(badge, edit, copy)
+        if context.chosen is not None:
+            self._add_method_action(self, context.chosen)
+            self._add_same_kind_action(context.chosen)
+        self._submenu(tr("Attach another"), [row for row in context.methods if row != context.chosen])
+        self._submenu(tr("Presets"), [row for row in context.presets if row != context.chosen])
+        if context.copied is not None:
+            self._add_attach_action(self, tr("Paste {name}", name=context.copied.attachment.name), context.copied, "")
+        for badge in context.badges:
+            self._add_badge_actions(badge, edit, copy)
 
-    def _submenu(self, words: str, rows: list[MethodRow]) -> None:
-        menu = Menu(self, words)
+    def _submenu(self, title: str, rows: list[MethodRow]) -> None:
+        menu = Menu(self, title)
         menu.setToolTipsVisible(True)
         for row in rows:
-            self._attach(menu, row)
+            self._add_method_action(menu, row)
         menu.setEnabled(bool(rows))
         self.addMenu(menu)
 
-    def _attach(self, menu: QMenu, row: MethodRow) -> None:
-        self._put(menu, tr("Attach {label}", label=tr(row.label)), row.carried, tr(row.summary))
+    def _add_method_action(self, menu: QMenu, row: MethodRow) -> None:
+        self._add_attach_action(menu, tr("Attach {label}", label=tr(row.label)), row.carried, tr(row.summary))
 
-    def _put(self, menu: QMenu, words: str, carried: Carried, tip: str) -> None:
-        why = self._workspace.attaching.refusal(carried, self._offer.spots)
-        action = menu.addAction(words, partial(self._workspace.attach, carried, self._offer.spots))
+    def _add_attach_action(self, menu: QMenu, text: str, payload: DragPayload, tool_tip: str) -> None:
+        why = self._workspace.attachment_editor.attach_error(payload, self._context.refs)
+        action = menu.addAction(text, partial(self._workspace.attach, payload, self._context.refs))
         action.setEnabled(not why)
-        action.setToolTip(tr(why) or tip)
+        action.setToolTip(tr(why) or tool_tip)
 
-    def _attach_to_kind(self, row: MethodRow) -> None:
-        kin = self._workspace.attaching.alike(self._offer.spots)
-        if len(kin) > len(self._offer.spots) and not self._workspace.attaching.refusal(row.carried, kin):
+    def _add_same_kind_action(self, row: MethodRow) -> None:
+        kin = self._workspace.attachment_editor.same_kind(self._context.refs)
+        if len(kin) > len(self._context.refs) and not self._workspace.attachment_editor.attach_error(row.carried, kin):
             words = tr("Attach {label} to all {n} of this kind", label=tr(row.label), n=len(kin))
             self.addAction(words, partial(self._workspace.attach, row.carried, kin))
 
-    def _of_badge(self, badge: Badge, edit: Callable[[str], None], copy: Callable[..., None]) -> None:
-        name, attaching = badge.attachment, self._workspace.attaching
-        here = attaching.attached_in(self._offer.spots)
+    def _add_badge_actions(self, badge: Badge, edit: Callable[[str], None], copy: Callable[..., None]) -> None:
+        name, attaching = badge.attachment, self._workspace.attachment_editor
+        here = attaching.attached_within(self._context.refs)
         places = [place for place in here if place[0] == name]
         self.addSeparator()
         self.addAction(tr("Edit {attachment}", attachment=name), partial(edit, name))
         self.addAction(tr("Copy {attachment}", attachment=name), partial(copy, name))
-        if places and attaching.sites(name) > len(places):
-            self.addAction(tr("Take {attachment} off here", attachment=name), partial(attaching.take_off, places))
+        if places and attaching.layer_count(name) > len(places):
+            self.addAction(tr("Take {attachment} off here", attachment=name), partial(attaching.detach, places))
         self.addAction(tr("Remove {attachment}", attachment=name), partial(self._workspace.detach, {name}))

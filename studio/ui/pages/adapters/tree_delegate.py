@@ -21,26 +21,26 @@ from studio.ui.pages.adapters.layer_tree_model import (
     TYPE,
     LayerTree,
 )
-from studio.ui.services.tree_data import Badge, Node, RollUp, badge_text
-from studio.ui.shared.grad_norms import Pulls
-from studio.ui.shared.recipe_layers import Pair
-from studio.ui.style.formatting import plural, short_count
+from studio.ui.services.tree_data import Badge, Node, SubtreeSummary, badge_text
+from studio.ui.shared.grad_norms import GradNorms
+from studio.ui.shared.recipe_layers import LayerPair
+from studio.ui.style.formatting import pluralize, format_short_count
 from studio.ui.style.icons import pixmap
-from studio.ui.style.theme import colour
+from studio.ui.style.theme import color
 from studio.ui.widgets.painting import badge_width, draw_badge, small_font, strong_font
 
-ROW = 28
+ROW_HEIGHT = 28
 _GAP = 6
-_LEAST = 30
+_MIN_BADGE_WIDTH = 30
 """No badge begins where there is less room than this."""
 
 
-class RowPainter(QStyledItemDelegate):
+class LayerDelegate(QStyledItemDelegate):
     """Draws the cells: name with a glyph of its state, type and shape, numbers, badges or a roll-up."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: rows of one height."""
-        return QSize(80, ROW)
+        return QSize(80, ROW_HEIGHT)
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -48,99 +48,99 @@ class RowPainter(QStyledItemDelegate):
         """Qt: draw one cell."""
         node: Node = index.data(NODE_ROLE)
         model = cast(LayerTree, index.model())
-        roll_up = model.roll_up(index.internalId())
+        roll_up = model.summary(index.internalId())
         painter.save()
         target, is_open = index.data(TARGET_ROLE), bool(option.state & QStyle.StateFlag.State_Open)
         if target == "target" or (target == "holder" and not is_open):
-            painter.fillRect(option.rect, colour("adapter_soft"))
+            painter.fillRect(option.rect, color("adapter_soft"))
         elif option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, colour("accent_soft"))
+            painter.fillRect(option.rect, color("accent_soft"))
         elif option.state & QStyle.StateFlag.State_MouseOver or target == "kin":
-            painter.fillRect(option.rect, colour("hover"))
+            painter.fillRect(option.rect, color("hover"))
         if (target == "kin" or (target == "kin holder" and not is_open)) and index.column() == NAME:
-            painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, colour("accent"))
+            painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, color("accent"))
         if index.data(DIM_ROLE):
             painter.setOpacity(0.32)
         area = cell_area(option.rect)
         column = index.column()
         if column == NAME:
-            self._name(painter, area, node, roll_up, str(index.data()))
+            self._draw_name(painter, area, node, roll_up, str(index.data()))
         elif column == TYPE:
-            self._plain(painter, area, str(index.data()), "muted")
+            self._draw_text(painter, area, str(index.data()), "muted")
         elif column == PARAMETERS:
-            self._number(painter, area, str(index.data()), "text")
+            self._draw_number(painter, area, str(index.data()), "text")
         elif column == TRAINABLE:
-            self._trainable(painter, area, node, roll_up, str(index.data()))
+            self._draw_trainable(painter, area, node, roll_up, str(index.data()))
         elif column == ATTACHMENTS:
-            self._attachments(painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open))
+            self._draw_attachments(painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open))
         painter.restore()
 
-    def _name(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
-        icon, tint = state_glyph(node, roll_up)
+    def _draw_name(self, painter: QPainter, area: QRect, node: Node, summary: SubtreeSummary, text: str) -> None:
+        icon, tint = state_icon(node, summary)
         if icon:
             painter.drawPixmap(area.left(), area.center().y() - 7, pixmap(icon, tint, 15))
         strong = node.layer.role in (Role.BLOCK, Role.BACKBONE, Role.STAGE, Role.HEAD)
         painter.setFont(strong_font(painter.font()) if strong else painter.font())
-        self._plain(painter, area.adjusted(22, 0, 0, 0), words, "text", small=False)
+        self._draw_text(painter, area.adjusted(22, 0, 0, 0), text, "text", small=False)
 
-    def _plain(self, painter: QPainter, area: QRect, words: str, tint: str, small: bool = True) -> None:
+    def _draw_text(self, painter: QPainter, area: QRect, text: str, color_name: str, small: bool = True) -> None:
         if small:
             painter.setFont(small_font(painter.font()))
-        painter.setPen(colour(tint))
-        cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
+        painter.setPen(color(color_name))
+        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
         painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
 
-    def _number(self, painter: QPainter, area: QRect, words: str, tint: str) -> None:
+    def _draw_number(self, painter: QPainter, area: QRect, text: str, color_name: str) -> None:
         painter.setFont(small_font(painter.font()))
-        painter.setPen(colour(tint))
-        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), words)
+        painter.setPen(color(color_name))
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), text)
 
-    def _trainable(self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, words: str) -> None:
-        own = "head" if node.is_head or not roll_up.adapter_parameters else "adapter"
+    def _draw_trainable(self, painter: QPainter, area: QRect, node: Node, summary: SubtreeSummary, text: str) -> None:
+        own = "head" if node.is_head or not summary.adapter_parameters else "adapter"
         tints = {tr("frozen"): "muted", tr("adapter"): "adapter"}
-        self._number(painter, area, words, tints.get(words, own))
+        self._draw_number(painter, area, text, tints.get(text, own))
 
-    def _attachments(
-        self, painter: QPainter, area: QRect, node: Node, roll_up: RollUp, model: LayerTree, is_open: bool
+    def _draw_attachments(
+        self, painter: QPainter, area: QRect, node: Node, summary: SubtreeSummary, model: LayerTree, is_open: bool
     ) -> None:
-        for tag in tags(node, model, is_open):
+        for tag in comparison_tags(node, model, is_open):
             box = QRect(area.left(), area.top(), _tag_width(tag, area), area.height())
             draw_badge(painter, box, tag, "second", "sunken", icon="", outlined=True)
-            area = after_tags(area, (tag,))
+            area = area_after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
-            moved = model.pulls.has_moved(badge.attachment, node.layer.path)
+            moved = model.grad_norms.has_gradient(badge.attachment, node.layer.path)
             strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("muted", "frozen_soft")
             strong, soft, sign = (strong, soft, "adapter") if moved else ("bad", "bad_soft", "warning")
             draw_badge(painter, box, badge_text(badge, node.part), strong, soft, sign)
-            draw_pull(painter, box, model.pulls, badge.attachment, node.layer.path)
+            draw_grad_norm(painter, box, model.grad_norms, badge.attachment, node.layer.path)
             area.setLeft(box.right() + _GAP)
-        if node.is_head and roll_up.head_parameters:
+        if node.is_head and summary.head_parameters:
             draw_badge(painter, area, tr("head, trained"), "head", "head_soft", "head")
-        elif node.children and roll_up.badges and not is_open and not node.layer.slices:
-            self._plain(painter, area, rolled_up(roll_up), "adapter" if roll_up.works else "muted")
+        elif node.children and summary.badges and not is_open and not node.layer.slices:
+            self._draw_text(painter, area, summary_text(summary), "adapter" if summary.any_enabled else "muted")
 
 
-def rolled_up(roll_up: RollUp) -> str:
+def summary_text(summary: SubtreeSummary) -> str:
     """``4 adapters, +49k``; without the sum where nothing was counted yet, or that all are switched off."""
-    words = plural(roll_up.badges, "adapter")
-    if not roll_up.works:
+    words = pluralize(summary.badges, "adapter")
+    if not summary.any_enabled:
         return tr("{method} off", method=words)
-    return f"{words}, +{short_count(roll_up.adapter_parameters)}" if roll_up.adapter_parameters else words
+    return f"{words}, +{format_short_count(summary.adapter_parameters)}" if summary.adapter_parameters else words
 
 
-def draw_pull(painter: QPainter, box: QRect, pulls: Pulls, attachment: str, path: str) -> None:
+def draw_grad_norm(painter: QPainter, box: QRect, grad_norms: GradNorms, attachment: str, path: str) -> None:
     """Under a badge, a line as long as training pulls there strongly; none where that is not known."""
-    if pulls.norm(attachment, path) is not None:
+    if grad_norms.norm(attachment, path) is not None:
         line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
-        painter.fillRect(line, colour("line"))
-        line.setWidth(round(line.width() * pulls.share(attachment, path)))
-        painter.fillRect(line, colour("adapter"))
+        painter.fillRect(line, color("line"))
+        line.setWidth(round(line.width() * grad_norms.relative(attachment, path)))
+        painter.fillRect(line, color("adapter"))
 
 
-def tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
+def comparison_tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
     """What stands before a row's badges while its recipe is compared with another."""
-    pair: Pair | None = None if node.part else model.index_of(node.spot).data(PAIR_ROLE)
-    if not is_open and node.children and not node.layer.slices and (inside := model.differing(node.layer.path)):
+    pair: LayerPair | None = None if node.part else model.index_of(node.ref).data(PAIR_ROLE)
+    if not is_open and node.children and not node.layer.slices and (inside := model.differing_count(node.layer.path)):
         return [tr("{n} differ", n=inside)]
     if pair is None or not pair.differs:
         return []
@@ -148,9 +148,9 @@ def tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
     return [f"B: {words}" for words in other] or [tr("only in A")]
 
 
-def after_tags(area: QRect, words: Iterable[str]) -> QRect:
-    """What ``words`` before the badges leave of a cell's ``area``."""
-    for tag in words:
+def area_after_tags(area: QRect, tags: Iterable[str]) -> QRect:
+    """What ``tags`` before the badges leave of a cell's ``area``."""
+    for tag in tags:
         area = area.adjusted(_tag_width(tag, area) + _GAP, 0, 0, 0)
     return area
 
@@ -166,7 +166,7 @@ def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[Q
     left = area.left()
     for badge in badges:
         room = area.right() - left
-        if boxes and room < _LEAST:
+        if boxes and room < _MIN_BADGE_WIDTH:
             break
         wide = min(badge_width(badge_text(badge, part)), room)
         boxes.append((QRect(left, area.top(), wide, area.height()), badge))
@@ -179,14 +179,14 @@ def cell_area(rect: QRect) -> QRect:
     return rect.adjusted(4, 0, -8, 0)
 
 
-def state_glyph(node: Node, roll_up: RollUp) -> tuple[str, str]:
+def state_icon(node: Node, summary: SubtreeSummary) -> tuple[str, str]:
     """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
-    if node.is_head and roll_up.head_parameters:
+    if node.is_head and summary.head_parameters:
         return "head", "head"
-    if roll_up.works:
+    if summary.any_enabled:
         return "adapter", "adapter"
-    if roll_up.head_parameters:
+    if summary.head_parameters:
         return "trainable", "head"
-    if roll_up.badges:
+    if summary.badges:
         return "adapter", "muted"
     return ("frozen", "frozen") if node.layer.parameters else ("", "frozen")

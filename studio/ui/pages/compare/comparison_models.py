@@ -5,96 +5,96 @@ from typing import Any
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPixmap
 
-from studio.app.comparison.comparison_view import Choice, Compared
-from studio.app.comparison.seed_groups import Group
+from studio.app.comparison.comparison_view import RunOption, ComparisonView
+from studio.app.comparison.seed_groups import SeedGroup
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import count, duration, percent, size
-from studio.ui.style.theme import colour
-from studio.ui.widgets.checkable_model import TickTable
-from studio.ui.widgets.table_model import Table
+from studio.ui.style.formatting import format_count, format_duration, format_percent, format_bytes
+from studio.ui.style.theme import color
+from studio.ui.widgets.checkable_model import CheckableTableModel
+from studio.ui.widgets.table_model import RowTableModel
 
-TINTS = ("accent", "adapter", "second", "head", "good", "bad", "frozen", "faint")
+GROUP_COLORS = ("accent", "adapter", "second", "head", "good", "bad", "frozen", "faint")
 """The colours of the groups in turn; their numbers tell the rest apart."""
 
 
-def tint(group: Group) -> str:
+def group_color(group: SeedGroup) -> str:
     """The colour of a group, by theme token."""
-    return TINTS[(group.number - 1) % len(TINTS)]
+    return GROUP_COLORS[(group.number - 1) % len(GROUP_COLORS)]
 
 
-class ChoiceTable(TickTable[Choice]):
+class RunOptionModel(CheckableTableModel[RunOption]):
     """Runs to tick."""
 
     columns = ("Run", "Accuracy")
 
-    def cells(self, row: Choice) -> tuple[str, str]:
+    def cells(self, row: RunOption) -> tuple[str, str]:
         """Its name, and how good it has been."""
-        return row.name, percent(row.accuracy) if row.accuracy is not None else tr(row.state)
+        return row.name, format_percent(row.accuracy) if row.accuracy is not None else tr(row.state)
 
-    def tool_tip(self, row: Choice) -> str:
+    def tool_tip(self, row: RunOption) -> str:
         """Where it lies and what it trains."""
         return f"{row.path}\n{row.methods}"
 
-    def key(self, row: Choice) -> str:
+    def key(self, row: RunOption) -> str:
         """Its folder."""
         return str(row.path)
 
 
-class GroupTable(Table[Group]):
+class SeedGroupModel(RowTableModel[SeedGroup]):
     """Recipes with what came out, seeds taken together."""
 
     columns = ("", "Method", "Trainable", "Accuracy", "Against baseline", "Runs", "Time", "Memory", "Adapter")
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.compared: Compared | None = None
+        self.comparison: ComparisonView | None = None
 
-    def show_compared(self, compared: Compared) -> None:
+    def show_comparison(self, comparison: ComparisonView) -> None:
         """Replace the table."""
-        self.compared = compared
-        self.show_rows(compared.report.groups)
+        self.comparison = comparison
+        self.show_rows(comparison.report.groups)
 
-    def cells(self, row: Group) -> tuple[str, ...]:
+    def cells(self, row: SeedGroup) -> tuple[str, ...]:
         """Figures that no run has reached are a dash."""
-        assert self.compared is not None
-        interval = f" ± {100 * row.interval:.1f}" if row.interval is not None else ""
+        assert self.comparison is not None
+        interval = f" ± {100 * row.accuracy_halfwidth:.1f}" if row.accuracy_halfwidth is not None else ""
         accuracy = f"{100 * row.accuracy:.1f}{interval} %" if row.accuracy is not None else "–"
-        gain = self.compared.gain(row)
+        gain = self.comparison.gain_over_baseline(row)
         return (
             str(row.number),
-            row.label + ("  ★" if row in self.compared.report.front else ""),
-            count(row.parameters) if row.parameters is not None else "–",
+            row.label + ("  ★" if row in self.comparison.report.pareto_front else ""),
+            format_count(row.parameters) if row.parameters is not None else "–",
             accuracy,
             tr("{points:+.1f} points", points=100 * gain) if gain is not None else "–",
             str(len(row.runs)),
-            duration(row.seconds) if row.seconds is not None else "–",
-            size(row.memory_bytes) if row.memory_bytes is not None else "–",
-            size(row.adapter_bytes) if row.adapter_bytes is not None else "–",
+            format_duration(row.seconds) if row.seconds is not None else "–",
+            format_bytes(row.peak_memory_bytes) if row.peak_memory_bytes is not None else "–",
+            format_bytes(row.adapter_bytes) if row.adapter_bytes is not None else "–",
         )
 
-    def tool_tip(self, row: Group) -> str:
+    def tool_tip(self, row: SeedGroup) -> str:
         """The attachments in full, and the runs."""
         return "\n".join((row.attachments, *(run.run for run in row.runs)))
 
-    def key(self, row: Group) -> object:
+    def key(self, row: SeedGroup) -> object:
         """Its runs."""
         return tuple(run.run for run in row.runs)
 
     def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt: as every table, with the group's colour beside its number."""
         if role == Qt.ItemDataRole.DecorationRole and index.isValid() and index.column() == 0:
-            return _dot(colour(tint(self.rows[index.row()])))
+            return _color_dot(color(group_color(self.rows[index.row()])))
         return super().data(index, role)
 
 
-def _dot(ink: QColor) -> QPixmap:
+def _color_dot(color: QColor) -> QPixmap:
     picture = QPixmap(QSize(24, 24))
     picture.setDevicePixelRatio(2)
     picture.fill(Qt.GlobalColor.transparent)
     painter = QPainter(picture)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(ink)
+    painter.setBrush(color)
     painter.drawEllipse(1, 1, 10, 10)
     painter.end()
     return picture

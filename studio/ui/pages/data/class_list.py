@@ -17,14 +17,14 @@ from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDro
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.data.image_model import IMAGES_MIME, SIDES
-from studio.ui.pages.data.split_bar import draw_stack
-from studio.ui.style.formatting import count
-from studio.ui.style.theme import colour
-from studio.ui.widgets.table_model import ROW_ROLE, RowList
+from studio.ui.pages.data.image_model import IMAGES_MIME, SPLIT_LABELS
+from studio.ui.pages.data.split_bar import draw_split_bar
+from studio.ui.style.formatting import format_count
+from studio.ui.style.theme import color
+from studio.ui.widgets.table_model import ROW_ROLE, RowListModel
 
-ALL = -1
-_HEIGHT, _BAR, _NUMBER = 40, 8, 70
+ALL_CLASSES = -1
+_ROW_HEIGHT, _BAR_HEIGHT, _NUMBER_WIDTH = 40, 8, 70
 _Index = QModelIndex | QPersistentModelIndex
 
 
@@ -42,7 +42,7 @@ class ClassRow:
         return sum(self.counts)
 
 
-class _Classes(RowList[ClassRow]):
+class _ClassModel(RowListModel[ClassRow]):
     """Classes in the order of the head's outputs, after the row for all of them."""
 
     def show_rows(self, rows: tuple[ClassRow, ...]) -> bool:
@@ -60,7 +60,7 @@ class _Classes(RowList[ClassRow]):
     @property
     def largest(self) -> int:
         """The number of images of the largest class."""
-        return max((row.total for row in self.rows if row.label != ALL), default=0)
+        return max((row.total for row in self.rows if row.label != ALL_CLASSES), default=0)
 
     def caption(self, row: ClassRow) -> str:
         """Its name."""
@@ -68,7 +68,7 @@ class _Classes(RowList[ClassRow]):
 
     def description(self, row: ClassRow) -> str:
         """Name and counts."""
-        parts = (f"{count(n)} {tr(words)}" for n, words in zip(row.counts, SIDES.values(), strict=True) if n)
+        parts = (f"{format_count(n)} {tr(words)}" for n, words in zip(row.counts, SPLIT_LABELS.values(), strict=True) if n)
         return f"{row.name}: {', '.join(parts)}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
@@ -77,15 +77,15 @@ class _Classes(RowList[ClassRow]):
         if not index.isValid():
             return flag.NoItemFlags
         plain = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
-        return plain | flag.ItemIsDropEnabled if self.rows[index.row()].label != ALL else plain
+        return plain | flag.ItemIsDropEnabled if self.rows[index.row()].label != ALL_CLASSES else plain
 
 
-class _RowPainter(QStyledItemDelegate):
+class _ClassDelegate(QStyledItemDelegate):
     """Draws a class: its name and number, and below them a bar with a part for each split."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Qt: all rows are of one height."""
-        return QSize(120, _HEIGHT)
+        return QSize(120, _ROW_HEIGHT)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """Qt: draw one row."""
@@ -94,56 +94,56 @@ class _RowPainter(QStyledItemDelegate):
         assert isinstance(view, ClassList)
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        self._draw_ground(painter, option, view.over == row.label and row.label != ALL)
+        self._draw_background(painter, option, view.drop_target == row.label and row.label != ALL_CLASSES)
         area = option.rect.adjusted(10, 5, -10, -6)
         middle = int(Qt.AlignmentFlag.AlignVCenter)
-        painter.setPen(colour("text"))
-        words = QRect(area.left(), area.top(), area.width() - _NUMBER, 18)
+        painter.setPen(color("text"))
+        words = QRect(area.left(), area.top(), area.width() - _NUMBER_WIDTH, 18)
         painter.drawText(
             words, middle, painter.fontMetrics().elidedText(row.name, Qt.TextElideMode.ElideMiddle, words.width())
         )
-        painter.setPen(colour("muted"))
-        number = QRect(area.right() - _NUMBER, area.top(), _NUMBER, 18)
-        painter.drawText(number, middle | int(Qt.AlignmentFlag.AlignRight), count(row.total))
-        bar = QRectF(area.left(), area.bottom() - _BAR + 1, area.width(), _BAR)
-        draw_stack(painter, bar, row.counts, row.total if row.label == ALL else view.largest)
+        painter.setPen(color("muted"))
+        number = QRect(area.right() - _NUMBER_WIDTH, area.top(), _NUMBER_WIDTH, 18)
+        painter.drawText(number, middle | int(Qt.AlignmentFlag.AlignRight), format_count(row.total))
+        bar = QRectF(area.left(), area.bottom() - _BAR_HEIGHT + 1, area.width(), _BAR_HEIGHT)
+        draw_split_bar(painter, bar, row.counts, row.total if row.label == ALL_CLASSES else view.largest)
         painter.restore()
 
-    def _draw_ground(self, painter: QPainter, option: QStyleOptionViewItem, is_target: bool) -> None:
+    def _draw_background(self, painter: QPainter, option: QStyleOptionViewItem, is_target: bool) -> None:
         chosen = bool(option.state & QStyle.StateFlag.State_Selected)
         hovered = bool(option.state & QStyle.StateFlag.State_MouseOver)
         if not (chosen or hovered or is_target):
             return
-        painter.setPen(QPen(colour("accent"), 1) if is_target else Qt.PenStyle.NoPen)
-        painter.setBrush(colour("accent_soft" if chosen or is_target else "hover"))
+        painter.setPen(QPen(color("accent"), 1) if is_target else Qt.PenStyle.NoPen)
+        painter.setBrush(color("accent_soft" if chosen or is_target else "hover"))
         painter.drawRoundedRect(option.rect.adjusted(1, 1, -1, -1), 7, 7)
 
 
 class ClassList(QListView):
-    """``chosen`` carries the index of a class, or :data:`ALL`; ``dropped`` a class and what was dropped on it."""
+    """``chosen`` carries the index of a class, or :data:`ALL_CLASSES`; ``dropped`` a class and what was dropped on it."""
 
     chosen = Signal(int)
     dropped = Signal(int, object)
 
     def __init__(self) -> None:
         super().__init__()
-        self.over = ALL
-        self._model = _Classes(self)
+        self.drop_target = ALL_CLASSES
+        self._model = _ClassModel(self)
         self.setModel(self._model)
-        self.setItemDelegate(_RowPainter(self))
+        self.setItemDelegate(_ClassDelegate(self))
         self.setUniformItemSizes(True)
         self.setMouseTracking(True)
         self.setAcceptDrops(True)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self.setAccessibleName(tr("Classes"))
-        self.selectionModel().currentChanged.connect(lambda now, before: self._tell(now))
+        self.selectionModel().currentChanged.connect(lambda now, before: self._emit_chosen(now))
 
     def show_classes(self, names: Sequence[str], counts: Sequence[tuple[int, ...]]) -> None:
         """Show classes with their counts by split; the chosen one stays while the classes are the same."""
         together = tuple(sum(column) for column in zip(*counts, strict=True)) or (0, 0, 0)
         rows = [ClassRow(name, label, its) for label, (name, its) in enumerate(zip(names, counts, strict=True))]
-        if self._model.show_rows((ClassRow(tr("All classes"), ALL, together), *rows)):
+        if self._model.show_rows((ClassRow(tr("All classes"), ALL_CLASSES, together), *rows)):
             self.setCurrentIndex(self._model.index(0))
 
     @property
@@ -157,13 +157,13 @@ class ClassList(QListView):
         return self._model.largest
 
     @property
-    def label(self) -> int:
-        """The chosen class, or :data:`ALL`."""
+    def selected_label(self) -> int:
+        """The chosen class, or :data:`ALL_CLASSES`."""
         index = self.currentIndex()
-        return index.data(ROW_ROLE).label if index.isValid() else ALL
+        return index.data(ROW_ROLE).label if index.isValid() else ALL_CLASSES
 
-    def choose(self, label: int) -> None:
-        """Choose a class, or :data:`ALL`."""
+    def select_class(self, label: int) -> None:
+        """Choose a class, or :data:`ALL_CLASSES`."""
         self.setCurrentIndex(self._model.index(label + 1))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -174,29 +174,29 @@ class ClassList(QListView):
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         """Qt: show which class would get them."""
         super().dragMoveEvent(event)  # scrolls where the pointer nears an edge
-        self._mark(self._label_at(event.position().toPoint()))
-        event.acceptProposedAction() if self.over != ALL else event.ignore()
+        self._set_drop_target(self._label_at(event.position().toPoint()))
+        event.acceptProposedAction() if self.drop_target != ALL_CLASSES else event.ignore()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         """Qt: the drag has left."""
-        self._mark(ALL)
+        self._set_drop_target(ALL_CLASSES)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Qt: tell the class and what it gets."""
         label = self._label_at(event.position().toPoint())
-        self._mark(ALL)
-        if label != ALL:
+        self._set_drop_target(ALL_CLASSES)
+        if label != ALL_CLASSES:
             event.acceptProposedAction()
             self.dropped.emit(label, event.mimeData())
 
     def _label_at(self, at: QPoint) -> int:
         index = self.indexAt(at)
-        return index.data(ROW_ROLE).label if index.isValid() else ALL
+        return index.data(ROW_ROLE).label if index.isValid() else ALL_CLASSES
 
-    def _mark(self, label: int) -> None:
-        self.over = label
+    def _set_drop_target(self, label: int) -> None:
+        self.drop_target = label
         self.viewport().update()
 
-    def _tell(self, now: QModelIndex) -> None:
+    def _emit_chosen(self, now: QModelIndex) -> None:
         if now.isValid():
             self.chosen.emit(now.data(ROW_ROLE).label)

@@ -8,21 +8,21 @@ from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyleOptionViewItem
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.data.image_model import ImageList
-from studio.ui.pages.data.split_bar import SIDE_COLOURS
+from studio.ui.pages.data.image_model import ImageModel
+from studio.ui.pages.data.split_bar import SPLIT_COLORS
 from studio.ui.services.thumbnails import Thumbnails
-from studio.ui.shared.thumbnail_grid import PICTURE, ThumbnailGrid, ThumbnailPainter
-from studio.ui.style.theme import colour
-from studio.ui.widgets.painting import ghost, small_font
+from studio.ui.shared.thumbnail_grid import THUMBNAIL_SIZE, ThumbnailGrid, ThumbnailDelegate
+from studio.ui.style.theme import color
+from studio.ui.widgets.painting import drag_pixmap, small_font
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import ImageFile
 
-_CELL = QSize(PICTURE + 14, PICTURE + 32)
+_CELL_SIZE = QSize(THUMBNAIL_SIZE + 14, THUMBNAIL_SIZE + 32)
 
 
-class _CellPainter(ThumbnailPainter):
+class _ImageDelegate(ThumbnailDelegate):
     """Draws an image, its class below it, and a dot in the colour of its split."""
 
     def paint(
@@ -30,70 +30,70 @@ class _CellPainter(ThumbnailPainter):
     ) -> None:
         """Qt: draw one cell."""
         model = index.model()
-        assert isinstance(model, ImageList)
+        assert isinstance(model, ImageModel)
         row: ImageFile = index.data(ROW_ROLE)
         area = option.rect
-        box = QRect(area.left() + (area.width() - PICTURE) // 2, area.top() + 5, PICTURE, PICTURE)
-        self.draw_picture(painter, box, model.file(row))
+        box = QRect(area.left() + (area.width() - THUMBNAIL_SIZE) // 2, area.top() + 5, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+        self.draw_picture(painter, box, model.file_path(row))
         if option.state & QStyle.StateFlag.State_Selected:
             self.draw_frame(painter, box, "accent", 3)
         elif option.state & QStyle.StateFlag.State_HasFocus:
             self.draw_frame(painter, box, "faint", 1)
-        self._draw_words(painter, box, model.label(row), row.split)
+        self._draw_caption(painter, box, model.label(row), row.split)
 
-    def _draw_words(self, painter: QPainter, box: QRect, label: str, side: str) -> None:
+    def _draw_caption(self, painter: QPainter, box: QRect, label: str, split: str) -> None:
         painter.setFont(small_font())
-        painter.setPen(colour("muted"))
+        painter.setPen(color("muted"))
         below = QRect(box.left() + 11, box.bottom() + 3, box.width() - 11, 18)
-        painter.drawText(below, int(Qt.AlignmentFlag.AlignVCenter), _cut(label or tr("not used"), below.width()))
+        painter.drawText(below, int(Qt.AlignmentFlag.AlignVCenter), _elided(label or tr("not used"), below.width()))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour(SIDE_COLOURS[side] if label else "line_strong"))
+        painter.setBrush(color(SPLIT_COLORS[split] if label else "line_strong"))
         painter.drawEllipse(QRect(box.left() + 1, below.center().y() - 2, 6, 6))
 
 
 @lru_cache(maxsize=4096)
-def _cut(words: str, width: int) -> str:
-    return QFontMetrics(small_font()).elidedText(words, Qt.TextElideMode.ElideMiddle, width)
+def _elided(text: str, width: int) -> str:
+    return QFontMetrics(small_font()).elidedText(text, Qt.TextElideMode.ElideMiddle, width)
 
 
 class ImageGrid(ThumbnailGrid):
     """Tells what the user wants of the selected images: to take them out (Delete), or a menu at a place."""
 
-    removal_wanted = Signal()
-    menu_wanted = Signal(QPoint)
-    looked_at = Signal(object)
+    exclude_requested = Signal()
+    menu_requested = Signal(QPoint)
+    image_opened = Signal(object)
 
     def __init__(self, thumbnails: Thumbnails) -> None:
-        images = ImageList()
-        super().__init__(images, _CellPainter, _CELL, thumbnails)
+        images = ImageModel()
+        super().__init__(images, _ImageDelegate, _CELL_SIZE, thumbnails)
         self.images = images
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setDragEnabled(True)
         self.setDragDropMode(QAbstractItemView.DragDropMode.DragOnly)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.customContextMenuRequested.connect(lambda at: self.menu_wanted.emit(self.viewport().mapToGlobal(at)))
+        self.customContextMenuRequested.connect(lambda at: self.menu_requested.emit(self.viewport().mapToGlobal(at)))
         self.setAccessibleName(tr("Images"))
-        self.doubleClicked.connect(lambda index: self.looked_at.emit(self.images.file(index.data(ROW_ROLE))))
+        self.doubleClicked.connect(lambda index: self.image_opened.emit(self.images.file_path(index.data(ROW_ROLE))))
 
     @property
-    def chosen(self) -> "tuple[ImageFile, ...]":
+    def selected_images(self) -> "tuple[ImageFile, ...]":
         """The selected images in the order of the grid."""
         ranges = sorted((part.top(), part.bottom() + 1) for part in self.selectionModel().selection())
         return tuple(row for first, end in ranges for row in self.images.rows[first:end])
 
     @property
-    def chosen_count(self) -> int:
+    def selected_count(self) -> int:
         """How many images are selected."""
         return sum(part.bottom() + 1 - part.top() for part in self.selectionModel().selection())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Delete takes the selected images out; Enter or the menu key opens the menu."""
         index = self.currentIndex()
-        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.chosen:
-            self.removal_wanted.emit()
+        if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.selected_images:
+            self.exclude_requested.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and index.isValid():
-            self.menu_wanted.emit(self.viewport().mapToGlobal(self.visualRect(index).center()))
+            self.menu_requested.emit(self.viewport().mapToGlobal(self.visualRect(index).center()))
         else:
             super().keyPressEvent(event)
 
@@ -105,6 +105,6 @@ class ImageGrid(ThumbnailGrid):
         drag = QDrag(self)
         drag.setMimeData(self.images.mimeData(indexes))
         words = tr("{n} images", n=len(indexes)) if len(indexes) > 1 else tr("1 image")
-        drag.setPixmap(ghost(words, self.devicePixelRatioF(), "data", "accent"))
+        drag.setPixmap(drag_pixmap(words, self.devicePixelRatioF(), "data", "accent"))
         drag.setHotSpot(QPoint(-12, -8))
         drag.exec(Qt.DropAction.CopyAction)

@@ -10,7 +10,7 @@ from PySide6.QtCore import QMimeData, QModelIndex, QObject, QPersistentModelInde
 
 from studio.core.recipe import SplitName
 from studio.ui.i18n.language import tr
-from studio.ui.widgets.table_model import RowList
+from studio.ui.widgets.table_model import RowListModel
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import ImageFile
@@ -19,7 +19,7 @@ IMAGES_MIME = "application/x-peft-studio-images"
 _Index = QModelIndex | QPersistentModelIndex
 
 
-class ImageList(RowList["ImageFile"]):
+class ImageModel(RowListModel["ImageFile"]):
     """Rows in the order given; a drag carries the places of the dragged rows."""
 
     def __init__(self, parent: QObject | None = None) -> None:
@@ -39,7 +39,7 @@ class ImageList(RowList["ImageFile"]):
         elif rows:
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
 
-    def file(self, row: "ImageFile") -> Path:
+    def file_path(self, row: "ImageFile") -> Path:
         """Where an image is."""
         return self.root / row.path
 
@@ -62,7 +62,7 @@ class ImageList(RowList["ImageFile"]):
 
         if not self.label(row):
             return f"{display_path(row.path)}\n{tr('not used')}"
-        return f"{display_path(row.path)}\n{self.label(row)}, {tr(SIDES[row.split])}"
+        return f"{display_path(row.path)}\n{self.label(row)}, {tr(SPLIT_LABELS[row.split])}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: images can be selected and dragged."""
@@ -86,5 +86,5 @@ class ImageList(RowList["ImageFile"]):
         return Qt.DropAction.CopyAction
 
 
-SIDES: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
+SPLIT_LABELS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
 """What the splits are called in the window."""

@@ -11,15 +11,15 @@ from studio.core.recipe import Data, Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.data.images_tab import ImagesTab
-from studio.ui.pages.data.issues_tab import FindingsTab
-from studio.ui.pages.data.source_card import SAMPLE, Chooser, SourceCard
-from studio.ui.pages.data.split_tab import DivisionTab
-from studio.ui.pages.data.transforms_tab import ChangesTab
-from studio.ui.services.image_scan import Scan
+from studio.ui.pages.data.issues_tab import IssuesTab
+from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceChooser, SourceCard
+from studio.ui.pages.data.split_tab import SplitTab
+from studio.ui.pages.data.transforms_tab import TransformsTab
+from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.recipe_edits import with_data
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import count
-from studio.ui.widgets.components import Card, Column, Empty, Picture, Row, button, holder, text
+from studio.ui.style.formatting import format_count
+from studio.ui.widgets.components import Card, VBox, EmptyState, Icon, HBox, button, container, text_label
 from studio.ui.widgets.drop_zone import DropZone
 
 
@@ -33,38 +33,38 @@ class DataPage(Page):
             tr("The images to learn from: one folder, with a folder of images for each class."),
             tr("Backbone"),
         )
-        self.chooser = Chooser(self, self.use)
-        self.source = SourceCard(workspace, self.chooser, self.use_sample)
-        self.images, self.findings = ImagesTab(workspace), FindingsTab(workspace)
-        self.division, self.changes = DivisionTab(workspace), ChangesTab(workspace)
+        self.chooser = SourceChooser(self, self.use_images)
+        self.source_card = SourceCard(workspace, self.chooser, self.use_sample)
+        self.images_tab, self.issues_tab = ImagesTab(workspace), IssuesTab(workspace)
+        self.split_tab, self.transforms_tab = SplitTab(workspace), TransformsTab(workspace)
         self.stack = QStackedWidget()
         self.stack.addWidget(self._welcome(open_sample))
         self.stack.addWidget(self._content())
-        self.fill(self.stack)
+        self.set_content(self.stack)
         paste = QShortcut(QKeySequence.StandardKey.Paste, self, self.chooser.paste)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        self.findings.shown.connect(self._show_finding)
+        self.issues_tab.images_requested.connect(self._show_issue)
         workspace.images.changed.connect(self._show)
         workspace.document.changed.connect(self._show_recipe)
         self._show_recipe(workspace.recipe)
         self._show(workspace.images.scan)
 
     def _welcome(self, open_sample: Callable[[], object]) -> QWidget:
-        empty = Empty(
+        empty = EmptyState(
             "data",
             tr("Choose a folder of images"),
             tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
-            button(tr("Choose a folder…"), self.chooser.folder, "folder", "primary"),
-            button(tr("An archive…"), self.chooser.archive),
-            button(tr("A list…"), self.chooser.list_),
+            button(tr("Choose a folder…"), self.chooser.choose_folder, "folder", "primary"),
+            button(tr("An archive…"), self.chooser.choose_archive),
+            button(tr("A list…"), self.chooser.choose_list),
             button(tr("Use the sample images"), self.use_sample, "sample"),
             width=520,
         )
-        self.zone = DropZone(Column((empty, 1)))
-        self.zone.dropped.connect(self.use)
-        words = Column(
-            text(tr("New here? Try the whole way in three minutes"), "heading"),
-            text(
+        self.drop_zone = DropZone(VBox((empty, 1)))
+        self.drop_zone.dropped.connect(self.use_images)
+        words = VBox(
+            text_label(tr("New here? Try the whole way in three minutes"), "heading"),
+            text_label(
                 tr("Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline."),
                 "muted",
                 wrap=True,
@@ -72,8 +72,8 @@ class DataPage(Page):
             gap=2,
         )
         start = button(tr("Open the sample project"), open_sample, "sample", "primary")
-        tour = Card("", Row(Picture("sample", "accent", 32), (words, 1), start, gap=16))
-        return holder(Column(tour, (self.zone, 1), gap=14))
+        tour = Card("", HBox(Icon("sample", "accent", 32), (words, 1), start, gap=16))
+        return container(VBox(tour, (self.drop_zone, 1), gap=14))
 
     def _content(self) -> QWidget:
         self.tabs = QTabWidget()
@@ -81,26 +81,26 @@ class DataPage(Page):
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.tabBar().setAccessibleName(tr("What to look at"))
         pages = {
-            tr("Images"): self.images,
-            tr("Findings"): self.findings,
-            tr("Division"): self.division,
-            tr("Augmentation"): self.changes,
+            tr("Images"): self.images_tab,
+            tr("Findings"): self.issues_tab,
+            tr("Division"): self.split_tab,
+            tr("Augmentation"): self.transforms_tab,
         }
         for words, page in pages.items():
-            self.tabs.addTab(holder(Column((page, 1), margins=(0, 10, 0, 0))), words)
-        return holder(Column(self.source, (self.tabs, 1), gap=12))
+            self.tabs.addTab(container(VBox((page, 1), margins=(0, 10, 0, 0))), words)
+        return container(VBox(self.source_card, (self.tabs, 1), gap=12))
 
     # acting
 
-    def use(self, path: Path) -> None:
+    def use_images(self, path: Path) -> None:
         """Take the images from ``path``."""
-        self._use(str(path))
+        self._set_source(str(path))
 
     def use_sample(self) -> None:
         """Take the handwritten digits that come with the program."""
-        self._use(SAMPLE)
+        self._set_source(SAMPLE_SOURCE)
 
-    def _use(self, path: str) -> None:
+    def _set_source(self, path: str) -> None:
         """Other images begin with nothing decided about single ones."""
         recipe = self.workspace.recipe
         if path != recipe.data.path:
@@ -110,21 +110,21 @@ class DataPage(Page):
     # showing
 
     def _show_recipe(self, recipe: Recipe) -> None:
-        self.division.show_recipe(recipe)
-        self.changes.show_recipe(recipe)
+        self.split_tab.show_recipe(recipe)
+        self.transforms_tab.show_recipe(recipe)
 
-    def _show(self, scan: Scan) -> None:
+    def _show(self, scan: ScanResult) -> None:
         data = self.workspace.recipe.data
         decided = bool(data.excluded or data.labels or data.split_overrides)
         self.stack.setCurrentIndex(1 if scan.path and (decided or not scan.error) else 0)
-        self.notice.say(tr(scan.error), "bad")
-        self.source.show_scan(scan)
-        for tab in (self.images, self.findings, self.division, self.changes):
+        self.banner.show_message(tr(scan.error), "bad")
+        self.source_card.show_scan(scan)
+        for tab in (self.images_tab, self.issues_tab, self.split_tab, self.transforms_tab):
             tab.show_scan(scan)
         number = len(scan.summary.issues) if scan.summary else 0
-        self.tabs.setTabText(1, tr("Findings ({n})", n=count(number)) if number else tr("Findings"))
-        self.next.setEnabled(scan.summary is not None or not scan.path)
+        self.tabs.setTabText(1, tr("Findings ({n})", n=format_count(number)) if number else tr("Findings"))
+        self.next_button.setEnabled(scan.summary is not None or not scan.path)
 
-    def _show_finding(self, kind: str) -> None:
-        self.images.show_finding(kind)
+    def _show_issue(self, kind: str) -> None:
+        self.images_tab.show_issue(kind)
         self.tabs.setCurrentIndex(0)

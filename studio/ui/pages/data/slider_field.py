@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QAccessible, QAccessibleValueChangeEvent
 from PySide6.QtWidgets import QSlider, QWidget
 
-from studio.ui.widgets.components import Row, text
+from studio.ui.widgets.components import HBox, text_label
 from studio.ui.widgets.fields import guard_wheel
 
 _STEPS = 100
@@ -25,13 +25,13 @@ class SliderField(QWidget):
         self.slider.setRange(0, round(high) if degrees else _STEPS)
         self.slider.setAccessibleName(name)
         guard_wheel(self.slider)
-        self._words = text("", "muted")
-        self._words.setFixedWidth(_VALUE_WIDTH)
-        self._words.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._value_label = text_label("", "muted")
+        self._value_label.setFixedWidth(_VALUE_WIDTH)
+        self._value_label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.slider.valueChanged.connect(self._changed)
         self.setFocusProxy(self.slider)
-        self.setLayout(Row((self.slider, 1), self._words))
-        self._say()
+        self.setLayout(HBox((self.slider, 1), self._value_label))
+        self._show_value()
 
     @property
     def value(self) -> float:
@@ -44,12 +44,12 @@ class SliderField(QWidget):
         self.slider.blockSignals(True)
         self.slider.setValue(round(value if self._degrees else value * _STEPS / self._high))
         self.slider.blockSignals(False)
-        self._say()
+        self._show_value()
 
-    def _changed(self, place: int) -> None:
-        self._say()
+    def _changed(self, position: int) -> None:
+        self._show_value()
         self.edited.emit(self.value)
 
-    def _say(self) -> None:
-        self._words.setText(f"{self.value:.0f}°" if self._degrees else f"{self.value * 100:.0f} %")
-        QAccessible.updateAccessibility(QAccessibleValueChangeEvent(self.slider, self._words.text()))
+    def _show_value(self) -> None:
+        self._value_label.setText(f"{self.value:.0f}°" if self._degrees else f"{self.value * 100:.0f} %")
+        QAccessible.updateAccessibility(QAccessibleValueChangeEvent(self.slider, self._value_label.text()))

@@ -9,63 +9,63 @@ from PySide6.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
 from studio.core.paths import BUNDLED_PREFIX
 from studio.ui.i18n.language import tr
-from studio.ui.services.baseline import Beat
-from studio.ui.services.image_scan import Scan
+from studio.ui.services.baseline import BaselineStatus
+from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import count, percent, plural
-from studio.ui.widgets.components import Column, Picture, Row, button, holder, text
-from studio.ui.widgets.drop_zone import DropZone, first_path
+from studio.ui.style.formatting import format_count, format_percent, pluralize
+from studio.ui.widgets.components import VBox, Icon, HBox, button, container, text_label
+from studio.ui.widgets.drop_zone import DropZone, first_local_path
 from studio.ui.widgets.menu import Menu
 
-SAMPLE = f"{BUNDLED_PREFIX}digits"
+SAMPLE_SOURCE = f"{BUNDLED_PREFIX}digits"
 _ARCHIVES = "*.zip *.tar *.tar.gz *.tgz *.tar.bz2 *.tbz2 *.tar.xz *.txz"
 _LISTS = "*.csv *.tsv *.parquet *.pq"
-_DOING = {
+_PROGRESS_TEXTS = {
     "unpack": "Unpacking: {done} of {total}",
     "check": "Looking at the images: {done} of {total}",
 }
 
 
 @dataclass(frozen=True)  # without slots: Qt refers to it weakly
-class Chooser:
-    """The ways to choose images; ``use`` is told the path that was chosen."""
+class SourceChooser:
+    """The ways to choose images; ``on_chosen`` is told the path that was chosen."""
 
     parent: QWidget
-    use: Callable[[Path], object]
+    on_chosen: Callable[[Path], object]
 
-    def folder(self) -> None:
+    def choose_folder(self) -> None:
         """Ask for a folder."""
-        self._take(QFileDialog.getExistingDirectory(self.parent, tr("Choose a folder of images")))
+        self._use_path(QFileDialog.getExistingDirectory(self.parent, tr("Choose a folder of images")))
 
-    def archive(self) -> None:
+    def choose_archive(self) -> None:
         """Ask for a zip or tar archive."""
         kinds = f"{tr('Archives')} ({_ARCHIVES})"
-        self._take(QFileDialog.getOpenFileName(self.parent, tr("Choose an archive of images"), "", kinds)[0])
+        self._use_path(QFileDialog.getOpenFileName(self.parent, tr("Choose an archive of images"), "", kinds)[0])
 
-    def list_(self) -> None:
+    def choose_list(self) -> None:
         """Ask for a list of images."""
         kinds = f"{tr('Lists')} ({_LISTS})"
-        self._take(QFileDialog.getOpenFileName(self.parent, tr("Choose a list of images"), "", kinds)[0])
+        self._use_path(QFileDialog.getOpenFileName(self.parent, tr("Choose a list of images"), "", kinds)[0])
 
     def paste(self) -> None:
         """Take the path, or the file or folder, that is in the clipboard."""
         data = QGuiApplication.clipboard().mimeData()
         words = data.text().strip().strip("\"'")
-        path = first_path(data) or (Path(words).expanduser() if words and "\n" not in words else None)
+        path = first_local_path(data) or (Path(words).expanduser() if words and "\n" not in words else None)
         if path is not None:
-            self.use(path)
+            self.on_chosen(path)
 
-    def _take(self, path: str) -> None:
+    def _use_path(self, path: str) -> None:
         if path:
-            self.use(Path(path))
+            self.on_chosen(Path(path))
 
-    def button(self, sample: Callable[[], object]) -> QPushButton:
+    def build_button(self, sample: Callable[[], object]) -> QPushButton:
         """A button with all of them."""
         made = button(tr("Choose"), icon="folder")
         menu = Menu(made)
-        menu.addAction(tr("A folder…"), self.folder)
-        menu.addAction(tr("A zip or tar archive…"), self.archive)
-        menu.addAction(tr("A CSV or Parquet list…"), self.list_)
+        menu.addAction(tr("A folder…"), self.choose_folder)
+        menu.addAction(tr("A zip or tar archive…"), self.choose_archive)
+        menu.addAction(tr("A CSV or Parquet list…"), self.choose_list)
         menu.addAction(tr("What was copied (Ctrl+V)"), self.paste)
         menu.addAction(tr("The sample images"), sample)
         made.setMenu(menu)
@@ -77,120 +77,120 @@ class ProgressRow(QWidget):
 
     def __init__(self, stop: Callable[[], object]) -> None:
         super().__init__()
-        self.words, self.bar = text("", "muted"), QProgressBar()
+        self.label, self.bar = text_label("", "muted"), QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName(tr("Progress of the check"))
-        self.stop = button(tr("Stop"), stop, kind="quiet")
-        self.setLayout(Row(self.words, (self.bar, 1), self.stop, gap=10))
+        self.stop_button = button(tr("Stop"), stop, kind="quiet")
+        self.setLayout(HBox(self.label, (self.bar, 1), self.stop_button, gap=10))
         self.hide()
 
-    def show_progress(self, doing: str, done: int, total: int) -> None:
+    def show_progress(self, stage: str, done: int, total: int) -> None:
         """Show how far the work is."""
         shown = (
             (f"{done / 1e6:.0f} MB", f"{total / 1e6:.0f} MB")
-            if _is_bytes(doing, total)
-            else (count(done), count(total))
+            if _is_bytes(stage, total)
+            else (format_count(done), format_count(total))
         )
-        self.words.setText(tr(_DOING.get(doing, _DOING["check"]), done=shown[0], total=shown[1]))
+        self.label.setText(tr(_PROGRESS_TEXTS.get(stage, _PROGRESS_TEXTS["check"]), done=shown[0], total=shown[1]))
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * done / max(1, total)))
         self.show()
 
 
-def _is_bytes(doing: str, total: int) -> bool:
+def _is_bytes(stage: str, total: int) -> bool:
     """Whether progress counts bytes of an archive, and not images."""
-    return doing == "unpack" and total > 1_000_000
+    return stage == "unpack" and total > 1_000_000
 
 
-class NumberView(QWidget):
+class BaselineView(QWidget):
     """The number to beat: a figure, or how far its measurement is."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
-        self._number = workspace.to_beat
-        self.figure, self.caption = text("", "figure"), text(tr("Number to beat"), "caption")
-        self.button = button("", self._press, kind="quiet")
-        self.setLayout(Row(Column(self.caption, self.figure, gap=0), self.button, gap=6))
-        self._number.changed.connect(self.show_beat)
-        self.show_beat(self._number.beat)
+        self._runner = workspace.baseline
+        self.figure, self.caption = text_label("", "figure"), text_label(tr("Number to beat"), "caption")
+        self.button = button("", self._start_or_stop, kind="quiet")
+        self.setLayout(HBox(VBox(self.caption, self.figure, gap=0), self.button, gap=6))
+        self._runner.changed.connect(self.show_status)
+        self.show_status(self._runner.status)
 
-    def show_beat(self, beat: Beat) -> None:
+    def show_status(self, status: BaselineStatus) -> None:
         """Show where the measurement stands."""
-        found = beat.baseline
-        self.setVisible(beat != Beat())
-        self.figure.setText(percent(found.accuracy) if found else "…" if beat.busy else "?")
-        self.caption.setText(_caption(beat))
-        self.button.setText(tr("Stop") if beat.busy else tr("Measure"))
-        self.button.setVisible(beat.busy or not found)
-        self.setToolTip(tr(beat.error) or _told(beat))
+        found = status.baseline
+        self.setVisible(status != BaselineStatus())
+        self.figure.setText(format_percent(found.accuracy) if found else "…" if status.busy else "?")
+        self.caption.setText(_caption_text(status))
+        self.button.setText(tr("Stop") if status.busy else tr("Measure"))
+        self.button.setVisible(status.busy or not found)
+        self.setToolTip(tr(status.error) or _tool_tip_text(status))
 
-    def _press(self) -> None:
-        self._number.stop() if self._number.beat.busy else self._number.measure()
+    def _start_or_stop(self) -> None:
+        self._runner.stop() if self._runner.status.busy else self._runner.measure()
 
 
-def _caption(beat: Beat) -> str:
-    if not beat.busy:
+def _caption_text(status: BaselineStatus) -> str:
+    if not status.busy:
         return tr("Number to beat")
-    if not beat.total:
+    if not status.total:
         return tr("Measuring the number to beat")
-    return tr("Number to beat: {share} measured", share=percent(beat.done / beat.total, 0))
+    return tr("Number to beat: {share} measured", share=format_percent(status.done / status.total, 0))
 
 
-def _told(beat: Beat) -> str:
+def _tool_tip_text(status: BaselineStatus) -> str:
     words = tr("What the backbone reaches with nothing attached: frozen features and a linear probe.")
-    if beat.baseline is None:
+    if status.baseline is None:
         return words
-    return f"{words}\n{tr('Measured on {n} images.', n=count(beat.baseline.images))}"
+    return f"{words}\n{tr('Measured on {n} images.', n=format_count(status.baseline.images))}"
 
 
 class SourceCard(DropZone):
     """Names the source, counts what is in it, and takes another one that is dropped on it."""
 
-    def __init__(self, workspace: Workspace, chooser: Chooser, sample: Callable[[], object]) -> None:
-        self.source, self.counts = text("", "heading"), text("", "muted")
-        self.number = NumberView(workspace)
-        row = Row(
-            Picture("folder", "accent", 24),
-            (Column(self.source, self.counts, gap=1), 1),
-            self.number,
+    def __init__(self, workspace: Workspace, chooser: SourceChooser, sample: Callable[[], object]) -> None:
+        self.source, self.counts = text_label("", "heading"), text_label("", "muted")
+        self.baseline = BaselineView(workspace)
+        row = HBox(
+            Icon("folder", "accent", 24),
+            (VBox(self.source, self.counts, gap=1), 1),
+            self.baseline,
             button(tr("Look again"), workspace.images.rescan, "refresh"),
-            chooser.button(sample),
+            chooser.build_button(sample),
             gap=10,
         )
         self.progress = ProgressRow(workspace.images.stop)
-        super().__init__(Column(holder(row), self.progress, gap=4, margins=(16, 10, 16, 10)), "card")
-        self.dropped.connect(chooser.use)
+        super().__init__(VBox(container(row), self.progress, gap=4, margins=(16, 10, 16, 10)), "card")
+        self.dropped.connect(chooser.on_chosen)
         workspace.images.progressed.connect(self.progress.show_progress)
 
-    def show_scan(self, scan: Scan) -> None:
+    def show_scan(self, scan: ScanResult) -> None:
         """Show source and counts."""
-        self.source.setText(tr("Sample images: handwritten digits") if scan.path == SAMPLE else _short(scan.path))
+        self.source.setText(tr("Sample images: handwritten digits") if scan.path == SAMPLE_SOURCE else _shorten_path(scan.path))
         self.source.setToolTip(scan.path)
-        self.counts.setText(counted(scan))
+        self.counts.setText(source_counts_text(scan))
         if not scan.busy:
             self.progress.hide()
 
 
-def _short(path: str) -> str:
+def _shorten_path(path: str) -> str:
     """The end of a long path."""
     return path if len(path) <= 60 else f"…{path[-58:]}"
 
 
-def counted(scan: Scan) -> str:
+def source_counts_text(scan: ScanResult) -> str:
     """How many images there are for what."""
     if scan.summary is None:
         return tr("Looking at the images…") if scan.busy else ""
     counts = scan.summary.counts
     parts = {
-        "images": plural(len(scan.summary.images), "image"),
-        "classes": plural(len(scan.summary.classes), "class", "classes"),
-        "train": count(counts["train"]),
-        "validation": count(counts["validation"]),
+        "images": pluralize(len(scan.summary.images), "image"),
+        "classes": pluralize(len(scan.summary.classes), "class", "classes"),
+        "train": format_count(counts["train"]),
+        "validation": format_count(counts["validation"]),
     }
     if not counts["test"]:
         return tr("{images} in {classes}: {train} for training, {validation} for validation", **parts)
     return tr(
         "{images} in {classes}: {train} for training, {validation} for validation, {test} for testing",
         **parts,
-        test=count(counts["test"]),
+        test=format_count(counts["test"]),
     )

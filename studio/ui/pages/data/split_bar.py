@@ -6,39 +6,39 @@ from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QPainter, QPainterPath, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.style.theme import colour
+from studio.ui.style.theme import color
 
-SIDE_COLOURS = {"train": "accent", "validation": "second", "test": "head"}
+SPLIT_COLORS = {"train": "accent", "validation": "second", "test": "head"}
 """The colour that marks the images of each split, by theme token."""
 _HEIGHT = 12
 
 
-def draw_stack(painter: QPainter, area: QRectF, numbers: Sequence[int], whole: int) -> None:
-    """Fill ``area`` from the left with a part for each split, in their order, where ``whole`` would fill it."""
+def draw_split_bar(painter: QPainter, area: QRectF, counts: Sequence[int], total: int) -> None:
+    """Fill ``area`` from the left with a part for each split, in their order, where ``total`` would fill it."""
     round_ = QPainterPath()
     round_.addRoundedRect(area, area.height() / 2, area.height() / 2)
     painter.save()
     painter.setClipPath(round_)
-    painter.fillRect(area, colour("sunken"))
+    painter.fillRect(area, color("sunken"))
     left = area.left()
-    for number, name in zip(numbers, SIDE_COLOURS.values(), strict=True):
-        width = area.width() * number / max(1, whole)
-        painter.fillRect(QRectF(left, area.top(), width, area.height()), colour(name))
+    for number, name in zip(counts, SPLIT_COLORS.values(), strict=True):
+        width = area.width() * number / max(1, total)
+        painter.fillRect(QRectF(left, area.top(), width, area.height()), color(name))
         left += width
     painter.restore()
 
 
-class StackBar(QWidget):
+class SplitBar(QWidget):
     """The images of all splits as one bar."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.numbers: tuple[int, ...] = (0,) * len(SIDE_COLOURS)
+        self.counts: tuple[int, ...] = (0,) * len(SPLIT_COLORS)
         self.setFixedHeight(_HEIGHT)
 
-    def show_numbers(self, numbers: Sequence[int]) -> None:
+    def show_counts(self, counts: Sequence[int]) -> None:
         """Show the number of images of each split."""
-        self.numbers = tuple(numbers)
+        self.counts = tuple(counts)
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -46,4 +46,4 @@ class StackBar(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
-        draw_stack(painter, QRectF(self.rect()), self.numbers, sum(self.numbers))
+        draw_split_bar(painter, QRectF(self.rect()), self.counts, sum(self.counts))

@@ -10,13 +10,13 @@ from studio.core.recipe import Recipe, Transforms
 from studio.data.transforms.augmentation_presets import MAGNITUDE_NAMES, preset_magnitudes
 from studio.ui.i18n.language import tr
 from studio.ui.pages.data.slider_field import SliderField
-from studio.ui.services.image_scan import Scan
+from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.recipe_edits import with_data
-from studio.ui.services.transform_preview import IMAGES, VARIANTS, Preview, wanted
+from studio.ui.services.transform_preview import PREVIEW_ROWS, VARIANTS, Preview, choose_images
 from studio.ui.services.workspace import Workspace
-from studio.ui.shared.config_form import bounds, sentence, title
-from studio.ui.style.theme import colour
-from studio.ui.widgets.components import Card, Column, Row, button, holder, scrolled, text
+from studio.ui.shared.config_form import field_bounds, field_description, field_title
+from studio.ui.style.theme import color
+from studio.ui.widgets.components import Card, VBox, HBox, button, container, scroll_area, text_label
 from studio.ui.widgets.fields import ChoiceField
 from studio.ui.widgets.painting import small_font
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from studio.data.transforms.preprocessing import Preprocessing
 
 _FORM_WIDTH, _GAP, _HEAD = 300, 8, 24
-_LEAST = 100
+_MIN_IMAGE_SIZE = 100
 """Rather than drawing images smaller than this, fewer rows of them are shown."""
 _DEGREES = frozenset({"rotation", "shear"})
 _COLUMNS = 2 + VARIANTS
@@ -49,84 +49,84 @@ class PreviewView(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         across = (self.width() - _GAP * (_COLUMNS + 1)) / _COLUMNS
-        fitting = int((self.height() - _HEAD) // (min(across, _LEAST) + _GAP))
-        rows = max(1, min(IMAGES, len(self.preview.rows), fitting))
+        fitting = int((self.height() - _HEAD) // (min(across, _MIN_IMAGE_SIZE) + _GAP))
+        rows = max(1, min(PREVIEW_ROWS, len(self.preview.rows), fitting))
         side = min(across, (self.height() - _HEAD) / rows - _GAP)
         self._draw_heads(painter, side)
         for number, row in enumerate(self.preview.rows[:rows]):
             top = _HEAD + number * (side + _GAP)
-            for place, image in enumerate((row.original, row.plain, *row.changed)):
-                self._draw(painter, QRectF(_left(place, side), top, side, side), image)
+            for place, image in enumerate((row.original, row.preprocessed, *row.augmented)):
+                self._draw(painter, QRectF(_column_left(place, side), top, side, side), image)
 
     def _draw_heads(self, painter: QPainter, side: float) -> None:
         painter.setFont(small_font())
-        painter.setPen(colour("muted"))
+        painter.setPen(color("muted"))
         heads = (
             (tr("As it is"), 0, 1),
             (tr("Validation, export"), 1, 1),
             (tr("Training, in four epochs"), 2, VARIANTS),
         )
         for words, place, columns in heads:
-            area = QRect(round(_left(place, side)), 0, round(side * columns + _GAP * (columns - 1)), _HEAD - 4)
+            area = QRect(round(_column_left(place, side)), 0, round(side * columns + _GAP * (columns - 1)), _HEAD - 4)
             cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, area.width())
             painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
 
     def _draw(self, painter: QPainter, box: QRectF, image: QImage) -> None:
-        painter.fillRect(box, colour("sunken"))
+        painter.fillRect(box, color("sunken"))
         if not image.isNull():
             size = image.size().scaled(box.size().toSize(), Qt.AspectRatioMode.KeepAspectRatio)
             corner = box.center() - QPointF(size.width() / 2, size.height() / 2)
             painter.drawImage(QRectF(corner, size.toSizeF()), image)
 
 
-def _left(place: int, side: float) -> float:
+def _column_left(column: int, side: float) -> float:
     """Where a column begins: a wider gap parts what training does from the rest."""
-    return place * (side + _GAP) + (_GAP if place > 1 else 0)
+    return column * (side + _GAP) + (_GAP if column > 1 else 0)
 
 
-class ChangesTab(QWidget):
+class TransformsTab(QWidget):
     """The settings at the left, what they do at the right."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
-        self._turn = 0
-        self._asked: object = None
-        workspace.images.previews.made.connect(self._show_preview)
+        self._page = 0
+        self._requested: object = None
+        workspace.images.previews.rendered.connect(self._show_preview)
         self.preset = ChoiceField(get_args(Transforms.model_fields["augmentation"].annotation))
         self.preset.setAccessibleName(tr("Augmentation"))
         self.preset.edited.connect(self._choose_preset)
         self.sliders: dict[str, SliderField] = {}
-        self.view, self.plain = PreviewView(), text("", "caption", wrap=True)
-        self.setLayout(Row((self._form(), 0), (self._seen(), 1), gap=14))
+        self.view, self.preprocessing_label = PreviewView(), text_label("", "caption", wrap=True)
+        self.setLayout(HBox((self._build_form(), 0), (self._build_preview(), 1), gap=14))
 
-    def _form(self) -> QWidget:
-        column = Column(gap=10, margins=(0, 0, 10, 0))
+    def _build_form(self) -> QWidget:
+        column = VBox(gap=10, margins=(0, 0, 10, 0))
         for name in MAGNITUDE_NAMES:
             info = Transforms.model_fields[name]
-            slider = SliderField(tr(title(name, info)), bounds(info, 0)[1], name in _DEGREES)
-            slider.setToolTip(tr(sentence(info)))
-            slider.edited.connect(lambda value, name=name: self._move(name, value))
+            slider = SliderField(tr(field_title(name, info)), field_bounds(info, 0)[1], name in _DEGREES)
+            slider.setToolTip(tr(field_description(info)))
+            slider.edited.connect(lambda value, name=name: self._set_magnitude(name, value))
             self.sliders[name] = slider
-            label = text(tr(title(name, info)), "field")
-            label.setToolTip(tr(sentence(info)))
-            column.addLayout(Column(label, slider, gap=0))
+            label = text_label(tr(field_title(name, info)), "field")
+            label.setToolTip(tr(field_description(info)))
+            column.addLayout(VBox(label, slider, gap=0))
         column.addStretch(1)
-        head = Row((text(tr("Augmentation"), "field"), 1), self.preset)
-        card = Card(tr("Random changes to training images"), head, (scrolled(holder(column)), 1))
+        head = HBox((text_label(tr("Augmentation"), "field"), 1), self.preset)
+        card = Card(tr("Random changes to training images"), head, (scroll_area(container(column)), 1))
         card.setFixedWidth(_FORM_WIDTH)
         return card
 
-    def _seen(self) -> QWidget:
-        other = button(tr("Other images"), self.other_images, "refresh")
-        return Card(tr("What the backbone sees"), self.plain, (self.view, 1), beside=(other,))
+    def _build_preview(self) -> QWidget:
+        other = button(tr("Other images"), self.show_other_images, "refresh")
+        return Card(tr("What the backbone sees"), self.preprocessing_label, (self.view, 1), heading_items=(other,))
 
     # acting
 
-    def other_images(self) -> None:
+    def show_other_images(self) -> None:
         """Show other images, and other random changes."""
-        self._turn += 1
-        self._ask()
+        self._page += 1
+        self._request_preview()
 
     def _choose_preset(self, name: object) -> None:
         """Take a preset; the user's own begins with the amounts of the one before it."""
@@ -134,15 +134,15 @@ class ChangesTab(QWidget):
         own = preset_magnitudes(now) if name == "custom" else {}
         self._edit(now.model_copy(update={"augmentation": name, **own}), tr("Change augmentation"))
 
-    def _move(self, name: str, value: object) -> None:
+    def _set_magnitude(self, name: str, value: object) -> None:
         now = self._workspace.recipe.data.transforms
         changed = now.model_copy(update={"augmentation": "custom", **preset_magnitudes(now), name: value})
         self._edit(changed, tr("Change {what}", what=tr(name)), f"data.transforms.{name}")
 
-    def _edit(self, transforms: Transforms, words: str, merge: str = "") -> None:
+    def _edit(self, transforms: Transforms, step_text: str, merge: str = "") -> None:
         recipe = self._workspace.recipe
         data = recipe.data.model_copy(update={"transforms": transforms})
-        self._workspace.document.edit(words, with_data(recipe, data), merge)
+        self._workspace.document.edit(step_text, with_data(recipe, data), merge)
 
     # showing
 
@@ -151,44 +151,44 @@ class ChangesTab(QWidget):
         self.preset.show_value(recipe.data.transforms.augmentation)
         for name, value in preset_magnitudes(recipe.data.transforms).items():
             self.sliders[name].show_value(value)
-        self._ask()
+        self._request_preview()
 
-    def show_scan(self, scan: Scan) -> None:
+    def show_scan(self, scan: ScanResult) -> None:
         """Preview the images that there are now."""
-        self._ask()
+        self._request_preview()
 
     def showEvent(self, event: object) -> None:
         """Qt: make the preview now that it is seen."""
-        self._ask()
+        self._request_preview()
 
-    def _ask(self) -> None:
+    def _request_preview(self) -> None:
         """Ask for a preview where it is seen and would be another one."""
         summary, recipe = self._workspace.images.scan.summary, self._workspace.recipe
         if not (self.isVisible() and self._workspace.engine.ready and summary):
             return
-        made = wanted(summary, recipe.backbone, recipe.data.transforms, recipe.training.seed, self._turn)
-        if made != self._asked:
-            self._asked = made
-            self._workspace.images.previews.ask(made)
+        made = choose_images(summary, recipe.backbone, recipe.data.transforms, recipe.training.seed, self._page)
+        if made != self._requested:
+            self._requested = made
+            self._workspace.images.previews.request_preview(made)
 
     def _show_preview(self, preview: Preview) -> None:
-        self.plain.setText(tr(preview.error) or (described(preview.preprocessing) if preview.preprocessing else ""))
+        self.preprocessing_label.setText(tr(preview.error) or (preprocessing_text(preview.preprocessing) if preview.preprocessing else ""))
         self.view.show_preview(preview)
 
 
-def described(how: "Preprocessing") -> str:
+def preprocessing_text(preprocessing: "Preprocessing") -> str:
     """In words what validation and export do to an image."""
     crops = {
-        "center": tr("the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(how.resize_size)),
+        "center": tr("the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(preprocessing.resize_size)),
         "squash": tr("squeezed to the size whatever the shape"),
-        "border": tr("the longer edge scaled to {edge} pixels and the rest filled", edge=max(how.resize_size)),
+        "border": tr("the longer edge scaled to {edge} pixels and the rest filled", edge=max(preprocessing.resize_size)),
     }
-    height, width = how.size
+    height, width = preprocessing.size
     return tr(
         "Validation, prediction and export use {width} x {height} pixels, {crop}, {how}; normalised with mean {mean} "
         "and deviation {std}. Training does the same, then the changes.",
-        width=width, height=height, crop=crops[how.crop_mode], how=how.interpolation,
-        mean=_numbers(how.mean), std=_numbers(how.std),
+        width=width, height=height, crop=crops[preprocessing.crop_mode], how=preprocessing.interpolation,
+        mean=_numbers(preprocessing.mean), std=_numbers(preprocessing.std),
     )  # fmt: skip
 
 

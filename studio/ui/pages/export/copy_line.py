@@ -4,7 +4,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.widgets.components import Column, IconButton, Row, text
+from studio.ui.widgets.components import VBox, IconButton, HBox, text_label
 
 
 class CopyLine(QWidget):
@@ -12,19 +12,19 @@ class CopyLine(QWidget):
 
     def __init__(self, caption: str) -> None:
         super().__init__()
-        self.line = QLineEdit()
-        self.line.setReadOnly(True)
-        self.line.setAccessibleName(caption)
+        self.line_edit = QLineEdit()
+        self.line_edit.setReadOnly(True)
+        self.line_edit.setAccessibleName(caption)
         self.copy_button = IconButton(tr("Copy"), "copy", self.copy)
-        self.setLayout(Column(text(caption, "caption"), Row((self.line, 1), self.copy_button, gap=4), gap=2))
+        self.setLayout(VBox(text_label(caption, "caption"), HBox((self.line_edit, 1), self.copy_button, gap=4), gap=2))
 
-    def show_line(self, words: str) -> None:
-        """Show ``words`` from their beginning."""
-        self.line.setText(words)
-        self.line.setCursorPosition(0)
-        self.copy_button.tint.show("copy")
+    def show_line(self, text: str) -> None:
+        """Show ``text`` from their beginning."""
+        self.line_edit.setText(text)
+        self.line_edit.setCursorPosition(0)
+        self.copy_button.icon_tint.show("copy")
 
     def copy(self) -> None:
         """Put the line on the clipboard."""
-        QGuiApplication.clipboard().setText(self.line.text())
-        self.copy_button.tint.show("check")
+        QGuiApplication.clipboard().setText(self.line_edit.text())
+        self.copy_button.icon_tint.show("check")

@@ -6,10 +6,10 @@ from typing import Any
 
 from studio.core.paths import resource
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import count, percent, size
-from studio.ui.widgets.table_model import Table
+from studio.ui.style.formatting import format_count, format_percent, format_bytes
+from studio.ui.widgets.table_model import RowTableModel
 
-ADVICE = {
+FAMILY_ADVICE = {
     "low rank": "A good first choice: few parameters, and merged it costs nothing when it predicts.",
     "scaling": "The least to train and to keep. For tasks that are near to what the backbone has learnt.",
     "bottleneck": "For several tasks on one backbone, each its own small file. Costs a little at each prediction.",
@@ -30,7 +30,7 @@ class GuideRow:
     summary: str
     paper: str
     advice: str
-    merge_refusal: str
+    not_mergeable_reason: str
     parameters: int | None = None
     share: float | None = None
     accuracy: float | None = None
@@ -41,23 +41,23 @@ class GuideRow:
     exports: tuple[str, ...] = ()
 
 
-class GuideTable(Table[GuideRow]):
+class GuideModel(RowTableModel[GuideRow]):
     """Methods by family."""
 
     columns = ("Method", "Trainable", "Accuracy", "A training step", "A prediction", "Merged", "Adapter")
 
     def cells(self, row: GuideRow) -> tuple[str, ...]:
         """What it weighs, how good it was, and what it costs."""
-        parameters = "–" if row.parameters is None else count(row.parameters)
-        merged = tr("does not merge") if row.merge_refusal else _times(row.latency_merged)
+        parameters = "–" if row.parameters is None else format_count(row.parameters)
+        merged = tr("does not merge") if row.not_mergeable_reason else _ratio_text(row.latency_merged)
         return (
             tr(row.label),
-            parameters if row.share is None else f"{parameters}  ({percent(row.share, 2)})",
-            "–" if row.accuracy is None else percent(row.accuracy),
-            _times(row.step),
-            _times(row.latency),
+            parameters if row.share is None else f"{parameters}  ({format_percent(row.share, 2)})",
+            "–" if row.accuracy is None else format_percent(row.accuracy),
+            _ratio_text(row.step),
+            _ratio_text(row.latency),
             merged,
-            "–" if row.adapter_bytes is None else size(row.adapter_bytes),
+            "–" if row.adapter_bytes is None else format_bytes(row.adapter_bytes),
         )
 
     def tool_tip(self, row: GuideRow) -> str:
@@ -69,25 +69,25 @@ class GuideTable(Table[GuideRow]):
         return row.name
 
 
-def _times(value: float | None) -> str:
+def _ratio_text(value: float | None) -> str:
     return "–" if value is None else f"× {value:.2f}"
 
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """The methods in the order of the palette; ``measured`` says when and on what, empty where nothing was."""
+    """The methods in the order of the palette; ``conditions`` says when and on what, empty where nothing was."""
 
     rows: tuple[GuideRow, ...]
-    measured: str
+    conditions: str
 
 
 def read_guide() -> Guide:
     """What the methods say of themselves, with the figures in ``resources/guide``. Imports the engine."""
-    from studio.app.method_info import describe_all
+    from studio.app.method_info import describe_methods
 
-    found = _measured()
+    found = _load_measurements()
     rows = []
-    for method in describe_all():
+    for method in describe_methods():
         figures: dict[str, Any] = found.get("methods", {}).get(method.name, {})
         share = figures.get("percent")
         rows.append(
@@ -97,8 +97,8 @@ def read_guide() -> Guide:
                 family=method.family,
                 summary=method.summary,
                 paper=method.paper,
-                advice=method.when,
-                merge_refusal=method.merge_refusal,
+                advice=method.when_to_use,
+                not_mergeable_reason=method.not_mergeable_reason,
                 parameters=figures.get("parameters"),
                 share=None if share is None else share / 100,
                 accuracy=figures.get("accuracy"),
@@ -109,10 +109,10 @@ def read_guide() -> Guide:
                 exports=method.exports,
             )
         )
-    return Guide(tuple(rows), _conditions(found) if found else "")
+    return Guide(tuple(rows), _conditions_text(found) if found else "")
 
 
-def _measured() -> dict[str, Any]:
+def _load_measurements() -> dict[str, Any]:
     """The file of figures; empty where it is not there."""
     try:
         return dict(json.loads(resource("guide", "methods.json").read_text(encoding="utf-8")))
@@ -120,12 +120,12 @@ def _measured() -> dict[str, Any]:
         return {}
 
 
-def _conditions(found: dict[str, Any]) -> str:
+def _conditions_text(measurements: dict[str, Any]) -> str:
     return tr(
         "Measured on {date} with the backbone {backbone}: {data}; {epochs} epochs. A training step is in units of one "
         "of full fine-tuning, a prediction in units of the bare backbone's.",
-        date=found.get("measured", ""),
-        backbone=found.get("backbone", ""),
-        data=found.get("data", ""),
-        epochs=found.get("epochs", ""),
+        date=measurements.get("measured", ""),
+        backbone=measurements.get("backbone", ""),
+        data=measurements.get("data", ""),
+        epochs=measurements.get("epochs", ""),
     )

@@ -6,11 +6,11 @@ from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSpli
 
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.guide.guide_model import ADVICE, Guide, GuideRow, GuideTable, read_guide
-from studio.ui.services.background import sentence
+from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideRow, GuideModel, read_guide
+from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Card, Column, Notice, Row, button, holder, scrolled, text
-from studio.ui.widgets.row_table import row_table
+from studio.ui.widgets.components import Card, VBox, Banner, HBox, button, container, scroll_area, text_label
+from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 
@@ -19,16 +19,16 @@ class GuidePage(Page):
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace, tr("Method guide"), tr("What to choose when, and what it costs."))
-        self.model = GuideTable(self)
-        self._asked = False
-        self._wanted = ""
+        self.model = GuideModel(self)
+        self._requested = False
+        self._pending_method = ""
         parts = QSplitter(Qt.Orientation.Horizontal)
         parts.setChildrenCollapsible(False)
         parts.addWidget(self._table())
         parts.addWidget(self._detail())
         parts.setSizes([880, 320])
         parts.setStretchFactor(0, 1)
-        self.fill(Column(self._advice(), (parts, 1), gap=14))
+        self.set_content(VBox(self._advice(), (parts, 1), gap=14))
 
     # building
 
@@ -38,35 +38,35 @@ class GuidePage(Page):
         lines.setVerticalSpacing(4)
         lines.setColumnStretch(1, 1)
         lines.setColumnStretch(3, 1)
-        for number, (family, advice) in enumerate(ADVICE.items()):
-            name, words = text(tr(family), "field"), text(tr(advice), "muted", wrap=True)
+        for number, (family, advice) in enumerate(FAMILY_ADVICE.items()):
+            name, words = text_label(tr(family), "field"), text_label(tr(advice), "muted", wrap=True)
             for column, label in enumerate((name, words)):
                 lines.addWidget(label, number // 2, 2 * (number % 2) + column, Qt.AlignmentFlag.AlignTop)
         return Card(tr("In short"), lines, padding=14)
 
     def _table(self) -> QWidget:
-        table = self.table = row_table(QTableView(), self.model, tr("Methods and what was measured of them"), 28)
+        table = self.table = set_up_row_table(QTableView(), self.model, tr("Methods and what was measured of them"), 28)
         table.setWordWrap(False)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setStretchLastSection(True)
-        table.selectionModel().currentRowChanged.connect(self._chosen)
-        self.conditions = text("", "caption", wrap=True)
+        table.selectionModel().currentRowChanged.connect(self._method_selected)
+        self.conditions = text_label("", "caption", wrap=True)
         return Card(tr("Measured"), (table, 1), self.conditions, padding=14)
 
     def _detail(self) -> QWidget:
-        self.name, self.family = text("", "heading", wrap=True), text("", "caption")
-        self.summary, self.when = text("", wrap=True), Notice()
-        self.merging, self.exports = text("", "muted", wrap=True), text("", "muted", wrap=True)
+        self.name, self.family = text_label("", "heading", wrap=True), text_label("", "caption")
+        self.summary, self.advice_banner = text_label("", wrap=True), Banner()
+        self.merging, self.exports = text_label("", "muted", wrap=True), text_label("", "muted", wrap=True)
         self.paper = button(tr("Open the paper"), self._open, "link", "quiet")
         self._address = ""
-        inner = Column(
-            self.name, self.family, self.summary, self.when, self.merging, self.exports, Row(self.paper, None), None,
+        inner = VBox(
+            self.name, self.family, self.summary, self.advice_banner, self.merging, self.exports, HBox(self.paper, None), None,
             gap=10, margins=(0, 0, 8, 0),
         )  # fmt: skip
-        card = Card("", (scrolled(holder(inner)), 1), padding=14)
+        card = Card("", (scroll_area(container(inner)), 1), padding=14)
         card.setMinimumWidth(240)
         return card
 
@@ -75,36 +75,36 @@ class GuidePage(Page):
     def showEvent(self, event: object) -> None:
         """Qt: the page comes into view; it is read the first time."""
         super().showEvent(event)  # type: ignore[arg-type]
-        if not self._asked:
-            self._asked = True
-            self.workspace.lane.submit(read_guide, self._show, self._failed, "guide")
+        if not self._requested:
+            self._requested = True
+            self.workspace.worker.submit(read_guide, self._show, self._failed, "guide")
 
     def show_method(self, name: str) -> None:
         """Choose the method called ``name``, now or once the guide is read."""
-        self._wanted = name
+        self._pending_method = name
         row = next((i for i, row in enumerate(self.model.rows) if row.name == name), -1)
         if row >= 0:
             self.table.setCurrentIndex(self.model.index(row, 0))
 
     def _failed(self, error: Exception) -> None:
-        self._asked = False
-        self.notice.say(sentence(error), "bad")
+        self._requested = False
+        self.banner.show_message(error_message(error), "bad")
 
     def _show(self, guide: Guide) -> None:
-        self.conditions.setText(guide.measured or tr("Nothing has been measured yet."))
+        self.conditions.setText(guide.conditions or tr("Nothing has been measured yet."))
         self.model.show_rows(guide.rows)
-        self.show_method(self._wanted or guide.rows[0].name)
+        self.show_method(self._pending_method or guide.rows[0].name)
 
-    def _chosen(self, now: QModelIndex, before: QModelIndex) -> None:
+    def _method_selected(self, now: QModelIndex, before: QModelIndex) -> None:
         if not now.isValid():
             return
         row: GuideRow = now.data(ROW_ROLE)
         self.name.setText(tr(row.label))
         self.family.setText(tr(row.family))
         self.summary.setText(tr(row.summary))
-        self.when.say(tr(row.advice) if row.advice else "", "info")
+        self.advice_banner.show_message(tr(row.advice) if row.advice else "", "info")
         merging = tr("It merges into the backbone, so predictions cost nothing extra.")
-        self.merging.setText(tr(row.merge_refusal) if row.merge_refusal else merging)
+        self.merging.setText(tr(row.not_mergeable_reason) if row.not_mergeable_reason else merging)
         self.exports.setText(tr("Exports: {formats}", formats=", ".join(row.exports)) if row.exports else "")
         self.paper.setToolTip(row.paper)
         self._address = row.paper.rpartition(", ")[2]

@@ -4,26 +4,26 @@ import logging
 import time
 
 from studio.ui.i18n.language import tr
-from studio.ui.services.app_log import KEPT, Line
-from studio.ui.widgets.table_model import Table
+from studio.ui.services.app_log import MAX_LINES, LogLine
+from studio.ui.widgets.table_model import RowTableModel
 
 
-class LogLines(Table[Line]):
+class LogModel(RowTableModel[LogLine]):
     """Entries, the newest first."""
 
     columns = ("Time", "Level", "Message")
 
-    def cells(self, row: Line) -> tuple[str, ...]:
+    def cells(self, row: LogLine) -> tuple[str, ...]:
         """When, how bad, and the first line of what."""
         return time.strftime("%H:%M:%S", time.localtime(row.time)), level_name(row.level), row.text.partition("\n")[0]
 
-    def tool_tip(self, row: Line) -> str:
+    def tool_tip(self, row: LogLine) -> str:
         """All of it."""
         return row.text
 
-    def add(self, row: Line) -> None:
+    def add(self, row: LogLine) -> None:
         """Put a new entry at the head, and let the oldest go."""
-        self.show_rows((row, *self.rows[: KEPT - 1]))
+        self.show_rows((row, *self.rows[: MAX_LINES - 1]))
 
 
 def level_name(level: int) -> str:

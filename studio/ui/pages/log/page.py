@@ -8,12 +8,12 @@ from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit, QPlainTextEdit,
 
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.log.log_model import LogLines
-from studio.ui.services.app_log import Line, log
+from studio.ui.pages.log.log_model import LogModel
+from studio.ui.services.app_log import LogLine, app_log
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Card, Column, Row, button, holder, text
+from studio.ui.widgets.components import Card, VBox, HBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.widgets.row_table import row_table
+from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 _LEVELS = (("Everything", logging.NOTSET), ("Warnings and errors", logging.WARNING), ("Errors only", logging.ERROR))
@@ -28,10 +28,10 @@ class LogPage(Page):
             tr("Log"),
             tr("What the program did and what went wrong, the newest first. Nothing leaves this machine."),
         )
-        self.model = LogLines(self)
+        self.model = LogModel(self)
         self._build()
-        log().grown.connect(self._add)
-        self._filter()
+        app_log().line_added.connect(self._add)
+        self._apply_filter()
 
     def _build(self) -> None:
         self.level = QComboBox()
@@ -39,33 +39,33 @@ class LogPage(Page):
             self.level.addItem(tr(words), level)
         self.level.setAccessibleName(tr("Which entries"))
         guard_wheel(self.level)
-        self.level.activated.connect(lambda row: self._filter())
+        self.level.activated.connect(lambda row: self._apply_filter())
         self.search = QLineEdit()
         self.search.setPlaceholderText(tr("Find in the log"))
         self.search.setAccessibleName(tr("Find in the log"))
         self.search.setClearButtonEnabled(True)
-        self.search.textChanged.connect(lambda words: self._filter())
-        bar = Row(
+        self.search.textChanged.connect(lambda words: self._apply_filter())
+        bar = HBox(
             self.level,
             (self.search, 1),
-            button(tr("Copy report"), self.copy, "copy"),
-            button(tr("Open the file"), self._open, "open"),
+            button(tr("Copy report"), self.copy_report, "copy"),
+            button(tr("Open the file"), self._open_file, "open"),
         )
         split = QSplitter()
-        self.none = text("", "muted", wrap=True)
-        split.addWidget(holder(Column(self.none, (self._table(), 1))))
-        self.whole = QPlainTextEdit()
-        self.whole.setReadOnly(True)
-        self.whole.setTabChangesFocus(True)
-        self.whole.setAccessibleName(tr("The whole entry"))
-        split.addWidget(self.whole)
-        self.whole.setFrameShape(QPlainTextEdit.Shape.NoFrame)
-        self.whole.setPlaceholderText(tr("Choose an entry to read all of it."))
+        self.empty_label = text_label("", "muted", wrap=True)
+        split.addWidget(container(VBox(self.empty_label, (self._table(), 1))))
+        self.entry_view = QPlainTextEdit()
+        self.entry_view.setReadOnly(True)
+        self.entry_view.setTabChangesFocus(True)
+        self.entry_view.setAccessibleName(tr("The whole entry"))
+        split.addWidget(self.entry_view)
+        self.entry_view.setFrameShape(QPlainTextEdit.Shape.NoFrame)
+        self.entry_view.setPlaceholderText(tr("Choose an entry to read all of it."))
         split.setSizes([700, 360])
-        self.fill(Card("", bar, (split, 1), padding=14))
+        self.set_content(Card("", bar, (split, 1), padding=14))
 
     def _table(self) -> QTableView:
-        table = self.table = row_table(QTableView(), self.model, tr("Entries of the log"), 26)
+        table = self.table = set_up_row_table(QTableView(), self.model, tr("Entries of the log"), 26)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         table.setTabKeyNavigation(False)
         header = table.horizontalHeader()
@@ -76,27 +76,27 @@ class LogPage(Page):
         table.selectionModel().currentChanged.connect(lambda current, before: self._show(current.data(ROW_ROLE)))
         return table
 
-    def _fits(self, line: Line) -> bool:
+    def _matches_filter(self, entry: LogLine) -> bool:
         words = self.search.text().strip().lower()
-        return line.level >= self.level.currentData() and words in line.text.lower()
+        return entry.level >= self.level.currentData() and words in entry.text.lower()
 
-    def _filter(self) -> None:
-        self.model.show_rows([line for line in reversed(log().lines) if self._fits(line)])
+    def _apply_filter(self) -> None:
+        self.model.show_rows([line for line in reversed(app_log().lines) if self._matches_filter(line)])
         narrowed = tr("Nothing in the log fits. Choose Everything, or search for something else.")
-        self.none.setText(narrowed if log().lines else tr("Nothing has happened yet."))
-        self.none.setVisible(not self.model.rows)
+        self.empty_label.setText(narrowed if app_log().lines else tr("Nothing has happened yet."))
+        self.empty_label.setVisible(not self.model.rows)
 
-    def _add(self, line: Line) -> None:
-        if self._fits(line):
-            self.model.add(line)
-            self.none.hide()
+    def _add(self, entry: LogLine) -> None:
+        if self._matches_filter(entry):
+            self.model.add(entry)
+            self.empty_label.hide()
 
-    def _show(self, line: Line | None) -> None:
-        self.whole.setPlainText(line.text if line else "")
+    def _show(self, entry: LogLine | None) -> None:
+        self.entry_view.setPlainText(entry.text if entry else "")
 
-    def copy(self) -> None:
+    def copy_report(self) -> None:
         """Put versions and the last entries onto the clipboard."""
-        QGuiApplication.clipboard().setText(log().report())
+        QGuiApplication.clipboard().setText(app_log().report())
 
-    def _open(self) -> None:
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(log().path)))
+    def _open_file(self) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(app_log().path)))

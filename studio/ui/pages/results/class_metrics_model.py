@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, Qt
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import percent
-from studio.ui.widgets.table_model import ROW_ROLE, Table
+from studio.ui.style.formatting import format_percent
+from studio.ui.widgets.table_model import ROW_ROLE, RowTableModel
 
 if TYPE_CHECKING:
     from studio.training.metrics import ClassMetrics
@@ -15,7 +15,7 @@ SORT_ROLE = ROW_ROLE + 1
 """Under this role each cell gives its measure as a number."""
 
 
-class ClassTable(Table["ClassMetrics"]):
+class ClassMetricsModel(RowTableModel["ClassMetrics"]):
     """Classes in the order of the head's outputs."""
 
     columns = ("Class", "Images", "Recall", "Precision", "F1")
@@ -34,11 +34,11 @@ class ClassTable(Table["ClassMetrics"]):
         """What the figures say."""
         return tr(
             "{recall} of the images of {label} were found; {precision} of what was called {label} is right.",
-            recall=percent(row.recall),
-            precision=percent(row.precision),
+            recall=format_percent(row.recall),
+            precision=format_percent(row.precision),
             label=row.label,
         )
 
     def cells(self, row: "ClassMetrics") -> tuple[str, ...]:
         """Label, count and measures."""
-        return row.label, str(row.images), percent(row.recall), percent(row.precision), f"{row.f1:.3f}"
+        return row.label, str(row.images), format_percent(row.recall), format_percent(row.precision), f"{row.f1:.3f}"

@@ -7,8 +7,8 @@ from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QP
 from PySide6.QtWidgets import QToolTip, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import plural
-from studio.ui.style.theme import Tokens, colour, theme
+from studio.ui.style.formatting import pluralize
+from studio.ui.style.theme import Tokens, color, theme
 from studio.ui.widgets.painting import small_font
 
 _MARGIN_LEFT = 96
@@ -24,7 +24,7 @@ _STEPS = {
 }
 
 
-class Confusion(QWidget):
+class ConfusionMatrix(QWidget):
     """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another.
 
     ``chosen`` carries row and column of the cell that is pressed, or moved to with the arrow keys; None when it is
@@ -37,33 +37,33 @@ class Confusion(QWidget):
         super().__init__()
         self.labels: tuple[str, ...] = ()
         self.counts: Sequence[Sequence[int]] = ()
-        self._taken: tuple[tuple[int, int, int, float], ...] = ()
-        self._small: tuple[Tokens, QImage] | None = None
+        self._nonzero_cells: tuple[tuple[int, int, int, float], ...] = ()
+        self._image_cache: tuple[Tokens, QImage] | None = None
         self.setMinimumSize(300, 260)
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.place: tuple[int, int] | None = None
+        self.selected_cell: tuple[int, int] | None = None
         self.setAccessibleName(tr("Confusion matrix"))
 
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
         """Show ``counts`` (true class, found class)."""
         self.labels, self.counts = tuple(labels), counts
-        self._taken, self._small = tuple(_taken(counts)), None
-        self.place = None
+        self._nonzero_cells, self._image_cache = tuple(_find_nonzero_cells(counts)), None
+        self.selected_cell = None
         self.update()
 
-    def show_place(self, place: tuple[int, int] | None) -> None:
+    def select_cell(self, cell: tuple[int, int] | None) -> None:
         """Mark a cell without telling anybody."""
-        self.place = place
+        self.selected_cell = cell
         self.update()
 
-    def _choose(self, place: tuple[int, int] | None) -> None:
-        self.show_place(place)
+    def _choose_cell(self, cell: tuple[int, int] | None) -> None:
+        self.select_cell(cell)
         name = tr("Confusion matrix")
-        self.setAccessibleName(f"{name}: {self.sentence(*place)}" if place else name)
-        self.chosen.emit(place)
+        self.setAccessibleName(f"{name}: {self.cell_text(*cell)}" if cell else name)
+        self.chosen.emit(cell)
 
-    def _cell(self) -> float:
+    def _cell_size(self) -> float:
         room = min(self.width() - _MARGIN_LEFT - 8, self.height() - _MARGIN_TOP - 8)
         return max(0.1, min(72.0, room / max(1, len(self.labels))))
 
@@ -74,65 +74,65 @@ class Confusion(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(small_font(self.font()))
-        cell = self._cell()
+        cell = self._cell_size()
         self._draw_names(painter, cell)
         if cell < _SMALLEST_WITH_GAPS:
             side = cell * len(self.labels)
-            painter.drawImage(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), self._picture())
+            painter.drawImage(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), self._matrix_image())
         else:
-            self._draw_ground(painter, cell)
-            for row, column, number, share in self._taken:
-                self._draw_cell(painter, QRectF(*self._place(row, column, cell)), number, share, row == column)
-        if self.place:
+            self._draw_grid(painter, cell)
+            for row, column, number, share in self._nonzero_cells:
+                self._draw_cell(painter, QRectF(*self._cell_rect(row, column, cell)), number, share, row == column)
+        if self.selected_cell:
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(colour("text"), 2))
-            painter.drawRoundedRect(QRectF(*self._place(*self.place, cell)), 3, 3)
+            painter.setPen(QPen(color("text"), 2))
+            painter.drawRoundedRect(QRectF(*self._cell_rect(*self.selected_cell, cell)), 3, 3)
 
-    def _place(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
+    def _cell_rect(self, row: int, column: int, cell: float) -> tuple[float, float, float, float]:
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
 
-    def _picture(self) -> QImage:
+    def _matrix_image(self) -> QImage:
         """A pixel a cell, for when there is no room for gaps; made once for each theme, as cells may be a million."""
         tokens = theme().tokens
-        if self._small is None or self._small[0] is not tokens:
-            wrong, right = (_shades(colour("sunken"), colour(name)) for name in ("bad", "accent"))
+        if self._image_cache is None or self._image_cache[0] is not tokens:
+            wrong, right = (_color_ramp(color("sunken"), color(name)) for name in ("bad", "accent"))
             image = QImage(len(self.labels), len(self.labels), QImage.Format.Format_RGB32)
-            image.fill(colour("sunken"))
-            for row, column, _, share in self._taken:
+            image.fill(color("sunken"))
+            for row, column, _, share in self._nonzero_cells:
                 image.setPixel(column, row, (right if row == column else wrong)[round(share * _SHADES)])
-            self._small = tokens, image
-        return self._small[1]
+            self._image_cache = tokens, image
+        return self._image_cache[1]
 
-    def _draw_ground(self, painter: QPainter, cell: float) -> None:
+    def _draw_grid(self, painter: QPainter, cell: float) -> None:
         """The cells that nothing is in, as one square with lines between them."""
         side = cell * len(self.labels)
-        painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), colour("sunken"))
-        painter.setPen(QPen(colour("surface"), 2))
+        painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), color("sunken"))
+        painter.setPen(QPen(color("surface"), 2))
         for number in range(len(self.labels) + 1):
             at = number * cell
             painter.drawLine(QPointF(_MARGIN_LEFT + at, _MARGIN_TOP), QPointF(_MARGIN_LEFT + at, _MARGIN_TOP + side))
             painter.drawLine(QPointF(_MARGIN_LEFT, _MARGIN_TOP + at), QPointF(_MARGIN_LEFT + side, _MARGIN_TOP + at))
 
     def _draw_cell(self, painter: QPainter, box: QRectF, number: int, share: float, right: bool) -> None:
-        ink = _blend(colour("sunken"), colour("accent" if right else "bad"), share)
+        ink = _blend(color("sunken"), color("accent" if right else "bad"), share)
         inner = box.adjusted(1, 1, -1, -1)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(ink)
         painter.drawRoundedRect(inner, 3, 3)
         if box.width() >= _SMALLEST_WITH_NUMBERS:
-            painter.setPen(colour("on_accent") if share > 0.5 else colour("text"))
+            painter.setPen(color("on_accent") if share > 0.5 else color("text"))
             painter.drawText(inner, int(Qt.AlignmentFlag.AlignCenter), str(number))
 
     def _draw_names(self, painter: QPainter, cell: float) -> None:
         middle, right = int(Qt.AlignmentFlag.AlignVCenter), int(Qt.AlignmentFlag.AlignRight)
-        painter.setPen(colour("muted"))
+        painter.setPen(color("muted"))
         painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, tr("Found class"))
         painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, tr("True class"))
-        painter.setPen(colour("text"))
+        painter.setPen(color("text"))
         every = max(1, round(18 / cell + 0.49))
         metrics = painter.fontMetrics()
         for number, label in list(enumerate(self.labels))[::every]:
-            left, top, _, _ = self._place(number, number, cell)
+            left, top, _, _ = self._cell_rect(number, number, cell)
             name = metrics.elidedText(label, Qt.TextElideMode.ElideRight, _MARGIN_LEFT - 14)
             painter.drawText(QRectF(0, top, _MARGIN_LEFT - 12, max(cell, 14)), middle | right, name)
             across = metrics.elidedText(label, Qt.TextElideMode.ElideRight, int(cell * every) - 2)
@@ -142,14 +142,14 @@ class Confusion(QWidget):
 
     def cell_at(self, position: QPointF) -> tuple[int, int] | None:
         """Row and column under a point."""
-        cell = self._cell()
+        cell = self._cell_size()
         column, row = int((position.x() - _MARGIN_LEFT) // cell), int((position.y() - _MARGIN_TOP) // cell)
         inside = 0 <= row < len(self.labels) and 0 <= column < len(self.labels)
         return (row, column) if inside else None
 
-    def sentence(self, row: int, column: int) -> str:
+    def cell_text(self, row: int, column: int) -> str:
         """What a cell says."""
-        images = plural(self.counts[row][column], "image")
+        images = pluralize(self.counts[row][column], "image")
         if row == column:
             return tr("{images} of {label} found as such", images=images, label=self.labels[row])
         return tr(
@@ -163,16 +163,16 @@ class Confusion(QWidget):
         """Qt: choose a cell."""
         place = self.cell_at(event.position())
         if place and event.button() == Qt.MouseButton.LeftButton:
-            self._choose(None if place == self.place else place)
+            self._choose_cell(None if place == self.selected_cell else place)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: the arrow keys go from cell to cell."""
         key, last = Qt.Key(event.key()), len(self.labels) - 1
-        if key == Qt.Key.Key_Escape and self.place:
-            self._choose(None)
+        if key == Qt.Key.Key_Escape and self.selected_cell:
+            self._choose_cell(None)
         elif key in _STEPS and self.labels:
-            row, column = (a + b for a, b in zip(self.place or (0, 0), _STEPS[key], strict=True))
-            self._choose((min(max(row, 0), last), min(max(column, 0), last)) if self.place else (0, 0))
+            row, column = (a + b for a, b in zip(self.selected_cell or (0, 0), _STEPS[key], strict=True))
+            self._choose_cell((min(max(row, 0), last), min(max(column, 0), last)) if self.selected_cell else (0, 0))
         else:
             super().keyPressEvent(event)
 
@@ -181,12 +181,12 @@ class Confusion(QWidget):
         if isinstance(event, QHelpEvent):
             place = self.cell_at(QPointF(event.pos()))
             if place:
-                QToolTip.showText(event.globalPos(), self.sentence(*place), self)
+                QToolTip.showText(event.globalPos(), self.cell_text(*place), self)
             return True
         return super().event(event)
 
 
-def _taken(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, float]]:
+def _find_nonzero_cells(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, float]]:
     """Row, column, count and share of the row of each cell that something is in: of many classes, most are empty."""
     for row, numbers in enumerate(counts):
         total = sum(numbers)
@@ -194,7 +194,7 @@ def _taken(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, flo
             yield from ((row, column, n, n / total) for column, n in enumerate(numbers) if n)
 
 
-def _shades(ground: QColor, ink: QColor) -> list[int]:
+def _color_ramp(ground: QColor, ink: QColor) -> list[int]:
     """Colours of shares from 0 to 1, in equal steps."""
     return [_blend(ground, ink, step / _SHADES).rgb() for step in range(_SHADES + 1)]
 

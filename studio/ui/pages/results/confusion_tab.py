@@ -8,25 +8,25 @@ from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QHeaderView, QSplitter, QStackedWidget, QTableView, QVBoxLayout, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.results.class_metrics_model import SORT_ROLE, ClassTable
-from studio.ui.pages.results.confusion_matrix import Confusion
-from studio.ui.pages.results.inference_worker import BenchRoom
+from studio.ui.pages.results.class_metrics_model import SORT_ROLE, ClassMetricsModel
+from studio.ui.pages.results.confusion_matrix import ConfusionMatrix
+from studio.ui.pages.results.inference_worker import InferenceWorker
 from studio.ui.pages.results.prediction_grid import PredictionGrid
-from studio.ui.pages.results.saliency_view import LookView
-from studio.ui.services.background import sentence
-from studio.ui.services.thumbnails import SIDE, Thumbnails, small_picture
-from studio.ui.style.formatting import count, percent
-from studio.ui.widgets.components import Card, Column, Notice, Row, button, holder, text
+from studio.ui.pages.results.saliency_view import SaliencyView
+from studio.ui.services.background import error_message
+from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, Thumbnails, render_thumbnail
+from studio.ui.style.formatting import format_count, format_percent
+from studio.ui.widgets.components import Card, VBox, Banner, HBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.widgets.row_table import row_table
-from studio.ui.widgets.segmented_control import Segments
+from studio.ui.widgets.row_table import set_up_row_table
+from studio.ui.widgets.segmented_control import SegmentedControl
 from studio.ui.widgets.table_model import ROW_ROLE
 
 if TYPE_CHECKING:
-    from studio.app.inference_session import Kind, Look
+    from studio.app.inference_session import SaliencyKind, SaliencyMap
     from studio.evaluation.predictions import Prediction, Predictions
 
-_LOOKS: "tuple[tuple[str, Kind | None, bool], ...]" = (
+_SALIENCY_MODES: "tuple[tuple[str, SaliencyKind | None, bool], ...]" = (
     ("Image only", None, False),
     ("Grad-CAM: found class", "grad-cam", False),
     ("Grad-CAM: true class", "grad-cam", True),
@@ -35,17 +35,17 @@ _LOOKS: "tuple[tuple[str, Kind | None, bool], ...]" = (
 """Words, kind of map, and whether it is made for the true class."""
 
 
-class Mistakes(QWidget):
-    """``try_wanted`` carries the path of an image that the user wants to try."""
+class ConfusionTab(QWidget):
+    """``try_requested`` carries the path of an image that the user wants to try."""
 
-    try_wanted = Signal(object)
+    try_requested = Signal(object)
 
-    def __init__(self, thumbnails: Thumbnails, room: BenchRoom) -> None:
+    def __init__(self, thumbnails: Thumbnails, inference: InferenceWorker) -> None:
         super().__init__()
-        self._room = room
-        self.found: Predictions | None = None
+        self._inference = inference
+        self.predictions: Predictions | None = None
         self._row: Prediction | None = None
-        self._of_class: int | None = None
+        self._class_filter: int | None = None
         parts = QSplitter(Qt.Orientation.Horizontal)
         parts.setChildrenCollapsible(False)
         for part in (self._figures(), self._images(thumbnails), self._detail()):
@@ -53,23 +53,23 @@ class Mistakes(QWidget):
         parts.setSizes([420, 460, 300])
         for number, stretch in enumerate((4, 5, 3)):
             parts.setStretchFactor(number, stretch)
-        box: QVBoxLayout = Column((parts, 1))
+        box: QVBoxLayout = VBox((parts, 1))
         self.setLayout(box)
 
     # building
 
     def _figures(self) -> QWidget:
-        self.confusion = Confusion()
+        self.confusion = ConfusionMatrix()
         self.confusion.chosen.connect(self._cell_chosen)
-        self.class_model = ClassTable(self)
+        self.class_model = ClassMetricsModel(self)
         self.table = self._class_table()
         self.views = QStackedWidget()
         self.views.addWidget(self.confusion)
         self.views.addWidget(self.table)
-        self.which = Segments(tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), "")))
-        self.which.chosen.connect(self._show_figures)
-        self.hint = text(tr("Press a cell to see its images."), "caption", wrap=True)
-        card = Card("", Row(self.which, None), (self.views, 1), self.hint, padding=12)
+        self.view_switch = SegmentedControl(tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), "")))
+        self.view_switch.chosen.connect(self._show_figures)
+        self.hint = text_label(tr("Press a cell to see its images."), "caption", wrap=True)
+        card = Card("", HBox(self.view_switch, None), (self.views, 1), self.hint, padding=12)
         card.setMinimumWidth(330)
         return card
 
@@ -77,7 +77,7 @@ class Mistakes(QWidget):
         order = QSortFilterProxyModel(self)
         order.setSourceModel(self.class_model)
         order.setSortRole(SORT_ROLE)
-        table = row_table(QTableView(), order, tr("Result of each class"), 28)
+        table = set_up_row_table(QTableView(), order, tr("Result of each class"), 28)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         table.setSortingEnabled(True)
         table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
@@ -103,40 +103,40 @@ class Mistakes(QWidget):
 
     def _images(self, thumbnails: Thumbnails) -> QWidget:
         self.grid = PredictionGrid(thumbnails)
-        self.grid.looked_at.connect(self._look_at)
-        self.filter_words = text("", "heading", wrap=True)
+        self.grid.image_selected.connect(self._select_image)
+        self.filter_label = text_label("", "heading", wrap=True)
         self.order = QComboBox()
         self.order.addItems([tr("Mistakes, most wrong first"), tr("All images, most wrong first"), tr("In order")])
         self.order.setAccessibleName(tr("Which images, and in which order"))
         guard_wheel(self.order)
         self.order.activated.connect(lambda row: self._filter())
         self.clear_button = button(tr("Show all"), self.show_all, "close", "quiet")
-        self.none = text("", "muted", wrap=True)
-        self.none.setAlignment(Qt.AlignmentFlag.AlignTop)
-        head = Row((self.filter_words, 1), self.clear_button)
-        card = Card("", head, Row(self.order, None), self.none, (self.grid, 1), padding=12)
+        self.empty_label = text_label("", "muted", wrap=True)
+        self.empty_label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        head = HBox((self.filter_label, 1), self.clear_button)
+        card = Card("", head, HBox(self.order, None), self.empty_label, (self.grid, 1), padding=12)
         card.setMinimumWidth(250)
         return card
 
     def _detail(self) -> QWidget:
-        self.view = LookView(tr("Chosen image"), tr("Choose an image to see it and where the run looked."), 110)
-        self.looks = QComboBox()
-        self.looks.addItems([tr(words) for words, _, _ in _LOOKS])
-        self.looks.setToolTip(
+        self.view = SaliencyView(tr("Chosen image"), tr("Choose an image to see it and where the run looked."), 110)
+        self.saliency_mode = QComboBox()
+        self.saliency_mode.addItems([tr(words) for words, _, _ in _SALIENCY_MODES])
+        self.saliency_mode.setToolTip(
             tr(
                 "Grad-CAM (Selvaraju et al. 2017) shows what speaks for a class. Attention rollout (Abnar and Zuidema "
                 "2020) shows what the attentions let through."
             )
         )
-        self.looks.setAccessibleName(tr("What to show over the image"))
-        guard_wheel(self.looks)
-        self.looks.activated.connect(lambda row: self._show_look())
-        self.words = text("", "field", wrap=True)
-        self.loss = text("", "caption", wrap=True)
-        self.trouble = Notice()
-        self.try_button = button(tr("Try it"), self._try, "eye")
-        self.details = holder(
-            Column(self.words, self.loss, self.looks, self.trouble, Row(self.try_button, None), gap=8)
+        self.saliency_mode.setAccessibleName(tr("What to show over the image"))
+        guard_wheel(self.saliency_mode)
+        self.saliency_mode.activated.connect(lambda row: self._show_saliency())
+        self.prediction_label = text_label("", "field", wrap=True)
+        self.loss_label = text_label("", "caption", wrap=True)
+        self.banner = Banner()
+        self.try_button = button(tr("Try it"), self._request_try, "eye")
+        self.details = container(
+            VBox(self.prediction_label, self.loss_label, self.saliency_mode, self.banner, HBox(self.try_button, None), gap=8)
         )
         self.details.hide()
         card = Card("", (self.view, 1), self.details, padding=12)
@@ -145,106 +145,106 @@ class Mistakes(QWidget):
 
     # showing
 
-    def show_found(self, found: "Predictions") -> None:
+    def show_predictions(self, predictions: "Predictions") -> None:
         """Show what a run says of a split."""
-        self.found = found
-        labels = [one.label for one in found.metrics.per_class]
-        self.confusion.show_counts(labels, found.metrics.confusion)
-        self.class_model.show_rows(found.metrics.per_class)
-        self._forget()
+        self.predictions = predictions
+        labels = [one.label for one in predictions.metrics.per_class]
+        self.confusion.show_counts(labels, predictions.metrics.confusion)
+        self.class_model.show_rows(predictions.metrics.per_class)
+        self._clear_image()
         self.show_all()
 
     def show_all(self) -> None:
         """Leave the chosen cell or class."""
-        self._of_class = None
-        self.confusion.show_place(None)
+        self._class_filter = None
+        self.confusion.select_cell(None)
         self.table.clearSelection()
         self.table.setCurrentIndex(QModelIndex())
         self._filter()
 
-    def _cell_chosen(self, place: tuple[int, int] | None) -> None:
-        self._of_class = None
+    def _cell_chosen(self, cell: tuple[int, int] | None) -> None:
+        self._class_filter = None
         self._filter()
 
     def _class_chosen(self, now: QModelIndex, before: QModelIndex) -> None:
         if now.isValid():
-            self.confusion.show_place(None)
-            self._of_class = self.class_model.rows.index(now.data(ROW_ROLE))
+            self.confusion.select_cell(None)
+            self._class_filter = self.class_model.rows.index(now.data(ROW_ROLE))
             self._filter()
 
     def _filter(self) -> None:
         """Show the images of the chosen cell or class in the chosen order."""
-        if self.found is None:
+        if self.predictions is None:
             return
-        place, which = self.confusion.place, self.order.currentIndex()
-        rows = [row for row in self.found.images if self._passes(row)]
+        place, which = self.confusion.selected_cell, self.order.currentIndex()
+        rows = [row for row in self.predictions.images if self._matches_filter(row)]
         if place is None and which == 0:
-            rows = [row for row in rows if not row.right]
+            rows = [row for row in rows if not row.is_correct]
         if which < 2:
             rows.sort(key=lambda row: -row.loss)
         self.grid.images.show_rows(self.confusion.labels, rows)
-        self.filter_words.setText(self._words(len(rows)))
-        self.clear_button.setVisible(place is not None or self._of_class is not None)
-        self.none.setText("" if rows else tr("There are none."))
-        self.none.setVisible(not rows)
+        self.filter_label.setText(self._filter_text(len(rows)))
+        self.clear_button.setVisible(place is not None or self._class_filter is not None)
+        self.empty_label.setText("" if rows else tr("There are none."))
+        self.empty_label.setVisible(not rows)
 
-    def _passes(self, row: "Prediction") -> bool:
-        place = self.confusion.place
+    def _matches_filter(self, row: "Prediction") -> bool:
+        place = self.confusion.selected_cell
         if place is not None:
-            return (row.label, row.found) == place
-        return self._of_class in (None, row.label)
+            return (row.label, row.predicted) == place
+        return self._class_filter in (None, row.label)
 
-    def _words(self, shown: int) -> str:
-        if self.confusion.place is not None:
-            return self.confusion.sentence(*self.confusion.place)
-        if self._of_class is not None:
-            return tr("{n} images of {label}", n=count(shown), label=self.confusion.labels[self._of_class])
+    def _filter_text(self, shown: int) -> str:
+        if self.confusion.selected_cell is not None:
+            return self.confusion.cell_text(*self.confusion.selected_cell)
+        if self._class_filter is not None:
+            return tr("{n} images of {label}", n=format_count(shown), label=self.confusion.labels[self._class_filter])
         mistakes = self.order.currentIndex() == 0
-        return tr("{n} mistakes", n=count(shown)) if mistakes else tr("{n} images", n=count(shown))
+        return tr("{n} mistakes", n=format_count(shown)) if mistakes else tr("{n} images", n=format_count(shown))
 
     # one image
 
-    def _forget(self) -> None:
+    def _clear_image(self) -> None:
         self._row = None
         self.details.hide()
-        self.view.show_image(small_picture(Path(), 1), tr("Choose an image to see it and where the run looked."))
+        self.view.show_image(render_thumbnail(Path(), 1), tr("Choose an image to see it and where the run looked."))
 
-    def _look_at(self, row: "Prediction") -> None:
+    def _select_image(self, row: "Prediction") -> None:
         self._row = row
-        self.words.setText(self.grid.images.words(row))
-        self.loss.setText(
+        self.prediction_label.setText(self.grid.images.result_text(row))
+        self.loss_label.setText(
             tr("{file}, loss {loss:.3f}, {share} for its class", file=row.path.name, loss=row.loss,
-               share=percent(row.label_share))
+               share=format_percent(row.label_probability))
         )  # fmt: skip
-        self.loss.setToolTip(str(row.path))
+        self.loss_label.setToolTip(str(row.path))
         self.details.show()
-        self.view.show_image(small_picture(row.path, 2 * SIDE))
-        self._show_look()
+        self.view.show_image(render_thumbnail(row.path, 2 * THUMBNAIL_PIXELS))
+        self._show_saliency()
 
-    def _show_look(self) -> None:
-        row, (_, kind, true) = self._row, _LOOKS[self.looks.currentIndex()]
-        self.trouble.say("")
-        if row is None or self._room.run is None:
+    def _show_saliency(self) -> None:
+        row, (_, kind, true) = self._row, _SALIENCY_MODES[self.saliency_mode.currentIndex()]
+        self.banner.show_message("")
+        if row is None or self._inference.run is None:
             return
         if kind is None:
-            self.view.show_image(small_picture(row.path, 2 * SIDE))
+            self.view.show_image(render_thumbnail(row.path, 2 * THUMBNAIL_PIXELS))
             return
         label = self.confusion.labels[row.label] if true else ""
-        self._room.ask(
-            lambda bench: bench.look(bench.names[0], row.path, kind, label),
-            lambda look: self._take_look(row, look),
-            lambda error: self._look_failed(error),
+        self._inference.submit(
+            lambda bench: bench.saliency_map(bench.names[0], row.path, kind, label),
+            lambda look: self._saliency_ready(row, look),
+            lambda error: self._saliency_failed(error),
             "look",
         )
 
-    def _take_look(self, row: "Prediction", look: "Look") -> None:
-        if row is self._row and self.looks.currentIndex():
-            self.view.show_look(look)
+    def _saliency_ready(self, row: "Prediction", saliency: "SaliencyMap") -> None:
+        if row is self._row and self.saliency_mode.currentIndex():
+            self.view.show_saliency(saliency)
 
-    def _look_failed(self, error: Exception) -> None:
-        self.view.show_look(None)
-        self.trouble.say(sentence(error), "warn")
+    def _saliency_failed(self, error: Exception) -> None:
+        self.view.show_saliency(None)
+        self.banner.show_message(error_message(error), "warn")
 
-    def _try(self) -> None:
+    def _request_try(self) -> None:
         if self._row is not None:
-            self.try_wanted.emit(self._row.path)
+            self.try_requested.emit(self._row.path)

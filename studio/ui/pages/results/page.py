@@ -9,29 +9,29 @@ from PySide6.QtWidgets import QLabel, QStackedWidget, QWidget
 from studio.core.run import Run
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.results.ablation_tab import XRayView
-from studio.ui.pages.results.confusion_tab import Mistakes
-from studio.ui.pages.results.inference_worker import BenchRoom
-from studio.ui.pages.results.try_it_tab import TryIt
-from studio.ui.services.background import sentence
+from studio.ui.pages.results.ablation_tab import AblationTab
+from studio.ui.pages.results.confusion_tab import ConfusionTab
+from studio.ui.pages.results.inference_worker import InferenceWorker
+from studio.ui.pages.results.try_it_tab import TryItTab
+from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
-from studio.ui.style.formatting import count, percent
-from studio.ui.widgets.components import Card, Column, Empty, Row, button, holder, text
-from studio.ui.widgets.segmented_control import Segments
+from studio.ui.style.formatting import format_count, format_percent
+from studio.ui.widgets.components import Card, VBox, EmptyState, HBox, button, container, text_label
+from studio.ui.widgets.segmented_control import SegmentedControl
 
 if TYPE_CHECKING:
     from studio.app.baseline import Baseline
     from studio.evaluation.predictions import Predictions
 
-MISTAKES, TRY_IT, XRAY = range(3)
-_AGAIN_MS = 500
+CONFUSION_TAB, TRY_IT_TAB, ABLATION_TAB = range(3)
+_RETRY_MS = 500
 
 
 class ResultsPage(Page):
-    """The fourth step. ``compare_wanted`` asks for the page that compares runs."""
+    """The fourth step. ``compare_requested`` asks for the page that compares runs."""
 
-    compare_wanted = Signal()
+    compare_requested = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
@@ -41,39 +41,39 @@ class ResultsPage(Page):
             tr("Export"),
         )
         self.picker = RunPicker(workspace.runs)
-        self.head.addWidget(self.picker)
-        self.head.addWidget(button(tr("Compare runs"), self.compare_wanted.emit, "results"))
-        self.room = BenchRoom(workspace.lane, self)
-        self.shown: Path | None = None
+        self.header.addWidget(self.picker)
+        self.header.addWidget(button(tr("Compare runs"), self.compare_requested.emit, "results"))
+        self.inference = InferenceWorker(workspace.worker, self)
+        self.shown_path: Path | None = None
         self._shown_accuracy: float | None = None
         self.stack = QStackedWidget()
-        self.empty = Empty("results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here."))
+        self.empty = EmptyState("results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here."))
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
-        self.fill(self.stack)
-        workspace.runs.selected_changed.connect(lambda run: self._look())
-        workspace.runs.changed.connect(lambda rows: self._look())
+        self.set_content(self.stack)
+        workspace.runs.selected_changed.connect(lambda run: self._refresh())
+        workspace.runs.changed.connect(lambda rows: self._refresh())
 
     # building
 
     def _content(self) -> QWidget:
-        self.mistakes = Mistakes(self.workspace.images.thumbnails, self.room)
-        self.mistakes.try_wanted.connect(self.try_image)
-        self.try_it = TryIt(self.workspace, self.room)
-        self.xray = XRayView(self.workspace)
+        self.confusion_tab = ConfusionTab(self.workspace.images.thumbnails, self.inference)
+        self.confusion_tab.try_requested.connect(self.try_image)
+        self.try_it_tab = TryItTab(self.workspace, self.inference)
+        self.ablation_tab = AblationTab(self.workspace)
         self.views = QStackedWidget()
-        for view in (self.mistakes, self.try_it, self.xray):
+        for view in (self.confusion_tab, self.try_it_tab, self.ablation_tab):
             self.views.addWidget(view)
-        self.which = Segments(
+        self.view_switch = SegmentedControl(
             tr("What to look at"), ((tr("Mistakes"), "results"), (tr("Try it"), "data"), (tr("X-ray"), "eye"))
         )
-        self.which.chosen.connect(self.views.setCurrentIndex)
-        self.again = button(tr("Look again"), self._look_again, "refresh")
-        figures = Card("", Row(*self._figures(), None, self.again, self.which, gap=28), padding=12)
-        return holder(Column(figures, (self.views, 1), gap=14))
+        self.view_switch.chosen.connect(self.views.setCurrentIndex)
+        self.reevaluate_button = button(tr("Look again"), self._reevaluate, "refresh")
+        figures = Card("", HBox(*self._figures(), None, self.reevaluate_button, self.view_switch, gap=28), padding=12)
+        return container(VBox(figures, (self.views, 1), gap=14))
 
     def _figures(self) -> tuple[QWidget, ...]:
-        self.accuracy, self.gain, self.loss, self.images = (text("–", "figure") for _ in range(4))
+        self.accuracy, self.gain, self.loss, self.images = (text_label("–", "figure") for _ in range(4))
         self.gain_figure = _figure(tr("Against the baseline"), self.gain)
         return (
             _figure(tr("Accuracy"), self.accuracy),
@@ -87,103 +87,103 @@ class ResultsPage(Page):
     def showEvent(self, event: object) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)  # type: ignore[arg-type]
-        self._look()
+        self._refresh()
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         """Evaluate the chosen run, once it is in view and has something to evaluate."""
         run = self.workspace.runs.selected
-        row = self.workspace.runs.row(run)
+        row = self.workspace.runs.find(run)
         if row is None or not self.isVisible() or run is None:
             return
         if row.accuracy is None:
             words = tr("Its first results are there after the first epoch.") if row.live else ""
-            self._say_empty(
+            self._show_empty(
                 tr("This run has no result yet"), words or tr("Results are shown once it has been trained.")
             )
-            self.shown = None
-        elif run.path != self.shown:
+            self.shown_path = None
+        elif run.path != self.shown_path:
             self._evaluate(run, row.accuracy)
         self._show_live()
 
-    def _look_again(self) -> None:
+    def _reevaluate(self) -> None:
         run = self.workspace.runs.selected
-        row = self.workspace.runs.row(run)
+        row = self.workspace.runs.find(run)
         if run is not None and row is not None:
             self._evaluate(run, row.accuracy)
             self._show_live()
 
     def _show_live(self) -> None:
         """While the run still trains, say so; where it has become better, offer to look again."""
-        row = self.workspace.runs.row(self.workspace.runs.selected)
-        shown = row is not None and row.accuracy is not None and row.run.path == self.shown
+        row = self.workspace.runs.find(self.workspace.runs.selected)
+        shown = row is not None and row.accuracy is not None and row.run.path == self.shown_path
         live = shown and row is not None and row.live
-        self.notice.say(
+        self.banner.show_message(
             tr("This run still trains. These are the results of its best checkpoint so far.") if live else ""
         )
-        self.again.setVisible(shown and row is not None and row.accuracy != self._shown_accuracy)
+        self.reevaluate_button.setVisible(shown and row is not None and row.accuracy != self._shown_accuracy)
 
     def _evaluate(self, run: Run, accuracy: float | None) -> None:
-        self.shown, self._shown_accuracy = run.path, accuracy
-        self._say_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
-        self.workspace.lane.submit(
-            lambda: _evaluated(run), lambda found: self._show(run, *found), lambda e: self._fail(run, e), "evaluate"
+        self.shown_path, self._shown_accuracy = run.path, accuracy
+        self._show_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
+        self.workspace.worker.submit(
+            lambda: _evaluate_run(run), lambda found: self._show(run, *found), lambda e: self._show_error(run, e), "evaluate"
         )
 
-    def _say_empty(self, heading: str, words: str) -> None:
-        self.notice.say("")
+    def _show_empty(self, heading: str, message: str) -> None:
+        self.banner.show_message("")
         self.empty.heading.setText(heading)
-        self.empty.sentence.setText(words)
+        self.empty.description.setText(message)
         self.stack.setCurrentIndex(0)
 
-    def _show(self, run: Run, found: "Predictions", baseline: "Baseline | None") -> None:
-        if run.path != self.shown:
+    def _show(self, run: Run, predictions: "Predictions", baseline: "Baseline | None") -> None:
+        if run.path != self.shown_path:
             return
-        metrics = found.metrics
-        self.accuracy.setText(percent(metrics.accuracy))
+        metrics = predictions.metrics
+        self.accuracy.setText(format_percent(metrics.accuracy))
         self.loss.setText(f"{metrics.loss:.4f}")
-        self.images.setText(count(metrics.images))
+        self.images.setText(format_count(metrics.images))
         self.gain_figure.setVisible(baseline is not None)
         if baseline is not None:
             self.gain.setText(tr("{points:+.1f} points", points=100 * (metrics.accuracy - baseline.accuracy)))
             self.gain.setToolTip(
-                tr("The frozen backbone alone reaches {accuracy}.", accuracy=percent(baseline.accuracy))
+                tr("The frozen backbone alone reaches {accuracy}.", accuracy=format_percent(baseline.accuracy))
             )
-        self.room.take(run)
-        self.mistakes.show_found(found)
-        self.try_it.begin()
-        self.xray.begin(run)
+        self.inference.set_run(run)
+        self.confusion_tab.show_predictions(predictions)
+        self.try_it_tab.reset()
+        self.ablation_tab.set_run(run)
         self.stack.setCurrentIndex(1)
         self._show_live()
 
-    def _fail(self, run: Run, error: Exception) -> None:
-        row = self.workspace.runs.row(run)
-        if run.path != self.shown:
+    def _show_error(self, run: Run, error: Exception) -> None:
+        row = self.workspace.runs.find(run)
+        if run.path != self.shown_path:
             return
-        self._say_empty(tr("This run could not be evaluated"), sentence(error))
+        self._show_empty(tr("This run could not be evaluated"), error_message(error))
         if row is not None and row.live:  # its checkpoint was just being replaced
-            self.shown = None
-            QTimer.singleShot(_AGAIN_MS, self, self._look)
+            self.shown_path = None
+            QTimer.singleShot(_RETRY_MS, self, self._refresh)
 
     # trying images
 
     def show_view(self, number: int) -> None:
         """Bring one of the views to the front."""
-        self.which.show_chosen(number)
+        self.view_switch.set_current(number)
         self.views.setCurrentIndex(number)
 
     def try_image(self, path: Path) -> None:
         """Show what the run takes the image at ``path`` for."""
-        self.show_view(TRY_IT)
-        self.try_it.try_image(path)
+        self.show_view(TRY_IT_TAB)
+        self.try_it_tab.try_image(path)
 
 
 def _figure(name: str, value: QLabel) -> QWidget:
-    return holder(Column(text(name, "caption"), value, gap=0))
+    return container(VBox(text_label(name, "caption"), value, gap=0))
 
 
-def _evaluated(run: Run) -> "tuple[Predictions, Baseline | None]":
+def _evaluate_run(run: Run) -> "tuple[Predictions, Baseline | None]":
     from studio.app import baseline
     from studio.evaluation.predictions import predict_split
 
     recipe = run.recipe
-    return predict_split(run), baseline.known(recipe.data, recipe.backbone)
+    return predict_split(run), baseline.cached_baseline(recipe.data, recipe.backbone)

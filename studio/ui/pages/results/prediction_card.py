@@ -8,24 +8,24 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QSlider, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.results.probability_bars import ShareBars
-from studio.ui.style.formatting import count, percent
-from studio.ui.widgets.components import Column, IconButton, Row, restyle, text
+from studio.ui.pages.results.probability_bars import ProbabilityBars
+from studio.ui.style.formatting import format_count, format_percent
+from studio.ui.widgets.components import VBox, IconButton, HBox, repolish, text_label
 from studio.ui.widgets.fields import guard_wheel
 
 if TYPE_CHECKING:
-    from studio.app.inference_session import Reply
-    from studio.app.multi_task import Dial
+    from studio.app.inference_session import AdapterPrediction
+    from studio.app.multi_task import AdapterControl
 
-WHOLE = 100
+STRENGTH_STEPS = 100
 """Steps of a strength slider for a strength of 1."""
 
 
-class AnswerCard(QFrame):
+class PredictionCard(QFrame):
     """What one adapter says; pressing it makes it the active one."""
 
     pressed = Signal(object)
-    leave_wanted = Signal(object)
+    remove_requested = Signal(object)
 
     def __init__(self, name: str, removable: bool) -> None:
         super().__init__()
@@ -35,35 +35,35 @@ class AnswerCard(QFrame):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(tr("Adapter {name}", name=name))
-        title = text(_short(name), "field")
+        title = text_label(_shorten_name(name), "field")
         title.setToolTip(name)
-        self.fuse = QCheckBox()
-        self.fuse.setToolTip(tr("Take part in a fusion"))
-        self.fuse.setAccessibleName(tr("Fuse {name}", name=name))
-        leave = IconButton(tr("Take off"), "close", lambda: self.leave_wanted.emit(name))
+        self.fuse_box = QCheckBox()
+        self.fuse_box.setToolTip(tr("Take part in a fusion"))
+        self.fuse_box.setAccessibleName(tr("Fuse {name}", name=name))
+        leave = IconButton(tr("Take off"), "close", lambda: self.remove_requested.emit(name))
         leave.setVisible(removable)
-        self.best = text("", "heading")
-        self.odds = ShareBars()
-        self.timing = text("", "caption", wrap=True)
-        head = Row(self.fuse, (title, 1), leave)
-        self.setLayout(Column(head, self.best, self.odds, self.timing, gap=6, margins=(14, 8, 10, 10)))
+        self.best_label = text_label("", "heading")
+        self.probability_bars = ProbabilityBars()
+        self.timing_label = text_label("", "caption", wrap=True)
+        head = HBox(self.fuse_box, (title, 1), leave)
+        self.setLayout(VBox(head, self.best_label, self.probability_bars, self.timing_label, gap=6, margins=(14, 8, 10, 10)))
 
-    def show_reply(self, reply: "Reply | None") -> None:
+    def show_prediction(self, prediction: "AdapterPrediction | None") -> None:
         """Show an answer; None while there is none."""
-        self.odds.show_rows(reply.answer.best(5) if reply else [])
-        if reply is None:
-            self.best.setText("")
-            self.timing.setText("")
+        self.probability_bars.show_rows(prediction.prediction.top_k(5) if prediction else [])
+        if prediction is None:
+            self.best_label.setText("")
+            self.timing_label.setText("")
             return
-        label, share = reply.answer.best(1)[0]
-        self.best.setText(tr("{label}, {share}", label=label, share=percent(share)))
-        switch, answer = f"{reply.switch_ms:.2g}", f"{reply.answer_ms:.0f}"
-        self.timing.setText(tr("switched in {switch} ms, answered in {answer} ms", switch=switch, answer=answer))
+        label, share = prediction.prediction.top_k(1)[0]
+        self.best_label.setText(tr("{label}, {share}", label=label, share=format_percent(share)))
+        switch, answer = f"{prediction.switch_ms:.2g}", f"{prediction.predict_ms:.0f}"
+        self.timing_label.setText(tr("switched in {switch} ms, answered in {answer} ms", switch=switch, answer=answer))
 
     def show_active(self, active: bool) -> None:
         """Mark it as the one whose parts and map are shown."""
         self.setProperty("chosen", active)
-        restyle(self)
+        repolish(self)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Qt: make it active."""
@@ -77,43 +77,43 @@ class AnswerCard(QFrame):
             super().keyPressEvent(event)
 
 
-class DialRow(QWidget):
-    """A switch and a strength for one attachment; ``turned`` carries its new state."""
+class AdapterStrengthRow(QWidget):
+    """A switch and a strength for one attachment; ``changed`` carries its new state."""
 
-    turned = Signal(object)
+    changed = Signal(object)
 
-    def __init__(self, dial: "Dial") -> None:
+    def __init__(self, control: "AdapterControl") -> None:
         super().__init__()
-        self.dial = dial
-        self.switch = QCheckBox(dial.name)
-        self.switch.setChecked(dial.on)
-        self.switch.setAccessibleName(tr("{name} takes part", name=dial.name))
+        self.control = control
+        self.switch = QCheckBox(control.name)
+        self.switch.setChecked(control.enabled)
+        self.switch.setAccessibleName(tr("{name} takes part", name=control.name))
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        self.slider.setRange(0, 2 * WHOLE)
-        self.slider.setValue(round(dial.strength * WHOLE))
+        self.slider.setRange(0, 2 * STRENGTH_STEPS)
+        self.slider.setValue(round(control.strength * STRENGTH_STEPS))
         self.slider.setPageStep(25)
         self.slider.setMinimumWidth(110)
-        self.slider.setAccessibleName(tr("Strength of {name}", name=dial.name))
-        self.slider.setEnabled(not dial.refusal)
-        self.slider.setToolTip(tr(dial.refusal) if dial.refusal else tr("0 % is without it, 100 % as it was trained"))
+        self.slider.setAccessibleName(tr("Strength of {name}", name=control.name))
+        self.slider.setEnabled(not control.not_scalable_reason)
+        self.slider.setToolTip(tr(control.not_scalable_reason) if control.not_scalable_reason else tr("0 % is without it, 100 % as it was trained"))
         guard_wheel(self.slider)
-        self.value = text("", "caption")
-        self.value.setFixedWidth(44)
-        what = text(tr("{label}, {n} parameters", label=tr(dial.label), n=count(dial.parameters)), "caption")
-        self.setLayout(Row((self.switch, 2), (what, 3), (self.slider, 3), self.value, gap=12))
-        self.switch.toggled.connect(lambda on: self._turn())
-        self.slider.valueChanged.connect(lambda value: self._turn())
-        self._say()
+        self.value_label = text_label("", "caption")
+        self.value_label.setFixedWidth(44)
+        what = text_label(tr("{label}, {n} parameters", label=tr(control.label), n=format_count(control.parameters)), "caption")
+        self.setLayout(HBox((self.switch, 2), (what, 3), (self.slider, 3), self.value_label, gap=12))
+        self.switch.toggled.connect(lambda on: self._control_changed())
+        self.slider.valueChanged.connect(lambda value: self._control_changed())
+        self._show_value()
 
-    def _turn(self) -> None:
-        self.dial = replace(self.dial, on=self.switch.isChecked(), strength=self.slider.value() / WHOLE)
-        self._say()
-        self.turned.emit(self.dial)
+    def _control_changed(self) -> None:
+        self.control = replace(self.control, on=self.switch.isChecked(), strength=self.slider.value() / STRENGTH_STEPS)
+        self._show_value()
+        self.changed.emit(self.control)
 
-    def _say(self) -> None:
-        self.value.setText(f"{self.slider.value()} %" if self.dial.on else tr("off"))
+    def _show_value(self) -> None:
+        self.value_label.setText(f"{self.slider.value()} %" if self.control.enabled else tr("off"))
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     """A run's long name by its end, which tells it from others."""
     return name if len(name) <= 22 else f"…{name[-21:]}"

@@ -7,26 +7,26 @@ from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from studio.ui.i18n.language import language, tr
-from studio.ui.style.theme import colour
+from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from studio.app.inference_session import Look
+    from studio.app.inference_session import SaliencyMap
 
-_GLOW, _SHADE = 190, 120
+_GLOW_ALPHA, _SHADE_ALPHA = 190, 120
 """Opacity of 255 where the network looked most, and of the shade where it did not look."""
 
 
-class LookView(QWidget):
+class SaliencyView(QWidget):
     """Shows an image as large as fits, and the heat over it; words while there is none."""
 
-    def __init__(self, name: str, words: str = "", side: int = 132) -> None:
+    def __init__(self, name: str, placeholder: str = "", side: int = 132) -> None:
         super().__init__()
         self._image, self._heat = QImage(), QImage()
-        self._words = language().source(words)
-        self.look: Look | None = None
+        self._placeholder = language().source_text(placeholder)
+        self.saliency: SaliencyMap | None = None
         self.setMinimumSize(side, side)
         self.setAccessibleName(name)
 
@@ -34,28 +34,28 @@ class LookView(QWidget):
         """Qt: square."""
         return QSize(200, 200)
 
-    def show_image(self, image: QImage, words: str = "") -> None:
-        """Show ``image`` with nothing over it; ``words`` where it is null."""
-        self._image, self._heat, self.look = image, QImage(), None
-        self._words = language().source(words) or self._words
+    def show_image(self, image: QImage, placeholder: str = "") -> None:
+        """Show ``image`` with nothing over it; ``placeholder`` where it is null."""
+        self._image, self._heat, self.saliency = image, QImage(), None
+        self._placeholder = language().source_text(placeholder) or self._placeholder
         self.update()
 
-    def show_look(self, look: "Look | None") -> None:
+    def show_saliency(self, saliency: "SaliencyMap | None") -> None:
         """Put the heat over the image as the backbone sees it; None takes it away."""
-        self.look = look
-        if look is None:
+        self.saliency = saliency
+        if saliency is None:
             self._heat = QImage()
         else:
             import numpy as np  # here, as the window comes up without it
 
-            height, width = look.pixels.shape[:2]
-            data = np.ascontiguousarray(look.pixels)
+            height, width = saliency.pixels.shape[:2]
+            data = np.ascontiguousarray(saliency.pixels)
             self._image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-            self._heat = _glow(look.heat)
+            self._heat = _heat_image(saliency.heatmap)
         self.update()
 
     @property
-    def glows(self) -> bool:
+    def has_overlay(self) -> bool:
         """Whether something is drawn over the image."""
         return not self._heat.isNull()
 
@@ -65,31 +65,31 @@ class LookView(QWidget):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         if self._image.isNull():
             painter.setFont(small_font(self.font()))
-            painter.setPen(colour("muted"))
+            painter.setPen(color("muted"))
             flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, tr(self._words))
+            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, tr(self._placeholder))
             return
-        box = self._box()
+        box = self._image_rect()
         painter.drawImage(box, self._image)
         if not self._heat.isNull():
             painter.drawImage(box, self._heat)
 
-    def _box(self) -> QRect:
+    def _image_rect(self) -> QRect:
         size = self._image.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
         return QRect(
             (self.width() - size.width()) // 2, (self.height() - size.height()) // 2, size.width(), size.height()
         )
 
 
-def _glow(heat: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> QImage:
+def _heat_image(heat: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> QImage:
     """Heat (rows, columns) in [0, 1] as colours: a shade where it is low, the theme's glow where it is high."""
     import numpy as np
 
-    tint = colour("adapter")
+    tint = color("adapter")
     ink = np.array([tint.red(), tint.green(), tint.blue()], np.float32)
     glow = np.clip(2 * heat - 1, 0, 1)[..., None]
     shade = np.clip(1 - 2 * heat, 0, 1)[..., None]
-    pixels = np.concatenate([ink * (glow > 0), _GLOW * glow + _SHADE * shade], axis=-1)
+    pixels = np.concatenate([ink * (glow > 0), _GLOW_ALPHA * glow + _SHADE_ALPHA * shade], axis=-1)
     data = np.ascontiguousarray(np.round(pixels).astype(np.uint8))
     rows, columns = heat.shape
     small = QImage(data.data, columns, rows, 4 * columns, QImage.Format.Format_RGBA8888).copy()

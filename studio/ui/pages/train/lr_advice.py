@@ -8,33 +8,33 @@ from PySide6.QtWidgets import QWidget
 
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
-from studio.ui.pages.train.lr_finder_dialog import RateDialog
+from studio.ui.pages.train.lr_finder_dialog import LRFinderDialog
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Column, Row, button, text
+from studio.ui.widgets.components import VBox, HBox, button, text_label
 
 
-class RateHelp(QWidget):
-    """Says what suits the recipe's methods and images; ``wanted`` carries settings of the training to change."""
+class LRAdvice(QWidget):
+    """Says what suits the recipe's methods and images; ``change_requested`` carries settings of the training to change."""
 
-    wanted = Signal(object)
+    change_requested = Signal(object)
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._workspace = workspace
-        self._better: dict[str, Any] = {}
-        self._rate = 0.0
-        self.dialog: RateDialog | None = None
-        self.suggestion, self.few = text("", "caption", wrap=True), text("", "bad", wrap=True)
-        self.use_rate = button(tr("Use it"), lambda: self.wanted.emit({"learning_rate": self._rate}), kind="quiet")
-        self.use_better = button("", lambda: self.wanted.emit(self._better), kind="quiet")
-        self.try_rates = button(tr("Find a learning rate…"), self._find, "search")
-        self.try_rates.setToolTip(tr("Try rising rates for about a hundred steps; no run is changed"))
+        self._suggested_values: dict[str, Any] = {}
+        self._suggested_lr = 0.0
+        self.dialog: LRFinderDialog | None = None
+        self.suggestion_label, self.few_steps_label = text_label("", "caption", wrap=True), text_label("", "bad", wrap=True)
+        self.use_lr_button = button(tr("Use it"), lambda: self.change_requested.emit({"learning_rate": self._suggested_lr}), kind="quiet")
+        self.use_suggestion_button = button("", lambda: self.change_requested.emit(self._suggested_values), kind="quiet")
+        self.find_lr_button = button(tr("Find a learning rate…"), self._open_lr_finder, "search")
+        self.find_lr_button.setToolTip(tr("Try rising rates for about a hundred steps; no run is changed"))
         self.setLayout(
-            Column(
-                Row((self.suggestion, 1), self.use_rate),
-                self.few,
-                Row(self.use_better, None),
-                self.try_rates,
+            VBox(
+                HBox((self.suggestion_label, 1), self.use_lr_button),
+                self.few_steps_label,
+                HBox(self.use_suggestion_button, None),
+                self.find_lr_button,
                 gap=4,
             )
         )
@@ -49,36 +49,36 @@ class RateHelp(QWidget):
         ready, recipe = self._workspace.engine.ready, self._workspace.recipe
         self.setVisible(ready)
         if ready:
-            self._show_rate(recipe)
+            self._show_lr(recipe)
             self._show_steps(recipe)
-            self.try_rates.setEnabled(not self._workspace.trainer.running and self._images > 0)
+            self.find_lr_button.setEnabled(not self._workspace.trainer.running and self._images > 0)
 
     @property
     def _images(self) -> int:
         summary = self._workspace.images.scan.summary
         return summary.counts["train"] if summary else 0
 
-    def _show_rate(self, recipe: Recipe) -> None:
+    def _show_lr(self, recipe: Recipe) -> None:
         from studio.app.suggested_hparams import suggested_learning_rate
 
-        self._rate = suggested_learning_rate(recipe)
-        same = abs(self._rate - recipe.training.learning_rate) < 1e-3 * self._rate
-        self.suggestion.setText(tr("Usual rate for these methods: {rate:g}", rate=self._rate))
-        self.use_rate.setVisible(not same)
+        self._suggested_lr = suggested_learning_rate(recipe)
+        same = abs(self._suggested_lr - recipe.training.learning_rate) < 1e-3 * self._suggested_lr
+        self.suggestion_label.setText(tr("Usual rate for these methods: {rate:g}", rate=self._suggested_lr))
+        self.use_lr_button.setVisible(not same)
 
     def _show_steps(self, recipe: Recipe) -> None:
-        from studio.app.suggested_hparams import few_steps, suggested_training
+        from studio.app.suggested_hparams import too_few_steps_warning, suggested_training
 
-        few = bool(self._images and few_steps(recipe, self._images))
-        for part in (self.few, self.use_better):
+        few = bool(self._images and too_few_steps_warning(recipe, self._images))
+        for part in (self.few_steps_label, self.use_suggestion_button):
             part.setVisible(few)
         if few:
             settings, better = recipe.training, suggested_training(recipe, self._images)
             steps = settings.epochs * -(-self._images // settings.batch_size)
-            self._better = {"epochs": better.epochs, "batch_size": better.batch_size}
-            self.few.setText(tr("{n} steps are few to learn from.", n=steps))
+            self._suggested_values = {"epochs": better.epochs, "batch_size": better.batch_size}
+            self.few_steps_label.setText(tr("{n} steps are few to learn from.", n=steps))
             words = tr("Use {epochs} epochs in batches of {size}", epochs=better.epochs, size=better.batch_size)
-            self.use_better.setText(words)
+            self.use_suggestion_button.setText(words)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Qt: the page or the window is left; what is tried goes no further."""
@@ -86,8 +86,8 @@ class RateHelp(QWidget):
         if self.dialog is not None:
             self.dialog.reject()
 
-    def _find(self) -> None:
+    def _open_lr_finder(self) -> None:
         if self.dialog is None:
-            self.dialog = RateDialog(self._workspace, self)
-            self.dialog.chosen.connect(lambda rate: self.wanted.emit({"learning_rate": rate}))
-        self.dialog.begin()
+            self.dialog = LRFinderDialog(self._workspace, self)
+            self.dialog.chosen.connect(lambda rate: self.change_requested.emit({"learning_rate": rate}))
+        self.dialog.start()

@@ -8,16 +8,16 @@ from PySide6.QtWidgets import QDialog, QProgressBar, QVBoxLayout, QWidget
 
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
-from studio.ui.services.background import sentence
+from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Column, Notice, Row, button, holder, text
+from studio.ui.widgets.components import VBox, Banner, HBox, button, container, text_label
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
     from studio.training.estimation.lr_finder import LRFinderResult
 
 
-class RateDialog(QDialog):
+class LRFinderDialog(QDialog):
     """``chosen`` carries the rate that the user takes."""
 
     chosen = Signal(object)
@@ -26,77 +26,77 @@ class RateDialog(QDialog):
         super().__init__(parent)
         self._workspace = workspace
         self._control: TrainControl | None = None
-        self._rate = 0.0
+        self._suggested_lr = 0.0
         self.setWindowTitle(tr("Find a learning rate"))
         self.resize(680, 480)
-        self.words = text("", "muted", wrap=True)
+        self.description = text_label("", "muted", wrap=True)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 0)
         self.bar.setAccessibleName(tr("Progress"))
-        self.notice = Notice()
-        self._place = QVBoxLayout()
-        self._place.setContentsMargins(0, 0, 0, 0)
-        self.use = button("", self._use, kind="primary")
-        self.use.setDefault(True)
+        self.banner = Banner()
+        self._plot_layout = QVBoxLayout()
+        self._plot_layout.setContentsMargins(0, 0, 0, 0)
+        self.use_button = button("", self._use, kind="primary")
+        self.use_button.setDefault(True)
         self.setLayout(
-            Column(
-                text(tr("Find a learning rate"), "title"),
-                self.words,
+            VBox(
+                text_label(tr("Find a learning rate"), "title"),
+                self.description,
                 self.bar,
-                (holder(self._place), 1),
-                self.notice,
-                Row(None, button(tr("Cancel"), self.reject), self.use),
+                (container(self._plot_layout), 1),
+                self.banner,
+                HBox(None, button(tr("Cancel"), self.reject), self.use_button),
                 gap=10,
                 margins=(24, 20, 24, 20),
             )
         )
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Show the dialog, and try rates with the recipe as it is."""
         from studio.core.control import TrainControl
-        from studio.ui.shared.line_plot import Plot
+        from studio.ui.shared.line_plot import LinePlot
 
-        if not self._place.count():
-            self.plot = Plot(tr("Loss"), bottom=None, digits=3)
-            self.plot.show_log_x()
-            self._place.addWidget(self.plot)
-        self.plot.show_lines([])
-        self.notice.say("")
-        self.words.setText(tr("The rate rises from step to step until the loss goes up for good. No run is changed."))
+        if not self._plot_layout.count():
+            self.plot = LinePlot(tr("Loss"), bottom=None, digits=3)
+            self.plot.set_log_x()
+            self._plot_layout.addWidget(self.plot)
+        self.plot.show_series([])
+        self.banner.show_message("")
+        self.description.setText(tr("The rate rises from step to step until the loss goes up for good. No run is changed."))
         self.bar.show()
-        self.use.setVisible(False)
+        self.use_button.setVisible(False)
         self.open()
         control, recipe = TrainControl(), self._workspace.recipe
         self._control = control
-        self._workspace.lane.submit(lambda: _find(recipe, control), self._found, self._failed, key="find rate")
+        self._workspace.worker.submit(lambda: _run_lr_finder(recipe, control), self._show_result, self._failed, key="find rate")
 
-    def _found(self, curve: "LRFinderResult") -> None:
+    def _show_result(self, result: "LRFinderResult") -> None:
         if self._control is None or self._control.stopping:
             return
-        from studio.ui.pages.train.plot_series import rate_line
+        from studio.ui.pages.train.plot_series import lr_finder_series
 
         self._control = None
         self.bar.hide()
-        self.plot.show_lines([rate_line(curve.rates, curve.losses, curve.suggestion)])
-        self._rate = curve.suggestion
-        self.words.setText(
+        self.plot.show_series([lr_finder_series(result.rates, result.losses, result.suggestion)])
+        self._suggested_lr = result.suggestion
+        self.description.setText(
             tr("The star marks the suggestion: well before the loss is lowest, where it still falls steeply.")
-            if curve.clear
+            if result.clear
             else tr("The loss did not fall enough to tell; the suggestion is what is usual for these methods.")
         )
-        self.use.setText(tr("Use {rate:g}", rate=self._rate))
-        self.use.setVisible(True)
-        self.use.setFocus()
+        self.use_button.setText(tr("Use {rate:g}", rate=self._suggested_lr))
+        self.use_button.setVisible(True)
+        self.use_button.setFocus()
 
     def _failed(self, error: Exception) -> None:
         if self._control is not None and not self._control.stopping:
             self._control = None
             self.bar.hide()
-            self.notice.say(sentence(error), "bad")
+            self.banner.show_message(error_message(error), "bad")
 
     def _use(self) -> None:
-        self.chosen.emit(self._rate)
+        self.chosen.emit(self._suggested_lr)
         self.accept()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -107,7 +107,7 @@ class RateDialog(QDialog):
             self._control = None
 
 
-def _find(recipe: Recipe, control: "TrainControl") -> "LRFinderResult":
-    from studio.app.lr_finder_text import find_rate
+def _run_lr_finder(recipe: Recipe, control: "TrainControl") -> "LRFinderResult":
+    from studio.app.lr_finder_text import find_lr
 
-    return find_rate(recipe, control)
+    return find_lr(recipe, control)

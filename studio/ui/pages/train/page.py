@@ -7,28 +7,28 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QInputDialog, QSplitter
 
-from studio.app.baseline import known
+from studio.app.baseline import cached_baseline
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Training
 from studio.core.run import Run
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.train.lr_advice import RateHelp
-from studio.ui.pages.train.plots_card import Curves
+from studio.ui.pages.train.lr_advice import LRAdvice
+from studio.ui.pages.train.plots_card import PlotsCard
 from studio.ui.pages.train.queue_card import QueueCard
 from studio.ui.pages.train.run_list import RunList
-from studio.ui.pages.train.run_watcher import LiveRun
-from studio.ui.services.background import Turns
+from studio.ui.pages.train.run_watcher import RunWatcher
+from studio.ui.services.background import FrameScheduler
 from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
-from studio.ui.shared.config_form import Form
-from studio.ui.shared.grad_norms import Pulls
-from studio.ui.style.icons import Tint
-from studio.ui.widgets.components import Card, Column, Row, button, holder, scrolled
+from studio.ui.shared.config_form import ConfigForm
+from studio.ui.shared.grad_norms import GradNorms
+from studio.ui.style.icons import IconTint
+from studio.ui.widgets.components import Card, VBox, HBox, button, container, scroll_area
 
-COMMON = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
-TOGETHER = 6
+COMMON_FIELDS = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
+MAX_RUNS_DRAWN = 6
 """So many runs have colours of their own."""
 
 
@@ -42,11 +42,11 @@ class TrainPage(Page):
             tr("A frozen copy of the recipe is what runs; you can go on editing meanwhile."),
             tr("Results"),
         )
-        self.live = LiveRun(workspace.runs.lane, self)
-        self._others: dict[str, LiveRun] = {}
-        self._to_beat: float | None = None
-        self._turns = Turns(self)
-        self._listed: tuple[events.Evaluation | None, bool] = (None, False)
+        self.watcher = RunWatcher(workspace.runs.worker, self)
+        self._other_watchers: dict[str, RunWatcher] = {}
+        self._baseline_accuracy: float | None = None
+        self._scheduler = FrameScheduler(self)
+        self._listed_state: tuple[events.Evaluation | None, bool] = (None, False)
         self._build()
         self._connect()
         self._show_recipe(workspace.recipe)
@@ -55,59 +55,59 @@ class TrainPage(Page):
     # building
 
     def _build(self) -> None:
-        self.form = Form(Training, COMMON, fold=tr("Advanced"))
+        self.form = ConfigForm(Training, COMMON_FIELDS, section_title=tr("Advanced"))
         self.form.edited.connect(lambda name, value: self.workspace.set_value(f"training.{name}", value))
-        self.rate_help = RateHelp(self.workspace)
-        self.rate_help.wanted.connect(self._set)
-        inner = holder(Column(self.form, self.rate_help, None, gap=12, margins=(0, 0, 10, 0)))
-        settings = Card(tr("Settings"), (scrolled(inner), 1))
-        self.queue = QueueCard(self.workspace.queue)
-        left_side = holder(Column((settings, 1), self.queue, self._buttons(), gap=10))
+        self.lr_advice = LRAdvice(self.workspace)
+        self.lr_advice.change_requested.connect(self._set_values)
+        inner = container(VBox(self.form, self.lr_advice, None, gap=12, margins=(0, 0, 10, 0)))
+        settings = Card(tr("Settings"), (scroll_area(inner), 1))
+        self.queue_card = QueueCard(self.workspace.queue)
+        left_side = container(VBox((settings, 1), self.queue_card, self._buttons(), gap=10))
         left_side.setFixedWidth(312)
-        self.curves, self.list = Curves(), RunList(self.workspace.runs)
+        self.plots_card, self.run_list = PlotsCard(), RunList(self.workspace.runs)
         right = QSplitter(Qt.Orientation.Vertical)
         right.setChildrenCollapsible(False)
-        right.addWidget(self.curves)
-        right.addWidget(self.list)
+        right.addWidget(self.plots_card)
+        right.addWidget(self.run_list)
         right.setSizes([560, 170])
         right.setStretchFactor(0, 1)
-        self.fill(Row(left_side, (right, 1), gap=14))
+        self.set_content(HBox(left_side, (right, 1), gap=14))
 
-    def _buttons(self) -> Column:
+    def _buttons(self) -> VBox:
         trainer = self.workspace.trainer
         self.start_button = button(tr("Start training"), self.start, "train", "primary")
         self.start_button.setToolTip(tr("Begin a new run of this recipe (Ctrl+R)"))
         self.pause_button = button(tr("Pause"), self._pause)
-        self.pause_tint = Tint(self.pause_button, "pause", "text")
+        self.pause_tint = IconTint(self.pause_button, "pause", "text")
         self.pause_button.setToolTip(tr("Wait after this step; memory is kept, and a checkpoint is written"))
         self.stop_button = button(tr("Stop"), trainer.stop, "stop", "danger")
         self.stop_button.setToolTip(tr("Stop after this step and keep a checkpoint, to resume from later (Ctrl+.)"))
-        self.save_button = button(tr("Checkpoint now"), trainer.save_now, "save")
+        self.save_button = button(tr("Checkpoint now"), trainer.request_checkpoint, "save")
         self.save_button.setToolTip(tr("Write a checkpoint after this step, and go on"))
         self.resume_button = button(tr("Resume"), self.resume, "resume")
         self.resume_button.setToolTip(tr("Go on with the chosen run from its last checkpoint"))
-        self.more_button = button(tr("Train further…"), self._train_further, "resume")
-        self.more_button.setToolTip(tr("Give the chosen run, which is complete, more epochs"))
+        self.train_more_button = button(tr("Train further…"), self._train_further, "resume")
+        self.train_more_button.setToolTip(tr("Give the chosen run, which is complete, more epochs"))
         self.queue_button = button(tr("Add to queue"), self._enqueue, "plus")
         self.queue_button.setToolTip(tr("Let a frozen copy of this recipe train when its turn comes"))
-        upper = Row(self.start_button, self.pause_button, self.stop_button, gap=10)
-        lower = Row(self.save_button, self.resume_button, self.more_button, self.queue_button, gap=10)
-        return Column(upper, lower, gap=10)
+        upper = HBox(self.start_button, self.pause_button, self.stop_button, gap=10)
+        lower = HBox(self.save_button, self.resume_button, self.train_more_button, self.queue_button, gap=10)
+        return VBox(upper, lower, gap=10)
 
     def _connect(self) -> None:
         workspace, trainer = self.workspace, self.workspace.trainer
         workspace.document.changed.connect(self._show_recipe)
         trainer.preparing.connect(self._preparing)
-        trainer.began.connect(lambda run: self._began())
-        trainer.asked.connect(self._advanced)
+        trainer.started.connect(lambda run: self._started())
+        trainer.request_changed.connect(self._update_run)
         trainer.ended.connect(lambda run: self._ended())
-        trainer.failed.connect(lambda words: self.notice.say(words, "bad"))
-        workspace.queue.failed.connect(lambda words: self.notice.say(words, "bad"))
+        trainer.failed.connect(lambda words: self.banner.show_message(words, "bad"))
+        workspace.queue.failed.connect(lambda words: self.banner.show_message(words, "bad"))
         workspace.runs.changed.connect(self._show_runs)
-        workspace.runs.selected_changed.connect(lambda run: self._follow())
-        self.list.picked.connect(self._compare)
-        self.live.advanced.connect(self._advanced)
-        self.live.switched.connect(self._switched)
+        workspace.runs.selected_changed.connect(lambda run: self._watch_selected())
+        self.run_list.selection_changed.connect(self._draw_selected)
+        self.watcher.updated.connect(self._update_run)
+        self.watcher.run_changed.connect(self._run_changed)
 
     # acting
 
@@ -124,7 +124,7 @@ class TrainPage(Page):
 
     def _pause(self) -> None:
         trainer = self.workspace.trainer
-        trainer.go_on() if trainer.paused else trainer.pause()
+        trainer.unpause() if trainer.paused else trainer.pause()
 
     def _enqueue(self) -> None:
         self.workspace.queue.add(self.workspace.recipe)
@@ -133,42 +133,42 @@ class TrainPage(Page):
         run = self.workspace.runs.selected
         if run is None or self.workspace.trainer.running:
             return
-        had = self.live.history.epoch
+        had = self.watcher.history.epoch
         words = tr("The run has had {n} epochs. How many shall it have in all?", n=had)
         epochs, sure = QInputDialog.getInt(self, tr("Train further"), words, had + 5, had + 1, 100_000)
         if sure:
             self.workspace.trainer.resume(run, epochs)
 
-    def _set(self, values: dict[str, Any]) -> None:
+    def _set_values(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             self.workspace.set_value(f"training.{name}", value)
 
     # what the trainer does
 
     def _preparing(self) -> None:
-        self.live.follow(None, live=False)
-        self.notice.say("")
-        self.curves.show_checking()
+        self.watcher.watch(None, live=False)
+        self.banner.show_message("")
+        self.plots_card.show_checking()
         self._show_buttons()
 
-    def _began(self) -> None:
-        self.live.follow(self.workspace.trainer.run, live=True)
+    def _started(self) -> None:
+        self.watcher.watch(self.workspace.trainer.run, live=True)
         self._show_buttons()
 
     def _ended(self) -> None:
-        self.live.stop()
-        self.workspace.pulled.emit(Pulls())
+        self.watcher.stop()
+        self.workspace.grad_norms_changed.emit(GradNorms())
         self._show_buttons()
-        if self.live.history.started is None:
-            self.curves.show_nothing()
-            self._follow()
+        if self.watcher.history.started is None:
+            self.plots_card.show_nothing()
+            self._watch_selected()
 
     # showing
 
     def showEvent(self, event: QShowEvent) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)
-        self._follow()
+        self._watch_selected()
 
     def _show_recipe(self, recipe: Recipe) -> None:
         self.form.show_values(recipe.training.model_dump())
@@ -177,43 +177,43 @@ class TrainPage(Page):
         runs = self.workspace.runs
         if runs.selected is None and rows and not self.workspace.trainer.running:
             runs.select(rows[0].run)
-        row = runs.row(runs.selected)
-        if row is not None and self.live.run is not None and row.run.path == self.live.run.path:
-            self._keep_up(row)
+        row = runs.find(runs.selected)
+        if row is not None and self.watcher.run is not None and row.run.path == self.watcher.run.path:
+            self._sync_live_state(row)
         self._show_buttons()
 
-    def _keep_up(self, row: RunRow) -> None:
+    def _sync_live_state(self, row: RunRow) -> None:
         """Another program trains the run that is shown, or does so no more."""
-        if row.live and not self.live.live:
-            self.live.go_on()
-        elif self.live.live and not row.live and not self.workspace.trainer.trains(row.run):
-            self.live.stop()
+        if row.live and not self.watcher.live:
+            self.watcher.resume()
+        elif self.watcher.live and not row.live and not self.workspace.trainer.is_training(row.run):
+            self.watcher.stop()
 
-    def _follow(self) -> None:
+    def _watch_selected(self) -> None:
         """Show the run that the pages look at."""
         runs = self.workspace.runs
-        selected, shown = runs.selected, self.live.run
+        selected, shown = runs.selected, self.watcher.run
         if self.isVisible() and selected is not None and (shown is None or shown.path != selected.path):
-            row = runs.row(selected)
-            self.live.follow(selected, live=self.workspace.trainer.trains(selected) or bool(row and row.live))
+            row = runs.find(selected)
+            self.watcher.watch(selected, live=self.workspace.trainer.is_training(selected) or bool(row and row.live))
         elif selected is None and shown is not None and not shown.path.is_dir():
-            self.live.follow(None, live=False)
+            self.watcher.watch(None, live=False)
         self._show_buttons()
 
-    def _compare(self, rows: Sequence[RunRow]) -> None:
+    def _draw_selected(self, rows: Sequence[RunRow]) -> None:
         """Draw the runs that are selected beside the one that is shown."""
-        wanted = {row.name: row for row in rows[1:TOGETHER]}
-        for name in set(self._others) - set(wanted):
-            self._others.pop(name).deleteLater()
+        wanted = {row.name: row for row in rows[1:MAX_RUNS_DRAWN]}
+        for name in set(self._other_watchers) - set(wanted):
+            self._other_watchers.pop(name).deleteLater()
         for name, row in wanted.items():
-            if name not in self._others:
-                other = self._others[name] = LiveRun(self.workspace.runs.lane, self)
-                other.advanced.connect(self._draw)
-                other.follow(row.run, row.live)
+            if name not in self._other_watchers:
+                other = self._other_watchers[name] = RunWatcher(self.workspace.runs.worker, self)
+                other.updated.connect(self._draw)
+                other.watch(row.run, row.live)
         self._draw()
 
     def _show_buttons(self) -> None:
-        trainer, row = self.workspace.trainer, self.workspace.runs.row(self.workspace.runs.selected)
+        trainer, row = self.workspace.trainer, self.workspace.runs.find(self.workspace.runs.selected)
         running, free = trainer.running, not trainer.running and row is not None and not row.live
         self.start_button.setVisible(not running)
         for shown in (self.pause_button, self.stop_button, self.save_button):
@@ -224,41 +224,41 @@ class TrainPage(Page):
         self.pause_button.setText(tr("Go on") if trainer.paused else tr("Pause"))
         self.pause_tint.show("resume" if trainer.paused else "pause")
         self.resume_button.setVisible(free and row is not None and row.resumable)
-        self.more_button.setVisible(free and row is not None and row.state == "completed")
+        self.train_more_button.setVisible(free and row is not None and row.state == "completed")
         self.queue_button.setVisible(True)
 
-    def _switched(self) -> None:
-        self._to_beat = _to_beat(self.live.run)
-        self._advanced()
+    def _run_changed(self) -> None:
+        self._baseline_accuracy = _baseline_accuracy_of(self.watcher.run)
+        self._update_run()
 
-    def _advanced(self) -> None:
-        history, trainer = self.live.history, self.workspace.trainer
-        here = trainer.trains(self.live.run)
-        if self.live.reading:
-            self.curves.show_reading()
+    def _update_run(self) -> None:
+        history, trainer = self.watcher.history, self.workspace.trainer
+        here = trainer.is_training(self.watcher.run)
+        if self.watcher.reading:
+            self.plots_card.show_reading()
         elif history.started is not None or here:
             asked = here and trainer.stopping, here and trainer.paused
-            self.curves.show_run(history, self.live.live, *asked, self._to_beat)
+            self.plots_card.show_run(history, self.watcher.live, *asked, self._baseline_accuracy)
         elif not trainer.running:
-            self.curves.show_nothing()
+            self.plots_card.show_nothing()
         self._draw()
         self._show_buttons()
-        self.workspace.pulled.emit(Pulls(history.norms, history.unmoved) if here else Pulls())
-        if (history.last, history.paused) != self._listed:
-            self._listed = history.last, history.paused
-            self._turns.want("runs", self.workspace.runs.refresh)
+        self.workspace.grad_norms_changed.emit(GradNorms(history.grad_norms, history.without_gradient) if here else GradNorms())
+        if (history.last_evaluation, history.paused) != self._listed_state:
+            self._listed_state = history.last_evaluation, history.paused
+            self._scheduler.schedule("runs", self.workspace.runs.reload)
 
     def _draw(self) -> None:
-        if self.live.run is not None:
-            drawn = (self.live, *self._others.values())
-            self.curves.show_curves([one.history for one in drawn])
-            self.list.model.show_drawn([one.run.path.name for one in drawn if one.run] if len(drawn) > 1 else [])
+        if self.watcher.run is not None:
+            drawn = (self.watcher, *self._other_watchers.values())
+            self.plots_card.show_curves([one.history for one in drawn])
+            self.run_list.model.show_drawn([one.run.path.name for one in drawn if one.run] if len(drawn) > 1 else [])
 
 
-def _to_beat(run: Run | None) -> float | None:
+def _baseline_accuracy_of(run: Run | None) -> float | None:
     """The accuracy of a linear probe on the run's images and backbone, where it was measured."""
     try:
-        baseline = known(run.recipe.data, run.recipe.backbone) if run else None
+        baseline = cached_baseline(run.recipe.data, run.recipe.backbone) if run else None
     except StudioError:
         return None
     return baseline.accuracy if baseline else None

@@ -6,21 +6,21 @@ from PySide6.QtCore import QModelIndex, QSize, Qt, QTimer
 from PySide6.QtGui import QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
 
-from studio.app.queue import Waiting
+from studio.app.queue import QueuedRecipe
 from studio.core.errors import StudioError
 from studio.ui.i18n.language import tr
-from studio.ui.services.run_queue import RecipeQueue
-from studio.ui.services.trainer import methods_of
-from studio.ui.style.formatting import plural
+from studio.ui.services.run_queue import RunQueue
+from studio.ui.services.trainer import methods_text
+from studio.ui.style.formatting import pluralize
 from studio.ui.style.icons import icon
-from studio.ui.widgets.components import Card, IconButton, Row, button, text
+from studio.ui.widgets.components import Card, IconButton, HBox, button, text_label
 
-_ID = Qt.ItemDataRole.UserRole
-_ROW = 30
-_ROWS_SHOWN = 4
+_ID_ROLE = Qt.ItemDataRole.UserRole
+_ROW_HEIGHT = 30
+_MAX_ROWS = 4
 
 
-class _List(QListWidget):
+class _KeyList(QListWidget):
     """A list with keys of its own."""
 
     def __init__(self) -> None:
@@ -39,13 +39,13 @@ class _List(QListWidget):
 class QueueCard(Card):
     """Hidden while nothing waits."""
 
-    def __init__(self, queue: RecipeQueue) -> None:
+    def __init__(self, queue: RunQueue) -> None:
         self._queue = queue
-        self.up = IconButton(tr("Earlier (Alt+Up)"), "chevron-up", lambda: self._shift(-1))
-        self.down = IconButton(tr("Later (Alt+Down)"), "chevron-down", lambda: self._shift(1))
-        self.out = IconButton(tr("Take out of the queue (Delete)"), "trash", self._remove)
-        super().__init__(tr("Queue"), beside=(self.up, self.down, self.out), padding=14)
-        self.list = _List()
+        self.up_button = IconButton(tr("Earlier (Alt+Up)"), "chevron-up", lambda: self._shift(-1))
+        self.down_button = IconButton(tr("Later (Alt+Down)"), "chevron-down", lambda: self._shift(1))
+        self.remove_button = IconButton(tr("Take out of the queue (Delete)"), "trash", self._remove)
+        super().__init__(tr("Queue"), heading_items=(self.up_button, self.down_button, self.remove_button), padding=14)
+        self.list = _KeyList()
         self.list.setAccessibleName(tr("Recipes that wait"))
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -53,64 +53,64 @@ class QueueCard(Card):
         self.list.setIconSize(QSize(14, 14))
         self.list.model().rowsMoved.connect(self._moved)
         self.list.currentRowChanged.connect(lambda row: self._show_buttons())
-        self.trouble = text("", "bad", wrap=True)
-        self.retry = button(tr("Try again"), self._retry, "refresh")
-        self.go = button(tr("Start the queue"), queue.start, "train")
+        self.problem_label = text_label("", "bad", wrap=True)
+        self.retry_button = button(tr("Try again"), self._retry, "refresh")
+        self.start_button = button(tr("Start the queue"), queue.start, "train")
         self.body.addWidget(self.list)
-        self.body.addWidget(self.trouble)
-        self.body.addLayout(Row(self.go, self.retry))
-        self.list.keys = {"Alt+Up": self.up.click, "Alt+Down": self.down.click, "Del": self.out.click}
+        self.body.addWidget(self.problem_label)
+        self.body.addLayout(HBox(self.start_button, self.retry_button))
+        self.list.keys = {"Alt+Up": self.up_button.click, "Alt+Down": self.down_button.click, "Del": self.remove_button.click}
         queue.changed.connect(self.show_rows)
         self.show_rows(queue.rows)
 
-    def show_rows(self, rows: tuple[Waiting, ...]) -> None:
+    def show_rows(self, rows: tuple[QueuedRecipe, ...]) -> None:
         """Show what waits; the chosen row stays chosen."""
-        chosen = self._chosen()
+        chosen = self._selected_id()
         self.list.clear()
         for number, row in enumerate(rows, 1):
-            self.list.addItem(_item(number, row))
+            self.list.addItem(_queue_item(number, row))
         place = next((i for i, row in enumerate(rows) if row.id == chosen), 0)
         self.list.setCurrentRow(place if rows else -1)
-        self.list.setFixedHeight(min(len(rows), _ROWS_SHOWN) * _ROW + 2)
+        self.list.setFixedHeight(min(len(rows), _MAX_ROWS) * _ROW_HEIGHT + 2)
         self.setVisible(bool(rows))
         self._show_buttons()
 
     def _show_buttons(self) -> None:
-        row = next((row for row in self._queue.rows if row.id == self._chosen()), None)
+        row = next((row for row in self._queue.rows if row.id == self._selected_id()), None)
         place, last = self.list.currentRow(), self.list.count() - 1
-        self.up.setEnabled(place > 0)
-        self.down.setEnabled(0 <= place < last)
-        self.out.setEnabled(row is not None)
+        self.up_button.setEnabled(place > 0)
+        self.down_button.setEnabled(0 <= place < last)
+        self.remove_button.setEnabled(row is not None)
         problem = row.problem if row else ""
-        self.trouble.setText(tr(problem))
-        self.trouble.setVisible(bool(problem))
-        self.retry.setVisible(bool(problem))
-        self.go.setVisible(self._queue.startable)
+        self.problem_label.setText(tr(problem))
+        self.problem_label.setVisible(bool(problem))
+        self.retry_button.setVisible(bool(problem))
+        self.start_button.setVisible(self._queue.startable)
 
-    def _chosen(self) -> str:
+    def _selected_id(self) -> str:
         item = self.list.currentItem()
-        return item.data(_ID) if item else ""
+        return item.data(_ID_ROLE) if item else ""
 
-    def _shift(self, by: int) -> None:
-        if row := self._chosen():
-            self._queue.move(row, self.list.currentRow() + by)
+    def _shift(self, offset: int) -> None:
+        if row := self._selected_id():
+            self._queue.move(row, self.list.currentRow() + offset)
 
-    def _moved(self, parent: QModelIndex, first: int, last: int, target: QModelIndex, place: int) -> None:
+    def _moved(self, parent: QModelIndex, first: int, last: int, target: QModelIndex, position: int) -> None:
         """A row was dragged: Qt counts places as before the move."""
-        place -= place > first
-        row = self.list.item(place).data(_ID)
-        QTimer.singleShot(0, lambda: self._queue.move(row, place))  # not while Qt is still moving
+        position -= position > first
+        row = self.list.item(position).data(_ID_ROLE)
+        QTimer.singleShot(0, lambda: self._queue.move(row, position))  # not while Qt is still moving
 
     def _remove(self) -> None:
-        if row := self._chosen():
+        if row := self._selected_id():
             self._queue.remove(row)
 
     def _retry(self) -> None:
-        if row := self._chosen():
+        if row := self._selected_id():
             self._queue.retry(row)
 
 
-def _item(number: int, row: Waiting) -> QListWidgetItem:
+def _queue_item(number: int, row: QueuedRecipe) -> QListWidgetItem:
     """One line: its place, backbone and methods; the whole recipe as its tool tip."""
     try:
         recipe = row.recipe
@@ -118,16 +118,16 @@ def _item(number: int, row: Waiting) -> QListWidgetItem:
             "{n}. {backbone}, {methods}, {epochs} at {rate:g}",
             n=number,
             backbone=recipe.backbone.name,
-            methods=methods_of(recipe),
-            epochs=plural(recipe.training.epochs, "epoch"),
+            methods=methods_text(recipe),
+            epochs=pluralize(recipe.training.epochs, "epoch"),
             rate=recipe.training.learning_rate,
         )
     except StudioError:
         words = tr("{n}. A recipe that cannot be read", n=number)
     item = QListWidgetItem(words)
-    item.setData(_ID, row.id)
+    item.setData(_ID_ROLE, row.id)
     item.setToolTip(row.text)
-    item.setSizeHint(QSize(0, _ROW))
+    item.setSizeHint(QSize(0, _ROW_HEIGHT))
     if row.problem:
         item.setIcon(icon("warning", "bad"))
     return item

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from studio.core import events
 
 
-def _numbers() -> "array[float]":
+def _float_array() -> "array[float]":
     return array("d")
 
 
@@ -17,8 +17,8 @@ def _numbers() -> "array[float]":
 class Curve:
     """Points of one line, in step order; as arrays, because a long run has a million of them."""
 
-    x: "array[float]" = field(default_factory=_numbers)
-    y: "array[float]" = field(default_factory=_numbers)
+    x: "array[float]" = field(default_factory=_float_array)
+    y: "array[float]" = field(default_factory=_float_array)
 
     def add(self, x: float, y: float) -> None:
         """Append a point; one that was there already, as training went back since, gives way with all after it."""
@@ -28,7 +28,7 @@ class Curve:
         self.x.append(x)
         self.y.append(y)
 
-    def cut(self, last: float) -> None:
+    def truncate(self, last: float) -> None:
         """Drop the points after ``last``."""
         keep = bisect.bisect_right(self.x, last)
         del self.x[keep:], self.y[keep:]
@@ -39,11 +39,11 @@ class Curve:
 
 
 @dataclass(slots=True)
-class History:
-    """Everything that the train page shows of a run. Filled by :meth:`take`.
+class RunHistory:
+    """Everything that the train page shows of a run. Filled by :meth:`apply`.
 
-    ``stalled`` is the share of the last epoch's time that was spent waiting for images.
-    ``norms`` are the last gradient norms by ``attachment/path``, ``moved`` the places where one was ever above zero.
+    ``data_wait_share`` is the share of the last epoch's time that was spent waiting for images.
+    ``grad_norms`` are the last gradient norms by ``attachment/path``, ``with_gradient`` the places where one was ever above zero.
     """
 
     started: events.Started | None = None
@@ -51,19 +51,19 @@ class History:
     paused: bool = False
     step: int = 0
     epoch: int = 0
-    rate: float = math.nan
+    current_lr: float = math.nan
     images_per_second: float = 0.0
-    began: tuple[float, int] = (0.0, 0)
-    waited: float = 0.0
-    now: float = 0.0
-    best: events.Evaluation | None = None
-    last: events.Evaluation | None = None
-    saved: events.Checkpoint | None = None
-    estimate: events.ResourceEstimate | None = None
+    start_point: tuple[float, int] = (0.0, 0)
+    paused_seconds: float = 0.0
+    last_event_time: float = 0.0
+    best_evaluation: events.Evaluation | None = None
+    last_evaluation: events.Evaluation | None = None
+    last_checkpoint: events.Checkpoint | None = None
+    resource_estimate: events.ResourceEstimate | None = None
     usage: events.ResourceUsage | None = None
-    stalled: float = 0.0
-    norms: dict[str, float] = field(default_factory=dict)
-    moved: set[str] = field(default_factory=set)
+    data_wait_share: float = 0.0
+    grad_norms: dict[str, float] = field(default_factory=dict)
+    with_gradient: set[str] = field(default_factory=set)
     training_loss: Curve = field(default_factory=Curve)
     training_accuracy: Curve = field(default_factory=Curve)
     validation_loss: Curve = field(default_factory=Curve)
@@ -71,45 +71,45 @@ class History:
     epoch_loss: Curve = field(default_factory=Curve)
     learning_rate: Curve = field(default_factory=Curve)
     throughput: Curve = field(default_factory=Curve)
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
-    def take(self, new: Iterable[events.Event]) -> None:
+    def apply(self, new: Iterable[events.Event]) -> None:
         """Add events that were read."""
         for event in new:
             if self.paused:
-                self.waited += event.time - self.now
-            self.now = event.time
-            self._take(event)
+                self.paused_seconds += event.time - self.last_event_time
+            self.last_event_time = event.time
+            self._apply(event)
 
-    def _take(self, event: events.Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         match event:
             case events.Step():
-                self._take_step(event)
+                self._apply_step(event)
             case events.Epoch():
-                self._take_epoch(event)
+                self._apply_epoch(event)
             case events.Evaluation(split="validation"):
-                self._take_evaluation(event)
+                self._apply_evaluation(event)
             case events.GradNorms():
-                self.norms = event.norms
-                self.moved.update(place for place, norm in event.norms.items() if norm > 0)
+                self.grad_norms = event.norms
+                self.with_gradient.update(place for place, norm in event.norms.items() if norm > 0)
             case events.Checkpoint():
-                self.saved = event
+                self.last_checkpoint = event
             case events.Warning():
-                self.notes.append(event.text)
+                self.warnings.append(event.text)
             case events.ResourceEstimate():
-                self.estimate = event
+                self.resource_estimate = event
             case events.ResourceUsage():
                 self.usage = event
             case _:
-                self._take_state(event)
+                self._apply_state(event)
 
-    def _take_state(self, event: events.Event) -> None:
+    def _apply_state(self, event: events.Event) -> None:
         """The run begins, waits, goes on or ends."""
         match event:
             case events.Started():
                 self.started, self.ended, self.paused = event, None, False
-                self.step, self.began, self.waited = event.step, (event.time, event.step), 0.0
-                self._forget_after(event.step)
+                self.step, self.start_point, self.paused_seconds = event.step, (event.time, event.step), 0.0
+                self._truncate_after(event.step)
             case events.Paused():
                 self.paused = True
             case events.Resumed():
@@ -117,7 +117,7 @@ class History:
             case events.Finished() | events.Error():
                 self.ended, self.paused = event, False
 
-    def _forget_after(self, step: int) -> None:
+    def _truncate_after(self, step: int) -> None:
         """Drop what a killed run had written after the checkpoint that it goes on from: it does those steps again."""
         for curve in (
             self.training_loss,
@@ -128,25 +128,25 @@ class History:
             self.learning_rate,
             self.throughput,
         ):
-            curve.cut(step)
-        if self.best is not None and self.best.step > step:
-            self.best = None
+            curve.truncate(step)
+        if self.best_evaluation is not None and self.best_evaluation.step > step:
+            self.best_evaluation = None
 
-    def _take_step(self, event: events.Step) -> None:
+    def _apply_step(self, event: events.Step) -> None:
         self.step, self.epoch = event.step, event.epoch
-        self.rate, self.images_per_second = event.learning_rate, event.images_per_second
+        self.current_lr, self.images_per_second = event.learning_rate, event.images_per_second
         self.training_loss.add(event.step, event.loss)
         self.learning_rate.add(event.step, event.learning_rate)
         self.throughput.add(event.step, event.images_per_second)
 
-    def _take_epoch(self, event: events.Epoch) -> None:
-        self.epoch, self.stalled = event.epoch, event.waited / event.seconds if event.seconds else 0.0
+    def _apply_epoch(self, event: events.Epoch) -> None:
+        self.epoch, self.data_wait_share = event.epoch, event.waited / event.seconds if event.seconds else 0.0
         self.training_accuracy.add(event.step, event.accuracy)
         self.epoch_loss.add(event.step, event.loss)
 
-    def _take_evaluation(self, event: events.Evaluation) -> None:
-        self.last = event
-        self.best = event if event.best else self.best
+    def _apply_evaluation(self, event: events.Evaluation) -> None:
+        self.last_evaluation = event
+        self.best_evaluation = event if event.best else self.best_evaluation
         self.validation_loss.add(event.step, event.loss)
         self.validation_accuracy.add(event.step, event.accuracy)
 
@@ -161,15 +161,15 @@ class History:
         return self.step / self.started.steps if self.started and self.started.steps else 0.0
 
     @property
-    def unmoved(self) -> frozenset[str]:
+    def without_gradient(self) -> frozenset[str]:
         """The places at which no gradient was ever above zero, as far as any was read."""
-        return frozenset(self.norms) - self.moved
+        return frozenset(self.grad_norms) - self.with_gradient
 
     @property
     def seconds_left(self) -> float:
         """Estimate from the steps since this start, pauses left out; NaN before there are any."""
-        since, first = self.began
+        since, first = self.start_point
         done = self.step - first
         if self.started is None or done <= 0:
             return math.nan
-        return (self.now - since - self.waited) / done * (self.started.steps - self.step)
+        return (self.last_event_time - since - self.paused_seconds) / done * (self.started.steps - self.step)

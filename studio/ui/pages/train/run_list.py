@@ -5,71 +5,71 @@ from PySide6.QtGui import QDesktopServices, QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.train.run_model import RunTable
-from studio.ui.services.trainer import RunRow, Runs
-from studio.ui.widgets.components import Card, IconButton, text
-from studio.ui.widgets.row_table import row_table
+from studio.ui.pages.train.run_model import RunModel
+from studio.ui.services.trainer import RunRow, RunRegistry
+from studio.ui.widgets.components import Card, IconButton, text_label
+from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
-_WIDTHS = (104, 74, 120, 150, 106)
+_COLUMN_WIDTHS = (104, 74, 120, 150, 106)
 
 
-_WHERE = (3, 4)
+_OPTIONAL_COLUMNS = (3, 4)
 """Backbone and methods, which a run's name tells too."""
-_ROOM = 760
+_MIN_FULL_WIDTH = 760
 
 
 class _Table(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Qt: where there is little room, the names of the runs matter more."""
         super().resizeEvent(event)
-        for column in _WHERE:
-            self.setColumnHidden(column, self.viewport().width() < _ROOM)
+        for column in _OPTIONAL_COLUMNS:
+            self.setColumnHidden(column, self.viewport().width() < _MIN_FULL_WIDTH)
 
 
 class RunList(Card):
-    """``picked`` carries the rows that are selected, the one looked at first."""
+    """``selection_changed`` carries the rows that are selected, the one looked at first."""
 
-    picked = Signal(object)
+    selection_changed = Signal(object)
 
-    def __init__(self, runs: Runs) -> None:
-        self.hint = text(tr("Select several with Ctrl or Shift to draw them together"), "caption")
-        self.folder = IconButton(tr("Show the folder of the run"), "folder", self._show_folder)
-        super().__init__(tr("Runs"), beside=(self.hint, self.folder), padding=14)
+    def __init__(self, runs: RunRegistry) -> None:
+        self.hint = text_label(tr("Select several with Ctrl or Shift to draw them together"), "caption")
+        self.folder_button = IconButton(tr("Show the folder of the run"), "folder", self._show_folder)
+        super().__init__(tr("Runs"), heading_items=(self.hint, self.folder_button), padding=14)
         self._runs = runs
-        self.model = RunTable(self)
+        self.model = RunModel(self)
         self._make_table()
-        self.none = text(
+        self.empty_label = text_label(
             tr("Runs are listed here, old and new. Each is a folder that keeps its own recipe."), "muted", wrap=True
         )
-        self.none.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.body.addWidget(self.none, 1)
+        self.empty_label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.body.addWidget(self.empty_label, 1)
         self.body.addWidget(self.table, 1)
         runs.changed.connect(self.show_rows)
-        runs.selected_changed.connect(lambda run: self.mark())
+        runs.selected_changed.connect(lambda run: self.select_current_run())
         self.show_rows(runs.rows)
 
     def _make_table(self) -> None:
-        table = self.table = row_table(_Table(), self.model, tr("Runs"), 30)
+        table = self.table = set_up_row_table(_Table(), self.model, tr("Runs"), 30)
         table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setTabKeyNavigation(False)
         header = table.horizontalHeader()
         header.setHighlightSections(False)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, width in enumerate(_WIDTHS, 1):
+        for column, width in enumerate(_COLUMN_WIDTHS, 1):
             table.setColumnWidth(column, width)
-        table.selectionModel().currentChanged.connect(self._current)
-        table.selectionModel().selectionChanged.connect(lambda *_: self.picked.emit(self.rows()))
+        table.selectionModel().currentChanged.connect(self._current_changed)
+        table.selectionModel().selectionChanged.connect(lambda *_: self.selection_changed.emit(self.selected_rows()))
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
         """Show the runs; the one that is looked at stays marked."""
         self.model.show_rows(rows)
-        for widget in (self.table, self.hint, self.folder):
+        for widget in (self.table, self.hint, self.folder_button):
             widget.setVisible(bool(rows))
-        self.none.setVisible(not rows)
-        self.mark()
+        self.empty_label.setVisible(not rows)
+        self.select_current_run()
 
-    def mark(self) -> None:
+    def select_current_run(self) -> None:
         """Select the run that the pages look at."""
         selected = self._runs.selected
         row = self.model.row_of(selected.path.name) if selected else -1
@@ -77,14 +77,14 @@ class RunList(Card):
             flags = QItemSelectionModel.SelectionFlag
             self.table.selectionModel().setCurrentIndex(self.model.index(row, 0), flags.ClearAndSelect | flags.Rows)
 
-    def rows(self) -> tuple[RunRow, ...]:
+    def selected_rows(self) -> tuple[RunRow, ...]:
         """The selected rows, the one looked at first."""
         current = self.table.currentIndex()
         chosen = [index.data(ROW_ROLE) for index in self.table.selectionModel().selectedRows()]
         first = current.data(ROW_ROLE) if current.isValid() else None
         return (*((first,) if first else ()), *(row for row in chosen if not first or row.name != first.name))
 
-    def _current(self, current: QModelIndex) -> None:
+    def _current_changed(self, current: QModelIndex) -> None:
         if current.isValid():
             self._runs.select(current.data(ROW_ROLE).run)
 

@@ -7,16 +7,16 @@ from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.trainer import RunRow
-from studio.ui.style.formatting import percent
-from studio.ui.style.theme import colour
-from studio.ui.widgets.table_model import Table
+from studio.ui.style.formatting import format_percent
+from studio.ui.style.theme import color
+from studio.ui.widgets.table_model import RowTableModel
 
-TINTS = ("accent", "adapter", "second", "head", "good", "bad")
+RUN_COLORS = ("accent", "adapter", "second", "head", "good", "bad")
 """The colours of runs that are drawn together, the one that is looked at first."""
 Index = QModelIndex | QPersistentModelIndex
 
 
-class RunTable(Table[RunRow]):
+class RunModel(RowTableModel[RunRow]):
     """Runs, newest first."""
 
     columns = ("Run", "State", "Trained", "Backbone", "Methods", "Best accuracy")
@@ -27,8 +27,8 @@ class RunTable(Table[RunRow]):
 
     def cells(self, row: RunRow) -> tuple[str, ...]:
         """What it is, how it stands, and how good it has been."""
-        best = percent(row.accuracy) if row.accuracy is not None else "–"
-        done = percent(row.step / row.steps, 0) if row.steps else "–"
+        best = format_percent(row.accuracy) if row.accuracy is not None else "–"
+        done = format_percent(row.step / row.steps, 0) if row.steps else "–"
         return row.name, tr(row.state), done, row.backbone, row.methods, best
 
     def show_drawn(self, names: Sequence[str]) -> None:
@@ -41,7 +41,7 @@ class RunTable(Table[RunRow]):
         """Qt: also the colour of a run's curves."""
         if role == Qt.ItemDataRole.DecorationRole and index.column() == 0 and self._drawn:
             name = self.rows[index.row()].name
-            return colour(TINTS[self._drawn.index(name)]) if name in self._drawn else None
+            return color(RUN_COLORS[self._drawn.index(name)]) if name in self._drawn else None
         return super().data(index, role)
 
     def tool_tip(self, row: RunRow) -> str:

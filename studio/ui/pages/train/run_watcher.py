@@ -3,27 +3,27 @@
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from studio.core.run import EventTail, Run
-from studio.ui.pages.train.run_history import History
-from studio.ui.services.background import Lane
+from studio.ui.pages.train.run_history import RunHistory
+from studio.ui.services.background import WorkerThread
 
 POLL_MS = 150
-AT_ONCE = 200_000
+SYNC_READ_BYTES = 200_000
 """Bytes of events that are read without a thread: a thousand steps, ten milliseconds."""
 
 
-class LiveRun(QObject):
+class RunWatcher(QObject):
     """Replays a run's events into a history, and goes on reading while the run is live."""
 
-    advanced = Signal()
-    switched = Signal()
+    updated = Signal()
+    run_changed = Signal()
 
-    def __init__(self, lane: Lane, parent: QObject | None = None) -> None:
+    def __init__(self, worker: WorkerThread, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._lane = lane
+        self._worker = worker
         self.run: Run | None = None
-        self.history = History()
+        self.history = RunHistory()
         self.live = False
-        self._follower: EventTail | None = None
+        self._event_tail: EventTail | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -31,39 +31,39 @@ class LiveRun(QObject):
     @property
     def reading(self) -> bool:
         """Whether the run's past is still being read."""
-        return self.run is not None and self._follower is None
+        return self.run is not None and self._event_tail is None
 
-    def follow(self, run: Run | None, live: bool) -> None:
+    def watch(self, run: Run | None, live: bool) -> None:
         """Show ``run`` from its first event on; keep reading where it is ``live``."""
-        self.run, self.live, self.history, self._follower = run, live, History(), None
+        self.run, self.live, self.history, self._event_tail = run, live, RunHistory(), None
         self._timer.stop()
-        self.switched.emit()
+        self.run_changed.emit()
         if run is None:
             return
-        if _size(run) <= AT_ONCE:
-            self._read(run, _replayed(run))
+        if _events_size(run) <= SYNC_READ_BYTES:
+            self._read(run, _replay(run))
         else:
-            self._lane.submit(lambda: _replayed(run), lambda past: self._read(run, past), key=f"replay {id(self)}")
+            self._worker.submit(lambda: _replay(run), lambda past: self._read(run, past), key=f"replay {id(self)}")
 
-    def _read(self, run: Run, past: tuple[History, EventTail]) -> None:
+    def _read(self, run: Run, past: tuple[RunHistory, EventTail]) -> None:
         if run is not self.run:
             return
-        self.history, self._follower = past
-        self.advanced.emit()
+        self.history, self._event_tail = past
+        self.updated.emit()
         if self.live:
             self._timer.start()
 
     def poll(self) -> None:
         """Read what is new."""
-        new = self._follower.poll() if self._follower else []
+        new = self._event_tail.poll() if self._event_tail else []
         if new:
-            self.history.take(new)
-            self.advanced.emit()
+            self.history.apply(new)
+            self.updated.emit()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """The run is trained again: read what comes."""
         self.live = True
-        if self._follower is not None:
+        if self._event_tail is not None:
             self._timer.start()
 
     def stop(self) -> None:
@@ -71,17 +71,17 @@ class LiveRun(QObject):
         self.live = False
         self._timer.stop()
         self.poll()
-        self.advanced.emit()
+        self.updated.emit()
 
 
-def _size(run: Run) -> int:
+def _events_size(run: Run) -> int:
     try:
         return (run.path / "events.jsonl").stat().st_size
     except OSError:
         return 0
 
 
-def _replayed(run: Run) -> tuple[History, EventTail]:
-    history, follower = History(), EventTail(run)
-    history.take(follower.poll())
+def _replay(run: Run) -> tuple[RunHistory, EventTail]:
+    history, follower = RunHistory(), EventTail(run)
+    history.apply(follower.poll())
     return history, follower
