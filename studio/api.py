@@ -8,7 +8,7 @@ from studio.core.recipe import Attachment
 from studio.export.contract import Exporter, ExportSource
 from studio.export.contract import register as register_exporter
 from studio.peft.attach import AdaptedModel, attach
-from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, slice_rows
+from studio.peft.contract import METHODS, AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, slice_rows
 from studio.peft.contract import register as register_method
 from studio.peft.param_counts import ParameterCounts
 
@@ -17,17 +17,17 @@ __all__ = [
     "AdaptedLayer",
     "AdaptedModel",
     "Attachment",
-    "ParameterCounts",
+    "AttachmentSite",
     "DefaultSites",
+    "ExportSource",
     "Exporter",
     "Field",
     "Layer",
     "Method",
     "MethodConfig",
+    "ParameterCounts",
     "Role",
-    "AttachmentSite",
     "StudioError",
-    "ExportSource",
     "attach",
     "register_exporter",
     "register_method",

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from studio.backbones import catalog
-from studio.backbones.loading import resolve_backbone, build_on_meta
+from studio.backbones.loading import build_on_meta, resolve_backbone
 from studio.backbones.model_stats import STATS_FILE, stats_key
 from studio.core.files import write_text
 from studio.core.paths import resource

@@ -27,7 +27,6 @@ from studio.app.inspection import Inspector
 from studio.backbones import loading
 from studio.backbones.safetensors_io import load_tensors
 from studio.core import events, paths
-from studio.core.control import TrainControl
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
 from studio.export.contract import formats_for
@@ -147,7 +146,7 @@ class Bench:
         data = {"path": str(self.data), "split": {"validation": VALIDATION}}
         raw = {"data": data, "training": settings, "attachments": [attachment.model_dump()]}
         run = training.create_run(Recipe.from_mapping(raw), self.folder / name)
-        for _ in training.train(run, TrainControl()):
+        for _ in training.train(run, TrainTrainControl()):
             pass
         return run
 

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from studio.api import (
     AdaptedLayer,
+    AttachmentSite,
     DefaultSites,
     Field,
     Layer,
     Method,
     MethodConfig,
     Role,
-    AttachmentSite,
     register_method,
 )
 

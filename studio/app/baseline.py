@@ -38,7 +38,9 @@ def cached_baseline(data: Data, backbone: Backbone) -> Baseline | None:
     return found[1] if found else None
 
 
-def measure_baseline(data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress) -> Baseline:
+def measure_baseline(
+    data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress
+) -> Baseline:
     """Measure the number to beat, or return what is known where the images are still the same.
 
     StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
@@ -55,7 +57,9 @@ def measure_baseline(data: Data, backbone: Backbone, control: "TrainControl", pr
     return made
 
 
-def _run_probe(summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback) -> Baseline:
+def _run_probe(
+    summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback
+) -> Baseline:
     from studio.evaluation.linear_probe import linear_probe
 
     began = time.monotonic()
@@ -65,7 +69,9 @@ def _run_probe(summary: "DatasetIndex", backbone: Backbone, control: "TrainContr
 
 def _cache_file(data: Data, backbone: Backbone) -> Path:
     """By all that decides which images are in which split and class, and what turns them into features."""
-    decided = data.model_dump(mode="json", exclude={"transforms", "acknowledged"}) | {"path": str(resolve_path(data.path))}
+    decided = data.model_dump(mode="json", exclude={"transforms", "acknowledged"}) | {
+        "path": str(resolve_path(data.path))
+    }
     decided["excluded"] = sorted(decided["excluded"])
     weights = _file_stamp(resolve_path(backbone.weights)) if backbone.weights else ""
     raw = json.dumps([decided, backbone.model_dump(mode="json"), weights], sort_keys=True)

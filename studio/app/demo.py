@@ -68,7 +68,9 @@ def _verification_text(verification: "Verification") -> str:
     return f"(verified on {verification.images} images, largest logit difference {verification.largest_difference:.1e})"
 
 
-def run_demo(out: Path | None, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> DemoReport | None:
+def run_demo(
+    out: Path | None, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
+) -> DemoReport | None:
     """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
 
     ``show_events`` is given a label and the events of a training run as it goes on; ``print_line`` a line about what happens next.
@@ -77,7 +79,9 @@ def run_demo(out: Path | None, control: "TrainControl", show_events: ShowEvents,
 
     folder = out or _unused_folder(FOLDER)
     recipe = training.load_recipe(paths.resource(*RECIPE))
-    alone = _train(recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show_events)
+    alone = _train(
+        recipe.model_copy(update={"attachments": ()}), folder / "head-alone", control, "Head alone", show_events
+    )
     tuned = _train(recipe, folder / "run", control, "LoRA", show_events)
     if control.stopping:
         return None

@@ -140,7 +140,9 @@ def _check_qt() -> CheckResult:
 
 def _check_display() -> CheckResult:
     found = display_name()
-    return CheckResult("display", "ok" if found else "note", found or "none: the command line works, the window does not")
+    return CheckResult(
+        "display", "ok" if found else "note", found or "none: the command line works, the window does not"
+    )
 
 
 def display_name() -> str:

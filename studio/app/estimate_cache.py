@@ -17,7 +17,7 @@ from studio.core import events, paths
 from studio.core.errors import StudioError
 from studio.core.events import ResourceEstimate
 from studio.core.files import write_text
-from studio.core.formatting import format_duration, format_bytes
+from studio.core.formatting import format_bytes, format_duration
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
@@ -86,7 +86,11 @@ def estimate_json(estimate: ResourceEstimate) -> dict[str, Any]:
 def format_estimate(estimate: ResourceEstimate) -> str:
     """One line for a person."""
     needs = f"memory {format_bytes(estimate.peak_memory_bytes)} of {format_bytes(estimate.available_memory_bytes)} free"
-    fits = "" if estimate.fits_in_memory else ", which is not enough: lower training.batch_size, or raise training.accumulation"
+    fits = (
+        ""
+        if estimate.fits_in_memory
+        else ", which is not enough: lower training.batch_size, or raise training.accumulation"
+    )
     return f"{needs}{fits}; about {format_duration(estimate.seconds_per_epoch)} an epoch on {estimate.device}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from studio.app.prediction import ImagePrediction, Classifier
+from studio.app.prediction import Classifier, ImagePrediction
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run

@@ -43,7 +43,11 @@ class Classifier:
 
     def predict(self, paths: Sequence[Path]) -> list[ImagePrediction]:
         """Classify image files; StudioError for one that cannot be read."""
-        return [answer for start in range(0, len(paths), BATCH_SIZE) for answer in self._predict_batch(paths[start : start + BATCH_SIZE])]
+        return [
+            answer
+            for start in range(0, len(paths), BATCH_SIZE)
+            for answer in self._predict_batch(paths[start : start + BATCH_SIZE])
+        ]
 
     def _predict_batch(self, paths: Sequence[Path]) -> list[ImagePrediction]:
         import torch
@@ -53,7 +57,10 @@ class Classifier:
         images = torch.stack([self.preprocessing(read_image(path)) for path in paths])
         with torch.inference_mode():
             odds = self.logits(images).float().cpu().softmax(1)
-        return [ImagePrediction(str(path), _sort_by_probability(self.labels, row.tolist())) for path, row in zip(paths, odds, strict=True)]
+        return [
+            ImagePrediction(str(path), _sort_by_probability(self.labels, row.tolist()))
+            for path, row in zip(paths, odds, strict=True)
+        ]
 
 
 def _sort_by_probability(labels: Sequence[str], probabilities: Sequence[float]) -> dict[str, float]:

@@ -88,9 +88,11 @@ def _allowed_layers(preset: Preset, layers: Sequence[Layer], under: Sequence[str
     return [layer for layer in room if layer.block in last]
 
 
-def _fit_attachment(attachment: Attachment, preset: Preset, layers: Sequence[Layer], allowed: Sequence[Layer]) -> Attachment:
+def _fit_attachment(
+    attachment: Attachment, preset: Preset, layers: Sequence[Layer], allowed: Sequence[Layer]
+) -> Attachment:
     from studio.peft.contract import METHODS
-    from studio.peft.targets import match_layers, unsupported_reason, minimal_patterns
+    from studio.peft.targets import match_layers, minimal_patterns, unsupported_reason
 
     method = METHODS.get(attachment.method)
     config = method.configure(attachment.config)
@@ -103,7 +105,11 @@ def _fit_attachment(attachment: Attachment, preset: Preset, layers: Sequence[Lay
         kinds = ", ".join(dict.fromkeys(map(str, roles)))
         raise StudioError(why or f"{preset.label}: there is no layer of this kind here ({kinds}).")
     fits = len(allowed) == len(layers) and match_layers(attachment.at, layers) == accepted
-    at = _matching_patterns(attachment.at, layers) if fits else minimal_patterns([a.path or "." for a in accepted], layers)
+    at = (
+        _matching_patterns(attachment.at, layers)
+        if fits
+        else minimal_patterns([a.path or "." for a in accepted], layers)
+    )
     return attachment.model_copy(update={"at": at, "slices": slices, "config": config.model_dump()})
 
 

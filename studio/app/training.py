@@ -97,7 +97,9 @@ def open_for_resume(path: Path, out: Path | None = None, assignments: Sequence[s
     return run
 
 
-def train(run: Run, control: "TrainControl", resume: bool = False, team: "DistributedContext | None" = None) -> Iterator[events.Event]:
+def train(
+    run: Run, control: "TrainControl", resume: bool = False, team: "DistributedContext | None" = None
+) -> Iterator[events.Event]:
     """Train, yielding each event; a new run that fails before its first step leaves nothing behind.
 
     What was measured for its recipe (:mod:`studio.app.estimate_cache`) becomes the run's first event.
@@ -129,7 +131,9 @@ def read_result(run: Run) -> TrainingResult:
     if failed is not None and happened[-1] is failed:
         raise StudioError(failed.text)
     if finished is None:
-        raise StudioError(f"The run {run.path} has not finished; go on with: {program_command()} train {run.path} --resume")
+        raise StudioError(
+            f"The run {run.path} has not finished; go on with: {program_command()} train {run.path} --resume"
+        )
     metrics = asdict(evaluated) if evaluated else {}
     return TrainingResult(
         run=str(run.path),

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from studio.backbones import model_stats, weights
 from studio.backbones.licenses import is_non_commercial, license_name
-from studio.backbones.search_terms import SearchTerms, search_terms, correct_spelling, split_words
+from studio.backbones.search_terms import SearchTerms, correct_spelling, search_terms, split_words
 from studio.core.paths import resource
 from studio.core.recipe import Backbone
 
@@ -85,7 +85,9 @@ def did_you_mean(pattern: str) -> str:
 
 
 def _match_glob(pattern: str) -> Iterator[tuple[int, CatalogEntry]]:
-    return ((0, e) for e in _all_entries() if any(fnmatch.fnmatchcase(text, pattern) for text in (e.name.lower(), e.family)))
+    return (
+        (0, e) for e in _all_entries() if any(fnmatch.fnmatchcase(text, pattern) for text in (e.name.lower(), e.family))
+    )
 
 
 def _match_words(words: tuple[str, ...]) -> Iterator[tuple[int, CatalogEntry]]:

@@ -36,7 +36,9 @@ _BLOCK_PATH = re.compile(
     r"(?:\A|[._])(?:blocks(?:_token_only)?(?:\.\d+){1,2}|(?:stages|layers)\.\d+\.\d+|post_network\.\d+|network\.\d+\.\d+"
     r"|(?:layer|stage)\d+\.\d+|s\d+\.b\d+|denselayer\d+|transformer_encoder\.\d+)\Z"
 )
-_STAGE_PATH = re.compile(r"(?:\A|[._])(?:(?:stages|layers|blocks|network|levels)\.\d+|(?:layer|stage|s|denseblock)\d+)\Z")
+_STAGE_PATH = re.compile(
+    r"(?:\A|[._])(?:(?:stages|layers|blocks|network|levels)\.\d+|(?:layer|stage|s|denseblock)\d+)\Z"
+)
 _STEM_NAMES = ("patch_embed", "stem", "conv_stem")
 _ATTENTION_ROLES = {
     "qkv": Role.QKV,
@@ -95,7 +97,9 @@ def classifier_paths(module: nn.Module) -> tuple[str, ...]:
         return found
     classifier = module.get_classifier()  # type: ignore[operator]
     heads = classifier if isinstance(classifier, tuple) else (classifier,)
-    return tuple(path for path, layer in module.named_modules() if any(layer is h for h in heads) and _is_parametric(layer))
+    return tuple(
+        path for path, layer in module.named_modules() if any(layer is h for h in heads) and _is_parametric(layer)
+    )
 
 
 def call_through_flag(parent: nn.Module, name: str) -> str:

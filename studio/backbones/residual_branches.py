@@ -40,7 +40,12 @@ def token_width(layer: nn.Module) -> tuple[int, bool]:
         return (inner[-1][0], isinstance(layer, _IMAGE_BLOCKS)) if inner else (0, False)
     first = _first_projection(layer, "fc1", "fc1_g", "qkv", "q_proj", "q")
     last = _first_projection(layer, "fc2", "proj", "out_proj")
-    if isinstance(layer, _SPATIAL_ATTENTIONS) or first is None or last is None or _out_in_features(first)[1] != _out_in_features(last)[0]:
+    if (
+        isinstance(layer, _SPATIAL_ATTENTIONS)
+        or first is None
+        or last is None
+        or _out_in_features(first)[1] != _out_in_features(last)[0]
+    ):
         return 0, False
     return _out_in_features(last)[0], isinstance(last, nn.Conv2d)
 

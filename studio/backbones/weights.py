@@ -77,7 +77,9 @@ def cached_repos() -> frozenset[str]:
     return frozenset(name for name in names if cached_file(name) is not None)
 
 
-def download(repository: str, on_progress: DownloadCallback = lambda fetched: None, control: Cancellable | None = None) -> Path:
+def download(
+    repository: str, on_progress: DownloadCallback = lambda fetched: None, control: Cancellable | None = None
+) -> Path:
     """The file on this machine, fetched where it is not there yet.
 
     StudioError where there is no network, the hub has no such file, the disk is full, or what came is damaged;
@@ -144,7 +146,9 @@ def _hub_error(repository: str, error: Exception) -> StudioError:
     return StudioError(f"The weights {repository} {why}.")
 
 
-def _download_blob(repository: str, metadata: "HfFileMetadata", blob: Path, on_progress: DownloadCallback, control: Cancellable | None) -> None:
+def _download_blob(
+    repository: str, metadata: "HfFileMetadata", blob: Path, on_progress: DownloadCallback, control: Cancellable | None
+) -> None:
     """Fetch what is still missing into a file beside ``blob``, check the whole, and rename it into place."""
     part = blob.with_name(f"{blob.name}.studio-part")
     if part.exists() and part.stat().st_size > int(metadata.size or 0):
@@ -158,7 +162,11 @@ def _download_blob(repository: str, metadata: "HfFileMetadata", blob: Path, on_p
 
 
 def _stream(
-    repository: str, metadata: "HfFileMetadata", file: IO[bytes], on_progress: DownloadCallback, control: Cancellable | None
+    repository: str,
+    metadata: "HfFileMetadata",
+    file: IO[bytes],
+    on_progress: DownloadCallback,
+    control: Cancellable | None,
 ) -> None:
     total, first, began = int(metadata.size or 0), file.tell(), time.monotonic()
     done = first

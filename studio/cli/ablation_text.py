@@ -12,7 +12,13 @@ def format_ablation(analysis: "AdapterAnalysis") -> str:
     """What each attachment is worth in points of accuracy, then the changes of weights."""
     title = f"{analysis.split}: {analysis.images:,} images, accuracy {analysis.accuracy:.1%} with everything"
     worth = (
-        (a.name, f"{a.parameters:,}", f"{a.accuracy_without:.1%}", f"{100 * a.accuracy_drop:.1f}", _points(a.accuracy_per_1k_params))
+        (
+            a.name,
+            f"{a.parameters:,}",
+            f"{a.accuracy_without:.1%}",
+            f"{100 * a.accuracy_drop:.1f}",
+            _points(a.accuracy_per_1k_params),
+        )
         for a in analysis.ablations
     )
     header = ("switched off", "parameters", "accuracy left", "points lost", "per 1,000 parameters")

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import PATH_TYPE, json_option, print_note, print_json
+from studio.cli.console import PATH_TYPE, json_option, print_json, print_note
 from studio.core.run import Run
 
 
 @click.command()
 @click.argument("runs", type=PATH_TYPE, nargs=-1, required=True, metavar="RUN…")
-@click.option("--report", type=PATH_TYPE, metavar="DIR", help="Write a page with tables and charts, report.html, there.")
+@click.option(
+    "--report", type=PATH_TYPE, metavar="DIR", help="Write a page with tables and charts, report.html, there."
+)
 @json_option
 def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Put the recipes and results of runs side by side."""
@@ -26,7 +28,7 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
 
 def write_report(runs: "Sequence[Run]", folder: Path) -> Path:
     """Write the comparison report of ``runs`` into ``folder``; return its page."""
-    from studio.app.comparison.report_writer import write
+    from studio.app.comparison.report_writer import write_report
     from studio.app.comparison.seed_groups import group_runs
 
-    return write(group_runs(runs), folder)
+    return write_report(group_runs(runs), folder)

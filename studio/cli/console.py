@@ -210,6 +210,8 @@ def show_training(label: str, happening: Iterable["Event"]) -> None:
             elif isinstance(event, events.Step):
                 meter.update(event.step, f"loss {event.loss:.3f}")
             elif isinstance(event, events.Evaluation):
-                meter.print_line(f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}")
+                meter.print_line(
+                    f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}"
+                )
             elif isinstance(event, events.Warning):
                 meter.print_line(event.text)

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from studio.cli.console import json_option, exit_interrupted, print_note, out_option, print_json, show_training, stop_on_signals
+from studio.cli.console import (
+    exit_interrupted,
+    json_option,
+    out_option,
+    print_json,
+    print_note,
+    show_training,
+    stop_on_signals,
+)
 
 
 @click.command()

@@ -46,7 +46,9 @@ class LayerReport:
         for attachment in self.parameter_counts.attachments:
             for path, count in attachment.per_site.items():
                 added[path] = added.get(path, 0) + count
-        rows = [(*_layer_cells(layer), f"+{added[layer.path]:,}" if layer.path in added else "") for layer in self.layers]
+        rows = [
+            (*_layer_cells(layer), f"+{added[layer.path]:,}" if layer.path in added else "") for layer in self.layers
+        ]
         return format_table(("layer", "type", "role", "shape", "parameters", "attached"), rows, right=(4, 5))
 
     def _attachment(self, attachment: Any) -> str:

@@ -13,7 +13,14 @@ def format_metrics(metrics: "Metrics") -> str:
     title = f"{metrics.split}: {metrics.images:,} images, accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.4f}"
     labels = [one.label for one in metrics.per_class]
     rows = [
-        (one.label, one.images, f"{one.precision:.1%}", f"{one.recall:.1%}", f"{one.f1:.1%}", _top_confusion(row, i, labels))
+        (
+            one.label,
+            one.images,
+            f"{one.precision:.1%}",
+            f"{one.recall:.1%}",
+            f"{one.f1:.1%}",
+            _top_confusion(row, i, labels),
+        )
         for i, (one, row) in enumerate(zip(metrics.per_class, metrics.confusion, strict=True))
     ]
     header = ("class", "images", "precision", "recall", "F1", "most often taken for")

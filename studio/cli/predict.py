@@ -12,7 +12,9 @@ from studio.core.formatting import format_table
 
 @click.command()
 @click.argument("paths", type=PATH_TYPE, nargs=-1, required=True, metavar="RUN_or_EXPORT IMAGE…")
-@click.option("--pack", "packs", type=PATH_TYPE, multiple=True, metavar="ADAPTER", help="Answer with several side by side.")
+@click.option(
+    "--pack", "packs", type=PATH_TYPE, multiple=True, metavar="ADAPTER", help="Answer with several side by side."
+)
 @json_option
 def predict(paths: tuple[Path, ...], packs: tuple[Path, ...], as_json: bool) -> None:
     """Classify images with a run or any export; with --pack, with several adapters on one backbone."""

@@ -5,7 +5,16 @@ from pathlib import Path
 import click
 
 from studio.cli.compare import write_report
-from studio.cli.console import PATH_TYPE, json_option, exit_interrupted, print_note, out_option, print_json, show_training, stop_on_signals
+from studio.cli.console import (
+    PATH_TYPE,
+    exit_interrupted,
+    json_option,
+    out_option,
+    print_json,
+    print_note,
+    show_training,
+    stop_on_signals,
+)
 from studio.core.errors import StudioError
 from studio.core.formatting import program_command
 

@@ -10,11 +10,11 @@ from studio.cli.console import (
     EXIT_INTERRUPTED,
     PATH_TYPE,
     ProgressBar,
-    json_option,
     exit_interrupted,
-    print_note,
+    json_option,
     out_option,
     print_json,
+    print_note,
     show_training,
     stop_on_signals,
 )
@@ -105,7 +105,11 @@ def _forecast(run: "Run", control: "TrainControl") -> None:
     from studio.app import estimate_cache as preflight
 
     try:
-        print_note(preflight.format_estimate(preflight.cached_estimate(run.recipe) or preflight.estimate_in_subprocess(run.recipe, control)))
+        print_note(
+            preflight.format_estimate(
+                preflight.cached_estimate(run.recipe) or preflight.estimate_in_subprocess(run.recipe, control)
+            )
+        )
     except StudioError as error:
         print_note(str(error))
 

@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_serializer, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from studio.core.errors import StudioError
 from studio.core.files import write_text
@@ -91,11 +100,15 @@ class Split(RecipeModel):
 
     validation: StrictFloat = Field(0.2, gt=0, lt=1, description="fraction of each class kept for validation")
     seed: StrictInt = Field(0, ge=0, description="seed of the division")
-    copies_together: StrictBool = Field(False, description="keep images that look alike on one side; each is opened once")
+    copies_together: StrictBool = Field(
+        False, description="keep images that look alike on one side; each is opened once"
+    )
     group: Literal["list", "folder", "none"] = Field(
         "list", description="images that stay together: by the group column of a list, or by folders inside a class"
     )
-    folds: StrictInt = Field(0, ge=0, le=100, description="divide into this many equal parts instead; 0 for no such parts")
+    folds: StrictInt = Field(
+        0, ge=0, le=100, description="divide into this many equal parts instead; 0 for no such parts"
+    )
     fold: StrictInt = Field(0, ge=0, description="which of the folds is kept for validation, counted from 0")
 
     @model_validator(mode="after")
@@ -124,13 +137,15 @@ class Transforms(RecipeModel):
     contrast: StrictFloat = Field(0.0, ge=0, le=1, description="more or less contrast by up to this fraction")
     saturation: StrictFloat = Field(0.0, ge=0, le=1, description="stronger or paler colours by up to this fraction")
     erasing: StrictFloat = Field(0.0, ge=0, le=1, description="how often a rectangle is painted over")
-    flip: StrictFloat = Field(0.0, ge=0, le=1, description="how often left and right are swapped; not for letters and digits")
+    flip: StrictFloat = Field(
+        0.0, ge=0, le=1, description="how often left and right are swapped; not for letters and digits"
+    )
 
 
 class Data(RecipeModel):
     """Which images, and what the user decided about some of them: the files themselves stay as they are.
 
-    Images are named by their path from ``path``, with slashes (:func:`studio.data.images.path_text.name_of`).
+    Images are named by their path from ``path``, with slashes (:func:`studio.data.images.path_text.recipe_path`).
     """
 
     path: str = Field("", description="a folder with one folder of images for each class, a list, or an archive")
@@ -138,9 +153,15 @@ class Data(RecipeModel):
     split: Split = Split()
     transforms: Transforms = Transforms()
     labels: Mapping[str, str] = Field(default_factory=dict, description="images that are of another class than listed")
-    split_overrides: Mapping[str, SplitName] = Field(default_factory=dict, description="images that are in this split whatever else")
+    split_overrides: Mapping[str, SplitName] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("split_overrides", "sides"),
+        description="images that are in this split whatever else",
+    )
     acknowledged: Mapping[str, str] = Field(
-        default_factory=dict, description="findings that were looked at and are fine: a hash of the files, by kind"
+        default_factory=dict,
+        validation_alias=AliasChoices("acknowledged", "kept"),
+        description="findings that were looked at and are fine: a hash of the files, by kind",
     )
 
     @field_serializer("labels", "split_overrides", "acknowledged")
@@ -172,7 +193,9 @@ class Training(RecipeModel):
     schedule: Literal["cosine", "one-cycle", "constant"] = Field(
         "cosine", description="how the rate goes on after the warm-up; one-cycle wants a long one, such as 0.3"
     )
-    warmup: StrictFloat = Field(0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero")
+    warmup: StrictFloat = Field(
+        0.05, ge=0, lt=1, description="fraction of all steps over which the rate rises from zero"
+    )
     label_smoothing: StrictFloat = Field(0.0, ge=0, lt=1)
     mixup: StrictFloat = Field(
         0.0, ge=0, le=10, description="lay images over each other, such as 0.2: more is a more even blend; 0 does not"

@@ -13,7 +13,7 @@ from studio.evaluation import restore
 from studio.evaluation.evaluate import evaluate_split
 from studio.peft import AdaptedModel
 from studio.peft.param_counts import HEAD
-from studio.peft.patches import Patch, ModulePatch, ParameterPatch
+from studio.peft.patches import ModulePatch, ParameterPatch, Patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ class AdapterAnalysis:
         return asdict(self)
 
 
-def analyze_run(run: Run, split: str = "validation", on_progress: Callable[[int, int], object] = lambda done, total: None) -> AdapterAnalysis:
+def analyze_run(
+    run: Run, split: str = "validation", on_progress: Callable[[int, int], object] = lambda done, total: None
+) -> AdapterAnalysis:
     """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only.
 
     ``on_progress`` hears of how many attachments, of all, have been measured.

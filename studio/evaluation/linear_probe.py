@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
 from studio.data.dataset.dataset import ImageDataset, dataset_for_split
 from studio.data.dataset.index import DatasetIndex
-from studio.data.images.file_index import ProgressCallback, SplitName, Cancelled
+from studio.data.images.file_index import Cancelled, ProgressCallback, SplitName
 from studio.data.loader import Loader
 from studio.training.backend import device as devices
 from studio.training.inputs import to_device
@@ -25,7 +25,9 @@ _L2_PENALTIES = (1.0, 10.0, 100.0)
 _STEPS = 60
 
 
-def linear_probe(summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback) -> tuple[float, int]:
+def linear_probe(
+    summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback
+) -> tuple[float, int]:
     """Accuracy in [0, 1] on validation images, and the number of images looked at.
 
     Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
@@ -35,7 +37,9 @@ def linear_probe(summary: DatasetIndex, backbone: Backbone, control: TrainContro
     module = loading.load_backbone(backbone, 0).to(device)
     preprocessing = loading.resolve_preprocessing(module)
     most = max(MAX_TRAINING_IMAGES, MIN_IMAGES_PER_CLASS * len(summary.classes))
-    sets = [dataset_for_split(_sample_split(summary, split, n), preprocessing, split) for split, n in _split_limits(most)]
+    sets = [
+        dataset_for_split(_sample_split(summary, split, n), preprocessing, split) for split, n in _split_limits(most)
+    ]
     total, done, parts = sum(map(len, sets)), 0, []
     for images in sets:
         parts.append(_extract_features(module, images, device, control, lambda n: progress("baseline", n, total), done))

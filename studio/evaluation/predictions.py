@@ -18,7 +18,7 @@ from studio.data.loader import Loader
 from studio.evaluation import restore
 from studio.training.backend import device as devices
 from studio.training.inputs import model_with_preprocessing, to_device
-from studio.training.metrics import Metrics, MetricAccumulator
+from studio.training.metrics import MetricAccumulator, Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,10 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
     dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), restored.preprocessing, split)
     device = devices.resolve_device(recipe.training.device)
     restored.model.module.to(device)
-    network, tally = model_with_preprocessing(restored.model, restored.preprocessing), MetricAccumulator(dataset.classes)
+    network, tally = (
+        model_with_preprocessing(restored.model, restored.preprocessing),
+        MetricAccumulator(dataset.classes),
+    )
     found: list[Prediction] = []
     with Loader(dataset, recipe.training.batch_size) as loader:
         for batch in loader.batches():
@@ -71,7 +74,9 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
     return Predictions(tally.compute(split), tuple(found))
 
 
-def _batch_predictions(dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor) -> list[Prediction]:
+def _batch_predictions(
+    dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor
+) -> list[Prediction]:
     """The rows of a batch: logits (batch, classes) and labels (batch)."""
     losses, shares = cross_entropy(logits, labels, reduction="none"), logits.softmax(1)
     best, own = shares.max(1), shares.gather(1, labels[:, None])[:, 0]

@@ -18,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 
-ROLLOUT_UNSUPPORTED = "This backbone has no attention over the whole image in every block; look at it with Grad-CAM instead."
+ROLLOUT_UNSUPPORTED = (
+    "This backbone has no attention over the whole image in every block; look at it with Grad-CAM instead."
+)
 
 
 def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Layer]) -> Tensor:

@@ -3,4 +3,4 @@
 from studio.export.contract import Exporter, ExportSource, Verification, exporters, register
 from studio.export.write_export import export
 
-__all__ = ["Exporter", "ExportSource", "Verification", "export", "exporters", "register"]
+__all__ = ["ExportSource", "Exporter", "Verification", "export", "exporters", "register"]

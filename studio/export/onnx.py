@@ -36,7 +36,10 @@ class OnnxExporter(Exporter):
         import onnx
 
         path = folder / "model.onnx"
-        with _suppress_warnings(), torch.no_grad():  # as when it was traced: attention takes other kernels where gradients are kept
+        with (
+            _suppress_warnings(),
+            torch.no_grad(),
+        ):  # as when it was traced: attention takes other kernels where gradients are kept
             torch.onnx.export(
                 trace_program(source),
                 f=path,

@@ -37,7 +37,9 @@ def verify_export(exporter: Exporter, source: ExportSource, folder: Path) -> Ver
     paths = validation_images(source)
     live = _live_logits(source, paths)
     missing = [name for name in exporter.verify_packages if find_spec(name) is None]
-    loaded, how = _load_in_process(exporter, folder, source, paths, missing) if missing else _run_predict_script(folder, paths)
+    loaded, how = (
+        _load_in_process(exporter, folder, source, paths, missing) if missing else _run_predict_script(folder, paths)
+    )
     return _compare(exporter, source, live, loaded, how)
 
 
@@ -96,7 +98,9 @@ def _version(package: str) -> str:
         return "(no version)"
 
 
-def _compare(exporter: Exporter, source: ExportSource, live: torch.Tensor, loaded: torch.Tensor, loaded_with: str) -> Verification:
+def _compare(
+    exporter: Exporter, source: ExportSource, live: torch.Tensor, loaded: torch.Tensor, loaded_with: str
+) -> Verification:
     if live.shape != loaded.shape:
         raise StudioError(
             f"The export was discarded: it gives scores of shape {tuple(loaded.shape)} instead of {tuple(live.shape)}."

@@ -2,7 +2,7 @@
 
 from studio.core.recipe import Attachment
 from studio.peft.attach import AdaptedModel, attach
-from studio.peft.contract import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register
+from studio.peft.contract import METHODS, AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, register
 from studio.peft.param_counts import AttachmentCounts, ParameterCounts
 from studio.peft.target_matching import SkippedLayer
 
@@ -12,11 +12,11 @@ __all__ = [
     "AdaptedModel",
     "Attachment",
     "AttachmentCounts",
-    "ParameterCounts",
+    "AttachmentSite",
     "DefaultSites",
     "Method",
     "MethodConfig",
-    "AttachmentSite",
+    "ParameterCounts",
     "SkippedLayer",
     "attach",
     "register",

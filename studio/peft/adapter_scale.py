@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from studio.core.errors import StudioError
 from studio.peft.param_counts import HEAD
-from studio.peft.patches import Patch, ModulePatch
+from studio.peft.patches import ModulePatch, Patch
 
 MAX_STRENGTH = 2.0
 """The largest strength of an attachment."""
@@ -18,7 +18,7 @@ def not_scalable_reason(patches: Sequence[Patch], attachment: str) -> str:
     if not own:
         return f"{attachment} adds nothing of its own, so it has no strength."
     layers = (change.adapted_layer for change in own if isinstance(change, ModulePatch))
-    return next((layer.strength_refusal for layer in layers if layer.strength_refusal), "")
+    return next((layer.not_scalable_reason for layer in layers if layer.not_scalable_reason), "")
 
 
 def set_scale(patches: Sequence[Patch], attachment: str, strength: float) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from studio.backbones.layer_roles import call_through_flag, describe_layers, classifier_paths
+from studio.backbones.layer_roles import call_through_flag, classifier_paths, describe_layers
 from studio.backbones.loading import tensors_digest
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment
 from studio.peft.adapter_scale import not_scalable_reason, set_scale
-from studio.peft.contract import AdaptedLayer, Method, AttachmentSite
+from studio.peft.contract import AdaptedLayer, AttachmentSite, Method
 from studio.peft.param_counts import HEAD, ParameterCounts, count_parameters
-from studio.peft.patches import AttributePatch, Patch, CounterPatch, ModulePatch, ParameterPatch
-from studio.peft.state_dict_check import state_dict_mismatch, check_unique_names
+from studio.peft.patches import AttributePatch, CounterPatch, ModulePatch, ParameterPatch, Patch
+from studio.peft.state_dict_check import check_unique_names, state_dict_mismatch
 from studio.peft.target_matching import MatchResult, match_targets
 
 
@@ -109,7 +109,9 @@ class AdaptedModel:
                 backbone_identity=bare,
                 _replace=lambda path, make, innermost: self._replace(name, modules, path, make, innermost),
                 _train_parameter=lambda path, parameter: self._train_parameter(name, modules, path, parameter),
-                _set_attribute=lambda path, attribute, value: self._set_attribute(name, modules[path], path, attribute, value),
+                _set_attribute=lambda path, attribute, value: self._set_attribute(
+                    name, modules[path], path, attribute, value
+                ),
                 _add_to_count=lambda path, attribute, n: self._add_to_count(name, modules[path], path, attribute, n),
             )
             before = len(self._patches)
@@ -202,7 +204,7 @@ class AdaptedModel:
         idle = {
             id(t)
             for c in self._patches
-            if not self._is_active(c) or (isinstance(c, ModulePatch) and c.adapted_layer.idles)
+            if not self._is_active(c) or (isinstance(c, ModulePatch) and c.adapted_layer.may_skip_steps)
             for t in c.tensors().values()
         }
         return tuple(name for name, p in self.named_parameters() if p.grad is None and id(p) not in idle)
@@ -249,7 +251,9 @@ class AdaptedModel:
 
     def parameter_counts(self) -> ParameterCounts:
         """Count what is attached; on the meta device just the same."""
-        return count_parameters(self.layers[0].parameters, [p for p, _ in self._requires_grad_flags], self._matches, self._patches)
+        return count_parameters(
+            self.layers[0].parameters, [p for p, _ in self._requires_grad_flags], self._matches, self._patches
+        )
 
     def train(self, mode: bool = True) -> "AdaptedModel":
         """Put adapters and head in training mode.

@@ -102,7 +102,9 @@ def project_qkv(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, value
 
 
-def scaled_dot_product(attention: Any, query: Tensor, key: Tensor, value: Tensor, biases: Sequence[Tensor] = ()) -> Tensor:
+def scaled_dot_product(
+    attention: Any, query: Tensor, key: Tensor, value: Tensor, biases: Sequence[Tensor] = ()
+) -> Tensor:
     """softmax(query key + biases) value as ``attention`` does it, (batch, heads, N, head width)."""
     groups = getattr(attention, "num_kv_groups", 1)
     if groups > 1:

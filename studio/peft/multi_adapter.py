@@ -11,7 +11,7 @@ from torch import nn
 from studio.backbones.layer_roles import classifier_paths
 from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
-from studio.peft.adapter_file import AdapterManifest, attach_adapter, read_manifest, check_same_backbone
+from studio.peft.adapter_file import AdapterManifest, attach_adapter, check_same_backbone, read_manifest
 from studio.peft.attach import AdaptedModel
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from studio.peft.patches import Patch, ParameterPatch
+from studio.peft.patches import ParameterPatch, Patch
 from studio.peft.target_matching import MatchResult, SkippedLayer
 
 HEAD = "head"

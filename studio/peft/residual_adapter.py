@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from studio.backbones.residual_branches import ResidualBranch, find_residual_branch
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, Method, MethodConfig, AttachmentSite
+from studio.peft.contract import AdaptedLayer, AttachmentSite, Method, MethodConfig
 
 InputSource = Literal["output", "input", "stream"]
 """What an adapter reads: the sub-layer's output, its input, or the block's stream before any normalisation."""
@@ -76,7 +76,11 @@ class ResidualAdapter(AdaptedLayer):
     """
 
     def __init__(
-        self, base: nn.Module, adapter: nn.Module, source: InputSource | TensorSlot, channels_first: tuple[bool, bool] = (False, False)
+        self,
+        base: nn.Module,
+        adapter: nn.Module,
+        source: InputSource | TensorSlot,
+        channels_first: tuple[bool, bool] = (False, False),
     ) -> None:
         super().__init__(base)
         self.adapter = adapter
@@ -87,7 +91,9 @@ class ResidualAdapter(AdaptedLayer):
         """The layer's output with the adapter's added, in the layer's own layout."""
         output = self.base_layer(*args, **kwargs)
         x = self._read(args, output)
-        added = self.adapter(_to_channels_last(x, self.channels_first[0]), _to_channels_last(output, self.channels_first[1]))
+        added = self.adapter(
+            _to_channels_last(x, self.channels_first[0]), _to_channels_last(output, self.channels_first[1])
+        )
         added = added if self.strength == 1 else self.strength * added
         added = added.permute(0, 3, 1, 2) if self.channels_first[1] else added
         if added.shape != output.shape:
@@ -106,7 +112,9 @@ def _to_channels_last(x: Tensor, channels_first: bool) -> Tensor:
     return x.permute(0, 2, 3, 1) if channels_first else x
 
 
-def insert_adapter(site: AttachmentSite[Any], adapter: nn.Module, source: InputSource, layer_scale: str) -> ResidualBranch:
+def insert_adapter(
+    site: AttachmentSite[Any], adapter: nn.Module, source: InputSource, layer_scale: str
+) -> ResidualBranch:
     """Add ``adapter(source, output)`` to what the site's layer gives, and return its branch: added at the branch's end.
 
     Raises StudioError where the block has a layer scale that cannot be passed.

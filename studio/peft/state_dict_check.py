@@ -30,6 +30,8 @@ def state_dict_mismatch(expected: Mapping[str, Tensor], loaded: Mapping[str, Ten
             )
         if loaded[name].is_floating_point() != tensor.is_floating_point() or loaded[name].is_complex():
             return f"In the adapter {name} is of type {loaded[name].dtype}, but this backbone needs {tensor.dtype}."
-        if not bool(torch.isfinite(loaded[name].to(tensor.dtype)).all()):  # as it will be, beyond whose range it may lie
+        if not bool(
+            torch.isfinite(loaded[name].to(tensor.dtype)).all()
+        ):  # as it will be, beyond whose range it may lie
             return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
     return ""

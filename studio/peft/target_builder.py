@@ -8,7 +8,14 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer, wildcard_path
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import Method
-from studio.peft.targets import default_sites, is_within, match_layers, unsupported_reason, minimal_patterns, unique_name
+from studio.peft.targets import (
+    default_sites,
+    is_within,
+    match_layers,
+    minimal_patterns,
+    unique_name,
+    unsupported_reason,
+)
 
 LayerSlice = tuple[str, Slice | None]
 """A layer's path, and the slice of its fused qkv where only that is meant."""
@@ -91,13 +98,19 @@ def subtrees(layers: Sequence[Layer], paths: Sequence[str]) -> list[tuple[Layer,
 
 
 def _make_attachments(
-    method: Method[Any], accepted: _AcceptedSites, layers: Sequence[Layer], taken_names: Iterable[str], config: dict[str, Any]
+    method: Method[Any],
+    accepted: _AcceptedSites,
+    layers: Sequence[Layer],
+    taken_names: Iterable[str],
+    config: dict[str, Any],
 ) -> tuple[Attachment, ...]:
     names, made = set(taken_names), []
     for slices, paths in accepted.sites.items():
         name = unique_name(method.name, names)
         names.add(name)
-        made.append(Attachment(name=name, method=method.name, at=minimal_patterns(paths, layers), slices=slices, config=config))
+        made.append(
+            Attachment(name=name, method=method.name, at=minimal_patterns(paths, layers), slices=slices, config=config)
+        )
     return tuple(made)
 
 
@@ -126,5 +139,7 @@ def restrict_to_blocks(patterns: Sequence[str], first: int, last: int, layers: S
     blocks = {layer.block for layer in layers if layer.block is not None}
     if not blocks or (first <= min(blocks) and last >= max(blocks)):
         return full
-    meant = [layer.path for layer in match_layers(full, layers) if layer.block is not None and first <= layer.block <= last]
+    meant = [
+        layer.path for layer in match_layers(full, layers) if layer.block is not None and first <= layer.block <= last
+    ]
     return minimal_patterns(meant, layers)

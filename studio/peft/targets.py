@@ -72,7 +72,8 @@ def default_attachment(
     chosen = default_sites(method, values, row, [layer for layer in layers if is_within(layer, row)])
     if chosen is None:
         raise StudioError(
-            unsupported_reason(method, row, values, ()) or f"{method.label} has nowhere to go in {target or 'this backbone'}."
+            unsupported_reason(method, row, values, ())
+            or f"{method.label} has nowhere to go in {target or 'this backbone'}."
         )
     sites, slices = chosen
     return Attachment(
@@ -128,7 +129,11 @@ def _patterns(members: list[str], layers: Sequence[Layer]) -> list[str]:
         if len(members) > 1 and _matches_only(pattern, members, layers):
             return [pattern]
     varying = [position for position, column in enumerate(columns) if len(column) > 1]
-    return [_run_pattern(run, varying[0]) for run in _consecutive_runs(members, varying[0])] if len(varying) == 1 else members
+    return (
+        [_run_pattern(run, varying[0]) for run in _consecutive_runs(members, varying[0])]
+        if len(varying) == 1
+        else members
+    )
 
 
 def _matches_only(pattern: str, members: Sequence[str], layers: Sequence[Layer]) -> bool:

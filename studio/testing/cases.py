@@ -13,7 +13,7 @@ from studio.core.recipe import Attachment
 from studio.peft import METHODS, AdaptedModel, Method, attach
 from studio.peft.targets import default_attachment
 from studio.testing.examples import example_fields
-from studio.testing.families import FAMILIES, build_backbone, backbone_layers, build_on_meta
+from studio.testing.families import FAMILIES, backbone_layers, build_backbone, build_on_meta
 from studio.testing.observing import train_briefly
 
 
@@ -90,7 +90,7 @@ def accepted(methods: Iterable[str]) -> list[Case]:
 
 def on_all_layers(methods: Iterable[str]) -> list[Case]:
     """The accepted cases, each on every layer that the method does not refuse."""
-    return [replace(case, everywhere=True) for case in accepted(methods)]
+    return [replace(case, all_layers=True) for case in accepted(methods)]
 
 
 def first_accepted(methods: Iterable[str]) -> list[Case]:

@@ -10,7 +10,7 @@ from studio.backbones.loading import weights_digest
 from studio.peft import METHODS, attach
 from studio.peft.adapter_file import save_adapter
 from studio.peft.targets import default_attachment
-from studio.testing.families import build_backbone, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone
 from studio.testing.observing import train_briefly
 
 

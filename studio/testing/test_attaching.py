@@ -6,7 +6,7 @@ from studio.core.errors import StudioError
 from studio.peft import METHODS, attach
 from studio.testing import observing
 from studio.testing.cases import Case, case_outcome
-from studio.testing.families import build_backbone, random_images, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone, random_images
 
 MAX_STEPS = 40
 """Steps within which a method with a random depth has used every layer."""

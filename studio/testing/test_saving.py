@@ -38,7 +38,9 @@ def _check_round_trip(case: Case, folder: Path) -> None:
 
 
 def _save(attached: observing.AdaptedModel, case: Case, folder: Path) -> None:
-    save_adapter(attached, [case.attachment], folder, weights_digest(build_backbone(case.family)), {"labels": ["a", "b"]})
+    save_adapter(
+        attached, [case.attachment], folder, weights_digest(build_backbone(case.family)), {"labels": ["a", "b"]}
+    )
 
 
 def _with_another_head(family: str) -> nn.Module:

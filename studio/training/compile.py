@@ -43,4 +43,6 @@ class CompiledModel:
         except Exception as error:  # compilers fail in every way
             self._compiled = None
             reason = str(error).strip().split("\n")[0].rstrip(".")[:200] or type(error).__name__
-            self._warn(f"The backbone cannot be compiled here ({reason}); the training goes on without, at usual speed.")
+            self._warn(
+                f"The backbone cannot be compiled here ({reason}); the training goes on without, at usual speed."
+            )

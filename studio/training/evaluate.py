@@ -24,7 +24,9 @@ class EvalPass:
     unreadable: list[UnreadableImageError] = field(default_factory=list)
 
 
-def run_eval_pass(network: Network, source: BatchSource, device: torch.device, precision: Precision, control: TrainControl) -> EvalPass:
+def run_eval_pass(
+    network: Network, source: BatchSource, device: torch.device, precision: Precision, control: TrainControl
+) -> EvalPass:
     """Run ``network`` over all of ``source``, or until ``control`` asks to stop or to wait."""
     measured = EvalPass(MetricAccumulator(source.dataset.classes))
     for batch in source.batches():

@@ -9,7 +9,7 @@ from torch import Tensor
 from studio.data.loader import Batch
 from studio.peft import AdaptedModel
 from studio.training.backend.precision import Precision, autocast
-from studio.training.distributed.context import GradientSync, DistributedContext
+from studio.training.distributed.context import DistributedContext, GradientSync
 from studio.training.inputs import Network, to_device
 from studio.training.run_io import rng_state
 from studio.training.train_state import TrainState

@@ -13,7 +13,7 @@ from torch import Tensor
 from studio.core.recipe import Recipe
 from studio.data.dataset.dataset import dataset_for_split
 from studio.data.dataset.index import DatasetIndex
-from studio.data.loader import Loader, BatchSource
+from studio.data.loader import BatchSource, Loader
 from studio.data.transforms.augmentation import Augmentation
 from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Preprocessing
@@ -60,7 +60,9 @@ def build_inputs(
             return cut.prefix(to_memory_format(preprocessing.normalize(to_device(pixels, device)), memory_format))
 
     def source(loader: Loader) -> CachedFeatureLoader:
-        return CachedFeatureLoader(loader, features, feature_cache.entry(cut.first_trained_layer, loader) if feature_cache else None)
+        return CachedFeatureLoader(
+            loader, features, feature_cache.entry(cut.first_trained_layer, loader) if feature_cache else None
+        )
 
     return TrainInputs(cut.tail, source(training), source(validation), cut.first_trained_layer)
 

@@ -16,7 +16,9 @@ from studio.training.run_io.status_writer import StatusWriter
 from studio.training.trainer import Trainer
 
 
-def train(run: Run, control: TrainControl, resume: bool = False, distributed: DistributedContext | None = None) -> Iterator[events.Event]:
+def train(
+    run: Run, control: TrainControl, resume: bool = False, distributed: DistributedContext | None = None
+) -> Iterator[events.Event]:
     """Train ``run``, yielding each event once it is in ``events.jsonl``.
 
     With ``resume`` it goes on from the last checkpoint, or from the beginning where there is none yet.

@@ -12,7 +12,9 @@ class ClassificationLoss:
 
     def __init__(self, settings: Training, num_classes: int, targets: Tensor, device: torch.device) -> None:
         self._smoothing = settings.label_smoothing
-        self._weights = balanced_class_weights(targets, num_classes).to(device) if settings.class_weights == "balanced" else None
+        self._weights = (
+            balanced_class_weights(targets, num_classes).to(device) if settings.class_weights == "balanced" else None
+        )
 
     def __call__(self, logits: Tensor, targets: Tensor, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """The mean loss of logits (images, classes) in float32 against class indices (images).

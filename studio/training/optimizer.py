@@ -29,7 +29,11 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
 def state_tensors(optimizer: Optimizer, named_parameters: NamedParameters) -> dict[str, Tensor]:
     """The optimiser's state as ``parameter name:key``."""
     state = optimizer.state
-    return {f"{name}:{key}": value for name, parameter in named_parameters for key, value in state.get(parameter, {}).items()}
+    return {
+        f"{name}:{key}": value
+        for name, parameter in named_parameters
+        for key, value in state.get(parameter, {}).items()
+    }
 
 
 def load_state_tensors(optimizer: Optimizer, named_parameters: NamedParameters, saved: Mapping[str, Tensor]) -> None:
@@ -43,7 +47,9 @@ def load_state_tensors(optimizer: Optimizer, named_parameters: NamedParameters, 
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _param_groups(named_parameters: NamedParameters, lr_scales: Mapping[str, float], training: Training) -> Iterable[dict[str, object]]:
+def _param_groups(
+    named_parameters: NamedParameters, lr_scales: Mapping[str, float], training: Training
+) -> Iterable[dict[str, object]]:
     """Parameters that share decay and rate; matrices are decayed."""
     grouped: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:

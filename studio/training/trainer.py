@@ -92,7 +92,7 @@ class Trainer:
         recipe = run.recipe
         saved = cls._last_checkpoint(run, recipe) if resume else None
         images = split_manifest.images_of_run(run.path, recipe.data) if resume else build_index(recipe.data)
-        return cls(run, recipe, images, saved, distributed, keeps=True)
+        return cls(run, recipe, images, saved, distributed, cache_features=True)
 
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
@@ -117,24 +117,36 @@ class Trainer:
         settings = self.recipe.training
         scales = layer_lr_scales(self.model.lr_scales(), self.model.layers, settings.layer_decay)
         self.optimizer = optimizer.build_optimizer(self.named_parameters, scales, settings)
-        self._loaders = build_loaders(self.recipe, self.images, built.preprocessing, (self.distributed.rank, self.distributed.world_size))
+        self._loaders = build_loaders(
+            self.recipe, self.images, built.preprocessing, (self.distributed.rank, self.distributed.world_size)
+        )
         self._ema = ModelEma(self.model, settings.ema) if settings.ema else None
-        self._checkpoint_state = CheckpointState(self.model, self._ema, self.optimizer, self.named_parameters, self.device)
+        self._checkpoint_state = CheckpointState(
+            self.model, self._ema, self.optimizer, self.named_parameters, self.device
+        )
         if settings.gradient_checkpointing:
             checkpoint_blocks(self.model)
-        fused_attention.choose(self.model.module, self.device, self.precision)
+        fused_attention.set_fused_attention(self.model.module, self.device, self.precision)
         order = memory_format.choose_memory_format(self.model, settings.channels_last)
         self.inputs = build_inputs(
             self.model, built.preprocessing, *self._loaders, self.device, self.precision, order, self._feature_cache()
         )
         if settings.compile:
             trained = list(self.model.parameters())
-            self.inputs = replace(self.inputs, network=CompiledModel(self.inputs.network, trained, self._pending_warnings.add))
+            self.inputs = replace(
+                self.inputs, network=CompiledModel(self.inputs.network, trained, self._pending_warnings.add)
+            )
         self.model.train()
         classes = self._loaders[0].dataset.labels
         objective = ClassificationLoss(settings, len(self.images.classes), classes, self.device)
         self._grad_accumulator = GradientAccumulator(
-            self.model, self.inputs.network, objective, self.distributed, self.device, self.precision, self._pending_warnings.add
+            self.model,
+            self.inputs.network,
+            objective,
+            self.distributed,
+            self.device,
+            self.precision,
+            self._pending_warnings.add,
         )
         self.distributed.sync_drop_depths(self.model.module)
 
@@ -188,7 +200,9 @@ class Trainer:
         if self.precision == "bfloat16" and not precision.supports_bfloat16(self.device):
             self._pending_warnings.add("This device has no bfloat16 arithmetic, so float32 would be faster.")
         if not self.train_state.step:
-            self._pending_warnings.add(default_hparams.too_few_steps_warning(self.recipe, len(self.inputs.training.dataset)))
+            self._pending_warnings.add(
+                default_hparams.too_few_steps_warning(self.recipe, len(self.inputs.training.dataset))
+            )
         yield from self._pending_warnings.pop_events()
         self._step_seconds()
 
@@ -200,7 +214,9 @@ class Trainer:
     def learning_rate(self) -> float:
         """The learning rate of the next step, as the recipe's schedule has it."""
         settings = self.recipe.training
-        return settings.learning_rate * self.train_state.slowing * lr_factor(self.train_state.step, self.steps, settings)
+        return (
+            settings.learning_rate * self.train_state.slowing * lr_factor(self.train_state.step, self.steps, settings)
+        )
 
     def step(self, batch: Batch, learning_rate: float | None = None) -> Iterator[events.Event]:
         """Train on one batch, at :attr:`learning_rate` or another. A loss or gradient that is no number changes nothing."""
@@ -213,7 +229,9 @@ class Trainer:
         seconds, waited = self._step_seconds(), self._data_wait_seconds()
         self.train_state.add_step_time(seconds, waited)
         if not math.isfinite(loss):
-            self._pending_warnings.add(f"The loss of step {self.train_state.step} is not a number; the step was skipped.")
+            self._pending_warnings.add(
+                f"The loss of step {self.train_state.step} is not a number; the step was skipped."
+            )
         yield from self._pending_warnings.pop_events()
         if images:
             yield events.Step(
@@ -245,7 +263,9 @@ class Trainer:
         outcome = self._grad_accumulator.backward(batch, num_images, self.train_state)
         clip = self.recipe.training.gradient_clip
         norm = optimizer.clip_grad_norm((parameter for _, parameter in self.named_parameters), clip)
-        loss, correct = self.distributed.all_reduce_sum_scalars([outcome.loss.item() / self.distributed.world_size, outcome.correct])
+        loss, correct = self.distributed.all_reduce_sum_scalars(
+            [outcome.loss.item() / self.distributed.world_size, outcome.correct]
+        )
         if not (math.isfinite(loss) and bool(torch.isfinite(norm))):
             return math.nan, int(correct)
         optimizer.set_lr(self.optimizer, learning_rate)
@@ -327,7 +347,9 @@ class Trainer:
         return events.Checkpoint(step=self.train_state.step, name=name)
 
     def _write_checkpoint(self, name: str) -> None:
-        checkpoint.write(self.run.path / "checkpoints" / name, self._checkpoint_state.state_tensors(), self._checkpoint_values())
+        checkpoint.write(
+            self.run.path / "checkpoints" / name, self._checkpoint_state.state_tensors(), self._checkpoint_values()
+        )
         if name == "best":
             adapter = {key: tensor.cpu().contiguous() for key, tensor in self._checkpoint_state.adapter_tensors.items()}
             write_bytes(self.run.path / ADAPTER_FILE, save(adapter, metadata={"format": "pt"}))
@@ -364,7 +386,9 @@ class Trainer:
         }
 
     def _environment(self) -> dict[str, Any]:
-        return environment.collect_environment(self.device, self.precision, self.weights_digest, self.distributed.world_size)
+        return environment.collect_environment(
+            self.device, self.precision, self.weights_digest, self.distributed.world_size
+        )
 
     def _resume_from(self, saved: checkpoint.Checkpoint) -> None:
         before = saved.values["environment"]

@@ -131,7 +131,9 @@ def loop_beside_work() -> Measured:
         made.start_training()
         wait_until(lambda: space.runs.selected is not None and not space.trainer.running, seconds=120)
         took = {
-            "a training is tried": loop_during(made.show_train, space.resource_estimator.measure, lambda: space.resource_estimator.measuring),
+            "a training is tried": loop_during(
+                made.show_train, space.resource_estimator.measure, lambda: space.resource_estimator.measuring
+            ),
             "a run is evaluated": loop_during(
                 made.show_results, lambda: None, lambda: not made.results.stack.currentIndex()
             ),
@@ -274,7 +276,9 @@ def window_of_many() -> Iterator[tuple[MainWindow, Callable[[], None], Callable[
             wait_until(lambda: not made.workspace.engine.busy, seconds=60)
             application().processEvents()
             layers = many_layers()
-            made.workspace.engine.last_counts = RecipeCounts(made.workspace.recipe, 10, layers, None, build_tree(layers))
+            made.workspace.engine.last_counts = RecipeCounts(
+                made.workspace.recipe, 10, layers, None, build_tree(layers)
+            )
 
         yield made, prepare, show
 
@@ -295,5 +299,7 @@ def filter_many() -> float:
         prepare()
         show()
         words = ("q", "qkv", "norm", "9", "")
-        rounds = [[busy_seconds(made, lambda w=w: made.adapters.filter_edit.setText(w)) for w in words] for _ in range(5)]
+        rounds = [
+            [busy_seconds(made, lambda w=w: made.adapters.filter_edit.setText(w)) for w in words] for _ in range(5)
+        ]
     return max(statistics.median(times) for times in zip(*rounds, strict=True))

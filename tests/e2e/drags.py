@@ -131,7 +131,9 @@ class Gestures:
     def _select(self, *paths: str) -> None:
         flag = QItemSelectionModel.SelectionFlag
         for path in paths:
-            self.page.tree.selectionModel().select(self.page.tree_model.index_of(NodeRef(path)), flag.Select | flag.Rows)
+            self.page.tree.selectionModel().select(
+                self.page.tree_model.index_of(NodeRef(path)), flag.Select | flag.Rows
+            )
 
     def _attach(self) -> None:
         """LoRA on the first qkv, as a start."""

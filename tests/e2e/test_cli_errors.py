@@ -192,7 +192,7 @@ def test_the_unexpected_is_a_short_sentence_with_the_place_of_the_traceback(
     def break_down() -> None:
         raise ZeroDivisionError("one by none")
 
-    monkeypatch.setattr("studio.app.method_info.describe_all", break_down)
+    monkeypatch.setattr("studio.app.method_info.describe_methods", break_down)
     with pytest.raises(SystemExit) as ended:
         main(["methods"])
     said = capsys.readouterr().err

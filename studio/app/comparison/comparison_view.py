@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio.app import baseline
 from studio.app.comparison.comparison import compare
-from studio.app.comparison.seed_groups import SeedGroup, ComparisonReport, group_runs
+from studio.app.comparison.seed_groups import ComparisonReport, SeedGroup, group_runs
 from studio.app.sweeps.sweep import Sweep
 from studio.core.recipe import Recipe
 from studio.core.run import Run

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from studio.app.comparison.seed_groups import SeedGroup, ComparisonReport
+from studio.app.comparison.seed_groups import ComparisonReport, SeedGroup
 from studio.app.comparison.svg_charts import series_color
 from studio.core.errors import StudioError
 from studio.core.files import write_text
@@ -36,7 +36,7 @@ td:first-child { white-space: nowrap } td:not(:first-child) { overflow-wrap: bre
 """
 
 
-def write(report: ComparisonReport, folder: Path) -> Path:
+def write_report(report: ComparisonReport, folder: Path) -> Path:
     """Write ``report.html``, one page that needs nothing else, and ``report.md`` with its charts; return the page."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,11 @@ def _summary(report: ComparisonReport) -> str:
 def _cells(group: SeedGroup, starred: bool) -> tuple[str, ...]:
     interval = f" ± {100 * group.accuracy_halfwidth:.1f}" if group.accuracy_halfwidth is not None else ""
     accuracy = f"{100 * group.accuracy:.1f}{interval} %" if group.accuracy is not None else "?"
-    complete = str(group.num_completed) if group.num_completed == len(group.runs) else f"{group.num_completed} of {len(group.runs)}"
+    complete = (
+        str(group.num_completed)
+        if group.num_completed == len(group.runs)
+        else f"{group.num_completed} of {len(group.runs)}"
+    )
     return (
         group.label + (" ★" if starred else ""),
         f"{group.parameters:,}" if group.parameters is not None else "?",

@@ -106,7 +106,9 @@ def _condense_differences(recipes: Sequence[Recipe]) -> list[RecipeDifference]:
         for name in names
     }
     partial = {name: values for name, values in lines.items() if None in values}
-    kept = [d for d in recipe_differences(recipes) if not any(d.key.startswith(f"attachments.{name}.") for name in partial)]
+    kept = [
+        d for d in recipe_differences(recipes) if not any(d.key.startswith(f"attachments.{name}.") for name in partial)
+    ]
     return [*(RecipeDifference(f"attachments.{name}", values) for name, values in partial.items()), *kept]
 
 
@@ -144,7 +146,9 @@ def confidence_halfwidth(values: Sequence[float]) -> float | None:
 
 def _labels(recipes: Sequence[Recipe], different: Sequence[RecipeDifference]) -> list[str]:
     """The methods of each recipe, and its other values that the recipes differ in where methods do not tell enough."""
-    labels = [" + ".join(_attachment_label(a) for a in recipe.attachments if a.enabled) or "head alone" for recipe in recipes]
+    labels = [
+        " + ".join(_attachment_label(a) for a in recipe.attachments if a.enabled) or "head alone" for recipe in recipes
+    ]
     others = [d for d in different if not d.key.startswith("attachments.")]
     told = [_label(label, others, i) for i, label in enumerate(labels)]
     if len(set(told)) == len(told):

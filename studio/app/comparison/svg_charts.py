@@ -69,7 +69,9 @@ def line_chart(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     pairs = [pair for curve in curves for line in curve.lines for pair in line]
     if not pairs:
         return ""
-    x = Scale(min(p[0] for p in pairs), max(max(p[0] for p in pairs), min(p[0] for p in pairs) + 1), LEFT, _plot_right())
+    x = Scale(
+        min(p[0] for p in pairs), max(max(p[0] for p in pairs), min(p[0] for p in pairs) + 1), LEFT, _plot_right()
+    )
     y = _y_scale([p[1] for p in pairs])
     whole = [tick for tick in x.ticks() if tick == int(tick)]
     body = (
@@ -175,7 +177,9 @@ def _scatter_point(point: Point, x: Scale, y: Scale) -> str:
     at, ink = (x(point.x), y(point.y)), series_color(point.number)
     top, bottom = y(min(y.high, point.y + point.y_error)), y(max(y.low, point.y - point.y_error))
     bar = f'<line x1="{at[0]:.1f}" x2="{at[0]:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{ink}" stroke-width="2"/>'
-    return f"<g><title>{escape(point.label)}</title>{bar if point.y_error else ''}{_number_marker(*at, point.number)}</g>"
+    return (
+        f"<g><title>{escape(point.label)}</title>{bar if point.y_error else ''}{_number_marker(*at, point.number)}</g>"
+    )
 
 
 def _polyline(at: Sequence[XY], attributes: str) -> str:

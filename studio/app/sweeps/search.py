@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from studio.app import training
 from studio.app.comparison.comparison import Comparison, compare
-from studio.app.sweeps.search_space import SearchDimension, recipe_for, parse_dimensions
+from studio.app.sweeps.search_space import SearchDimension, parse_dimensions, recipe_for
 from studio.app.sweeps.sweep import ShowEvents, is_complete
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.training.run_io.lock import run_lock, is_locked
+from studio.training.run_io.lock import is_locked, run_lock
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -82,7 +82,9 @@ def is_search(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def open_or_create_search(path: Path, out: Path | None, axes: Sequence[str], trials: int, seeds: int, storage: str) -> Search:
+def open_or_create_search(
+    path: Path, out: Path | None, axes: Sequence[str], trials: int, seeds: int, storage: str
+) -> Search:
     """Make a search of a recipe file in ``out``, or go on with the one in ``path`` or ``out``, perhaps with more runs.
 
     Raises StudioError, with nothing written, where the recipe cannot be trained or something else is in the folder.
@@ -117,7 +119,9 @@ def _with_trials(found: Search, trials: int) -> Search:
     return made
 
 
-def run_search(search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
+def run_search(
+    search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
+) -> None:
     """Train trial after trial until there are as many as wanted, or ``control`` stops it.
 
     Trials that were begun and are trained by nobody come first. One that fails is told to ``print_line``.
@@ -132,7 +136,9 @@ def run_search(search: Search, control: "TrainControl", show_events: ShowEvents,
 class _SearchWorker:
     """One process's part in a search."""
 
-    def __init__(self, search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
+    def __init__(
+        self, search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
+    ) -> None:
         from studio.app.inspection import Inspector
         from studio.data.dataset.dataset import build_index
 

@@ -90,7 +90,9 @@ class Sweep:
         return compare(self.runs())
 
 
-def open_or_create_sweep(path: Path, out: Path | None = None, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> Sweep:
+def open_or_create_sweep(
+    path: Path, out: Path | None = None, axes: Sequence[str] = (), preset: str = "", seeds: int = 1
+) -> Sweep:
     """Make a sweep of a recipe file in ``out``, or go on with the one in the folder ``path``."""
     if is_sweep(path):
         if out or axes or preset or seeds > 1:
@@ -106,7 +108,9 @@ def is_sweep(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def run_sweep(sweep: Sweep, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]) -> None:
+def run_sweep(
+    sweep: Sweep, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
+) -> None:
     """Train every point that is not complete, until ``control`` stops it.
 
     A point that fails is told to ``print_line`` and the others go on. ``show_events`` is given a label and the events of each run.

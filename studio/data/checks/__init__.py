@@ -11,11 +11,11 @@ from itertools import compress
 from pathlib import Path
 
 from studio.core.recipe import Data
-from studio.data.checks.image_lint import symlink_loops, portability_issues, unusual_images, unreadable_images
-from studio.data.dataset.index import DatasetIndex, ImageFile, index_from_files, exclude_unreadable
-from studio.data.images.file_index import Issue, PathGroups, FileIndex, ProgressCallback, no_progress
+from studio.data.checks.image_lint import portability_issues, symlink_loops, unreadable_images, unusual_images
+from studio.data.dataset.index import DatasetIndex, ImageFile, exclude_unreadable, index_from_files
+from studio.data.images.file_index import FileIndex, Issue, PathGroups, ProgressCallback, no_progress
 from studio.data.images.image_metadata import ImageMetadata, read_all_metadata
-from studio.data.images.near_duplicates import copies, find_near_duplicates
+from studio.data.images.near_duplicates import exact_duplicates, find_near_duplicates
 from studio.data.sources import list_source
 
 _IMBALANCE_RATIO = 10
@@ -52,7 +52,7 @@ def scan_source(path: Path, progress: ProgressCallback = no_progress) -> SourceS
         source.close()
     good = {name: its for name, its in facts.items() if not its.error_kind}
     loops = tuple(symlink_loops(listing.root)) if path.is_dir() else ()
-    return SourceScan(path, listing, facts, copies(good), find_near_duplicates(good), loops)
+    return SourceScan(path, listing, facts, exact_duplicates(good), find_near_duplicates(good), loops)
 
 
 def check_scan(scan: SourceScan, data: Data) -> DatasetIndex:
@@ -67,7 +67,7 @@ def check_scan(scan: SourceScan, data: Data) -> DatasetIndex:
     all_found = (*summary.issues, *_duplicate_issues(scan, summary), *_imbalance_issue(summary))
     kept = [f.kind in data.acknowledged and data.acknowledged[f.kind] == f.signature for f in all_found]
     problems = tuple(finding for finding, its in zip(all_found, kept, strict=True) if not its)
-    return replace(summary, problems=problems, kept=tuple(compress(all_found, kept)))
+    return replace(summary, issues=problems, acknowledged=tuple(compress(all_found, kept)))
 
 
 def _duplicate_issues(scan: SourceScan, summary: DatasetIndex) -> Iterator[Issue]:

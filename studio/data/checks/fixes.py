@@ -46,7 +46,9 @@ def include(data: Data, files: Iterable[Path]) -> Data:
 
 def move_to_split(data: Data, files: Iterable[Path], split: SplitName) -> Data:
     """``data`` with ``files`` in the split ``split``."""
-    return data.model_copy(update={"split_overrides": {**data.split_overrides, **dict.fromkeys(map(recipe_path, files), split)}})
+    return data.model_copy(
+        update={"split_overrides": {**data.split_overrides, **dict.fromkeys(map(recipe_path, files), split)}}
+    )
 
 
 def relabel(data: Data, files: Iterable[Path], label: str) -> Data:
@@ -67,7 +69,11 @@ def clear_overrides(data: Data, files: Iterable[Path]) -> Data:
         return {name: value for name, value in given if name not in names}
 
     excluded = tuple(name for name in data.excluded if name not in names)
-    changes = {"excluded": excluded, "labels": left(data.labels.items()), "split_overrides": left(data.split_overrides.items())}
+    changes = {
+        "excluded": excluded,
+        "labels": left(data.labels.items()),
+        "split_overrides": left(data.split_overrides.items()),
+    }
     return data.model_copy(update=changes)
 
 
@@ -91,7 +97,9 @@ def _duplicate_fixes(issue: Issue, data: Data, split_by_recipe: bool) -> tuple[F
 
 
 def _move_to_training_fix(issue: Issue, data: Data) -> Fix:
-    return Fix("Move to training", "Use these images for training only.", lambda: move_to_split(data, issue.files, "train"))
+    return Fix(
+        "Move to training", "Use these images for training only.", lambda: move_to_split(data, issue.files, "train")
+    )
 
 
 def _leakage_fixes(issue: Issue, data: Data, split_by_recipe: bool) -> tuple[Fix, ...]:

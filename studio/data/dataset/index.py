@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data.dataset.overrides import apply_image_overrides, spread_to_group
 from studio.data.dataset.split import stratified_group_split
-from studio.data.images.file_index import SPLITS, Issue, PathGroups, FileIndex, ProgressCallback, SplitName, no_progress
+from studio.data.images.file_index import SPLITS, FileIndex, Issue, PathGroups, ProgressCallback, SplitName, no_progress
 from studio.data.images.image_metadata import read_all_metadata
 from studio.data.images.near_duplicates import find_near_duplicates
 from studio.data.images.path_text import display_path
@@ -115,7 +115,13 @@ def index_from_files(file_index: FileIndex, data: Data, source: Path, near_dupli
     divided = not any(given == "validation" for _, _, given in file_index.files)
     images = _assign_splits(chosen, classes, data.split if divided else None, near_duplicates)
     return DatasetIndex(
-        chosen.root, classes, tuple(images), tuple(chosen.issues), source, excluded=chosen.excluded, split_by_recipe=divided
+        chosen.root,
+        classes,
+        tuple(images),
+        tuple(chosen.issues),
+        source,
+        excluded=chosen.excluded,
+        split_by_recipe=divided,
     )
 
 
@@ -136,7 +142,7 @@ def exclude_unreadable(index: DatasetIndex, unreadable: Container[Path], issues:
     usable = tuple(image for image in index.images if image.path not in unreadable)
     _require_two_classes(index.display_name, index.classes, usable)
     problems = (*index.issues, *issues, *_class_issues(index.classes, usable))
-    return replace(index, images=usable, problems=problems)
+    return replace(index, images=usable, issues=problems)
 
 
 def _require_two_classes(name: str, classes: Sequence[str], images: Sequence[ImageFile]) -> None:
@@ -150,7 +156,9 @@ def _require_two_classes(name: str, classes: Sequence[str], images: Sequence[Ima
         )
 
 
-def _assign_splits(file_index: FileIndex, classes: Sequence[str], split: Split | None, near_duplicates: PathGroups) -> list[ImageFile]:
+def _assign_splits(
+    file_index: FileIndex, classes: Sequence[str], split: Split | None, near_duplicates: PathGroups
+) -> list[ImageFile]:
     """Give each image its class's index and a split; without a ``split`` the one that the source gives.
 
     What the user moved is where it was moved to, and what stays together with it too; nothing else moves for that.
@@ -190,7 +198,9 @@ def _innermost_folder_groups(listing: FileIndex) -> list[list[Path]]:
 def _near_duplicate_groups(file_index: FileIndex, progress: ProgressCallback) -> list[tuple[Path, ...]]:
     """The images that look alike; each file is opened once, and again only after it was changed."""
     paths = [path for path, _, _ in file_index.files]
-    return find_near_duplicates({path: facts for path, facts in read_all_metadata(file_index.root, paths, progress) if not facts.error_kind})
+    return find_near_duplicates(
+        {path: facts for path, facts in read_all_metadata(file_index.root, paths, progress) if not facts.error_kind}
+    )
 
 
 def _class_issues(classes: Sequence[str], images: Sequence[ImageFile]) -> Iterator[Issue]:

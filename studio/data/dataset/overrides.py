@@ -6,7 +6,7 @@ from pathlib import Path
 
 from studio.core.recipe import Data
 from studio.data.dataset.split import merge_groups
-from studio.data.images.file_index import Issue, FileIndex, SplitName
+from studio.data.images.file_index import FileIndex, Issue, SplitName
 from studio.data.images.path_text import recipe_path
 
 
@@ -25,9 +25,12 @@ def apply_image_overrides(file_index: FileIndex, data: Data) -> FileIndex:
         file_index,
         files=files,
         classes=list(dict.fromkeys(label for _, label, _ in files)),
-        problems=[*file_index.issues, *_missing_image_issues({*data.excluded, *data.labels, *data.split_overrides} - names.keys())],
+        issues=[
+            *file_index.issues,
+            *_missing_image_issues({*data.excluded, *data.labels, *data.split_overrides} - names.keys()),
+        ],
         excluded=tuple(sorted(out)),
-        sides={names[name]: side for name, side in data.split_overrides.items() if name in names},
+        split_overrides={names[name]: side for name, side in data.split_overrides.items() if name in names},
     )
 
 
@@ -37,7 +40,9 @@ def _missing_image_issues(names: set[str]) -> Iterable[Issue]:
         yield Issue(text, tuple(sorted(Path(name) for name in names)), "missing-choice")
 
 
-def spread_to_group(split_overrides: Mapping[Path, SplitName], groups: Iterable[Sequence[Path]]) -> dict[Path, SplitName]:
+def spread_to_group(
+    split_overrides: Mapping[Path, SplitName], groups: Iterable[Sequence[Path]]
+) -> dict[Path, SplitName]:
     """``split_overrides`` for every image of a group in which some have one: they follow the first that was moved."""
     if not split_overrides:
         return {}

@@ -30,7 +30,9 @@ def stratified_group_split(
 
 def _labeled_groups(labels: Mapping[Path, int], groups: Iterable[Sequence[Path]]) -> Iterator[tuple[ImageGroup, int]]:
     """Groups that share no image, and every other image alone, each with the class that most of its images have."""
-    for unit in merge_groups([[path for path in group if path in labels] for group in groups] + [[path] for path in labels]):
+    for unit in merge_groups(
+        [[path for path in group if path in labels] for group in groups] + [[path] for path in labels]
+    ):
         counted = Counter(labels[path] for path in unit)
         yield unit, min(counted, key=lambda label: (-counted[label], label))
 

@@ -49,4 +49,6 @@ def read_split(folder: Path) -> DatasetIndex | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StudioError(f"{folder / SPLIT_FILE} is damaged, so the run's images are not known; train it again.") from error
+        raise StudioError(
+            f"{folder / SPLIT_FILE} is damaged, so the run's images are not known; train it again."
+        ) from error

@@ -60,7 +60,9 @@ def read_metadata(path: Path, cached: Mapping[str, ImageMetadata] | None = None)
                 return cached[digest]
             file.seek(0)
             with Image.open(file) as image:
-                return ImageMetadata(digest, **_header_metadata(image), **_content_metadata(to_upright_rgb(image, _DECODE_SIZE)))
+                return ImageMetadata(
+                    digest, **_header_metadata(image), **_content_metadata(to_upright_rgb(image, _DECODE_SIZE))
+                )
     except Exception as error:  # a damaged file makes a decoder raise anything
         why = decode_error_reason(path, error)
         return ImageMetadata(digest, error_kind=_error_kind(error, why), reason=why)

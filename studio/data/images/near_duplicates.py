@@ -32,7 +32,11 @@ def find_near_duplicates(metadata: Mapping[Path, ImageMetadata]) -> list[tuple[P
     if not metadata:
         return []
     one_each = list({its.digest: its for its in metadata.values()}.values())
-    group_of = dict(zip((its.digest for its in one_each), connected_components(len(one_each), _similar_pairs(one_each)), strict=True))
+    group_of = dict(
+        zip(
+            (its.digest for its in one_each), connected_components(len(one_each), _similar_pairs(one_each)), strict=True
+        )
+    )
     groups: dict[int, list[Path]] = defaultdict(list)
     for path, its in metadata.items():
         groups[group_of[its.digest]].append(path)

@@ -11,7 +11,7 @@ from studio.core.errors import StudioError
 from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, ProgressCallback, no_progress
 from studio.data.images.path_text import display_path
 from studio.data.sources import archive, idx, manifest
-from studio.data.sources.image_folder import sorted_entries, has_only_subfolders, is_image, list_folder
+from studio.data.sources.image_folder import has_only_subfolders, is_image, list_folder, sorted_entries
 
 _CIFAR10_FILES = frozenset({"batches.meta", "data_batch_1", "test_batch"})
 _CIFAR100_FILES = frozenset({"meta", "train", "test"})

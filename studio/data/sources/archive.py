@@ -19,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO, Any, cast
 
 from studio.core.errors import StudioError
-from studio.data.images.file_index import ProgressCallback, Cancelled, no_progress
+from studio.data.images.file_index import Cancelled, ProgressCallback, no_progress
 from studio.data.images.path_text import display_path
 from studio.data.sources.extract_cache import cached_extract
 
@@ -57,12 +57,20 @@ def cached_archive_folder(path: Path, progress: ProgressCallback = no_progress) 
     return cached_extract([path], partial(extract, path, progress=progress))
 
 
-def extract(path: Path, folder: Path, limits: ExtractLimits | None = None, progress: ProgressCallback = no_progress) -> None:
+def extract(
+    path: Path, folder: Path, limits: ExtractLimits | None = None, progress: ProgressCallback = no_progress
+) -> None:
     """Unpack ``path`` into the empty ``folder``; ``progress`` counts bytes of the archive."""
     limits, size = limits or ExtractLimits(), path.stat().st_size
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     with path.open("rb") as file:
-        taken = _Extraction(path, folder, limits.max_entries, limits.max_extracted_bytes(size), lambda: progress("unpack", file.tell(), size))
+        taken = _Extraction(
+            path,
+            folder,
+            limits.max_entries,
+            limits.max_extracted_bytes(size),
+            lambda: progress("unpack", file.tell(), size),
+        )
         _extract_all(members(file), taken)
 
 
@@ -192,7 +200,9 @@ class _Extraction:
                 self.report_progress()
 
     def _refuse(self, why: str) -> None:
-        raise StudioError(f"The archive {display_path(self.archive)} is refused: {why}; unpack it yourself if you trust it.")
+        raise StudioError(
+            f"The archive {display_path(self.archive)} is refused: {why}; unpack it yourself if you trust it."
+        )
 
 
 def is_within(name: str) -> bool:

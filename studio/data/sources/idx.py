@@ -77,7 +77,9 @@ def _image_label_files(folder: Path, part: str) -> tuple[Path, Path] | None:
     if images and labels:
         return images, labels
     if alone := images or labels:
-        raise StudioError(f"{display_path(alone)} is there without its images or labels; put both files into the folder.")
+        raise StudioError(
+            f"{display_path(alone)} is there without its images or labels; put both files into the folder."
+        )
     return None
 
 
@@ -90,7 +92,9 @@ def _write_all(folder: Path, progress: ProgressCallback, target: Path) -> None:
 def _write(images_file: Path, labels_file: Path, target: Path, progress: ProgressCallback) -> None:
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels) or not images.size:
-        raise StudioError(f"{display_path(images_file)} does not have as many images as there are labels; get both again.")
+        raise StudioError(
+            f"{display_path(images_file)} does not have as many images as there are labels; get both again."
+        )
     for label in np.unique(labels):
         (target / str(label)).mkdir(parents=True)
 

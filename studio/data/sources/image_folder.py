@@ -6,10 +6,12 @@ from pathlib import Path
 
 from studio.core.errors import StudioError
 from studio.data.images.decode import IMAGE_SUFFIXES
-from studio.data.images.file_index import SPLIT_ALIASES, Issue, FileIndex, SplitName
+from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, Issue, SplitName
 from studio.data.images.path_text import display_path
 
-_SYSTEM_NAMES = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"})
+_SYSTEM_NAMES = frozenset(
+    {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"}
+)
 
 
 def list_folder(path: Path) -> FileIndex:

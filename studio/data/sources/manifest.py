@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.images.file_index import SPLIT_ALIASES, Issue, FileIndex, SplitName
+from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, Issue, SplitName
 from studio.data.images.path_text import display_path
 
 _SEPARATORS = ",;\t"
@@ -72,7 +72,9 @@ def _rows(path: Path, listing: FileIndex) -> Iterator[_Row]:
 def _row(path: Path, line: int, values: Mapping[str, str]) -> _Row:
     split = values.get("split", "").lower()
     if split and split not in SPLIT_ALIASES:
-        raise StudioError(f"Line {line} of {display_path(path)} has the split {split!r}; use train, validation or test.")
+        raise StudioError(
+            f"Line {line} of {display_path(path)} has the split {split!r}; use train, validation or test."
+        )
     return _Row(line, Path(values["path"]), values["label"], SPLIT_ALIASES.get(split), values.get("group", ""))
 
 

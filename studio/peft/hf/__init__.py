@@ -7,4 +7,13 @@ from studio.peft.hf.keys import CONFIG_NAME, OTHER_FORMATS, SAFETENSORS_WEIGHTS_
 from studio.peft.hf.load import ImportedAdapter, from_peft, load_peft
 from studio.peft.hf.save import to_peft
 
-__all__ = ["CONFIG_NAME", "OTHER_FORMATS", "SAFETENSORS_WEIGHTS_NAME", "ImportedAdapter", "PeftFolder", "from_peft", "load_peft", "to_peft"]
+__all__ = [
+    "CONFIG_NAME",
+    "OTHER_FORMATS",
+    "SAFETENSORS_WEIGHTS_NAME",
+    "ImportedAdapter",
+    "PeftFolder",
+    "from_peft",
+    "load_peft",
+    "to_peft",
+]

@@ -46,9 +46,13 @@ def convert_lora(layer: Layer, tensors: Mapping[str, Tensor], config: PeftConfig
         raise StudioError(f"The folder says that it holds DoRA, but {layer.path} has no lengths; it is damaged.")
     if lengths is not None:
         fields = {**dropout, "rank": len(a), "alpha": scale * len(a)}
-        return [ConvertedAdapter(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})]
+        return [
+            ConvertedAdapter(layer.path, "dora", (), fields, {"lora_A": a, "lora_B": b, "magnitude": lengths.flatten()})
+        ]
     return [
-        ConvertedAdapter(layer.path, "rslora" if rooted else "lora", slices, dropout | _rank_and_alpha(rank, scale, rooted), values)
+        ConvertedAdapter(
+            layer.path, "rslora" if rooted else "lora", slices, dropout | _rank_and_alpha(rank, scale, rooted), values
+        )
         for slices, rank, values in _slice_blocks(layer, a, b)
     ]
 
@@ -131,7 +135,9 @@ def _pop_outer_biases(layer: Layer, scale: Tensor, module: nn.Module, others: di
     for name in found:
         start = next(i for i, part in enumerate("qkv") if OUTER_BIAS_NAMES.get(part) == name) * width
         expected = getattr(attention, name).detach().cpu() * scale[start : start + width]
-        if given[name].shape != expected.shape or not torch.allclose(given[name], expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        if given[name].shape != expected.shape or not torch.allclose(
+            given[name], expected, rtol=_TOLERANCE, atol=_TOLERANCE
+        ):
             return False
     for name in found:
         del given[name]

@@ -59,7 +59,12 @@ def target_modules(paths: Sequence[str], all_paths: Iterable[str]) -> list[str] 
 
 def pattern_value(path: str, patterns: dict[str, float], default: float) -> float:
     """The value for ``path`` in a ``rank_pattern`` or ``alpha_pattern``: the first whose regular expression ends it."""
-    found = (value for key, value in patterns.items() for p in (path, TIMM_WRAPPER_PREFIX + path) if re.match(rf"(.*\.)?({key})$", p))
+    found = (
+        value
+        for key, value in patterns.items()
+        for p in (path, TIMM_WRAPPER_PREFIX + path)
+        if re.match(rf"(.*\.)?({key})$", p)
+    )
     return next(found, default)
 
 

@@ -15,11 +15,11 @@ from studio.core.recipe import Attachment
 from studio.peft.attach import AdaptedModel, attach
 from studio.peft.contract import METHODS
 from studio.peft.hf.config import PeftConfig, read_config
-from studio.peft.hf.convert import ConvertedAdapter, convert_lora, convert_ia3
-from studio.peft.hf.keys import TIMM_WRAPPER_PREFIX, KEY_PREFIX, SAFETENSORS_WEIGHTS_NAME
+from studio.peft.hf.convert import ConvertedAdapter, convert_ia3, convert_lora
+from studio.peft.hf.keys import KEY_PREFIX, SAFETENSORS_WEIGHTS_NAME, TIMM_WRAPPER_PREFIX
 from studio.peft.methods.selective import BIAS_NAMES
 from studio.peft.param_counts import HEAD
-from studio.peft.targets import unsupported_reason, minimal_patterns, unique_name
+from studio.peft.targets import minimal_patterns, unique_name, unsupported_reason
 
 _LAYER_TENSORS = (
     ".lora_A.weight",

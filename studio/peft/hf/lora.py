@@ -98,7 +98,7 @@ def _update(chain: Sequence[LowRankLayer]) -> LowRankUpdate:
     lengths = _norm(combined.add_to(cast(Tensor, chain[0].unwrapped.weight)))
     for layer in directed:
         _set_magnitude(lengths, layer)
-    return replace(combined, lengths=lengths)
+    return replace(combined, magnitude=lengths)
 
 
 def _combine(updates: list[LowRankUpdate]) -> LowRankUpdate:
@@ -113,7 +113,7 @@ def _with_magnitude(update: LowRankUpdate, plain: nn.Module) -> LowRankUpdate:
     """DoRA is one switch for the whole adapter: a layer without it gets the lengths that it has."""
     if update.magnitude is not None:
         return update
-    return replace(update, lengths=_norm(update.add_to(cast(Tensor, plain.weight))))
+    return replace(update, magnitude=_norm(update.add_to(cast(Tensor, plain.weight))))
 
 
 def _set_magnitude(magnitude_out: Tensor, layer: DoRALinear | DoRAConv2d) -> None:
@@ -141,7 +141,9 @@ def _share_rows(one: LowRankLayer, other: LowRankLayer) -> bool:
 def _check_plain_convolution(layer: LowRankLayer) -> None:
     plain = layer.unwrapped
     if isinstance(plain, nn.Conv2d) and (plain.groups > 1 or max(plain.dilation) > 1 or plain.padding_mode != "zeros"):
-        raise StudioError(f"HF peft cannot hold LoRA on a grouped, dilated or oddly padded convolution; {OTHER_FORMATS}.")
+        raise StudioError(
+            f"HF peft cannot hold LoRA on a grouped, dilated or oddly padded convolution; {OTHER_FORMATS}."
+        )
 
 
 def _norm(weight: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from studio.peft.hf import ia3, lora
 from studio.peft.hf.keys import OTHER_FORMATS, PeftFolder, PeftState, target_modules, tensor_key
 from studio.peft.methods.lora import LowRankLayer
 from studio.peft.param_counts import HEAD
-from studio.peft.patches import Patch, ModulePatch, ParameterPatch
+from studio.peft.patches import ModulePatch, ParameterPatch, Patch
 
 _COMMON: Mapping[str, Any] = {
     "auto_mapping": None,
@@ -96,5 +96,7 @@ def _modules_to_save_tensors(saved: Sequence[str], module: nn.Module, paths: Seq
 
 def _plain_state(layer: nn.Module, path: str) -> dict[str, Tensor]:
     if any(isinstance(inner, AdaptedLayer) for inner in layer.modules()):
-        raise StudioError(f"HF peft would take {path} for a layer that is saved whole, but it is adapted; {OTHER_FORMATS}.")
+        raise StudioError(
+            f"HF peft would take {path} for a layer that is saved whole, but it is adapted; {OTHER_FORMATS}."
+        )
     return layer.state_dict()

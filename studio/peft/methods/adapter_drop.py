@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, Method, MethodConfig, AttachmentSite, register
+from studio.peft.contract import AdaptedLayer, AttachmentSite, Method, MethodConfig, register
 
 
 class AdapterDropConfig(MethodConfig):
@@ -100,7 +100,9 @@ class AdapterDrop(Method[AdapterDropConfig]):
     def attach(self, site: AttachmentSite[AdapterDropConfig]) -> None:
         """Take the place of the layer that sees an image first."""
         blocks = max(_num_blocks(site.layers), 1)
-        site.replace(lambda base: RandomDepth(base, site.config, blocks, site.skip_first_blocks), _first_layer(site.layers))
+        site.replace(
+            lambda base: RandomDepth(base, site.config, blocks, site.skip_first_blocks), _first_layer(site.layers)
+        )
 
     def short_text(self, config: AdapterDropConfig) -> str:
         """How many blocks are left out after training."""

@@ -19,8 +19,14 @@ from studio.core.layers import Layer, Role
 from studio.core.paths import resolve_path
 from studio.core.recipe import Attachment
 from studio.peft.adapter_file import MANIFEST_NAME, TENSORS_NAME, AdapterManifest, read_manifest
-from studio.peft.contract import METHODS, DefaultSites, Method, MethodConfig, AttachmentSite, register
-from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, InputSource, insert_adapter, unsupported_width_reason
+from studio.peft.contract import METHODS, AttachmentSite, DefaultSites, Method, MethodConfig, register
+from studio.peft.residual_adapter import (
+    AdapterConfig,
+    AdapterMethod,
+    InputSource,
+    insert_adapter,
+    unsupported_width_reason,
+)
 from studio.peft.targets import match_layers, unsupported_reason
 
 _ROLES = (Role.ATTENTION, Role.MLP, Role.BLOCK)
@@ -55,7 +61,9 @@ class FusionLayer(nn.Module):
     neither Q, K nor V.
     """
 
-    def __init__(self, fused: list[nn.Module], width: int, config: FusionConfig, factory_kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, fused: list[nn.Module], width: int, config: FusionConfig, factory_kwargs: dict[str, Any]
+    ) -> None:
         super().__init__()
         self.fused = nn.ModuleList(fused).requires_grad_(False)
         self.temperature = config.temperature
@@ -216,7 +224,9 @@ def _method(attachment: Attachment) -> tuple[AdapterMethod[Any], AdapterConfig]:
 
 def _build_adapter(site: AttachmentSite[FusionConfig], number: int, attachment: Attachment) -> nn.Module:
     method, config = _method(attachment)
-    return method.build_adapter(site.layer.width, config, site.factory_kwargs, site.shared.setdefault(f"shared by {number}", {}))
+    return method.build_adapter(
+        site.layer.width, config, site.factory_kwargs, site.shared.setdefault(f"shared by {number}", {})
+    )
 
 
 @torch.no_grad()

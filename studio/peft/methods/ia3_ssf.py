@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register, slice_rows
+from studio.peft.contract import AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, register, slice_rows
 
 OUTER_BIAS_NAMES = {"q": "q_bias", "v": "v_bias"}
 """The attention's names for biases that it adds to the output of its qkv; that of k is always zero."""
@@ -63,12 +63,16 @@ class ScaledOutput(AdaptedLayer):
             return shift
         shift = scale.new_zeros(self.out_features) if shift is None else shift
         width = self.out_features // 3
-        shares = [self._outer_bias_shift(scale[start : start + width], start) for start in range(0, self.out_features, width)]
+        shares = [
+            self._outer_bias_shift(scale[start : start + width], start) for start in range(0, self.out_features, width)
+        ]
         return shift + torch.cat(shares)
 
     def _outer_bias_shift(self, scale: Tensor, start: int) -> Tensor:
         name = self.outer.get(start)
-        return torch.zeros_like(scale) if name is None else (scale - 1) * cast(Tensor, getattr(self.bias_owner[0], name))
+        return (
+            torch.zeros_like(scale) if name is None else (scale - 1) * cast(Tensor, getattr(self.bias_owner[0], name))
+        )
 
     def forward_adapted(self, x: Tensor) -> Tensor:
         """The layer's output, scaled and shifted; outer biases are still to come."""
@@ -131,11 +135,17 @@ class ScaledNorm(AdaptedLayer):
         if isinstance(base, AdaptedLayer) and not isinstance(base, ScaledNorm):
             raise StudioError("SSF needs a normalisation layer as it is, but another attachment is already there.")
         self.scale = nn.Parameter(torch.ones(site.layer.shape, **site.factory_kwargs))
-        self.register_parameter("shift", nn.Parameter(torch.zeros(site.layer.shape, **site.factory_kwargs)) if shift else None)
+        self.register_parameter(
+            "shift", nn.Parameter(torch.zeros(site.layer.shape, **site.factory_kwargs)) if shift else None
+        )
 
     def affine(self) -> dict[str, Tensor]:
         """Weight and bias, with those of scaled norms under this one."""
-        below = self.base_layer.affine() if isinstance(self.base_layer, ScaledNorm) and self.base_layer.enabled else self._own_affine()
+        below = (
+            self.base_layer.affine()
+            if isinstance(self.base_layer, ScaledNorm) and self.base_layer.enabled
+            else self._own_affine()
+        )
         return self._interpolated(below)
 
     def _own_affine(self) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register, slice_rows
+from studio.peft.contract import AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, register, slice_rows
 
 
 class LowRankConfig(MethodConfig):
@@ -145,7 +145,9 @@ class LoRAConv2d(LowRankLayer):
     def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: AttachmentSite[Any]) -> None:
         super().__init__(base, config, scale, site)
         self.lora_A = nn.Parameter(torch.empty(config.rank, *site.layer.shape[1:], **site.factory_kwargs))
-        self.lora_B = nn.Parameter(torch.empty(self.out_features, config.rank // self.groups, 1, 1, **site.factory_kwargs))
+        self.lora_B = nn.Parameter(
+            torch.empty(self.out_features, config.rank // self.groups, 1, 1, **site.factory_kwargs)
+        )
         self._reset_parameters(config)
 
     def forward_adapted(self, x: Tensor) -> Tensor:

@@ -7,12 +7,19 @@ LLaMA-Adapter: Zhang et al. 2023, https://arxiv.org/abs/2303.16199.
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft.attention_injection import InjectableAttention, num_kv_heads, kv_width, project_qkv, scaled_dot_product, token_width
-from studio.peft.contract import DefaultSites, Method, MethodConfig, AttachmentSite, register
+from studio.peft.attention_injection import (
+    InjectableAttention,
+    kv_width,
+    num_kv_heads,
+    project_qkv,
+    scaled_dot_product,
+    token_width,
+)
+from studio.peft.contract import AttachmentSite, DefaultSites, Method, MethodConfig, register
 
 
 class PrefixConfig(MethodConfig):
@@ -27,7 +34,9 @@ class PrefixConfig(MethodConfig):
         json_schema_extra={"only_if": {"reparameterize": False}},
     )
     reparameterize: bool = Field(
-        False, description="train a small network that makes the prefixes, which steadies training; dropped afterwards"
+        False,
+        validation_alias=AliasChoices("reparameterize", "reparametrise"),
+        description="train a small network that makes the prefixes, which steadies training; dropped afterwards",
     )
     hidden: int = Field(
         512,

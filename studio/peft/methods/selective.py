@@ -11,7 +11,7 @@ from collections.abc import Callable
 from studio.backbones.layer_roles import classifier_paths
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.peft.contract import DefaultSites, Method, MethodConfig, AttachmentSite, register
+from studio.peft.contract import AttachmentSite, DefaultSites, Method, MethodConfig, register
 
 BIAS_NAMES = frozenset({"bias", "q_bias", "v_bias", "in_proj_bias"})
 """What biases are called: BEiT, EVA and Swin V2 keep those of q and v in the attention, as torch's own does."""
@@ -58,7 +58,9 @@ class FullFineTuning(Method[EmptyConfig]):
 
     def unsupported_reason(self, layer: Layer, config: EmptyConfig, slices: tuple[str, ...]) -> str:
         """Anything with parameters in it."""
-        return _no_slices_reason(self.label, slices) or ("" if layer.parameters else f"This {layer.type} has no weights to train.")
+        return _no_slices_reason(self.label, slices) or (
+            "" if layer.parameters else f"This {layer.type} has no weights to train."
+        )
 
     def attach(self, site: AttachmentSite[EmptyConfig]) -> None:
         """Let everything inside train."""

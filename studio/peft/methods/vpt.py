@@ -21,7 +21,7 @@ from studio.backbones.layer_roles import PRE_NORM_BLOCKS
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft.attention_injection import InjectableAttention, project_qkv, token_width
-from studio.peft.contract import AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite, register
+from studio.peft.contract import AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, register
 
 NOT_SCALABLE = "VPT-shallow adds whole tokens, which are there or not; switch it off instead."
 
@@ -81,7 +81,9 @@ class PromptStrippedPool(AdaptedLayer):
 
     def forward_adapted(self, x: Tensor, *args: Any, **call: Any) -> Any:
         """The layer on x (batch, N + p, D) without the p prompts."""
-        return self.base_layer(torch.cat([x[:, : self.position], x[:, self.position + self.length :]], dim=1), *args, **call)
+        return self.base_layer(
+            torch.cat([x[:, : self.position], x[:, self.position + self.length :]], dim=1), *args, **call
+        )
 
 
 class DeepPromptAttention(InjectableAttention):

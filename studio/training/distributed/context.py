@@ -28,7 +28,9 @@ from studio.training.distributed.rendezvous import restart_safe_rendezvous
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)
 """One process may have to wait this long for the others, as for a slow disk; one that ended is noticed at once."""
-_PEER_LOST_MESSAGE = "Another process of this training ended, so this one did too; started again, the run goes on where it was."
+_PEER_LOST_MESSAGE = (
+    "Another process of this training ended, so this one did too; started again, the run goes on where it was."
+)
 
 
 class DistributedContext:
@@ -62,7 +64,11 @@ class DistributedContext:
 
     def all_reduce_sum_scalars(self, values: Sequence[float]) -> list[float]:
         """Numbers added up over all processes."""
-        return list(values) if self.is_single_process else self.all_reduce_sum(torch.tensor(values, dtype=torch.float64)).tolist()
+        return (
+            list(values)
+            if self.is_single_process
+            else self.all_reduce_sum(torch.tensor(values, dtype=torch.float64)).tolist()
+        )
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:
         """A tensor on the CPU added up over all processes."""
@@ -72,7 +78,9 @@ class DistributedContext:
         """Which of the flags any process has set."""
         if self.is_single_process:
             return list(flags)
-        return _collective(lambda: _all_reduce(torch.tensor(flags, dtype=torch.uint8), dist.ReduceOp.MAX)).bool().tolist()
+        return (
+            _collective(lambda: _all_reduce(torch.tensor(flags, dtype=torch.uint8), dist.ReduceOp.MAX)).bool().tolist()
+        )
 
     def all_gather_object(self, value: Any) -> list[Any]:
         """A plain value (as in JSON) of every process, in the order of their ranks."""
@@ -123,7 +131,11 @@ class GradientSync:
 
     def __init__(self, distributed: DistributedContext, parameters: Sequence[nn.Parameter]) -> None:
         self._distributed, self._parameters = distributed, parameters
-        self._ddp = None if distributed.is_single_process else _collective(lambda: DistributedDataParallel(_ZeroLoss(parameters)))
+        self._ddp = (
+            None
+            if distributed.is_single_process
+            else _collective(lambda: DistributedDataParallel(_ZeroLoss(parameters)))
+        )
 
     def __call__(self) -> None:
         """Average; a parameter that no process computed a gradient for keeps having none."""

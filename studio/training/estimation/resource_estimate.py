@@ -108,7 +108,9 @@ def _trial_batch_sizes(recipe: Recipe, images: DatasetIndex) -> tuple[int, ...]:
     return (large // 2, large) if large > 1 else (large,)
 
 
-def _run_trial(recipe: Recipe, images: DatasetIndex, batch: int, peak: memory.PeakMemory, control: TrainControl) -> _TrialRun:
+def _run_trial(
+    recipe: Recipe, images: DatasetIndex, batch: int, peak: memory.PeakMemory, control: TrainControl
+) -> _TrialRun:
     some = _trial_subset(images, batch)
     # With a second view the second epoch would again compute everything.
     views = min(1, recipe.training.fixed_views)
@@ -155,7 +157,9 @@ def _time_validation(trainer: Trainer, control: TrainControl) -> float:
     """Seconds an image of looking at the validation images."""
     trainer.model.eval()
     feed, device, precision = trainer.inputs, trainer.device, trainer.precision
-    seconds = _elapsed_seconds(lambda: evaluate.run_eval_pass(feed.network, feed.validation, device, precision, control))
+    seconds = _elapsed_seconds(
+        lambda: evaluate.run_eval_pass(feed.network, feed.validation, device, precision, control)
+    )
     trainer.model.train()
     _check_not_stopped(control)
     return seconds / max(1, len(feed.validation.dataset))
@@ -220,14 +224,18 @@ def _elapsed_seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def _extrapolate(recipe: Recipe, images: DatasetIndex, small: _TrialRun, large: _TrialRun, free: int) -> ResourceEstimate:
+def _extrapolate(
+    recipe: Recipe, images: DatasetIndex, small: _TrialRun, large: _TrialRun, free: int
+) -> ResourceEstimate:
     """From both trials to the whole training."""
     settings, at_once = recipe.training, _microbatch_size(recipe, images)
     training, held = images.counts["train"], images.counts["validation"]
     views = max(1, recipe.training.fixed_views)
     kept, kept_held = _CacheCost.for_split(training, views, large), _CacheCost.for_split(held, 1, large)
     most = _LinearFit.from_trials(small, large, lambda trial: trial.bytes)(at_once) + kept.bytes + kept_held.bytes
-    later = settings.accumulation * _LinearFit.from_trials(small, large, lambda trial: trial.later_step_seconds)(at_once)
+    later = settings.accumulation * _LinearFit.from_trials(small, large, lambda trial: trial.later_step_seconds)(
+        at_once
+    )
     seconds = _training_seconds(recipe, training, kept, views, small, large)
     seconds += held * (large.first_validation_seconds + settings.epochs * large.validation_seconds)
     return ResourceEstimate(
@@ -241,12 +249,17 @@ def _extrapolate(recipe: Recipe, images: DatasetIndex, small: _TrialRun, large: 
     )
 
 
-def _training_seconds(recipe: Recipe, images: int, cache_cost: _CacheCost, views: int, small: _TrialRun, large: _TrialRun) -> float:
+def _training_seconds(
+    recipe: Recipe, images: int, cache_cost: _CacheCost, views: int, small: _TrialRun, large: _TrialRun
+) -> float:
     """Seconds of all epochs without validation: those that compute everything, and those that take what is kept."""
     settings, threads = recipe.training, min(8, os.cpu_count() or 1)
     steps = settings.accumulation * -(-images // settings.batch_size)
     at_once = -(-min(settings.batch_size, images) // settings.accumulation)
-    first, later = (_LinearFit.from_trials(small, large, f)(at_once) for f in (lambda t: t.first, lambda t: t.later))
+    first, later = (
+        _LinearFit.from_trials(small, large, f)(at_once)
+        for f in (lambda t: t.first_step_seconds, lambda t: t.later_step_seconds)
+    )
     full = min(views, settings.epochs) if cache_cost.computed_once else settings.epochs
     reading = images * large.decode_seconds / threads * (1 if cache_cost.read_once else settings.epochs)
     preparing = settings.epochs * images * large.batch_seconds / threads

@@ -44,7 +44,11 @@ class FeatureCache:
     """The folder of kept features; ``key_data`` say of which backbone, and what computes with which versions of what."""
 
     def __init__(self, key_data: Mapping[str, Any], folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
-        self._key_data, self._folder, self._max_bytes = dict(key_data), folder or paths.cache_dir() / "features", max_bytes
+        self._key_data, self._folder, self._max_bytes = (
+            dict(key_data),
+            folder or paths.cache_dir() / "features",
+            max_bytes,
+        )
 
     def entry(self, first_trained_layer: str, loader: Loader) -> "CacheEntry":
         """The place of what a loader's images become before the layer ``first_trained_layer``."""
@@ -59,7 +63,8 @@ class FeatureCache:
                 os.utime(folder / _MANIFEST)
                 raw = torch.from_numpy(np.memmap(folder / _FEATURES, dtype=np.uint8, mode="c"))
                 features = raw.view(getattr(torch, manifest["dtype"])).view(manifest["shape"])
-                return CachedFeatures(features, **load_file(folder / _ROWS))
+                rows = load_file(folder / _ROWS)
+                return CachedFeatures(features, rows["others"], rows["shares"])
         return None
 
     def write(self, key: str, cached: CachedFeatures) -> None:
@@ -130,7 +135,7 @@ def _write_entry(folder: Path, cached: CachedFeatures) -> None:
     """Write the files of an entry, the manifest with their hashes last."""
     folder.mkdir()
     cached.features.contiguous().view(-1).view(torch.uint8).numpy().tofile(folder / _FEATURES)
-    save_file({"mix_targets": cached.mix_targets, "shares": cached.mix_lambdas}, folder / _ROWS)
+    save_file({"others": cached.mix_targets, "shares": cached.mix_lambdas}, folder / _ROWS)
     kind = str(cached.features.dtype).removeprefix("torch.")
     files = {name: _digest(folder / name) for name in (_FEATURES, _ROWS)}
     write_json(folder / _MANIFEST, {"dtype": kind, "shape": list(cached.features.shape), "files": files})

@@ -33,7 +33,9 @@ class CachedFeatureLoader:
     They are taken from ``cache_entry``, where another run has left them, or left there when they are complete.
     """
 
-    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache_entry: CacheEntry | None = None) -> None:
+    def __init__(
+        self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache_entry: CacheEntry | None = None
+    ) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
         self._views, images = max(1, loader.num_views), len(self.dataset)
@@ -60,7 +62,9 @@ class CachedFeatureLoader:
         view, groups = self._view(epoch), len(self._loader)
         first = view * groups + start
         if not self._has_storage:
-            yield from (self._run_prefix(batch) for batch in self._loader.read_batches(self._batch_indices(epoch, start), epoch))
+            yield from (
+                self._run_prefix(batch) for batch in self._loader.read_batches(self._batch_indices(epoch, start), epoch)
+            )
         elif self._in_order(epoch) and not self._computed[first : (view + 1) * groups].all():
             for number, batch in enumerate(self._loader.batches(view, start), first):
                 yield self._compute_group(number, batch)

@@ -106,7 +106,9 @@ def _beit(module: Any, images: Tensor) -> SequentialView:
         return lambda x: block(x, shared_rel_pos_bias=None if bias is None else bias())
 
     blocks = ((f"blocks.{number}", told(block)) for number, block in enumerate(module.blocks))
-    return SequentialView((("patch_embed", stem), *blocks), _head_from(module, "norm"), ("norm", "fc_norm", "head_drop", "head"))
+    return SequentialView(
+        (("patch_embed", stem), *blocks), _head_from(module, "norm"), ("norm", "fc_norm", "head_drop", "head")
+    )
 
 
 def _stages(stages: Any, name: str) -> Iterator[tuple[str, TensorFn]]:

@@ -12,7 +12,9 @@ from studio.training.backend import device as devices
 _PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
 
 
-def collect_environment(device: torch.device, precision: str, weights_digest: str, world_size: int = 1) -> dict[str, Any]:
+def collect_environment(
+    device: torch.device, precision: str, weights_digest: str, world_size: int = 1
+) -> dict[str, Any]:
     """Versions, machine, device, threads and precision; ``weights_digest`` is the hash of the base weights."""
     return {
         "python": sys.version.split()[0],

@@ -5,6 +5,7 @@ from threading import Lock
 from PySide6.QtCore import QCoreApplication, QLibraryInfo, QLocale, QObject, QTranslator, Signal
 from PySide6.QtGui import QFontDatabase
 
+from studio.core.messages import Message
 from studio.core.paths import resource
 from studio.ui.i18n import catalogue
 from studio.ui.i18n.catalogue import Catalogue
@@ -68,7 +69,9 @@ class Language(QObject):
             lines = shown.split("\n")
             return self.translate(shown, {}) if len(lines) == 1 else "\n".join(map(self.retranslated, lines))
         text, values = source
-        return self.translate(text, {name: self.retranslated(v) if isinstance(v, str) else v for name, v in values.items()})
+        return self.translate(
+            text, {name: self.retranslated(v) if isinstance(v, str) else v for name, v in values.items()}
+        )
 
     def source_text(self, shown: str) -> str:
         """The English of ``shown``, a text said earlier in whatever language."""
@@ -117,3 +120,16 @@ def tr(text: str, **values: object) -> str:
     A sentence that was finished elsewhere (an error, a finding) is translated by the template that it fits.
     """
     return language().translate(text, values)
+
+
+def tr_n(singular: str, plural: str, n: int, **values: object) -> str:
+    """Return the translation of ``singular`` if ``n`` is 1, else of ``plural``, with ``n`` and ``values`` filled in."""
+    return tr(singular if n == 1 else plural, n=n, **values)
+
+
+def localized(text: str) -> str:
+    """Return the translation of a :class:`Message`; any other string is a value and stays as it is."""
+    if not isinstance(text, Message):
+        return text
+    values = {name: localized(v) if isinstance(v, str) else v for name, v in text.values.items()}
+    return tr(text.plural if text.plural and values.get("n") != 1 else text.template, **values)

@@ -4,7 +4,7 @@ from PySide6.QtWidgets import QLayout, QWidget
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import VBox, Banner, HBox, next_button, text_label
+from studio.ui.widgets.components import Banner, HBox, VBox, next_button, text_label
 
 
 class Page(QWidget):
@@ -19,7 +19,9 @@ class Page(QWidget):
         self.next_button.setVisible(bool(next_title))
         self.header = HBox()
         words = VBox(text_label(title, "title"), text_label(description, "muted", wrap=True), gap=2)
-        self._box = VBox(HBox((words, 1), self.header, self.next_button, gap=8), self.banner, gap=14, margins=(24, 18, 24, 18))
+        self._box = VBox(
+            HBox((words, 1), self.header, self.next_button, gap=8), self.banner, gap=14, margins=(24, 18, 24, 18)
+        )
         self.setLayout(self._box)
 
     def set_content(self, content: QLayout | QWidget) -> None:

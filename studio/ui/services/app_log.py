@@ -61,7 +61,9 @@ class AppLog(QObject):
         _LOGGER.setLevel(logging.INFO)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = RotatingFileHandler(self.path, maxBytes=_MAX_BYTES, backupCount=3, encoding="utf-8", delay=True)
+            self._file = RotatingFileHandler(
+                self.path, maxBytes=_MAX_BYTES, backupCount=3, encoding="utf-8", delay=True
+            )
             self._file.setFormatter(logging.Formatter(_FORMAT))
             _LOGGER.addHandler(self._file)
         except OSError as error:

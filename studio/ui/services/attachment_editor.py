@@ -40,7 +40,9 @@ class AttachmentEditor:
             return self._copies(payload, refs, self._used_names)
         return self._build(payload, refs, {}, (), self._used_names)
 
-    def _copies(self, lifted: LiftedAttachment, refs: Sequence[NodeRef], used_names: Sequence[str]) -> tuple[Attachment, ...]:
+    def _copies(
+        self, lifted: LiftedAttachment, refs: Sequence[NodeRef], used_names: Sequence[str]
+    ) -> tuple[Attachment, ...]:
         elsewhere = [spot for spot in refs if spot != lifted.ref]
         if not elsewhere:
             raise StudioError("It is attached here already; put it down on another layer.")
@@ -73,7 +75,12 @@ class AttachmentEditor:
         from studio.peft.target_builder import same_kind
 
         rows = {layer.path: layer for layer in self._engine.layers}
-        kin = [NodeRef(k.path, s.part) for s in refs if s.path in rows for k in same_kind(rows[s.path], self._engine.layers)]
+        kin = [
+            NodeRef(k.path, s.part)
+            for s in refs
+            if s.path in rows
+            for k in same_kind(rows[s.path], self._engine.layers)
+        ]
         return tuple(dict.fromkeys(kin))
 
     def retargeted(self, attachment: Attachment) -> Attachment | None:
@@ -102,7 +109,9 @@ class AttachmentEditor:
         """What to call ``payload`` in a sentence."""
         if isinstance(payload, Preset):
             return tr(payload.label)
-        return tr(self._engine.method(payload.attachment.method if isinstance(payload, LiftedAttachment) else payload).label)
+        return tr(
+            self._engine.method(payload.attachment.method if isinstance(payload, LiftedAttachment) else payload).label
+        )
 
     # doing it
 
@@ -181,7 +190,9 @@ class AttachmentEditor:
                 rests.setdefault(slices, []).append(path)
         kept = [left] if left else []
         for slices, paths in rests.items():
-            name = unique_name(attachment.name, [*self._used_names, *(k.name for k in kept)]) if kept else attachment.name
+            name = (
+                unique_name(attachment.name, [*self._used_names, *(k.name for k in kept)]) if kept else attachment.name
+            )
             update = {"name": name, "slices": slices, "at": minimal_patterns(sorted(paths), layers)}
             kept.append(attachment.model_copy(update=update))
         return kept

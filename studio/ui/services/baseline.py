@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from studio.app.baseline import Baseline, measure_baseline
 from studio.core.recipe import Backbone, Data, Recipe
 from studio.ui.services.background import WorkerThread, error_message
-from studio.ui.services.engine import RecipeCounts, Engine
+from studio.ui.services.engine import Engine, RecipeCounts
 from studio.ui.services.image_scan import ImageScanner
 from studio.ui.services.trainer import TrainingController
 
@@ -42,7 +42,9 @@ class BaselineRunner(QObject):
     changed = Signal(object)
     _progressed = Signal(object)
 
-    def __init__(self, images: ImageScanner, engine: Engine, trainer: TrainingController, parent: QObject | None = None) -> None:
+    def __init__(
+        self, images: ImageScanner, engine: Engine, trainer: TrainingController, parent: QObject | None = None
+    ) -> None:
         super().__init__(parent)
         self._images, self._engine, self._trainer = images, engine, trainer
         self._worker = WorkerThread("baseline", self)
@@ -106,7 +108,9 @@ class BaselineRunner(QObject):
     def _probe_inputs(self) -> tuple[Data, Backbone]:
         """What decides the number: how images are augmented does not."""
         data = self._recipe.data
-        return data.model_copy(update={"transforms": type(data.transforms)(), "acknowledged": {}}), self._recipe.backbone
+        return data.model_copy(
+            update={"transforms": type(data.transforms)(), "acknowledged": {}}
+        ), self._recipe.backbone
 
     def _start_scheduled(self) -> None:
         wanted = self._requested = self._probe_inputs()
@@ -131,7 +135,11 @@ class BaselineRunner(QObject):
             self._progressed.emit((control, done, total))
 
         self._worker.submit(
-            lambda: None if only_local and not _has_local_weights(inputs[1]) else measure_baseline(*inputs, control, reached),
+            lambda: (
+                None
+                if only_local and not _has_local_weights(inputs[1])
+                else measure_baseline(*inputs, control, reached)
+            ),
             lambda found: self._end(control, BaselineStatus(found, on_request=found is None)),
             lambda error: self._end(control, BaselineStatus(error=error_message(error))),
             key="probe",

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from studio.ui.services.background import WorkerThread, error_message
 
 if TYPE_CHECKING:
-    from studio.backbones.weights import DownloadProgress, DownloadCallback
+    from studio.backbones.weights import DownloadCallback, DownloadProgress
     from studio.core.control import TrainControl
 
 PROGRESS_SECONDS = 0.1

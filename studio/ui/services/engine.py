@@ -64,7 +64,7 @@ class Engine(QObject):
         """Call ``done`` with the number of parameters that ``recipe`` trains."""
         self._worker.submit(
             lambda: self._count(recipe, classes),
-            lambda counted: done(counted.census.trainable_parameters) if counted.census else None,
+            lambda counted: done(counted.parameter_counts.trainable_parameters) if counted.parameter_counts else None,
             key="preview",
         )
 
@@ -73,7 +73,9 @@ class Engine(QObject):
         layers = self.layers
         self._worker.submit(lambda: _unsupported_methods(rows, layers), done, key="refusals")
 
-    def check_backbone(self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+    def check_backbone(
+        self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]
+    ) -> None:
         """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
         self._worker.submit(lambda: _check_backbone(backbone), done, failed, key="verify")
 
@@ -95,7 +97,7 @@ class Engine(QObject):
     def method_rows(self) -> tuple[MethodRow, ...]:
         """The methods as plain rows; none before the engine is loaded."""
         return tuple(
-            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.merge_refusal, m.sits)
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.not_mergeable_reason, m.diagram)
             for m in (_methods_by_family() if self.ready else ())
         )
 
@@ -140,7 +142,9 @@ class Engine(QObject):
         try:
             census = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
         except StudioError as error:
-            return RecipeCounts(recipe, classes, inspector.layers, tree_data=self._tree_data, problem=str(error), problems=problems)
+            return RecipeCounts(
+                recipe, classes, inspector.layers, tree_data=self._tree_data, problem=str(error), problems=problems
+            )
         return RecipeCounts(recipe, classes, inspector.layers, census, self._tree_data, problems=problems)
 
     def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
@@ -193,7 +197,9 @@ def _unsupported_methods(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -
     found: dict[str, str] = {}
     for row in rows if layers else ():
         try:
-            fit_to_backbone(row.preset, layers) if row.preset else build_attachments(_methods().get(row.name), layers, [("", None)])
+            fit_to_backbone(row.preset, layers) if row.preset else build_attachments(
+                _methods().get(row.name), layers, [("", None)]
+            )
         except StudioError as error:
             found[row.name] = str(error)
     return found

@@ -155,7 +155,9 @@ class ImageScanner(QObject):
             summary = _with_cached_counts(index_source(source, quick, progress))
             self._list_drawn.clear()
             self._listed.emit((request, summary))
-            self._list_drawn.wait(_DRAW_WAIT_SECONDS)  # a list is drawn faster by a window that has Python's lock to itself
+            self._list_drawn.wait(
+                _DRAW_WAIT_SECONDS
+            )  # a list is drawn faster by a window that has Python's lock to itself
             looked = scan_source(source, progress)
             if not request.stopped[0]:
                 self._source_scan = looked

@@ -15,12 +15,12 @@ class MethodRow:
     family: str
     summary: str
     paper: str
-    merge_refusal: str
-    sits: str = ""
+    not_mergeable_reason: str
+    diagram: str = ""
     preset: Preset | None = None
 
     @property
-    def carried(self) -> DragPayload:
+    def payload(self) -> DragPayload:
         """What is attached when the row is put down."""
         return self.preset or self.name
 

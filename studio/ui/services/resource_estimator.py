@@ -52,7 +52,9 @@ class ResourceEstimator(QObject):
             return
         recipe, control = self._document.recipe, TrainControl()
         self._control, self.problem = control, ""
-        self._worker.submit(lambda: estimate_cache.estimate_in_subprocess(recipe, control), self._measured, self._failed)
+        self._worker.submit(
+            lambda: estimate_cache.estimate_in_subprocess(recipe, control), self._measured, self._failed
+        )
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -141,7 +143,9 @@ def _adapters_in_last_half(recipe: Recipe, engine: Engine) -> Recipe | None:
     return recipe.model_copy(update={"attachments": tuple(a for a in kept if a is not None)})
 
 
-def _without_early_blocks(attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine) -> Attachment | None:
+def _without_early_blocks(
+    attachment: Attachment, first: int, matched: Sequence[Layer], engine: Engine
+) -> Attachment | None:
     from studio.peft.target_builder import exclude_paths
 
     early = [layer.path for layer in matched if layer.block is not None and layer.block < first]

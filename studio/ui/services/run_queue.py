@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QObject, Qt, Signal
 
-from studio.app.queue import QueueFile, QueuedRecipe
+from studio.app.queue import QueuedRecipe, QueueFile
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run

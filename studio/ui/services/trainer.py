@@ -217,7 +217,9 @@ class RunRegistry(QObject):
         unknown = [run for run in runs if run.path not in self._descriptions]
         self._descriptions |= _describe_runs(unknown[:MAX_SYNC_DESCRIPTIONS])
         if unknown[MAX_SYNC_DESCRIPTIONS:]:
-            self.worker.submit(lambda: _describe_runs(unknown[MAX_SYNC_DESCRIPTIONS:]), self._add_descriptions, key="describe")
+            self.worker.submit(
+                lambda: _describe_runs(unknown[MAX_SYNC_DESCRIPTIONS:]), self._add_descriptions, key="describe"
+            )
         self.rows = tuple(self._row(run) for run in runs)
         if self.selected is not None and not self.selected.path.is_dir():  # it was deleted meanwhile
             self.select(None)

@@ -75,7 +75,9 @@ class PreviewRenderer(QObject):
         self._worker.close()
 
 
-def choose_images(summary: "DatasetIndex", backbone: Backbone, transforms: Transforms, seed: int, page: int) -> PreviewRequest:
+def choose_images(
+    summary: "DatasetIndex", backbone: Backbone, transforms: Transforms, seed: int, page: int
+) -> PreviewRequest:
     """A few training images, of different classes where there are several; each ``page`` brings others."""
     by_class: dict[int, list[Path]] = {}
     for image in summary.in_split("train"):
@@ -130,6 +132,6 @@ def _pixels(path: Path, preprocessing: "Preprocessing") -> "Pixels":
 
 @lru_cache(maxsize=8)
 def _preprocessing(backbone: Backbone) -> "Preprocessing":
-    from studio.backbones.loading import resolve_preprocessing, build_on_meta
+    from studio.backbones.loading import build_on_meta, resolve_preprocessing
 
     return resolve_preprocessing(build_on_meta(backbone))

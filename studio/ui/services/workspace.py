@@ -15,12 +15,12 @@ from studio.ui.services.baseline import BaselineRunner
 from studio.ui.services.document import Document
 from studio.ui.services.downloads import Downloads
 from studio.ui.services.drag_payload import DragPayload
-from studio.ui.services.engine import RecipeCounts, Engine
+from studio.ui.services.engine import Engine, RecipeCounts
 from studio.ui.services.image_scan import ImageScanner, ScanResult
 from studio.ui.services.resource_estimator import ResourceEstimator
 from studio.ui.services.run_queue import RunQueue
 from studio.ui.services.trainer import RunRegistry, TrainingController
-from studio.ui.services.tree_data import Badge, TreeAnnotations, NodeRef
+from studio.ui.services.tree_data import Badge, NodeRef, TreeAnnotations
 
 DEFAULT_CLASSES = 10
 """Outputs of the head that counts are made with before the images are known."""

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QWidget
 from studio.ui.i18n import control_names
 from studio.ui.i18n.language import tr
 from studio.ui.widgets.collapsible import CollapsibleSection
-from studio.ui.widgets.components import VBox, HBox, container, text_label
+from studio.ui.widgets.components import HBox, VBox, container, text_label
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, ListField, SwitchField, TextField
 
 FIELD_WIDTH = 120
@@ -46,8 +46,12 @@ class ConfigForm(QWidget):
         shown = tuple(only) or tuple(config.model_fields)
         outer.addLayout(self._column(config, shown))
         if section_title:
-            self._advanced_defaults = {name: info.default for name, info in config.model_fields.items() if name not in shown}
-            self.advanced_section = CollapsibleSection(section_title, self._column(config, tuple(self._advanced_defaults)))
+            self._advanced_defaults = {
+                name: info.default for name, info in config.model_fields.items() if name not in shown
+            }
+            self.advanced_section = CollapsibleSection(
+                section_title, self._column(config, tuple(self._advanced_defaults))
+            )
             outer.addWidget(self.advanced_section)
         outer.addStretch(1)
         self.setLayout(outer)
@@ -104,7 +108,9 @@ class ConfigForm(QWidget):
             matters = all(key in mixed or values.get(key) == value for key, value in wanted)
             line.setHidden(name in self._unused or not matters)
         if self.advanced_section:
-            changed = sum(name in values and values[name] != default for name, default in self._advanced_defaults.items())
+            changed = sum(
+                name in values and values[name] != default for name, default in self._advanced_defaults.items()
+            )
             self.advanced_section.set_note(tr("{n} changed", n=changed) if changed else "")
 
 

@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QWidget
 from studio.ui.shared.ema_smoothing import FloatArray, ema_smooth
 from studio.ui.style.formatting import format_percent
 from studio.ui.style.theme import color, theme
-from studio.ui.widgets.components import VBox, HBox, text_label
+from studio.ui.widgets.components import HBox, VBox, text_label
 
 _FEW_POINTS = 60
 _FAINT_ALPHA = 70
@@ -128,7 +128,9 @@ class _SeriesItems:
         faint.setAlpha(_FAINT_ALPHA)
         self.raw.setPen(pg.mkPen(faint, width=1))
         self.main.opts.update(symbolSize=6, symbolBrush=pg.mkBrush(tint), symbolPen=pg.mkPen(None))
-        self.main.setPen(pg.mkPen(tint, width=2 if self.series.emphasized and few else 1))  # which draws the points anew too
+        self.main.setPen(
+            pg.mkPen(tint, width=2 if self.series.emphasized and few else 1)
+        )  # which draws the points anew too
         self.best.setSymbolBrush(pg.mkBrush(tint))
         self.best.setSymbolPen(pg.mkPen(color("surface"), width=1.5))
 
@@ -266,7 +268,10 @@ class LinePlot(QWidget):
 
     def values_at_pointer(self) -> list[float | None]:
         """What each line of the legend is at the pointer; None where it has no point."""
-        return [None if self._pointer_epoch is None else _nearest_value(line, self._pointer_epoch) for line in self._legend_series]
+        return [
+            None if self._pointer_epoch is None else _nearest_value(line, self._pointer_epoch)
+            for line in self._legend_series
+        ]
 
     @property
     def _legend_series(self) -> list[PlotSeries]:
@@ -275,7 +280,9 @@ class LinePlot(QWidget):
         return lines if any(line.name for line in lines) else [one for one in lines if one.emphasized] or lines
 
     def _update_legend(self) -> None:
-        for (swatch, label), line, value in zip(self._legend_items, self._legend_series, self.values_at_pointer(), strict=True):
+        for (swatch, label), line, value in zip(
+            self._legend_items, self._legend_series, self.values_at_pointer(), strict=True
+        ):
             words = line.name if value is None else f"{line.name} {self._format_value(value)}".strip()
             if label.text() != words:
                 label.setText(words)

@@ -24,7 +24,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.shared.recipe_layers import DiffStatus, LayerPair, compare_layers
 from studio.ui.style.theme import color
-from studio.ui.widgets.components import VBox, Banner, HBox, container, text_label
+from studio.ui.widgets.components import Banner, HBox, VBox, container, text_label
 from studio.ui.widgets.painting import draw_badge, small_font
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import RowTableModel
@@ -118,7 +118,9 @@ class RecipeDiff(QWidget):
         parts = QSplitter(Qt.Orientation.Vertical)
         parts.setChildrenCollapsible(False)
         parts.addWidget(self.tree)
-        self.settings_section = container(VBox(text_label(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6))
+        self.settings_section = container(
+            VBox(text_label(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6)
+        )
         parts.addWidget(self.settings_section)
         parts.setSizes([360, 180])
         row = HBox((self.summary, 1), self.only_different)

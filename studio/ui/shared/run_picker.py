@@ -4,7 +4,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox
 
 from studio.ui.i18n.language import tr
-from studio.ui.services.trainer import RunRow, RunRegistry
+from studio.ui.services.trainer import RunRegistry, RunRow
 from studio.ui.style.formatting import format_percent
 from studio.ui.widgets.fields import guard_wheel
 

@@ -4,7 +4,7 @@ from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QLayout, QWidget
 
 from studio.ui.style.icons import IconTint
-from studio.ui.widgets.components import VBox, HBox, button, container, text_label
+from studio.ui.widgets.components import HBox, VBox, button, container, text_label
 
 
 class CollapsibleSection(QWidget):

@@ -184,7 +184,10 @@ class Banner(QFrame):
         self._label = text_label("", wrap=True)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._action: error_actions.ErrorAction | None = None
-        self._action_button, self._copy_button = button("", self._run_action), button(tr("Copy report"), self._copy_report, "copy", "quiet")
+        self._action_button, self._copy_button = (
+            button("", self._run_action),
+            button(tr("Copy report"), self._copy_report, "copy", "quiet"),
+        )
         self._button_row = container(HBox(self._action_button, self._copy_button, None, gap=6))
         row = HBox((self._icon, 0), (VBox(self._label, self._button_row, gap=6), 1), gap=10, margins=(12, 9, 12, 9))
         row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)

@@ -26,7 +26,9 @@ class FileDropFilter(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: take files that are dragged over, and tell of those that are dropped."""
-        if not isinstance(event, QDropEvent) or first_local_path(event.mimeData()) is None:  # a drag coming in is one too
+        if (
+            not isinstance(event, QDropEvent) or first_local_path(event.mimeData()) is None
+        ):  # a drag coming in is one too
             return False
         event.acceptProposedAction()
         if event.type() == QEvent.Type.Drop:

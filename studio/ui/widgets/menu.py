@@ -30,7 +30,9 @@ def assign_mnemonics(actions: Iterable[QAction]) -> None:
         words = strip_mnemonic(action.text())
         if action.isSeparator() or not words:
             continue
-        letter = next((letter for letter in _mnemonic_candidates(language().source_text(words)) if letter not in taken), "")
+        letter = next(
+            (letter for letter in _mnemonic_candidates(language().source_text(words)) if letter not in taken), ""
+        )
         taken.add(letter)
         action.setText(_with_mnemonic(words, letter) if letter else words)
 

@@ -31,7 +31,13 @@ def badge_width(text: str, icon: str = "adapter") -> int:
 
 
 def draw_badge(
-    painter: QPainter, area: QRect, text: str, color_name: str, background: str, icon: str = "adapter", outlined: bool = False
+    painter: QPainter,
+    area: QRect,
+    text: str,
+    color_name: str,
+    background: str,
+    icon: str = "adapter",
+    outlined: bool = False,
 ) -> int:
     """Draw a badge at the left of ``area``, cut to its width; return the width taken."""
     width = min(badge_width(text, icon), area.width())

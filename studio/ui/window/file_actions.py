@@ -63,7 +63,9 @@ class FileActions(QObject):
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            return self._show_problem(tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open)
+            return self._show_problem(
+                tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open
+            )
         return True
 
     def _open_run(self, run: Run) -> None:
@@ -154,7 +156,9 @@ class FileActions(QObject):
         box.setTextFormat(Qt.TextFormat.PlainText)
         leads_on = box.addButton(action_text, QMessageBox.ButtonRole.AcceptRole)
         copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(language().source_text(message))))
+        copy.clicked.connect(
+            lambda: QGuiApplication.clipboard().setText(app_log().report(language().source_text(message)))
+        )
         box.exec()
         return box.clickedButton() is leads_on and action()
 

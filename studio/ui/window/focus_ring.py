@@ -35,7 +35,12 @@ class FocusRing(QObject):
             self.ring.deleteLater()
         self.ring = None
         by_mouse = QGuiApplication.mouseButtons() != Qt.MouseButton.NoButton
-        if now is not None and not by_mouse and now.focusPolicy() & Qt.FocusPolicy.TabFocus and not _draws_own_ring(now):
+        if (
+            now is not None
+            and not by_mouse
+            and now.focusPolicy() & Qt.FocusPolicy.TabFocus
+            and not _draws_own_ring(now)
+        ):
             self.ring = RingOverlay(now)
 
 

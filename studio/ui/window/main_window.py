@@ -25,7 +25,7 @@ from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.settings import Settings
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import VBox, IconButton, HBox, container
+from studio.ui.widgets.components import HBox, IconButton, VBox, container
 from studio.ui.widgets.drop_zone import FileDropFilter
 from studio.ui.widgets.menu import assign_mnemonics
 from studio.ui.window import actions
@@ -33,7 +33,7 @@ from studio.ui.window.crash_recovery import CrashRecovery
 from studio.ui.window.file_actions import FileActions
 from studio.ui.window.recent_menu import RecentMenu
 from studio.ui.window.resource_button import ResourceButton
-from studio.ui.window.settings_dialogs import ShortcutsDialog, SettingsDialog, show_folder, set_language, set_theme
+from studio.ui.window.settings_dialogs import SettingsDialog, ShortcutsDialog, set_language, set_theme, show_folder
 from studio.ui.window.status_bar import StatusBar
 from studio.ui.window.step_bar import StepBar
 from studio.ui.window.undo_history import UndoHistoryButton

@@ -8,10 +8,10 @@ from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
 from studio.core.events import ResourceEstimate
 from studio.ui.i18n.language import tr
-from studio.ui.services.resource_estimator import ResourceEstimator, MemorySaving, memory_savings
+from studio.ui.services.resource_estimator import MemorySaving, ResourceEstimator, memory_savings
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import format_duration, format_bytes
-from studio.ui.widgets.components import VBox, Banner, Icon, HBox, button, clear_layout, separator, text_label
+from studio.ui.style.formatting import format_bytes, format_duration
+from studio.ui.widgets.components import Banner, HBox, Icon, VBox, button, clear_layout, separator, text_label
 
 
 class ResourceButton(QWidget):
@@ -67,7 +67,9 @@ class ResourcePanel(QFrame):
         self.setLayout(
             VBox(
                 text_label(tr("Will it fit?"), "heading"),
-                text_label(tr("A few real steps on this machine tell what the whole training takes."), "caption", wrap=True),
+                text_label(
+                    tr("A few real steps on this machine tell what the whole training takes."), "caption", wrap=True
+                ),
                 self.banner,
                 self.details_label,
                 HBox(self.measure_button, None),
@@ -85,7 +87,9 @@ class ResourcePanel(QFrame):
         needs, found = self.estimator, self.estimator.estimate
         self.details_label.setText("\n".join(_detail_lines(found)) if found else tr("Not measured yet."))
         self.banner.show_message(*_verdict_text(needs))
-        self.measure_button.setText(tr("Cancel") if needs.measuring else tr("Measure again") if found else tr("Measure now"))
+        self.measure_button.setText(
+            tr("Cancel") if needs.measuring else tr("Measure again") if found else tr("Measure now")
+        )
         self._place_after_layout()
 
     def _place_after_layout(self) -> None:

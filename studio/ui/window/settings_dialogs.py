@@ -19,7 +19,7 @@ from studio.ui.i18n.language import CHINESE, LANGUAGES, SYSTEM, has_glyphs, lang
 from studio.ui.services.app_log import app_log
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import VBox, Banner, HBox, button, text_label
+from studio.ui.widgets.components import Banner, HBox, VBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.window.actions import ACTIONS
 

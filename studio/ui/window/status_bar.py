@@ -5,9 +5,9 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import format_count, format_bytes, format_small_percent
+from studio.ui.style.formatting import format_bytes, format_count, format_small_percent
 from studio.ui.style.theme import color
-from studio.ui.widgets.components import VBox, Icon, HBox, text_label
+from studio.ui.widgets.components import HBox, Icon, VBox, text_label
 
 
 class TrainableShareBar(QWidget):

@@ -5,7 +5,7 @@ from PySide6.QtWidgets import QToolButton, QWidget
 
 from studio.ui.i18n.language import tr
 from studio.ui.style.icons import IconTint
-from studio.ui.widgets.components import Icon, HBox
+from studio.ui.widgets.components import HBox, Icon
 
 
 class StepBar(QWidget):

@@ -5,7 +5,7 @@ from PySide6.QtGui import QKeyEvent, QUndoStack
 from PySide6.QtWidgets import QFrame, QUndoView
 
 from studio.ui.i18n.language import language, tr
-from studio.ui.widgets.components import VBox, IconButton, text_label
+from studio.ui.widgets.components import IconButton, VBox, text_label
 
 
 class UndoHistoryButton(IconButton):

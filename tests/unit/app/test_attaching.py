@@ -5,7 +5,7 @@ import pytest
 from studio.app.inspection import Inspector
 from studio.app.overrides import apply_overrides
 from studio.cli.attach_spec import parse_attachment
-from studio.core.attachment_spec import parse_assignment, parse_spec, format_spec
+from studio.core.attachment_spec import format_spec, parse_assignment, parse_spec
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Backbone, Recipe
 

@@ -68,7 +68,7 @@ def test_it_is_kept_until_images_or_decisions_change(
     assert cached_baseline(data, STARTER) is None
     first = measure_baseline(data, STARTER, TrainControl())
     calls: list[object] = []
-    monkeypatch.setattr(probe, "probe", lambda *given: calls.append(given) or (0.5, 7))
+    monkeypatch.setattr(probe, "linear_probe", lambda *given: calls.append(given) or (0.5, 7))
     assert cached_baseline(data, STARTER) == measure_baseline(data, STARTER, TrainControl()) == first
     augmented = data.model_copy(update={"transforms": Transforms(augmentation="light")})
     assert cached_baseline(augmented, STARTER) == first
@@ -106,7 +106,7 @@ def test_an_unreadable_image_is_left_out(data: Data) -> None:
 
 
 def test_damage_is_as_if_nothing_was_known(data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "probe", lambda *given: (0.5, 7))
+    monkeypatch.setattr(probe, "linear_probe", lambda *given: (0.5, 7))
     made = measure_baseline(data, STARTER, TrainControl())
     file = baseline._cache_file(data, STARTER)
     for content in ("", "[]", "{}", json.dumps({"listed": "x"})):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from studio.app.import_peft import import_peft
 from studio.app.prediction import open_classifier
-from studio.cli.export import import_
+from studio.cli.import_peft import import_
 from studio.core.errors import StudioError
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore

@@ -47,12 +47,12 @@ def test_rows_are_taken_out(three, file):
 
 
 def test_a_row_that_cannot_be_trained_stays_and_is_passed_over(three, file):
-    first = three.next
-    three.blame(first.id, "its images are gone")
-    assert three.next.recipe.training.epochs == 2
+    first = three.next_runnable
+    three.mark_failed(first.id, "its images are gone")
+    assert three.next_runnable.recipe.training.epochs == 2
     assert QueueFile(file).rows[0].problem == "its images are gone"
-    three.blame(first.id, "")
-    assert three.next.id == first.id
+    three.mark_failed(first.id, "")
+    assert three.next_runnable.id == first.id
 
 
 def test_a_damaged_file_is_put_aside_and_kept(file):

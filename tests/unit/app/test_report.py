@@ -9,7 +9,7 @@ from scipy import stats
 
 from studio.app.comparison import report_writer, svg_charts
 from studio.app.comparison.report_writer import render_html, render_markdown
-from studio.app.comparison.seed_groups import group_runs, confidence_halfwidth
+from studio.app.comparison.seed_groups import confidence_halfwidth, group_runs
 from studio.core import events
 from studio.core.recipe import Recipe
 from studio.core.run import Run
@@ -105,7 +105,7 @@ class Links(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_charts_are_well_formed(runs: list[Run], tmp_path: Path) -> None:
-    page = report_writer.write(group_runs(runs), tmp_path / "report")
+    page = report_writer.write_report(group_runs(runs), tmp_path / "report")
     links = Links()
     links.feed(page.read_text())
     assert (links.open, links.loaded) == ([], [])

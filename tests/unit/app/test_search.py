@@ -10,7 +10,7 @@ import pytest
 
 from studio.app.inspection import Inspector
 from studio.app.sweeps import search as searches
-from studio.app.sweeps.search_space import DEFAULT_AXES, recipe_for, parse_dimensions
+from studio.app.sweeps.search_space import DEFAULT_AXES, parse_dimensions, recipe_for
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError

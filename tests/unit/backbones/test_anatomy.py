@@ -9,7 +9,7 @@ import torch
 from timm.layers import StdConv2d
 from torch import nn
 
-from studio.backbones.layer_roles import call_through_flag, describe_layers, classifier_paths
+from studio.backbones.layer_roles import call_through_flag, classifier_paths, describe_layers
 from studio.core.layers import Layer, Role
 from studio.peft import METHODS
 from studio.peft.targets import default_attachment

@@ -28,7 +28,7 @@ def test_what_is_on_this_machine_and_what_is_well_known_comes_before_the_rest(en
 
 
 def test_nearly_all_have_figures(entries):
-    known = [e for e in entries if e.parameters and e.operations]
+    known = [e for e in entries if e.parameters and e.flops]
     assert len(known) >= 0.99 * len(entries)
 
 

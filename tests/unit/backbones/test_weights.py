@@ -43,7 +43,7 @@ def test_weights_are_fetched_once_and_then_found_without_asking(hub, remote_weig
     assert path.read_bytes() == remote_weights
     assert seen[0].done == 0
     assert seen[-1].done == seen[-1].total == len(remote_weights)
-    assert seen[-1].speed > 0
+    assert seen[-1].bytes_per_second > 0
     assert seen[-1].seconds_left == 0
     before = len(hub.asked)
     assert weights.download(REPOSITORY) == path

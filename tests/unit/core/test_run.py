@@ -8,7 +8,7 @@ import pytest
 from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Recipe
-from studio.core.run import EventTail, Run, new_run_path, list_runs, slug
+from studio.core.run import EventTail, Run, list_runs, new_run_path, slug
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.data.images.file_index import Cancelled
-from studio.data.sources.archive import ExtractLimits, is_within, extract, cached_archive_folder
+from studio.data.sources.archive import ExtractLimits, cached_archive_folder, extract, is_within
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore:Duplicate name")]
 few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -59,7 +59,7 @@ def test_files_that_vanish_during_the_check_are_found(
             other.unlink()
         return examine(path, known)
 
-    monkeypatch.setattr(image_metadata, "examine", vanish)
+    monkeypatch.setattr(image_metadata, "read_metadata", vanish)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     summary = check(tmp_path)
     assert _found(summary) == {"vanished": {"a/003.png", "b/002.png"}}
@@ -84,7 +84,7 @@ def test_a_known_file_is_not_opened_again(
 ) -> None:
     make_images("a", 4), make_images("b", 4)
     first = check(tmp_path)
-    monkeypatch.setattr(image_metadata, "examine", lambda *_: pytest.fail("opened again"))
+    monkeypatch.setattr(image_metadata, "read_metadata", lambda *_: pytest.fail("opened again"))
     assert check(tmp_path) == first
 
 
@@ -95,7 +95,7 @@ def test_a_touched_file_is_hashed_but_not_decoded_again(
     first = check(tmp_path)
     os.utime(tmp_path / "a" / "000.png", (1, 1))
     decoded: list[object] = []
-    monkeypatch.setattr(image_metadata, "upright", lambda *given: decoded.append(given))
+    monkeypatch.setattr(image_metadata, "to_upright_rgb", lambda *given: decoded.append(given))
     assert check(tmp_path) == first
     assert not decoded
 

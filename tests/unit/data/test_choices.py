@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Data, Recipe, SplitName, Split
-from studio.data.checks import check, fixes, check_scan, scan_source
+from studio.core.recipe import Data, Recipe, Split, SplitName
+from studio.data.checks import check, check_scan, fixes, scan_source
 from studio.data.dataset import split_manifest
 from studio.data.dataset.dataset import build_index, open_split
 from studio.data.dataset.index import DatasetIndex, index_source
@@ -63,7 +63,9 @@ def test_a_class_from_which_all_were_moved_is_none(data: Data, tmp_path: Path, m
 
 def test_a_moved_image_is_there_and_no_other_moves(data: Data) -> None:
     before = _sides(build_index(data))
-    moved = data.model_copy(update={"split_overrides": {"a/000.png": "test", "a/001.png": "validation", "b/000.png": "train"}})
+    moved = data.model_copy(
+        update={"split_overrides": {"a/000.png": "test", "a/001.png": "validation", "b/000.png": "train"}}
+    )
     after = _sides(build_index(moved))
     assert {path: side for path, side in after.items() if path not in moved.split_overrides} == {
         path: side for path, side in before.items() if path not in moved.split_overrides
@@ -189,7 +191,14 @@ def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_ima
 
 
 def test_other_images_begin_without_decisions() -> None:
-    data = Data(path="x", excluded=("a",), labels={"b": "c"}, split_overrides={"d": "test"}, acknowledged={"e": "f"}, split=Split(seed=3))
+    data = Data(
+        path="x",
+        excluded=("a",),
+        labels={"b": "c"},
+        split_overrides={"d": "test"},
+        acknowledged={"e": "f"},
+        split=Split(seed=3),
+    )
     assert fixes.without_choices(data) == Data(path="x", split=Split(seed=3))
 
 

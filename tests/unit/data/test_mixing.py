@@ -57,7 +57,15 @@ def test_both_take_turns() -> None:
 def _loader(dataset: ImageDataset, share: tuple[int, int] = (0, 1), views: int = 0) -> Loader:
     augmentation = Augmentation(rotation=10, flip=0.5)
     return Loader(
-        dataset, 6, seed=3, shuffle=True, augmentation=augmentation, mixing=BOTH, num_views=views, threads=1, shard=share
+        dataset,
+        6,
+        seed=3,
+        shuffle=True,
+        augmentation=augmentation,
+        mixing=BOTH,
+        num_views=views,
+        threads=1,
+        shard=share,
     )
 
 

@@ -93,7 +93,9 @@ def test_a_list_names_images_classes_and_splits(tmp_path: Path, folder: Path) ->
     found = index_source(_write_list(tmp_path / "list.csv", "Path,Label,Split", *rows))
     assert found.classes == ("cat", "dog")
     assert found.counts == {"train": 4, "validation": 4, "test": 4}
-    assert {i.path for i in found.in_split("test")} == {Path(f"set/{c}/{n:03}.png") for c in ("cat", "dog") for n in (2, 5)}
+    assert {i.path for i in found.in_split("test")} == {
+        Path(f"set/{c}/{n:03}.png") for c in ("cat", "dog") for n in (2, 5)
+    }
     assert not found.issues
 
 

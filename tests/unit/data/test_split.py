@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Split
-from studio.data.dataset.split import stratified_group_split, merge_groups
+from studio.data.dataset.split import merge_groups, stratified_group_split
 
 Images = list[tuple[Path, int]]
 
@@ -50,7 +50,12 @@ def test_the_seed_matters() -> None:
 
 def test_one_more_image_moves_few_others() -> None:
     images = [(Path(f"a/{number}.png"), 0) for number in range(100)]
-    assert len(stratified_group_split(images, Split()) ^ stratified_group_split([*images, (Path("a/new.png"), 0)], Split())) <= 2
+    assert (
+        len(
+            stratified_group_split(images, Split()) ^ stratified_group_split([*images, (Path("a/new.png"), 0)], Split())
+        )
+        <= 2
+    )
 
 
 @st.composite

@@ -29,7 +29,10 @@ def test_grad_cam_gives_a_map_of_every_family_and_leaves_it_as_it_was(family: st
 
 def test_before_a_mean_and_a_linear_head_grad_cam_is_the_class_activation_map() -> None:
     """Zhou et al. 2016, https://arxiv.org/abs/1512.04150."""
-    module, image = families.build_backbone("resnet"), torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(1))
+    module, image = (
+        families.build_backbone("resnet"),
+        torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(1)),
+    )
     with torch.no_grad():
         features = module.forward_features(image[None])[0]
     for label in range(families.CLASSES):

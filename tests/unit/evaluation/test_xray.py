@@ -10,7 +10,7 @@ from studio.cli.ablation_text import format_ablation
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
-from studio.evaluation.ablation import effective_rank, analyze_run
+from studio.evaluation.ablation import analyze_run, effective_rank
 from studio.evaluation.evaluate import evaluate_split
 from tests.unit.conftest import MakeRecipe, trained
 

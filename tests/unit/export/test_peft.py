@@ -45,7 +45,7 @@ def on(backbone: Backbone, subject: ExportSource) -> ExportSource:
         for parameter in attached.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     recipe = subject.recipe.model_copy(update={"backbone": backbone})
-    return dataclasses.replace(subject, recipe=recipe, attached=attached.eval())
+    return dataclasses.replace(subject, recipe=recipe, model=attached.eval())
 
 
 def test_hf_peft_on_the_backbone_that_the_folder_describes_gives_the_same_logits(

@@ -30,7 +30,7 @@ def test_a_loaded_export_gives_the_same_logits_for_batches_of_any_size(
     size = FAMILIES[case.family].size
     subject = make_subject([])
     preprocessing = dataclasses.replace(subject.preprocessing, size=(size, size))
-    subject = dataclasses.replace(subject, attached=case.trained(), preprocessing=preprocessing)
+    subject = dataclasses.replace(subject, model=case.trained(), preprocessing=preprocessing)
     exporter = exporters.get(form)
     exporter.write(subject, tmp_path)
     loaded = exporter.load(tmp_path)

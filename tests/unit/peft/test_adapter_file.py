@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from studio.app.inspection import Inspector
-from studio.backbones.loading import weights_digest, load_backbone
+from studio.backbones.loading import load_backbone, weights_digest
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone
 from studio.peft import Attachment, attach

@@ -15,10 +15,10 @@ from studio.peft import (
     AdaptedLayer,
     AdaptedModel,
     Attachment,
+    AttachmentSite,
     DefaultSites,
     Method,
     MethodConfig,
-    AttachmentSite,
     attach,
 )
 from studio.testing import observing
@@ -140,13 +140,17 @@ def test_names_are_those_of_attachment_layer_and_tensor() -> None:
 
 
 def test_one_of_two_on_a_layer_is_switched_off_alone() -> None:
-    attached = attach(build_backbone("vit"), [lora("blocks.0.mlp.fc1"), lora("blocks.0.mlp.fc1", name="other")], head=False)
+    attached = attach(
+        build_backbone("vit"), [lora("blocks.0.mlp.fc1"), lora("blocks.0.mlp.fc1", name="other")], head=False
+    )
     observing.train_briefly(attached, "vit")
     both = observing.logits(attached.module, "vit")
     attached.set_enabled("other", False)
     one = observing.logits(attached.module, "vit")
     attached.set_enabled("lora", False)
-    assert observing.same_bytes(observing.logits(attached.module, "vit"), observing.logits(build_backbone("vit"), "vit"))
+    assert observing.same_bytes(
+        observing.logits(attached.module, "vit"), observing.logits(build_backbone("vit"), "vit")
+    )
     attached.enabled = True
     assert observing.same_bytes(observing.logits(attached.module, "vit"), both)
     assert not observing.same_bytes(one, both)

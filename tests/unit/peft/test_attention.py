@@ -18,7 +18,7 @@ from studio.peft.adapter_file import load_adapter, save_adapter
 from studio.peft.attach import AdaptedModel
 from studio.peft.attention_injection import InjectableAttention
 from studio.peft.contract import AttachmentSite
-from studio.testing.families import FAMILIES, build_backbone, random_images, backbone_layers
+from studio.testing.families import FAMILIES, backbone_layers, build_backbone, random_images
 
 OPEN = [family for family in FAMILIES if any(layer.supports_kv_injection for layer in backbone_layers(family))]
 TOKENS = ["prefix", "llama_adapter"]
@@ -56,7 +56,9 @@ def test_an_opened_attention_computes_what_timm_does_bit_for_bit(family: str, fu
         if hasattr(layer, "fused_attn"):
             layer.fused_attn = fused
     plain = answer(module, family)
-    for path in [layer.path for layer in backbone_layers(family) if layer.supports_kv_injection and layer.path.endswith(".attn")]:
+    for path in [
+        layer.path for layer in backbone_layers(family) if layer.supports_kv_injection and layer.path.endswith(".attn")
+    ]:
         block = module.get_submodule(path.removesuffix(".attn"))
         block.attn = InjectableAttention(block.attn)
     assert torch.equal(answer(module, family), plain)
@@ -135,9 +137,9 @@ def test_prefix_is_the_papers_formula(fused: bool) -> None:
     x = torch.randn(2, 5, 32)
     attached = on(build_backbone("vit"), attachment("prefix", length=3, std=1.0))
     layer = attached.module.blocks[1].attn
-    layer.plain.fused_attn = fused
+    layer.unwrapped.fused_attn = fused
     with torch.no_grad():
-        close(layer(x), plain_prefix(layer.plain, x, layer.keys, layer.values))
+        close(layer(x), plain_prefix(layer.unwrapped, x, layer.keys, layer.values))
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -145,13 +147,13 @@ def test_llama_adapter_is_the_papers_formula(fused: bool) -> None:
     x = torch.randn(2, 5, 32)
     attached = on(build_backbone("vit"), attachment("llama_adapter", length=3))
     layer = attached.module.blocks[1].attn
-    layer.plain.fused_attn = fused
+    layer.unwrapped.fused_attn = fused
     with torch.no_grad():
-        close(layer(x), plain_llama(layer.plain, x, layer.prompts, layer.gates))
+        close(layer(x), plain_llama(layer.unwrapped, x, layer.prompts, layer.gates))
 
 
 def test_a_reparametrised_prefix_is_one_network_over_one_embedding() -> None:
-    attached = on(build_backbone("vit"), attachment("prefix", length=3, reparametrise=True, hidden=7))
+    attached = on(build_backbone("vit"), attachment("prefix", length=3, reparameterize=True, hidden=7))
     first, second = (block.attn for block in attached.module.blocks)
     assert first.embedding is second.embedding
     assert first.inner is second.inner
@@ -164,7 +166,7 @@ def test_a_reparametrised_prefix_is_one_network_over_one_embedding() -> None:
 
 
 def test_a_settled_prefix_answers_the_same_without_its_network() -> None:
-    recipe = [attachment("prefix", length=3, reparametrise=True, hidden=7)]
+    recipe = [attachment("prefix", length=3, reparameterize=True, hidden=7)]
     attached = on(build_backbone("vit"), *recipe)
     before = answer(attached.module, "vit")
     (settled,) = attached.finalize(recipe)
@@ -219,12 +221,12 @@ def test_a_prefix_is_not_turned_by_rope(family: str) -> None:
             patch.setattr(
                 functional, "scaled_dot_product_attention", lambda *a, **k: turned.extend(a) or original(*a, **k)
             )
-            layer.plain(x, rope=rope)
+            layer.unwrapped(x, rope=rope)
         query, key, value = turned
         more = [t.view(1, 1, 2, -1).transpose(1, 2) for t in (layer.keys, layer.values)]
-        heads = torch.softmax(query @ torch.cat([more[0], key], 2).transpose(-2, -1) * layer.plain.scale, -1)
+        heads = torch.softmax(query @ torch.cat([more[0], key], 2).transpose(-2, -1) * layer.unwrapped.scale, -1)
         heads = (heads @ torch.cat([more[1], value], 2)).transpose(1, 2).flatten(2)
-        close(got, layer.plain.proj(layer.plain.norm(heads)))
+        close(got, layer.unwrapped.proj(layer.unwrapped.norm(heads)))
 
 
 def test_grouped_queries_share_the_prefix_of_their_group() -> None:
@@ -234,7 +236,7 @@ def test_grouped_queries_share_the_prefix_of_their_group() -> None:
     ).eval()
     plain = module(torch.ones(1, 3, 32, 32))
     attached = on(module, attachment("prefix", length=3), attachment("llama_adapter", length=2))
-    assert attached.module.blocks[0].attn.plain.num_kv_groups == 2
+    assert attached.module.blocks[0].attn.unwrapped.num_kv_groups == 2
     assert attached.state_dict()["prefix/blocks.0.attn/keys"].shape == (3, 16)
     attached.module(torch.ones(1, 3, 32, 32)).sum().backward()
     assert attached.unused_parameters() == ()
@@ -345,4 +347,6 @@ def test_refusals_are_sentences(method: str) -> None:
     rows = {layer.path: layer for layer in backbone_layers("maxvit")}
     attention = next(layer for layer in rows.values() if layer.role == "attention")
     assert "this kind of attention" in chosen.unsupported_reason(attention, config, ())
-    assert "needs an attention layer; ResNet is none." in chosen.unsupported_reason(backbone_layers("resnet")[0], config, ())
+    assert "needs an attention layer; ResNet is none." in chosen.unsupported_reason(
+        backbone_layers("resnet")[0], config, ()
+    )

@@ -18,7 +18,7 @@ from studio.backbones.layer_roles import describe_layers
 from studio.core.errors import StudioError
 from studio.peft import METHODS, AdaptedModel, Attachment, attach
 from studio.peft.targets import default_attachment
-from studio.testing.families import build_backbone, random_images, backbone_layers, randomize_tensors
+from studio.testing.families import backbone_layers, build_backbone, random_images, randomize_tensors
 
 VIT = {"img_size": 32, "patch_size": 16, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 3}
 SMALL = ["houlsby", "pfeiffer", "parallel", "adaptformer", "adapter_plus"]
@@ -78,7 +78,10 @@ def test_parallel_reads_what_the_mlp_reads() -> None:
 
 @pytest.mark.parametrize("norm", ["none", "own", "shared"])
 def test_adaptformer_reads_the_stream(norm: str) -> None:
-    plain, attached = build_backbone("vit").blocks[0], adapted(build_backbone("vit"), "adaptformer", norm=norm, learn_scale=True)
+    plain, attached = (
+        build_backbone("vit").blocks[0],
+        adapted(build_backbone("vit"), "adaptformer", norm=norm, learn_scale=True),
+    )
     state, x = attached.state_dict(), tokens()
     middle = x + plain.attn(plain.norm1(x))
     read = {"none": lambda: middle, "own": lambda: own_norm(state, middle), "shared": lambda: plain.norm2(middle)}[

@@ -10,7 +10,7 @@ from studio.peft import METHODS, AdaptedModel, Attachment, attach
 from studio.peft.methods.bottleneck import ACTIVATIONS
 from studio.peft.methods.compacter import CompacterConfig, bottleneck_width
 from studio.peft.targets import default_attachment
-from studio.testing.families import build_backbone, random_images, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone, random_images
 
 
 def adapted(method: str = "compacter", **config: object) -> AdaptedModel:
@@ -85,7 +85,9 @@ def test_it_begins_near_identity() -> None:
 
 
 def test_widths_of_different_stages_share_the_rule() -> None:
-    attached = attach(build_backbone("swin"), [default_attachment(METHODS.get("compacter"), backbone_layers("swin"))], head=False)
+    attached = attach(
+        build_backbone("swin"), [default_attachment(METHODS.get("compacter"), backbone_layers("swin"))], head=False
+    )
     assert len([name for name in attached.state_dict() if name.endswith("rule")]) == 1
 
 

@@ -17,7 +17,7 @@ from studio.peft.adapter_file import load_adapter, read_manifest, save_adapter
 from studio.peft.methods.adapter_fusion import FusionLayer
 from studio.peft.targets import default_attachment
 from studio.testing import observing
-from studio.testing.families import build_backbone, random_images, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone, random_images
 
 DROP = Attachment(name="drop", method="adapter_drop", at=(".",))
 
@@ -89,7 +89,9 @@ def test_what_is_attached_to_the_whole_backbone_goes_on() -> None:
 
 
 def test_training_draws_a_depth_for_each_batch() -> None:
-    attached = scrambled(attach(build_backbone("vit"), [by_default("pfeiffer"), configured(DROP, train_most=1)], head=False))
+    attached = scrambled(
+        attach(build_backbone("vit"), [by_default("pfeiffer"), configured(DROP, train_most=1)], head=False)
+    )
     attached.train()
     seen = set()
     for _ in range(20):
@@ -99,7 +101,9 @@ def test_training_draws_a_depth_for_each_batch() -> None:
 
 
 def test_at_most_all_blocks_but_the_last_rest_in_training() -> None:
-    attached = attach(build_backbone("vit"), [by_default("pfeiffer"), configured(DROP, train_most=500)], head=False).train()
+    attached = attach(
+        build_backbone("vit"), [by_default("pfeiffer"), configured(DROP, train_most=500)], head=False
+    ).train()
     first, last, *_ = attached.patches
     depths = set()
     for _ in range(20):

@@ -15,7 +15,7 @@ from studio.core.recipe import Attachment
 from studio.peft import METHODS, AdaptedModel, attach
 from studio.peft.methods.dora import weight_norm
 from studio.peft.methods.pissa import principal_factors
-from studio.testing.families import build_backbone, random_images, build_on_meta
+from studio.testing.families import build_backbone, build_on_meta, random_images
 
 QKV = "blocks.0.attn.qkv"
 WIDTH = 32
@@ -52,26 +52,26 @@ def adapted(attached: AdaptedModel, path: str) -> nn.Module:
 def test_lora_is_w_plus_b_a() -> None:
     attached = moved(attach(build_backbone("vit"), [site("lora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
-    weight = layer.plain.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
-    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
+    weight = layer.unwrapped.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
+    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.unwrapped.bias))
 
 
 @torch.no_grad()
 def test_rslora_divides_by_the_root_of_the_rank() -> None:
     attached = moved(attach(build_backbone("vit"), [site("rslora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
-    weight = layer.plain.weight + 6 / math.sqrt(4) * own["lora_B"] @ own["lora_A"]
-    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
+    weight = layer.unwrapped.weight + 6 / math.sqrt(4) * own["lora_B"] @ own["lora_A"]
+    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.unwrapped.bias))
 
 
 @torch.no_grad()
 def test_slices_have_an_a_and_a_b_of_their_own() -> None:
     attached = moved(attach(build_backbone("vit"), [site("lora", QKV, slices=("q", "v"), rank=2, alpha=3)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
-    weight = layer.plain.weight.clone()
+    weight = layer.unwrapped.weight.clone()
     weight[:WIDTH] += 3 / 2 * own["lora_B"][:WIDTH] @ own["lora_A"][:2]
     weight[2 * WIDTH :] += 3 / 2 * own["lora_B"][WIDTH:] @ own["lora_A"][2:]
-    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
+    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.unwrapped.bias))
 
 
 @pytest.mark.parametrize(
@@ -95,11 +95,11 @@ def test_a_convolution_keeps_its_geometry(method: str, geometry: dict[str, Any])
     groups = geometry.get("groups", 1)
     own = tensors(attached, "0")
     pairs = zip(own["lora_B"].flatten(1).chunk(groups), own["lora_A"].chunk(groups), strict=True)
-    kernel = module[0].plain.weight + 2 * torch.cat([torch.einsum("or,rihw->oihw", b, a) for b, a in pairs])
+    kernel = module[0].unwrapped.weight + 2 * torch.cat([torch.einsum("or,rihw->oihw", b, a) for b, a in pairs])
     if method == "dora":
         kernel *= (own["magnitude"] / kernel.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     plain = nn.Conv2d(8, 12, 3, **geometry)
-    plain.weight, plain.bias = nn.Parameter(kernel), module[0].plain.bias
+    plain.weight, plain.bias = nn.Parameter(kernel), module[0].unwrapped.bias
     torch.testing.assert_close(module(x), plain(x), rtol=1e-4, atol=1e-5)
 
 
@@ -107,9 +107,9 @@ def test_a_convolution_keeps_its_geometry(method: str, geometry: dict[str, Any])
 def test_dora_turns_and_stretches_rows() -> None:
     attached = moved(attach(build_backbone("vit"), [site("dora", QKV, rank=4, alpha=6)]))
     layer, own, x = adapted(attached, QKV), tensors(attached, QKV), torch.randn(2, 5, WIDTH)
-    turned = layer.plain.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
+    turned = layer.unwrapped.weight + 6 / 4 * own["lora_B"] @ own["lora_A"]
     weight = own["magnitude"].unsqueeze(1) * turned / turned.norm(dim=1, keepdim=True)
-    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias))
+    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.unwrapped.bias))
 
 
 def test_dora_holds_the_norm_constant_in_the_backward_pass() -> None:
@@ -117,9 +117,9 @@ def test_dora_holds_the_norm_constant_in_the_backward_pass() -> None:
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
     layer(x).square().sum().backward()
     own = {name: t.clone().requires_grad_() for name, t in tensors(attached, QKV).items()}
-    turned = layer.plain.weight + 2 * own["lora_B"] @ own["lora_A"]
+    turned = layer.unwrapped.weight + 2 * own["lora_B"] @ own["lora_A"]
     weight = own["magnitude"].unsqueeze(1) * turned / turned.norm(dim=1, keepdim=True).detach()
-    F.linear(x, weight, layer.plain.bias).square().sum().backward()
+    F.linear(x, weight, layer.unwrapped.bias).square().sum().backward()
     for name, tensor in own.items():
         torch.testing.assert_close(getattr(layer, name).grad, tensor.grad, rtol=1e-4, atol=1e-4)
 
@@ -158,7 +158,9 @@ def test_dora_stands_on_other_updates() -> None:
     attached = attach(module, stack, head=False)
     assert torch.equal(module(random_images("vit")), before)
     moved(attached)
-    torch.testing.assert_close(attached.merge()(random_images("vit")), module(random_images("vit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        attached.merge()(random_images("vit")), module(random_images("vit")), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_dora_over_a_scale_is_refused() -> None:
@@ -171,12 +173,12 @@ def test_dora_over_a_scale_is_refused() -> None:
 def test_pissa_is_the_residual_plus_b_a() -> None:
     attached = attach(build_backbone("vit"), [site("pissa", QKV, rank=4, alpha=6)])
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
-    u, s, vh = torch.linalg.svd(layer.plain.weight)
+    u, s, vh = torch.linalg.svd(layer.unwrapped.weight)
     residual = u[:, 4 : len(s)] * s[4:] @ vh[4:]
     moved(attached)
     own = tensors(attached, QKV)
     weight = residual + 6 / 4 * own["lora_B"] @ own["lora_A"]
-    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.plain.bias), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer(x), F.linear(x, weight, layer.unwrapped.bias), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("iterations", [0, 8])
@@ -189,7 +191,7 @@ def test_pissa_begins_at_the_principal_part(iterations: int) -> None:
 
 def test_pissa_decomposes_slices_one_by_one() -> None:
     attached = attach(build_backbone("vit"), [site("pissa", QKV, slices=("k", "v"), rank=3)])
-    own, weight = tensors(attached, QKV), adapted(attached, QKV).plain.weight
+    own, weight = tensors(attached, QKV), adapted(attached, QKV).unwrapped.weight
     a, b = principal_factors(weight[WIDTH : 2 * WIDTH].detach(), 3, 8 / 3, 0)
     torch.testing.assert_close(own["lora_B"][:WIDTH] @ own["lora_A"][:3], b @ a)
 

@@ -4,7 +4,7 @@ import pytest
 
 from studio.core.errors import StudioError
 from studio.peft.contract import METHODS
-from studio.peft.target_builder import same_kind, restrict_to_blocks, build_attachments, exclude_paths
+from studio.peft.target_builder import build_attachments, exclude_paths, restrict_to_blocks, same_kind
 from studio.peft.target_matching import match_targets
 from studio.peft.targets import minimal_patterns
 from studio.testing.families import backbone_layers
@@ -24,7 +24,10 @@ def blocks(family="vit"):
 
 def test_several_places_of_one_kind_make_one_attachment():
     (one,) = placed("lora", [("blocks.0", None), ("blocks.1", None)])
-    assert {layer.path for layer in match_targets(one, backbone_layers("vit")).matched} == {"blocks.0.attn.qkv", "blocks.1.attn.qkv"}
+    assert {layer.path for layer in match_targets(one, backbone_layers("vit")).matched} == {
+        "blocks.0.attn.qkv",
+        "blocks.1.attn.qkv",
+    }
     assert one.slices == ("q", "v")
 
 

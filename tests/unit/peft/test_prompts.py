@@ -17,7 +17,7 @@ from studio.peft import METHODS, attach
 from studio.peft.adapter_file import load_adapter, save_adapter
 from studio.peft.attach import AdaptedModel
 from studio.peft.targets import default_attachment
-from studio.testing.families import build_backbone, random_images, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone, random_images
 
 PLAIN = ["vit", "deit-distilled", "dinov2-registers", "siglip", "beit", "eva02", "eva02-fused"]
 WINDOWED = ["swin", "swinv2"]
@@ -152,7 +152,10 @@ def test_a_pool_over_all_tokens_never_sees_a_prompt(network: str) -> None:
     else:
         module = timm.create_model("eva02_tiny_patch14_224", **SMALL, global_pool="map").eval()
     attached = on(copy.deepcopy(module), attachment("vpt_shallow"))
-    close(answer(attached.module, random_images("vit")), plainly(module, random_images("vit"), prompts_of(attached), deep=False))
+    close(
+        answer(attached.module, random_images("vit")),
+        plainly(module, random_images("vit"), prompts_of(attached), deep=False),
+    )
 
 
 def windowed_attention(attention: nn.Module, x: Tensor, prompts: Tensor, mask: Tensor | None) -> Tensor:
@@ -415,9 +418,9 @@ def test_deep_prompts_go_through_an_adapted_qkv_and_norm() -> None:
             tensor.fill_(0.1)
     merged, x = build_backbone("vit"), random_images("vit")
     for index, block in enumerate(merged.blocks):
-        adapted = attached.module.blocks[index].attn.plain.qkv
+        adapted = attached.module.blocks[index].attn.unwrapped.qkv
         with torch.no_grad():
-            block.attn.qkv.weight += adapted.delta()
+            block.attn.qkv.weight += adapted.delta_weight()
     close(answer(attached.module, x), plainly(merged, x, prompts_of(attached), deep=True))
 
 

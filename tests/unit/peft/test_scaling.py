@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import METHODS, AdaptedModel, attach
 from studio.peft.targets import default_attachment
-from studio.testing.families import build_backbone, random_images, backbone_layers
+from studio.testing.families import backbone_layers, build_backbone, random_images
 
 QKV = "blocks.0.attn.qkv"
 WIDTH = 32
@@ -59,7 +59,7 @@ def test_counts_on_vit_b(method: str, count: int) -> None:
 def test_ia3_scales_keys_and_values() -> None:
     attached = moved(attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v"))]))
     layer, x = adapted(attached, QKV), torch.randn(2, 5, WIDTH)
-    q, k, v = layer.plain(x).chunk(3, dim=-1)
+    q, k, v = layer.unwrapped(x).chunk(3, dim=-1)
     l_k, l_v = tensor(attached, QKV).chunk(2)
     torch.testing.assert_close(layer(x), torch.cat([q, l_k * k, l_v * v], dim=-1))
 
@@ -69,7 +69,7 @@ def test_ia3_scales_the_hidden_features_of_an_mlp() -> None:
     attached = moved(attach(build_backbone("vit"), [site("ia3", "blocks.0.mlp.fc2")]))
     mlp, x = attached.module.blocks[0].mlp, torch.randn(2, 5, WIDTH)
     hidden = tensor(attached, "blocks.0.mlp.fc2") * F.gelu(mlp.fc1(x))
-    torch.testing.assert_close(mlp(x), mlp.fc2.plain(hidden))
+    torch.testing.assert_close(mlp(x), mlp.fc2.unwrapped(hidden))
 
 
 @pytest.mark.parametrize("family", ["beit", "eva02-fused", "swinv2"])
@@ -81,8 +81,8 @@ def test_ia3_scales_the_bias_that_the_attention_adds(family: str) -> None:
     attention = module.get_submodule(path.rpartition(".")[0])
     attached = moved(attach(module, [site("ia3", path, slices=("k", "v"))]))
     width = attention.v_bias.numel()
-    x = torch.randn(2, 16, attention.qkv.plain.in_features)
-    q, k, v = attention.qkv.plain(x).chunk(3, dim=-1)
+    x = torch.randn(2, 16, attention.qkv.unwrapped.in_features)
+    q, k, v = attention.qkv.unwrapped(x).chunk(3, dim=-1)
     l_k, l_v = tensor(attached, path).chunk(2)
     added = torch.cat([attention.q_bias, torch.zeros(width), attention.v_bias])
     expected = torch.cat([q + attention.q_bias, l_k * k, l_v * (v + attention.v_bias)], dim=-1)
@@ -98,7 +98,9 @@ def test_ia3_can_leave_that_bias_alone() -> None:
     attached = moved(attach(build_backbone("beit"), [site("ia3", "**.qkv", slices=("v",), outer_bias=False)]))
     merged = attached.merge()
     assert torch.equal(merged.blocks[0].attn.v_bias, attached.module.blocks[0].attn.v_bias)
-    torch.testing.assert_close(merged(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        merged(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 2, 8])
@@ -108,7 +110,7 @@ def test_ia3_on_a_convolution(scales: str, groups: int) -> None:
     module = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1, groups=groups))
     attached = moved(attach(module, [site("ia3", "0", scales=scales)], head=False))
     x, scale = torch.randn(2, 8, 6, 6), tensor(attached, "0").view(-1, 1, 1)
-    expected = module[0].plain(scale * x) if scales == "input" else scale * module[0].plain(x)
+    expected = module[0].unwrapped(scale * x) if scales == "input" else scale * module[0].unwrapped(x)
     torch.testing.assert_close(module(x), expected)
     torch.testing.assert_close(attached.merge()(x), expected, rtol=1e-4, atol=1e-5)
 
@@ -126,7 +128,7 @@ def test_ssf_scales_and_shifts_every_output() -> None:
         layer, full = block.get_submodule(path), f"blocks.0.{path}"
         gamma = attached.state_dict()[f"ssf/{full}/scale"]
         beta = attached.state_dict()[f"ssf/{full}/shift"]
-        torch.testing.assert_close(layer(x), gamma * layer.plain(x) + beta)
+        torch.testing.assert_close(layer(x), gamma * layer.unwrapped(x) + beta)
 
 
 @torch.no_grad()
@@ -163,7 +165,9 @@ def test_a_shift_without_a_bias_to_merge_into_is_refused() -> None:
 @torch.no_grad()
 def test_a_scale_alone_goes_where_there_is_no_bias() -> None:
     attached = moved(attach(build_backbone("beit"), [site("ssf", "**.qkv", shift=False)]))
-    torch.testing.assert_close(attached.merge()(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        attached.merge()(random_images("beit")), attached.module(random_images("beit")), rtol=1e-4, atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -176,6 +180,10 @@ def test_scales_stack_on_updates_and_on_each_other() -> None:
         site("norm_tuning", "**.norm1", name="n"),
     ]
     attached = moved(attach(build_backbone("vit"), stack))
-    torch.testing.assert_close(attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5
+    )
     attached.set_enabled("s", False)
-    torch.testing.assert_close(attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        attached.merge()(random_images("vit")), attached.module(random_images("vit")), rtol=1e-4, atol=1e-5
+    )

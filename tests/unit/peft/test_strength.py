@@ -81,8 +81,8 @@ def test_two_on_one_layer_have_strengths_of_their_own() -> None:
     assert (attached.strength("one"), attached.strength("two")) == (2.0, 0.25)
     assert torch.allclose(attached.merge()(random_images("vit")), expected, atol=1e-4)
     layer = attached.module.blocks[0].attn.qkv
-    delta = attached.merge().blocks[0].attn.qkv.weight - layer.plain.weight
-    assert torch.allclose(delta, 2.0 * layer.base.delta() + 0.25 * layer.delta(), atol=1e-5)
+    delta = attached.merge().blocks[0].attn.qkv.weight - layer.unwrapped.weight
+    assert torch.allclose(delta, 2.0 * layer.base_layer.delta_weight() + 0.25 * layer.delta_weight(), atol=1e-5)
 
 
 def test_what_is_switched_off_does_not_stand_in_the_way_of_merging() -> None:

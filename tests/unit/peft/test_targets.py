@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.peft import METHODS
-from studio.peft.targets import default_attachment, match_layers, unsupported_reason, minimal_patterns, unique_name
+from studio.peft.targets import default_attachment, match_layers, minimal_patterns, unique_name, unsupported_reason
 from studio.testing.families import backbone_layers
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.peft import attach
-from studio.testing.families import build_backbone, random_images, build_on_meta
+from studio.testing.families import build_backbone, build_on_meta, random_images
 
 
 def vit_b(classes: int = 0) -> nn.Module:

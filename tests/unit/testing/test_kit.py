@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft import METHODS, AdaptedLayer, DefaultSites, Method, MethodConfig, AttachmentSite
+from studio.peft import METHODS, AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig
 from studio.testing import test_attaching as attaching
 from studio.testing import test_merging as merging
 from studio.testing import test_running as running
@@ -94,7 +94,7 @@ def method(layer: type[AdaptedLayer]) -> Method[MethodConfig]:
         Config = MethodConfig
         default_sites = (DefaultSites((Role.QKV,)),)
 
-        def refuses(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
+        def unsupported_reason(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
             return "" if layer.kind == "linear" else "This is not a linear layer."
 
         def attach(self, site: AttachmentSite[MethodConfig]) -> None:

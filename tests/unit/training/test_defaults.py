@@ -67,12 +67,17 @@ def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, ma
     assert said == [suggested_hparams.too_few_steps_warning(run.recipe, 18)]
     assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
     list(train(run, TrainControl(), resume=True))
-    assert suggested_hparams.too_few_steps_warning(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18) == ""
+    assert (
+        suggested_hparams.too_few_steps_warning(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18)
+        == ""
+    )
 
 
 def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe()
-    assert suggested_hparams.with_suggested_training(recipe).training == suggested_hparams.suggested_training(recipe, 18)
+    assert suggested_hparams.with_suggested_training(recipe).training == suggested_hparams.suggested_training(
+        recipe, 18
+    )
 
 
 def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:

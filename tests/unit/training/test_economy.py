@@ -90,7 +90,9 @@ def test_channels_last_is_chosen_for_convolutional_backbones_and_gives_the_same(
     (usual, plain), (fast, order) = _convolutional("off"), _convolutional("auto")
     assert (plain, order) == (torch.contiguous_format, torch.channels_last)
     images = torch.randn(4, 3, 64, 64)
-    for ours, theirs in zip(_step(fast, memory_format.to_memory_format(images, order)), _step(usual, images), strict=True):
+    for ours, theirs in zip(
+        _step(fast, memory_format.to_memory_format(images, order)), _step(usual, images), strict=True
+    ):
         assert torch.allclose(ours, theirs, rtol=1e-3, atol=1e-6)
     assert all(torch.equal(a, b) for a, b in zip(fast.module.parameters(), usual.module.parameters(), strict=True))
     assert all(parameter.is_contiguous() for parameter in fast.parameters())
@@ -105,7 +107,7 @@ def _compiling(monkeypatch: pytest.MonkeyPatch, compiler: Any) -> None:
     def compiled(network: Any, parameters: Any, say: Any) -> CompiledModel:
         return CompiledModel(network, parameters, say, compiler)
 
-    monkeypatch.setattr("studio.training.trainer.Compiled", compiled)
+    monkeypatch.setattr("studio.training.trainer.CompiledModel", compiled)
 
 
 def test_a_compiled_run_has_the_same_losses(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

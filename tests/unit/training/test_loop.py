@@ -180,13 +180,13 @@ import sys
 from pathlib import Path
 from studio.core.run import Run
 from studio.peft.contract import METHODS
-from studio.training.control import Control
+from studio.core.control import TrainControl
 from studio.training.loop import train
 list(METHODS)
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        control = Control()
+        control = TrainControl()
         for event in train(Run.open(Path(line.strip())), control, resume=True):
             if event.kind == "step" and event.step % 3 == 1:
                 control.checkpoint_now()

@@ -27,7 +27,7 @@ from studio.training.lr_schedule import lr_factor
 from studio.training.metrics import Metrics
 from studio.training.run_io import environment
 from studio.training.run_io.event_log import EventLogger
-from studio.training.run_io.lock import run_lock, is_locked
+from studio.training.run_io.lock import is_locked, run_lock
 from studio.training.train_state import TrainState
 
 
@@ -283,6 +283,6 @@ def test_attention_is_plain_where_the_fused_kernel_is_slow(precision: Any, size:
     images = torch.randn(1, 3, size, size)
     with torch.no_grad():
         before = vit(images)
-        fused_attention.choose(vit, torch.device("cpu"), precision)
+        fused_attention.set_fused_attention(vit, torch.device("cpu"), precision)
         assert [block.attn.fused_attn for block in vit.blocks] == [fused] * 2
         assert torch.allclose(vit(images), before, atol=1e-5)

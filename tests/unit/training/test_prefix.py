@@ -25,7 +25,7 @@ FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.training.trainer.Session...._feature_cache", lambda session: None)
+    monkeypatch.setattr("studio.training.trainer.Trainer._feature_cache", lambda session: None)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def images_seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))  # type: ignore[index]
         return true(attached, *rest)
 
-    monkeypatch.setattr("studio.training.trainer.choose", counting)
+    monkeypatch.setattr("studio.training.trainer.build_inputs", counting)
     return seen
 
 

@@ -44,7 +44,7 @@ def trained(
         attached.module.blocks[0].register_forward_hook(lambda *call: seen.append(len(call[1][0])))
         return true(attached, *rest)
 
-    monkeypatch.setattr("studio.training.trainer.choose", counting)
+    monkeypatch.setattr("studio.training.trainer.build_inputs", counting)
 
     def make(name: str, **values: Any) -> tuple[Run, int]:
         seen.clear()
@@ -164,7 +164,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path, dtype: torch.dtype) ->
     found = place.read("key")
     assert found is not None
     assert found.features.dtype == dtype
-    for name in ("features", "mix_targets", "shares"):
+    for name in ("features", "mix_targets", "mix_lambdas"):
         assert torch.equal(getattr(found, name), getattr(kept, name))
     assert place.read("other") is None
 

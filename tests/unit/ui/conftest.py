@@ -87,7 +87,9 @@ def settled(qtbot: QtBot) -> Callable[[MainWindow], None]:
     def wait(window: MainWindow) -> None:
         workspace = window.workspace
         qtbot.waitUntil(
-            lambda: workspace.engine.last_counts is not None and workspace.engine.last_counts.recipe == workspace.recipe,
+            lambda: (
+                workspace.engine.last_counts is not None and workspace.engine.last_counts.recipe == workspace.recipe
+            ),
             timeout=ENGINE_MS,
         )
 

@@ -12,7 +12,7 @@ from studio.ui.pages.train import lr_finder_dialog
 from studio.ui.pages.train.lr_finder_dialog import LRFinderDialog
 from studio.ui.window.main_window import MainWindow
 from studio.ui.window.resource_button import ResourceButton
-from studio.ui.window.settings_dialogs import ShortcutsDialog, SettingsDialog
+from studio.ui.window.settings_dialogs import SettingsDialog, ShortcutsDialog
 
 FOUND = LRFinderResult((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
 

@@ -50,7 +50,7 @@ def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model,
     settled(ready)
     page.filter.setText("qkv")
     page.filter.clear()
-    page.with_empty.click()
+    page.show_empty_button.click()
 
 
 def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, settled):
@@ -185,7 +185,7 @@ def test_everything_is_undone_and_made_again(page, ready, drag, settled):
     settled(ready)
     assert page.tree_model.index_of(QKV, ATTACHMENTS).data() == ""
     for _ in range(steps):
-        ready.actions_by_call["redo"].trigger()
+        ready.actions_by_slot["redo"].trigger()
     assert ready.workspace.recipe == end
     assert page.inspector.settings._form.fields["rank"].value() == 5
 
@@ -203,11 +203,11 @@ def test_switching_an_attachment_off_takes_it_out_of_the_count(page, ready, drag
 def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag):
     drop(page, "lora", QKV, drag)
     settings = page.inspector.settings
-    assert settings.part_row.isVisible()
+    assert settings.slice_row.isVisible()
     settings.parts["k"].click()
     assert only(ready).slices == ("q", "k", "v")
     drop(page, "lora", NodeRef("blocks.0.mlp.fc1"), drag)
-    assert not settings.part_row.isVisible()
+    assert not settings.slice_row.isVisible()
 
 
 def test_matches_and_misses_are_told_while_the_pattern_is_typed(page, ready, drag, qtbot):
@@ -249,12 +249,12 @@ def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp
 def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, ready, settled):
     ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
     settled(ready)
-    assert page.notice.words.startswith("There is no backbone called 'vit_of_oz'")
+    assert page.banner.words.startswith("There is no backbone called 'vit_of_oz'")
     assert page.tree_model.rowCount() == 0
     assert ready.summary.trainable.value.text() == "–"
     ready.undo()
     settled(ready)
-    assert page.notice.words == ""
+    assert page.banner.words == ""
     assert page.tree_model.rowCount() == 1
 
 
@@ -290,9 +290,9 @@ def test_enter_in_the_search_takes_the_backbone(dialog, ready, qtbot, settled):
 
 
 def test_another_file_takes_away_what_was_said_of_the_first(dialog):
-    dialog.notice.say("This one does not fit.", "bad")
+    dialog.banner.say("This one does not fit.", "bad")
     dialog.use_file("other.safetensors")
-    assert dialog.notice.words == ""
+    assert dialog.banner.words == ""
 
 
 def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, ready, qtbot, tmp_path):
@@ -303,8 +303,8 @@ def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, read
     save_file({"patch_embed.proj.weight": torch.zeros(3, 3, 2, 2)}, tmp_path / "x.safetensors")
     dialog.use_file(str(tmp_path / "x.safetensors"))
     dialog.accept_button.click()
-    qtbot.waitUntil(lambda: dialog.notice.property("tone") == "bad", timeout=30_000)
-    assert "does not fit vit_tiny" in dialog.notice.words
+    qtbot.waitUntil(lambda: dialog.banner.property("tone") == "bad", timeout=30_000)
+    assert "does not fit vit_tiny" in dialog.banner.words
     assert dialog.isVisible()
     assert ready.workspace.recipe == before
 
@@ -315,9 +315,9 @@ def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
     torch.save({"weight": torch.zeros(1)}, tmp_path / "x.pth")
     dialog.use_file(str(tmp_path / "x.pth"))
     dialog.accept_button.click()
-    qtbot.waitUntil(lambda: dialog.notice.property("tone") == "bad", timeout=30_000)
-    assert "pickle" in dialog.notice.words
-    assert dialog.notice.words.count("\n") == 0
+    qtbot.waitUntil(lambda: dialog.banner.property("tone") == "bad", timeout=30_000)
+    assert "pickle" in dialog.banner.words
+    assert dialog.banner.words.count("\n") == 0
 
 
 def test_without_the_engine_the_page_says_that_it_loads(window):
@@ -360,7 +360,7 @@ def test_tab_goes_from_left_to_right(page, ready, qtbot):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
         visited.append(QApplication.focusWidget())
     palette = [page.left.kinds.button(0), page.palette_filter, page.method_list, page.attach_button]
-    rule = [page.rule.method, page.rule.pattern, page.rule.first, page.rule.last, page.rule.go]
+    rule = [page.rule.method, page.rule.pattern_edit, page.rule.first, page.rule.last, page.rule.go]
     stops = [*palette, page.filter, *page.panel.buttons, *rule]
     assert [stop for stop in visited if stop in stops] == stops
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
@@ -376,13 +376,13 @@ def backbone(window, name, settled):
 
 
 def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, ready, settled):
-    page.panel.show_spot(QKV)
+    page.panel.scroll_to_node(QKV)
     page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
     assert "of this kind" in page.hint.text()
     ready.resize(1400, 880)
     backbone(ready, "vit_giant_patch14_dinov2", settled)
     assert "Drag a method" in page.hint.text()
-    assert page.tree_model.show_kin(None) == 0
+    assert page.tree_model.highlight_same_kind(None) == 0
     number = QFontMetrics(small_font()).horizontalAdvance("1,136,494,602")
     assert page.tree.columnWidth(PARAMETERS) >= number + 12
     query = page.tree_model.index_of(NodeRef(QKV.path, "q"))
@@ -471,12 +471,12 @@ def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(
     field_of(ready, "lora", "rank", settled).setValue(4)
     backbone(ready, "swin_tiny_patch4_window7_224", settled)
     settings = page.inspector.settings
-    assert settings.to_usual.isVisible()
-    settings.to_usual.click()
+    assert settings.default_targets_button.isVisible()
+    settings.default_targets_button.click()
     settled(ready)
     assert only(ready).at == ("layers.*.blocks.*.attn.qkv",)
     assert (only(ready).slices, only(ready).config["rank"]) == (("q", "v"), 4)
-    assert not settings.to_usual.isVisible()
+    assert not settings.default_targets_button.isVisible()
     ready.undo()
     assert only(ready).at == ("blocks.*.attn.qkv",)
 
@@ -489,19 +489,21 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     from studio.peft.contract import METHODS
     from studio.peft.target_builder import build_attachments
 
-    adapters = build_attachments(METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4})
+    adapters = build_attachments(
+        METHODS.get("pfeiffer"), ready.workspace.engine.layers, [("", None)], config={"bottleneck": 4}
+    )
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         save_adapter(attach(load_backbone(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})
     field = field_of(ready, "fusion", "adapters", settled)
-    assert "at least two folders" in page.notice.words
+    assert "at least two folders" in page.banner.words
     assert not page.inspector.settings.form.fields["layouts"].isVisible()
     for name in ("a", "b"):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, name=name: str(tmp_path / name))
         field.choose()
         settled(ready)
     assert list(only(ready).config["adapters"]) == [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert page.notice.words == ""
+    assert page.banner.words == ""
     assert ready.workspace.engine.last.census is not None
     field.setText(str(tmp_path / "nothing"))
     field.editingFinished.emit()

@@ -5,12 +5,22 @@ from PySide6.QtCore import Qt
 
 from studio.backbones import weights
 from studio.backbones.catalog import CatalogEntry
-from studio.ui.pages.adapters.backbone_model import LICENSE, NAME, OPERATIONS, PARAMETERS, WEIGHTS, BackboneModel, BackboneFilter
+from studio.ui.pages.adapters.backbone_model import (
+    LICENSE,
+    NAME,
+    OPERATIONS,
+    PARAMETERS,
+    WEIGHTS,
+    BackboneFilter,
+    BackboneModel,
+)
 from tests.unit.conftest import REMOTE
 
 ENTRIES = (
     CatalogEntry("starter", "bundled", (32, 32), "mit", True, "vision transformer", 683_050, None),
-    CatalogEntry("big.a", "timm", (224, 224), "cc-by-nc-4.0", False, "convnext", 88_000_000, 30_000_000_000, "timm/big.a"),
+    CatalogEntry(
+        "big.a", "timm", (224, 224), "cc-by-nc-4.0", False, "convnext", 88_000_000, 30_000_000_000, "timm/big.a"
+    ),
     CatalogEntry("small.b", "timm", (96, 96), "apache-2.0", True, "resnet", 11_000_000, 3_600_000_000, "timm/small.b"),
     CatalogEntry("odd.c", "timm", (0, 0), "not stated", False, "odd", None, None, ""),
 )
@@ -119,10 +129,10 @@ def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
     find(dialog, qtbot, REMOTE)
     chosen, seen = [], []
     dialog.chosen.connect(chosen.append)
-    ready.workspace.downloads.advanced.connect(lambda now: seen.append(dialog.fetching.words.text()))
+    ready.workspace.downloads.advanced.connect(lambda now: seen.append(dialog.download_bar.words.text()))
     assert dialog.accept_button.text() == "Fetch and use"
     dialog.accept_button.click()
-    assert dialog.fetching.isVisible()
+    assert dialog.download_bar.isVisible()
     assert not dialog.accept_button.isEnabled()
     qtbot.waitUntil(lambda: bool(chosen), timeout=20_000)
     assert chosen[0].name == REMOTE
@@ -138,11 +148,11 @@ def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtb
     chosen = []
     dialog.chosen.connect(chosen.append)
     dialog.accept_button.click()
-    qtbot.waitUntil(lambda: dialog.fetching.bar.value() > 0, timeout=10_000)
-    dialog.fetching.stop.click()
-    assert not dialog.fetching.isVisible()
+    qtbot.waitUntil(lambda: dialog.download_bar.bar.value() > 0, timeout=10_000)
+    dialog.download_bar.stop.click()
+    assert not dialog.download_bar.isVisible()
     assert dialog.accept_button.isEnabled()
-    qtbot.waitUntil(lambda: not ready.workspace.downloads._lane.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not ready.workspace.downloads._worker.busy, timeout=10_000)
     assert weights.cached_file(f"timm/{REMOTE}") is None
     assert not chosen
     hub.pause = 0
@@ -158,10 +168,10 @@ def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     find(dialog, qtbot, REMOTE)
     dialog.accept_button.click()
-    qtbot.waitUntil(lambda: bool(dialog.notice.words), timeout=5_000)
-    assert "HF_HUB_OFFLINE" in dialog.notice.words
+    qtbot.waitUntil(lambda: bool(dialog.banner.words), timeout=5_000)
+    assert "HF_HUB_OFFLINE" in dialog.banner.words
     assert dialog.accept_button.isEnabled()
-    dialog.notice._fix.click()  # shows what is on this machine
+    dialog.banner._action_button.click()  # shows what is on this machine
     qtbot.waitUntil(lambda: dialog.entry is not None and dialog.entry.available)
     dialog.on_machine.setChecked(False)
     find(dialog, qtbot, REMOTE)
@@ -178,7 +188,7 @@ def test_a_dialog_opened_again_says_nothing_of_the_last_checkpoint(remote_weight
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=20_000)
     ready.adapters.choose_backbone()
-    assert not dialog.notice.words
+    assert not dialog.banner.words
     assert dialog.accept_button.isEnabled()
 
 

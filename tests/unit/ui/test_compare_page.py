@@ -45,7 +45,7 @@ def listed(page, train):
 
 def tick(page, qtbot, row):
     """Press the box of a row."""
-    place = page.choices.visualRect(page.choice_model.index(row, 0))
+    place = page.choices.visualRect(page.run_model.index(row, 0))
     qtbot.mouseClick(page.choices.viewport(), LEFT, pos=QPoint(place.left() + 12, place.center().y()))
 
 
@@ -54,12 +54,12 @@ def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
     for row in range(3):
         tick(listed, qtbot, row)
     assert len(listed.chosen) == 3
-    qtbot.waitUntil(lambda: listed.compared is not None and len(listed.curves.lines) == 2, timeout=LONG)
+    qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.curves.lines) == 2, timeout=LONG)
     groups = listed.group_model.rows
     assert sorted(len(group.runs) for group in groups) == [1, 2]
     assert {group.parameters for group in groups} == {spot.parameters for spot in listed.pareto.spots}
     front = {spot.number for spot in listed.pareto.spots if spot.on_front}
-    assert front == {group.number for group in listed.compared.report.front}
+    assert front == {group.number for group in listed.comparison.report.front}
     assert [len(line.x) for line in listed.curves.lines] == [3, 3]
     assert "3 runs of 2 recipes" in listed.told.text()
     cells = listed.group_model.cells(groups[0])
@@ -70,7 +70,7 @@ def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
 
 def test_two_recipes_are_put_on_the_tree(listed, qtbot):
     qtbot.mouseClick(listed.all_button, LEFT)
-    qtbot.waitUntil(lambda: listed.compared is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
     qtbot.mouseClick(listed.which.button(1), LEFT)
     qtbot.waitUntil(lambda: bool(listed.difference.shown), timeout=LONG)
     marks = {pair.layer.path: pair.mark for pair in listed.difference.shown if pair.differs}
@@ -82,12 +82,12 @@ def test_two_recipes_are_put_on_the_tree(listed, qtbot):
 
 def test_the_report_is_saved(listed, qtbot, tmp_path):
     qtbot.mouseClick(listed.all_button, LEFT)
-    qtbot.waitUntil(lambda: listed.compared is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
     saved = []
     listed.save(tmp_path / "report", saved.append)
     qtbot.waitUntil(lambda: bool(saved), timeout=LONG)
     assert "LoRA" in saved[0].read_text(encoding="utf-8")
-    assert str(saved[0]) in listed.notice.words
+    assert str(saved[0]) in listed.banner.words
     qtbot.mouseClick(listed.none_button, LEFT)
     assert listed.stack.currentIndex() == 0
 
@@ -98,9 +98,9 @@ def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, m
         run = training.create_run(point.recipe, sweep.folder / point.name)
         list(training.train(run, TrainControl()))
     page.open_sweep(tmp_path)
-    qtbot.waitUntil(lambda: "not the description of a sweep" in page.notice.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "not the description of a sweep" in page.banner.words, timeout=LONG)
     page.open_sweep(sweep.folder)
-    qtbot.waitUntil(lambda: page.compared is not None, timeout=LONG)
+    qtbot.waitUntil(lambda: page.comparison is not None, timeout=LONG)
     assert [choice.name for choice in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
     assert len(page.group_model.rows) == 2
 
@@ -114,31 +114,31 @@ def test_a_preset_waits_in_the_queue_as_a_recipe_for_each_point(page, make_recip
     ranks = [row.recipe.attachments[0].config["rank"] for row in page.workspace.queue.rows]
     assert ranks == [2, 4, 8, 16, 32]
     assert started
-    assert "5 recipes wait" in page.notice.words
+    assert "5 recipes wait" in page.banner.words
 
 
 def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
     page.workspace.document.new(make_recipe(lora=False))
     page.sweep("ranks")
-    qtbot.waitUntil(lambda: "has a rank" in page.notice.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "has a rank" in page.banner.words, timeout=LONG)
     assert page.workspace.queue.rows == ()
     page.workspace.document.new(Recipe())
     page.sweep("ranks")
-    qtbot.waitUntil(lambda: "names no images" in page.notice.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "names no images" in page.banner.words, timeout=LONG)
 
 
 def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train):
     run = train("one")
     window.workspace.runs.refresh()
     window.workspace.runs.select(run)
-    window.actions_by_call["show_compare"].trigger()
+    window.actions_by_slot["show_compare"].trigger()
     assert window.pages.currentWidget() is window.compare
     assert window.compare.chosen == (run.path,)
     window.show_results()
-    window.results.compare_wanted.emit()
+    window.results.compare_requested.emit()
     assert window.pages.currentWidget() is window.compare
     window.show_data()
-    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)
 
 
 def test_a_run_whose_recipe_is_damaged_is_not_offered_and_spoils_nothing(listed, train, home, qtbot):
@@ -147,5 +147,5 @@ def test_a_run_whose_recipe_is_damaged_is_not_offered_and_spoils_nothing(listed,
     listed.workspace.runs.refresh()
     listed.all_button.click()
     assert len(listed.workspace.runs.rows) == 4
-    qtbot.waitUntil(lambda: listed.compared is not None and len(listed.group_model.rows) == 2, timeout=LONG)
-    assert not listed.notice.words
+    qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.group_model.rows) == 2, timeout=LONG)
+    assert not listed.banner.words

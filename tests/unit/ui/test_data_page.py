@@ -68,7 +68,7 @@ def select(page, *rows):
 def test_at_first_the_page_offers_a_folder_and_the_sample_project(window):
     assert window.data.stack.currentIndex() == 0
     assert window.workspace.images.scan.path == ""
-    assert window.data.notice.isHidden()
+    assert window.data.banner.isHidden()
 
 
 def test_a_folder_is_counted_and_shown(window, qtbot, pets):
@@ -98,9 +98,9 @@ def urls(path):
 
 def test_a_folder_can_be_dropped(window, pets, qapp):
     data = urls(pets)
-    qapp.sendEvent(window.data.zone, QDragEnterEvent(QPoint(9, 9), COPY, data, LEFT, NONE))
-    assert window.data.zone.property("over") is True
-    dropped(qapp, window.data.zone, data)
+    qapp.sendEvent(window.data.drop_zone, QDragEnterEvent(QPoint(9, 9), COPY, data, LEFT, NONE))
+    assert window.data.drop_zone.property("over") is True
+    dropped(qapp, window.data.drop_zone, data)
     assert window.workspace.recipe.data.path == str(pets)
 
 
@@ -164,9 +164,9 @@ def test_a_folder_that_cannot_be_used_is_one_clear_sentence(window, qtbot, make_
     for folder, count in folders.items():
         make_images(folder, count)
     page = scanned(window, qtbot, tmp_path / "set")
-    assert page.notice.isVisible()
-    assert page.notice.words.startswith(sentence)
-    assert page.notice.words.count("\n") == 0
+    assert page.banner.isVisible()
+    assert page.banner.words.startswith(sentence)
+    assert page.banner.words.count("\n") == 0
     assert not page.next.isEnabled()
 
 
@@ -188,7 +188,7 @@ def test_looking_again_finds_new_images(window, qtbot, pets):
 
 def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monkeypatch):
     images = window.workspace.images
-    monkeypatch.setattr("studio.ui.services.image_scan._TELL_SECONDS", 0.0)
+    monkeypatch.setattr("studio.ui.services.image_scan._PROGRESS_SECONDS", 0.0)
     images.progressed.connect(lambda *given: images.stop())
     monkeypatch.setattr("studio.data.checks.read_all_metadata", slow_facts)
     window.data.use(pets)
@@ -230,10 +230,10 @@ def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets)
     assert window.workspace.recipe.data.excluded == ("cats/000.png", "cats/003.png")
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 4, "dogs": 4}
-    page.images.show_finding("excluded")
+    page.images.show_issue("excluded")
     assert len(page.images.grid.images.rows) == 2
     select(page, 0)
-    page.images.take_back()
+    page.images.include()
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 5, "dogs": 4}
     window.undo(), window.undo()
@@ -277,7 +277,7 @@ def test_menus_relabel_and_move(window, qtbot, pets):
     settled_page(window, qtbot)
     assert window.workspace.recipe.data.labels == {"cats/000.png": "dogs"}
     select(page, 0)
-    menu = page.images.side_menu()
+    menu = page.images.split_menu()
     assert [action.text() for action in menu.actions()] == ["Training", "Validation", "Testing"]
     menu.actions()[2].trigger()
     settled_page(window, qtbot)
@@ -300,7 +300,7 @@ def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     page.images.classes.choose(0)
     assert {image.path.parent.name for image in page.images.grid.images.rows} == {"cats"}
-    page.images.show_finding("duplicate")
+    page.images.show_issue("duplicate")
     assert page.images.classes.label == ALL_CLASSES
     assert [image.path.name for image in page.images.grid.images.rows] == ["one.png", "two.png"]
     assert page.images.shown.text() == "2 images"
@@ -351,7 +351,7 @@ def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
     page.images.exclude()
     settled_page(window, qtbot)
     assert page.stack.currentIndex() == 1
-    assert "are excluded" in page.notice.words
+    assert "are excluded" in page.banner.words
     window.undo()
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 6, "dogs": 4}
@@ -362,20 +362,20 @@ def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
 
 def test_the_division_is_a_form_and_says_what_comes_of_it(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
-    assert set(page.division.form.fields) == {"validation", "seed", "copies_together", "group", "folds", "fold"}
-    page.division.form.fields["validation"].setValue(0.5)
+    assert set(page.split_tab.form.fields) == {"validation", "seed", "copies_together", "group", "folds", "fold"}
+    page.split_tab.form.fields["validation"].setValue(0.5)
     settled_page(window, qtbot)
     assert window.workspace.recipe.data.split.validation == 0.5
-    assert page.division.figures["validation"].text() == "5  ·  50 %"
-    assert page.division.shares.numbers == (5, 5, 0)
+    assert page.split_tab.figures["validation"].text() == "5  ·  50 %"
+    assert page.split_tab.shares.numbers == (5, 5, 0)
 
 
 def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_path):
     for folder in ("set/train/a", "set/train/b", "set/val/a", "set/val/b"):
         make_images(folder, 2)
     page = scanned(window, qtbot, tmp_path / "set")
-    assert not page.division.form.isEnabled()
-    assert "make the division already" in page.division.note.words
+    assert not page.split_tab.form.isEnabled()
+    assert "make the division already" in page.split_tab.note.words
 
 
 def test_a_preset_sets_the_sliders_and_a_slider_makes_it_ones_own(window, qtbot, pets):
@@ -413,7 +413,7 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
     assert "32 x 32 pixels" in page.changes.plain.text()
     before = [row.name for row in shown.rows]
-    page.changes.other_images()
+    page.changes.show_other_images()
     qtbot.waitUntil(lambda: page.changes.view.preview is not shown, timeout=30_000)
     assert [row.name for row in page.changes.view.preview.rows] != before
 
@@ -424,23 +424,23 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
 @pytest.fixture
 def at_once(monkeypatch):
     """No pause before the number to beat is measured."""
-    monkeypatch.setattr("studio.ui.services.baseline.PAUSE_MS", 0)
+    monkeypatch.setattr("studio.ui.services.baseline.DELAY_MS", 0)
 
 
 def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
     page = scanned(ready, qtbot, pets)
-    qtbot.waitUntil(lambda: ready.workspace.to_beat.beat.baseline is not None, timeout=60_000)
-    found = ready.workspace.to_beat.beat.baseline
+    qtbot.waitUntil(lambda: ready.workspace.baseline.status.baseline is not None, timeout=60_000)
+    found = ready.workspace.baseline.status.baseline
     assert (found.classes, found.images) == (2, 10)
     assert page.source.number.figure.text() == f"{found.accuracy * 100:.1f} %"
     assert page.source.number.isVisibleTo(page.source)
 
 
 def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeypatch):
-    monkeypatch.setattr("studio.ui.services.baseline._LARGEST", 10)
-    monkeypatch.setattr("studio.ui.services.baseline.linear_probe", lambda *given: Baseline(0.5, 2, 10, 1.0))
+    monkeypatch.setattr("studio.ui.services.baseline._MAX_PARAMETERS", 10)
+    monkeypatch.setattr("studio.ui.services.baseline.measure_baseline", lambda *given: Baseline(0.5, 2, 10, 1.0))
     page = scanned(ready, qtbot, pets)
-    number: BaselineRunner = ready.workspace.to_beat
+    number: BaselineRunner = ready.workspace.baseline
     qtbot.waitUntil(lambda: number.status.on_request, timeout=30_000)
     assert page.source.number.button.text() == "Measure"
     page.source.number.button.click()
@@ -450,16 +450,16 @@ def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeyp
 
 def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot, pets, settled):
     scanned(ready, qtbot, pets)
-    number = ready.workspace.to_beat
-    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=60_000)
+    number = ready.workspace.baseline
+    qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=60_000)
     ready.workspace.set_value("training.epochs", 3)
     ready.workspace.set_value("data.transforms.augmentation", "light")
     settled(ready)
-    assert number.beat.baseline is not None
+    assert number.status.baseline is not None
     ready.workspace.set_value("data.split.seed", 3)
     settled(ready)
-    qtbot.waitUntil(lambda: number.beat.busy, timeout=30_000)
-    qtbot.waitUntil(lambda: number.beat.baseline is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: number.status.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=60_000)
 
 
 # what depends on the images
@@ -503,7 +503,7 @@ def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_pa
     first = cached_thumbnail(path)
     assert len(list(home.glob("cache/thumbnails/*.jpg"))) == 1
     with monkeypatch.context() as context:
-        context.setattr("studio.ui.services.thumbnails.small_picture", lambda *given: pytest.fail("made again"))
+        context.setattr("studio.ui.services.thumbnails.render_thumbnail", lambda *given: pytest.fail("made again"))
         again = cached_thumbnail(path)
     assert (again.width(), again.height()) == (first.width(), first.height()) == (THUMBNAIL_PIXELS, THUMBNAIL_PIXELS)
     Image.new("RGB", (900, 900), "blue").save(path, compress_level=0)

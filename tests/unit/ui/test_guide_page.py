@@ -83,7 +83,7 @@ def test_without_figures_it_says_so(monkeypatch, tmp_path):
 def test_it_is_reached_from_the_palette_at_the_chosen_method(ready, qtbot):
     palette = ready.adapters.left
     palette.list.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
-    palette.guide_wanted.emit()
+    palette.guide_requested.emit()
     assert ready.pages.currentWidget() is ready.guide
     qtbot.waitUntil(lambda: bool(ready.guide.model.rows), timeout=LONG)
     assert ready.guide.name.text() == ready.workspace.engine.method("ssf").label

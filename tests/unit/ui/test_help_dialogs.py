@@ -8,7 +8,7 @@ from studio.ui.i18n.language import CHINESE, ENGLISH, language
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import theme
 from studio.ui.window.actions import ACTIONS
-from studio.ui.window.settings_dialogs import ShortcutsDialog, SettingsDialog
+from studio.ui.window.settings_dialogs import SettingsDialog, ShortcutsDialog
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def choose(box, data):
 
 
 def test_language_and_theme_hold_at_once_and_the_next_time(window, qtbot):
-    window.actions_by_call["show_settings"].trigger()
+    window.actions_by_slot["show_settings"].trigger()
     dialog = window.findChild(SettingsDialog)
     choose(dialog.language, CHINESE)
     choose(dialog.theme, "dark")
@@ -37,7 +37,7 @@ def test_language_and_theme_hold_at_once_and_the_next_time(window, qtbot):
 
 
 def test_the_list_of_keys_is_that_of_the_menu(window):
-    window.actions_by_call["show_keys"].trigger()
+    window.actions_by_slot["show_keys"].trigger()
     dialog = window.findChild(ShortcutsDialog)
     shown = [dialog.table.item(row, 0).text() for row in range(dialog.table.rowCount())]
     native = QKeySequence.SequenceFormat.NativeText

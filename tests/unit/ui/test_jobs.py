@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from studio.core.errors import StudioError
-from studio.ui.services.background import WorkerThread, FrameScheduler, error_message
+from studio.ui.services.background import FrameScheduler, WorkerThread, error_message
 
 
 @pytest.fixture

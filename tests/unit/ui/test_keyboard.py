@@ -177,16 +177,16 @@ def test_a_button_is_called_what_it_says(qtbot, words):
     made = button("Measure now")
     qtbot.addWidget(made)
     made.setText(words)
-    heard = QAccessible.queryAccessibleInterface(made).text(QAccessible.Text.Name)
+    heard = QAccessible.queryAccessibleInterface(made).text(QAccessible.Text.AttachmentName)
     assert heard == words
 
 
 def test_every_action_of_the_menu_can_be_called_from_the_keyboard(filled):
     menus = filled.findChild(QMenuBar).actions()
     assert all(menu.menu() is not None and menu.isEnabled() for menu in menus)
-    names = [action.text() for action in filled.actions_by_call.values()]
+    names = [action.text() for action in filled.actions_by_slot.values()]
     assert all(names)
-    keys = [a.shortcut().toString() for a in filled.actions_by_call.values() if not a.shortcut().isEmpty()]
+    keys = [a.shortcut().toString() for a in filled.actions_by_slot.values() if not a.shortcut().isEmpty()]
     assert len(keys) == len(set(keys))
 
 
@@ -195,7 +195,7 @@ def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
     language().set_language(spoken)
     bar = filled.findChild(QMenuBar)
     menus = [action.menu() for action in bar.actions()]
-    menus += [filled.data.images.side_menu(), filled.data.images.label_menu(), filled.adapters.menu_at(QPoint(40, 60))]
+    menus += [filled.data.images.split_menu(), filled.data.images.label_menu(), filled.adapters.menu_at(QPoint(40, 60))]
     menus += [action.menu() for action in menus[-1].actions() if action.menu()]
     for menu in menus:
         menu.aboutToShow.emit()

@@ -180,7 +180,7 @@ def test_nothing_is_said_in_english_to_who_reads_chinese(ready, settled, qtbot):
 
 
 def test_a_machine_without_chinese_letters_says_so(window, monkeypatch):
-    monkeypatch.setattr("studio.ui.window.settings_dialogs.can_be_drawn", lambda code: code != CHINESE)
+    monkeypatch.setattr("studio.ui.window.settings_dialogs.has_glyphs", lambda code: code != CHINESE)
     window.chinese()
     assert "Noto Sans CJK" in window.summary.words
 

@@ -135,8 +135,8 @@ def test_what_qt_and_libraries_warn_of_is_in_the_log(opened):
 def test_refusals_are_in_the_log_in_english(opened, window):
     language().set_language(CHINESE)
     try:
-        window.workspace.refused.emit("没有文件夹")
-        window.workspace.attempt(_refuse)
+        window.workspace.edit_rejected.emit("没有文件夹")
+        window.workspace.run_edit(_refuse)
     finally:
         language().set_language(ENGLISH)
     assert opened.lines[-1].text == "There is no folder x."
@@ -188,7 +188,7 @@ def test_the_button_does_what_it_says(window):
     notice = window.train.notice
     window.show_train()
     notice.say("The memory is not enough for this training; lower training.batch_size, and train again.", "bad")
-    notice._fix.click()
+    notice._action_button.click()
     assert window.workspace.recipe.training.batch_size == 16
     notice._copy.click()
     assert "batch_size" in QGuiApplication.clipboard().text()
@@ -217,10 +217,10 @@ def test_a_log_in_which_nothing_fits_says_so(window):
     window.show_log()
     page = window.log
     page.search.setText("nothing has this in it")
-    assert page.none.isVisible()
-    assert "fits" in page.none.text()
+    assert page.empty_label.isVisible()
+    assert "fits" in page.empty_label.text()
     page.search.clear()
-    assert page.none.isVisible() == (not page.model.rows)
+    assert page.empty_label.isVisible() == (not page.model.rows)
     logs.app_log().lines.clear()
     page._filter()
-    assert page.none.text() == "Nothing has happened yet."
+    assert page.empty_label.text() == "Nothing has happened yet."

@@ -19,7 +19,7 @@ from studio.ui.pages.results.class_metrics_model import ClassMetricsModel
 from studio.ui.pages.train.run_model import RunModel
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.trainer import RunRow
-from studio.ui.services.tree_data import Badge, TreeAnnotations, NodeRef, badge_text
+from studio.ui.services.tree_data import Badge, NodeRef, TreeAnnotations, badge_text
 
 QKV = NodeRef("blocks.0.attn.qkv")
 
@@ -82,7 +82,7 @@ def test_a_filter_keeps_what_matches_and_the_way_to_it(tree):
 
 def test_badges_stand_at_their_layer_and_slices_and_roll_up_to_the_root(tree):
     badge = Badge("lora", "LoRA r8", 512, slices=("q", "v"))
-    tree.show_marks(TreeAnnotations({QKV.path: (badge,)}, head_trainable=True))
+    tree.show_annotations(TreeAnnotations({QKV.path: (badge,)}, head_trainable=True))
     assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 on q, v +512"
     assert text(tree, NodeRef(QKV.path, "q"), TRAINABLE) == "adapter"
     assert text(tree, NodeRef(QKV.path, "k"), TRAINABLE) == "frozen"
@@ -92,14 +92,16 @@ def test_badges_stand_at_their_layer_and_slices_and_roll_up_to_the_root(tree):
 
 
 def test_a_badge_that_is_switched_off_says_so_and_counts_nothing(tree):
-    tree.show_marks(TreeAnnotations({QKV.path: (Badge("lora", "LoRA r8", None, enabled=False),)}, head_trainable=False))
+    tree.show_annotations(
+        TreeAnnotations({QKV.path: (Badge("lora", "LoRA r8", None, enabled=False),)}, head_trainable=False)
+    )
     assert text(tree, QKV, ATTACHMENTS) == "LoRA r8 off"
     assert text(tree, NodeRef(), TRAINABLE) == "frozen"
 
 
 def test_badges_of_counts_above_32_bits_are_told_in_full(tree):
     assert badge_text(Badge("a", "Full", 5_000_000_000)) == "Full +5.0B"
-    tree.show_marks(TreeAnnotations({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trainable=False))
+    tree.show_annotations(TreeAnnotations({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trainable=False))
     assert text(tree, NodeRef(), TRAINABLE) == "5,000,000,000"
 
 
@@ -128,7 +130,9 @@ def test_rows_that_cannot_take_the_dragged_method_dim_and_say_why(tree):
 
 def test_the_layers_that_a_drop_would_attach_to_are_marked_with_what_holds_them(tree):
     tree.show_targets(frozenset({QKV.path}))
-    marked = {spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, NodeRef("blocks.0"), NodeRef("blocks.1"))}
+    marked = {
+        spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, NodeRef("blocks.0"), NodeRef("blocks.1"))
+    }
     assert marked == {QKV.path: "target", "blocks.0": "holder", "blocks.1": ""}
     tree.show_targets(frozenset())
     assert tree.index_of(QKV).data(TARGET_ROLE) == ""
@@ -157,7 +161,7 @@ def palette(qapp, check_model):
 
 def test_the_palette_names_each_family_once(palette):
     assert [palette.index(row).data() for row in range(4)] == ["LORA", "DORA", "BITFIT", "MINE"]
-    assert [palette.begins_family(row) for row in range(4)] == [True, False, True, True]
+    assert [palette.starts_family(row) for row in range(4)] == [True, False, True, True]
 
 
 def test_the_palette_filters_by_words_of_the_summary(palette):

@@ -54,12 +54,12 @@ def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(rea
     measured(bar, qtbot)
     assert bar.words.text() == "2.0 GB memory · 14 s an epoch"
     assert bar.when.text().startswith("measured today ")
-    assert bar.panel.notice.words == "It fits."
+    assert bar.panel.banner.words == "It fits."
     ready.workspace.set_value("training.learning_rate", 0.123)
     assert bar.when.text().startswith("measured today ")
     ready.workspace.set_value("training.epochs", 77)
     assert bar.when.text().startswith("for an earlier recipe")
-    assert "changed" in bar.panel.notice.words
+    assert "changed" in bar.panel.banner.words
     ready.undo()
     assert bar.when.text().startswith("measured today ")
 
@@ -67,14 +67,14 @@ def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(rea
 def test_what_does_not_fit_says_so(bar, answer, qtbot):
     answer(figures(memory=5 * GB))
     measured(bar, qtbot)
-    assert "does not fit" in bar.panel.notice.words
-    assert bar.panel.notice.property("tone") == "bad"
+    assert "does not fit" in bar.panel.banner.words
+    assert bar.panel.banner.property("tone") == "bad"
 
 
 def test_a_measurement_that_fails_says_why(bar, answer, qtbot):
     answer(StudioError("There are no images; choose a folder."))
     measured(bar, qtbot)
-    assert bar.panel.notice.words == "There are no images; choose a folder."
+    assert bar.panel.banner.words == "There are no images; choose a folder."
     assert bar.when.text() == "The measurement failed"
 
 
@@ -89,7 +89,7 @@ def test_a_measurement_can_be_cancelled(bar, monkeypatch, qtbot):
     assert bar.panel.measure.text() == "Cancel"
     bar.panel.measure.click()
     qtbot.waitUntil(lambda: not bar.needs.measuring, timeout=20_000)
-    assert bar.panel.notice.words == ""
+    assert bar.panel.banner.words == ""
 
 
 def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(ready, bar, settled):

@@ -85,11 +85,11 @@ class Person(RuleBasedStateMachine):
 
     @rule(which=share, where=share, part=st.sampled_from(["", "", "", "q", "k", "v"]))
     def drop_a_method(self, which, where, part):
-        self.put(pick(self.window.adapters.palette_panel.methods, which).carried, where, part)
+        self.put(pick(self.window.adapters.palette_panel.methods, which).payload, where, part)
 
     @rule(which=share, where=share)
     def drop_a_preset(self, which, where):
-        self.put(pick(self.window.adapters.palette_panel.presets, which).carried, where)
+        self.put(pick(self.window.adapters.palette_panel.presets, which).payload, where)
 
     def put(self, carried, where, part=""):
         if not self.layers():

@@ -73,4 +73,4 @@ def test_other_settings_that_differ_are_listed(widget, rows):
     assert shown(widget) == {"head": "only in A"}
     widget.show_recipes(Recipe(), Recipe(), rows)
     assert widget.summary.text() == "The two recipes are the same."
-    assert not widget.setting_part.isVisible()
+    assert not widget.settings_section.isVisible()

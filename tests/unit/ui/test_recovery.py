@@ -82,10 +82,10 @@ def test_edits_of_a_killed_window_are_offered_and_restored(home, tmp_path, qtbot
 def test_discarded_edits_are_gone_and_unanswered_ones_stay(home, window, answer):
     kill_after_an_edit(home)
     answer(QMessageBox.StandardButton.Cancel)
-    window.files.offer(window.recovery)
+    window.files.offer_recovery(window.recovery)
     assert len(kept(home)) == 1
     answer(QMessageBox.StandardButton.Discard)
-    window.files.offer(window.recovery)
+    window.files.offer_recovery(window.recovery)
     assert kept(home) == []
     assert not window.isWindowModified()
 
@@ -105,7 +105,7 @@ def test_a_window_that_runs_is_not_asked_about(home, window, qtbot, answer):
     window.workspace.set_value("training.epochs", 5)
     qtbot.waitUntil(lambda: bool(kept(home)), timeout=5000)
     asked = answer(QMessageBox.StandardButton.Yes)
-    window.files.offer(window.recovery)
+    window.files.offer_recovery(window.recovery)
     assert asked == []
 
 
@@ -114,7 +114,7 @@ def test_a_damaged_file_is_passed_over(home, window, answer):
     folder.mkdir()
     (folder / "1-1.json").write_text("{")
     asked = answer(QMessageBox.StandardButton.Yes)
-    window.files.offer(window.recovery)
+    window.files.offer_recovery(window.recovery)
     assert asked == []
 
 

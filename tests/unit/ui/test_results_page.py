@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Attachment
 from studio.ui.pages.results import try_it_tab
 from studio.ui.pages.results.confusion_matrix import _MARGIN_LEFT, _MARGIN_TOP, ConfusionMatrix, _blend
-from studio.ui.pages.results.page import CONFUSION_TAB, TRY_IT_TAB, ABLATION_TAB, ResultsPage
+from studio.ui.pages.results.page import ABLATION_TAB, CONFUSION_TAB, TRY_IT_TAB, ResultsPage
 from studio.ui.style.theme import color
 from studio.ui.widgets.table_model import ROW_ROLE
 
@@ -52,7 +52,7 @@ def shown(page, train, qtbot):
 
 
 def middle(confusion, row, column):
-    left, top, width, height = confusion._place(row, column, confusion._cell())
+    left, top, width, height = confusion._place(row, column, confusion._cell_size())
     return QPoint(int(left + width / 2), int(top + height / 2))
 
 
@@ -77,7 +77,7 @@ def test_classes_are_sorted_by_a_column_and_still_lead_to_their_own_images(shown
         assert [one.precision for one in seen] == sorted((one.precision for one in rows), reverse=falling)
     table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
     table.setCurrentIndex(table.model().index(0, 0))
-    assert view._of_class == 2
+    assert view._class_filter == 2
     assert all(one.label == 2 for one in view.grid.images.rows)
 
 
@@ -90,7 +90,7 @@ def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_pa
 
     monkeypatch.setattr(try_it_tab, "render_thumbnail", read)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: shown.try_it.replied and bool(readers), timeout=LONG)
+    qtbot.waitUntil(lambda: shown.try_it_tab.has_predictions and bool(readers), timeout=LONG)
     assert set(readers) == {"results"}
 
 
@@ -102,7 +102,7 @@ def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
             images = view.grid.images.rows
             assert len(images) == number
             assert all((one.label, one.found) == (row, column) for one in images)
-            assert view.filter_words.text() == view.confusion.sentence(row, column)
+            assert view.filter_label.text() == view.confusion.sentence(row, column)
             qtbot.mouseClick(view.confusion, LEFT, pos=middle(view.confusion, row, column))
     assert view.confusion.place is None
     mistakes = [one for one in view.found.images if not one.right]
@@ -142,24 +142,24 @@ def test_an_image_shows_where_the_run_looked(shown, qtbot):
     row = view.grid.images.rows[2]
     assert view.words.text() == view.grid.images.words(row)
     for number in (1, 2, 3):
-        view.looks.setCurrentIndex(number)
-        view.looks.activated.emit(number)
-        qtbot.waitUntil(lambda: view.view.glows, timeout=LONG)
+        view.saliency_mode.setCurrentIndex(number)
+        view.saliency_mode.activated.emit(number)
+        qtbot.waitUntil(lambda: view.view.has_overlay, timeout=LONG)
         assert view.view.look.pixels.shape == (32, 32, 3)
-        view.view.show_look(None)
+        view.view.show_saliency(None)
     qtbot.mouseClick(view.try_button, LEFT)
     assert shown.views.currentIndex() == TRY_IT_TAB
-    assert shown.try_it.image == row.path
+    assert shown.try_it_tab.image == row.path
 
 
 def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence(shown, qtbot, tmp_path):
     shown.show_view(TRY_IT_TAB)
-    view, path = shown.try_it, next((tmp_path / "images/a").glob("*.png"))
+    view, path = shown.try_it_tab, next((tmp_path / "images/a").glob("*.png"))
     zone, data = view.view.parentWidget(), QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path))])
     action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
     zone.dropEvent(QDropEvent(QPointF(5, 5), action, data, LEFT, none))
-    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
     odds = view.answers["first"].odds.rows
     assert sum(share for _, share in odds) == pytest.approx(1, abs=1e-5)
     assert view.answers["first"].best.text().startswith(odds[0][0])
@@ -167,24 +167,24 @@ def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence
     view.setFocus()
     view.paste()
     assert view.image.name == "pasted.png"
-    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
     assert view.answers["first"].odds.rows != odds
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"x")
     view.try_image(broken)
-    qtbot.waitUntil(lambda: bool(view.notice.words), timeout=LONG)
-    assert "broken.png" in view.notice.words
-    assert not view.replied
+    qtbot.waitUntil(lambda: bool(view.banner.words), timeout=LONG)
+    assert "broken.png" in view.banner.words
+    assert not view.has_predictions
 
 
 def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, qtbot, tmp_path):
     second = train("second", seed=4)
-    view = shown.try_it
+    view = shown.try_it_tab
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: view.replied, timeout=LONG)
+    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
     view.add(second.path)
-    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.replied, timeout=LONG)
-    assert [row.dial.name for row in view.rows] == ["lora", "narrow"]
+    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.has_predictions, timeout=LONG)
+    assert [row.control.name for row in view.rows] == ["lora", "narrow"]
     before = {name: answer.odds.rows for name, answer in view.answers.items()}
     place = QPoint(8, view.rows[0].switch.height() // 2)
     qtbot.mouseClick(view.rows[0].switch, LEFT, pos=place)
@@ -197,12 +197,12 @@ def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, q
     qtbot.waitUntil(lambda: view.answers["first"].odds.rows != before["first"], timeout=LONG)
     qtbot.mouseClick(view.answers["second"], LEFT)
     assert view.active == "second"
-    assert [row.dial.name for row in view.rows] == ["lora"]
+    assert [row.control.name for row in view.rows] == ["lora"]
 
 
 def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtbot, tmp_path, monkeypatch):
     """What a fusion needs of the adapters is tested with the bench; it exports them, which takes a while."""
-    view, history = shown.try_it, shown.workspace.document.history
+    view, history = shown.try_it_tab, shown.workspace.document.history
     asked = []
 
     def fused(bench, recipe, names):
@@ -211,15 +211,15 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
             raise StudioError("Adapter 0 cannot be fused.")
         return recipe.model_copy(update={"attachments": (NARROW,)})
 
-    monkeypatch.setattr("studio.app.inference_session.Bench.fused", fused)
+    monkeypatch.setattr("studio.app.inference_session.InferenceSession.fusion_recipe", fused)
     view.add(train("second", NARROW, lora=False, seed=1).path)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.replied, timeout=LONG)
+    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.has_predictions, timeout=LONG)
     view.answers["first"].fuse.click()
     assert not view.fuse_button.isEnabled()
     view.answers["second"].fuse.click()
     qtbot.mouseClick(view.fuse_button, LEFT)
-    qtbot.waitUntil(lambda: "cannot be fused" in view.notice.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "cannot be fused" in view.banner.words, timeout=LONG)
     assert not history.canUndo()
     qtbot.mouseClick(view.fuse_button, LEFT)
     qtbot.waitUntil(history.canUndo, timeout=LONG)
@@ -253,7 +253,7 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
 
     run = shown.workspace.runs.selected
     known = baseline.measure_baseline(run.recipe.data, run.recipe.backbone, TrainControl())
-    shown._look_again()
+    shown._reevaluate()
     qtbot.waitUntil(lambda: shown.gain_figure.isVisible(), timeout=LONG)
     gain = 100 * (shown.mistakes.found.metrics.accuracy - known.accuracy)
     assert shown.gain.text() == f"{gain:+.1f} points"
@@ -275,9 +275,9 @@ def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_
         return page.stack.currentIndex() == 1
 
     qtbot.waitUntil(evaluated, timeout=LONG)
-    assert "still trains" in page.notice.words
+    assert "still trains" in page.banner.words
     page.try_image(Path(next((tmp_path / "images/a").glob("*.png"))))
-    qtbot.waitUntil(lambda: page.try_it.replied, timeout=LONG)
+    qtbot.waitUntil(lambda: page.try_it_tab.has_predictions, timeout=LONG)
     assert workspace.trainer.running
     workspace.trainer.stop()
     qtbot.waitUntil(lambda: not workspace.trainer.running, timeout=LONG)

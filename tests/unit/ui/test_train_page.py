@@ -17,7 +17,7 @@ from studio.ui.pages.train.plot_series import series_for
 from studio.ui.pages.train.plots_card import PlotsCard
 from studio.ui.pages.train.run_history import RunHistory
 from studio.ui.shared.grad_norms import GradNorms
-from studio.ui.shared.line_plot import PlotSeries, LinePlot
+from studio.ui.shared.line_plot import LinePlot, PlotSeries
 from studio.ui.style.theme import color, theme
 
 LONG = 60_000
@@ -70,10 +70,10 @@ def test_a_complete_run_is_given_more_epochs(prepared, qtbot, monkeypatch):
     page = window.train
     page.start()
     qtbot.waitUntil(lambda: done(window), timeout=LONG)
-    assert page.more_button.isVisible()
+    assert page.train_more_button.isVisible()
     assert not page.resume_button.isVisible()
     monkeypatch.setattr(QInputDialog, "getInt", lambda *a: (3, True))
-    page.more_button.click()
+    page.train_more_button.click()
     qtbot.waitUntil(lambda: done(window), timeout=LONG)
     assert page.live.history.epoch == 3
     assert window.workspace.runs.selected.recipe.training.epochs == 3
@@ -286,7 +286,10 @@ def test_what_has_not_moved_is_told():
 
 
 def test_why_a_run_ended_and_what_it_met_is_shown():
-    assert run_status_text.problem_text(history((1.0, 1.0), ended=events.Error(text="No memory."))) == ("No memory.", "bad")
+    assert run_status_text.problem_text(history((1.0, 1.0), ended=events.Error(text="No memory."))) == (
+        "No memory.",
+        "bad",
+    )
     words, tone = run_status_text.problem_text(history((1.0, 1.0), notes=("Went back.", "Smaller parts.")))
     assert (words, tone) == ("Went back.\nSmaller parts.", "warn")
     words, _ = run_status_text.problem_text(history((1.0, 1.0), notes=tuple("abcde")))
@@ -313,32 +316,34 @@ def plot(qapp, qtbot):
 
 
 def test_curves_run_over_epochs_and_mark_the_best(plot):
-    plot.show_lines(series_for("loss", [history((1.0, 1.0), (0.8, 0.7), (0.6, 0.8))]))
+    plot.show_series(series_for("loss", [history((1.0, 1.0), (0.8, 0.7), (0.6, 0.8))]))
     training, validation = plot.lines
     assert validation.x.tolist() == [1.0, 2.0, 3.0]
     assert validation.best == (2.0, 0.7)
-    assert training.noisy
-    assert not validation.noisy
+    assert training.smoothable
+    assert not validation.smoothable
 
 
 def test_smoothing_changes_noisy_lines_alone(plot):
     x = np.arange(50.0)
-    plot.show_lines([PlotSeries("a", "accent", x, np.where(x % 2, 1.0, 0.0), smoothable=True), PlotSeries("b", "adapter", x, x % 2)])
-    plot.smooth(0.9)
+    plot.show_series(
+        [PlotSeries("a", "accent", x, np.where(x % 2, 1.0, 0.0), smoothable=True), PlotSeries("b", "adapter", x, x % 2)]
+    )
+    plot.set_smoothing(0.9)
     drawn = [d.main.getOriginalDataset()[1] for d in plot.drawn]
     assert drawn[0].std() < 0.2
     assert drawn[1].std() == pytest.approx(0.5)
     assert plot.drawn[0].raw.getOriginalDataset()[1].std() == pytest.approx(0.5)
-    plot.smooth(0.0)
+    plot.set_smoothing(0.0)
     assert plot.drawn[0].main.getOriginalDataset()[1].std() == pytest.approx(0.5)
 
 
 def test_values_are_told_where_the_pointer_is(plot, qtbot):
     told = []
     plot.pointed.connect(told.append)
-    plot.pointed.connect(plot.point_at)
-    plot.show_lines([PlotSeries("a", "accent", np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.5]))])
-    plot.point_at(1.4)
+    plot.pointed.connect(plot.show_pointer_at)
+    plot.show_series([PlotSeries("a", "accent", np.array([0.0, 1.0, 2.0]), np.array([5.0, 6.0, 7.5]))])
+    plot.show_pointer_at(1.4)
     assert plot.values() == [6.0]
     qtbot.keyClick(plot.plot, Qt.Key.Key_End)
     assert told[-1] == 2.0
@@ -350,7 +355,7 @@ def test_values_are_told_where_the_pointer_is(plot, qtbot):
 
 
 def test_the_axis_of_the_loss_can_be_logarithmic(plot):
-    plot.show_lines([PlotSeries("a", "accent", np.array([0.0, 1.0]), np.array([1.0, 0.01]), best_point=(1.0, 0.01))])
+    plot.show_series([PlotSeries("a", "accent", np.array([0.0, 1.0]), np.array([1.0, 0.01]), best_point=(1.0, 0.01))])
     plot.show_log(True)
     assert plot.drawn[0].main.getData()[1].tolist() == pytest.approx([0.0, -2.0])
     assert plot.drawn[0].best.getData()[1].tolist() == pytest.approx([-2.0])
@@ -365,22 +370,22 @@ def test_the_usual_rate_and_enough_steps_are_one_click_away(prepared, qtbot):
     from studio.app.suggested_hparams import suggested_learning_rate
 
     window = prepared(epochs=1, learning_rate=0.5)
-    rate = window.train.rate_help
+    rate = window.train.lr_advice
     qtbot.waitUntil(lambda: window.workspace.images.scan.summary is not None, timeout=LONG)
     assert "steps are few" in rate.few.text()
-    rate.use_rate.click()
+    rate.use_lr_button.click()
     assert window.workspace.recipe.training.learning_rate == suggested_learning_rate(window.workspace.recipe)
-    assert not rate.use_rate.isVisible()
-    rate.use_better.click()
+    assert not rate.use_lr_button.isVisible()
+    rate.use_suggestion_button.click()
     assert window.workspace.recipe.training.epochs > 1
     assert not rate.few.isVisible()
 
 
 def test_a_learning_rate_is_found_by_trying(prepared, qtbot):
     window = prepared()
-    rate = window.train.rate_help
-    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
-    rate.try_rates.click()
+    rate = window.train.lr_advice
+    qtbot.waitUntil(lambda: rate.find_lr_button.isEnabled(), timeout=LONG)
+    rate.find_lr_button.click()
     dialog = rate.dialog
     qtbot.waitUntil(lambda: dialog.use.isVisible(), timeout=LONG)
     assert len(dialog.plot.lines[0].x) > 10
@@ -391,24 +396,24 @@ def test_a_learning_rate_is_found_by_trying(prepared, qtbot):
 
 def test_leaving_the_dialog_stops_the_trying(prepared, qtbot):
     window = prepared()
-    rate = window.train.rate_help
-    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
+    rate = window.train.lr_advice
+    qtbot.waitUntil(lambda: rate.find_lr_button.isEnabled(), timeout=LONG)
     before = window.workspace.recipe
-    rate.try_rates.click()
+    rate.find_lr_button.click()
     rate.dialog.reject()
-    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)
     assert window.workspace.recipe == before
     assert not rate.dialog.isVisible()
 
 
 def test_leaving_the_page_stops_the_trying(prepared, qtbot):
     window = prepared()
-    rate = window.train.rate_help
-    qtbot.waitUntil(lambda: rate.try_rates.isEnabled(), timeout=LONG)
-    rate.try_rates.click()
+    rate = window.train.lr_advice
+    qtbot.waitUntil(lambda: rate.find_lr_button.isEnabled(), timeout=LONG)
+    rate.find_lr_button.click()
     window.hide()
     assert not rate.dialog.isVisible()
-    qtbot.waitUntil(lambda: not window.workspace.lane.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)
 
 
 # the tree as an instrument
@@ -449,7 +454,9 @@ def test_a_run_folder_holds_what_was_read(prepared, qtbot):
 
 @pytest.mark.parametrize("epochs", [2, 3, 7, 40])
 def test_only_whole_epochs_are_marked_and_the_last_best_is_seen_whole(plot, epochs):
-    plot.show_lines([PlotSeries("a", "accent", np.arange(epochs + 1.0), np.arange(epochs + 1.0), best_point=(epochs, epochs))])
+    plot.show_series(
+        [PlotSeries("a", "accent", np.arange(epochs + 1.0), np.arange(epochs + 1.0), best_point=(epochs, epochs))]
+    )
     low, high = plot.item.getViewBox().viewRange()[0]
     assert low < 0
     assert high > epochs

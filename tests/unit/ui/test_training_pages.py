@@ -81,7 +81,7 @@ def test_a_recipe_that_cannot_be_trained_says_why_and_leaves_nothing(prepared, f
     window.workspace.change_attachment("lora", {"at": ("nowhere",)})
     window.train.start_button.click()
     finish(window)
-    assert "No layer matches nowhere" in window.train.notice.words
+    assert "No layer matches nowhere" in window.train.banner.words
     assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
     assert window.train.start_button.isVisible()
 
@@ -133,7 +133,7 @@ def test_an_export_in_half_the_size_says_its_licence_and_how_to_try_it(trained, 
     assert "not stated" in page.licence.words
     page.choose("adapter")
     page.folder.setText(str(tmp_path / "my export"))
-    page.halves.setChecked(True)
+    page.half_precision_box.setChecked(True)
     page.go.click()
     assert page.bar.isVisible()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)

@@ -10,10 +10,10 @@ from studio.ui.pages.adapters.layer_tree_model import PAIR_ROLE, TARGET_ROLE
 from studio.ui.pages.adapters.palette_model import UNSUPPORTED_ROLE
 from studio.ui.pages.adapters.palette_panel import PRESETS_TAB
 from studio.ui.pages.adapters.placement_diagram import PlacementDiagram
-from studio.ui.pages.adapters.tree_delegate import area_after_tags, summary_text, state_icon, comparison_tags
+from studio.ui.pages.adapters.tree_delegate import area_after_tags, comparison_tags, state_icon, summary_text
 from studio.ui.services import recipe_edits
 from studio.ui.services.drag_payload import LiftedAttachment, from_mime, to_mime
-from studio.ui.services.tree_data import SubtreeSummary, NodeRef
+from studio.ui.services.tree_data import NodeRef, SubtreeSummary
 from studio.ui.widgets.fields import MIXED_TEXT
 
 QKV = NodeRef("blocks.0.attn.qkv")
@@ -38,7 +38,11 @@ def at(workspace):
 
 @pytest.mark.parametrize(
     "carried",
-    ["lora", get_preset("ssf"), LiftedAttachment(Attachment(name="a", method="lora", at=("x",), config={"rank": 2}), QKV)],
+    [
+        "lora",
+        get_preset("ssf"),
+        LiftedAttachment(Attachment(name="a", method="lora", at=("x",), config={"rank": 2}), QKV),
+    ],
     ids=["method", "preset", "attachment"],
 )
 def test_what_is_dragged_comes_out_as_it_went_in(qapp, carried):
@@ -61,34 +65,34 @@ def test_damaged_data_carries_nothing(qapp):
 
 def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, qtbot, settled, ready):
     rule = page.rule
-    qtbot.keyClicks(rule.pattern, "attn.qkv")
+    qtbot.keyClicks(rule.pattern_edit, "attn.qkv")
     rule.first.setValue(2)
-    assert rule.says.text().startswith("Matches 4 layers")
+    assert rule.result_label.text().startswith("Matches 4 layers")
     assert page.tree_model.index_of(NodeRef("blocks.2")).data(TARGET_ROLE) == "holder"
     assert page.tree_model.index_of(QKV).data(TARGET_ROLE) != "target"
-    qtbot.waitUntil(lambda: "parameters" in rule.says.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "parameters" in rule.result_label.text(), timeout=20_000)
     assert workspace.recipe.attachments == ()
-    qtbot.keyClick(rule.pattern, Qt.Key.Key_Return)
+    qtbot.keyClick(rule.pattern_edit, Qt.Key.Key_Return)
     assert at(workspace) == [("lora", ("blocks.{2..5}.attn.qkv",), ())]
     assert workspace.document.history.count() == 1
-    assert rule.pattern.text() == ""
+    assert rule.pattern_edit.text() == ""
 
 
 def test_a_rule_lists_what_it_skips_with_reasons(page):
-    page.rule.pattern.setText("attn.*")
-    assert ", skips " in page.rule.says.text()
+    page.rule.pattern_edit.setText("attn.*")
+    assert ", skips " in page.rule.result_label.text()
     assert "LoRA needs a plain linear" in page.rule.details.text()
 
 
 def test_a_rule_that_matches_nothing_is_an_error_and_attaches_nothing(page, workspace, qtbot):
-    page.rule.pattern.setText("nowhere")
-    assert page.rule.says.property("role") == "bad"
-    qtbot.keyClick(page.rule.pattern, Qt.Key.Key_Return)
+    page.rule.pattern_edit.setText("nowhere")
+    assert page.rule.result_label.property("role") == "bad"
+    qtbot.keyClick(page.rule.pattern_edit, Qt.Key.Key_Return)
     assert workspace.recipe.attachments == ()
-    page.rule.pattern.setText("qkv")
+    page.rule.pattern_edit.setText("qkv")
     page.rule.last.setValue(1)
     page.rule.first.setValue(3)
-    assert "first block comes after the last" in page.rule.says.text()
+    assert "first block comes after the last" in page.rule.result_label.text()
 
 
 def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
@@ -128,7 +132,7 @@ def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, worksp
 
 def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
     workspace.attach("lora", (NodeRef("blocks.0"), NodeRef("blocks.1")))
-    workspace.attaching.take_off((("lora", NodeRef(QKV.path, "q")),))
+    workspace.attachment_editor.detach((("lora", NodeRef(QKV.path, "q")),))
     assert at(workspace) == [
         ("lora", ("blocks.1.attn.qkv",), ("q", "v")),
         ("lora-2", ("blocks.0.attn.qkv",), ("v",)),
@@ -145,10 +149,10 @@ def test_delete_on_a_block_takes_off_what_is_inside_it(page, workspace, qtbot):
 def test_a_copy_keeps_its_settings(page, workspace):
     workspace.attach("lora", (QKV,))
     workspace.change_attachment("lora", {"config": {"rank": 3}}, "rank")
-    lifted = workspace.attaching.lifted("lora", QKV)
+    lifted = workspace.attachment_editor.lifted("lora", QKV)
     assert workspace.attach(lifted, (NodeRef("blocks.1"),))
     assert workspace.recipe.attachments[1].config["rank"] == 3
-    assert "already" in workspace.attaching.refusal(lifted, (QKV,))
+    assert "already" in workspace.attachment_editor.refusal(lifted, (QKV,))
 
 
 def test_paste_without_a_copy_says_so(page, workspace):
@@ -266,7 +270,7 @@ def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtb
 
 
 def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
-    from studio.peft.contract import METHODS, DIAGRAMS
+    from studio.peft.contract import DIAGRAMS, METHODS
 
     drawn = {}
     diagram = PlacementDiagram()
@@ -295,10 +299,10 @@ def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtb
     lines = minimap._lines()
     height = lines.index("adapter")
     assert lines.count("adapter") == 1
-    assert minimap.spot_at(height + 1).path.startswith("blocks.5.")
+    assert minimap.ref_at(height + 1).path.startswith("blocks.5.")
     qtbot.mouseClick(minimap, Qt.MouseButton.LeftButton, pos=QPoint(5, height + 1))
     assert page.tree.isExpanded(page.tree_model.index_of(NodeRef("blocks.5")))
-    assert minimap.in_view().bottom() >= height
+    assert minimap.visible_rect().bottom() >= height
 
 
 def test_a_filter_leaves_the_tree_as_it_was_once_it_is_gone(page):
@@ -319,25 +323,25 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
     fc1 = Attachment(name="b", method="lora", at=("blocks.*.mlp.fc1",))
     recipe_edits.with_attachments(other, (fc1,)).save(tmp_path / "other.toml")
     settled(ready)
-    page.comparing.compare_file(tmp_path / "other.toml")
-    assert "B is other.toml. 7 layers differ." in page.comparing.words.text()
+    page.compare_bar.compare_file(tmp_path / "other.toml")
+    assert "B is other.toml. 7 layers differ." in page.compare_bar.words.text()
     model = page.tree_model
     assert model.index_of(QKV).data(PAIR_ROLE).mark == "left"
     assert comparison_tags(model.node(model.index_of(QKV)), model, is_open=True) == ["only in A"]
     assert comparison_tags(model.node(model.index_of(NodeRef("blocks.0"))), model, is_open=False) == ["2 differ"]
     workspace.detach({"lora"})
     settled(ready)
-    assert "6 layers differ" in page.comparing.words.text()
-    page.comparing.open()
-    page.comparing.dialog.close()
-    page.comparing.stop()
+    assert "6 layers differ" in page.compare_bar.words.text()
+    page.compare_bar.open()
+    page.compare_bar.dialog.close()
+    page.compare_bar.stop()
     assert model.index_of(QKV).data(PAIR_ROLE) is None
 
 
 def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
-    page.comparing.compare_file(tmp_path / "nothing.toml")
+    page.compare_bar.compare_file(tmp_path / "nothing.toml")
     assert "nothing.toml" in page.hint.text()
-    assert page.comparing.other is None
+    assert page.compare_bar.other is None
 
 
 # history
@@ -362,7 +366,7 @@ def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, w
     workspace.attach("lora", (QKV,))
     settled(ready)
     more = (Attachment(name="ia3", method="ia3", at=(QKV.path,), slices=("k", "v")),)
-    page.comparing.compare(recipe_edits.with_attachments(workspace.recipe, more), "more")
+    page.compare_bar.compare(recipe_edits.with_attachments(workspace.recipe, more), "more")
     model = page.tree_model
     assert comparison_tags(model.node(model.index_of(QKV)), model, is_open=True) == ["B: (IA)³ on k, v"]
     area = QRect(0, 0, 200, 28)
@@ -400,7 +404,7 @@ def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, se
 
 
 def test_a_pattern_that_is_cleared_is_wrong_no_more(page):
-    page.rule.pattern.setText("nowhere")
-    assert page.rule.pattern.property("wrong") is True
-    page.rule.pattern.clear()
-    assert page.rule.pattern.property("wrong") is False
+    page.rule.pattern_edit.setText("nowhere")
+    assert page.rule.pattern_edit.property("wrong") is True
+    page.rule.pattern_edit.clear()
+    assert page.rule.pattern_edit.property("wrong") is False

@@ -34,7 +34,7 @@ def test_steps_lead_from_left_to_right(window):
     assert window.pages.currentWidget() is window.data
     window.data.next.click()
     assert window.pages.currentWidget() is window.adapters
-    window.actions_by_call["show_export"].trigger()
+    window.actions_by_slot["show_export"].trigger()
     assert window.pages.currentWidget() is window.export
     assert not window.export.next.isVisible()
 
@@ -56,13 +56,13 @@ def test_the_star_comes_and_goes_and_a_recipe_is_saved_and_opened(window, tmp_pa
     window.workspace.set_value("training.epochs", 4)
     assert window.isWindowModified()
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a: (str(tmp_path / "mine"), ""))
-    window.actions_by_call["files.save"].trigger()
+    window.actions_by_slot["files.save"].trigger()
     assert not window.isWindowModified()
     assert window.windowTitle().startswith("mine.toml")
     assert Recipe.load(tmp_path / "mine.toml").training.epochs == 4
     window.files.new()
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *a: (str(tmp_path / "mine.toml"), ""))
-    window.actions_by_call["files.open"].trigger()
+    window.actions_by_slot["files.open"].trigger()
     assert window.workspace.recipe.training.epochs == 4
 
 
@@ -119,7 +119,10 @@ def test_recipes_opened_lately_are_in_a_menu_and_take_no_edits_away_unasked(wind
     paths[2].unlink()
     window.recent.aboutToShow.emit()
     third, first = window.recent.actions()
-    assert [strip_mnemonic(action.text()) for action in (third, first)] == [str(paths[1]), str(paths[0]).replace("&", "&&")]
+    assert [strip_mnemonic(action.text()) for action in (third, first)] == [
+        str(paths[1]),
+        str(paths[0]).replace("&", "&&"),
+    ]
     first.trigger()
     assert window.workspace.document.path == paths[0]
     window.workspace.set_value("training.epochs", 77)
@@ -130,7 +133,9 @@ def test_recipes_opened_lately_are_in_a_menu_and_take_no_edits_away_unasked(wind
 
 
 def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
-    monkeypatch.setattr(window.workspace.engine, "plugin_errors", lambda: ("The plugin x (y) could not be loaded (no z).",))
+    monkeypatch.setattr(
+        window.workspace.engine, "plugin_errors", lambda: ("The plugin x (y) could not be loaded (no z).",)
+    )
     window.workspace.engine.loaded.emit()
     assert any("could not be loaded" in label.text() for label in window.summary.findChildren(QLabel))
 
@@ -180,11 +185,11 @@ def test_the_style_sheet_uses_no_colour_that_is_not_in_the_table():
 
 def test_light_and_dark_are_switched_live_and_remembered(window, qapp):
     window.dark()
-    assert qapp.palette().window().color() == QColor(DARK.ground)
+    assert qapp.build_palette().window().color() == QColor(DARK.ground)
     assert window.settings.theme == "dark"
     window.theme_button.click()
     assert theme().tokens is LIGHT
-    assert qapp.palette().window().color() == QColor(LIGHT.ground)
+    assert qapp.build_palette().window().color() == QColor(LIGHT.ground)
 
 
 def test_an_error_in_any_thread_reaches_the_user(qapp, qtbot, monkeypatch, capsys):

@@ -49,7 +49,7 @@ def _name(path: Path) -> str:
 
 
 def _called(node: ast.Call) -> str:
-    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    return node.func.id if isinstance(node.func, ast.AttachmentName) else getattr(node.func, "attr", "")
 
 
 def _passed(node: ast.Call) -> Iterator[str]:
@@ -92,7 +92,9 @@ def _tables(tree: ast.Module) -> Iterator[str]:
         name = getattr(targets[0], "id", "")
         if statement.value is None or not (name.lstrip("_").isupper() or name in TABLES):
             continue
-        signs = {id(n.args[0]) for n in ast.walk(statement.value) if isinstance(n, ast.Call) and _called(n) == "ErrorAction"}
+        signs = {
+            id(n.args[0]) for n in ast.walk(statement.value) if isinstance(n, ast.Call) and _called(n) == "ErrorAction"
+        }
         for node in ast.walk(statement.value):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _reads_as_text(node.value):
                 yield from () if id(node) in signs else (node.value,)
@@ -165,7 +167,7 @@ def _template(node: ast.JoinedStr) -> str:
 
 def _naming(node: ast.expr) -> str:
     match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
+        case ast.AttachmentName(id=name) | ast.Attribute(attr=name):
             return name.strip("_")
         case ast.Call(args=[first, *_]):
             return _naming(first)
@@ -173,7 +175,7 @@ def _naming(node: ast.expr) -> str:
             return _naming(func)
         case ast.Subscript(value=value) | ast.Starred(value=value):
             return _naming(value)
-    return next((_naming(n) for n in ast.walk(node) if n is not node and isinstance(n, ast.Name)), "value")
+    return next((_naming(n) for n in ast.walk(node) if n is not node and isinstance(n, ast.AttachmentName)), "value")
 
 
 def registered() -> Iterator[tuple[str, str]]:
@@ -183,7 +185,9 @@ def registered() -> Iterator[tuple[str, str]]:
 
     for method in METHODS:
         where = f"method {method.name}"
-        yield from ((where, text) for text in (method.label, method.family, method.summary, method.not_mergeable_reason))
+        yield from (
+            (where, text) for text in (method.label, method.family, method.summary, method.not_mergeable_reason)
+        )
         yield from ((where, text) for text in fields(method.Config))
     yield from (("recipe", text) for text in fields(Recipe))
 

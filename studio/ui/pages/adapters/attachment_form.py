@@ -17,7 +17,7 @@ from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
 from studio.ui.style.formatting import format_count, pluralize
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import VBox, HBox, button, clear_layout, container, separator, repolish, text_label
+from studio.ui.widgets.components import HBox, VBox, button, clear_layout, container, repolish, separator, text_label
 from studio.ui.widgets.fields import IntField, SwitchField, TextField
 
 _MAX_LISTED = 6
@@ -61,7 +61,14 @@ class AttachmentForm(QWidget):
         parts = HBox(*self.slice_switches.values(), None, gap=18)
         self.slice_row = container(VBox(text_label(tr("Slices of the fused qkv"), "field"), parts, gap=6))
         self.default_targets_button = button(tr("Attach to its usual layers"), self._use_default_targets, "layers")
-        where = (separator(), 2, text_label(tr("Attached to"), "field"), self.targets, self.matches_label, self.default_targets_button)
+        where = (
+            separator(),
+            2,
+            text_label(tr("Attached to"), "field"),
+            self.targets,
+            self.matches_label,
+            self.default_targets_button,
+        )
         self.targets_section = container(VBox(*where, gap=6))
         self.form_box = VBox()
         head = (self.title, self.summary, self.diagram, self.paper_label)
@@ -122,7 +129,9 @@ class AttachmentForm(QWidget):
                 self._skip_unsupported_values(self._form)
                 self.form_box.addWidget(self._form)
             elif len(methods) > 1:
-                self.form_box.addWidget(text_label(tr("These methods have no settings in common."), "caption", wrap=True))
+                self.form_box.addWidget(
+                    text_label(tr("These methods have no settings in common."), "caption", wrap=True)
+                )
         if self._form is not None:
             values = [_values(c, a) for c, a in zip(configs, self._attachments, strict=True)]
             mixed = {name for name in common if any(v[name] != values[0][name] for v in values)}
@@ -135,8 +144,8 @@ class AttachmentForm(QWidget):
         idle: list[frozenset[str]] = []
         for method, attachment in zip(methods, self._attachments, strict=True):
             if sites := engine.match_targets(attachment).matched:
-                idle.append(method.idle(sites, engine.layers))
-                for name, highest in method.most(sites, attachment.slices, engine.layers).items():
+                idle.append(method.unused_fields(sites, engine.layers))
+                for name, highest in method.max_values(sites, attachment.slices, engine.layers).items():
                     most[name] = min(highest, most.get(name, highest))
         return most, frozenset.intersection(*idle) if idle else frozenset()
 
@@ -201,7 +210,9 @@ class AttachmentForm(QWidget):
             method = self._workspace.engine.method(self._attachments[0].method)
         except StudioError:
             return
-        self.diagram.show_diagram(method.diagram, method.family, ", ".join(shown[:3]) if len(shown) < 4 else tr("layers"))
+        self.diagram.show_diagram(
+            method.diagram, method.family, ", ".join(shown[:3]) if len(shown) < 4 else tr("layers")
+        )
 
     def _show_match_text(self, message: str, bad: bool) -> None:
         self.matches_label.setText(message)
@@ -282,4 +293,8 @@ def paper_link(paper: str) -> str:
 def first_lines(lines: list[str]) -> list[str]:
     """The first few of ``lines``, and how many more there are."""
     shown = [f"   {entry}" for entry in lines[:_MAX_LISTED]]
-    return shown if len(lines) <= _MAX_LISTED else [*shown, "   " + tr("and {n} more", n=format_count(len(lines) - _MAX_LISTED))]
+    return (
+        shown
+        if len(lines) <= _MAX_LISTED
+        else [*shown, "   " + tr("and {n} more", n=format_count(len(lines) - _MAX_LISTED))]
+    )

@@ -21,13 +21,13 @@ from PySide6.QtWidgets import (
 
 from studio.core.recipe import Backbone
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.backbone_model import NAME, BackboneModel, BackboneFilter
+from studio.ui.pages.adapters.backbone_model import NAME, BackboneFilter, BackboneModel
 from studio.ui.pages.adapters.download_bar import DownloadBar
 from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.error_actions import ErrorAction
 from studio.ui.style.formatting import pluralize
-from studio.ui.widgets.components import VBox, Banner, HBox, button, text_label
+from studio.ui.widgets.components import Banner, HBox, VBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
@@ -156,7 +156,11 @@ class BackboneDialog(QDialog):
 
     def _apply_filters(self, entry: "CatalogEntry | None" = None) -> None:
         """Show the entries found that the filters let through; ``selected_entry`` is chosen where it is among them."""
-        wish = BackboneFilter(self.downloaded_only.isChecked(), bool(self.license_filter.currentData()), int(self.size_filter.currentData()))
+        wish = BackboneFilter(
+            self.downloaded_only.isChecked(),
+            bool(self.license_filter.currentData()),
+            int(self.size_filter.currentData()),
+        )
         self.model.show_entries([e for e in self._entries if wish.accepts(e)])
         rows = self.model.rows
         self.result_label.setText(self._result_text(len(rows)))

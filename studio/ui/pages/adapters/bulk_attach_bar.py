@@ -8,12 +8,12 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer, wildcard_path
 from studio.core.recipe import Attachment
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.attachment_form import parse_patterns, first_lines
+from studio.ui.pages.adapters.attachment_form import first_lines, parse_patterns
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count, pluralize
 from studio.ui.widgets.collapsible import CollapsibleSection
-from studio.ui.widgets.components import VBox, IconButton, HBox, container, repolish, scroll_area, text_label
+from studio.ui.widgets.components import HBox, IconButton, VBox, container, repolish, scroll_area, text_label
 from studio.ui.widgets.fields import IntField, guard_wheel
 
 _MIN_CAPTION_WIDTH = 500
@@ -50,7 +50,11 @@ class BulkAttachBar(QWidget):
         details.setFixedHeight(112)
         self.details_section = CollapsibleSection(tr("Which layers"), VBox(details))
         self._result = container(VBox(self.result_label, self.details_section, gap=2))
-        self._blocks = container(HBox(text_label(tr("in blocks"), "muted"), self.first_block, text_label("–", "muted"), self.last_block, gap=4))
+        self._blocks = container(
+            HBox(
+                text_label(tr("in blocks"), "muted"), self.first_block, text_label("–", "muted"), self.last_block, gap=4
+            )
+        )
         self._captions = (text_label(tr("Attach"), "muted"), text_label(tr("to"), "muted"))
         first, then = self._captions
         row = HBox(first, self.method_box, then, (self.pattern_edit, 1), self._blocks, self.attach_button, gap=5)

@@ -12,7 +12,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.recipe_diff import RecipeDiff
 from studio.ui.shared.recipe_layers import LayerPair, compare_layers
-from studio.ui.widgets.components import VBox, IconButton, HBox, button, text_label
+from studio.ui.widgets.components import HBox, IconButton, VBox, button, text_label
 from studio.ui.widgets.menu import Menu
 
 
@@ -52,7 +52,9 @@ class CompareBar(QWidget):
 
     def compare_file(self, path: Path) -> None:
         """Compare with the recipe in ``path``; where it cannot be read, say so and change nothing."""
-        self._workspace.run_edit(lambda: self.compare(Recipe.load(path).with_absolute_paths(path.resolve().parent), path.name))
+        self._workspace.run_edit(
+            lambda: self.compare(Recipe.load(path).with_absolute_paths(path.resolve().parent), path.name)
+        )
 
     def compare_run(self, folder: Path) -> None:
         """Compare with the recipe that a run was started with."""

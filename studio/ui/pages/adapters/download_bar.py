@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QFrame, QProgressBar
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.downloads import Downloads
-from studio.ui.style.formatting import format_duration, format_bytes
-from studio.ui.widgets.components import VBox, HBox, button, text_label
+from studio.ui.style.formatting import format_bytes, format_duration
+from studio.ui.widgets.components import HBox, VBox, button, text_label
 
 if TYPE_CHECKING:
     from studio.backbones.weights import DownloadProgress
@@ -32,7 +32,11 @@ class DownloadBar(QFrame):
         self.cancel_button = button(tr("Cancel fetching"), self.cancel, "close")
         self.cancel_button.setAutoDefault(False)
         self.setLayout(
-            HBox((VBox(HBox(self.title, None, self.progress_label), self.bar, gap=6), 1), self.cancel_button, margins=(12, 9, 12, 9))
+            HBox(
+                (VBox(HBox(self.title, None, self.progress_label), self.bar, gap=6), 1),
+                self.cancel_button,
+                margins=(12, 9, 12, 9),
+            )
         )
         downloads.progressed.connect(self._show_progress)
         downloads.finished.connect(self._finish)

@@ -5,21 +5,21 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.attachment_form import AttachmentSettings
+from studio.ui.pages.adapters.attachment_form import AttachmentForm
 from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.workspace import Workspace, attachment_label
-from studio.ui.style.formatting import pluralize, format_short_count
+from studio.ui.style.formatting import format_short_count, pluralize
 from studio.ui.widgets.components import (
     Card,
-    VBox,
     EmptyState,
-    IconButton,
     HBox,
+    IconButton,
+    VBox,
     clear_layout,
     container,
-    separator,
     repolish,
     scroll_area,
+    separator,
     text_label,
 )
 from studio.ui.widgets.fields import SwitchField
@@ -96,9 +96,11 @@ class Inspector(QWidget):
         self.head_switch = QCheckBox(tr("Train the head"))
         self.head_switch.setToolTip(tr("The head is the classifier on top of the backbone"))
         self.head_switch.clicked.connect(lambda on: self._workspace.set_value("head.trainable", on))
-        self.empty_label = text_label(tr("Nothing is attached yet. Drag a method from the left onto the tree."), "muted", wrap=True)
+        self.empty_label = text_label(
+            tr("Nothing is attached yet. Drag a method from the left onto the tree."), "muted", wrap=True
+        )
         listing = Card(tr("Attachments"), self.empty_label, self._list_area, separator(), self.head_switch, padding=14)
-        self.settings = AttachmentSettings(self._workspace)
+        self.settings = AttachmentForm(self._workspace)
         self.stack = QStackedWidget()
         words = tr("Choose one above or in the tree to change its settings.")
         self.stack.addWidget(EmptyState("adapter", tr("No attachment is chosen"), words, width=220))

@@ -12,11 +12,11 @@ from studio.ui.services.drag_payload import MIMES, DragPayload, from_mime
 from studio.ui.services.tree_data import (
     SLICE_LABELS,
     Badge,
-    TreeData,
-    TreeAnnotations,
     Node,
-    SubtreeSummary,
     NodeRef,
+    SubtreeSummary,
+    TreeAnnotations,
+    TreeData,
     badge_text,
     build_tree,
     filter_tree,
@@ -133,7 +133,10 @@ class LayerTree(QAbstractItemModel):
         kin = frozenset(self._same_kind_paths(ref.path)) if ref and ref.path else frozenset()
         kin = kin if len(kin) > 1 else frozenset()
         if kin != self._same_kind:
-            self._same_kind, self._same_kind_ancestors = kin, frozenset(holder for path in kin for holder in _ancestors(path))
+            self._same_kind, self._same_kind_ancestors = (
+                kin,
+                frozenset(holder for path in kin for holder in _ancestors(path)),
+            )
             self.repaint_needed.emit()
         return len(kin)
 
@@ -344,7 +347,9 @@ class LayerTree(QAbstractItemModel):
             return why
         lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
         lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
-        lines += [words for b in self.badges(node) if (words := self.grad_norms.describe(b.attachment, node.layer.path))]
+        lines += [
+            words for b in self.badges(node) if (words := self.grad_norms.describe(b.attachment, node.layer.path))
+        ]
         if not node.part and (pair := self._pairs.get(node.layer.path)):
             lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
         return "\n".join([*lines, tr(node.layer.bypass_reason)] if node.layer.bypass_reason else lines)

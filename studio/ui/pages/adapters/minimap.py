@@ -74,7 +74,9 @@ class Minimap(QWidget):
         """The part of the strip whose layers the tree shows at the moment."""
         bottom = self._view.indexAt(QPoint(4, self._view.viewport().height() - 2))
         first = self._layer_position(self._view.indexAt(QPoint(4, 2)).internalId())
-        last = self._layer_position(bottom.internalId()) if bottom.isValid() else len(self._view.layer_tree.layer_numbers)
+        last = (
+            self._layer_position(bottom.internalId()) if bottom.isValid() else len(self._view.layer_tree.layer_numbers)
+        )
         scale = self.height() / max(1, len(self._view.layer_tree.layer_numbers))
         return QRect(0, round(first * scale), self.width(), max(8, round((last - first) * scale)))
 

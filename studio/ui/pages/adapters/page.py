@@ -64,8 +64,16 @@ class AdaptersPage(Page):
         self.palette_stack, self.loading = self.palette_panel.stack, self.palette_panel.loading
         self.palette_filter, self.attach_button = self.palette_panel.filter_edit, self.palette_panel.attach_button
         self.choose_button, self.backbone_name = self.palette_panel.choose_button, self.palette_panel.backbone_name
-        self.tree_model, self.tree, self.filter_edit = self.tree_panel.model, self.tree_panel.tree, self.tree_panel.filter_edit
-        self.show_empty_button, self.hint, self.bulk_attach_bar = self.tree_panel.show_empty_button, self.tree_panel.hint, self.tree_panel.bulk_attach_bar
+        self.tree_model, self.tree, self.filter_edit = (
+            self.tree_panel.model,
+            self.tree_panel.tree,
+            self.tree_panel.filter_edit,
+        )
+        self.show_empty_button, self.hint, self.bulk_attach_bar = (
+            self.tree_panel.show_empty_button,
+            self.tree_panel.hint,
+            self.tree_panel.bulk_attach_bar,
+        )
 
     def _build(self) -> None:
         splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -85,7 +93,13 @@ class AdaptersPage(Page):
         """Let the Tab key go as the eye does, from left to right and from top to bottom."""
         kinds = (self.palette_panel.kind_switch.button_at(0), self.palette_panel.kind_switch.button_at(1))
         first = (self.choose_button, *kinds, self.palette_filter, self.method_list, self.attach_button)
-        rule = (self.bulk_attach_bar.method_box, self.bulk_attach_bar.pattern_edit, self.bulk_attach_bar.first_block, self.bulk_attach_bar.last_block, self.bulk_attach_bar.attach_button)
+        rule = (
+            self.bulk_attach_bar.method_box,
+            self.bulk_attach_bar.pattern_edit,
+            self.bulk_attach_bar.first_block,
+            self.bulk_attach_bar.last_block,
+            self.bulk_attach_bar.attach_button,
+        )
         for before, after in pairwise((*first, self.filter_edit, *self.tree_panel.buttons, *rule, self.tree)):
             QWidget.setTabOrder(before, after)
 
@@ -101,7 +115,9 @@ class AdaptersPage(Page):
         self.palette_panel.attach_requested.connect(self.attach_selected)
         self.method_list.drag_changed.connect(self.tree_panel.show_drag)
         self.method_list.method_activated.connect(self._attach)
-        self.method_list.selectionModel().currentChanged.connect(lambda *_: self.bulk_attach_bar.select_method(self.method_list.selected_name))
+        self.method_list.selectionModel().currentChanged.connect(
+            lambda *_: self.bulk_attach_bar.select_method(self.method_list.selected_name)
+        )
         self.tree.attach_requested.connect(self.attach_selected)
         self.tree.detach_requested.connect(self.detach_selected)
         self.tree.edit_requested.connect(self.inspector.edit)
@@ -196,7 +212,9 @@ class AdaptersPage(Page):
             self.tree_panel.show_hint("Nothing is attached to the selected rows.", "info", "muted")
             return
         QGuiApplication.clipboard().setMimeData(to_mime(lifted))
-        self.tree_panel.show_hint(tr("Copied {name}. Select rows and paste it.", name=lifted.attachment.name), "copy", "muted")
+        self.tree_panel.show_hint(
+            tr("Copied {name}. Select rows and paste it.", name=lifted.attachment.name), "copy", "muted"
+        )
 
     def cut(self) -> None:
         """Copy, and take off where it was once it is pasted."""

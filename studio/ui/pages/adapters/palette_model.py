@@ -98,7 +98,7 @@ class Palette(QAbstractListModel):
 
     def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
         """Qt: the dragged method or preset."""
-        return to_mime(self._rows[indexes[0].row()].carried) if indexes else QMimeData()
+        return to_mime(self._rows[indexes[0].row()].payload) if indexes else QMimeData()
 
     def supportedDragActions(self) -> Qt.DropAction:
         """Qt: dragging copies."""

@@ -12,7 +12,7 @@ from studio.ui.services.drag_payload import DragPayload
 from studio.ui.services.method_rows import MethodRow, preset_rows
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count
-from studio.ui.widgets.components import Card, VBox, EmptyState, IconButton, HBox, button, text_label
+from studio.ui.widgets.components import Card, EmptyState, HBox, IconButton, VBox, button, text_label
 from studio.ui.widgets.segmented_control import SegmentedControl
 
 METHODS_TAB, PRESETS_TAB = range(2)
@@ -66,7 +66,7 @@ class PalettePanel(QWidget):
     def payload(self) -> DragPayload:
         """What is chosen; the empty name where nothing is."""
         row = self.list_view.selected_row
-        return row.carried if row else ""
+        return row.payload if row else ""
 
     @property
     def methods(self) -> tuple[MethodRow, ...]:
@@ -105,7 +105,9 @@ class PalettePanel(QWidget):
         }[backbone.source]
         note = origin if backbone.pretrained else tr("{origin}, random weights", origin=origin)
         self.backbone_note.setText(
-            tr("{note}\n{parameters} parameters", note=note, parameters=format_count(layers[0].parameters)) if layers else note
+            tr("{note}\n{parameters} parameters", note=note, parameters=format_count(layers[0].parameters))
+            if layers
+            else note
         )
 
     def refresh_unsupported(self) -> None:

@@ -133,13 +133,13 @@ class PaletteView(QListView):
 
     def _double_clicked(self, index: QModelIndex) -> None:
         ctrl = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ControlModifier
-        self.method_activated.emit(index.data(METHOD_ROLE).carried, bool(ctrl))
+        self.method_activated.emit(index.data(METHOD_ROLE).payload, bool(ctrl))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter attaches."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.selected_row:
             both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
-            self.method_activated.emit(self.selected_row.carried, event.modifiers() & both == both)
+            self.method_activated.emit(self.selected_row.payload, event.modifiers() & both == both)
             return
         super().keyPressEvent(event)
 
@@ -153,6 +153,6 @@ class PaletteView(QListView):
         drag.setMimeData(self.model().mimeData([index]))
         drag.setPixmap(drag_pixmap(tr(row.label), self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
-        self.drag_changed.emit(row.carried)
+        self.drag_changed.emit(row.payload)
         drag.exec(Qt.DropAction.CopyAction)
         self.drag_changed.emit("")

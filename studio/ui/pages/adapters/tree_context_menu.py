@@ -61,7 +61,7 @@ class TreeContextMenu(Menu):
         self.addMenu(menu)
 
     def _add_method_action(self, menu: QMenu, row: MethodRow) -> None:
-        self._add_attach_action(menu, tr("Attach {label}", label=tr(row.label)), row.carried, tr(row.summary))
+        self._add_attach_action(menu, tr("Attach {label}", label=tr(row.label)), row.payload, tr(row.summary))
 
     def _add_attach_action(self, menu: QMenu, text: str, payload: DragPayload, tool_tip: str) -> None:
         why = self._workspace.attachment_editor.attach_error(payload, self._context.refs)
@@ -71,9 +71,9 @@ class TreeContextMenu(Menu):
 
     def _add_same_kind_action(self, row: MethodRow) -> None:
         kin = self._workspace.attachment_editor.same_kind(self._context.refs)
-        if len(kin) > len(self._context.refs) and not self._workspace.attachment_editor.attach_error(row.carried, kin):
+        if len(kin) > len(self._context.refs) and not self._workspace.attachment_editor.attach_error(row.payload, kin):
             words = tr("Attach {label} to all {n} of this kind", label=tr(row.label), n=len(kin))
-            self.addAction(words, partial(self._workspace.attach, row.carried, kin))
+            self.addAction(words, partial(self._workspace.attach, row.payload, kin))
 
     def _add_badge_actions(self, badge: Badge, edit: Callable[[str], None], copy: Callable[..., None]) -> None:
         name, attaching = badge.attachment, self._workspace.attachment_editor

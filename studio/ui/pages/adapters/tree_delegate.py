@@ -24,7 +24,7 @@ from studio.ui.pages.adapters.layer_tree_model import (
 from studio.ui.services.tree_data import Badge, Node, SubtreeSummary, badge_text
 from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.shared.recipe_layers import LayerPair
-from studio.ui.style.formatting import pluralize, format_short_count
+from studio.ui.style.formatting import format_short_count, pluralize
 from studio.ui.style.icons import pixmap
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import badge_width, draw_badge, small_font, strong_font
@@ -72,7 +72,9 @@ class LayerDelegate(QStyledItemDelegate):
         elif column == TRAINABLE:
             self._draw_trainable(painter, area, node, roll_up, str(index.data()))
         elif column == ATTACHMENTS:
-            self._draw_attachments(painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open))
+            self._draw_attachments(
+                painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open)
+            )
         painter.restore()
 
     def _draw_name(self, painter: QPainter, area: QRect, node: Node, summary: SubtreeSummary, text: str) -> None:

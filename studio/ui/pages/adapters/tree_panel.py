@@ -12,10 +12,10 @@ from studio.ui.pages.adapters.layer_tree_model import LayerTree
 from studio.ui.pages.adapters.minimap import Minimap
 from studio.ui.pages.adapters.tree_view import TreeView
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment
-from studio.ui.services.tree_data import TreeData, NodeRef, build_tree
+from studio.ui.services.tree_data import NodeRef, TreeData, build_tree
 from studio.ui.services.workspace import Workspace, tree_annotations
 from studio.ui.style.formatting import format_count, pluralize
-from studio.ui.widgets.components import Card, EmptyState, IconButton, Icon, HBox, text_label
+from studio.ui.widgets.components import Card, EmptyState, HBox, Icon, IconButton, text_label
 
 _IDLE_HINT = "Drag a method onto a layer, a block or the backbone. Or select rows and press Enter."
 
@@ -217,10 +217,16 @@ class TreePanel(Card):
         self.show_hint(words, "adapter", "adapter")
         self._workspace.preview(made, lambda added: self._show_added((payload, spots), words, added, len(targets)))
 
-    def _show_added(self, requested: tuple[DragPayload, tuple[NodeRef, ...]], message: str, added: int, layers: int) -> None:
+    def _show_added(
+        self, requested: tuple[DragPayload, tuple[NodeRef, ...]], message: str, added: int, layers: int
+    ) -> None:
         if requested == self._drag_target:
-            self.show_hint(tr("{words}: +{added} parameters", words=message, added=format_count(added)), "adapter", "adapter")
-            self.tree.show_note(tr("+{added} in {layers}", added=format_count(added), layers=pluralize(layers, "layer")))
+            self.show_hint(
+                tr("{words}: +{added} parameters", words=message, added=format_count(added)), "adapter", "adapter"
+            )
+            self.tree.show_note(
+                tr("+{added} in {layers}", added=format_count(added), layers=pluralize(layers, "layer"))
+            )
 
     def show_detach_hint(self, lifted: LiftedAttachment) -> None:
         """Say that letting go here takes ``lifted`` off."""

@@ -21,10 +21,16 @@ from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTre
 
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
-from studio.ui.pages.adapters.tree_delegate import LayerDelegate, area_after_tags, badge_boxes, cell_area, comparison_tags
+from studio.ui.pages.adapters.tree_delegate import (
+    LayerDelegate,
+    area_after_tags,
+    badge_boxes,
+    cell_area,
+    comparison_tags,
+)
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment, from_mime, to_mime
 from studio.ui.services.tree_data import Badge, Node, NodeRef, badge_text
-from studio.ui.widgets.painting import badge_width, draw_badge, drag_pixmap, small_font, strong_font
+from studio.ui.widgets.painting import badge_width, drag_pixmap, draw_badge, small_font, strong_font
 
 _MIN_WIDTH_FOR = {TYPE: 600, PARAMETERS: 470}
 _MIN_COLUMN_WIDTHS = {NAME: 150, TYPE: 110, PARAMETERS: 90, TRAINABLE: 78, ATTACHMENTS: 140}
@@ -92,7 +98,9 @@ class TreeView(QTreeView):
         names, kinds, number = self.layer_tree.widest_texts()
         small, strong = QFontMetrics(small_font()), QFontMetrics(strong_font())
         deep = self.indentation()
-        name = max((deep * (depth + 1) + _ICON_WIDTH + strong.horizontalAdvance(words) for depth, words in names), default=0)
+        name = max(
+            (deep * (depth + 1) + _ICON_WIDTH + strong.horizontalAdvance(words) for depth, words in names), default=0
+        )
         self._needed_widths = {
             NAME: name + _CELL_PADDING,
             TYPE: max(map(small.horizontalAdvance, kinds), default=0) + _CELL_PADDING,
@@ -107,9 +115,17 @@ class TreeView(QTreeView):
         for column, needed in _MIN_WIDTH_FOR.items():
             self.setColumnHidden(column, self.viewport().width() < needed)
         shown = [column for column in _MIN_COLUMN_WIDTHS if not self.isColumnHidden(column)]
-        room = self.viewport().width() - sum(_MIN_COLUMN_WIDTHS[column] for column in shown) - _BADGE_RESERVE * (TYPE in shown)
+        room = (
+            self.viewport().width()
+            - sum(_MIN_COLUMN_WIDTHS[column] for column in shown)
+            - _BADGE_RESERVE * (TYPE in shown)
+        )
         for column in (PARAMETERS, NAME, TYPE) if not self._user_sized else ():
-            more = min(max(0, self._needed_widths[column] - _MIN_COLUMN_WIDTHS[column]), max(0, room)) if column in shown else 0
+            more = (
+                min(max(0, self._needed_widths[column] - _MIN_COLUMN_WIDTHS[column]), max(0, room))
+                if column in shown
+                else 0
+            )
             self.header().resizeSection(column, _MIN_COLUMN_WIDTHS[column] + more)
             room -= more
         if not self._user_sized:

@@ -5,10 +5,10 @@ from typing import Any
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, QSize, Qt
 from PySide6.QtGui import QColor, QPainter, QPixmap
 
-from studio.app.comparison.comparison_view import RunOption, ComparisonView
+from studio.app.comparison.comparison_view import ComparisonView, RunOption
 from studio.app.comparison.seed_groups import SeedGroup
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import format_count, format_duration, format_percent, format_bytes
+from studio.ui.style.formatting import format_bytes, format_count, format_duration, format_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.checkable_model import CheckableTableModel
 from studio.ui.widgets.table_model import RowTableModel

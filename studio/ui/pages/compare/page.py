@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.app.comparison.comparison_view import RunOption, ComparisonView, sweep_run_options, load_comparison
+from studio.app.comparison.comparison_view import ComparisonView, RunOption, load_comparison, sweep_run_options
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
@@ -27,7 +27,7 @@ from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.recipe_diff import RecipeDiff
 from studio.ui.style.formatting import pluralize
-from studio.ui.widgets.components import Card, VBox, EmptyState, HBox, button, container, text_label
+from studio.ui.widgets.components import Card, EmptyState, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.row_table import set_up_row_table
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from studio.core.layers import Layer
     from studio.core.recipe import Backbone
 
-SWEEP_PRESETS = (("ranks", "Ranks 2, 4, 8, 16, 32"), ("lora-against-adapter", "LoRA against Adapter at equal parameters"))
+SWEEP_PRESETS = (
+    ("ranks", "Ranks 2, 4, 8, 16, 32"),
+    ("lora-against-adapter", "LoRA against Adapter at equal parameters"),
+)
 """The sweeps that one press begins, by the name of their preset."""
 _BASELINE_COLUMN = SeedGroupModel.columns.index("Against baseline")
 _MAX_NAMED_CURVES = 6
@@ -122,7 +125,9 @@ class ComparePage(Page):
             box.activated.connect(lambda row: self._show_recipe_diff())
             guard_wheel(box)
         self.recipe_diff = RecipeDiff()
-        head = HBox(text_label("A", "field"), (self.left_recipe, 1), 8, text_label("B", "field"), (self.right_recipe, 1))
+        head = HBox(
+            text_label("A", "field"), (self.left_recipe, 1), 8, text_label("B", "field"), (self.right_recipe, 1)
+        )
         return Card("", head, (self.recipe_diff, 1), padding=14)
 
     def _make_plots(self) -> None:

@@ -90,7 +90,9 @@ class ParetoPlot(QWidget):
         """Round numbers along the bottom, however few decades the points span."""
         if self.recipe_points:
             counts = [spot.parameters for spot in self.recipe_points]
-            ticks = Scale(min(counts) / _X_MARGIN_FACTOR, max(counts) * _X_MARGIN_FACTOR, 0, 1, logarithmic=True).ticks()
+            ticks = Scale(
+                min(counts) / _X_MARGIN_FACTOR, max(counts) * _X_MARGIN_FACTOR, 0, 1, logarithmic=True
+            ).ticks()
             self.item.getAxis("bottom").setTicks([[(np.log10(tick), short_count(tick)) for tick in ticks]])
 
     def _draw_numbers(self, x: Any, y: Any) -> None:

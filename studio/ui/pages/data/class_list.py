@@ -68,7 +68,9 @@ class _ClassModel(RowListModel[ClassRow]):
 
     def description(self, row: ClassRow) -> str:
         """Name and counts."""
-        parts = (f"{format_count(n)} {tr(words)}" for n, words in zip(row.counts, SPLIT_LABELS.values(), strict=True) if n)
+        parts = (
+            f"{format_count(n)} {tr(words)}" for n, words in zip(row.counts, SPLIT_LABELS.values(), strict=True) if n
+        )
         return f"{row.name}: {', '.join(parts)}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:

@@ -11,7 +11,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.data.image_model import ImageModel
 from studio.ui.pages.data.split_bar import SPLIT_COLORS
 from studio.ui.services.thumbnails import Thumbnails
-from studio.ui.shared.thumbnail_grid import THUMBNAIL_SIZE, ThumbnailGrid, ThumbnailDelegate
+from studio.ui.shared.thumbnail_grid import THUMBNAIL_SIZE, ThumbnailDelegate, ThumbnailGrid
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import drag_pixmap, small_font
 from studio.ui.widgets.table_model import ROW_ROLE

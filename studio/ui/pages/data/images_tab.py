@@ -77,7 +77,13 @@ class ImagesTab(QWidget):
 
     def _right(self) -> QWidget:
         tools = HBox(
-            self.filter, self.count_label, None, self.label_button, self.split_button, self.exclude_button, self.include_button
+            self.filter,
+            self.count_label,
+            None,
+            self.label_button,
+            self.split_button,
+            self.exclude_button,
+            self.include_button,
         )
         return Card("", tools, (self.grid, 1), padding=12)
 

@@ -18,7 +18,17 @@ from studio.ui.services.thumbnails import Thumbnails
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.icons import pixmap
 from studio.ui.style.theme import color
-from studio.ui.widgets.components import VBox, Banner, Icon, HBox, button, clear_layout, container, scroll_area, text_label
+from studio.ui.widgets.components import (
+    Banner,
+    HBox,
+    Icon,
+    VBox,
+    button,
+    clear_layout,
+    container,
+    scroll_area,
+    text_label,
+)
 
 if TYPE_CHECKING:
     from studio.data.checks.fixes import Fix
@@ -101,8 +111,12 @@ class IssuesTab(QWidget):
         self._box = VBox(gap=10)
         self.cards: list[IssueCard] = []
         self.banner = Banner()
-        self.show_acknowledged_button = button(tr("Mention again what was kept"), self._clear_acknowledged, kind="quiet")
-        inside = container(VBox(self._box, HBox(self.show_acknowledged_button, None), None, gap=10, margins=(0, 0, 10, 0)))
+        self.show_acknowledged_button = button(
+            tr("Mention again what was kept"), self._clear_acknowledged, kind="quiet"
+        )
+        inside = container(
+            VBox(self._box, HBox(self.show_acknowledged_button, None), None, gap=10, margins=(0, 0, 10, 0))
+        )
         self.setLayout(VBox(self.banner, (scroll_area(inside), 1), gap=10))
 
     def show_scan(self, scan: ScanResult) -> None:
@@ -117,7 +131,9 @@ class IssuesTab(QWidget):
 
     def _show_status(self, scan: ScanResult) -> None:
         if scan.stopped:
-            self.banner.show_message(tr("The images were not all opened, so there may be more. Look again to check them."), "warn")
+            self.banner.show_message(
+                tr("The images were not all opened, so there may be more. Look again to check them."), "warn"
+            )
         elif scan.checked and scan.summary and not scan.summary.issues and not scan.busy:
             self.banner.show_message(tr("Every image can be read, and nothing is wrong with them."), "good")
         else:
@@ -129,7 +145,9 @@ class IssuesTab(QWidget):
         clear_layout(self._box)
         self.cards = []
         for finding in sorted(summary.issues, key=_severity_rank) if summary else ():
-            strip = ThumbnailStrip(self._workspace.images.thumbnails, tuple(summary.path / file for file in finding.files[:24]))
+            strip = ThumbnailStrip(
+                self._workspace.images.thumbnails, tuple(summary.path / file for file in finding.files[:24])
+            )
             offered = fixes_for(finding, data, summary.split_by_recipe)
             is_seen = any(file in summary.by_path for file in finding.files)
             card = IssueCard(finding, offered, strip if is_seen else None, is_seen)

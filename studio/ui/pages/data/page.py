@@ -12,14 +12,14 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.data.images_tab import ImagesTab
 from studio.ui.pages.data.issues_tab import IssuesTab
-from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceChooser, SourceCard
+from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceCard, SourceChooser
 from studio.ui.pages.data.split_tab import SplitTab
 from studio.ui.pages.data.transforms_tab import TransformsTab
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.recipe_edits import with_data
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count
-from studio.ui.widgets.components import Card, VBox, EmptyState, Icon, HBox, button, container, text_label
+from studio.ui.widgets.components import Card, EmptyState, HBox, Icon, VBox, button, container, text_label
 from studio.ui.widgets.drop_zone import DropZone
 
 

@@ -13,7 +13,7 @@ from studio.ui.services.baseline import BaselineStatus
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count, format_percent, pluralize
-from studio.ui.widgets.components import VBox, Icon, HBox, button, container, text_label
+from studio.ui.widgets.components import HBox, Icon, VBox, button, container, text_label
 from studio.ui.widgets.drop_zone import DropZone, first_local_path
 from studio.ui.widgets.menu import Menu
 
@@ -164,7 +164,9 @@ class SourceCard(DropZone):
 
     def show_scan(self, scan: ScanResult) -> None:
         """Show source and counts."""
-        self.source.setText(tr("Sample images: handwritten digits") if scan.path == SAMPLE_SOURCE else _shorten_path(scan.path))
+        self.source.setText(
+            tr("Sample images: handwritten digits") if scan.path == SAMPLE_SOURCE else _shorten_path(scan.path)
+        )
         self.source.setToolTip(scan.path)
         self.counts.setText(source_counts_text(scan))
         if not scan.busy:

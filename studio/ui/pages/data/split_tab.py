@@ -2,7 +2,7 @@
 
 from PySide6.QtWidgets import QWidget
 
-from studio.core.recipe import Recipe, SplitName, Split
+from studio.core.recipe import Recipe, Split, SplitName
 from studio.ui.i18n.language import tr
 from studio.ui.pages.data.image_model import SPLIT_LABELS
 from studio.ui.pages.data.split_bar import SPLIT_COLORS, SplitBar
@@ -10,7 +10,7 @@ from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
 from studio.ui.style.formatting import format_count, format_percent
-from studio.ui.widgets.components import Card, VBox, ColorSwatch, Banner, HBox, container, scroll_area, text_label
+from studio.ui.widgets.components import Banner, Card, ColorSwatch, HBox, VBox, container, scroll_area, text_label
 
 _FORM_WIDTH = 380
 
@@ -45,7 +45,9 @@ class SplitTab(QWidget):
         )
 
     def _figure(self, split: SplitName) -> QWidget:
-        head = HBox(ColorSwatch(SPLIT_COLORS[split]), text_label(tr(SPLIT_LABELS[split]).capitalize(), "caption"), None, gap=6)
+        head = HBox(
+            ColorSwatch(SPLIT_COLORS[split]), text_label(tr(SPLIT_LABELS[split]).capitalize(), "caption"), None, gap=6
+        )
         return container(VBox(head, self.count_labels[split], gap=0))
 
     def show_recipe(self, recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ from studio.ui.services.transform_preview import PREVIEW_ROWS, VARIANTS, Preview
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import field_bounds, field_description, field_title
 from studio.ui.style.theme import color
-from studio.ui.widgets.components import Card, VBox, HBox, button, container, scroll_area, text_label
+from studio.ui.widgets.components import Card, HBox, VBox, button, container, scroll_area, text_label
 from studio.ui.widgets.fields import ChoiceField
 from studio.ui.widgets.painting import small_font
 
@@ -172,16 +172,22 @@ class TransformsTab(QWidget):
             self._workspace.images.previews.request_preview(made)
 
     def _show_preview(self, preview: Preview) -> None:
-        self.preprocessing_label.setText(tr(preview.error) or (preprocessing_text(preview.preprocessing) if preview.preprocessing else ""))
+        self.preprocessing_label.setText(
+            tr(preview.error) or (preprocessing_text(preview.preprocessing) if preview.preprocessing else "")
+        )
         self.view.show_preview(preview)
 
 
 def preprocessing_text(preprocessing: "Preprocessing") -> str:
     """In words what validation and export do to an image."""
     crops = {
-        "center": tr("the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(preprocessing.resize_size)),
+        "center": tr(
+            "the shorter edge scaled to {edge} pixels and the middle cut out", edge=min(preprocessing.resize_size)
+        ),
         "squash": tr("squeezed to the size whatever the shape"),
-        "border": tr("the longer edge scaled to {edge} pixels and the rest filled", edge=max(preprocessing.resize_size)),
+        "border": tr(
+            "the longer edge scaled to {edge} pixels and the rest filled", edge=max(preprocessing.resize_size)
+        ),
     }
     height, width = preprocessing.size
     return tr(

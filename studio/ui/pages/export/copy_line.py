@@ -4,7 +4,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit, QWidget
 
 from studio.ui.i18n.language import tr
-from studio.ui.widgets.components import VBox, IconButton, HBox, text_label
+from studio.ui.widgets.components import HBox, IconButton, VBox, text_label
 
 
 class CopyLine(QWidget):

@@ -16,14 +16,14 @@ from studio.ui.pages.export.copy_line import CopyLine
 from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
-from studio.ui.style.formatting import format_count, format_percent, format_bytes
+from studio.ui.style.formatting import format_bytes, format_count, format_percent
 from studio.ui.widgets.components import (
-    Card,
-    VBox,
-    EmptyState,
     Banner,
-    Icon,
+    Card,
+    EmptyState,
     HBox,
+    Icon,
+    VBox,
     button,
     clear_layout,
     container,
@@ -194,7 +194,9 @@ class ExportPage(Page):
             return
         self._listed = run.path
         self.result.hide()
-        self.workspace.worker.submit(lambda: load_export_options(run), self._show_options, self._show_error, key="forms")
+        self.workspace.worker.submit(
+            lambda: load_export_options(run), self._show_options, self._show_error, key="forms"
+        )
 
     def _show_options(self, options: ExportOptions) -> None:
         forms = options.options
@@ -205,7 +207,11 @@ class ExportPage(Page):
             card.chosen.connect(self.select_format)
             self.option_list.addWidget(card)
         possible = next((form.name for form in forms if not form.unsupported_reason), "")
-        self.select_format(self.format if self.format in self.cards and not self.cards[self.format].option.unsupported_reason else possible)
+        self.select_format(
+            self.format
+            if self.format in self.cards and not self.cards[self.format].option.unsupported_reason
+            else possible
+        )
 
     def select_format(self, name: str) -> None:
         """Choose the kind of export called ``name``."""

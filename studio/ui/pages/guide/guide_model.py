@@ -6,7 +6,7 @@ from typing import Any
 
 from studio.core.paths import resource
 from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import format_count, format_percent, format_bytes
+from studio.ui.style.formatting import format_bytes, format_count, format_percent
 from studio.ui.widgets.table_model import RowTableModel
 
 FAMILY_ADVICE = {

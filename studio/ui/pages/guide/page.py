@@ -6,10 +6,10 @@ from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSpli
 
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideRow, GuideModel, read_guide
+from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideModel, GuideRow, read_guide
 from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Card, VBox, Banner, HBox, button, container, scroll_area, text_label
+from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, scroll_area, text_label
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 

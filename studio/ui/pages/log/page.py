@@ -11,7 +11,7 @@ from studio.ui.pages.base import Page
 from studio.ui.pages.log.log_model import LogModel
 from studio.ui.services.app_log import LogLine, app_log
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Card, VBox, HBox, button, container, text_label
+from studio.ui.widgets.components import Card, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE

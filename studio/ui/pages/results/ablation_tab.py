@@ -27,12 +27,12 @@ from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count, format_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.checkable_model import CheckableTableModel
-from studio.ui.widgets.components import Card, VBox, EmptyState, Banner, button, container, text_label
+from studio.ui.widgets.components import Banner, Card, EmptyState, VBox, button, container, text_label
 from studio.ui.widgets.painting import small_font
 from studio.ui.widgets.row_table import set_up_row_table
 
 if TYPE_CHECKING:
-    from studio.evaluation.ablation import Ablation, WeightChange, AdapterAnalysis
+    from studio.evaluation.ablation import Ablation, AdapterAnalysis, WeightChange
 
 _SHARE_ROLE = Qt.ItemDataRole.UserRole + 1
 _Index = QModelIndex | QPersistentModelIndex
@@ -46,13 +46,21 @@ class AblationModel(CheckableTableModel["Ablation"]):
     def cells(self, row: "Ablation") -> tuple[str, ...]:
         """Name, size, and what it is worth in points of accuracy."""
         worth = "" if row.accuracy_per_1k_params is None else f"{100 * row.accuracy_per_1k_params:.2f}"
-        return row.name, format_count(row.parameters), format_percent(row.accuracy_without), f"{100 * row.accuracy_drop:.1f}", worth
+        return (
+            row.name,
+            format_count(row.parameters),
+            format_percent(row.accuracy_without),
+            f"{100 * row.accuracy_drop:.1f}",
+            worth,
+        )
 
     def tool_tip(self, row: "Ablation") -> str:
         """What to make of it."""
         if row.accuracy_drop <= 0:
             return tr("Without {name} the run is no worse: it can be pruned.", name=row.name)
-        return tr("Without {name} accuracy falls by {points:.1f} points.", name=row.name, points=100 * row.accuracy_drop)
+        return tr(
+            "Without {name} accuracy falls by {points:.1f} points.", name=row.name, points=100 * row.accuracy_drop
+        )
 
     def key(self, row: "Ablation") -> str:
         """Its name."""
@@ -235,7 +243,9 @@ class AblationTab(QWidget):
         words = ", ".join(sorted(names))
         self.workspace.document.edit(tr("Prune {names}", names=words), pruned)
         whose = tr("The recipe") if same else tr("The recipe is now that of this run; it")
-        self.banner.show_message(tr("{whose} no longer has {names}. Undo takes it back.", whose=whose, names=words), "good")
+        self.banner.show_message(
+            tr("{whose} no longer has {names}. Undo takes it back.", whose=whose, names=words), "good"
+        )
 
 
 def _advice(ablations: "Sequence[Ablation]") -> str:

@@ -16,7 +16,7 @@ from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.background import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, Thumbnails, render_thumbnail
 from studio.ui.style.formatting import format_count, format_percent
-from studio.ui.widgets.components import Card, VBox, Banner, HBox, button, container, text_label
+from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.segmented_control import SegmentedControl
@@ -66,7 +66,9 @@ class ConfusionTab(QWidget):
         self.views = QStackedWidget()
         self.views.addWidget(self.confusion)
         self.views.addWidget(self.table)
-        self.view_switch = SegmentedControl(tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), "")))
+        self.view_switch = SegmentedControl(
+            tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), ""))
+        )
         self.view_switch.chosen.connect(self._show_figures)
         self.hint = text_label(tr("Press a cell to see its images."), "caption", wrap=True)
         card = Card("", HBox(self.view_switch, None), (self.views, 1), self.hint, padding=12)
@@ -136,7 +138,14 @@ class ConfusionTab(QWidget):
         self.banner = Banner()
         self.try_button = button(tr("Try it"), self._request_try, "eye")
         self.details = container(
-            VBox(self.prediction_label, self.loss_label, self.saliency_mode, self.banner, HBox(self.try_button, None), gap=8)
+            VBox(
+                self.prediction_label,
+                self.loss_label,
+                self.saliency_mode,
+                self.banner,
+                HBox(self.try_button, None),
+                gap=8,
+            )
         )
         self.details.hide()
         card = Card("", (self.view, 1), self.details, padding=12)

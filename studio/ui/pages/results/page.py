@@ -17,7 +17,7 @@ from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
 from studio.ui.style.formatting import format_count, format_percent
-from studio.ui.widgets.components import Card, VBox, EmptyState, HBox, button, container, text_label
+from studio.ui.widgets.components import Card, EmptyState, HBox, VBox, button, container, text_label
 from studio.ui.widgets.segmented_control import SegmentedControl
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class ResultsPage(Page):
         self.shown_path: Path | None = None
         self._shown_accuracy: float | None = None
         self.stack = QStackedWidget()
-        self.empty = EmptyState("results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here."))
+        self.empty = EmptyState(
+            "results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here.")
+        )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.set_content(self.stack)
@@ -126,7 +128,10 @@ class ResultsPage(Page):
         self.shown_path, self._shown_accuracy = run.path, accuracy
         self._show_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
         self.workspace.worker.submit(
-            lambda: _evaluate_run(run), lambda found: self._show(run, *found), lambda e: self._show_error(run, e), "evaluate"
+            lambda: _evaluate_run(run),
+            lambda found: self._show(run, *found),
+            lambda e: self._show_error(run, e),
+            "evaluate",
         )
 
     def _show_empty(self, heading: str, message: str) -> None:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QFrame, QSlider, QWidget
 from studio.ui.i18n.language import tr
 from studio.ui.pages.results.probability_bars import ProbabilityBars
 from studio.ui.style.formatting import format_count, format_percent
-from studio.ui.widgets.components import VBox, IconButton, HBox, repolish, text_label
+from studio.ui.widgets.components import HBox, IconButton, VBox, repolish, text_label
 from studio.ui.widgets.fields import guard_wheel
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class PredictionCard(QFrame):
         self.probability_bars = ProbabilityBars()
         self.timing_label = text_label("", "caption", wrap=True)
         head = HBox(self.fuse_box, (title, 1), leave)
-        self.setLayout(VBox(head, self.best_label, self.probability_bars, self.timing_label, gap=6, margins=(14, 8, 10, 10)))
+        self.setLayout(
+            VBox(head, self.best_label, self.probability_bars, self.timing_label, gap=6, margins=(14, 8, 10, 10))
+        )
 
     def show_prediction(self, prediction: "AdapterPrediction | None") -> None:
         """Show an answer; None while there is none."""
@@ -95,18 +97,26 @@ class AdapterStrengthRow(QWidget):
         self.slider.setMinimumWidth(110)
         self.slider.setAccessibleName(tr("Strength of {name}", name=control.name))
         self.slider.setEnabled(not control.not_scalable_reason)
-        self.slider.setToolTip(tr(control.not_scalable_reason) if control.not_scalable_reason else tr("0 % is without it, 100 % as it was trained"))
+        self.slider.setToolTip(
+            tr(control.not_scalable_reason)
+            if control.not_scalable_reason
+            else tr("0 % is without it, 100 % as it was trained")
+        )
         guard_wheel(self.slider)
         self.value_label = text_label("", "caption")
         self.value_label.setFixedWidth(44)
-        what = text_label(tr("{label}, {n} parameters", label=tr(control.label), n=format_count(control.parameters)), "caption")
+        what = text_label(
+            tr("{label}, {n} parameters", label=tr(control.label), n=format_count(control.parameters)), "caption"
+        )
         self.setLayout(HBox((self.switch, 2), (what, 3), (self.slider, 3), self.value_label, gap=12))
         self.switch.toggled.connect(lambda on: self._control_changed())
         self.slider.valueChanged.connect(lambda value: self._control_changed())
         self._show_value()
 
     def _control_changed(self) -> None:
-        self.control = replace(self.control, on=self.switch.isChecked(), strength=self.slider.value() / STRENGTH_STEPS)
+        self.control = replace(
+            self.control, enabled=self.switch.isChecked(), strength=self.slider.value() / STRENGTH_STEPS
+        )
         self._show_value()
         self.changed.emit(self.control)
 

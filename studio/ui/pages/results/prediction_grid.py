@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyleOptionViewItem
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.thumbnails import Thumbnails
-from studio.ui.shared.thumbnail_grid import THUMBNAIL_SIZE, ThumbnailGrid, ThumbnailDelegate
+from studio.ui.shared.thumbnail_grid import THUMBNAIL_SIZE, ThumbnailDelegate, ThumbnailGrid
 from studio.ui.style.formatting import format_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
@@ -76,7 +76,12 @@ class _PredictionDelegate(ThumbnailDelegate):
         self._draw_caption(painter, box, model, row)
 
     def _draw_caption(self, painter: QPainter, box: QRect, model: PredictionModel, row: "Prediction") -> None:
-        lines = [(f"{model.labels[row.predicted]}  {format_percent(row.predicted_probability, 0)}", "good" if row.is_correct else "bad")]
+        lines = [
+            (
+                f"{model.labels[row.predicted]}  {format_percent(row.predicted_probability, 0)}",
+                "good" if row.is_correct else "bad",
+            )
+        ]
         lines.append((tr("is {label}", label=model.labels[row.label]), "muted"))
         painter.setFont(small_font())
         for number, (words, tint) in enumerate(lines):

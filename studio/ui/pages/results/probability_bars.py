@@ -45,7 +45,9 @@ class ProbabilityBars(QWidget):
             self._draw_bar(painter, QRectF(_NAME_WIDTH, top + 6, room, 8), share, first=row == 0)
             painter.setPen(color("muted"))
             area = QRect(self.width() - _NUMBER_WIDTH, top, _NUMBER_WIDTH, _ROW_HEIGHT)
-            painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), format_percent(share))
+            painter.drawText(
+                area, int(Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight), format_percent(share)
+            )
 
     def _draw_bar(self, painter: QPainter, box: QRectF, share: float, first: bool) -> None:
         painter.setPen(Qt.PenStyle.NoPen)

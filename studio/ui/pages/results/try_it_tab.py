@@ -13,23 +13,37 @@ from studio.core.errors import StudioError
 from studio.core.paths import cache_dir
 from studio.ui.i18n.language import tr
 from studio.ui.pages.results.inference_worker import InferenceWorker
-from studio.ui.pages.results.prediction_card import STRENGTH_STEPS, PredictionCard, AdapterStrengthRow
+from studio.ui.pages.results.prediction_card import STRENGTH_STEPS, AdapterStrengthRow, PredictionCard
 from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.background import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, render_thumbnail
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_percent
-from studio.ui.widgets.components import Card, VBox, Banner, HBox, button, clear_layout, container, scroll_area, text_label
+from studio.ui.widgets.components import (
+    Banner,
+    Card,
+    HBox,
+    VBox,
+    button,
+    clear_layout,
+    container,
+    scroll_area,
+    text_label,
+)
 from studio.ui.widgets.drop_zone import DropZone
 from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.segmented_control import SegmentedControl
 
 if TYPE_CHECKING:
-    from studio.app.inference_session import SaliencyKind, SaliencyMap, AdapterPrediction
+    from studio.app.inference_session import AdapterPrediction, SaliencyKind, SaliencyMap
     from studio.app.multi_task import AdapterControl
     from studio.core.recipe import Recipe
 
-_SALIENCY_KINDS: "tuple[tuple[str, SaliencyKind | None], ...]" = (("Image", None), ("Grad-CAM", "grad-cam"), ("Rollout", "rollout"))
+_SALIENCY_KINDS: "tuple[tuple[str, SaliencyKind | None], ...]" = (
+    ("Image", None),
+    ("Grad-CAM", "grad-cam"),
+    ("Rollout", "rollout"),
+)
 
 
 class TryItTab(QWidget):
@@ -62,9 +76,13 @@ class TryItTab(QWidget):
         self.view = SaliencyView(tr("Tried image"), words, 120)
         zone = DropZone(VBox((self.view, 1), margins=(6, 6, 6, 6)))
         zone.dropped.connect(self.try_image)
-        self.kind_switch = SegmentedControl(tr("What to show over the image"), [(tr(words), "") for words, _ in _SALIENCY_KINDS])
+        self.kind_switch = SegmentedControl(
+            tr("What to show over the image"), [(tr(words), "") for words, _ in _SALIENCY_KINDS]
+        )
         self.kind_switch.chosen.connect(lambda number: self._show_saliency())
-        self.kind_switch.button_at(1).setToolTip(tr("What speaks for the class found (Grad-CAM, Selvaraju et al. 2017)"))
+        self.kind_switch.button_at(1).setToolTip(
+            tr("What speaks for the class found (Grad-CAM, Selvaraju et al. 2017)")
+        )
         self.kind_switch.button_at(2).setToolTip(tr("What the attentions let through (Abnar and Zuidema 2020)"))
         self.file_label = text_label("", "caption", wrap=True)
         pick = button(tr("Choose…"), self._choose_image, "data")
@@ -122,7 +140,9 @@ class TryItTab(QWidget):
     def _show_picture(self, path: Path) -> None:
         """Read it on a thread: a photograph of 50 megapixels takes the better part of a second."""
         self.workspace.worker.submit(
-            lambda: render_thumbnail(path, 2 * THUMBNAIL_PIXELS), lambda image: self._picture_ready(path, image), key="picture"
+            lambda: render_thumbnail(path, 2 * THUMBNAIL_PIXELS),
+            lambda image: self._picture_ready(path, image),
+            key="picture",
         )
 
     def _picture_ready(self, path: Path, image: QImage) -> None:
@@ -159,7 +179,12 @@ class TryItTab(QWidget):
             "try",
         )
 
-    def _show(self, names: Sequence[str], controls: "dict[str, tuple[AdapterControl, ...]]", predictions: "Sequence[AdapterPrediction]") -> None:
+    def _show(
+        self,
+        names: Sequence[str],
+        controls: "dict[str, tuple[AdapterControl, ...]]",
+        predictions: "Sequence[AdapterPrediction]",
+    ) -> None:
         self.controls = controls
         if tuple(self.cards) != tuple(names):
             self._show_names(names)

@@ -10,7 +10,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.train.lr_finder_dialog import LRFinderDialog
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import VBox, HBox, button, text_label
+from studio.ui.widgets.components import HBox, VBox, button, text_label
 
 
 class LRAdvice(QWidget):
@@ -24,9 +24,16 @@ class LRAdvice(QWidget):
         self._suggested_values: dict[str, Any] = {}
         self._suggested_lr = 0.0
         self.dialog: LRFinderDialog | None = None
-        self.suggestion_label, self.few_steps_label = text_label("", "caption", wrap=True), text_label("", "bad", wrap=True)
-        self.use_lr_button = button(tr("Use it"), lambda: self.change_requested.emit({"learning_rate": self._suggested_lr}), kind="quiet")
-        self.use_suggestion_button = button("", lambda: self.change_requested.emit(self._suggested_values), kind="quiet")
+        self.suggestion_label, self.few_steps_label = (
+            text_label("", "caption", wrap=True),
+            text_label("", "bad", wrap=True),
+        )
+        self.use_lr_button = button(
+            tr("Use it"), lambda: self.change_requested.emit({"learning_rate": self._suggested_lr}), kind="quiet"
+        )
+        self.use_suggestion_button = button(
+            "", lambda: self.change_requested.emit(self._suggested_values), kind="quiet"
+        )
         self.find_lr_button = button(tr("Find a learning rate…"), self._open_lr_finder, "search")
         self.find_lr_button.setToolTip(tr("Try rising rates for about a hundred steps; no run is changed"))
         self.setLayout(
@@ -67,7 +74,7 @@ class LRAdvice(QWidget):
         self.use_lr_button.setVisible(not same)
 
     def _show_steps(self, recipe: Recipe) -> None:
-        from studio.app.suggested_hparams import too_few_steps_warning, suggested_training
+        from studio.app.suggested_hparams import suggested_training, too_few_steps_warning
 
         few = bool(self._images and too_few_steps_warning(recipe, self._images))
         for part in (self.few_steps_label, self.use_suggestion_button):

@@ -10,7 +10,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.services.background import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import VBox, Banner, HBox, button, container, text_label
+from studio.ui.widgets.components import Banner, HBox, VBox, button, container, text_label
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -63,13 +63,17 @@ class LRFinderDialog(QDialog):
             self._plot_layout.addWidget(self.plot)
         self.plot.show_series([])
         self.banner.show_message("")
-        self.description.setText(tr("The rate rises from step to step until the loss goes up for good. No run is changed."))
+        self.description.setText(
+            tr("The rate rises from step to step until the loss goes up for good. No run is changed.")
+        )
         self.bar.show()
         self.use_button.setVisible(False)
         self.open()
         control, recipe = TrainControl(), self._workspace.recipe
         self._control = control
-        self._workspace.worker.submit(lambda: _run_lr_finder(recipe, control), self._show_result, self._failed, key="find rate")
+        self._workspace.worker.submit(
+            lambda: _run_lr_finder(recipe, control), self._show_result, self._failed, key="find rate"
+        )
 
     def _show_result(self, result: "LRFinderResult") -> None:
         if self._control is None or self._control.stopping:

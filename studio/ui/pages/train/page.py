@@ -25,7 +25,7 @@ from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
 from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.style.icons import IconTint
-from studio.ui.widgets.components import Card, VBox, HBox, button, container, scroll_area
+from studio.ui.widgets.components import Card, HBox, VBox, button, container, scroll_area
 
 COMMON_FIELDS = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
 MAX_RUNS_DRAWN = 6
@@ -243,7 +243,9 @@ class TrainPage(Page):
             self.plots_card.show_nothing()
         self._draw()
         self._show_buttons()
-        self.workspace.grad_norms_changed.emit(GradNorms(history.grad_norms, history.without_gradient) if here else GradNorms())
+        self.workspace.grad_norms_changed.emit(
+            GradNorms(history.grad_norms, history.without_gradient) if here else GradNorms()
+        )
         if (history.last_evaluation, history.paused) != self._listed_state:
             self._listed_state = history.last_evaluation, history.paused
             self._scheduler.schedule("runs", self.workspace.runs.reload)

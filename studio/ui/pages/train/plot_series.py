@@ -42,7 +42,12 @@ def _loss(history: RunHistory, names: tuple[str, str], tints: tuple[str, str]) -
 
 def _accuracy(history: RunHistory, names: tuple[str, str], tints: tuple[str, str]) -> tuple[PlotSeries, ...]:
     validation = _series(
-        history, history.validation_accuracy, names[1], tints[1], emphasized=True, best_point=_best_point(history, "accuracy")
+        history,
+        history.validation_accuracy,
+        names[1],
+        tints[1],
+        emphasized=True,
+        best_point=_best_point(history, "accuracy"),
     )
     if not names[0]:  # of several runs, the accuracies in validation are enough to look at
         return (validation,)
@@ -67,7 +72,9 @@ def _series(
     best_point: tuple[float, float] | None = None,
 ) -> PlotSeries:
     x = np.array(curve.x) / history.steps_per_epoch
-    return PlotSeries(name, color_name, x, np.array(curve.y), emphasized=emphasized, smoothable=smoothable, best_point=best_point)
+    return PlotSeries(
+        name, color_name, x, np.array(curve.y), emphasized=emphasized, smoothable=smoothable, best_point=best_point
+    )
 
 
 def _best_point(history: RunHistory, metric: str) -> tuple[float, float] | None:

@@ -22,11 +22,11 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.train import run_status_text
 from studio.ui.pages.train.run_history import RunHistory
 from studio.ui.services.background import FrameScheduler
-from studio.ui.widgets.components import Card, VBox, EmptyState, Banner, HBox, button, container, text_label
+from studio.ui.widgets.components import Banner, Card, EmptyState, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 
 if TYPE_CHECKING:
-    from studio.ui.shared.line_plot import PlotSeries, LinePlot
+    from studio.ui.shared.line_plot import LinePlot, PlotSeries
 
 DEFAULT_SMOOTHING = 60
 """Of 100; where the slider stands at first."""
@@ -136,7 +136,17 @@ class PlotsCard(Card):
         self.show_all_button.setToolTip(tr("Bring the curves into view from beginning to end"))
         self._smooth(DEFAULT_SMOOTHING)
         label = text_label(tr("Smoothing"), "caption")
-        return HBox(label, self.smoothing, self.smoothing_label, 12, self.log_loss_box, None, self.position_label, self.swap_button, self.show_all_button)
+        return HBox(
+            label,
+            self.smoothing,
+            self.smoothing_label,
+            12,
+            self.log_loss_box,
+            None,
+            self.position_label,
+            self.swap_button,
+            self.show_all_button,
+        )
 
     def make_plots(self) -> None:
         """Make the plots; imports pyqtgraph, which takes a moment."""
@@ -144,8 +154,14 @@ class PlotsCard(Card):
             return
         from studio.ui.shared.line_plot import LinePlot
 
-        self.loss_plot, self.accuracy_plot = LinePlot(tr("Loss"), bottom=0), LinePlot(tr("Accuracy"), bottom=0, as_percent=True)
-        self.lr_plot, self.throughput_plot = LinePlot(tr("Learning rate"), bottom=0, digits=3), LinePlot(tr("Images a second"), bottom=0)
+        self.loss_plot, self.accuracy_plot = (
+            LinePlot(tr("Loss"), bottom=0),
+            LinePlot(tr("Accuracy"), bottom=0, as_percent=True),
+        )
+        self.lr_plot, self.throughput_plot = (
+            LinePlot(tr("Learning rate"), bottom=0, digits=3),
+            LinePlot(tr("Images a second"), bottom=0),
+        )
         self.plots = (self.loss_plot, self.accuracy_plot, self.lr_plot, self.throughput_plot)
         for plot in self.plots:
             plot.pointer_moved.connect(self._show_pointer)

@@ -13,7 +13,7 @@ from studio.ui.services.run_queue import RunQueue
 from studio.ui.services.trainer import methods_text
 from studio.ui.style.formatting import pluralize
 from studio.ui.style.icons import icon
-from studio.ui.widgets.components import Card, IconButton, HBox, button, text_label
+from studio.ui.widgets.components import Card, HBox, IconButton, button, text_label
 
 _ID_ROLE = Qt.ItemDataRole.UserRole
 _ROW_HEIGHT = 30
@@ -59,7 +59,11 @@ class QueueCard(Card):
         self.body.addWidget(self.list)
         self.body.addWidget(self.problem_label)
         self.body.addLayout(HBox(self.start_button, self.retry_button))
-        self.list.keys = {"Alt+Up": self.up_button.click, "Alt+Down": self.down_button.click, "Del": self.remove_button.click}
+        self.list.keys = {
+            "Alt+Up": self.up_button.click,
+            "Alt+Down": self.down_button.click,
+            "Del": self.remove_button.click,
+        }
         queue.changed.connect(self.show_rows)
         self.show_rows(queue.rows)
 

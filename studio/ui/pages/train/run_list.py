@@ -6,7 +6,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from studio.ui.i18n.language import tr
 from studio.ui.pages.train.run_model import RunModel
-from studio.ui.services.trainer import RunRow, RunRegistry
+from studio.ui.services.trainer import RunRegistry, RunRow
 from studio.ui.widgets.components import Card, IconButton, text_label
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE

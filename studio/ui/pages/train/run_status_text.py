@@ -6,7 +6,7 @@ from studio.core import events
 from studio.ui.i18n.language import tr
 from studio.ui.pages.train.overfitting import find_overfit_point
 from studio.ui.pages.train.run_history import RunHistory
-from studio.ui.style.formatting import format_duration, format_percent, format_bytes
+from studio.ui.style.formatting import format_bytes, format_duration, format_percent
 
 _MAX_WARNINGS = 3
 _DATA_WAIT_THRESHOLD = 0.25
@@ -53,7 +53,9 @@ def best_text(history: RunHistory, live: bool, baseline_accuracy: float | None =
     if history.best_evaluation:
         share = format_percent(history.best_evaluation.accuracy)
         if history.best_evaluation.epoch:
-            parts.append(tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best_evaluation.epoch))
+            parts.append(
+                tr("best validation accuracy {share} in epoch {n}", share=share, n=history.best_evaluation.epoch)
+            )
         else:
             parts.append(tr("validation accuracy {share} before training", share=share))
         if baseline_accuracy is not None:
@@ -89,7 +91,11 @@ def problem_text(history: RunHistory) -> tuple[str, str]:
 
 def advice_text(history: RunHistory) -> str:
     """What to do where the network learns by heart, or something does not learn at all; empty where all is well."""
-    return "\n".join(words for words in (_overfitting_text(history), _without_gradient_text(history), _data_wait_text(history)) if words)
+    return "\n".join(
+        words
+        for words in (_overfitting_text(history), _without_gradient_text(history), _data_wait_text(history))
+        if words
+    )
 
 
 def _without_gradient_text(history: RunHistory) -> str:
