@@ -1,4 +1,7 @@
-"""What all pages have: a title, a sentence, and the way to the next step."""
+"""Base class of all pages: a title, a description, the button of the next step, and the state of the view."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from PySide6.QtWidgets import QLayout, QWidget
 
@@ -8,7 +11,11 @@ from studio.ui.widgets.components import Banner, HBox, VBox, next_button, text_l
 
 
 class Page(QWidget):
-    """One step. ``next_words`` names the next one; empty on the last."""
+    """One page of the window. ``next_title`` names the next step; empty on the last.
+
+    The window builds its pages anew when the language or the theme changes. A page therefore shows in :meth:`refresh`
+    what the services hold, and hands over in :meth:`view_state` what only its widgets know.
+    """
 
     def __init__(self, workspace: Workspace, title: str, description: str, next_title: str = "") -> None:
         super().__init__()
@@ -23,6 +30,19 @@ class Page(QWidget):
             HBox((words, 1), self.header, self.next_button, gap=8), self.banner, gap=14, margins=(24, 18, 24, 18)
         )
         self.setLayout(self._box)
+
+    def refresh(self) -> None:
+        """Show what the services hold now; called once after the page is built, before it comes into view."""
+
+    def view_state(self) -> dict[str, Any]:
+        """Return what a page built anew needs to look like this one: selection, scroll positions, open tab, filters.
+
+        Plain values only (texts, numbers, byte arrays, paths), never widgets.
+        """
+        return {}
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page whose :meth:`view_state` is ``state``; unknown or missing keys are no error."""
 
     def set_content(self, content: QLayout | QWidget) -> None:
         """Put ``content`` below the title."""
