@@ -1,10 +1,12 @@
 """Atomic writing: a reader sees the old file or the new one."""
 
+import hashlib
 import json
 import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from studio.core import files
@@ -38,7 +40,7 @@ def test_content_is_on_the_disk_before_it_takes_the_name(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "fsync", lambda number: (order.append("sync"), synced(number)))
     monkeypatch.setattr(Path, "replace", lambda self, to: (order.append("rename"), replaced(self, to))[1])
     files.write_bytes(path, b"x")
-    assert order == ["sync", "rename"]
+    assert order[:2] == ["sync", "rename"]
 
 
 def test_json_is_readable_and_strict(tmp_path: Path) -> None:
@@ -49,3 +51,50 @@ def test_json_is_readable_and_strict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(path, {"loss": math.nan})
     assert json.loads(path.read_text(encoding="utf-8"))["name"] == "猫"
+
+
+def test_a_library_writes_a_file_that_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "array.npy"
+    path.write_bytes(b"old")
+    with files.atomic_write(path) as temporary:
+        assert (temporary.parent, temporary.suffix) == (tmp_path, ".npy")
+        np.save(temporary, np.arange(3))
+        assert path.read_bytes() == b"old"
+    assert np.load(path).tolist() == [0, 1, 2]
+    assert [p.name for p in tmp_path.iterdir()] == ["array.npy"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "export"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    with files.replace_folder(path) as new:
+        (new / "deep").mkdir()
+        (new / "deep" / "new.txt").write_text("new")
+        assert (path / "old.txt").read_text() == "old"
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.txt"))] == ["export/deep/new.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_folder_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "export"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    with pytest.raises(KeyError), files.replace_folder(path):
+        raise KeyError
+    renamed = Path.rename
+
+    def rename(self: Path, to: Path) -> Path:
+        if to == path and (self / "new.txt").exists():
+            raise OSError("busy")
+        return renamed(self, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="busy"), files.replace_folder(path) as new:
+        (new / "new.txt").write_text("new")
+    assert [p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*"))] == ["export", "export/old.txt"]
+
+
+def test_a_file_has_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert files.sha256_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
