@@ -18,10 +18,10 @@ from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
 from studio.training.loop import train
 from studio.training.run_io import checkpoint
-from tests.unit.training import one_of_two
+from tests.unit.training.distributed import faulty_rank
 
 MakeRecipe = Callable[..., Recipe]
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 PLANS: dict[str, dict[str, Any]] = {
@@ -71,7 +71,7 @@ def trained(make_run: Callable[..., Run]) -> dict[str, Run]:
     runs = {name: make_run(name, **values) for name, values in PLANS.items()}
     faults = [f"{name}={run.path}" for name, run in runs.items()]
     done = subprocess.run(
-        [*TORCHRUN, one_of_two.__file__, *faults],
+        [*TORCHRUN, faulty_rank.__file__, *faults],
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
@@ -116,7 +116,7 @@ def both_go_back(run: Run) -> None:
 def both_stop(run: Run, whole: Run) -> None:
     stopped = run.events()[-1]
     assert isinstance(stopped, events.Finished)
-    assert stopped.step == one_of_two.STOP_AT
+    assert stopped.step == faulty_rank.STOP_AT
     list(train(run, TrainControl(), resume=True))
     assert losses(run) == pytest.approx(losses(whole), rel=0, abs=1e-5)
 

@@ -1,0 +1,27 @@
+"""The choice between float32 and bfloat16."""
+
+import pytest
+import torch
+
+from studio.training.backend import precision
+
+
+@pytest.mark.parametrize(
+    ("hardware", "gain", "expected"),
+    [(True, 2.0, "bfloat16"), (True, 1.0, "float32"), (False, 9.0, "float32")],
+)
+def test_auto_needs_the_hardware_and_a_measured_gain(
+    monkeypatch: pytest.MonkeyPatch, hardware: bool, gain: float, expected: str
+) -> None:
+    monkeypatch.setattr(precision, "supports_bfloat16", lambda _: hardware)
+    monkeypatch.setattr(precision, "bfloat16_speedup", lambda _: gain)
+    cpu = torch.device("cpu")
+    assert precision.resolve_precision("auto", cpu) == expected
+    assert precision.resolve_precision("float32", cpu) == "float32"
+    assert precision.resolve_precision("bfloat16", cpu) == "bfloat16"
+
+
+def test_the_gain_is_measured() -> None:
+    cpu = torch.device("cpu")
+    if precision.supports_bfloat16(cpu):
+        assert 0.05 < precision.bfloat16_speedup(cpu) < 50

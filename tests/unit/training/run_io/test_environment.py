@@ -1,0 +1,15 @@
+"""Changes of the environment between two parts of a run."""
+
+import torch
+
+from studio.training.run_io import environment
+
+
+def test_what_changed_between_two_environments_is_said() -> None:
+    now = environment.collect_environment(torch.device("cpu"), "float32", "hash")
+    before = now | {"threads": 64, "packages": now["packages"] | {"torch": "1.0"}}
+    assert environment.environment_changes(now, now) == []
+    assert environment.environment_changes(before, now) == [
+        f"threads was 64 and is {now['threads']}",
+        f"torch was 1.0 and is {now['packages']['torch']}",
+    ]
