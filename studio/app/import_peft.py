@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.core.errors import StudioError
 from studio.core.recipe import Backbone, Data, Head, Recipe
-from studio.core.run import Run
+from studio.core.run import ADAPTER_FILE, Run
 
 if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetIndex
@@ -72,7 +72,6 @@ def _write_run(recipe: Recipe, imported: "ImportedAdapter", found: "DatasetIndex
     from studio.core.files import write_bytes, write_json
     from studio.data.dataset import split_manifest
     from studio.training.model import build_model
-    from studio.training.trainer import ADAPTER_FILE
 
     with torch.random.fork_rng(devices=[]):
         built = build_model(recipe, len(found.classes), torch.device("cpu"))

@@ -14,6 +14,9 @@ from studio.core.errors import StudioError
 from studio.core.files import write_json
 from studio.core.recipe import Recipe
 
+ADAPTER_FILE = "adapter.safetensors"
+"""The best adapter, in the run's folder."""
+
 
 class Run:
     """A run on disk, by its folder. Making one reads nothing; what is asked for is read then."""

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
-from studio.core.run import Run
+from studio.core.run import ADAPTER_FILE, Run
 from studio.data.transforms.preprocessing import Preprocessing
 from studio.peft import AdaptedModel
 from studio.training.model import build_model
 from studio.training.run_io import checkpoint
-from studio.training.trainer import ADAPTER_FILE
 
 AdapterVersion = Literal["best", "last"]
 

@@ -17,7 +17,7 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
 from studio.core.recipe import Recipe
-from studio.core.run import Run
+from studio.core.run import ADAPTER_FILE, Run
 from studio.data.dataset import split_manifest
 from studio.data.dataset.dataset import build_index
 from studio.data.dataset.index import DatasetIndex
@@ -45,7 +45,6 @@ from studio.training.pending_warnings import PendingWarnings
 from studio.training.run_io import checkpoint, environment
 from studio.training.train_state import TrainState
 
-ADAPTER_FILE = "adapter.safetensors"
 _DIVERGED_MESSAGE = (
     "The loss was not a number for three steps in a row, at lower rates too, so the training was ended with its best "
     "adapter kept; lower training.learning_rate, and train again."

@@ -129,3 +129,12 @@ def test_a_fresh_process_below_the_window_has_no_qt(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(sorted({QT!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_reading_a_run_does_not_import_the_trainer() -> None:
+    code = "import studio.evaluation.restore, sys\nprint(sorted(n for n in sys.modules if n.startswith('studio.training')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "studio.training.model" in done.stdout
+    for name in ("trainer", "loop", "optimizer", "grad_accumulation", "distributed"):
+        assert f"studio.training.{name}" not in done.stdout

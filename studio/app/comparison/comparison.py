@@ -10,7 +10,7 @@ from studio.core import events
 from studio.core.attachment_spec import format_spec
 from studio.core.formatting import format_duration, format_table
 from studio.core.recipe import Recipe
-from studio.core.run import Run
+from studio.core.run import ADAPTER_FILE, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _summarize_run(run: Run, recipe: Recipe) -> RunSummary:
         loss=best.loss if best else None,
         best_epoch=best.epoch if best else None,
         seconds=finished.seconds if finished else None,
-        adapter_bytes=_file_size(run.path / "adapter.safetensors"),
+        adapter_bytes=_file_size(run.path / ADAPTER_FILE),
         state=_run_state(happened),
         peak_memory_bytes=used.peak_memory_bytes if used else None,
     )
