@@ -218,7 +218,7 @@ class Trainer:
         )
 
     def step(self, batch: Batch, learning_rate: float | None = None) -> Iterator[events.Event]:
-        """Train on one batch, at :attr:`learning_rate` or another. A loss or gradient that is no number changes nothing."""
+        """Train on one batch; one whose loss or gradient is not finite changes no parameter."""
         images = self._global_batch_size(batch)
         learning_rate = self.learning_rate if learning_rate is None else learning_rate
         loss, correct = self._optimizer_step(batch, learning_rate, images) if images else (0.0, 0)
