@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test check unit proof bench story wheel clean
+.PHONY: help demo app test check unit proof bench story translations wheel clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,7 @@ check: $(VENV)/.installed-test ## Lint, format, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+	$(BIN)/python packaging/translations.py check
 
 # One torch thread a worker: two workers share two cores.
 unit: $(VENV)/.installed-test ## Run the tests
@@ -38,6 +39,9 @@ bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as r
 # Drawn without a screen; the pictures go to artifacts/story, which is not committed.
 story: $(VENV)/.installed-test ## Drive the window through the whole job, with a picture of each page in each language and theme
 	PYTHONPATH=. OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 QT_QPA_PLATFORM=offscreen $(BIN)/python tests/e2e/story.py
+
+translations: $(VENV)/.installed-test ## Update the catalogs with the texts of the code, and compile them
+	$(BIN)/python packaging/translations.py update
 
 wheel: $(VENV)/.installed-test ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -56,7 +56,7 @@ class ErrorReporter(QObject):
         if sys.stderr is not None:
             sys.stderr.write(report)
         words = error_message(error or kind())
-        log_message(f"{language().source_text(words)}\n{report}", CRITICAL)
+        log_message(f"{words}\n{report}", CRITICAL)
         self._error_caught.emit((words, report))
 
     def show(self, caught: tuple[str, str]) -> None:

@@ -9,8 +9,7 @@ from pydantic.fields import FieldInfo
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.i18n import control_names
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.widgets.collapsible import CollapsibleSection
 from studio.ui.widgets.components import HBox, VBox, container, text_label
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, ListField, SwitchField, TextField
@@ -90,7 +89,7 @@ class ConfigForm(QWidget):
         return box
 
     def set_limits(self, max_values: Mapping[str, int], unused: Collection[str]) -> None:
-        """Let whole numbers go up to ``max_values`` and no further, and hide ``unused`` fields, from the next values on."""
+        """Limit whole numbers to ``max_values`` and hide ``unused`` fields, from the next values on."""
         self._unused = unused
         for name, field in self.fields.items():
             if isinstance(field, IntField):
@@ -153,7 +152,7 @@ def _bound(rule: Any, name: str, shift: float, otherwise: float) -> float:
 
 def field_title(name: str, info: FieldInfo) -> str:
     """``Learning rate`` for ``learning_rate``, or the field's own title."""
-    return tr(control_names.title(name, info.title))
+    return localized(info.title or name.replace("_", " ").capitalize())
 
 
 def field_description(info: FieldInfo) -> str:

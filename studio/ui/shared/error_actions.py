@@ -5,8 +5,6 @@ from operator import attrgetter
 
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.i18n.language import language
-
 
 @dataclass(frozen=True, slots=True)
 class ErrorAction:
@@ -36,8 +34,7 @@ ERROR_ACTIONS = (
 
 def action_for(message: str) -> ErrorAction | None:
     """What helps against the error that ``message`` tells of, in whatever language; None where nothing is known."""
-    sentence = language().source_text(message)
-    return next((row for row in ERROR_ACTIONS if row.error_code in sentence), None)
+    return next((row for row in ERROR_ACTIONS if row.error_code in message), None)
 
 
 def run_action(action: ErrorAction, widget: QWidget) -> None:

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui.i18n.language import language, tr
+from studio.ui.i18n.language import tr
 from studio.ui.services.app_log import app_log, log_message
 from studio.ui.shared import error_actions
 from studio.ui.style.icons import TEXT_GAP, IconTint, pixmap
@@ -201,7 +201,7 @@ class Banner(QFrame):
         goes into the log too. ``action`` takes the place of what is known to help.
         """
         if tone == "bad" and message and tr(message) != self.message:
-            log_message(language().source_text(message), WARNING)
+            log_message(message, WARNING)
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
         self._label.setText(tr(message))
@@ -217,7 +217,7 @@ class Banner(QFrame):
             error_actions.run_action(self._action, self)
 
     def _copy_report(self) -> None:
-        QGuiApplication.clipboard().setText(app_log().report(language().source_text(self.message)))
+        QGuiApplication.clipboard().setText(app_log().report(self.message))
 
     @property
     def message(self) -> str:

@@ -7,8 +7,6 @@ from string import ascii_uppercase, digits
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-from studio.ui.i18n.language import language
-
 _MNEMONIC = re.compile(r"\(&\w\)|(&&)|&")
 
 
@@ -30,9 +28,7 @@ def assign_mnemonics(actions: Iterable[QAction]) -> None:
         words = strip_mnemonic(action.text())
         if action.isSeparator() or not words:
             continue
-        letter = next(
-            (letter for letter in _mnemonic_candidates(language().source_text(words)) if letter not in taken), ""
-        )
+        letter = next((letter for letter in _mnemonic_candidates(words) if letter not in taken), "")
         taken.add(letter)
         action.setText(_with_mnemonic(words, letter) if letter else words)
 

@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.ui.i18n.language import language, tr
+from studio.ui.i18n.language import tr
 from studio.ui.services.app_log import app_log, log_message
 from studio.ui.services.document import Document
 from studio.ui.services.settings import Settings
@@ -151,14 +151,12 @@ class FileActions(QObject):
 
     def _show_problem(self, heading: str, message: str, action_text: str, action: Callable[[], bool]) -> bool:
         """Say what is wrong, with a button that leads on; whether what it leads to was done."""
-        log_message(language().source_text(message), WARNING)
+        log_message(message, WARNING)
         box = QMessageBox(QMessageBox.Icon.Warning, heading, message, QMessageBox.StandardButton.Close, self._window)
         box.setTextFormat(Qt.TextFormat.PlainText)
         leads_on = box.addButton(action_text, QMessageBox.ButtonRole.AcceptRole)
         copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(
-            lambda: QGuiApplication.clipboard().setText(app_log().report(language().source_text(message)))
-        )
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(message)))
         box.exec()
         return box.clickedButton() is leads_on and action()
 

@@ -10,7 +10,6 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMessageBox, QStackedWidget
 from studio import __version__
 from studio.core import paths
 from studio.core.run import Run
-from studio.ui.i18n import relabel
 from studio.ui.i18n.language import CHINESE, ENGLISH, language, tr
 from studio.ui.pages.adapters.page import AdaptersPage
 from studio.ui.pages.compare.page import ComparePage
@@ -129,7 +128,7 @@ class MainWindow(QMainWindow):
         workspace.trainer.ended.connect(lambda run: self._update_training_actions())
         language().changed.connect(self._language_changed)
         for told in (workspace.edit_rejected, workspace.engine.load_failed):
-            told.connect(lambda words: log_message(language().source_text(words), WARNING))
+            told.connect(lambda words: log_message(words, WARNING))
         workspace.trainer.started.connect(lambda run: log_message(f"Training of {run.path} began."))
         workspace.trainer.ended.connect(lambda run: log_message(f"Training of {run.path} ended.") if run else None)
         self._update_undo_actions()
@@ -276,7 +275,6 @@ class MainWindow(QMainWindow):
 
     def _language_changed(self) -> None:
         """Say everything again in another language."""
-        relabel.everything()
         assign_mnemonics(self.menuBar().actions())
         self.workspace.re_emit()
         self._update_title()
@@ -321,7 +319,7 @@ class MainWindow(QMainWindow):
             action = self.actions_by_slot[call]
             action.setEnabled(possible)
             name = {"undo": tr("Undo"), "redo": tr("Redo")}[call]
-            action.setText(f"{name}: {language().retranslated(words)}" if words else name)
+            action.setText(f"{name}: {words}" if words else name)
             button.setEnabled(possible)
             button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
 

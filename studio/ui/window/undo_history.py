@@ -4,7 +4,7 @@ from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QKeyEvent, QUndoStack
 from PySide6.QtWidgets import QFrame, QUndoView
 
-from studio.ui.i18n.language import language, tr
+from studio.ui.i18n.language import tr
 from studio.ui.widgets.components import IconButton, VBox, text_label
 
 
@@ -45,7 +45,7 @@ class UndoHistoryPopup(QFrame):
         """Name the beginning and the steps in the window's language."""
         self.view.setEmptyLabel(tr("Beginning"))
         for number in range(self._undo_stack.count()):
-            self._undo_stack.command(number).setText(language().retranslated(self._undo_stack.text(number)))
+            self._undo_stack.command(number).setText(self._undo_stack.text(number))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Enter closes, as Escape does."""

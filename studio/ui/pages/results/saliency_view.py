@@ -6,7 +6,7 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.i18n.language import language, tr
+from studio.ui.i18n.language import tr
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
 
@@ -25,7 +25,7 @@ class SaliencyView(QWidget):
     def __init__(self, name: str, placeholder: str = "", side: int = 132) -> None:
         super().__init__()
         self._image, self._heat = QImage(), QImage()
-        self._placeholder = language().source_text(placeholder)
+        self._placeholder = placeholder
         self.saliency: SaliencyMap | None = None
         self.setMinimumSize(side, side)
         self.setAccessibleName(name)
@@ -37,7 +37,7 @@ class SaliencyView(QWidget):
     def show_image(self, image: QImage, placeholder: str = "") -> None:
         """Show ``image`` with nothing over it; ``placeholder`` where it is null."""
         self._image, self._heat, self.saliency = image, QImage(), None
-        self._placeholder = language().source_text(placeholder) or self._placeholder
+        self._placeholder = placeholder or self._placeholder
         self.update()
 
     def show_saliency(self, saliency: "SaliencyMap | None") -> None:
