@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 from studio.training.metrics import Metrics
@@ -46,8 +46,9 @@ class TrainState:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Rebuild from :meth:`as_json`."""
-        return cls(**raw)
+        """Rebuild from :meth:`as_json` of this or another version: unknown keys are left out, missing ones default."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in raw.items() if name in known})
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -28,3 +28,9 @@ def test_the_best_is_by_loss_where_asked_for() -> None:
 
 def test_an_accuracy_of_zero_can_be_the_best() -> None:
     assert TrainState().update_best(_metrics(0.0, 3.0), 0)
+
+
+def test_a_state_of_another_version_is_read() -> None:
+    raw = TrainState(epoch=3, step=12, parts=2).as_json()
+    del raw["slowing"]
+    assert TrainState.from_json(raw | {"added_later": 1}) == TrainState(epoch=3, step=12, parts=2)
