@@ -97,12 +97,10 @@ def _check_device() -> CheckResult:
 
 
 def _check_bfloat16() -> CheckResult:
-    import torch
+    from studio.training.backend.device import resolve_device
+    from studio.training.backend.precision import supports_bfloat16
 
-    if torch.cuda.is_available():
-        able = torch.cuda.is_bf16_supported()
-    else:
-        able = any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    able = supports_bfloat16(resolve_device("auto"))
     return CheckResult(
         "bfloat16", "ok" if able else "note", "in hardware" if able else "not in hardware, float32 is faster here"
     )

@@ -5,7 +5,6 @@ and 50 to 500 times slower.
 """
 
 import time
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,7 +13,9 @@ from torch import Tensor
 Precision = Literal["float32", "bfloat16"]
 
 _MIN_SPEEDUP = 1.15
-"""bfloat16 has to be this much faster before its lower precision is taken."""
+"""Speedup from which "auto" takes bfloat16 in spite of its lower precision."""
+_CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""Capabilities of a CPU, as torch names them, with which it multiplies bfloat16 matrices."""
 
 
 def resolve_precision(requested: Literal["float32", "bfloat16", "auto"], device: torch.device) -> Precision:
@@ -28,7 +29,7 @@ def supports_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and bool({"avx512_bf16", "amx_bf16", "bf16", "svebf16"} & _cpu_flags())
+    return device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in _CPU_BFLOAT16)
 
 
 def bfloat16_speedup(device: torch.device) -> float:
@@ -51,12 +52,3 @@ def _matmul_seconds(x: Tensor, weight: Tensor) -> float:
         torch.nn.functional.linear(x, weight).sum().item()
         times.append(time.perf_counter() - begun)
     return min(times)
-
-
-def _cpu_flags() -> set[str]:
-    """The processor's instruction sets as Linux names them; none where they are not known, which is the safe answer."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.split()}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from studio.app import doctor
 from studio.training.backend import precision
 
 
@@ -25,3 +26,17 @@ def test_the_gain_is_measured() -> None:
     cpu = torch.device("cpu")
     if precision.supports_bfloat16(cpu):
         assert 0.05 < precision.bfloat16_speedup(cpu) < 50
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16", "sve_bf16"])
+def test_a_cpu_with_bfloat16_is_known_on_every_system(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "any", name: True})
+    assert precision.supports_bfloat16(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "any", name: False})
+    assert not precision.supports_bfloat16(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_doctor_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch, able: bool) -> None:
+    monkeypatch.setattr(precision, "supports_bfloat16", lambda _: able)
+    assert doctor._check_bfloat16().state == ("ok" if able else "note")
