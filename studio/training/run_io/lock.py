@@ -1,61 +1,59 @@
-"""One writer a run directory. The operating system holds the lock, so that it ends with the process in any case."""
+"""One writer for each run directory, by a lock that the system releases when the process ends."""
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 
 LOCK_FILE = ".lock"
-_MAX_RETRIES, _RETRY_SECONDS = 5, 0.05
-
-if os.name == "nt":
-    import msvcrt
-
-    def _try_lock(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-else:
-    import fcntl
-
-    def _try_lock(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+_RETRY_SECONDS = 0.25
+"""Time that a writer tries for, because :func:`is_locked` holds the lock for a moment."""
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains the run in ``folder`` right now, this one or another."""
-    try:
-        with (folder / LOCK_FILE).open("rb+") as file:
-            _try_lock(file)
-    except FileNotFoundError:
+    """Return whether a process, this one or another, trains the run in ``folder`` now."""
+    if not (folder / LOCK_FILE).exists():
         return False
-    except OSError:
+    try:
+        with _file_lock(folder).acquire(timeout=0):
+            return False
+    except OSError:  # held, or in a folder that this user cannot write
         return True
-    return False
-
-
-def _lock_with_retry(file: IO[bytes]) -> None:
-    """Take the lock, if not at once then a moment later: somebody may just be looking whether it is held."""
-    for _ in range(_MAX_RETRIES):
-        try:
-            return _try_lock(file)
-        except OSError:
-            time.sleep(_RETRY_SECONDS)
-    return _try_lock(file)
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run directory; StudioError where there is another one, or the folder is read-only."""
+    """Be the only writer of a run directory; raise StudioError if there is another one, or it cannot be written."""
+    if not folder.is_dir():
+        raise _cannot_write(folder, N_("there is no such folder"))
+    lock = _file_lock(folder)
     try:
-        file = (folder / LOCK_FILE).open("ab")
+        lock.acquire(timeout=_RETRY_SECONDS)
+    except Timeout as error:
+        raise StudioError(
+            "run-in-use", "The run {path} is already being trained. Wait for it, or stop it first.", path=str(folder)
+        ) from error
     except OSError as error:
-        raise StudioError(f"The run cannot be written to {folder}: {error.strerror}.") from error
-    with file:
-        try:
-            _lock_with_retry(file)
-        except OSError as error:
-            raise StudioError(f"The run {folder} is being trained already; wait for it, or stop it first.") from error
+        raise _cannot_write(folder, error.strerror or str(error)) from error
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _file_lock(folder: Path) -> FileLock:
+    # A generator that trains may be closed in another thread than the one that started it.
+    return FileLock(folder / LOCK_FILE, thread_local=False)
+
+
+def _cannot_write(folder: Path, reason: str) -> StudioError:
+    return StudioError(
+        "cannot-write",
+        "The run cannot be written to {path}: {reason}. Choose another folder.",
+        path=str(folder),
+        reason=reason,
+    )
