@@ -1,7 +1,9 @@
 """Work that must not hold up the window: lanes, each one background thread that takes its requests in turn."""
 
 import errno
+import math
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,28 +40,34 @@ class _Result:
 
 
 class FrameScheduler(QObject):
-    """Work for the window's own thread, one piece a tick, so that no tick holds up the window for long.
+    """Work for the window's own thread, one piece per tick, so that no tick blocks the window for long.
 
-    A piece that waits gives way to a newer one of the same name.
+    A waiting piece is replaced by a newer one of the same name.
     """
 
     TICK_MS = 40
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._waiting: dict[str, Callable[[], None]] = {}
+        self._waiting: dict[str, tuple[float, Callable[[], None]]] = {}
+        self._last_times: dict[str, float] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(self.TICK_MS)
         self._timer.timeout.connect(self._next)
 
-    def schedule(self, name: str, work: Callable[[], None]) -> None:
-        """Have ``work`` done on a tick to come."""
-        self._waiting[name] = work
+    def schedule(self, name: str, work: Callable[[], None], every: float = 0.0) -> None:
+        """Do ``work`` on a later tick, at least ``every`` seconds after the last work of the same ``name``."""
+        self._waiting[name] = (self._last_times.get(name, -math.inf) + every, work)
         if not self._timer.isActive():
             self._timer.start()
 
     def _next(self) -> None:
-        work = self._waiting.pop(next(iter(self._waiting)))
+        now = time.monotonic()
+        name = next((name for name, (due, _) in self._waiting.items() if due <= now), None)
+        if name is None:
+            return
+        _, work = self._waiting.pop(name)
+        self._last_times[name] = now
         if not self._waiting:
             self._timer.stop()  # before the work, which may fail
         work()

@@ -1,6 +1,7 @@
 """Lanes: work in the background."""
 
 import threading
+import time
 
 import pytest
 
@@ -56,6 +57,18 @@ def test_a_turn_that_fails_is_not_taken_again_and_others_follow(qapp, qtbot):
         turns.schedule("good", lambda: done.append(1))
         qtbot.waitUntil(lambda: bool(done))
     assert [kind for kind, _, _ in raised] == [ZeroDivisionError]
+
+
+def test_work_with_an_interval_waits_for_it_and_other_work_does_not(qtbot):
+    scheduler, times = FrameScheduler(), []
+    for _ in range(2):
+        scheduler.schedule("curves", lambda: times.append(time.monotonic()), every=0.3)
+        qtbot.waitUntil(lambda: bool(times), timeout=5000)
+    other = []
+    scheduler.schedule("other", lambda: other.append(time.monotonic()))
+    qtbot.waitUntil(lambda: len(times) == 2, timeout=5000)
+    assert times[1] - times[0] >= 0.29
+    assert times[0] < other[0] < times[1]
 
 
 def test_nothing_is_answered_after_closing(qapp, qtbot):
