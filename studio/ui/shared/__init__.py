@@ -1,1 +1,1 @@
-"""Widgets and models that two or more pages use and that know recipes, runs or layers."""
+"""Widgets and models for two or more pages that know recipes, runs or layers."""

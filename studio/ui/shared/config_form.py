@@ -1,4 +1,4 @@
-"""A form made from the fields of a pydantic config: their types, bounds, choices and descriptions."""
+"""Form built from the fields of a pydantic config: types, bounds, choices, titles and descriptions."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -16,16 +16,16 @@ from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, L
 
 FIELD_WIDTH = 120
 ONLY_IF = "only_if"
-"""Under this key in ``json_schema_extra`` a field says which values of others it matters with; else it is hidden."""
+"""Key in ``json_schema_extra`` of the values of other fields that a field depends on; otherwise it is hidden."""
 
 FOLDERS = "folders"
-"""Under this key a list of texts says that they are folders."""
+"""Key in ``json_schema_extra`` that marks a list of texts as folders."""
 
 
 class ConfigForm(QWidget):
-    """Shows the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value.
+    """Form of the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value.
 
-    With a ``advanced_section``, the fields not in ``only`` stand under a fold of that name, closed at first.
+    With a ``section_title``, the fields not in ``only`` are in a collapsible section of that title.
     """
 
     edited = Signal(str, object)
@@ -89,23 +89,23 @@ class ConfigForm(QWidget):
         return box
 
     def set_limits(self, max_values: Mapping[str, int], unused: Collection[str]) -> None:
-        """Limit whole numbers to ``max_values`` and hide ``unused`` fields, from the next values on."""
+        """Limit integers to ``max_values`` and hide ``unused`` fields, from the next values on."""
         self._unused = unused
         for name, field in self.fields.items():
             if isinstance(field, IntField):
                 field.set_limit(min(self._max_values[name], max_values.get(name, math.inf)))
 
     def show_values(self, values: Mapping[str, Any], mixed: Collection[str] = ()) -> None:
-        """Show ``values`` without telling anyone; fields that are ``mixed`` say that there are several."""
+        """Show ``values`` without a signal; ``mixed`` fields show that there are several values."""
         for name, field in self.fields.items():
             if name in mixed:
                 field.show_mixed()
             elif name in values:
                 field.show_value(values[name])
         for name, line in self._rows.items():
-            wanted = self._conditions.get(name, {}).items()
-            matters = all(key in mixed or values.get(key) == value for key, value in wanted)
-            line.setHidden(name in self._unused or not matters)
+            condition = self._conditions.get(name, {}).items()
+            applies = all(key in mixed or values.get(key) == value for key, value in condition)
+            line.setHidden(name in self._unused or not applies)
         if self.advanced_section:
             changed = sum(
                 name in values and values[name] != default for name, default in self._advanced_defaults.items()
@@ -114,7 +114,7 @@ class ConfigForm(QWidget):
 
 
 def make_field(info: FieldInfo) -> Field:
-    """The kind of field that a config's field needs."""
+    """Return the input widget for a config field."""
     kind = _plain_type(info.annotation)
     if get_origin(kind) is Literal:
         return ChoiceField(get_args(kind))
@@ -131,13 +131,13 @@ def make_field(info: FieldInfo) -> Field:
 
 
 def _plain_type(annotation: Any) -> Any:
-    """The type itself, without ``| None``."""
+    """Return the type without ``| None``."""
     others = [kind for kind in get_args(annotation) if kind is not type(None)]
     return others[0] if others and get_origin(annotation) is not Literal and len(others) == 1 else annotation
 
 
 def field_bounds(info: FieldInfo, step: float) -> tuple[float, float]:
-    """The smallest and largest value of a field; an open bound moves inwards by ``step``."""
+    """Return the smallest and largest value of a field; an exclusive bound moves inward by ``step``."""
     low, high = -math.inf, math.inf
     for rule in info.metadata:
         low = _bound(rule, "ge", 0, _bound(rule, "gt", step, low))
@@ -151,12 +151,12 @@ def _bound(rule: Any, name: str, shift: float, otherwise: float) -> float:
 
 
 def field_title(name: str, info: FieldInfo) -> str:
-    """``Learning rate`` for ``learning_rate``, or the field's own title."""
+    """Return the title of the field in the window's language, or "Learning rate" for ``learning_rate``."""
     return localized(info.title or name.replace("_", " ").capitalize())
 
 
 def field_description(info: FieldInfo) -> str:
-    """The description, as a sentence with a capital."""
-    words = tr((info.description or "").strip())
-    starts_with_symbol = len(words.split(" ")[0].strip(",")) < 2
-    return words if starts_with_symbol else words[:1].upper() + words[1:]
+    """Return the description in the window's language, with a capital first letter."""
+    text = localized(info.description or "").strip()
+    starts_with_symbol = len(text.split(" ")[0].strip(",")) < 2
+    return text if starts_with_symbol else text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Smoothing of noisy curves, as TensorBoard does it: an exponential moving average without its start-up bias."""
+"""Smoothing of noisy curves as in TensorBoard: a bias-corrected exponential moving average (EMA)."""
 
 from collections.abc import Sequence
 
@@ -8,35 +8,35 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _MIN_POWER = 1e-12
-"""Powers of the weight below this are not seen in any digit that is drawn."""
+"""Powers of the weight below this are invisible in a plot."""
 
 
 def ema_smooth(values: Sequence[float] | FloatArray, weight: float) -> FloatArray:
-    """The average of each value with all before it, which count by ``weight`` in [0, 1) to the power of their distance.
+    """Return the EMA of ``values`` with the decay ``weight`` in [0, 1).
 
-    The average is divided by the weight that it has gathered, so that the first points are not drawn to zero. What is
-    not a number stays as it is and counts for nothing.
+    The average is divided by its total weight, so that the first points are not drawn to zero. Values that are not
+    finite stay as they are and are skipped.
     """
     given = np.asarray(values, np.float64)
     if weight <= 0:
         return given.copy()
     real = np.isfinite(given)
-    found = given.copy()
+    smoothed = given.copy()
     average = _biased_ema(given[real], weight)
-    young = average[: int(np.log(_MIN_POWER) / np.log(weight))]  # later than that, all the weight there is is gathered
-    young /= 1 - np.power(weight, np.arange(1, len(young) + 1))
-    found[real] = average
-    return found
+    start = average[: int(np.log(_MIN_POWER) / np.log(weight))]  # later, the total weight is 1
+    start /= 1 - np.power(weight, np.arange(1, len(start) + 1))
+    smoothed[real] = average
+    return smoothed
 
 
 def _biased_ema(values: FloatArray, weight: float) -> FloatArray:
-    """The biased average, for pieces of equal length at once: in Python alone a million points take half a second."""
+    """Return the biased average, in chunks of equal length: a Python loop takes 0.5 s for a million points."""
     length = max(1, min(len(values), int(np.log(_MIN_POWER) / np.log(weight))))
-    pieces = np.pad(values, (0, -len(values) % length)).reshape(-1, length)
+    chunks = np.pad(values, (0, -len(values) % length)).reshape(-1, length)
     powers = np.power(weight, np.arange(1, length + 1))
-    within = (1 - weight) * powers * np.cumsum(pieces / powers, axis=1)
-    before, carried = 0.0, np.empty(len(pieces))
+    within = (1 - weight) * powers * np.cumsum(chunks / powers, axis=1)
+    before, starts = 0.0, np.empty(len(chunks))
     for number, end in enumerate(within[:, -1]):
-        carried[number] = before
+        starts[number] = before
         before = before * powers[-1] + end
-    return (within + carried[:, None] * powers).ravel()[: len(values)]
+    return (within + starts[:, None] * powers).ravel()[: len(values)]

@@ -1,4 +1,4 @@
-"""Live curves. pyqtgraph is imported when the first plot is made, not before."""
+"""Live line plots. Importing this module imports pyqtgraph, so it is imported with the first plot."""
 
 import math
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ _WHOLE_EPOCH_SPAN = 1.5
 
 @dataclass(frozen=True, slots=True)
 class PlotSeries:
-    """One curve over epochs: its name, its colour in the theme, its points, and the place of its best one, if any.
+    """One curve over epochs: name, theme color, points, and the position of the best point, if any.
 
-    A ``emphasized`` one is drawn thicker, and with its points while they are few; a ``smoothable`` one is smoothed.
+    An ``emphasized`` curve is thicker and shows its points while they are few; a ``smoothable`` one is smoothed.
     """
 
     name: str
@@ -42,34 +42,34 @@ class PlotSeries:
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
-        """What differs where another drawing is needed: curves only grow, or begin anew from an earlier point."""
+        """Value that differs if the curve must be redrawn: curves only grow, or restart from an earlier point."""
         last = (float(self.x[-1]), float(self.y[-1])) if len(self.x) else ()
         first = float(self.y[0]) if len(self.y) else 0.0
         return self.name, self.color_name, len(self.x), repr(last), repr(first), self.best_point
 
 
 class _LogAxis(pg.AxisItem):
-    """An axis that, where it is logarithmic, names 1, 2 and 5 of each decade: nine names would overlap."""
+    """Axis that labels 1, 2 and 5 of each decade if it is logarithmic: nine labels would overlap."""
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """pyqtgraph: the names of ticks, which come as logarithms."""
-        words: list[str] = super().logTickStrings(values, scale, spacing)
-        return [word if _digit(value) in (1, 2, 5) else "" for word, value in zip(words, values, strict=True)]
+        """pyqtgraph: the labels of ticks, whose values are logarithms."""
+        labels: list[str] = super().logTickStrings(values, scale, spacing)
+        return [label if _digit(value) in (1, 2, 5) else "" for label, value in zip(labels, values, strict=True)]
 
 
 class PercentAxis(pg.AxisItem):
-    """An axis of shares in [0, 1], named as percentages."""
+    """Axis of shares in [0, 1], labeled as percentages."""
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
-        """pyqtgraph: the words at the ticks."""
+        """pyqtgraph: the labels of the ticks."""
         return [f"{100 * value:.4g} %" for value in values]
 
 
 class _EpochAxis(pg.AxisItem):
-    """An axis over epochs: once more than one is in view, only whole ones are marked."""
+    """Axis of epochs: if more than one is in view, only whole ones are labeled."""
 
     def tickSpacing(self, low: float, high: float, size: float) -> list[tuple[float, float]]:
-        """pyqtgraph: the distances between ticks, in levels."""
+        """pyqtgraph: the distances between ticks by level."""
         levels: list[tuple[float, float]] = super().tickSpacing(low, high, size)
         whole = [(step, 0.0) for step, _ in levels if step >= 1]
         return (whole or [(1.0, 0.0)] if high - low > _WHOLE_EPOCH_SPAN else levels)[:2]
@@ -80,7 +80,7 @@ def _digit(logarithm: float) -> int:
 
 
 class _Swatch(QWidget):
-    """The key of one line: a short stroke in its colour."""
+    """Legend key of one line: a short stroke in its color."""
 
     def __init__(self, tint: str, width: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Swatch(QWidget):
 
 
 class _SeriesItems:
-    """What stands for one line on the canvas: its raw points, faint where they are smoothed, and its best one."""
+    """Items of one line on the canvas: raw points (faint if smoothed), line and best point."""
 
     def __init__(self, item: Any) -> None:
         self.raw = item.plot([], [], connect="finite")
@@ -105,11 +105,11 @@ class _SeriesItems:
         self.series: PlotSeries | None = None
 
     def show(self, series: PlotSeries | None, weight: float) -> None:
-        """Draw ``series``, smoothed by ``weight`` where it is noisy; None clears."""
+        """Draw ``series``, smoothed by ``weight`` if it is smoothable; None clears."""
         self.series = series
         smooth = series is not None and series.smoothable and weight > 0
-        for part in (self.raw, self.main):
-            part.setVisible(series is not None)
+        for curve in (self.raw, self.main):
+            curve.setVisible(series is not None)
         if series is None:
             self.best.setData([], [])
             return
@@ -120,7 +120,7 @@ class _SeriesItems:
         self.apply_colors()
 
     def apply_colors(self) -> None:
-        """Take the colours of the theme."""
+        """Apply the colors of the theme."""
         if self.series is None:
             return
         tint, few = color(self.series.color_name), len(self.series.x) <= _FEW_POINTS
@@ -128,19 +128,16 @@ class _SeriesItems:
         faint.setAlpha(_FAINT_ALPHA)
         self.raw.setPen(pg.mkPen(faint, width=1))
         self.main.opts.update(symbolSize=6, symbolBrush=pg.mkBrush(tint), symbolPen=pg.mkPen(None))
-        self.main.setPen(
-            pg.mkPen(tint, width=2 if self.series.emphasized and few else 1)
-        )  # which draws the points anew too
+        self.main.setPen(pg.mkPen(tint, width=2 if self.series.emphasized and few else 1))  # also redraws the points
         self.best.setSymbolBrush(pg.mkBrush(tint))
         self.best.setSymbolPen(pg.mkPen(color("surface"), width=1.5))
 
 
 class LinePlot(QWidget):
-    """A titled plot of a few lines over epochs. ``pointer_moved`` carries the epoch under the pointer, or None.
+    """Titled plot of a few lines over epochs. ``pointer_moved`` carries the epoch under the pointer, or None.
 
-    Values are named with ``digits`` significant digits, or, where they are ``shares`` in [0, 1], as percentages.
-
-    With the focus, the arrow keys move the pointer from point to point, and Escape takes it away.
+    Values are shown with ``digits`` significant digits, or ``as_percent`` if they are shares in [0, 1]. With the focus,
+    the arrow keys move the pointer from point to point, and Escape removes it.
     """
 
     pointer_moved = Signal(object)
@@ -189,10 +186,10 @@ class LinePlot(QWidget):
     # drawing
 
     def show_series(self, series: Sequence[PlotSeries]) -> None:
-        """Draw the lines in place of those before; nothing where they are the same."""
-        looks = [line.fingerprint for line in series]
-        if looks != self._fingerprints:
-            self._fingerprints = looks
+        """Replace the lines; skip the drawing if they are unchanged."""
+        fingerprints = [line.fingerprint for line in series]
+        if fingerprints != self._fingerprints:
+            self._fingerprints = fingerprints
             self._draw(series)
 
     def _draw(self, series: Sequence[PlotSeries]) -> None:
@@ -207,13 +204,13 @@ class LinePlot(QWidget):
         self._update_legend()
 
     def _follow_end(self) -> None:
-        """Keep the end in view. The axis grows in rounded steps: laying it out anew for each point takes longest."""
+        """Keep the end in view; the axis grows in rounded steps, because its layout is the slowest part."""
         if self._log_x or not self._follows_end:
             return
         end = _rounded_up(max((float(line.x[-1]) for line in self.series if len(line.x)), default=1.0))
         if end != self._x_end:
             self._x_end = end
-            edge = _X_MARGIN * end  # the best point, which may be the first or the last, is to be seen whole
+            edge = _X_MARGIN * end  # so that a best point at either end is fully visible
             self.item.getViewBox().setLimits(xMin=-edge)
             self.item.getViewBox().setXRange(-edge, end + edge, padding=0)
 
@@ -223,23 +220,23 @@ class LinePlot(QWidget):
 
     @property
     def series(self) -> list[PlotSeries]:
-        """What is drawn."""
+        """The lines that are drawn."""
         return [drawn.series for drawn in self.series_items if drawn.series is not None]
 
     def set_smoothing(self, weight: float) -> None:
-        """Smooth noisy lines by ``weight`` in [0, 1)."""
+        """Smooth the smoothable lines by ``weight`` in [0, 1)."""
         self._weight = weight
         self._draw(self.series)
 
     def set_log_y(self, on: bool) -> None:
-        """Draw the values over a logarithmic axis."""
+        """Use a logarithmic or linear axis for the values."""
         self.log_y = on
         self.item.getViewBox().setLimits(yMin=self._min_y)
         self.item.setLogMode(y=on)
         self.show_all()
 
     def set_log_x(self) -> None:
-        """Draw over a logarithmic axis; for plots over something else than epochs."""
+        """Use a logarithmic axis at the bottom, for plots over other quantities than epochs."""
         self._log_x = True
         self.item.getViewBox().setLimits(xMin=_MIN_LOG)
         self.item.setLogMode(x=True)
@@ -247,19 +244,31 @@ class LinePlot(QWidget):
 
     @property
     def _min_y(self) -> float:
-        """The lowest value in view; over a logarithmic axis, of its logarithm."""
+        """Lowest value that can be in view; its logarithm on a logarithmic axis."""
         return _MIN_LOG if self.log_y or self._bottom is None else self._bottom
 
     def show_all(self) -> None:
-        """Bring everything into view, and keep it there."""
+        """Reset the zoom, and keep the end in view."""
         self._follows_end, self._x_end = True, 0.0
         self.item.enableAutoRange(x=self._log_x, y=True)
         self._follow_end()
 
-    # pointing
+    def zoomed_range(self) -> list[list[float]] | None:
+        """Return the ranges ``[[left, right], [bottom, top]]`` that the user zoomed to; None without a zoom."""
+        return None if self._follows_end else self.item.getViewBox().viewRange()
+
+    def zoom_to(self, ranges: list[list[float]] | None) -> None:
+        """Show the ranges that :meth:`zoomed_range` of an earlier plot returned; None changes nothing."""
+        if ranges is not None:
+            self._follows_end = False
+            view = self.item.getViewBox()
+            view.setLimits(xMin=-_X_MARGIN * max(1.0, ranges[0][1]))
+            view.setRange(xRange=ranges[0], yRange=ranges[1], padding=0)
+
+    # pointer
 
     def show_pointer_at(self, epoch: float | None) -> None:
-        """Put the pointer at ``epoch`` and say the values there; None takes it away."""
+        """Put the pointer at ``epoch`` and show the values there; None hides it."""
         self._pointer_epoch = epoch
         self.pointer.setVisible(epoch is not None)
         if epoch is not None:
@@ -267,7 +276,7 @@ class LinePlot(QWidget):
         self._update_legend()
 
     def values_at_pointer(self) -> list[float | None]:
-        """What each line of the legend is at the pointer; None where it has no point."""
+        """Return the value of each line of the legend at the pointer; None for a line without a point there."""
         return [
             None if self._pointer_epoch is None else _nearest_value(line, self._pointer_epoch)
             for line in self._legend_series
@@ -275,7 +284,7 @@ class LinePlot(QWidget):
 
     @property
     def _legend_series(self) -> list[PlotSeries]:
-        """Named lines; of lines without names, those that are not noise beside another of the same run."""
+        """Named lines; without names, the emphasized ones, as the others are noise beside them."""
         lines = self.series
         return lines if any(line.name for line in lines) else [one for one in lines if one.emphasized] or lines
 
@@ -283,11 +292,11 @@ class LinePlot(QWidget):
         for (swatch, label), line, value in zip(
             self._legend_items, self._legend_series, self.values_at_pointer(), strict=True
         ):
-            words = line.name if value is None else f"{line.name} {self._format_value(value)}".strip()
-            if label.text() != words:
-                label.setText(words)
-                for part in (swatch, label):
-                    part.setVisible(bool(words))
+            text = line.name if value is None else f"{line.name} {self._format_value(value)}".strip()
+            if label.text() != text:
+                label.setText(text)
+                for widget in (swatch, label):
+                    widget.setVisible(bool(text))
 
     def _format_value(self, value: float) -> str:
         return format_percent(value) if self._as_percent else f"{value:.{self._digits}g}"
@@ -300,7 +309,7 @@ class LinePlot(QWidget):
             self.pointer_moved.emit(None)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt: the pointer leaves, or the arrow keys move it."""
+        """Qt: hide the pointer when the mouse leaves; move it with the arrow keys."""
         if event.type() == QEvent.Type.Leave:
             self.pointer_moved.emit(None)
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
@@ -319,7 +328,7 @@ class LinePlot(QWidget):
         self.pointer_moved.emit(float(longest[min(max(0, now + steps[key]), len(longest) - 1)]))
         return True
 
-    # the look
+    # appearance
 
     def _make_legend(self) -> None:
         for swatch, label in self._legend_items:
@@ -330,9 +339,9 @@ class LinePlot(QWidget):
         for line in self._legend_series:
             swatch, label = _Swatch(line.color_name, 2 if line.emphasized else 1), text_label(line.name, "caption")
             self._legend_items.append((swatch, label))
-            for part in (swatch, label):
-                self.legend.addWidget(part)
-                part.setVisible(bool(line.name))
+            for widget in (swatch, label):
+                self.legend.addWidget(widget)
+                widget.setVisible(bool(line.name))
 
     def _apply_colors(self) -> None:
         color_axes(self.plot)
@@ -343,7 +352,7 @@ class LinePlot(QWidget):
 
 
 def _rounded_up(value: float) -> float:
-    """The next of 1, 2, 3, … 10, 12, 15, 20, … at ``value`` or above it, in each power of ten."""
+    """Return the smallest of 1, 1.2, 1.5, 2, 2.5, 3, 4, … 10 times a power of ten that is at least ``value``."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -360,7 +369,7 @@ def _nearest_value(series: PlotSeries, epoch: float) -> float | None:
 
 
 def color_axes(plot: pg.PlotWidget) -> None:
-    """Give ground and axes of a plot the colours of the theme."""
+    """Apply the colors of the theme to the background and axes of a plot."""
     plot.setBackground(color("surface"))
     for name in ("left", "bottom"):
         axis = plot.getPlotItem().getAxis(name)

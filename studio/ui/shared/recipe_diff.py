@@ -1,4 +1,4 @@
-"""What two recipes differ in: marked rows of the layer tree, and the settings that are not the same."""
+"""Difference of two recipes: marked rows of the layer tree, and the settings that differ."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,9 +20,10 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.layers import Layer
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
-from studio.ui.i18n.language import tr
-from studio.ui.shared.recipe_layers import DiffStatus, LayerPair, compare_layers
+from studio.ui.i18n.language import localized, tr, tr_n
+from studio.ui.shared.recipe_layers import LayerPair, compare_layers
 from studio.ui.style.theme import color
 from studio.ui.widgets.components import Banner, HBox, VBox, container, text_label
 from studio.ui.widgets.painting import draw_badge, small_font
@@ -33,25 +34,33 @@ _PAIR_ROLE = Qt.ItemDataRole.UserRole + 1
 _ROW_HEIGHT = 28
 _STATUS_COLORS = {"same": ("muted", "sunken"), "left": ("bad", "bad_soft"), "right": ("good", "good_soft")}
 _MAX_EXPANDED = 200
-"""Trees of at most so many rows open out; the blocks of larger ones stay folded."""
+"""Largest number of rows of a tree that is fully expanded."""
+_STATUS_TITLES = {
+    "same": N_("the same"),
+    "left": N_("only in A"),
+    "right": N_("only in B"),
+    "other": N_("different"),
+    "": "",
+}
+_SEPARATOR = "   ·   "
 
 
 class SettingDiffModel(RowTableModel[tuple[str, str, str]]):
-    """Keys of the recipe whose values differ."""
+    """Table model of the recipe keys whose values differ."""
 
-    columns = ("Setting", "A", "B")
+    columns = (N_("Setting"), "A", "B")
 
     def cells(self, row: tuple[str, str, str]) -> tuple[str, str, str]:
-        """The key and its two values."""
+        """Return the key and its two values."""
         return row
 
     def tool_tip(self, row: tuple[str, str, str]) -> str:
-        """All of it, as a value may be long."""
+        """Return the row in full, because a value may be long."""
         return f"{row[0]}\nA: {row[1]}\nB: {row[2]}"
 
 
 class _DiffDelegate(QStyledItemDelegate):
-    """Draws the badges of the two recipes; what only one of them has stands out."""
+    """Delegate that draws the badges of both recipes and highlights those of only one."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: rows of one height."""
@@ -60,7 +69,7 @@ class _DiffDelegate(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        """Qt: the layer's name by itself, badges in the other columns."""
+        """Qt: draw the layer's name as usual, badges in the other columns."""
         pair: LayerPair | None = index.siblingAtColumn(0).data(_PAIR_ROLE)
         if index.column() == 0 or pair is None:
             super().paint(painter, option, index)
@@ -69,12 +78,12 @@ class _DiffDelegate(QStyledItemDelegate):
             painter.fillRect(option.rect, color("accent_soft"))
         area = option.rect.adjusted(6, 0, -8, 0)
         if index.column() == 3:
-            self._draw_text(painter, area, _status_text(pair.status), pair.differs)
+            self._draw_text(painter, area, localized(_STATUS_TITLES[pair.status]), pair.differs)
             return
         strong, soft = _STATUS_COLORS.get(pair.status, ("adapter", "adapter_soft"))
-        for words in pair.left if index.column() == 1 else pair.right:
-            taken = draw_badge(painter, area, tr("head, trained") if words == "head" else words, strong, soft)
-            area = area.adjusted(taken + 6, 0, 0, 0)
+        for text in pair.left if index.column() == 1 else pair.right:
+            width = draw_badge(painter, area, localized(text), strong, soft)
+            area = area.adjusted(width + 6, 0, 0, 0)
             if area.width() < 30:
                 return
 
@@ -88,9 +97,9 @@ class _DiffDelegate(QStyledItemDelegate):
 
 
 class RecipeDiff(QWidget):
-    """Two recipes side by side on one layer tree, and their other settings that differ below it.
+    """Two recipes side by side on one layer tree, and their other differing settings below.
 
-    :meth:`show_recipes` must be called after the engine is loaded.
+    Call :meth:`show_recipes` after the engine is loaded.
     """
 
     def __init__(self) -> None:
@@ -98,7 +107,7 @@ class RecipeDiff(QWidget):
         self.pairs: tuple[LayerPair, ...] = ()
         self.banner = Banner()
         self.summary = text_label("", "muted", wrap=True)
-        self.only_different = QCheckBox(tr("Only what differs"))
+        self.only_different = QCheckBox(tr("Only differences"))
         self.only_different.setChecked(True)
         self.only_different.toggled.connect(lambda on: self._fill())
         self.tree = QTreeWidget()
@@ -115,28 +124,28 @@ class RecipeDiff(QWidget):
         self.tree.setColumnWidth(3, 104)
         self.settings = SettingDiffModel(self)
         self.table = _setting_view(self.settings)
-        parts = QSplitter(Qt.Orientation.Vertical)
-        parts.setChildrenCollapsible(False)
-        parts.addWidget(self.tree)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self.tree)
         self.settings_section = container(
             VBox(text_label(tr("Other settings that differ"), "heading"), (self.table, 1), gap=6)
         )
-        parts.addWidget(self.settings_section)
-        parts.setSizes([360, 180])
+        splitter.addWidget(self.settings_section)
+        splitter.setSizes([360, 180])
         row = HBox((self.summary, 1), self.only_different)
-        box: QVBoxLayout = VBox(row, self.banner, (parts, 1), gap=8)
+        box: QVBoxLayout = VBox(row, self.banner, (splitter, 1), gap=8)
         self.setLayout(box)
 
     def show_recipes(
         self, left: Recipe, right: Recipe, layers: Sequence[Layer], names: tuple[str, str] = ("A", "B")
     ) -> None:
-        """Show what ``right`` has that ``left`` has not and the other way round, on the backbone of ``layers``."""
+        """Show the differences of ``left`` and ``right`` on the backbone with ``layers``."""
         same = left.backbone == right.backbone
-        self.banner.show_message("" if same else tr("The backbones differ, so the layers are those of A."), "warn")
+        self.banner.show_message("" if same else tr("The backbones differ: the layers of A are shown."), "warn")
         self.pairs = compare_layers(left, right, layers)
         self.tree.setHeaderLabels([tr("Layer"), names[0], names[1], tr("Difference")])
         for column, name in enumerate(names, 1):
-            self.tree.headerItem().setToolTip(column, name)  # a long one is cut where it stands
+            self.tree.headerItem().setToolTip(column, name)  # a long name is elided
         rows = _setting_differences(left, right)
         self.settings.show_rows(rows)
         self.settings_section.setVisible(bool(rows))
@@ -144,16 +153,12 @@ class RecipeDiff(QWidget):
         self.summary.setText(_summary_text(differing, len(rows)))
         self._fill()
 
-    def retranslate(self) -> None:
-        """Fill the cells in another language."""
-        self._fill()
-
     def _fill(self) -> None:
         self.tree.clear()
-        kept = self._visible_paths()
+        visible = self._visible_paths()
         items: dict[str, QTreeWidgetItem] = {}
         for pair in self.pairs:
-            if pair.layer.path in kept:
+            if pair.layer.path in visible:
                 items[pair.layer.path] = self._add(pair, items)
         if len(items) <= _MAX_EXPANDED:
             self.tree.expandAll()
@@ -161,41 +166,37 @@ class RecipeDiff(QWidget):
             self.tree.expandToDepth(1)
 
     def _visible_paths(self) -> set[str]:
-        """Paths of the layers to show: those with something at them, and what holds them."""
+        """Return the paths of the layers with attachments and of their ancestors."""
         only = self.only_different.isChecked()
-        wanted = [p.layer.path for p in self.pairs if (p.differs if only else p.status)]
-        return {path.rsplit(".", cut)[0] for path in wanted for cut in range(path.count(".") + 1)} | {""} & set(wanted)
+        paths = [p.layer.path for p in self.pairs if (p.differs if only else p.status)]
+        return {path.rsplit(".", cut)[0] for path in paths for cut in range(path.count(".") + 1)} | {""} & set(paths)
 
     def _add(self, pair: LayerPair, items: dict[str, QTreeWidgetItem]) -> QTreeWidgetItem:
         above = items.get(pair.layer.parent)
         item = QTreeWidgetItem(self.tree if above is None else above)
         name = pair.layer.path if above is None else pair.layer.name
-        words = (name or tr("backbone"), ", ".join(pair.left), ", ".join(pair.right), _status_text(pair.status))
-        for column, cell in enumerate(words):
+        left, right = (", ".join(map(localized, texts)) for texts in (pair.left, pair.right))
+        cells = (name or tr("backbone"), left, right, localized(_STATUS_TITLES[pair.status]))
+        for column, cell in enumerate(cells):
             item.setText(column, cell)
             item.setToolTip(column, cell or pair.layer.path)
         item.setData(0, _PAIR_ROLE, pair)
         return item
 
 
-def _status_text(status: DiffStatus) -> str:
-    return {
-        "same": tr("the same"),
-        "left": tr("only in A"),
-        "right": tr("only in B"),
-        "other": tr("different"),
-        "": "",
-    }[status]
-
-
 def _summary_text(layers: int, settings: int) -> str:
     if not layers and not settings:
         return tr("The two recipes are the same.")
-    return tr("{layers} layers and {settings} other settings differ.", layers=layers, settings=settings)
+    return _SEPARATOR.join(
+        (
+            tr_n("{n} layer differs", "{n} layers differ", layers),
+            tr_n("{n} other setting differs", "{n} other settings differ", settings),
+        )
+    )
 
 
 def _setting_differences(left: Recipe, right: Recipe) -> list[tuple[str, str, str]]:
-    """What the tree does not show."""
+    """Return key and values of the differences that the tree does not show."""
     from studio.app.comparison.comparison import recipe_differences
 
     return [

@@ -1,4 +1,4 @@
-"""Two recipes on one layer tree: what attaches where in the one and in the other."""
+"""Two recipes on one layer tree: the attachments of each layer in either recipe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Literal
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 from studio.core.recipe import Attachment, Recipe
 
 DiffStatus = Literal["", "same", "left", "right", "other"]
@@ -13,10 +14,9 @@ DiffStatus = Literal["", "same", "left", "right", "other"]
 
 @dataclass(frozen=True, slots=True)
 class LayerPair:
-    """A layer with the words for what attaches to it in either recipe.
+    """A layer with the labels of its attachments in either recipe.
 
-    ``status`` says how they compare: "same", only in the "left" or the "right" one, in both but "other", or "" where
-    nothing attaches in either.
+    ``status`` is "same", "left" or "right" (only in that recipe), "other" (different), or "" (no attachment).
     """
 
     layer: Layer
@@ -26,35 +26,35 @@ class LayerPair:
 
     @property
     def differs(self) -> bool:
-        """Whether the recipes differ here."""
+        """Whether the recipes differ at this layer."""
         return self.status not in ("", "same")
 
 
 def compare_layers(left: Recipe, right: Recipe, layers: Sequence[Layer]) -> tuple[LayerPair, ...]:
-    """One for each layer, in the tree's order. Imports the engine; an attachment that cannot be used is left out."""
+    """Return a pair for each layer in tree order, without unusable attachments. Imports the engine."""
     here, there = _attachment_labels(left, layers), _attachment_labels(right, layers)
     return tuple(_pair(layer, here.get(layer.path, ()), there.get(layer.path, ())) for layer in layers)
 
 
 def _attachment_labels(recipe: Recipe, layers: Sequence[Layer]) -> dict[str, tuple[str, ...]]:
-    """The words for what attaches, by the path of the layer."""
+    """Return the labels of the attachments by layer path."""
     from studio.peft.target_matching import match_targets
 
-    found: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
     for attachment in recipe.attachments:
         if attachment.enabled:
-            words = describe_attachment(attachment)
+            text = describe_attachment(attachment)
             for layer in match_targets(attachment, layers).matched:
-                found[layer.path] = (*found.get(layer.path, ()), words)
+                labels[layer.path] = (*labels.get(layer.path, ()), text)
     if recipe.head.trainable:
         outermost = [layer for layer in layers if layer.role is Role.HEAD]
         for layer in outermost[:1]:
-            found[layer.path] = (*found.get(layer.path, ()), "head")
-    return found
+            labels[layer.path] = (*labels.get(layer.path, ()), N_("head, trained"))
+    return labels
 
 
 def describe_attachment(attachment: Attachment) -> str:
-    """``LoRA r8 on q, v`` with the fields that are not the method's defaults; its name alone where it is unknown."""
+    """Return ``LoRA r8 on q, v`` with the non-default fields; for an unknown method its name alone."""
     from studio.peft.contract import METHODS
 
     try:
@@ -74,7 +74,7 @@ def describe_attachment(attachment: Attachment) -> str:
 
 
 def _pair(layer: Layer, left: tuple[str, ...], right: tuple[str, ...]) -> LayerPair:
-    mark: DiffStatus = ""
+    status: DiffStatus = ""
     if left or right:
-        mark = "same" if sorted(left) == sorted(right) else "left" if not right else "right" if not left else "other"
-    return LayerPair(layer, left, right, mark)
+        status = "same" if sorted(left) == sorted(right) else "left" if not right else "right" if not left else "other"
+    return LayerPair(layer, left, right, status)

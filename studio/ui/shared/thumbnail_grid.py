@@ -1,4 +1,4 @@
-"""What grids of thumbnails have in common: cells of one size, the picture in each, and scrolling by the pixel."""
+"""Base of the thumbnail grids: cells of one size with a picture, scrolled by the pixel."""
 
 from pathlib import Path
 
@@ -14,18 +14,18 @@ THUMBNAIL_SIZE = 88
 
 
 class ThumbnailDelegate(QStyledItemDelegate):
-    """Draws the picture of a cell and a frame around it; the words below are of the grid."""
+    """Delegate that draws the picture of a cell and a frame; subclasses draw the caption."""
 
     def __init__(self, thumbnails: Thumbnails, cell: QSize, parent: QListView) -> None:
         super().__init__(parent)
         self._thumbnails, self.cell = thumbnails, cell
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Qt: all cells are of one size."""
+        """Qt: return the size of all cells."""
         return self.cell
 
     def draw_picture(self, painter: QPainter, box: QRect, path: Path) -> None:
-        """Draw an image, a place for one that is still to come, or a sign where it cannot be read."""
+        """Draw the image, a placeholder while it loads, or an icon if it cannot be read."""
         picture = self._thumbnails.pixmap(path)
         if picture is None or picture.isNull():
             painter.fillRect(box, color("sunken"))
@@ -36,14 +36,14 @@ class ThumbnailDelegate(QStyledItemDelegate):
         painter.drawPixmap(box, picture)
 
     def draw_frame(self, painter: QPainter, box: QRect, color_name: str, width: int) -> None:
-        """Draw a line around the picture."""
+        """Draw a frame around the picture."""
         painter.setPen(QPen(color(color_name), width))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(box.adjusted(-1, -1, 0, 0))
 
 
 class ThumbnailGrid(QListView):
-    """Images from left to right, in as many columns as there is room for."""
+    """Grid of images with as many columns as fit."""
 
     def __init__(
         self, model: QAbstractItemModel, delegate: type[ThumbnailDelegate], cell: QSize, thumbnails: Thumbnails

@@ -1,4 +1,4 @@
-"""Help with the numbers that nobody knows by heart: a learning rate, and steps enough."""
+"""Suggested learning rate, epochs and batch size for the recipe."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from PySide6.QtGui import QHideEvent
 from PySide6.QtWidgets import QWidget
 
 from studio.core.recipe import Recipe
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.train.lr_finder_dialog import LRFinderDialog
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import HBox, VBox, button, text_label
 
 
 class LRAdvice(QWidget):
-    """Says what suits the recipe's methods and images; ``change_requested`` carries settings of the training to change."""
+    """Suggestions for methods and images; ``change_requested`` carries the training settings to change."""
 
     change_requested = Signal(object)
 
@@ -29,13 +29,13 @@ class LRAdvice(QWidget):
             text_label("", "bad", wrap=True),
         )
         self.use_lr_button = button(
-            tr("Use it"), lambda: self.change_requested.emit({"learning_rate": self._suggested_lr}), kind="quiet"
+            tr("Use this rate"), lambda: self.change_requested.emit({"learning_rate": self._suggested_lr}), kind="quiet"
         )
         self.use_suggestion_button = button(
             "", lambda: self.change_requested.emit(self._suggested_values), kind="quiet"
         )
-        self.find_lr_button = button(tr("Find a learning rate…"), self._open_lr_finder, "search")
-        self.find_lr_button.setToolTip(tr("Try rising rates for about a hundred steps; no run is changed"))
+        self.find_lr_button = button(tr("Find learning rate…"), self._open_lr_finder, "search")
+        self.find_lr_button.setToolTip(tr("Try increasing rates for about 100 steps; no run is changed"))
         self.setLayout(
             VBox(
                 HBox((self.suggestion_label, 1), self.use_lr_button),
@@ -77,18 +77,26 @@ class LRAdvice(QWidget):
         from studio.app.suggested_hparams import suggested_training, too_few_steps_warning
 
         few = bool(self._images and too_few_steps_warning(recipe, self._images))
-        for part in (self.few_steps_label, self.use_suggestion_button):
-            part.setVisible(few)
+        for widget in (self.few_steps_label, self.use_suggestion_button):
+            widget.setVisible(few)
         if few:
-            settings, better = recipe.training, suggested_training(recipe, self._images)
+            settings, suggested = recipe.training, suggested_training(recipe, self._images)
             steps = settings.epochs * -(-self._images // settings.batch_size)
-            self._suggested_values = {"epochs": better.epochs, "batch_size": better.batch_size}
-            self.few_steps_label.setText(tr("{n} steps are few to learn from.", n=steps))
-            words = tr("Use {epochs} epochs in batches of {size}", epochs=better.epochs, size=better.batch_size)
-            self.use_suggestion_button.setText(words)
+            self._suggested_values = {"epochs": suggested.epochs, "batch_size": suggested.batch_size}
+            self.few_steps_label.setText(
+                tr_n("{n:,} training step is too few.", "{n:,} training steps are too few.", steps)
+            )
+            self.use_suggestion_button.setText(
+                tr_n(
+                    "Use {n} epoch, batch size {size}",
+                    "Use {n} epochs, batch size {size}",
+                    suggested.epochs,
+                    size=suggested.batch_size,
+                )
+            )
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Qt: the page or the window is left; what is tried goes no further."""
+        """Qt: the page or the window is hidden; stop the search."""
         super().hideEvent(event)
         if self.dialog is not None:
             self.dialog.reject()

@@ -1,4 +1,4 @@
-"""Finding a learning rate by trying: the loss while the rate rises, and what to take from it."""
+"""Learning rate range test: the loss while the rate increases, and the suggested rate."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LRFinderDialog(QDialog):
-    """``chosen`` carries the rate that the user takes."""
+    """Dialog of the range test; ``chosen`` carries the learning rate that the user accepts."""
 
     chosen = Signal(object)
 
@@ -27,7 +27,7 @@ class LRFinderDialog(QDialog):
         self._workspace = workspace
         self._control: TrainControl | None = None
         self._suggested_lr = 0.0
-        self.setWindowTitle(tr("Find a learning rate"))
+        self.setWindowTitle(tr("Find learning rate"))
         self.resize(680, 480)
         self.description = text_label("", "muted", wrap=True)
         self.bar = QProgressBar()
@@ -41,7 +41,7 @@ class LRFinderDialog(QDialog):
         self.use_button.setDefault(True)
         self.setLayout(
             VBox(
-                text_label(tr("Find a learning rate"), "title"),
+                text_label(tr("Find learning rate"), "title"),
                 self.description,
                 self.bar,
                 (container(self._plot_layout), 1),
@@ -53,7 +53,7 @@ class LRFinderDialog(QDialog):
         )
 
     def start(self) -> None:
-        """Show the dialog, and try rates with the recipe as it is."""
+        """Show the dialog and run the test with the current recipe."""
         from studio.core.control import TrainControl
         from studio.ui.shared.line_plot import LinePlot
 
@@ -64,7 +64,7 @@ class LRFinderDialog(QDialog):
         self.plot.show_series([])
         self.banner.show_message("")
         self.description.setText(
-            tr("The rate rises from step to step until the loss goes up for good. No run is changed.")
+            tr("The learning rate increases with each step until the loss diverges. No run is changed.")
         )
         self.bar.show()
         self.use_button.setVisible(False)
@@ -85,9 +85,9 @@ class LRFinderDialog(QDialog):
         self.plot.show_series([lr_finder_series(result.rates, result.losses, result.suggestion)])
         self._suggested_lr = result.suggestion
         self.description.setText(
-            tr("The star marks the suggestion: well before the loss is lowest, where it still falls steeply.")
+            tr("The star marks the suggestion: below the rate of the lowest loss, where the loss still falls steeply.")
             if result.clear
-            else tr("The loss did not fall enough to tell; the suggestion is what is usual for these methods.")
+            else tr("The loss did not fall enough for a suggestion. This is the usual rate for these methods.")
         )
         self.use_button.setText(tr("Use {rate:g}", rate=self._suggested_lr))
         self.use_button.setVisible(True)
@@ -104,7 +104,7 @@ class LRFinderDialog(QDialog):
         self.accept()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Qt: the dialog is left; what is tried is stopped."""
+        """Qt: the dialog is hidden; stop the test."""
         super().hideEvent(event)
         if self._control is not None:
             self._control.stop()

@@ -1,4 +1,4 @@
-"""Train: settings, start and stop, the queue, live curves, the list of runs."""
+"""Train page: settings, start and stop, queue, live curves, list of runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from studio.core import events
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe, Training
 from studio.core.run import Run
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.base import Page
 from studio.ui.pages.train.lr_advice import LRAdvice
 from studio.ui.pages.train.plots_card import PlotsCard
@@ -24,12 +24,13 @@ from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
 from studio.ui.shared.grad_norms import GradNorms
+from studio.ui.shared.scroll import restore_scroll
 from studio.ui.style.icons import IconTint
 from studio.ui.widgets.components import Card, HBox, VBox, button, container, scroll_area
 
 COMMON_FIELDS = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
 MAX_RUNS_DRAWN = 6
-"""So many runs have colours of their own."""
+"""Number of runs with colors of their own."""
 
 
 class TrainPage(Page):
@@ -39,7 +40,7 @@ class TrainPage(Page):
         super().__init__(
             workspace,
             tr("Train"),
-            tr("A frozen copy of the recipe is what runs; you can go on editing meanwhile."),
+            tr("A frozen copy of the recipe is trained; you can continue editing meanwhile."),
             tr("Results"),
         )
         self.watcher = RunWatcher(workspace.runs.worker, self)
@@ -60,36 +61,37 @@ class TrainPage(Page):
         self.lr_advice = LRAdvice(self.workspace)
         self.lr_advice.change_requested.connect(self._set_values)
         inner = container(VBox(self.form, self.lr_advice, None, gap=12, margins=(0, 0, 10, 0)))
-        settings = Card(tr("Settings"), (scroll_area(inner), 1))
+        self.settings_area = scroll_area(inner)
+        settings = Card(tr("Settings"), (self.settings_area, 1))
         self.queue_card = QueueCard(self.workspace.queue)
         left_side = container(VBox((settings, 1), self.queue_card, self._buttons(), gap=10))
         left_side.setFixedWidth(312)
         self.plots_card, self.run_list = PlotsCard(), RunList(self.workspace.runs)
-        right = QSplitter(Qt.Orientation.Vertical)
-        right.setChildrenCollapsible(False)
-        right.addWidget(self.plots_card)
-        right.addWidget(self.run_list)
-        right.setSizes([560, 170])
-        right.setStretchFactor(0, 1)
-        self.set_content(HBox(left_side, (right, 1), gap=14))
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.plots_card)
+        self.splitter.addWidget(self.run_list)
+        self.splitter.setSizes([560, 170])
+        self.splitter.setStretchFactor(0, 1)
+        self.set_content(HBox(left_side, (self.splitter, 1), gap=14))
 
     def _buttons(self) -> VBox:
         trainer = self.workspace.trainer
         self.start_button = button(tr("Start training"), self.start, "train", "primary")
-        self.start_button.setToolTip(tr("Begin a new run of this recipe (Ctrl+R)"))
+        self.start_button.setToolTip(tr("Start a new run of this recipe (Ctrl+R)"))
         self.pause_button = button(tr("Pause"), self._pause)
         self.pause_tint = IconTint(self.pause_button, "pause", "text")
-        self.pause_button.setToolTip(tr("Wait after this step; memory is kept, and a checkpoint is written"))
+        self.pause_button.setToolTip(tr("Pause after this step; keeps the memory and writes a checkpoint"))
         self.stop_button = button(tr("Stop"), trainer.stop, "stop", "danger")
-        self.stop_button.setToolTip(tr("Stop after this step and keep a checkpoint, to resume from later (Ctrl+.)"))
-        self.save_button = button(tr("Checkpoint now"), trainer.request_checkpoint, "save")
-        self.save_button.setToolTip(tr("Write a checkpoint after this step, and go on"))
+        self.stop_button.setToolTip(tr("Stop after this step with a checkpoint to resume from (Ctrl+.)"))
+        self.save_button = button(tr("Save checkpoint"), trainer.request_checkpoint, "save")
+        self.save_button.setToolTip(tr("Write a checkpoint after this step and continue"))
         self.resume_button = button(tr("Resume"), self.resume, "resume")
-        self.resume_button.setToolTip(tr("Go on with the chosen run from its last checkpoint"))
-        self.train_more_button = button(tr("Train further…"), self._train_further, "resume")
-        self.train_more_button.setToolTip(tr("Give the chosen run, which is complete, more epochs"))
+        self.resume_button.setToolTip(tr("Resume the selected run from its last checkpoint"))
+        self.train_more_button = button(tr("Add epochs…"), self._train_further, "resume")
+        self.train_more_button.setToolTip(tr("Train the completed run for more epochs"))
         self.queue_button = button(tr("Add to queue"), self._enqueue, "plus")
-        self.queue_button.setToolTip(tr("Let a frozen copy of this recipe train when its turn comes"))
+        self.queue_button.setToolTip(tr("Queue a frozen copy of this recipe"))
         upper = HBox(self.start_button, self.pause_button, self.stop_button, gap=10)
         lower = HBox(self.save_button, self.resume_button, self.train_more_button, self.queue_button, gap=10)
         return VBox(upper, lower, gap=10)
@@ -112,12 +114,12 @@ class TrainPage(Page):
     # acting
 
     def start(self) -> None:
-        """Train the recipe as it is now."""
+        """Train the current recipe."""
         if not self.workspace.trainer.running:
             self.workspace.trainer.start(self.workspace.recipe)
 
     def resume(self) -> None:
-        """Go on with the chosen run."""
+        """Resume the selected run."""
         run = self.workspace.runs.selected
         if run is not None and not self.workspace.trainer.running:
             self.workspace.trainer.resume(run)
@@ -133,17 +135,21 @@ class TrainPage(Page):
         run = self.workspace.runs.selected
         if run is None or self.workspace.trainer.running:
             return
-        had = self.watcher.history.epoch
-        words = tr("The run has had {n} epochs. How many shall it have in all?", n=had)
-        epochs, sure = QInputDialog.getInt(self, tr("Train further"), words, had + 5, had + 1, 100_000)
-        if sure:
+        completed = self.watcher.history.epoch
+        prompt = tr_n(
+            "The run has completed {n} epoch. Train until epoch:",
+            "The run has completed {n} epochs. Train until epoch:",
+            completed,
+        )
+        epochs, accepted = QInputDialog.getInt(self, tr("Add epochs"), prompt, completed + 5, completed + 1, 100_000)
+        if accepted:
             self.workspace.trainer.resume(run, epochs)
 
     def _set_values(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             self.workspace.set_value(f"training.{name}", value)
 
-    # what the trainer does
+    # events of the trainer
 
     def _preparing(self) -> None:
         self.watcher.watch(None, live=False)
@@ -168,6 +174,8 @@ class TrainPage(Page):
     def showEvent(self, event: QShowEvent) -> None:
         """Qt: the page comes into view."""
         super().showEvent(event)
+        if self.workspace.trainer.running and self.workspace.trainer.run is None:
+            self._preparing()
         self._watch_selected()
 
     def _show_recipe(self, recipe: Recipe) -> None:
@@ -183,14 +191,14 @@ class TrainPage(Page):
         self._show_buttons()
 
     def _sync_live_state(self, row: RunRow) -> None:
-        """Another program trains the run that is shown, or does so no more."""
+        """Follow or stop following a run that another program trains."""
         if row.live and not self.watcher.live:
             self.watcher.resume()
         elif self.watcher.live and not row.live and not self.workspace.trainer.is_training(row.run):
             self.watcher.stop()
 
     def _watch_selected(self) -> None:
-        """Show the run that the pages look at."""
+        """Show the run that is selected for all pages."""
         runs = self.workspace.runs
         selected, shown = runs.selected, self.watcher.run
         if self.isVisible() and selected is not None and (shown is None or shown.path != selected.path):
@@ -201,11 +209,11 @@ class TrainPage(Page):
         self._show_buttons()
 
     def _draw_selected(self, rows: Sequence[RunRow]) -> None:
-        """Draw the runs that are selected beside the one that is shown."""
-        wanted = {row.name: row for row in rows[1:MAX_RUNS_DRAWN]}
-        for name in set(self._other_watchers) - set(wanted):
+        """Draw the other selected runs beside the current one."""
+        others = {row.name: row for row in rows[1:MAX_RUNS_DRAWN]}
+        for name in set(self._other_watchers) - set(others):
             self._other_watchers.pop(name).deleteLater()
-        for name, row in wanted.items():
+        for name, row in others.items():
             if name not in self._other_watchers:
                 other = self._other_watchers[name] = RunWatcher(self.workspace.runs.worker, self)
                 other.updated.connect(self._draw)
@@ -216,12 +224,12 @@ class TrainPage(Page):
         trainer, row = self.workspace.trainer, self.workspace.runs.find(self.workspace.runs.selected)
         running, free = trainer.running, not trainer.running and row is not None and not row.live
         self.start_button.setVisible(not running)
-        for shown in (self.pause_button, self.stop_button, self.save_button):
-            shown.setVisible(running)
-        for able in (self.pause_button, self.stop_button):
-            able.setEnabled(running and not trainer.stopping)
+        for running_button in (self.pause_button, self.stop_button, self.save_button):
+            running_button.setVisible(running)
+        for stop_or_pause in (self.pause_button, self.stop_button):
+            stop_or_pause.setEnabled(running and not trainer.stopping)
         self.save_button.setEnabled(running and not trainer.stopping and not trainer.paused)
-        self.pause_button.setText(tr("Go on") if trainer.paused else tr("Pause"))
+        self.pause_button.setText(tr("Resume") if trainer.paused else tr("Pause"))
         self.pause_tint.show("resume" if trainer.paused else "pause")
         self.resume_button.setVisible(free and row is not None and row.resumable)
         self.train_more_button.setVisible(free and row is not None and row.state == "completed")
@@ -237,8 +245,8 @@ class TrainPage(Page):
         if self.watcher.reading:
             self.plots_card.show_reading()
         elif history.started is not None or here:
-            asked = here and trainer.stopping, here and trainer.paused
-            self.plots_card.show_run(history, self.watcher.live, *asked, self._baseline_accuracy)
+            requests = here and trainer.stopping, here and trainer.paused
+            self.plots_card.show_run(history, self.watcher.live, *requests, self._baseline_accuracy)
         elif not trainer.running:
             self.plots_card.show_nothing()
         self._draw()
@@ -256,9 +264,33 @@ class TrainPage(Page):
             self.plots_card.show_curves([one.history for one in drawn])
             self.run_list.model.show_drawn([one.run.path.name for one in drawn if one.run] if len(drawn) > 1 else [])
 
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return overlaid runs, plots, open sections, scroll position and sizes."""
+        fold = self.form.advanced_section
+        return {
+            "overlaid": list(self._other_watchers),
+            "plots": self.plots_card.view_state(),
+            "advanced_open": fold is not None and fold.header.isChecked(),
+            "settings_scroll": self.settings_area.verticalScrollBar().value(),
+            "queue_row": self.queue_card.list.currentRow(),
+            "sizes": self.splitter.sizes(),
+        }
+
+    def restore_view_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`view_state` of an earlier page returned."""
+        self.plots_card.restore_view_state(state["plots"])
+        if (fold := self.form.advanced_section) is not None:
+            fold.header.setChecked(state["advanced_open"])
+        self.queue_card.list.setCurrentRow(state["queue_row"])
+        self.splitter.setSizes(state["sizes"])
+        self.run_list.add_to_selection(state["overlaid"])
+        restore_scroll(self.settings_area, state["settings_scroll"])
+
 
 def _baseline_accuracy_of(run: Run | None) -> float | None:
-    """The accuracy of a linear probe on the run's images and backbone, where it was measured."""
+    """Return the cached accuracy of a linear probe on the run's images and backbone, or None."""
     try:
         baseline = cached_baseline(run.recipe.data, run.recipe.backbone) if run else None
     except StudioError:

@@ -1,4 +1,4 @@
-"""From runs' histories to the lines of the four plots, over epochs, so that runs with other batch sizes compare."""
+"""Lines of the four plots from run histories, over epochs, so that runs of different batch sizes compare."""
 
 from collections.abc import Sequence
 
@@ -11,22 +11,22 @@ from studio.ui.shared.line_plot import PlotSeries
 
 
 def series_for(metric: str, runs: Sequence[RunHistory]) -> tuple[PlotSeries, ...]:
-    """The lines of the plot ``metric``: loss, accuracy, rate or speed.
+    """Return the lines of the plot ``metric``: "loss", "accuracy", "rate" or "speed".
 
-    One run has a colour for training and one for validation; of several, each has a colour of its own, and is named
-    where runs are listed.
+    A single run has one color for training and one for validation. Of several runs, each has its own color, which the
+    list of runs shows too.
     """
     make = {"loss": _loss, "accuracy": _accuracy, "rate": _lr, "speed": _speed}[metric]
     if len(runs) == 1:
         pair = metric in ("loss", "accuracy")
         names = (tr("training"), tr("validation")) if pair else ("", "")
         return make(runs[0], names, ("accent", "adapter") if pair else ("second", "second"))
-    several = zip(runs, RUN_COLORS, strict=False)
-    return tuple(line for history, tint in several for line in make(history, ("", ""), (tint, tint)))
+    colored = zip(runs, RUN_COLORS, strict=False)
+    return tuple(line for history, tint in colored for line in make(history, ("", ""), (tint, tint)))
 
 
 def lr_finder_series(learning_rates: Sequence[float], losses: Sequence[float], suggestion: float) -> PlotSeries:
-    """The loss over learning rates, with a mark at the one that is suggested."""
+    """Return the loss over learning rates, with a star at the suggested one."""
     x, y = np.array(learning_rates), np.array(losses)
     best = (suggestion, float(np.interp(suggestion, x, y))) if len(x) else None
     return PlotSeries("", "accent", x, y, emphasized=True, best_point=best)
@@ -49,7 +49,7 @@ def _accuracy(history: RunHistory, names: tuple[str, str], tints: tuple[str, str
         emphasized=True,
         best_point=_best_point(history, "accuracy"),
     )
-    if not names[0]:  # of several runs, the accuracies in validation are enough to look at
+    if not names[0]:  # of several runs, only validation accuracies: twice as many lines would be unreadable
         return (validation,)
     return (_series(history, history.training_accuracy, names[0], tints[0], emphasized=True), validation)
 

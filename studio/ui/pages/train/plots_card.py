@@ -1,10 +1,11 @@
-"""The curves of a run, or of several: what it says of itself above, four plots below."""
+"""State of a run above, and four plots of one run or of several below."""
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -29,37 +30,37 @@ if TYPE_CHECKING:
     from studio.ui.shared.line_plot import LinePlot, PlotSeries
 
 DEFAULT_SMOOTHING = 60
-"""Of 100; where the slider stands at first."""
+"""Initial position of the slider, of 100."""
 _DRAW_SECONDS = 0.6
-"""Curves are drawn no more often than that while a run goes on."""
+"""Shortest time between two drawings of a plot."""
 _MANY_POINTS = 50_000
 _REDRAW_PAUSE_FACTOR = 100
-"""A plot of many points is drawn again when a hundred times as long as it took has passed."""
+"""A plot of many points waits so many times as long as its last drawing took."""
 _MIN_MESSAGE_HEIGHT = 54
 _MIN_PLOT_HEIGHT = 320
 _MIN_HEIGHT_WITH_MESSAGES = 312
 _TWO_ROW_HEIGHT = 290
-"""Points of height from which on all four plots are shown."""
+"""Height in pixels from which all four plots are shown."""
 
 
 class _PlotGrid(QWidget):
-    """Two plots beside each other, and two below where there is room for them."""
+    """Two plots side by side, and two below if the height allows it."""
 
     resized = Signal()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt: there is more room or less."""
+        """Qt: arrange the plots for the new size."""
         super().resizeEvent(event)
         self.resized.emit()
 
 
 class BannerStack(QScrollArea):
-    """Notices one below the other, as high as they need to be while that leaves room for the curves."""
+    """Scrollable column of banners that leaves enough height for the plots."""
 
-    def __init__(self, *notices: Banner) -> None:
+    def __init__(self, *banners: Banner) -> None:
         super().__init__()
-        self._banners = notices
-        self._inner = container(VBox(*notices, None, gap=7), "scrolled")
+        self._banners = banners
+        self._inner = container(VBox(*banners, None, gap=7), "scrolled")
         self.setWidget(self._inner)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -67,17 +68,17 @@ class BannerStack(QScrollArea):
         self.viewport().setAutoFillBackground(False)
 
     def fit_height(self, height: int) -> None:
-        """Take what the notices need of a card of ``height``, as long as the curves keep theirs."""
-        shown = [notice for notice in self._banners if not notice.isHidden()]
-        wide = self.viewport().width() or 600
-        needed = sum(notice.heightForWidth(wide) for notice in shown) + 7 * max(0, len(shown) - 1)
-        self._inner.setFixedHeight(needed)  # its own hint is for narrow notices, and would be scrolled for nothing
+        """Take the height that the banners need of a card of ``height``, less what the plots need."""
+        shown = [banner for banner in self._banners if not banner.isHidden()]
+        width = self.viewport().width() or 600
+        needed = sum(banner.heightForWidth(width) for banner in shown) + 7 * max(0, len(shown) - 1)
+        self._inner.setFixedHeight(needed)  # its own hint assumes narrow banners and would add a scroll bar
         self.setFixedHeight(min(needed, max(_MIN_MESSAGE_HEIGHT, height - _MIN_PLOT_HEIGHT)))
         self.setVisible(bool(shown))
 
 
 class PlotsCard(Card):
-    """Shows histories; knows nothing of who trains."""
+    """Card that shows run histories; independent of the trainer."""
 
     def __init__(self) -> None:
         super().__init__("", padding=14)
@@ -92,9 +93,8 @@ class PlotsCard(Card):
         self._scheduler = FrameScheduler(self)
         self._advised_evaluation: events.Evaluation | None = None
         self._runs: Sequence[RunHistory] = ()
-        self._next_draw_time = 0.0
-        self._draw_timer = QTimer(self, singleShot=True)
-        self._draw_timer.timeout.connect(self._draw_all)
+        self._draw_seconds: dict[str, float] = {}
+        self._pending_ranges: list[Any] = []
         self.grid = _PlotGrid()
         self.grid.resized.connect(self._arrange)
         self._build()
@@ -102,8 +102,8 @@ class PlotsCard(Card):
     def _build(self) -> None:
         self.empty = EmptyState(
             "results",
-            tr("Nothing is trained yet"),
-            tr("Press Start training. Loss, accuracy and learning rate are drawn here while it goes on."),
+            tr("No run yet"),
+            tr("Start training to see loss, accuracy and learning rate here."),
         )
         layout = QGridLayout(self.grid)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -122,7 +122,7 @@ class PlotsCard(Card):
         self.smoothing.setValue(DEFAULT_SMOOTHING)
         self.smoothing.setFixedWidth(120)
         self.smoothing.setAccessibleName(tr("Smoothing"))
-        self.smoothing.setToolTip(tr("How much the noise of single steps is smoothed out; 0 shows them as they are"))
+        self.smoothing.setToolTip(tr("EMA smoothing of the step curves; 0 shows the raw values"))
         guard_wheel(self.smoothing)
         self.smoothing_label = text_label("", "caption")
         self.smoothing_label.setMinimumWidth(28)
@@ -132,8 +132,8 @@ class PlotsCard(Card):
         self.position_label = text_label(tr("over epochs"), "caption")
         self.swap_button = button(tr("Rate and speed"), self._arrange, kind="quiet")
         self.swap_button.setCheckable(True)
-        self.show_all_button = button(tr("Show all"), self._show_all, kind="quiet")
-        self.show_all_button.setToolTip(tr("Bring the curves into view from beginning to end"))
+        self.show_all_button = button(tr("Reset zoom"), self._show_all, kind="quiet")
+        self.show_all_button.setToolTip(tr("Show the curves from start to end"))
         self._smooth(DEFAULT_SMOOTHING)
         label = text_label(tr("Smoothing"), "caption")
         return HBox(
@@ -149,7 +149,7 @@ class PlotsCard(Card):
         )
 
     def make_plots(self) -> None:
-        """Make the plots; imports pyqtgraph, which takes a moment."""
+        """Create the plots; imports pyqtgraph, which takes about half a second."""
         if self.plots:
             return
         from studio.ui.shared.line_plot import LinePlot
@@ -160,17 +160,18 @@ class PlotsCard(Card):
         )
         self.lr_plot, self.throughput_plot = (
             LinePlot(tr("Learning rate"), bottom=0, digits=3),
-            LinePlot(tr("Images a second"), bottom=0),
+            LinePlot(tr("Images per second"), bottom=0),
         )
         self.plots = (self.loss_plot, self.accuracy_plot, self.lr_plot, self.throughput_plot)
         for plot in self.plots:
             plot.pointer_moved.connect(self._show_pointer)
             plot.set_smoothing(self.smoothing.value() / 100)
         self.plots[0].set_log_y(self.log_loss_box.isChecked())
+        self._restore_ranges()
         self._arrange()
 
     def _arrange(self) -> None:
-        """All four plots where there is room; else the two that were asked for."""
+        """Show all four plots if the height allows it, else the two that are chosen."""
         layout = self.grid.layout()
         assert isinstance(layout, QGridLayout)
         tall = self.grid.height() >= _TWO_ROW_HEIGHT
@@ -186,30 +187,30 @@ class PlotsCard(Card):
     # showing
 
     def show_nothing(self) -> None:
-        """No run is chosen."""
+        """Show that no run is selected."""
         self.stack.setCurrentIndex(0)
 
     def show_checking(self) -> None:
-        """A run is about to begin."""
+        """Show that a new run is being checked."""
         self.make_plots()
         self.status_label.setText(tr("Checking the recipe"))
         for label in (self.progress_label, self.best_label):
             label.setText("")
-        for notice in (self.problem_banner, self.advice_banner):
-            self._show_message(notice, "", "info")
+        for banner in (self.problem_banner, self.advice_banner):
+            self._show_message(banner, "", "info")
         self._advised_evaluation = None
         self.bar.setValue(0)
         self.stack.setCurrentIndex(1)
 
     def show_reading(self) -> None:
-        """A long run is being read."""
+        """Show that a long run is being read."""
         self.show_checking()
         self.status_label.setText(tr("Reading the run"))
 
     def show_run(
         self, history: RunHistory, live: bool, stopping: bool, pausing: bool, baseline_accuracy: float | None = None
     ) -> None:
-        """Say how the run stands; ``baseline_accuracy`` is the accuracy that the bare backbone reaches, where it is known."""
+        """Show the state of the run; ``baseline_accuracy`` is that of the frozen backbone, if known."""
         self.stack.setCurrentIndex(1)
         self.status_label.setText(run_status_text.status_text(history, live, stopping, pausing))
         self.progress_label.setText(run_status_text.progress_text(history, live))
@@ -222,29 +223,23 @@ class PlotsCard(Card):
             self._show_message(self.advice_banner, run_status_text.advice_text(history), "warn")
 
     def show_curves(self, runs: Sequence[RunHistory]) -> None:
-        """Draw the runs, one plot a tick, so that no tick holds up the window; long curves less often."""
+        """Draw the runs, one plot per tick so that no tick blocks the window; long curves less often."""
         self.make_plots()
         self._runs = runs
-        wait = self._next_draw_time - time.monotonic()
-        if wait <= 0:
-            self._next_draw_time = time.monotonic() + _DRAW_SECONDS
-            self._draw_all()
-        elif not self._draw_timer.isActive():
-            self._draw_timer.start(round(1000 * wait) + 1)
-
-    def _draw_all(self) -> None:
         for number, name in enumerate(("loss", "accuracy", "rate", "speed")):
-            self._scheduler.schedule(name, lambda number=number, name=name: self._draw(number, name))  # type: ignore[misc]
+            self._scheduler.schedule(
+                name, partial(self._draw, number, name), every=self._draw_seconds.get(name, _DRAW_SECONDS)
+            )
 
     def _draw(self, number: int, name: str) -> None:
         from studio.ui.pages.train.plot_series import series_for
 
-        began = time.monotonic()
-        found: Sequence[PlotSeries] = series_for(name, self._runs)
-        self.plots[number].show_series(found)
-        took = time.monotonic() - began
-        if sum(len(line.x) for line in found) > _MANY_POINTS:
-            self._next_draw_time = max(self._next_draw_time, began + _REDRAW_PAUSE_FACTOR * took)
+        start = time.monotonic()
+        lines: Sequence[PlotSeries] = series_for(name, self._runs)
+        self.plots[number].show_series(lines)
+        many = sum(len(line.x) for line in lines) > _MANY_POINTS
+        pause = _REDRAW_PAUSE_FACTOR * (time.monotonic() - start) if many else 0.0
+        self._draw_seconds[name] = max(_DRAW_SECONDS, pause)
 
     def _show_message(self, banner: Banner, message: str, tone: str) -> None:
         if banner.message != message:
@@ -252,12 +247,8 @@ class PlotsCard(Card):
             self.messages.fit_height(self.height())
             self.setMinimumHeight(0 if self.messages.isHidden() else _MIN_HEIGHT_WITH_MESSAGES)
 
-    def retranslate(self) -> None:
-        """Make room for the messages as they are in another language."""
-        self.messages.fit_height(self.height())
-
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt: messages take a part of the height at most; beyond that they scroll."""
+        """Qt: fit the messages into the new height; beyond it they scroll."""
         super().resizeEvent(event)
         self.messages.fit_height(self.height())
 
@@ -266,7 +257,7 @@ class PlotsCard(Card):
     def _smooth(self, value: int) -> None:
         self.smoothing_label.setText(f"{value / 100:.2f}")
         for plot in self.plots:
-            self._scheduler.schedule(f"smooth {plot.title}", lambda plot=plot: plot.set_smoothing(value / 100))  # type: ignore[misc]
+            self._scheduler.schedule(f"smooth {plot.title}", partial(plot.set_smoothing, value / 100))
 
     def _show_pointer(self, epoch: float | None) -> None:
         for plot in self.plots:
@@ -276,3 +267,29 @@ class PlotsCard(Card):
     def _show_all(self) -> None:
         for plot in self.plots:
             plot.show_all()
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return smoothing, the kind of loss axis, the chosen plots and the ranges that were zoomed to."""
+        return {
+            "smoothing": self.smoothing.value(),
+            "log_loss": self.log_loss_box.isChecked(),
+            "lower_plots": self.swap_button.isChecked(),
+            "ranges": [plot.zoomed_range() for plot in self.plots] or self._pending_ranges,
+        }
+
+    def restore_view_state(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`view_state` of an earlier card returned."""
+        self.smoothing.setValue(state["smoothing"])
+        self.log_loss_box.setChecked(state["log_loss"])
+        self.swap_button.setChecked(state["lower_plots"])
+        self._pending_ranges = state["ranges"]
+        self._restore_ranges()
+        self._arrange()
+
+    def _restore_ranges(self) -> None:
+        if self.plots:
+            for plot, ranges in zip(self.plots, self._pending_ranges, strict=False):
+                plot.zoom_to(ranges)
+            self._pending_ranges = []

@@ -1,4 +1,4 @@
-"""A run's events gathered into curves, as far as they have been read."""
+"""Curves and state of a run, gathered from its events."""
 
 import bisect
 import math
@@ -15,13 +15,13 @@ def _float_array() -> "array[float]":
 
 @dataclass(slots=True)
 class Curve:
-    """Points of one line, in step order; as arrays, because a long run has a million of them."""
+    """Points of one line in step order; arrays, because a long run has a million points."""
 
     x: "array[float]" = field(default_factory=_float_array)
     y: "array[float]" = field(default_factory=_float_array)
 
     def add(self, x: float, y: float) -> None:
-        """Append a point; one that was there already, as training went back since, gives way with all after it."""
+        """Append a point; after a rollback of the training, drop the old points from ``x`` on."""
         if self.x and x <= self.x[-1]:
             keep = bisect.bisect_left(self.x, x)
             del self.x[keep:], self.y[keep:]
@@ -34,16 +34,16 @@ class Curve:
         del self.x[keep:], self.y[keep:]
 
     def points(self) -> Iterator[tuple[float, float]]:
-        """The points as pairs."""
+        """Return the points as pairs (x, y)."""
         return zip(self.x, self.y, strict=True)
 
 
 @dataclass(slots=True)
 class RunHistory:
-    """Everything that the train page shows of a run. Filled by :meth:`apply`.
+    """State and curves of a run for the train page, filled by :meth:`apply`.
 
-    ``data_wait_share`` is the share of the last epoch's time that was spent waiting for images.
-    ``grad_norms`` are the last gradient norms by ``attachment/path``, ``with_gradient`` the places where one was ever above zero.
+    ``data_wait_share`` is the share of the last epoch's time that was spent waiting for images. ``grad_norms`` are the
+    last gradient norms by ``attachment/path``, ``with_gradient`` those keys that ever had a norm above zero.
     """
 
     started: events.Started | None = None
@@ -74,7 +74,7 @@ class RunHistory:
     warnings: list[str] = field(default_factory=list)
 
     def apply(self, new: Iterable[events.Event]) -> None:
-        """Add events that were read."""
+        """Add the events ``new``."""
         for event in new:
             if self.paused:
                 self.paused_seconds += event.time - self.last_event_time
@@ -91,7 +91,7 @@ class RunHistory:
                 self._apply_evaluation(event)
             case events.GradNorms():
                 self.grad_norms = event.norms
-                self.with_gradient.update(place for place, norm in event.norms.items() if norm > 0)
+                self.with_gradient.update(key for key, norm in event.norms.items() if norm > 0)
             case events.Checkpoint():
                 self.last_checkpoint = event
             case events.Warning():
@@ -104,7 +104,7 @@ class RunHistory:
                 self._apply_state(event)
 
     def _apply_state(self, event: events.Event) -> None:
-        """The run begins, waits, goes on or ends."""
+        """Start, pause, resume or end the run."""
         match event:
             case events.Started():
                 self.started, self.ended, self.paused = event, None, False
@@ -118,7 +118,7 @@ class RunHistory:
                 self.ended, self.paused = event, False
 
     def _truncate_after(self, step: int) -> None:
-        """Drop what a killed run had written after the checkpoint that it goes on from: it does those steps again."""
+        """Drop what a killed run wrote after the checkpoint that it resumes from: those steps are repeated."""
         for curve in (
             self.training_loss,
             self.training_accuracy,
@@ -152,22 +152,22 @@ class RunHistory:
 
     @property
     def steps_per_epoch(self) -> float:
-        """Optimiser steps in one epoch; 1 while unknown."""
+        """Optimizer steps per epoch; 1 while unknown."""
         return self.started.steps / self.started.epochs if self.started and self.started.steps else 1.0
 
     @property
     def progress(self) -> float:
-        """Share of all steps that are done, in [0, 1]."""
+        """Completed share of all steps, in [0, 1]."""
         return self.step / self.started.steps if self.started and self.started.steps else 0.0
 
     @property
     def without_gradient(self) -> frozenset[str]:
-        """The places at which no gradient was ever above zero, as far as any was read."""
+        """Keys ``attachment/path`` whose gradient norm has always been zero."""
         return frozenset(self.grad_norms) - self.with_gradient
 
     @property
     def seconds_left(self) -> float:
-        """Estimate from the steps since this start, pauses left out; NaN before there are any."""
+        """Seconds left, estimated from the steps since the last start without pauses; NaN before the first step."""
         since, first = self.start_point
         done = self.step - first
         if self.started is None or done <= 0:

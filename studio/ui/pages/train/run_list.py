@@ -1,4 +1,6 @@
-"""The list of runs: one is looked at; those selected with it are drawn beside it."""
+"""List of runs: one is current; the curves of the others that are selected are drawn beside it."""
+
+from collections.abc import Collection
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QResizeEvent
@@ -12,35 +14,33 @@ from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import ROW_ROLE
 
 _COLUMN_WIDTHS = (104, 74, 120, 150, 106)
-
-
 _OPTIONAL_COLUMNS = (3, 4)
-"""Backbone and methods, which a run's name tells too."""
+"""Backbone and methods, which the name of a run contains too."""
 _MIN_FULL_WIDTH = 760
 
 
 class _Table(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt: where there is little room, the names of the runs matter more."""
+        """Qt: hide the optional columns of a narrow table, so that names are readable."""
         super().resizeEvent(event)
         for column in _OPTIONAL_COLUMNS:
             self.setColumnHidden(column, self.viewport().width() < _MIN_FULL_WIDTH)
 
 
 class RunList(Card):
-    """``selection_changed`` carries the rows that are selected, the one looked at first."""
+    """Card with the runs; ``selection_changed`` carries the selected rows, the current one first."""
 
     selection_changed = Signal(object)
 
     def __init__(self, runs: RunRegistry) -> None:
-        self.hint = text_label(tr("Select several with Ctrl or Shift to draw them together"), "caption")
-        self.folder_button = IconButton(tr("Show the folder of the run"), "folder", self._show_folder)
+        self.hint = text_label(tr("Select several runs (Ctrl or Shift) to overlay them"), "caption")
+        self.folder_button = IconButton(tr("Show run folder"), "folder", self._show_folder)
         super().__init__(tr("Runs"), heading_items=(self.hint, self.folder_button), padding=14)
         self._runs = runs
         self.model = RunModel(self)
         self._make_table()
         self.empty_label = text_label(
-            tr("Runs are listed here, old and new. Each is a folder that keeps its own recipe."), "muted", wrap=True
+            tr("Runs appear here. Each run is a folder with its own recipe."), "muted", wrap=True
         )
         self.empty_label.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.body.addWidget(self.empty_label, 1)
@@ -62,7 +62,7 @@ class RunList(Card):
         table.selectionModel().selectionChanged.connect(lambda *_: self.selection_changed.emit(self.selected_rows()))
 
     def show_rows(self, rows: tuple[RunRow, ...]) -> None:
-        """Show the runs; the one that is looked at stays marked."""
+        """Show ``rows``; the current run stays selected."""
         self.model.show_rows(rows)
         for widget in (self.table, self.hint, self.folder_button):
             widget.setVisible(bool(rows))
@@ -70,7 +70,7 @@ class RunList(Card):
         self.select_current_run()
 
     def select_current_run(self) -> None:
-        """Select the run that the pages look at."""
+        """Select the run that the pages show."""
         selected = self._runs.selected
         row = self.model.row_of(selected.path.name) if selected else -1
         if row >= 0 and self.table.currentIndex().row() != row:
@@ -78,11 +78,18 @@ class RunList(Card):
             self.table.selectionModel().setCurrentIndex(self.model.index(row, 0), flags.ClearAndSelect | flags.Rows)
 
     def selected_rows(self) -> tuple[RunRow, ...]:
-        """The selected rows, the one looked at first."""
+        """Return the selected rows, the current one first."""
         current = self.table.currentIndex()
-        chosen = [index.data(ROW_ROLE) for index in self.table.selectionModel().selectedRows()]
+        selected = [index.data(ROW_ROLE) for index in self.table.selectionModel().selectedRows()]
         first = current.data(ROW_ROLE) if current.isValid() else None
-        return (*((first,) if first else ()), *(row for row in chosen if not first or row.name != first.name))
+        return (*((first,) if first else ()), *(row for row in selected if not first or row.name != first.name))
+
+    def add_to_selection(self, names: Collection[str]) -> None:
+        """Select the runs called ``names`` too."""
+        flags = QItemSelectionModel.SelectionFlag
+        for number, row in enumerate(self.model.rows):
+            if row.name in names:
+                self.table.selectionModel().select(self.model.index(number, 0), flags.Select | flags.Rows)
 
     def _current_changed(self, current: QModelIndex) -> None:
         if current.isValid():

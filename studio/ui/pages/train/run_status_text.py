@@ -1,9 +1,9 @@
-"""What is said of a run beside its curves."""
+"""Texts beside the curves of a run."""
 
 import math
 
 from studio.core import events
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.train.overfitting import find_overfit_point
 from studio.ui.pages.train.run_history import RunHistory
 from studio.ui.style.formatting import format_bytes, format_duration, format_percent
@@ -14,7 +14,7 @@ SEPARATOR = "   ·   "
 
 
 def status_text(history: RunHistory, live: bool, stopping: bool, pausing: bool) -> str:
-    """Where the run stands; one that is not ``live`` and tells of no end was broken off."""
+    """Return the state of the run; one without an end that is not ``live`` was interrupted."""
     if history.started is None:
         return tr("Preparing")
     if isinstance(history.ended, events.Finished):
@@ -22,7 +22,7 @@ def status_text(history: RunHistory, live: bool, stopping: bool, pausing: bool) 
         completed = history.ended.reason == "completed"
         return tr("Finished after {time}", time=time) if completed else tr("Stopped after {time}", time=time)
     if isinstance(history.ended, events.Error):
-        return tr("Ended with an error")
+        return tr("Failed")
     if not live:
         return tr("Interrupted in epoch {n} of {all}", n=max(1, history.epoch), all=history.started.epochs)
     if stopping:
@@ -35,7 +35,7 @@ def status_text(history: RunHistory, live: bool, stopping: bool, pausing: bool) 
 
 
 def progress_text(history: RunHistory, live: bool) -> str:
-    """Steps, speed and time left."""
+    """Return steps, speed and time left."""
     parts = []
     if history.started:
         parts.append(tr("step {n:,} of {all:,}", n=history.step, all=history.started.steps))
@@ -48,7 +48,7 @@ def progress_text(history: RunHistory, live: bool) -> str:
 
 
 def best_text(history: RunHistory, live: bool, baseline_accuracy: float | None = None) -> str:
-    """The best so far, beside the accuracy ``baseline_accuracy``; the last checkpoint; what it was expected to take, and took."""
+    """Return best and baseline accuracy, last checkpoint, waiting time, estimated and measured resources."""
     parts = []
     if history.best_evaluation:
         share = format_percent(history.best_evaluation.accuracy)
@@ -63,38 +63,40 @@ def best_text(history: RunHistory, live: bool, baseline_accuracy: float | None =
     if live and history.last_checkpoint is not None:
         parts.append(tr("last checkpoint at step {n:,}", n=history.last_checkpoint.step))
     if len(history.epoch_loss.x):
-        parts.append(tr("waited {share} of the time for images", share=format_percent(history.data_wait_share, 0)))
-    if (expected := history.resource_estimate) is not None:
-        time, memory = format_duration(expected.seconds_per_epoch), format_bytes(expected.peak_memory_bytes)
-        parts.append(tr("expected {time} an epoch, {memory}", time=time, memory=memory))
-    if (took := history.usage) is not None:
-        time, memory = format_duration(took.seconds_per_epoch), format_bytes(took.peak_memory_bytes)
-        parts.append(tr("took {time} an epoch, {memory}", time=time, memory=memory))
+        parts.append(
+            tr("{share} of the time spent waiting for images", share=format_percent(history.data_wait_share, 0))
+        )
+    if (estimate := history.resource_estimate) is not None:
+        time, memory = format_duration(estimate.seconds_per_epoch), format_bytes(estimate.peak_memory_bytes)
+        parts.append(tr("expected {time} per epoch, {memory}", time=time, memory=memory))
+    if (usage := history.usage) is not None:
+        time, memory = format_duration(usage.seconds_per_epoch), format_bytes(usage.peak_memory_bytes)
+        parts.append(tr("took {time} per epoch, {memory}", time=time, memory=memory))
     return SEPARATOR.join(parts)
 
 
 def _against_baseline_text(points: float) -> str:
     if points >= 0:
-        return tr("{points:.1f} points above the number to beat", points=points)
-    return tr("{points:.1f} points below the number to beat", points=-points)
+        return tr("{points:.1f} points above the baseline", points=points)
+    return tr("{points:.1f} points below the baseline", points=-points)
 
 
 def problem_text(history: RunHistory) -> tuple[str, str]:
-    """Why the run ended, and what it met on its way, with the tone in which to say it."""
+    """Return the error or the last warnings of the run, and the tone of the banner."""
     if isinstance(history.ended, events.Error):
-        return tr(history.ended.text), "bad"
-    lines = [tr(note) for note in history.warnings[-_MAX_WARNINGS:]]
-    if len(history.warnings) > _MAX_WARNINGS:
-        lines.insert(0, tr("{n} more messages are in the run's log.txt.", n=len(history.warnings) - _MAX_WARNINGS))
+        return localized(history.ended.text), "bad"
+    lines = [localized(text) for text in history.warnings[-_MAX_WARNINGS:]]
+    if (more := len(history.warnings) - _MAX_WARNINGS) > 0:
+        lines.insert(
+            0, tr_n("{n} more warning is in the run's log.txt.", "{n} more warnings are in the run's log.txt.", more)
+        )
     return "\n".join(lines), "warn" if history.warnings else "info"
 
 
 def advice_text(history: RunHistory) -> str:
-    """What to do where the network learns by heart, or something does not learn at all; empty where all is well."""
+    """Return advice on overfitting, layers without gradient and slow data; empty if there is nothing to improve."""
     return "\n".join(
-        words
-        for words in (_overfitting_text(history), _without_gradient_text(history), _data_wait_text(history))
-        if words
+        text for text in (_overfitting_text(history), _without_gradient_text(history), _data_wait_text(history)) if text
     )
 
 
@@ -102,8 +104,8 @@ def _without_gradient_text(history: RunHistory) -> str:
     if not history.without_gradient:
         return ""
     return tr(
-        "No gradient has reached {n} of the {all} places that train, so they have not moved: {first}. Attach there "
-        "something else, or take it off; the layer tree marks them.",
+        "No gradient has reached {n} of {all} trained layers, so they have not changed: {first}. Remove these "
+        "attachments or use another method there; the layer tree marks them.",
         n=len(history.without_gradient),
         all=len(history.grad_norms),
         first=", ".join(sorted(history.without_gradient)[:2]),
@@ -114,20 +116,20 @@ def _data_wait_text(history: RunHistory) -> str:
     if history.data_wait_share < _DATA_WAIT_THRESHOLD or history.ended is not None:
         return ""
     return tr(
-        "The training waits {share} of its time for images; it goes faster with smaller image files on a faster disk, "
-        "or with less augmentation.",
+        "Training spends {share} of the time waiting for images. Smaller image files, a faster disk or less "
+        "augmentation speed it up.",
         share=format_percent(history.data_wait_share, 0),
     )
 
 
 def _overfitting_text(history: RunHistory) -> str:
-    found = find_overfit_point(tuple(history.epoch_loss.points()), tuple(history.validation_loss.points()))
-    if found is None:
+    point = find_overfit_point(tuple(history.epoch_loss.points()), tuple(history.validation_loss.points()))
+    if point is None:
         return ""
     return tr(
-        "The validation loss was lowest in epoch {n:.0f} and has risen by {share} since, while the training loss still "
-        "falls: the network learns its training images by heart. The best epoch is kept. Stop here, or train again "
-        "with stronger augmentation, fewer trained parameters, more weight decay, or more images.",
-        n=found.step / history.steps_per_epoch,
-        share=format_percent(found.rise, 0),
+        "The model is overfitting: the validation loss has risen by {share} since epoch {n:.0f}, while the training "
+        "loss still falls. The best epoch is saved; stop here, or retry with stronger augmentation, fewer trained "
+        "parameters, more weight decay or more images.",
+        n=point.step / history.steps_per_epoch,
+        share=format_percent(point.rise, 0),
     )

@@ -1,4 +1,4 @@
-"""A run's directory replayed: at once where it is short, on a thread where it is long, live while it goes on."""
+"""Replay of a run directory: at once if it is short, on a thread if it is long, followed while it is live."""
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -8,11 +8,11 @@ from studio.ui.services.background import WorkerThread
 
 POLL_MS = 150
 SYNC_READ_BYTES = 200_000
-"""Bytes of events that are read without a thread: a thousand steps, ten milliseconds."""
+"""Bytes of events that are read without a thread: 1,000 steps, 10 ms."""
 
 
 class RunWatcher(QObject):
-    """Replays a run's events into a history, and goes on reading while the run is live."""
+    """Reader of a run's events into a history, which keeps reading while the run is live."""
 
     updated = Signal()
     run_changed = Signal()
@@ -30,11 +30,11 @@ class RunWatcher(QObject):
 
     @property
     def reading(self) -> bool:
-        """Whether the run's past is still being read."""
+        """Whether the events so far are still being read."""
         return self.run is not None and self._event_tail is None
 
     def watch(self, run: Run | None, live: bool) -> None:
-        """Show ``run`` from its first event on; keep reading where it is ``live``."""
+        """Read ``run`` from its first event; keep reading if it is ``live``."""
         self.run, self.live, self.history, self._event_tail = run, live, RunHistory(), None
         self._timer.stop()
         self.run_changed.emit()
@@ -54,20 +54,20 @@ class RunWatcher(QObject):
             self._timer.start()
 
     def poll(self) -> None:
-        """Read what is new."""
+        """Read new events."""
         new = self._event_tail.poll() if self._event_tail else []
         if new:
             self.history.apply(new)
             self.updated.emit()
 
     def resume(self) -> None:
-        """The run is trained again: read what comes."""
+        """Read again, because the run is trained again."""
         self.live = True
         if self._event_tail is not None:
             self._timer.start()
 
     def stop(self) -> None:
-        """Read for the last time, and no more."""
+        """Read the last events and stop."""
         self.live = False
         self._timer.stop()
         self.poll()
@@ -82,6 +82,6 @@ def _events_size(run: Run) -> int:
 
 
 def _replay(run: Run) -> tuple[RunHistory, EventTail]:
-    history, follower = RunHistory(), EventTail(run)
-    history.apply(follower.poll())
-    return history, follower
+    history, tail = RunHistory(), EventTail(run)
+    history.apply(tail.poll())
+    return history, tail
