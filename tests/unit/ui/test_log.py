@@ -58,12 +58,12 @@ def test_the_page_is_filtered_by_level_and_by_words(opened, window):
     page.search.setText("CAREF")
     assert [row.text for row in page.model.rows] == ["careful"]
     page.table.selectRow(0)
-    assert page.whole.toPlainText() == "careful"
+    assert page.entry_view.toPlainText() == "careful"
 
 
 def test_a_report_can_be_copied(opened, window):
     log_message("what happened", logging.ERROR)
-    window.log.copy()
+    window.log.copy_report()
     report = QGuiApplication.clipboard().text()
     assert report.startswith("PEFT Studio ")
     assert "ERROR what happened" in report
@@ -79,7 +79,7 @@ def test_a_report_does_not_name_the_user(opened, window):
 
 def test_what_a_page_says_is_wrong_is_in_the_log_once(opened, window):
     for _ in range(2):
-        window.train.notice.say("There is no folder y.", "bad")
+        window.train.banner.show_message("There is no folder y.", "bad")
     assert [line.text for line in opened.lines].count("There is no folder y.") == 1
 
 
@@ -185,12 +185,14 @@ def test_every_remedy_is_something_the_window_can_do(window):
 
 def test_the_button_does_what_it_says(window):
     window.workspace.set_value("training.batch_size", 32)
-    notice = window.train.notice
+    notice = window.train.banner
     window.show_train()
-    notice.say("The memory is not enough for this training; lower training.batch_size, and train again.", "bad")
+    notice.show_message(
+        "The memory is not enough for this training; lower training.batch_size, and train again.", "bad"
+    )
     notice._action_button.click()
     assert window.workspace.recipe.training.batch_size == 16
-    notice._copy.click()
+    notice._copy_button.click()
     assert "batch_size" in QGuiApplication.clipboard().text()
 
 
@@ -222,5 +224,5 @@ def test_a_log_in_which_nothing_fits_says_so(window):
     page.search.clear()
     assert page.empty_label.isVisible() == (not page.model.rows)
     logs.app_log().lines.clear()
-    page._filter()
+    page._apply_filter()
     assert page.empty_label.text() == "Nothing has happened yet."

@@ -39,29 +39,29 @@ def listed(page, train):
     """The page with three runs of two recipes in its list."""
     for name, settings in (("one", {}), ("two", {"seed": 1}), ("larger", {"rank": 8})):
         train(name, **settings)
-    page.workspace.runs.refresh()
+    page.workspace.runs.reload()
     return page
 
 
 def tick(page, qtbot, row):
     """Press the box of a row."""
-    place = page.choices.visualRect(page.run_model.index(row, 0))
-    qtbot.mouseClick(page.choices.viewport(), LEFT, pos=QPoint(place.left() + 12, place.center().y()))
+    place = page.run_table.visualRect(page.run_model.index(row, 0))
+    qtbot.mouseClick(page.run_table.viewport(), LEFT, pos=QPoint(place.left() + 12, place.center().y()))
 
 
 def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
     assert not listed.save_button.isEnabled()
     for row in range(3):
         tick(listed, qtbot, row)
-    assert len(listed.chosen) == 3
-    qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.curves.lines) == 2, timeout=LONG)
+    assert len(listed.selected_runs) == 3
+    qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.curves.series) == 2, timeout=LONG)
     groups = listed.group_model.rows
     assert sorted(len(group.runs) for group in groups) == [1, 2]
-    assert {group.parameters for group in groups} == {spot.parameters for spot in listed.pareto.spots}
-    front = {spot.number for spot in listed.pareto.spots if spot.on_front}
-    assert front == {group.number for group in listed.comparison.report.front}
-    assert [len(line.x) for line in listed.curves.lines] == [3, 3]
-    assert "3 runs of 2 recipes" in listed.told.text()
+    assert {group.parameters for group in groups} == {spot.parameters for spot in listed.pareto.recipe_points}
+    front = {spot.number for spot in listed.pareto.recipe_points if spot.on_front}
+    assert front == {group.number for group in listed.comparison.report.pareto_front}
+    assert [len(line.x) for line in listed.curves.series] == [3, 3]
+    assert "3 runs of 2 recipes" in listed.summary.text()
     cells = listed.group_model.cells(groups[0])
     assert cells[2] == f"{groups[0].parameters:,}"
     assert cells[7] != "–"
@@ -71,23 +71,23 @@ def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
 def test_two_recipes_are_put_on_the_tree(listed, qtbot):
     qtbot.mouseClick(listed.all_button, LEFT)
     qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
-    qtbot.mouseClick(listed.which.button(1), LEFT)
-    qtbot.waitUntil(lambda: bool(listed.difference.shown), timeout=LONG)
-    marks = {pair.layer.path: pair.mark for pair in listed.difference.shown if pair.differs}
+    qtbot.mouseClick(listed.view_switch.button_at(1), LEFT)
+    qtbot.waitUntil(lambda: bool(listed.recipe_diff.pairs), timeout=LONG)
+    marks = {pair.layer.path: pair.status for pair in listed.recipe_diff.pairs if pair.differs}
     assert marks == {"blocks.0.attn.qkv": "other", "blocks.1.attn.qkv": "other"}
-    listed.right.setCurrentIndex(0)
-    listed.right.activated.emit(0)
-    qtbot.waitUntil(lambda: "the same" in listed.difference.summary.text(), timeout=LONG)
+    listed.right_recipe.setCurrentIndex(0)
+    listed.right_recipe.activated.emit(0)
+    qtbot.waitUntil(lambda: "the same" in listed.recipe_diff.summary.text(), timeout=LONG)
 
 
 def test_the_report_is_saved(listed, qtbot, tmp_path):
     qtbot.mouseClick(listed.all_button, LEFT)
     qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
     saved = []
-    listed.save(tmp_path / "report", saved.append)
+    listed.save_report(tmp_path / "report", saved.append)
     qtbot.waitUntil(lambda: bool(saved), timeout=LONG)
     assert "LoRA" in saved[0].read_text(encoding="utf-8")
-    assert str(saved[0]) in listed.banner.words
+    assert str(saved[0]) in listed.banner.message
     qtbot.mouseClick(listed.none_button, LEFT)
     assert listed.stack.currentIndex() == 0
 
@@ -98,7 +98,7 @@ def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, m
         run = training.create_run(point.recipe, sweep.folder / point.name)
         list(training.train(run, TrainControl()))
     page.open_sweep(tmp_path)
-    qtbot.waitUntil(lambda: "not the description of a sweep" in page.banner.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "not the description of a sweep" in page.banner.message, timeout=LONG)
     page.open_sweep(sweep.folder)
     qtbot.waitUntil(lambda: page.comparison is not None, timeout=LONG)
     assert [choice.name for choice in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
@@ -109,31 +109,31 @@ def test_a_preset_waits_in_the_queue_as_a_recipe_for_each_point(page, make_recip
     started = []
     monkeypatch.setattr(page.workspace.queue, "start", lambda: started.append(True))
     page.workspace.document.new(make_recipe(epochs=1))
-    page.sweep("ranks")
+    page.queue_sweep("ranks")
     qtbot.waitUntil(lambda: len(page.workspace.queue.rows) == 5, timeout=LONG)
     ranks = [row.recipe.attachments[0].config["rank"] for row in page.workspace.queue.rows]
     assert ranks == [2, 4, 8, 16, 32]
     assert started
-    assert "5 recipes wait" in page.banner.words
+    assert "5 recipes wait" in page.banner.message
 
 
 def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
     page.workspace.document.new(make_recipe(lora=False))
-    page.sweep("ranks")
-    qtbot.waitUntil(lambda: "has a rank" in page.banner.words, timeout=LONG)
+    page.queue_sweep("ranks")
+    qtbot.waitUntil(lambda: "has a rank" in page.banner.message, timeout=LONG)
     assert page.workspace.queue.rows == ()
     page.workspace.document.new(Recipe())
-    page.sweep("ranks")
-    qtbot.waitUntil(lambda: "names no images" in page.banner.words, timeout=LONG)
+    page.queue_sweep("ranks")
+    qtbot.waitUntil(lambda: "names no images" in page.banner.message, timeout=LONG)
 
 
 def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train):
     run = train("one")
-    window.workspace.runs.refresh()
+    window.workspace.runs.reload()
     window.workspace.runs.select(run)
     window.actions_by_slot["show_compare"].trigger()
     assert window.pages.currentWidget() is window.compare
-    assert window.compare.chosen == (run.path,)
+    assert window.compare.selected_runs == (run.path,)
     window.show_results()
     window.results.compare_requested.emit()
     assert window.pages.currentWidget() is window.compare
@@ -144,8 +144,8 @@ def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train)
 def test_a_run_whose_recipe_is_damaged_is_not_offered_and_spoils_nothing(listed, train, home, qtbot):
     (train("damaged").path / "recipe.toml").write_text("x = = 1")
     listed.workspace.runs._descriptions.clear()
-    listed.workspace.runs.refresh()
+    listed.workspace.runs.reload()
     listed.all_button.click()
     assert len(listed.workspace.runs.rows) == 4
     qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.group_model.rows) == 2, timeout=LONG)
-    assert not listed.banner.words
+    assert not listed.banner.message

@@ -45,21 +45,21 @@ def page(alone):
 def shown(page, train, qtbot):
     """The page with the results of a run."""
     run = train("first", NARROW)
-    page.workspace.runs.refresh()
+    page.workspace.runs.reload()
     page.workspace.runs.select(run)
     qtbot.waitUntil(lambda: page.stack.currentIndex() == 1, timeout=LONG)
     return page
 
 
 def middle(confusion, row, column):
-    left, top, width, height = confusion._place(row, column, confusion._cell_size())
+    left, top, width, height = confusion._cell_rect(row, column, confusion._cell_size())
     return QPoint(int(left + width / 2), int(top + height / 2))
 
 
 def test_figures_and_classes_are_shown(shown):
     assert shown.accuracy.text().endswith("%")
     assert shown.images.text() == "6"
-    view = shown.mistakes
+    view = shown.confusion_tab
     assert view.confusion.labels == ("a", "b", "c")
     assert sum(map(sum, view.confusion.counts)) == 6
     assert view.class_model.rowCount() == 3
@@ -67,8 +67,8 @@ def test_figures_and_classes_are_shown(shown):
 
 
 def test_classes_are_sorted_by_a_column_and_still_lead_to_their_own_images(shown, qtbot):
-    view = shown.mistakes
-    view.which.button(1).click()
+    view = shown.confusion_tab
+    view.view_switch.button_at(1).click()
     rows, table = view.class_model.rows, view.table
     table.setCurrentIndex(table.model().index(0, 3))
     for falling in (False, True):
@@ -95,36 +95,36 @@ def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_pa
 
 
 def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
-    view = shown.mistakes
+    view = shown.confusion_tab
     for row, counts in enumerate(view.confusion.counts):
         for column, number in enumerate(counts):
             qtbot.mouseClick(view.confusion, LEFT, pos=middle(view.confusion, row, column))
             images = view.grid.images.rows
             assert len(images) == number
-            assert all((one.label, one.found) == (row, column) for one in images)
-            assert view.filter_label.text() == view.confusion.sentence(row, column)
+            assert all((one.label, one.predicted) == (row, column) for one in images)
+            assert view.filter_label.text() == view.confusion.cell_text(row, column)
             qtbot.mouseClick(view.confusion, LEFT, pos=middle(view.confusion, row, column))
-    assert view.confusion.place is None
-    mistakes = [one for one in view.found.images if not one.right]
+    assert view.confusion.selected_cell is None
+    mistakes = [one for one in view.predictions.images if not one.is_correct]
     assert sorted(one.loss for one in view.grid.images.rows) == sorted(one.loss for one in mistakes)
     losses = [one.loss for one in view.grid.images.rows]
     assert losses == sorted(losses, reverse=True)
 
 
 def test_the_matrix_is_walked_with_the_arrow_keys(shown, qtbot):
-    view = shown.mistakes
+    view = shown.confusion_tab
     view.confusion.setFocus()
     for key in (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Right):
         qtbot.keyClick(view.confusion, key)
-    assert view.confusion.place == (1, 1)
-    assert view.confusion.accessibleName().endswith(view.confusion.sentence(1, 1))
+    assert view.confusion.selected_cell == (1, 1)
+    assert view.confusion.accessibleName().endswith(view.confusion.cell_text(1, 1))
     qtbot.keyClick(view.confusion, Qt.Key.Key_Escape)
-    assert view.confusion.place is None
+    assert view.confusion.selected_cell is None
 
 
 def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
-    view = shown.mistakes
-    qtbot.mouseClick(view.which.button(1), LEFT)
+    view = shown.confusion_tab
+    qtbot.mouseClick(view.view_switch.button_at(1), LEFT)
     place = view.table.visualRect(view.table.model().index(1, 0)).center()
     qtbot.mouseClick(view.table.viewport(), LEFT, pos=place)
     view.order.setCurrentIndex(1)
@@ -135,17 +135,17 @@ def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
 
 
 def test_an_image_shows_where_the_run_looked(shown, qtbot):
-    view = shown.mistakes
+    view = shown.confusion_tab
     view.order.setCurrentIndex(1)
     view.order.activated.emit(1)
     qtbot.mouseClick(view.grid.viewport(), LEFT, pos=view.grid.visualRect(view.grid.images.index(2)).center())
     row = view.grid.images.rows[2]
-    assert view.words.text() == view.grid.images.words(row)
+    assert view.prediction_label.text() == view.grid.images.result_text(row)
     for number in (1, 2, 3):
         view.saliency_mode.setCurrentIndex(number)
         view.saliency_mode.activated.emit(number)
         qtbot.waitUntil(lambda: view.view.has_overlay, timeout=LONG)
-        assert view.view.look.pixels.shape == (32, 32, 3)
+        assert view.view.saliency.pixels.shape == (32, 32, 3)
         view.view.show_saliency(None)
     qtbot.mouseClick(view.try_button, LEFT)
     assert shown.views.currentIndex() == TRY_IT_TAB
@@ -160,20 +160,20 @@ def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence
     action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
     zone.dropEvent(QDropEvent(QPointF(5, 5), action, data, LEFT, none))
     qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
-    odds = view.answers["first"].odds.rows
+    odds = view.cards["first"].probability_bars.rows
     assert sum(share for _, share in odds) == pytest.approx(1, abs=1e-5)
-    assert view.answers["first"].best.text().startswith(odds[0][0])
+    assert view.cards["first"].best_label.text().startswith(odds[0][0])
     QGuiApplication.clipboard().setImage(QImage(str(next((tmp_path / "images/b").glob("*.png")))))
     view.setFocus()
     view.paste()
     assert view.image.name == "pasted.png"
     qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
-    assert view.answers["first"].odds.rows != odds
+    assert view.cards["first"].probability_bars.rows != odds
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"x")
     view.try_image(broken)
-    qtbot.waitUntil(lambda: bool(view.banner.words), timeout=LONG)
-    assert "broken.png" in view.banner.words
+    qtbot.waitUntil(lambda: bool(view.banner.message), timeout=LONG)
+    assert "broken.png" in view.banner.message
     assert not view.has_predictions
 
 
@@ -182,22 +182,22 @@ def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, q
     view = shown.try_it_tab
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
     qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
-    view.add(second.path)
-    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.has_predictions, timeout=LONG)
-    assert [row.control.name for row in view.rows] == ["lora", "narrow"]
-    before = {name: answer.odds.rows for name, answer in view.answers.items()}
-    place = QPoint(8, view.rows[0].switch.height() // 2)
-    qtbot.mouseClick(view.rows[0].switch, LEFT, pos=place)
-    qtbot.waitUntil(lambda: view.answers["first"].odds.rows != before["first"], timeout=LONG)
-    assert view.answers["second"].odds.rows == before["second"]
-    assert view.rows[0].value.text() == "off"
+    view.add_adapter(second.path)
+    qtbot.waitUntil(lambda: len(view.cards) == 2 and view.has_predictions, timeout=LONG)
+    assert [row.control.name for row in view.control_rows] == ["lora", "narrow"]
+    before = {name: answer.probability_bars.rows for name, answer in view.cards.items()}
+    place = QPoint(8, view.control_rows[0].switch.height() // 2)
+    qtbot.mouseClick(view.control_rows[0].switch, LEFT, pos=place)
+    qtbot.waitUntil(lambda: view.cards["first"].probability_bars.rows != before["first"], timeout=LONG)
+    assert view.cards["second"].probability_bars.rows == before["second"]
+    assert view.control_rows[0].value_label.text() == "off"
     qtbot.mouseClick(view.reset_button, LEFT)
-    qtbot.waitUntil(lambda: view.answers["first"].odds.rows == before["first"], timeout=LONG)
-    view.rows[0].slider.setValue(150)
-    qtbot.waitUntil(lambda: view.answers["first"].odds.rows != before["first"], timeout=LONG)
-    qtbot.mouseClick(view.answers["second"], LEFT)
-    assert view.active == "second"
-    assert [row.control.name for row in view.rows] == ["lora"]
+    qtbot.waitUntil(lambda: view.cards["first"].probability_bars.rows == before["first"], timeout=LONG)
+    view.control_rows[0].slider.setValue(150)
+    qtbot.waitUntil(lambda: view.cards["first"].probability_bars.rows != before["first"], timeout=LONG)
+    qtbot.mouseClick(view.cards["second"], LEFT)
+    assert view.active_adapter == "second"
+    assert [row.control.name for row in view.control_rows] == ["lora"]
 
 
 def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtbot, tmp_path, monkeypatch):
@@ -212,14 +212,14 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
         return recipe.model_copy(update={"attachments": (NARROW,)})
 
     monkeypatch.setattr("studio.app.inference_session.InferenceSession.fusion_recipe", fused)
-    view.add(train("second", NARROW, lora=False, seed=1).path)
+    view.add_adapter(train("second", NARROW, lora=False, seed=1).path)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: len(view.answers) == 2 and view.has_predictions, timeout=LONG)
-    view.answers["first"].fuse.click()
+    qtbot.waitUntil(lambda: len(view.cards) == 2 and view.has_predictions, timeout=LONG)
+    view.cards["first"].fuse_box.click()
     assert not view.fuse_button.isEnabled()
-    view.answers["second"].fuse.click()
+    view.cards["second"].fuse_box.click()
     qtbot.mouseClick(view.fuse_button, LEFT)
-    qtbot.waitUntil(lambda: "cannot be fused" in view.banner.words, timeout=LONG)
+    qtbot.waitUntil(lambda: "cannot be fused" in view.banner.message, timeout=LONG)
     assert not history.canUndo()
     qtbot.mouseClick(view.fuse_button, LEFT)
     qtbot.waitUntil(history.canUndo, timeout=LONG)
@@ -229,9 +229,9 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
 
 def test_what_is_worth_nothing_is_pruned_as_one_step(shown, qtbot):
     shown.show_view(ABLATION_TAB)
-    view, document = shown.xray, shown.workspace.document
-    qtbot.mouseClick(view.go, LEFT)
-    qtbot.waitUntil(lambda: view.found is not None, timeout=LONG)
+    view, document = shown.ablation_tab, shown.workspace.document
+    qtbot.mouseClick(view.measure_button, LEFT)
+    qtbot.waitUntil(lambda: view.analysis is not None, timeout=LONG)
     assert [row.name for row in view.model.rows] == ["lora", "narrow"]
     assert view.tree.topLevelItemCount() == 2
     assert not view.prune_button.isEnabled()
@@ -255,27 +255,29 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
     known = baseline.measure_baseline(run.recipe.data, run.recipe.backbone, TrainControl())
     shown._reevaluate()
     qtbot.waitUntil(lambda: shown.gain_figure.isVisible(), timeout=LONG)
-    gain = 100 * (shown.mistakes.found.metrics.accuracy - known.accuracy)
+    gain = 100 * (shown.confusion_tab.predictions.metrics.accuracy - known.accuracy)
     assert shown.gain.text() == f"{gain:+.1f} points"
 
 
 def test_before_anything_is_trained_it_says_what_to_do(page):
     assert page.stack.currentIndex() == 0
-    assert "Train a recipe first" in page.empty.sentence.text()
-    assert page.which.button(CONFUSION_TAB).isChecked()
+    assert "Train a recipe first" in page.empty.description.text()
+    assert page.view_switch.button_at(CONFUSION_TAB).isChecked()
 
 
 def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_recipe, home, qtbot, tmp_path):
     workspace = page.workspace
     workspace.trainer.start(make_recipe(epochs=3000))
-    qtbot.waitUntil(lambda: (row := workspace.runs.row(workspace.runs.selected)) is not None and row.live, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: (row := workspace.runs.find(workspace.runs.selected)) is not None and row.live, timeout=LONG
+    )
 
     def evaluated():
-        workspace.runs.refresh()
+        workspace.runs.reload()
         return page.stack.currentIndex() == 1
 
     qtbot.waitUntil(evaluated, timeout=LONG)
-    assert "still trains" in page.banner.words
+    assert "still trains" in page.banner.message
     page.try_image(Path(next((tmp_path / "images/a").glob("*.png"))))
     qtbot.waitUntil(lambda: page.try_it_tab.has_predictions, timeout=LONG)
     assert workspace.trainer.running

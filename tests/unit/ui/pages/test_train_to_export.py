@@ -24,22 +24,22 @@ def trained(prepared, finish):
 
 
 def drawn(plot):
-    return len(plot.lines[0].x) if plot.lines else 0
+    return len(plot.series[0].x) if plot.series else 0
 
 
 def test_a_run_is_trained_and_its_curves_are_drawn(trained, qtbot):
-    page, history = trained.train, trained.train.live.history
-    assert page.curves.stage.text().startswith("Finished after")
-    assert "best validation accuracy" in page.curves.facts.text()
-    assert page.curves.bar.value() == 1000
+    page, history = trained.train, trained.train.watcher.history
+    assert page.plots_card.status_label.text().startswith("Finished after")
+    assert "best validation accuracy" in page.plots_card.best_label.text()
+    assert page.plots_card.bar.value() == 1000
     assert len(history.training_loss.x) == history.started.steps
     assert len(history.validation_accuracy.x) == 4
-    qtbot.waitUntil(lambda: drawn(page.curves.loss) == history.started.steps, timeout=5000)
-    assert page.list.model.index(0, 1).data() == "completed"
+    qtbot.waitUntil(lambda: drawn(page.plots_card.loss_plot) == history.started.steps, timeout=5000)
+    assert page.run_list.model.index(0, 1).data() == "completed"
     assert page.start_button.isVisible()
 
 
-def test_what_runs_is_a_frozen_copy(prepared, finish):
+def test_a_frozen_copy_is_trained(prepared, finish):
     window = prepared()
     recipe = window.workspace.recipe
     window.train.start_button.click()
@@ -49,7 +49,7 @@ def test_what_runs_is_a_frozen_copy(prepared, finish):
     assert window.workspace.recipe.training.epochs == 7
 
 
-def test_a_second_run_leaves_the_first_as_it_is(trained, finish):
+def test_a_second_run_keeps_the_first(trained, finish):
     first = trained.workspace.runs.selected
     trained.train.start_button.click()
     finish(trained)
@@ -57,31 +57,31 @@ def test_a_second_run_leaves_the_first_as_it_is(trained, finish):
     assert trained.workspace.runs.selected.path != first.path
 
 
-def test_stopping_ends_in_good_order_and_the_run_can_be_resumed(prepared, finish, qtbot):
+def test_a_stopped_run_can_be_resumed(prepared, finish, qtbot):
     window = prepared(epochs=200)
     window.train.start_button.click()
-    qtbot.waitUntil(lambda: window.train.live.history.step > 5, timeout=30_000)
+    qtbot.waitUntil(lambda: window.train.watcher.history.step > 5, timeout=30_000)
     assert window.train.stop_button.isVisible()
     assert not window.train.start_button.isVisible()
     window.train.stop_button.click()
     finish(window)
     page = window.train
-    assert page.curves.stage.text().startswith("Stopped")
-    stopped_at = page.live.history.step
+    assert page.plots_card.status_label.text().startswith("Stopped")
+    stopped_at = page.watcher.history.step
     assert page.resume_button.isVisible()
     page.resume_button.click()
-    qtbot.waitUntil(lambda: page.live.history.step > stopped_at + 3, timeout=30_000)
+    qtbot.waitUntil(lambda: page.watcher.history.step > stopped_at + 3, timeout=30_000)
     page.stop_button.click()
     finish(window)
     assert len(window.workspace.runs.rows) == 1
 
 
-def test_a_recipe_that_cannot_be_trained_says_why_and_leaves_nothing(prepared, finish, home):
+def test_a_recipe_that_cannot_be_trained_shows_the_reason_and_leaves_no_run(prepared, finish, home):
     window = prepared()
     window.workspace.change_attachment("lora", {"at": ("nowhere",)})
     window.train.start_button.click()
     finish(window)
-    assert "No layer matches nowhere" in window.train.banner.words
+    assert "No layer matches nowhere" in window.train.banner.message
     assert not list((home / "runs").glob("*")) if (home / "runs").exists() else True
     assert window.train.start_button.isVisible()
 
@@ -89,15 +89,15 @@ def test_a_recipe_that_cannot_be_trained_says_why_and_leaves_nothing(prepared, f
 def test_an_old_run_opens_with_its_curves(trained, prepared):
     run = trained.workspace.runs.selected
     trained.files.open_path(run.path)
-    assert trained.train.live.history.ended is not None
+    assert trained.train.watcher.history.ended is not None
     assert trained.workspace.recipe == run.recipe
     assert trained.pages.currentWidget() is trained.train
 
 
-def test_closing_while_training_asks_stops_and_joins(prepared, qtbot, monkeypatch):
+def test_closing_during_training_asks_and_stops(prepared, qtbot, monkeypatch):
     window = prepared(epochs=2000)
     window.train.start_button.click()
-    qtbot.waitUntil(lambda: window.train.live.history.step > 3, timeout=30_000)
+    qtbot.waitUntil(lambda: window.train.watcher.history.step > 3, timeout=30_000)
     answers = [NO, YES]
     monkeypatch.setattr(QMessageBox, "question", lambda *a, **k: answers.pop(0))
     assert not window.close()
@@ -108,33 +108,33 @@ def test_closing_while_training_asks_stops_and_joins(prepared, qtbot, monkeypatc
     assert (run.path / "checkpoints" / "last").exists()
 
 
-def test_exports_are_listed_with_reasons_and_made_with_a_verification(trained, qtbot):
+def test_exports_are_listed_and_verified(trained, qtbot):
     from studio.export.contract import exporters
 
     trained.show_export()
     page = trained.export
     qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
     assert set(page.cards) == {exporter.name for exporter in exporters}
-    page.choose("merged")
-    page.go.click()
+    page.select_format("merged")
+    page.export_button.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
-    assert page.result_notice.words.startswith("Exported and verified on 6 images")
-    assert "Same best class: 100.00 %" in page.facts.text()
+    assert page.result_notice.message.startswith("Exported and verified on 6 images")
+    assert "Same best class: 100.00 %" in page.result_details.text()
     assert (trained.workspace.runs.selected.path / "exports" / "merged" / "model.safetensors").exists()
-    page.go.click()
+    page.export_button.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") == "bad", timeout=60_000)
-    assert "already exists" in page.result_notice.words
+    assert "already exists" in page.result_notice.message
 
 
-def test_an_export_in_half_the_size_says_its_licence_and_how_to_try_it(trained, qtbot, tmp_path):
+def test_a_float16_export_shows_its_license_and_how_to_try_it(trained, qtbot, tmp_path):
     trained.show_export()
     page = trained.export
     qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
-    assert "not stated" in page.licence.words
-    page.choose("adapter")
-    page.folder.setText(str(tmp_path / "my export"))
+    assert "not stated" in page.license_banner.message
+    page.select_format("adapter")
+    page.folder_edit.setText(str(tmp_path / "my export"))
     page.half_precision_box.setChecked(True)
-    page.go.click()
+    page.export_button.click()
     assert page.bar.isVisible()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
     assert not page.bar.isVisible()
@@ -143,7 +143,7 @@ def test_an_export_in_half_the_size_says_its_licence_and_how_to_try_it(trained, 
     assert QGuiApplication.clipboard().text() == f'peft-studio predict "{tmp_path / "my export"}" IMAGE'
 
 
-def test_before_anything_is_trained_results_and_export_say_what_to_do(ready):
+def test_without_runs_results_and_export_show_the_next_step(ready):
     for page in (ready.results, ready.export):
         assert page.stack.currentIndex() == 0
-        assert "Train a recipe first" in page.empty.sentence.text()
+        assert "Train a recipe first" in page.empty.description.text()
