@@ -1,6 +1,6 @@
 """Train page: settings, start and stop, queue, live curves, list of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt
@@ -278,15 +278,15 @@ class TrainPage(Page):
             "sizes": self.splitter.sizes(),
         }
 
-    def restore_view_state(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`view_state` of an earlier page returned."""
-        self.plots_card.restore_view_state(state["plots"])
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page that returned ``state``."""
+        self.plots_card.restore_view_state(state.get("plots", {}))
         if (fold := self.form.advanced_section) is not None:
-            fold.header.setChecked(state["advanced_open"])
-        self.queue_card.list.setCurrentRow(state["queue_row"])
-        self.splitter.setSizes(state["sizes"])
-        self.run_list.add_to_selection(state["overlaid"])
-        restore_scroll(self.settings_area, state["settings_scroll"])
+            fold.header.setChecked(state.get("advanced_open", False))
+        self.queue_card.list.setCurrentRow(state.get("queue_row", 0))
+        self.splitter.setSizes(state.get("sizes", []))
+        self.run_list.add_to_selection(state.get("overlaid", ()))
+        restore_scroll(self.settings_area, state.get("settings_scroll", 0))
 
 
 def _baseline_accuracy_of(run: Run | None) -> float | None:

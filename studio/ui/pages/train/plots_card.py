@@ -1,7 +1,7 @@
 """State of a run above, and four plots of one run or of several below."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -279,12 +279,12 @@ class PlotsCard(Card):
             "ranges": [plot.zoomed_range() for plot in self.plots] or self._pending_ranges,
         }
 
-    def restore_view_state(self, state: dict[str, Any]) -> None:
-        """Take over what :meth:`view_state` of an earlier card returned."""
-        self.smoothing.setValue(state["smoothing"])
-        self.log_loss_box.setChecked(state["log_loss"])
-        self.swap_button.setChecked(state["lower_plots"])
-        self._pending_ranges = state["ranges"]
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the card that returned ``state``."""
+        self.smoothing.setValue(state.get("smoothing", DEFAULT_SMOOTHING))
+        self.log_loss_box.setChecked(state.get("log_loss", False))
+        self.swap_button.setChecked(state.get("lower_plots", False))
+        self._pending_ranges = list(state.get("ranges", ()))
         self._restore_ranges()
         self._arrange()
 
