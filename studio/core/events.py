@@ -1,4 +1,4 @@
-"""What a run says while it goes on: one event a line in ``events.jsonl``."""
+"""The events of a run: one line of JSON each in ``events.jsonl``."""
 
 import json
 import math
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self
+
+from studio.core.messages import Message, restore_message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,23 +19,33 @@ class Event:
     time: float = field(default_factory=time.time)
 
     def to_json(self) -> str:
-        """One line of JSON; NaN and infinity become null."""
+        """Return one line of JSON; NaN and infinity become null.
+
+        A text that is a Message keeps its template and values beside it, under "message".
+        """
         values = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
-        return json.dumps({"event": self.kind, **values}, ensure_ascii=False)
+        text = getattr(self, "text", None)
+        extra = {"message": text.to_json()} if isinstance(text, Message) else {}
+        return json.dumps({"event": self.kind, **values, **extra}, ensure_ascii=False)
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> Self:
-        """Rebuild from the values of :meth:`to_json`; unknown keys, of a newer version, are left out."""
+        """Rebuild from the values of :meth:`to_json`; unknown keys are left out."""
         known = {f.name: f.type for f in fields(cls)}
-        return cls(**{k: math.nan if v is None and known[k] is float else v for k, v in raw.items() if k in known})
+        values: dict[str, Any] = {
+            k: math.nan if v is None and known[k] is float else v for k, v in raw.items() if k in known
+        }
+        if isinstance(values.get("text"), str):
+            values["text"] = restore_message(values["text"], raw.get("message"))
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceEstimate(Event):
-    """What a training is expected to take, from a few real steps before it.
+    """The memory and time that a training is expected to need, from a few real steps.
 
-    Memory is what it adds to the process at most, or on a GPU takes of it. An epoch's seconds are the mean over all
-    epochs, with validation, checkpoints and what is computed once.
+    Memory is the peak that it adds to the process, or on a GPU the peak that it takes there. An epoch's seconds are the
+    mean over all epochs, with validation, checkpoints and what is computed once.
     """
 
     kind: ClassVar[str] = "preflight"
@@ -47,18 +59,18 @@ class ResourceEstimate(Event):
 
     @property
     def measured_at(self) -> str:
-        """When, as local time in ISO format."""
+        """Local time of the measurement in ISO format."""
         return datetime.fromtimestamp(self.time).astimezone().isoformat(timespec="seconds")
 
     @property
     def fits_in_memory(self) -> bool:
-        """Whether there was memory enough."""
+        """Whether the peak is within the memory available."""
         return self.peak_memory_bytes <= self.available_memory_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceUsage(Event):
-    """What a training really took, in the figures of :class:`ResourceEstimate`."""
+    """The memory and time that a training took, as in :class:`ResourceEstimate`."""
 
     kind: ClassVar[str] = "usage"
     peak_memory_bytes: int
@@ -67,7 +79,7 @@ class ResourceUsage(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Event):
-    """Training begins, or goes on from ``step``."""
+    """Training begins, or resumes from ``step``."""
 
     kind: ClassVar[str] = "started"
     step: int
@@ -82,7 +94,10 @@ class Started(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step(Event):
-    """One optimiser step: mean loss of the batch, images a second and seconds waited for images since the last step."""
+    """One optimizer step: the mean loss and accuracy of the batch.
+
+    ``waited`` are the seconds since the last step that were spent waiting for images.
+    """
 
     kind: ClassVar[str] = "step"
     step: int
@@ -96,7 +111,7 @@ class Step(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch(Event):
-    """The end of an epoch (counted from 1): means over its training images, which were seen in training mode."""
+    """The end of an epoch, counted from 1: means over its images in training mode."""
 
     kind: ClassVar[str] = "epoch"
     epoch: int
@@ -109,7 +124,7 @@ class Epoch(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation(Event):
-    """Loss and accuracy in [0, 1] over a whole split; ``best`` where it is the best of the run so far."""
+    """Loss and accuracy in [0, 1] over a split; ``best`` marks the best so far."""
 
     kind: ClassVar[str] = "evaluation"
     epoch: int
@@ -131,7 +146,7 @@ class Checkpoint(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paused(Event):
-    """The run waits, with a checkpoint, until it is asked to go on."""
+    """The run waits, with a checkpoint, until it is resumed."""
 
     kind: ClassVar[str] = "paused"
     step: int
@@ -139,7 +154,7 @@ class Paused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed(Event):
-    """A paused run goes on in the same process."""
+    """A paused run continues in the same process."""
 
     kind: ClassVar[str] = "resumed"
     step: int
@@ -147,7 +162,7 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradNorms(Event):
-    """Norm of the gradient at each place where something is attached, by ``attachment/path``; now and then."""
+    """Gradient norms of the attached layers, by ``attachment/path``; at some steps."""
 
     kind: ClassVar[str] = "movement"
     step: int
@@ -156,7 +171,7 @@ class GradNorms(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warning(Event):  # noqa: A001 - the contract's word
-    """Something the user should know; the run goes on."""
+    """Something that the user should know; the run continues."""
 
     kind: ClassVar[str] = "warning"
     text: str
@@ -164,17 +179,18 @@ class Warning(Event):  # noqa: A001 - the contract's word
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Error(Event):
-    """The run ended by itself, with the reason in one sentence."""
+    """The run failed; ``code`` is that of the StudioError, empty if unknown."""
 
     kind: ClassVar[str] = "error"
     text: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished(Event):
-    """The run ended in good order: ``reason`` is "completed" or "stopped" (and can be resumed).
+    """The run ended: ``reason`` is "completed", or "stopped" and can be resumed.
 
-    Of its ``seconds`` so many were ``waited`` for images.
+    ``waited`` are those of its ``seconds`` that were spent waiting for images.
     """
 
     kind: ClassVar[str] = "finished"
@@ -207,7 +223,7 @@ _KINDS: dict[str, type[Event]] = {
 
 
 def parse_event(line: str | bytes) -> Event | None:
-    """The event on one line of ``events.jsonl``; None for a broken line or a kind of a newer version."""
+    """Return the event of a line; None if it is broken or of an unknown kind."""
     try:
         raw = json.loads(line)
         return _KINDS[raw.pop("event")].from_mapping(raw)

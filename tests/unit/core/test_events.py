@@ -6,6 +6,7 @@ import math
 import pytest
 
 from studio.core import events
+from studio.core.messages import N_, Message, N_n
 
 EVERY = [
     events.Started(
@@ -23,7 +24,7 @@ EVERY = [
     events.Evaluation(epoch=1, step=5, split="validation", loss=0.3, accuracy=0.75, best=True),
     events.Checkpoint(step=5, name="best"),
     events.Warning(text="Zwei Bilder fehlen: ä, 猫"),
-    events.Error(text="The disk is full."),
+    events.Error(text="The disk is full.", code="disk-full"),
     events.Finished(step=10, reason="completed", seconds=3.0, best_accuracy=0.75, best_epoch=1),
 ]
 
@@ -69,3 +70,21 @@ def test_keys_of_a_newer_version_are_left_out() -> None:
     assert events.parse_event('{"event": "warning", "time": 1.0, "text": "x", "colour": "red"}') == events.Warning(
         time=1.0, text="x"
     )
+
+
+def test_a_text_can_be_translated_after_it_was_on_disk() -> None:
+    device = N_("the GPU {name}", name="cuda:0")
+    warning = events.Warning(text=N_n("{n} image on {device}", "{n} images on {device}", 3, device=device))
+    again = events.parse_event(warning.to_json())
+    assert isinstance(again, events.Warning)
+    assert isinstance(again.text, Message)
+    assert again == warning
+    assert (again.text.template, again.text.plural) == ("{n} image on {device}", "{n} images on {device}")
+    assert again.text.values["n"] == 3
+    assert again.text.values["device"].template == "the GPU {name}"
+
+
+@pytest.mark.parametrize("message", [None, 3, {}, {"template": 1}, {"template": "a", "values": 3, "new": 1}])
+def test_a_text_survives_a_broken_or_newer_message(message: object) -> None:
+    line = json.dumps({"event": "warning", "time": 0.0, "text": "Hello.", "message": message})
+    assert events.parse_event(line).text == "Hello."
