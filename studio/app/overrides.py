@@ -1,4 +1,4 @@
-"""Changing values of a recipe by their path: ``training.epochs=3``, ``attachments.lora.r=4``."""
+"""Changes of recipe values by path: ``training.epochs=3``, ``attachments.lora.r=4``."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -9,12 +9,15 @@ from studio.core.recipe import Recipe
 
 
 def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
-    """The recipe with each ``dotted.key=value`` applied; an attachment is named by its name or its position from 0."""
+    """Return the recipe with each ``dotted.key=value`` applied.
+
+    An attachment is addressed by its name or by its position, counted from 0.
+    """
     return apply_values(recipe, dict(map(parse_assignment, assignments)))
 
 
 def apply_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """:func:`apply_overrides` for values that are read already, by their dotted key."""
+    """Return the recipe with ``values`` by dotted key, as :func:`apply_overrides`."""
     raw = recipe.model_dump(by_alias=True)
     for path, value in values.items():
         _set_value(raw, path.split("."), value, path)
@@ -37,9 +40,13 @@ def _find_attachment(attachments: list[Any] | tuple[Any, ...], key: str) -> Any:
     for position, item in enumerate(attachments):
         if key in (item["name"], str(position)):
             return item
-    names = ", ".join(item["name"] for item in attachments) or "none"
-    raise StudioError(f"--set: there is no attachment called {key!r}; there are {names}.")
+    names = ", ".join(item["name"] for item in attachments)
+    if not names:
+        raise StudioError("unknown-name", "There is no attachment called '{name}'; the recipe has none.", name=key)
+    raise StudioError(
+        "unknown-name", "There is no attachment called '{name}'. Available: {names}.", name=key, names=names
+    )
 
 
 def _raise_unknown_key(path: str) -> None:
-    raise StudioError(f"--set: {path} is not a value of a recipe; see recipe.toml of any run for what there is.")
+    raise StudioError("unknown-key", "There is no recipe value {key}. See the recipe.toml of any run.", key=path)

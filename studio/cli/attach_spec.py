@@ -1,4 +1,4 @@
-"""From a line such as ``lora@blocks.*.attn.qkv:q,v,rank=4`` to an attachment of a recipe."""
+"""Attachments of a recipe from lines such as ``lora@blocks.*.attn.qkv:q,v,rank=4``."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,20 +8,23 @@ from studio.core.recipe import Attachment
 
 
 def parse_attachment(text: str, layers: Sequence[Layer], taken_names: Collection[str] = ()) -> Attachment:
-    """The attachment that ``text`` describes on a backbone of these ``layers``, named apart from those ``taken_names``."""
+    """Return the attachment that ``text`` describes on a backbone of ``layers``.
+
+    Its name is none of ``taken_names``.
+    """
     from studio.peft import targets
     from studio.peft.contract import METHODS
 
     line = parse_spec(text)
     method = METHODS.get(line.method)
     config = dict(method.configure(line.config).model_dump())
-    if not line.target:
+    if not line.targets:
         default = targets.default_attachment(method, layers, taken_names=taken_names, config=config)
         return default.model_copy(update={"slices": line.slices or default.slices})
     return Attachment(
         name=targets.unique_name(line.method, taken_names),
         method=line.method,
-        at=(line.target,),
+        at=line.targets,
         slices=line.slices,
         config=config,
     )
