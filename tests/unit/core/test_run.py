@@ -1,6 +1,7 @@
 """The run directory and the one who follows it."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def test_a_second_run_never_overwrites_the_first(run: Run, tmp_path: Path) -> No
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StudioError, match=r"cannot be written to .*\.$"):
+    with pytest.raises(StudioError, match=r"Cannot write the run to .*\.$"):
         Run.create(Recipe(), tmp_path / "file" / "run")
 
 
@@ -148,3 +149,12 @@ def test_a_fresh_path_does_not_exist_yet(tmp_path: Path) -> None:
 )
 def test_a_slug_is_a_safe_file_name(text: str, name: str) -> None:
     assert slug(text) == name
+
+
+def test_a_run_that_is_removed_meanwhile_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        Run.create(Recipe(), tmp_path / name)
+    found = list(tmp_path.glob("*/recipe.toml"))
+    shutil.rmtree(tmp_path / "a")
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(found))
+    assert [run.path.name for run in list_runs(tmp_path)] == ["b"]
