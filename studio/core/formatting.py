@@ -1,13 +1,15 @@
-"""Plain text for people: tables and durations."""
+"""Numbers and tables as plain text for people."""
 
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from studio.core.messages import N_, Message
+
 
 def format_table(header: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[int] = ()) -> str:
-    """Aligned columns; those whose index is in ``right`` are right-aligned."""
+    """Return aligned columns; those whose index is in ``right`` are right-aligned."""
     cells = [list(header), *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ("  ".join(_pad(cell, widths[i], i in right) for i, cell in enumerate(row)).rstrip() for row in cells)
@@ -18,26 +20,46 @@ def _pad(text: str, width: int, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def format_duration(seconds: float) -> str:
-    """Seconds as people say them: ``9 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+def format_duration(seconds: float) -> Message:
+    """Return seconds as ``9 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    total = max(0, round(seconds))
+    if total < 60:
+        return N_("{seconds} s", seconds=total)
+    minutes, rest = divmod(total, 60)
+    if minutes < 60:
+        return N_("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return N_("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes as ``950 B``, ``12.3 kB``, ``340 MB`` or ``1.2 GB``."""
+    return _scaled(count, (" B", " kB", " MB", " GB"))
+
+
+def format_count(count: int) -> str:
+    """Return a count with groups of thousands: ``1,234,567``."""
+    return f"{count:,}"
+
+
+def format_short_count(count: float) -> str:
+    """Return a count in few characters: ``950``, ``12.3k``, ``340M``, ``1.1B``."""
+    return _scaled(count, ("", "k", "M", "B"))
+
+
+def _scaled(value: float, units: Sequence[str]) -> str:
+    """Return ``value`` in its largest unit, with a decimal below 100 unless it is 0."""
+    for power in range(len(units) - 1, 0, -1):
+        scaled = value / 1000**power
+        if abs(scaled) >= 0.9995:
+            digits = f"{scaled:.0f}" if abs(scaled) >= 99.95 else f"{scaled:.1f}".removesuffix(".0")
+            return digits + units[power]
+    return f"{value:.3g}{units[0]}"
 
 
 def program_command() -> str:
-    """How to call this program again from where it was called, such as ``.venv/bin/peft-studio``."""
+    """Return how to call this program again, such as ``.venv/bin/peft-studio``."""
     called = Path(sys.argv[0])
     if called.stem != "peft-studio":
         return f"{sys.executable} -m studio"
     found = shutil.which("peft-studio")
     return "peft-studio" if found and Path(found).exists() and Path(found).samefile(called) else str(called)
-
-
-def format_bytes(count: int) -> str:
-    """A number of bytes as people say it: ``12 kB``, ``340 MB``, ``1.2 GB``."""
-    if count < 999.5e6:
-        return f"{count / 1e3:.0f} kB" if count < 999.5e3 else f"{count / 1e6:.0f} MB"
-    return f"{count / 1e9:.1f} GB"
