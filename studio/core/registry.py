@@ -1,4 +1,4 @@
-"""Named things that plugins can add to: methods, exporters."""
+"""Registries of named items that plugins can add to: methods, exporters."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -6,9 +6,10 @@ from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_, Message
 
 _MAX_LISTED = 8
-"""So many names can be listed in a sentence."""
+"""Names that fit in one sentence."""
 
 
 class Named(Protocol):
@@ -16,48 +17,74 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in recipes and on the command line."""
+        """Name in recipes and on the command line."""
 
 
 T = TypeVar("T", bound=Named)
 
 
 class Registry(Generic[T]):
-    """Things by name, in the order of registration; built-in ones first, then those of installed plugins.
+    """Items by name: the built-in ones, then those of plugins, as registered.
 
-    ``noun`` is used in error sentences, ``import_builtin`` imports the modules that register the built-in things, ``group`` is
-    the entry-point group of plugins. Nothing is imported before the first look. A plugin that fails to load is reported
-    in ``failures`` and never stops the program.
+    ``noun`` is used in error texts, ``import_builtin`` imports the modules that register the built-in items, ``group``
+    is the entry-point group of plugins. Nothing is imported before the first access. A plugin that fails to load is
+    reported in ``failures`` and never stops the program.
     """
 
     def __init__(self, noun: str, group: str, import_builtin: Callable[[], None]) -> None:
         self._noun, self._group, self._import_builtin = noun, group, import_builtin
         self._items: dict[str, T] = {}
         self._loaded = False
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, Message] = {}
 
     def register(self, item: T) -> T:
-        """Add ``item`` under its name; a second one of the same name is an error."""
+        """Add ``item`` under its name; ValueError if the name is taken."""
         if item.name in self._items:
             raise ValueError(f"There already is a {self._noun} called {item.name!r}.")
         self._items[item.name] = item
         return item
 
     def get(self, name: str) -> T:
-        """The thing called ``name``; StudioError naming what there is where it is unknown."""
+        """Return the item called ``name``; StudioError "unknown-name" if there is none."""
         self._load()
-        try:
-            return self._items[name]
-        except KeyError:
-            raise StudioError(f"There is no {self._noun} called {name!r}; {self._suggestion(name)}.") from None
+        if name not in self._items:
+            raise StudioError("unknown-name", self._unknown_message(name))
+        return self._items[name]
 
-    def _suggestion(self, name: str) -> str:
-        """What to do where nothing is called ``name``: few are listed, of many those that are called nearly so."""
+    def _unknown_message(self, name: str) -> Message:
+        """Return that there is no ``name``, and the names there are, or similar ones."""
+        noun, count = self._noun, len(self._items)
+        if self.failures:
+            failures = "; ".join(
+                f"{failure.values['plugin']} ({failure.values['reason']})" for failure in self.failures.values()
+            )
+            return N_(
+                "There is no {noun} called '{name}', and some plugins could not be loaded: {plugins}.",
+                noun=noun,
+                name=name,
+                plugins=failures,
+            )
         close = difflib.get_close_matches(name, self._items, n=3)
-        hint = f"there are {', '.join(self._items if len(self._items) <= _MAX_LISTED else close)}"
-        if len(self._items) > _MAX_LISTED and not close:
-            hint = f"install the plugin that brings it, or choose one of the {len(self._items)} that are there"
-        return "; ".join((*self.failures.values(), hint))
+        if count <= _MAX_LISTED:
+            return N_(
+                "There is no {noun} called '{name}'. Available: {names}.",
+                noun=noun,
+                name=name,
+                names=", ".join(self._items),
+            )
+        if close:
+            return N_(
+                "There is no {noun} called '{name}'. Did you mean {names}?",
+                noun=noun,
+                name=name,
+                names=", ".join(close),
+            )
+        return N_(
+            "There is no {noun} called '{name}'. Install its plugin, or choose one of the {n} available.",
+            noun=noun,
+            name=name,
+            n=count,
+        )
 
     def __contains__(self, name: str) -> bool:
         self._load()
@@ -76,4 +103,9 @@ class Registry(Generic[T]):
             try:
                 entry.load()
             except Exception as error:
-                self.failures[entry.name] = f"The plugin {entry.name} ({entry.value}) could not be loaded ({error})"
+                self.failures[entry.name] = N_(
+                    "The plugin {plugin} ({module}) could not be loaded: {reason}",
+                    plugin=entry.name,
+                    module=entry.value,
+                    reason=str(error),
+                )

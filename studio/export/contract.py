@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.paths import resource
 from studio.core.registry import Registry
 
@@ -126,7 +127,7 @@ def _import_builtin() -> None:
     from studio.export import adapter, merged, onnx, peft, torch_program  # noqa: F401 - they register themselves
 
 
-exporters: Registry[Exporter] = Registry("export format", "peft_studio.exporters", _import_builtin)
+exporters: Registry[Exporter] = Registry(N_("export format"), "peft_studio.exporters", _import_builtin)
 
 E = TypeVar("E", bound=type[Exporter])
 

@@ -52,15 +52,15 @@ def test_things_come_in_the_order_of_registration() -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(StudioError, match=r"There is no thing called 'c'; there are b, a\."):
+    with pytest.raises(StudioError, match=r"There is no thing called 'c'\. Available: b, a\."):
         registry("b", "a").get("c")
 
 
 def test_of_many_names_those_that_are_like_it_are_told() -> None:
     many = registry(*(f"method{number}" for number in range(20)), "lora")
-    with pytest.raises(StudioError, match=r"'lroa'; there are lora\."):
+    with pytest.raises(StudioError, match=r"'lroa'\. Did you mean lora\?"):
         many.get("lroa")
-    with pytest.raises(StudioError, match=r"'zzz'; install the plugin that brings it, or choose one of the 21"):
+    with pytest.raises(StudioError, match=r"'zzz'\. Install its plugin, or choose one of the 21"):
         many.get("zzz")
 
 
@@ -106,6 +106,9 @@ def test_a_plugin_that_fails_is_reported_and_stops_nothing(install, code: str) -
     assert things.get("b") == Thing("b")
     assert list(things.failures) == ["studio_bad_plugin"]
     assert "The plugin studio_bad_plugin" in things.failures["studio_bad_plugin"]
+    with pytest.raises(StudioError, match=r"some plugins could not be loaded: studio_bad_plugin \(") as raised:
+        things.get("c")
+    assert raised.value.code == "unknown-name"
 
 
 def test_a_plugin_that_takes_a_name_is_a_failure(install, monkeypatch: pytest.MonkeyPatch) -> None:
