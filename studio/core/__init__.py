@@ -1,1 +1,1 @@
-"""The document and its language: recipe, layers, registry, events, run directory. No torch, no Qt."""
+"""Recipe, layers, registry, events and run directory. No torch, no Qt."""

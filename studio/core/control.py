@@ -1,13 +1,13 @@
-"""Telling a training from another thread what to do."""
+"""Control of a training from another thread."""
 
 import threading
 
 _POLL_SECONDS = 0.5
-"""A waiting training looks up this often, as a signal on Windows does not wake it."""
+"""Poll interval of a paused training, because a signal on Windows does not wake it."""
 
 
 class TrainControl:
-    """Held by whoever started the training; safe to use from any thread."""
+    """Stop, pause, resume and checkpoint requests; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._stop_requested = threading.Event()
@@ -26,12 +26,15 @@ class TrainControl:
         return self._stop_requested.is_set()
 
     def pause(self) -> None:
-        """Ask the training to write a checkpoint at the end of the step and to wait; one that stops does not wait."""
+        """Ask the training to write a checkpoint after the step and to wait.
+
+        A training that has been asked to stop does not wait.
+        """
         if not self.stopping:
             self._resumed.clear()
 
     def resume(self) -> None:
-        """Let a paused training go on from where it waits."""
+        """Let a paused training continue."""
         self._resumed.set()
 
     @property
@@ -40,20 +43,20 @@ class TrainControl:
         return not (self._resumed.is_set() or self.stopping)
 
     def wait(self) -> None:
-        """Called by the training: return when it may go on or is to stop; no time is spent while waiting."""
+        """Block until the training may continue or must stop; called by the training."""
         while self.paused:
             self.wait_tick()
 
     def wait_tick(self) -> None:
-        """Wait a moment, or less where the pause ends."""
+        """Block for one poll interval, or less if the pause ends."""
         self._resumed.wait(_POLL_SECONDS)
 
     def request_checkpoint(self) -> None:
-        """Ask the training to write a checkpoint at the end of the step and to go on."""
+        """Ask the training to write a checkpoint after the step and to continue."""
         self._checkpoint_requested.set()
 
     def pop_checkpoint_request(self) -> bool:
-        """Called by the training: whether a checkpoint was asked for since the last call."""
-        wished = self._checkpoint_requested.is_set()
+        """Return whether a checkpoint was requested since the last call."""
+        requested = self._checkpoint_requested.is_set()
         self._checkpoint_requested.clear()
-        return wished
+        return requested

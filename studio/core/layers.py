@@ -1,4 +1,4 @@
-"""The layer tree as plain rows: what a window, a pattern or a method needs to know of a layer, without torch."""
+"""The layer tree as plain rows, without torch."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a layer is for, in the field's own terms."""
+    """The role of a layer in the network."""
 
     BACKBONE = "backbone"
     PATCH_EMBEDDING = "patch embedding"
@@ -35,13 +35,13 @@ class Layer:
     ``path`` is torch's dotted name (empty for the backbone itself), ``type`` the class's name, ``kind`` the torch type
     that it is an instance of where methods care: "linear", "conv2d", "norm" or "". ``shape`` is the weight's shape,
     empty without a weight of its own. ``parameters`` counts the layer with everything in it, ``own_parameters`` without
-    its children. ``slices`` are the parts that a fused qkv can be addressed by; ``block`` the index of the block that
-    the layer is in. ``parameter_names`` are the last names of all parameters in it, such as "weight" or "q_bias".
-    ``bypass_reason`` says why a module put in this layer's place would never be called, empty where it would be.
-    ``prefix_tokens`` counts the tokens (class, registers) before the patches in a network of tokens and its blocks,
-    None elsewhere. ``supports_kv_injection`` tells an attention, or a block around one, that the engine can add keys and values to.
-    ``width`` counts the features of the tokens that an attention, an MLP or a block takes in and passes on, 0 elsewhere
-    and where it is not known; ``channels_first`` tells that they stand before height and width, not last.
+    its children. ``slices`` are the slices of a fused qkv; ``block`` is the index of the block that holds the layer.
+    ``parameter_names`` are the last names of all parameters in it, such as "weight" or "q_bias". ``bypass_reason`` says
+    why a module in this layer's place would never be called, empty if it would be. ``prefix_tokens`` counts the tokens
+    (class, registers) before the patches in a network of tokens and its blocks, None elsewhere.
+    ``supports_kv_injection`` marks an attention, or a block around one, to which the engine can add keys and values.
+    ``width`` counts the features of the tokens that an attention, an MLP or a block takes and returns, 0 elsewhere and
+    if unknown; ``channels_first`` says that they stand before height and width, not last.
     """
 
     path: str
@@ -74,5 +74,5 @@ class Layer:
 
 
 def wildcard_path(path: str) -> str:
-    """``path`` with ``*`` for each number: what layers of the same kind have in common."""
+    """Return ``path`` with ``*`` for each number, the same for layers of a kind."""
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)

@@ -18,7 +18,9 @@ from studio.backbones.loading import weights_digest
 from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.files import write_bytes, write_json
-from studio.core.recipe import Attachment, RecipeModel, first_error
+from studio.core.recipe import Attachment
+from studio.core.recipe_base import RecipeModel
+from studio.core.validation import bad_value
 from studio.peft.attach import AdaptedModel, attach
 from studio.peft.param_counts import HEAD
 
@@ -103,7 +105,7 @@ def read_manifest(folder: Path) -> AdapterManifest:
     except OSError as error:
         raise StudioError(f"{folder} is not an adapter: {MANIFEST_NAME} cannot be read.") from error
     except ValidationError as error:
-        raise StudioError(f"{path}: {first_error(error)}") from error
+        raise bad_value(error, path) from error
     except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
 

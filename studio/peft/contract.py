@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.recipe import first_error
+from studio.core.messages import N_
 from studio.core.registry import Registry
+from studio.core.validation import bad_value
 
 
 class MethodConfig(BaseModel):
@@ -224,7 +225,7 @@ class Method(ABC, Generic[C]):
         try:
             return self.Config.model_validate_json(json.dumps(dict(values), default=str), strict=True)  # type: ignore[return-value]
         except ValidationError as error:
-            raise StudioError(f"{self.label}: {first_error(error)}") from error
+            raise bad_value(error, self.label) from error
 
     @abstractmethod
     def unsupported_reason(self, layer: Layer, config: C, slices: tuple[str, ...]) -> str:
@@ -268,7 +269,7 @@ def _import_builtin() -> None:
         importlib.import_module(f"{package.__name__}.{module.name}")
 
 
-METHODS: Registry[Method[Any]] = Registry("PEFT method", "peft_studio.methods", _import_builtin)
+METHODS: Registry[Method[Any]] = Registry(N_("PEFT method"), "peft_studio.methods", _import_builtin)
 
 DIAGRAMS = ("weights", "beside", "scale", "after", "parallel", "tokens", "prefix", "mix")
 """Trains the weights themselves; a branch beside a linear layer; a scale of its output; a small network after or beside

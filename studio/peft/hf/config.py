@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from studio.core.errors import StudioError
-from studio.core.recipe import first_error
+from studio.core.validation import bad_value
 from studio.peft.hf.keys import CONFIG_NAME
 
 _PEFT_TYPES = ("LORA", "IA3", "LN_TUNING")
@@ -66,7 +66,7 @@ def read_config(folder: Path) -> PeftConfig:
     except OSError as error:
         raise StudioError(f"{folder} is not a folder of HF peft: {CONFIG_NAME} cannot be read.") from error
     except ValidationError as error:
-        raise StudioError(f"{path}: {first_error(error)}") from error
+        raise bad_value(error, path) from error
     except (ValueError, RecursionError) as error:
         raise StudioError(f"{path} is damaged: {error}.") from error
     _check_supported(raw, folder)

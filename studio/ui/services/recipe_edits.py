@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from studio.core.errors import StudioError
-from studio.core.recipe import Attachment, Data, Recipe, first_error
+from studio.core.recipe import Attachment, Data, Recipe
+from studio.core.validation import bad_value
 
 
 def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
@@ -46,4 +47,4 @@ def _validated(raw: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise StudioError(f"{first_error(error)}") from error
+        raise bad_value(error) from error

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from studio.core.errors import StudioError
+from studio.core.messages import Message
 from studio.core.paths import resource
-from studio.core.recipe import Attachment, Backbone, Data, Recipe, Training
+from studio.core.recipe import Attachment, Backbone, Data, Head, Recipe, Split, Training, Transforms
 
 FULL = """
 schema = 1
@@ -86,7 +87,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"backbone": {"colour": 1}}, "backbone.colour"),
     ({"backbone": {"source": "hub"}}, "backbone.source"),
     ({"backbone": {"name": ""}}, "backbone.name"),
-    ({"schema": 2}, "schema"),
     ({"training": {"epochs": 0}}, "training.epochs"),
     ({"training": {"epochs": 1.5}}, "training.epochs"),
     ({"training": {"epochs": "many"}}, "training.epochs"),
@@ -117,6 +117,28 @@ def test_a_wrong_key_is_refused_by_its_path(raw: dict[str, Any], path: str) -> N
     assert "\n" not in text
 
 
+def test_an_error_names_the_key_and_the_reason_for_translation() -> None:
+    with pytest.raises(StudioError) as raised:
+        Recipe.from_mapping({"training": {"epochs": 0}}, "mine.toml")
+    message = raised.value.message
+    assert (raised.value.code, message.template) == ("bad-value", "{origin}: {key} {reason}.")
+    assert (message.values["key"], message.values["reason"]) == ("training.epochs", "must be at least 1")
+    assert message.values["reason"].template == "must be at least {limit}"
+
+
+def test_a_newer_schema_is_refused() -> None:
+    with pytest.raises(StudioError, match="newer version") as raised:
+        Recipe.from_mapping({"schema": 2}, "mine.toml")
+    assert raised.value.code == "newer-version"
+
+
+def test_every_field_has_a_title_and_a_description() -> None:
+    for model in (Backbone, Attachment, Head, Data, Split, Transforms, Training):
+        for name, field in model.model_fields.items():
+            assert isinstance(field.title, Message), name
+            assert name in ("split", "transforms") or isinstance(field.description, Message), name
+
+
 def test_two_attachments_of_one_name_are_refused() -> None:
     twice = {"name": "a", "method": "lora", "at": ["x"]}
     with pytest.raises(StudioError, match="two attachments are called 'a'"):
@@ -133,7 +155,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="There is no recipe"):
         Recipe.load(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudioError, match="it is not text"):
+    with pytest.raises(StudioError, match="it is not a text file"):
         Recipe.load(tmp_path / "binary.toml")
 
 
