@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
-from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.messages import N_
 from studio.core.registry import Registry

@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from studio.core.errors import StudioError
 from studio.core.recipe import Attachment, Data, Recipe
 from studio.core.validation import bad_value
 
