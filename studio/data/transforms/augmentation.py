@@ -1,8 +1,7 @@
-"""Random changes to training images, the same for the same (seed, epoch, image) whatever thread makes them.
+"""Random changes of training images: a function of (seed, epoch, image), on any thread.
 
-The random numbers come from a generator of each sample's own, never from a shared one, so that a resumed run sees the
-same images.
-No preset mirrors: it turns some digits, letters and signs into others, and the program cannot know.
+Each sample has a random generator of its own, so that a resumed run sees the same images. No preset mirrors: that turns
+some digits, letters and signs into others.
 """
 
 import random
@@ -21,11 +20,10 @@ from studio.data.transforms.preprocessing import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """The largest change of each kind; a sample's own is drawn evenly from minus to plus that.
+    """Largest change of each kind; a sample's own is uniform in [-limit, limit].
 
-    ``rotation`` and ``shear`` in degrees, ``translation`` as a fraction of the edge, the others as a fraction of one.
-    ``erasing`` is the probability that a rectangle is painted over with the image's mean colour, ``flip`` that left and
-    right are swapped.
+    ``rotation`` and ``shear`` are in degrees, ``translation`` is a fraction of the edge, the others are fractions of
+    one. ``erasing`` is the probability that a rectangle gets the image's mean color, ``flip`` that left and right swap.
     """
 
     rotation: float = 0.0
@@ -40,39 +38,50 @@ class Augmentation:
 
     @classmethod
     def from_transforms(cls, transforms: Transforms) -> Self | None:
-        """What a recipe asks for; None where that changes nothing."""
+        """Return the augmentation of a recipe; None if it changes nothing."""
         made = cls(**preset_magnitudes(transforms))
         return made if made != cls() else None
 
     def apply(self, pixels: Pixels, seed: int, epoch: int, index: int) -> Pixels:
-        """A changed copy of an 8-bit RGB image (height, width, 3)."""
-        draw = random.Random(f"{seed}/{epoch}/{index}")
-        image = self._color_jitter(self._random_affine(Image.fromarray(pixels), pixels, draw), draw)
+        """Return a changed copy of an 8-bit RGB image of shape (height, width, 3)."""
+        rng = random.Random(f"{seed}/{epoch}/{index}")
+        image = self._color_jitter(self._random_affine(Image.fromarray(pixels), pixels, rng), rng)
         changed = np.array(image)
-        if draw.random() < self.erasing:
-            _random_erasing(changed, draw)
-        if self.flip and draw.random() < self.flip:
+        if rng.random() < self.erasing:
+            _random_erasing(changed, rng)
+        if self.flip and rng.random() < self.flip:
             changed = np.ascontiguousarray(changed[:, ::-1])
         return changed
 
     def _random_affine(self, image: Image.Image, pixels: Pixels, rng: random.Random) -> Image.Image:
-        """Rotate, shift, scale and shear; what comes in from outside has the border's mean colour."""
+        """Rotate, shift, scale and shear; pixels from outside get the mean color of the border."""
+        angle = _uniform(rng, self.rotation)
+        shift = [round(_uniform(rng, self.translation) * edge) for edge in image.size]
+        scale = 1 + _uniform(rng, self.scale)
+        shear = _uniform(rng, self.shear)
+        if (angle, *shift, scale, shear) == (0, 0, 0, 1, 0):  # gives the same pixels, slowly
+            return image
         moved: Image.Image = functional.affine(
             image,
-            angle=_uniform(rng, self.rotation),
-            translate=[round(_uniform(rng, self.translation) * edge) for edge in image.size],
-            scale=1 + _uniform(rng, self.scale),
-            shear=[_uniform(rng, self.shear), 0.0],
+            angle=angle,
+            translate=shift,
+            scale=scale,
+            shear=[shear, 0.0],
             interpolation=InterpolationMode.BILINEAR,
             fill=_border_color(pixels),
         )
         return moved
 
     def _color_jitter(self, image: Image.Image, rng: random.Random) -> Image.Image:
-        image = functional.adjust_brightness(image, 1 + _uniform(rng, self.brightness))
-        image = functional.adjust_contrast(image, 1 + _uniform(rng, self.contrast))
-        recoloured: Image.Image = functional.adjust_saturation(image, 1 + _uniform(rng, self.saturation))
-        return recoloured
+        adjustments = (
+            (functional.adjust_brightness, self.brightness),
+            (functional.adjust_contrast, self.contrast),
+            (functional.adjust_saturation, self.saturation),
+        )
+        for adjust, limit in adjustments:
+            factor = 1 + _uniform(rng, limit)
+            image = image if factor == 1 else adjust(image, factor)
+        return image
 
 
 def _uniform(rng: random.Random, limit: float) -> float:
@@ -85,7 +94,7 @@ def _border_color(pixels: Pixels) -> list[float]:
 
 
 def _random_erasing(pixels: Pixels, rng: random.Random) -> None:
-    """Paint a rectangle of a fifth to two fifths of each edge over, in place."""
+    """Fill a random rectangle, 0.2 to 0.4 of each edge, with the mean color, in place."""
     height, width = (max(1, round(edge * rng.uniform(0.2, 0.4))) for edge in pixels.shape[:2])
     top, left = (rng.randint(0, edge - part) for edge, part in zip(pixels.shape[:2], (height, width), strict=True))
     pixels[top : top + height, left : left + width] = np.rint(pixels.mean(axis=(0, 1)))
