@@ -5,6 +5,9 @@ from pydantic import Field
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Attachment
+from studio.data.images.file_index import FileIndex
+from studio.data.sources.contract import Source
+from studio.data.sources.contract import register as register_source
 from studio.export.contract import Exporter, ExportSource
 from studio.export.contract import register as register_exporter
 from studio.peft.attach import AdaptedModel, attach
@@ -22,14 +25,17 @@ __all__ = [
     "ExportSource",
     "Exporter",
     "Field",
+    "FileIndex",
     "Layer",
     "Method",
     "MethodConfig",
     "ParameterCounts",
     "Role",
+    "Source",
     "StudioError",
     "attach",
     "register_exporter",
     "register_method",
+    "register_source",
     "slice_rows",
 ]

@@ -9,10 +9,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from studio.core.errors import StudioError
 from studio.data.images.path_text import display_path
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"}
-    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
-)
 _MAX_ASPECT_RATIO = 500
 """An image longer than this many times its width is refused."""
 

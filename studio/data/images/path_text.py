@@ -1,14 +1,19 @@
-"""How the names of files are shown and written, whatever bytes they are made of."""
+"""Names of image files: their suffixes, and their text even if it is not valid Unicode."""
 
 import os
 from pathlib import Path
 
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"}
+    | {".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+
 
 def display_path(path: Path | str) -> str:
-    """``path`` as text that can be printed and written, also where its name is not valid Unicode."""
+    """Return ``path`` as printable text, with "?" for bytes that are not valid Unicode."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def recipe_path(path: Path) -> str:
-    r"""An image's path as a recipe names it: with slashes, and what is not valid Unicode as ``\xe9``."""
+    r"""Return an image's path as recipes write it: with slashes, invalid Unicode as ``\xe9``."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

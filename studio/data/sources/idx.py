@@ -1,6 +1,6 @@
 """IDX files, the format of MNIST and Fashion-MNIST: http://yann.lecun.com/exdb/mnist.
 
-They become PNG files in the cache, so that everything that looks at files can look at them.
+They are converted to PNG files in the cache.
 """
 
 import gzip
@@ -9,49 +9,69 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from typing import IO, TYPE_CHECKING, cast
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.data.images.file_index import ProgressCallback, no_progress
 from studio.data.images.path_text import display_path
+from studio.data.sources.contract import Source, register
 from studio.data.sources.extract_cache import cached_extract
+
+if TYPE_CHECKING:  # the window lists the sources at its start, before it needs numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 _FILE_PREFIXES = {"train": "train", "test": "t10k"}
 _MAX_BYTES = 4 << 30
 _UINT8_TYPE_CODE = 8
 
 
-def is_idx(folder: Path) -> bool:
-    """Whether a folder holds the training images as IDX."""
+@register
+class IdxFolder(Source):
+    """A folder of IDX files, or one in which torchvision keeps them at ``raw`` or ``NAME/raw``."""
+
+    name = "idx"
+    label = N_("IDX files")
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the training images are there as IDX."""
+        return path.is_dir() and bool(_idx_folders(path))
+
+    def unpack(self, path: Path, progress: ProgressCallback) -> Path:
+        """Return a folder in the cache with the images as PNG, by split and class."""
+        first, *others = _idx_folders(path)
+        if others:
+            names = ", ".join(display_path(folder.parent.name) for folder in (first, *others))
+            raise StudioError(
+                "several-sources",
+                "{path} holds several data sets: {names}. Choose the folder of one of them.",
+                path=display_path(path),
+                names=names,
+            )
+        return cached_png_folder(first, progress)
+
+
+def _idx_folders(path: Path) -> list[Path]:
+    """Return ``path`` if the training images are in it, else the folders for torchvision's data sets that have them."""
+    folders = [path] if _has_training_images(path) else [path / "raw", *sorted(path.glob("*/raw"))]
+    return [folder for folder in folders if _has_training_images(folder)]
+
+
+def _has_training_images(folder: Path) -> bool:
     return _find_file(folder, "train-images", 3) is not None
 
 
-def find_idx_root(folder: Path) -> Path | None:
-    """Where IDX files are: in a folder itself, or where torchvision keeps them below it; None where there are none.
-
-    StudioError where several data sets are below it.
-    """
-    if is_idx(folder):
-        return folder
-    below = [place for place in (folder / "raw", *sorted(folder.glob("*/raw"))) if is_idx(place)]
-    if len(below) > 1:
-        names = " and ".join(display_path(place.parent.name) for place in below)
-        raise StudioError(f"{display_path(folder)} holds several data sets, {names}; choose the folder of one of them.")
-    return below[0] if below else None
-
-
 def cached_png_folder(folder: Path, progress: ProgressCallback = no_progress) -> Path:
-    """A folder in the cache with the images as PNG, by split and class; StudioError where a file is damaged."""
+    """Return a folder in the cache with the images as PNG, by split and class; StudioError if a file is damaged."""
     files = [file for part in _FILE_PREFIXES.values() for file in _image_label_files(folder, part) or ()]
     return cached_extract(files, partial(_write_all, folder, progress))
 
 
-def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes, compressed or not; StudioError for anything else."""
+def read_idx(path: Path, dimensions: int) -> "NDArray[np.uint8]":
+    """Return the array of an IDX file of unsigned bytes, gzipped or not; StudioError for anything else."""
+    import numpy as np
+
     try:
         with cast(IO[bytes], gzip.open(path) if path.suffix == ".gz" else path.open("rb")) as file:
             if file.read(4) != bytes((0, 0, _UINT8_TYPE_CODE, dimensions)):
@@ -62,7 +82,10 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
             return np.frombuffer(content, np.uint8).reshape(shape)
     except (ValueError, struct.error, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise StudioError(
-            f"{display_path(path)} is damaged or no IDX file of {dimensions} dimensions; get it again."
+            "damaged-source",
+            "{path} is damaged or not an IDX file of {dimensions} dimensions. Download it again.",
+            path=display_path(path),
+            dimensions=dimensions,
         ) from error
 
 
@@ -72,13 +95,15 @@ def _find_file(folder: Path, name: str, dimensions: int) -> Path | None:
 
 
 def _image_label_files(folder: Path, part: str) -> tuple[Path, Path] | None:
-    """The images and the labels of one part; None where neither is there."""
+    """Return the image and label files of one part; None if neither is there."""
     images, labels = _find_file(folder, f"{part}-images", 3), _find_file(folder, f"{part}-labels", 1)
     if images and labels:
         return images, labels
     if alone := images or labels:
         raise StudioError(
-            f"{display_path(alone)} is there without its images or labels; put both files into the folder."
+            "damaged-source",
+            "{path} has no matching images or labels. Put both files into the folder.",
+            path=display_path(alone),
         )
     return None
 
@@ -90,16 +115,23 @@ def _write_all(folder: Path, progress: ProgressCallback, target: Path) -> None:
 
 
 def _write(images_file: Path, labels_file: Path, target: Path, progress: ProgressCallback) -> None:
+    import numpy as np
+    from PIL import Image
+
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels) or not images.size:
         raise StudioError(
-            f"{display_path(images_file)} does not have as many images as there are labels; get both again."
+            "damaged-source",
+            "{path} has {images} images for {labels} labels. Download both files again.",
+            path=display_path(images_file),
+            images=len(images),
+            labels=len(labels),
         )
     for label in np.unique(labels):
         (target / str(label)).mkdir(parents=True)
 
-    def write(place: int) -> None:
-        Image.fromarray(images[place]).save(target / str(labels[place]) / f"{place:06}.png", compress_level=1)
+    def write(index: int) -> None:
+        Image.fromarray(images[index]).save(target / str(labels[index]) / f"{index:06}.png", compress_level=1)
 
     with ThreadPoolExecutor() as pool:
         try:

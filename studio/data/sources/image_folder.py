@@ -1,32 +1,53 @@
-"""A folder with one folder of images for each class, perhaps below folders for the splits: the list of its images."""
+"""Folder with one folder of images per class, optionally below folders for the splits."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from studio.core.errors import StudioError
-from studio.data.images.decode import IMAGE_SUFFIXES
-from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, Issue, SplitName
-from studio.data.images.path_text import display_path
+from studio.core.messages import N_, N_n
+from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, Issue, ProgressCallback, SplitName
+from studio.data.images.path_text import IMAGE_SUFFIXES, display_path
+from studio.data.sources.contract import Source, find_source, register
 
 _SYSTEM_NAMES = frozenset(
     {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "lost+found"}
 )
 
 
-def list_folder(path: Path) -> FileIndex:
-    """The images in a folder by the folder inside it that they are in."""
-    listing = FileIndex(path)
-    for split, folder in _split_folders(path):
-        _add_class_folders(path, folder, split, listing)
-    return listing
+@register
+class ImageFolder(Source):
+    """A folder of class folders; also one that a single folder wraps."""
+
+    name = "image_folder"
+    label = N_("Folder")
+    precedence = -1  # accepts each folder
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether it is a folder."""
+        return path.is_dir()
+
+    def unpack(self, path: Path, progress: ProgressCallback) -> Path:
+        """Return the only folder inside if it holds a whole source; else it is a class, and ``path`` is returned."""
+        inside = [entry for entry in sorted_entries(path) if entry.is_dir() or is_image(entry)]
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].name.lower() in SPLIT_ALIASES:
+            return path
+        is_source = has_only_subfolders(inside[0]) or find_source(inside[0]) is not self
+        return inside[0] if is_source else path
+
+    def list(self, path: Path) -> FileIndex:
+        """Return the images by the class folder that they are in."""
+        listing = FileIndex(path)
+        for split, folder in _split_folders(path):
+            _add_class_folders(path, folder, split, listing)
+        return listing
 
 
 def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
-    """The ready-made splits of a folder, or the folder itself as one without a split.
+    """Return the split folders inside, or the folder itself without a split.
 
-    A folder called "train" is a split only where it holds folders and no images, beside nothing but other splits:
-    it may as well be the class of trains.
+    A folder called "train" is a split only if it holds folders and no images and all folders beside it are splits; else
+    it may be the class of trains.
     """
     folders = _subfolders(path)
     names = {SPLIT_ALIASES.get(folder.name.lower()) for folder in folders}
@@ -36,12 +57,12 @@ def _split_folders(path: Path) -> list[tuple[SplitName | None, Path]]:
 
 
 def has_only_subfolders(path: Path) -> bool:
-    """Whether there are folders in it, and no images beside them."""
+    """Return whether there are folders in it, and no images beside them."""
     return bool(_subfolders(path)) and not any(is_image(entry) for entry in sorted_entries(path))
 
 
 def _add_class_folders(root: Path, folder: Path, split: SplitName | None, listing: FileIndex) -> None:
-    """Add the images of each class folder in ``folder``; what is not in one is a finding."""
+    """Add the images of each class folder in ``folder``; files elsewhere become an issue."""
     loose = [entry.relative_to(root) for entry in sorted_entries(folder) if is_image(entry)]
     other: list[Path] = []
     for class_folder in _subfolders(folder):
@@ -50,28 +71,41 @@ def _add_class_folders(root: Path, folder: Path, split: SplitName | None, listin
         other += [file.relative_to(root) for file in files if not is_image(file)]
         name = display_path(class_folder.name)
         if not images:
-            text = f"The folder {name} has no images and is left out."
+            text = N_("The folder {name} has no images and is ignored.", name=name)
             listing.issues.append(Issue(text, (class_folder.relative_to(root),), "empty-folder"))
         elif name not in listing.classes:
             listing.classes.append(name)
         listing.files += [(image, name, split) for image in images]
-    listing.add_issue("outside-classes", loose, "outside any class folder and left out")
-    listing.add_issue("not-image", other, "not an image and ignored", "not images and ignored")
+    if loose:
+        text = N_n(
+            "{n} image is in no class folder and is ignored.",
+            "{n} images are in no class folder and are ignored.",
+            len(loose),
+        )
+        listing.issues.append(Issue(text, tuple(loose), "outside-classes"))
+    if other:
+        text = N_n("{n} file is not an image and is ignored.", "{n} files are not images and are ignored.", len(other))
+        listing.issues.append(Issue(text, tuple(other), "not-image"))
 
 
 def _walk_files(folder: Path) -> Iterator[Path]:
-    """All files below a folder in a fixed order; linked folders inside are not followed, so there are no loops."""
+    """Yield all files below a folder in a fixed order; linked folders are not followed, because they may loop."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         yield from (Path(parent, name) for name in sorted(files) if not is_hidden(name))
 
 
 def sorted_entries(path: Path) -> list[Path]:
-    """What is in a folder, sorted; StudioError where it cannot be read."""
+    """Return the visible entries of a folder, sorted; StudioError if it cannot be read."""
     try:
         return sorted(entry for entry in path.iterdir() if not is_hidden(entry.name))
     except OSError as error:
-        raise StudioError(f"The folder {display_path(path)} cannot be read: {error.strerror}.") from error
+        raise StudioError(
+            "unreadable-folder",
+            "The folder {path} cannot be read: {reason}. Check its permissions.",
+            path=display_path(path),
+            reason=error.strerror or str(error),
+        ) from error
 
 
 def _subfolders(path: Path) -> list[Path]:
@@ -79,10 +113,10 @@ def _subfolders(path: Path) -> list[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether it is a file that is called as images are."""
+    """Return whether the path has the suffix of an image and is not a folder."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden or the system's own."""
+    """Return whether a name is of a hidden file or folder, or one of the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES

@@ -1,4 +1,4 @@
-"""A list of images in a CSV or Parquet file: the columns path and label, and perhaps split and group."""
+"""Image list in a CSV or Parquet file: columns path and label, optionally split and group."""
 
 import csv
 from collections import defaultdict
@@ -7,18 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_, N_n
 from studio.data.images.file_index import SPLIT_ALIASES, FileIndex, Issue, SplitName
 from studio.data.images.path_text import display_path
+from studio.data.sources.contract import Source, register
 
 _SEPARATORS = ",;\t"
 _CSV_SUFFIXES, _PARQUET_SUFFIXES = (".csv", ".tsv"), (".parquet", ".pq")
 _COLUMNS = ("path", "label", "split", "group")
-MANIFEST_SUFFIXES = (*_CSV_SUFFIXES, *_PARQUET_SUFFIXES)
 
 
-def is_manifest(path: Path) -> bool:
-    """Whether the name is that of a list of images."""
-    return path.suffix.lower() in MANIFEST_SUFFIXES and path.is_file()
+@register
+class Manifest(Source):
+    """A CSV or Parquet list of images; paths are relative to its folder."""
+
+    name = "manifest"
+    label = N_("CSV or Parquet list")
+    extensions = (*_CSV_SUFFIXES, *_PARQUET_SUFFIXES)
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether the suffix is that of a list."""
+        return self.has_extension(path)
+
+    def list(self, path: Path) -> FileIndex:
+        """Return the listed images; those of one group stay in one split.
+
+        StudioError if the file is no such list or names an unknown split.
+        """
+        listing, groups, seen = FileIndex(path.parent), defaultdict(list), dict[Path, _Row]()
+        for row in _rows(path, listing):
+            if _is_new(path, row, seen):
+                listing.files.append((row.path, row.label, row.split))
+                groups[row.group].append(row.path)
+        listing.classes = list(dict.fromkeys(label for _, label, _ in listing.files))
+        listing.groups = [paths for group, paths in groups.items() if group]
+        return listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +53,24 @@ class _Row:
     group: str
 
 
-def list_manifest(path: Path) -> FileIndex:
-    """The images of a list; their paths count from its folder. Images of one group stay on one side of a division.
-
-    StudioError where the file is no such list or names a split that there is not.
-    """
-    listing, groups, seen = FileIndex(path.parent), defaultdict(list), dict[Path, _Row]()
-    for row in _rows(path, listing):
-        if _is_new(path, row, seen):
-            listing.files.append((row.path, row.label, row.split))
-            groups[row.group].append(row.path)
-    listing.classes = list(dict.fromkeys(label for _, label, _ in listing.files))
-    listing.groups = [paths for group, paths in groups.items() if group]
-    return listing
-
-
 def _is_new(path: Path, row: _Row, seen: dict[Path, _Row]) -> bool:
-    """Whether a row's image was not listed before; StudioError where it was, as something else."""
+    """Return whether an image was not listed before; StudioError if it was, with another class or split."""
     before = seen.setdefault(row.path, row)
     if (before.label, before.split) != (row.label, row.split):
         raise StudioError(
-            f"{display_path(path)} lists {display_path(row.path)} in line {before.line} and, with another class or split, "
-            f"in line {row.line}; take one of them out."
+            "list-conflict",
+            "{path} lists {image} twice with different classes or splits, in lines {first} and {second}. "
+            "Remove one of them.",
+            path=display_path(path),
+            image=display_path(row.path),
+            first=before.line,
+            second=row.line,
         )
     return before is row
 
 
 def _rows(path: Path, listing: FileIndex) -> Iterator[_Row]:
-    """The complete rows; the others become a finding."""
+    """Yield the complete rows; the others become an issue."""
     incomplete: list[int] = []
     for line, values in _read_parquet(path) if path.suffix.lower() in _PARQUET_SUFFIXES else _read_csv(path):
         if values["path"] and values["label"] and "\0" not in values["path"]:
@@ -65,7 +78,12 @@ def _rows(path: Path, listing: FileIndex) -> Iterator[_Row]:
         else:
             incomplete.append(line)
     if incomplete:
-        text = f"Rows without a path or a label are left out: {len(incomplete)}, the first in line {incomplete[0]}."
+        text = N_n(
+            "{n} row without a path or a label is ignored (line {line}).",
+            "{n} rows without a path or a label are ignored (the first in line {line}).",
+            len(incomplete),
+            line=incomplete[0],
+        )
         listing.issues.append(Issue(text, kind="incomplete-row"))
 
 
@@ -73,7 +91,11 @@ def _row(path: Path, line: int, values: Mapping[str, str]) -> _Row:
     split = values.get("split", "").lower()
     if split and split not in SPLIT_ALIASES:
         raise StudioError(
-            f"Line {line} of {display_path(path)} has the split {split!r}; use train, validation or test."
+            "unknown-split",
+            "Line {line} of {path} has an unknown split: '{split}'. Use train, validation or test.",
+            line=line,
+            path=display_path(path),
+            split=split,
         )
     return _Row(line, Path(values["path"]), values["label"], SPLIT_ALIASES.get(split), values.get("group", ""))
 
@@ -91,33 +113,42 @@ def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     filled = [*values, *[""] * (len(header) - len(values))]
                     yield reader.line_num, {name: v.strip() for name, v in zip(header, filled, strict=False)}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudioError(f"The list {display_path(path)} cannot be read: {error}; save it as CSV in UTF-8.") from error
+        raise StudioError(
+            "unreadable-list",
+            "The list {path} cannot be read: {reason}. Save it as CSV in UTF-8.",
+            path=display_path(path),
+            reason=_first_line(error),
+        ) from error
 
 
 def _read_parquet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The same of a Parquet file, whose rows are counted from 1."""
+    """Yield the same from a Parquet file, whose rows are counted from 1."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
         raise StudioError(
-            f"{display_path(path)} needs pyarrow, which is not installed; install peft-studio[parquet], or save it as CSV."
+            "missing-package",
+            "{path} cannot be read: {package} is not installed. Install peft-studio[{extra}], or save the list as CSV.",
+            path=display_path(path),
+            package="pyarrow",
+            extra="parquet",
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
             given = {name: name.strip().lower() for name in file.schema_arrow.names}
             _require_columns(path, list(given.values()))
             wanted = [name for name, plain in given.items() if plain in _COLUMNS]
-            line = 0
-            for batch in file.iter_batches(columns=wanted):
-                for row in batch.to_pylist():
-                    line += 1
-                    yield (
-                        line,
-                        {given[name]: "" if value is None else str(value).strip() for name, value in row.items()},
-                    )
+            rows = (row for batch in file.iter_batches(columns=wanted) for row in batch.to_pylist())
+            for line, row in enumerate(rows, 1):
+                yield line, {given[name]: "" if value is None else str(value).strip() for name, value in row.items()}
     except (OSError, pyarrow.ArrowException) as error:
-        raise StudioError(f"The list {display_path(path)} cannot be read: {_first_line(error)}.") from error
+        raise StudioError(
+            "unreadable-list",
+            "The list {path} cannot be read: {reason}. Export it again.",
+            path=display_path(path),
+            reason=_first_line(error),
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -131,4 +162,9 @@ def _separator(header: str) -> str:
 def _require_columns(path: Path, header: list[str]) -> None:
     for name in ("path", "label"):
         if header.count(name) != 1:
-            raise StudioError(f"{display_path(path)} must name the columns path and label at its head, each once.")
+            raise StudioError(
+                "list-columns",
+                "The list {path} cannot be read: its header must name the columns path and label once each. "
+                "Choose another list, or correct its header.",
+                path=display_path(path),
+            )

@@ -1,6 +1,7 @@
 """Data: choose images, see what is in them and what is wrong, and decide how they are used."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import Qt
@@ -12,7 +13,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.data.images_tab import ImagesTab
 from studio.ui.pages.data.issues_tab import IssuesTab
-from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceCard, SourceChooser
+from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceCard, SourceChooser, file_source_text, file_sources
 from studio.ui.pages.data.split_tab import SplitTab
 from studio.ui.pages.data.transforms_tab import TransformsTab
 from studio.ui.services.image_scan import ScanResult
@@ -55,8 +56,7 @@ class DataPage(Page):
             tr("Choose a folder of images"),
             tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
             button(tr("Choose a folder…"), self.chooser.choose_folder, "folder", "primary"),
-            button(tr("An archive…"), self.chooser.choose_archive),
-            button(tr("A list…"), self.chooser.choose_list),
+            *(button(file_source_text(source), partial(self.chooser.choose_file, source)) for source in file_sources()),
             button(tr("Use the sample images"), self.use_sample, "sample"),
             width=520,
         )

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
 from studio.core.paths import BUNDLED_PREFIX
-from studio.ui.i18n.language import tr
+from studio.data.sources.contract import SOURCES, Source
+from studio.ui.i18n.language import localized, tr
 from studio.ui.services.baseline import BaselineStatus
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
@@ -18,8 +20,6 @@ from studio.ui.widgets.drop_zone import DropZone, first_local_path
 from studio.ui.widgets.menu import Menu
 
 SAMPLE_SOURCE = f"{BUNDLED_PREFIX}digits"
-_ARCHIVES = "*.zip *.tar *.tar.gz *.tgz *.tar.bz2 *.tbz2 *.tar.xz *.txz"
-_LISTS = "*.csv *.tsv *.parquet *.pq"
 _PROGRESS_TEXTS = {
     "unpack": "Unpacking: {done} of {total}",
     "check": "Looking at the images: {done} of {total}",
@@ -37,15 +37,14 @@ class SourceChooser:
         """Ask for a folder."""
         self._use_path(QFileDialog.getExistingDirectory(self.parent, tr("Choose a folder of images")))
 
-    def choose_archive(self) -> None:
-        """Ask for a zip or tar archive."""
-        kinds = f"{tr('Archives')} ({_ARCHIVES})"
-        self._use_path(QFileDialog.getOpenFileName(self.parent, tr("Choose an archive of images"), "", kinds)[0])
+    def choose_file(self, source: Source) -> None:
+        """Ask for a file of one kind of source."""
+        file_filter = f"{localized(source.label)} ({' '.join(f'*{suffix}' for suffix in source.extensions)})"
+        self._use_path(QFileDialog.getOpenFileName(self.parent, tr("Choose images"), "", file_filter)[0])
 
     def choose_list(self) -> None:
         """Ask for a list of images."""
-        kinds = f"{tr('Lists')} ({_LISTS})"
-        self._use_path(QFileDialog.getOpenFileName(self.parent, tr("Choose a list of images"), "", kinds)[0])
+        self.choose_file(SOURCES.get("manifest"))
 
     def paste(self) -> None:
         """Take the path, or the file or folder, that is in the clipboard."""
@@ -64,12 +63,22 @@ class SourceChooser:
         made = button(tr("Choose"), icon="folder")
         menu = Menu(made)
         menu.addAction(tr("A folder…"), self.choose_folder)
-        menu.addAction(tr("A zip or tar archive…"), self.choose_archive)
-        menu.addAction(tr("A CSV or Parquet list…"), self.choose_list)
+        for source in file_sources():
+            menu.addAction(file_source_text(source), partial(self.choose_file, source))
         menu.addAction(tr("What was copied (Ctrl+V)"), self.paste)
         menu.addAction(tr("The sample images"), sample)
         made.setMenu(menu)
         return made
+
+
+def file_sources() -> list[Source]:
+    """Return the sources that are files; the others are folders."""
+    return [source for source in SOURCES if source.extensions]
+
+
+def file_source_text(source: Source) -> str:
+    """Return the text of a menu item or button that asks for a file."""
+    return tr("{source}…", source=localized(source.label))
 
 
 class ProgressRow(QWidget):
