@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from studio.core import paths
 from studio.core.errors import StudioError
 from studio.data.images.file_index import Cancelled
+from studio.data.sources import extract_cache
 from studio.data.sources.archive import ExtractLimits, cached_archive_folder, extract, is_safe_name
 
 pytestmark = [pytest.mark.usefixtures("own_cache"), pytest.mark.filterwarnings("ignore:Duplicate name")]
@@ -233,29 +234,44 @@ def test_unpacking_can_be_stopped_and_leaves_nothing(tmp_path: Path, pack: Pack)
     assert list((paths.cache_dir() / "sources").iterdir()) == []
 
 
-def _age(folder: Path, days: float) -> None:
+def _age(entry: Path, days: float) -> None:
     then = time.time() - days * 86_400
-    os.utime(folder, (then, then))
+    os.utime(entry / "manifest.json", (then, then))
 
 
-def test_what_is_of_no_use_any_more_is_removed_when_something_is_unpacked(tmp_path: Path) -> None:
-    old, recent, again = (tmp_path / name for name in ("old", "recent", "again"))
-    for folder in (old, recent, again):
-        folder.mkdir()
-    unused, used = cached_archive_folder(_zip(old, [("a", b"1")])), cached_archive_folder(_zip(recent, [("a", b"1")]))
-    before = cached_archive_folder(_zip(again, [("a", b"1")]))
-    half = unused.parent / ".unpacking-abc"
-    half.mkdir()
-    _age(unused, 31), _age(used, 29), _age(before, 2), _age(half, 2)
-    after = cached_archive_folder(_zip(again, [("a", b"another")]))
-    assert set(unused.parent.iterdir()) == {used, after}
+def _cached_one_byte(folder: Path) -> Path:
+    folder.mkdir()
+    return cached_archive_folder(_zip(folder, [("a", b"1")])).parent
 
 
-def test_what_is_used_stays(tmp_path: Path) -> None:
-    (tmp_path / "one").mkdir()
-    archive = _zip(tmp_path / "one", [("a", b"1")])
-    folder = cached_archive_folder(archive)
+def test_extracted_folders_unused_for_a_week_are_removed_beyond_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unused, used = _cached_one_byte(tmp_path / "unused"), _cached_one_byte(tmp_path / "used")
+    _age(unused, 8), _age(used, 6)
+    under_limit = _cached_one_byte(tmp_path / "third")
+    assert unused.is_dir()
+    monkeypatch.setattr(extract_cache, "_MAX_BYTES", 0)
+    newest = _cached_one_byte(tmp_path / "fourth")
+    assert set(newest.parent.iterdir()) == {used, under_limit, newest}
+
+
+def test_an_extracted_folder_that_is_opened_again_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract_cache, "_MAX_BYTES", 0)
+    folder = _cached_one_byte(tmp_path / "one")
     _age(folder, 31)
-    assert cached_archive_folder(archive) == folder
-    cached_archive_folder(_zip(tmp_path, [("a", b"1")]))
+    assert cached_archive_folder(tmp_path / "one" / "packed.zip").parent == folder
+    _cached_one_byte(tmp_path / "other")
     assert folder.is_dir()
+
+
+def test_an_archive_may_hold_a_file_called_as_the_manifest_of_the_cache(tmp_path: Path) -> None:
+    archive = _zip(tmp_path, [("manifest.json", b"mine"), ("a/x", b"1")])
+    for _ in range(2):
+        assert (cached_archive_folder(archive) / "manifest.json").read_bytes() == b"mine"
+
+
+def test_an_incomplete_extracted_folder_is_extracted_again(tmp_path: Path) -> None:
+    archive = _zip(tmp_path, [("a/x", b"1"), ("a/y", b"2")])
+    (cached_archive_folder(archive) / "a" / "y").unlink()
+    assert (cached_archive_folder(archive) / "a" / "y").read_bytes() == b"2"
