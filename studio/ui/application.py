@@ -16,7 +16,7 @@ from PySide6.QtWidgets import QApplication, QMessageBox
 from studio.core import paths
 from studio.ui.i18n.language import ENGLISH, language, tr
 from studio.ui.services.app_log import app_log, log_message
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import load_fonts, theme
 from studio.ui.window.focus_ring import FocusRing

@@ -1,28 +1,14 @@
-"""Work that must not hold up the window: lanes, each one background thread that takes its requests in turn."""
+"""Work that must not block the window: background threads, and work spread over the ticks of the event loop."""
 
-import errno
-import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from PySide6.QtCore import QObject, Qt, QTimer, Signal
-
-from studio.core.errors import StudioError
-from studio.ui.i18n.language import tr
-
-_DISK_FULL = "There is no room left on the disk to write {file}; make room there and try again."
-_NO_PERMISSION = "This user may not read or write {file}; change its permissions, or choose another folder."
-_DISK_ERRORS = {
-    errno.ENOSPC: _DISK_FULL,
-    errno.EFBIG: _DISK_FULL,
-    errno.EDQUOT: _DISK_FULL,
-    errno.EACCES: _NO_PERMISSION,
-    errno.EPERM: _NO_PERMISSION,
-    errno.EROFS: _NO_PERMISSION,
-}
+from PySide6.QtCore import QObject, Qt, QTimer, Signal, SignalInstance
+from shiboken6 import isValid
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +25,20 @@ class _Result:
     value: Any
 
 
-class FrameScheduler(QObject):
-    """Work for the window's own thread, one piece per tick, so that no tick blocks the window for long.
+def listen(owner: QObject, signal: SignalInstance, slot: Callable[..., object]) -> None:
+    """Call ``slot`` at each ``signal`` for as long as ``owner`` lives.
 
-    A waiting piece is replaced by a newer one of the same name.
+    Qt ends the connections of bound methods with their object, but not those of lambdas: a page that is built anew
+    would leave them behind.
+    """
+    connection = signal.connect(slot)
+    owner.destroyed.connect(lambda: QObject.disconnect(connection))
+
+
+class FrameScheduler(QObject):
+    """Work for the window's own thread, one piece a tick, so that no tick blocks the window for long.
+
+    A piece that waits is replaced by a newer one of the same name.
     """
 
     TICK_MS = 40
@@ -50,52 +46,44 @@ class FrameScheduler(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._waiting: dict[str, tuple[float, Callable[[], None]]] = {}
-        self._last_times: dict[str, float] = {}
+        self._last_done: dict[str, float] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(self.TICK_MS)
-        self._timer.timeout.connect(self._next)
+        self._timer.timeout.connect(self._run_next)
 
     def schedule(self, name: str, work: Callable[[], None], every: float = 0.0) -> None:
-        """Do ``work`` on a later tick, at least ``every`` seconds after the last work of the same ``name``."""
-        self._waiting[name] = (self._last_times.get(name, -math.inf) + every, work)
+        """Do ``work`` on a later tick, at most once in ``every`` seconds for this name."""
+        self._waiting[name] = (self._last_done.get(name, -every) + every, work)
         if not self._timer.isActive():
             self._timer.start()
 
-    def _next(self) -> None:
+    def _run_next(self) -> None:
         now = time.monotonic()
         name = next((name for name, (due, _) in self._waiting.items() if due <= now), None)
         if name is None:
             return
         _, work = self._waiting.pop(name)
-        self._last_times[name] = now
+        self._last_done[name] = now
         if not self._waiting:
             self._timer.stop()  # before the work, which may fail
         work()
 
 
-def error_message(error: BaseException) -> str:
-    """What to tell the user: our own errors as they are, what befalls any program with its cause, else "unexpected"."""
-    if isinstance(error, StudioError):
-        return tr(str(error))
-    if isinstance(error, MemoryError):
-        return tr(
-            "There is not enough memory for this; close other programs and try again, or choose something smaller."
-        )
-    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-        return tr(_DISK_ERRORS[error.errno], file=error.filename or tr("a file"))
-    return tr("Unexpected {kind}: {error}", kind=type(error).__name__, error=error)
-
-
 class WorkerThread(QObject):
     """One background thread. A waiting request is replaced by a newer one with the same non-empty key.
 
-    ``done`` and ``failed`` are called on the thread that made the lane, never after :meth:`close`.
+    ``done`` and ``failed`` are called on the thread that made this object; never after :meth:`close`, and never if the
+    object whose method or lambda they are has been deleted meanwhile.
     """
 
     _finished = Signal(object)
 
-    def __init__(self, name: str, parent: QObject | None = None) -> None:
+    def __init__(
+        self, name: str, parent: QObject | None = None, failed: Callable[[Exception], None] | None = None
+    ) -> None:
+        """Start the thread; ``failed`` handles the errors of requests without a handler, instead of a dialog."""
         super().__init__(parent)
+        self._failed = failed or _raise
         self._waiting: list[_Request] = []
         self._changed = threading.Condition()
         self._busy = False
@@ -106,7 +94,7 @@ class WorkerThread(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something runs or waits."""
+        """Whether a request runs or waits."""
         with self._changed:
             return self._busy or bool(self._waiting)
 
@@ -117,8 +105,8 @@ class WorkerThread(QObject):
         failed: Callable[[Exception], None] | None = None,
         key: str = "",
     ) -> None:
-        """Run ``work`` on the lane's thread, then ``done`` with its value, or ``failed`` with the exception."""
-        request = _Request(key, work, done, failed or _raise)
+        """Run ``work`` on the thread, then call ``done`` with its value, or ``failed`` with the exception."""
+        request = _Request(key, work, done, failed or self._failed)
         with self._changed:
             if key:
                 self._waiting = [waiting for waiting in self._waiting if waiting.key != key]
@@ -126,7 +114,7 @@ class WorkerThread(QObject):
             self._changed.notify()
 
     def close(self, seconds: float | None = None) -> None:
-        """Drop what waits, let what runs come to its end, and join, for so many ``seconds`` at most."""
+        """Drop waiting requests, let the running one end, and join the thread for at most ``seconds``."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -154,8 +142,22 @@ class WorkerThread(QObject):
             return self._waiting.pop(0)
 
     def _deliver(self, answer: _Result) -> None:
-        if not self._closed:
+        if not self._closed and all(map(isValid, _receivers(answer.callback))):
             answer.callback(answer.value)
+
+
+def _receivers(callback: Any) -> Iterator[QObject]:
+    """Yield the objects that ``callback`` acts on: of a bound method, of a partial, and those that a lambda holds."""
+    if isinstance(callback, partial):
+        yield from (thing for thing in callback.args if isinstance(thing, QObject))
+        yield from _receivers(callback.func)
+    if isinstance(owner := getattr(callback, "__self__", None), QObject):
+        yield owner
+    for cell in getattr(callback, "__closure__", None) or ():
+        if isinstance(cell.cell_contents, QObject):
+            yield cell.cell_contents
+        elif callable(cell.cell_contents):
+            yield from _receivers(cell.cell_contents)
 
 
 def _raise(error: Exception) -> None:

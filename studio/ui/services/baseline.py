@@ -7,8 +7,9 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.app.baseline import Baseline, measure_baseline
 from studio.core.recipe import Backbone, Data, Recipe
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
 from studio.ui.services.engine import Engine, RecipeCounts
+from studio.ui.services.error_text import error_message
 from studio.ui.services.image_scan import ImageScanner
 from studio.ui.services.trainer import TrainingController
 

@@ -7,27 +7,32 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized
 
 
 class _Edit(QUndoCommand):
-    """The one command: an old recipe gives way to a new one. Edits with the same non-empty key become one step."""
+    """Replaces one recipe by another. Edits with the same non-empty key become one step."""
 
     def __init__(
         self, text: str, change: tuple[Recipe, Recipe], merge_key: str, show: Callable[[Recipe], None]
     ) -> None:
-        super().__init__(text)
+        super().__init__(localized(text))
         self.old, self.new = change
         self.merge_key = merge_key
-        self._show = show
+        self._text, self._show = text, show
+
+    def retranslate(self) -> None:
+        """Name the step in the window's language."""
+        self.setText(localized(self._text))
 
     def id(self) -> int:
-        """Equal for all edits, so that Qt asks :meth:`mergeWith`."""
+        """Return the same number for all edits, so that Qt asks :meth:`mergeWith`."""
         return 1
 
     def mergeWith(self, other: QUndoCommand) -> bool:
-        """Take in ``other``, the next edit of the same thing."""
+        """Absorb ``other``, the next edit of the same value."""
         if not isinstance(other, _Edit) or not self.merge_key or other.merge_key != self.merge_key:
             return False
         self.new = other.new
@@ -44,7 +49,7 @@ class _Edit(QUndoCommand):
 
 
 class Document(QObject):
-    """Holds the recipe. Everything that changes it goes through :meth:`edit`, so everything can be undone."""
+    """Holds the recipe. All changes go through :meth:`edit`, so that each can be undone."""
 
     changed = Signal(object)
     file_changed = Signal()
@@ -69,8 +74,8 @@ class Document(QObject):
 
     @property
     def name(self) -> str:
-        """What to call it in a title."""
-        return self._path.name if self._path else tr("Untitled recipe")
+        """The name of its file, or a message that it has none."""
+        return self._path.name if self._path else N_("Untitled recipe")
 
     @property
     def modified(self) -> bool:
@@ -79,40 +84,50 @@ class Document(QObject):
 
     @property
     def changed_on_disk(self) -> bool:
-        """Whether somebody else has changed its file since it was read or written here."""
+        """Whether another program has changed its file since it was read or written here."""
         now = _read_bytes(self._path)
         return now is not None and now != self._saved_bytes
 
     def edit(self, text: str, recipe: Recipe, merge_key: str = "") -> None:
-        """Replace the recipe as one step of the history called ``text``; nothing where nothing differs."""
+        """Replace the recipe as one step of the history called ``text``; do nothing if it is the same.
+
+        ``text`` is a message, so that the step is named in the window's language, also after that has changed.
+        """
         if recipe != self._recipe:
             self.undo_stack.push(_Edit(text, (self._recipe, recipe), merge_key, self._show))
 
+    def retranslate_history(self) -> None:
+        """Name the steps of the history in the window's language."""
+        for number in range(self.undo_stack.count()):
+            command = self.undo_stack.command(number)
+            if isinstance(command, _Edit):
+                command.retranslate()
+
     def open(self, path: Path) -> None:
-        """Replace document and history by the recipe in ``path``; StudioError where it cannot be read."""
+        """Replace document and history by the recipe in ``path``; raise StudioError if it cannot be read."""
         self._reset(Recipe.load(path).with_absolute_paths(path.resolve().parent), path)
 
     def new(self, recipe: Recipe | None = None) -> None:
-        """Begin again with ``recipe``, without a file."""
+        """Start again with ``recipe``, without a file."""
         self._reset(recipe or Recipe(), None)
 
     def recover(self, recipe: Recipe, path: Path | None) -> None:
-        """Show edits that were not saved, over their file as it is where it can be read: undo leads back to that."""
+        """Show unsaved edits as one step after the recipe in their file, so that undo leads back to that."""
         try:
             self.open(path) if path else self.new()
         except StudioError:
             self.new()
-        self.edit(tr("Restore unsaved edits"), recipe)
+        self.edit(N_("Restore unsaved edits"), recipe)
 
     def save(self, path: Path) -> None:
-        """Write the recipe to ``path`` and call that its file; OSError where it cannot be written."""
+        """Write the recipe to ``path``, which becomes its file; raise OSError if it cannot be written."""
         self._recipe.save(path)
         self._path, self._saved_bytes = path, _read_bytes(path)
         self.undo_stack.setClean()
         self.file_changed.emit()
 
     def close(self) -> None:
-        """Say nothing more; Qt's undo stack would still speak while it is taken down."""
+        """Emit no more signals; Qt's undo stack still would while it is destroyed."""
         self.undo_stack.blockSignals(True)
 
     def _reset(self, recipe: Recipe, path: Path | None) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.error_text import error_message
 
 if TYPE_CHECKING:
     from studio.backbones.weights import DownloadCallback, DownloadProgress

@@ -1,4 +1,4 @@
-"""The engine behind the window: torch is imported on its thread, layer trees and counts are made there."""
+"""The engine: imports torch, builds layer trees and counts parameters on a thread of its own."""
 
 import gc
 from collections.abc import Callable, Sequence
@@ -10,7 +10,8 @@ from PySide6.QtCore import QObject, Signal
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.error_text import error_message
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.tree_data import TreeData, build_tree
 
@@ -25,7 +26,7 @@ _MATCH_CACHE_SIZE = 64
 
 @dataclass(frozen=True, slots=True)
 class RecipeCounts:
-    """What a recipe comes to: ``problem`` where its backbone cannot be built, ``problems`` by attachment name."""
+    """Layers and counts of a recipe; ``problem`` if its backbone cannot be built, ``problems`` by attachment name."""
 
     recipe: Recipe
     classes: int
@@ -37,7 +38,7 @@ class RecipeCounts:
 
 
 class Engine(QObject):
-    """Answers, for the newest recipe only: which layers, how many parameters, what is wrong."""
+    """Reports layers, parameter counts and problems of the newest recipe."""
 
     loaded = Signal()
     load_failed = Signal(object)
@@ -53,15 +54,15 @@ class Engine(QObject):
         self.last_counts: RecipeCounts | None = None
 
     def start(self) -> None:
-        """Begin to import the engine."""
+        """Start to import the engine."""
         self._worker.submit(_import, self._ready, lambda error: self.load_failed.emit(error_message(error)))
 
     def count(self, recipe: Recipe, classes: int) -> None:
-        """Ask for :attr:`counted` of ``recipe`` with ``classes`` outputs; an older question that waits is dropped."""
+        """Request :attr:`counted` for ``recipe`` with ``classes`` outputs; drop an older request that waits."""
         self._worker.submit(lambda: self._count(recipe, classes), self._counted, key="count")
 
     def preview(self, recipe: Recipe, classes: int, done: Callable[[int], None]) -> None:
-        """Call ``done`` with the number of parameters that ``recipe`` trains."""
+        """Call ``done`` with the number of trainable parameters of ``recipe``."""
         self._worker.submit(
             lambda: self._count(recipe, classes),
             lambda counted: done(counted.parameter_counts.trainable_parameters) if counted.parameter_counts else None,
@@ -69,66 +70,66 @@ class Engine(QObject):
         )
 
     def unsupported_methods(self, rows: Sequence[MethodRow], done: Callable[[dict[str, str]], None]) -> None:
-        """Call ``done`` with the reasons, by name, of the ``rows`` that the whole backbone has no place for."""
+        """Call ``done`` with the reasons, by name, of the ``rows`` that no layer of the backbone supports."""
         layers = self.layers
         self._worker.submit(lambda: _unsupported_methods(rows, layers), done, key="refusals")
 
     def check_backbone(
         self, backbone: Backbone, done: Callable[[Any], None], failed: Callable[[Exception], None]
     ) -> None:
-        """Read the weights of ``backbone`` to see that they fit; then call ``done``, or ``failed`` with the reason."""
+        """Load the weights of ``backbone`` to check them; then call ``done``, or ``failed`` with the reason."""
         self._worker.submit(lambda: _check_backbone(backbone), done, failed, key="verify")
 
     def search(self, pattern: str, done: Callable[[tuple[list[Any], str]], None]) -> None:
-        """Call ``done`` with the entries of the catalogue that ``pattern`` finds, and what it was taken to mean."""
+        """Call ``done`` with the catalog entries that match ``pattern``, and the spelling searched for."""
         self._worker.submit(lambda: _search(pattern), done, key="search")
 
     def close(self) -> None:
-        """End the thread; what it computes at the moment is waited for."""
+        """End the thread, after the computation that runs."""
         self._worker.close()
 
     @property
     def busy(self) -> bool:
-        """Whether something is computed or waits to be."""
+        """Whether a computation runs or waits."""
         return self._worker.busy
 
     # on the window's thread, once the engine is loaded
 
     def method_rows(self) -> tuple[MethodRow, ...]:
-        """The methods as plain rows; none before the engine is loaded."""
+        """Return the methods as plain rows; none before the engine is loaded."""
         return tuple(
             MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.not_mergeable_reason, m.diagram)
             for m in (_methods_by_family() if self.ready else ())
         )
 
     def plugin_errors(self) -> tuple[str, ...]:
-        """A sentence for each plugin that could not be loaded."""
-        return tuple(f"{words}." for words in _methods().failures.values()) if self.ready else ()
+        """Return a sentence for each plugin that could not be loaded."""
+        return tuple(_methods().failures.values()) if self.ready else ()
 
     def method(self, name: str) -> "Method[Any]":
-        """The method called ``name``; StudioError where it is unknown or the engine still loads."""
+        """Return the method called ``name``; raise StudioError if it is unknown or the engine still loads."""
         if not self.ready:
-            raise StudioError("The engine is still loading; try again in a moment.")
+            raise StudioError("engine-loading", "The engine is still loading. Try again in a moment.")
         return _methods().get(name)
 
     def match_targets(self, attachment: Attachment) -> "MatchResult":
-        """Which layers ``attachment`` matches and skips, with reasons; the last few answers are remembered."""
+        """Return the layers that ``attachment`` matches and skips, with reasons; recent results are cached."""
         from studio.peft.target_matching import match_targets
 
         layers = self.layers
-        for asked, rows, answer in self._match_cache:
-            if rows is layers and asked == attachment:
-                return answer
-        answer = match_targets(attachment, layers)
-        self._match_cache = [(attachment, layers, answer), *self._match_cache[: _MATCH_CACHE_SIZE - 1]]
-        return answer
+        for cached, cached_layers, result in self._match_cache:
+            if cached_layers is layers and cached == attachment:
+                return result
+        result = match_targets(attachment, layers)
+        self._match_cache = [(attachment, layers, result), *self._match_cache[: _MATCH_CACHE_SIZE - 1]]
+        return result
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers of the newest backbone that could be built."""
         return self.last_counts.layers if self.last_counts else ()
 
-    # on the lane's thread
+    # on the worker thread
 
     def _count(self, recipe: Recipe, classes: int) -> RecipeCounts:
         from studio.peft.target_matching import match_targets
@@ -136,16 +137,21 @@ class Engine(QObject):
         try:
             inspector = self._inspect(recipe.backbone, classes)
         except StudioError as error:
-            return RecipeCounts(recipe, classes, problem=str(error))
-        on = [a for a in recipe.attachments if a.enabled]
-        problems = {a.name: p for a in on if (p := match_targets(a, inspector.layers).problem)}
+            return RecipeCounts(recipe, classes, problem=error_message(error))
+        enabled = [a for a in recipe.attachments if a.enabled]
+        problems = {a.name: p for a in enabled if (p := match_targets(a, inspector.layers).problem)}
         try:
-            census = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
+            counts = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
         except StudioError as error:
             return RecipeCounts(
-                recipe, classes, inspector.layers, tree_data=self._tree_data, problem=str(error), problems=problems
+                recipe,
+                classes,
+                inspector.layers,
+                tree_data=self._tree_data,
+                problem=error_message(error),
+                problems=problems,
             )
-        return RecipeCounts(recipe, classes, inspector.layers, census, self._tree_data, problems=problems)
+        return RecipeCounts(recipe, classes, inspector.layers, counts, self._tree_data, problems=problems)
 
     def _inspect(self, backbone: Backbone, classes: int) -> "Inspector":
         from studio.app.inspection import Inspector
@@ -158,7 +164,7 @@ class Engine(QObject):
 
     def _ready(self, value: Any) -> None:
         self.ready = True
-        gc.freeze()  # what came with torch stays for good: the collector need not look through it while people wait
+        gc.freeze()  # objects of torch live until exit: full collections need not visit them
         self.loaded.emit()
         self._worker.submit(_import_plots)
 
@@ -174,7 +180,7 @@ def _import() -> None:
 
 
 def _import_plots() -> None:
-    """What draws curves: on the window's own thread its import would be felt."""
+    """Import the plotting library here: on the window's thread its import would be noticed."""
     import pyqtgraph  # noqa: F401
 
 
@@ -201,15 +207,15 @@ def _unsupported_methods(rows: Sequence[MethodRow], layers: tuple[Layer, ...]) -
                 _methods().get(row.name), layers, [("", None)]
             )
         except StudioError as error:
-            found[row.name] = str(error)
+            found[row.name] = error.message
     return found
 
 
 def _search(pattern: str) -> tuple[list[Any], str]:
     from studio.backbones import catalog
 
-    meant = catalog.did_you_mean(pattern)
-    return catalog.search(meant) if meant or not pattern else [], meant
+    spelling = catalog.did_you_mean(pattern)
+    return catalog.search(spelling) if spelling or not pattern else [], spelling
 
 
 def _check_backbone(backbone: Backbone) -> None:

@@ -10,7 +10,8 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core.paths import resolve_path
 from studio.core.recipe import Data, Recipe
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import Thumbnails
 from studio.ui.services.transform_preview import PreviewRenderer
 

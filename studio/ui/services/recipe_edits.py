@@ -1,4 +1,4 @@
-"""Edits of a recipe: each returns the changed recipe, the old one stays."""
+"""Edits of a recipe: each returns the changed recipe and leaves the old one as it is."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from studio.core.validation import bad_value
 
 
 def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
-    """``recipe`` with another value at ``path``, such as ``training.epochs``; StudioError where it is not allowed."""
+    """Return ``recipe`` with another value at ``path``, such as ``training.epochs``; raise StudioError if invalid."""
     raw = recipe.model_dump(by_alias=True)
     *tables, key = path.split(".")
     table = raw
@@ -21,22 +21,22 @@ def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
 
 
 def with_data(recipe: Recipe, data: Data) -> Recipe:
-    """``recipe`` with other images, or other decisions about them."""
+    """Return ``recipe`` with other images, or other decisions about them."""
     return recipe.model_copy(update={"data": data})
 
 
 def with_attachments(recipe: Recipe, added: Sequence[Attachment]) -> Recipe:
-    """``recipe`` with more attachments at the end."""
+    """Return ``recipe`` with more attachments at the end."""
     return recipe.model_copy(update={"attachments": (*recipe.attachments, *added)})
 
 
 def without_attachments(recipe: Recipe, names: set[str]) -> Recipe:
-    """``recipe`` without the attachments called ``names``."""
+    """Return ``recipe`` without the attachments called ``names``."""
     return recipe.model_copy(update={"attachments": tuple(a for a in recipe.attachments if a.name not in names)})
 
 
 def with_changed_attachments(recipe: Recipe, changes: Mapping[str, Mapping[str, Any]]) -> Recipe:
-    """``recipe`` with other values in the attachments named in ``changes``; StudioError where one is not allowed."""
+    """Return ``recipe`` with other values in the attachments of ``changes``; raise StudioError if one is invalid."""
     raw = recipe.model_dump(by_alias=True)
     raw["attachments"] = [a | dict(changes.get(a["name"], {})) for a in raw["attachments"]]
     return _validated(raw)

@@ -1,4 +1,4 @@
-"""What a training of the recipe will take, measured in the background, and the edits that make it take less."""
+"""Resource estimates of the recipe, measured in the background, and edits that save memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from PySide6.QtCore import QObject, Signal
 from studio.app import estimate_cache
 from studio.core.events import ResourceEstimate
 from studio.core.layers import Layer
+from studio.core.messages import N_
 from studio.core.recipe import Attachment, Recipe
-from studio.ui.i18n.language import tr
 from studio.ui.services import recipe_edits
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
 from studio.ui.services.document import Document
 from studio.ui.services.engine import Engine
+from studio.ui.services.error_text import error_message
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -24,7 +25,7 @@ _CHECKPOINTING = "training.gradient_checkpointing"
 
 
 class ResourceEstimator(QObject):
-    """The newest measurement; ``stale`` where the recipe is another by now."""
+    """The newest estimate; ``stale`` if the recipe has changed since."""
 
     changed = Signal()
 
@@ -41,11 +42,11 @@ class ResourceEstimator(QObject):
 
     @property
     def measuring(self) -> bool:
-        """Whether a measurement is being made."""
+        """Whether a measurement runs."""
         return self._control is not None
 
     def measure(self) -> None:
-        """Try the recipe for a few steps in the background."""
+        """Train a few steps of the recipe in the background."""
         from studio.core.control import TrainControl
 
         if self.measuring:
@@ -58,12 +59,12 @@ class ResourceEstimator(QObject):
         self.changed.emit()
 
     def cancel(self) -> None:
-        """Give up the measurement that is being made."""
+        """Cancel the measurement that runs."""
         if self._control is not None:
             self._control.stop()
 
     def close(self) -> None:
-        """End what is being measured and the thread."""
+        """Cancel the measurement and end the thread."""
         self.cancel()
         self._worker.close()
 
@@ -85,7 +86,7 @@ class ResourceEstimator(QObject):
 
 @dataclass(frozen=True)
 class MemorySaving:
-    """An edit that makes a training take less memory; ``recipe`` is None where there is nothing to gain by it."""
+    """An edit that saves memory in training; ``recipe`` is None if it would save nothing."""
 
     label: str
     tool_tip: str
@@ -93,7 +94,7 @@ class MemorySaving:
 
 
 def memory_savings(recipe: Recipe, engine: Engine) -> tuple[MemorySaving, ...]:
-    """What can be changed to need less memory, the gentlest first."""
+    """Return the edits that save memory, the least intrusive first."""
     return (_smaller_microbatches(recipe), _checkpointing(recipe), _bfloat16(recipe), _fewer_blocks(recipe, engine))
 
 
@@ -101,24 +102,24 @@ def _smaller_microbatches(recipe: Recipe) -> MemorySaving:
     parts = recipe.training.accumulation * 2
     possible = parts <= recipe.training.batch_size
     return MemorySaving(
-        tr("Compute each batch in {n} parts", n=parts),
-        tr("Half the images at a time. The results are the same; a step takes a little longer."),
+        N_("Split each batch into {n} micro-batches", n=parts),
+        N_("Halves the images in memory. Same results; a step takes slightly longer"),
         recipe_edits.with_value(recipe, "training.accumulation", parts) if possible else None,
     )
 
 
 def _checkpointing(recipe: Recipe) -> MemorySaving:
     return MemorySaving(
-        tr("Compute blocks again instead of keeping them"),
-        tr("Gradient checkpointing: much less memory for about a third more time. The results are the same."),
+        N_("Enable gradient checkpointing"),
+        N_("Recomputes blocks in the backward pass: far less memory, about a third more time, same results"),
         None if recipe.training.gradient_checkpointing else recipe_edits.with_value(recipe, _CHECKPOINTING, True),
     )
 
 
 def _bfloat16(recipe: Recipe) -> MemorySaving:
     return MemorySaving(
-        tr("Compute in bfloat16"),
-        tr("Half the memory for activations. The results differ a little; slow on processors that do not know it."),
+        N_("Compute in bfloat16"),
+        N_("Halves the memory of activations. Results differ slightly; slow on CPUs without bfloat16"),
         None
         if recipe.training.precision == "bfloat16"
         else recipe_edits.with_value(recipe, "training.precision", "bfloat16"),
@@ -127,8 +128,8 @@ def _bfloat16(recipe: Recipe) -> MemorySaving:
 
 def _fewer_blocks(recipe: Recipe, engine: Engine) -> MemorySaving:
     return MemorySaving(
-        tr("Keep adapters in the last half of their blocks"),
-        tr("Nothing is kept for the blocks before the first adapter. It learns less."),
+        N_("Keep adapters in the last half only"),
+        N_("No activations are stored before the first adapter. Accuracy may be lower"),
         _adapters_in_last_half(recipe, engine),
     )
 

@@ -1,4 +1,4 @@
-"""Training from the window: the run goes on its own thread, and what is shown is read back from its directory."""
+"""Training from the window: a run trains on a thread of its own, and the window reads its directory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,24 +9,25 @@ from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
 from studio.core import paths
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.core.run import Run, list_runs
-from studio.ui.i18n.language import tr
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.error_text import error_message
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
 POLL_MS = 2000
-"""How often the runs folder is looked at for what other programs do in it."""
+"""Interval at which the runs folder is checked for changes by other programs."""
 UNREADABLE_BACKBONE = "?"
 """The backbone of a run whose recipe cannot be read."""
 MAX_SYNC_DESCRIPTIONS = 20
-"""Recipes that are read without a thread: two milliseconds each."""
+"""Recipes that are read on the window's thread: two milliseconds each."""
 
 
 class TrainingController(QObject):
-    """Trains one run at a time."""
+    """Trains one run at a time. ``failed`` carries an :class:`ErrorText`."""
 
     preparing = Signal()
     started = Signal(object)
@@ -40,6 +41,7 @@ class TrainingController(QObject):
         self._worker = WorkerThread("training", self)
         self._prepared.connect(self._begin, Qt.ConnectionType.QueuedConnection)
         self._control: TrainControl | None = None
+        self._queued_recipe: Recipe | None = None
         self.run: Run | None = None
         self.was_stopped = False
 
@@ -55,21 +57,23 @@ class TrainingController(QObject):
 
     @property
     def paused(self) -> bool:
-        """Whether it has been asked to wait."""
+        """Whether it has been asked to pause."""
         return self._control is not None and self._control.paused
 
     def is_training(self, run: Run | None) -> bool:
-        """Whether ``run`` is the one that is trained here."""
+        """Return whether ``run`` is the one that is trained here."""
         return self.running and run is not None and self.run is not None and self.run.path == run.path
 
-    def start(self, recipe: Recipe) -> None:
-        """Check ``recipe`` and train a frozen copy of it in a new run directory."""
+    def start(self, recipe: Recipe, queued: bool = False) -> None:
+        """Check ``recipe`` and train a frozen copy in a new run directory; ``queued`` if it is not the open one."""
         control = self._new_control()
+        self._queued_recipe = recipe if queued else None
         self._worker.submit(lambda: _train_new(recipe, control, self._prepared.emit), self._end, self._fail)
 
     def resume(self, run: Run, epochs: int = 0) -> None:
-        """Go on with a run that was interrupted; with ``epochs``, until it has had so many in all."""
+        """Resume a run that was interrupted; with ``epochs``, until it has completed that many in total."""
         control = self._new_control()
+        self._queued_recipe = None
         self._begin(run)
         self._worker.submit(lambda: _resume_run(run, control, epochs), self._end, self._fail)
 
@@ -81,13 +85,13 @@ class TrainingController(QObject):
             self.request_changed.emit()
 
     def pause(self) -> None:
-        """Ask the run to wait after its step."""
+        """Ask the run to pause after its step."""
         if self._control is not None:
             self._control.pause()
             self.request_changed.emit()
 
     def unpause(self) -> None:
-        """Let a run that waits go on."""
+        """Let a paused run continue."""
         if self._control is not None:
             self._control.resume()
             self.request_changed.emit()
@@ -121,7 +125,7 @@ class TrainingController(QObject):
 
     def _fail(self, error: Exception) -> None:
         self._control = None
-        self.failed.emit(error_message(error))
+        self.failed.emit(error_message(error, self._queued_recipe))
         self.ended.emit(self.run)
 
 
@@ -148,7 +152,7 @@ def _train(run: Run, control: "TrainControl", resume: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What a list shows of a run. ``live`` says that it is being trained, here or by another program."""
+    """A run in a list; ``live`` if it is being trained, here or by another program."""
 
     run: Run
     name: str
@@ -167,12 +171,12 @@ class RunRow:
 
     @property
     def readable(self) -> bool:
-        """Whether its recipe can be read, as far as that was tried."""
+        """Whether its recipe can be read, if that was tried."""
         return self.backbone != UNREADABLE_BACKBONE
 
 
 class RunRegistry(QObject):
-    """The runs in the runs folder, and the one that the pages look at."""
+    """The runs in the runs folder, and the selected one, which the pages show."""
 
     changed = Signal(object)
     selected_changed = Signal(object)
@@ -193,17 +197,17 @@ class RunRegistry(QObject):
         self._poll_timer.timeout.connect(self.poll)
 
     def start(self) -> None:
-        """Read the folder, and keep an eye on it."""
+        """Read the folder, and check it regularly."""
         self.reload()
         self._poll_timer.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop checking, and end the thread."""
         self._poll_timer.stop()
         self.worker.close()
 
     def poll(self) -> None:
-        """See, on a thread, whether another program has changed something; if so, read the folder again."""
+        """Check on a thread whether another program has changed a run; if so, read the folder again."""
         self.worker.submit(lambda: _signature(paths.runs_dir()), self._polled, key="look")
 
     def _polled(self, found: tuple[object, frozenset[Path]]) -> None:
@@ -230,13 +234,13 @@ class RunRegistry(QObject):
         self.reload()
 
     def select(self, run: Run | None) -> None:
-        """Make ``run`` the one that the pages look at."""
+        """Make ``run`` the one that the pages show."""
         if (run and run.path) != (self.selected and self.selected.path):
             self.selected = run
             self.selected_changed.emit(run)
 
     def find(self, run: Run | None) -> RunRow | None:
-        """The row of ``run``."""
+        """Return the row of ``run``; None if it has none."""
         return next((row for row in self.rows if run and row.run.path == run.path), None)
 
     def _started(self, run: Run) -> None:
@@ -244,7 +248,7 @@ class RunRegistry(QObject):
         self.select(run)
 
     def _ended(self, run: Run | None) -> None:
-        """What was seen of its lock while it was trained here holds no more."""
+        """Forget the lock of ``run``, which was held here."""
         self._locked_paths -= {run.path} if run else frozenset()
         self.reload()
 
@@ -266,7 +270,7 @@ class RunRegistry(QObject):
 
 
 def _number(value: object) -> float | None:
-    """What a status says where it is a number: the file may have been damaged."""
+    """Return ``value`` if it is a number: the status file may be damaged."""
     return value if isinstance(value, int | float) else None
 
 
@@ -278,7 +282,7 @@ def _state(status: dict[str, Any], live: bool) -> str:
 
 
 def _describe_runs(runs: Iterable[Run]) -> dict[Path, tuple[str, str]]:
-    """Backbone and methods of each run; read once, because a run's recipe is frozen."""
+    """Return backbone and methods of each run; read once, because the recipe of a run is frozen."""
     return {run.path: _describe_run(run) for run in runs}
 
 
@@ -286,17 +290,17 @@ def _describe_run(run: Run) -> tuple[str, str]:
     try:
         recipe = run.recipe
     except StudioError:
-        return UNREADABLE_BACKBONE, tr("recipe cannot be read")
+        return UNREADABLE_BACKBONE, N_("recipe cannot be read")
     return recipe.backbone.name, methods_text(recipe)
 
 
 def methods_text(recipe: Recipe) -> str:
-    """The methods of a recipe in a few words."""
-    return ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or tr("head only")
+    """Return the enabled methods of a recipe, joined by commas, or a message that only the head trains."""
+    return ", ".join(dict.fromkeys(a.method for a in recipe.attachments if a.enabled)) or N_("head only")
 
 
 def _signature(folder: Path) -> tuple[object, frozenset[Path]]:
-    """What changes when a run does: when each status was written; and the runs that a process holds."""
+    """Return the modification time of each status, and the runs whose lock a process holds."""
     from studio.training.run_io.lock import is_locked
 
     runs = list_runs(folder)

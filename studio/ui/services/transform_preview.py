@@ -9,7 +9,8 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QImage
 
 from studio.core.recipe import Backbone, Transforms
-from studio.ui.services.background import WorkerThread, error_message
+from studio.ui.services.background import WorkerThread
+from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import qimage_from_rgb, render_thumbnail
 
 if TYPE_CHECKING:

@@ -1,13 +1,9 @@
-"""What the layer tree is made of: nodes, badges, sums, and the words that they are told in."""
+"""The data of the layer tree: nodes, badges, and sums of subtrees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from studio.core.layers import Layer, Role
-from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import format_short_count
-
-SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class TreeAnnotations:
-    """What the attachments do to the tree: badges by layer path, and whether the head is trained."""
+    """Badges of the attachments by layer path, and whether the head is trained."""
 
     badges: dict[str, tuple[Badge, ...]] = field(default_factory=dict)
     head_trainable: bool = True
@@ -39,7 +35,7 @@ class TreeAnnotations:
 
 @dataclass(frozen=True, slots=True)
 class SubtreeSummary:
-    """What lies in and under a row: number of badges, trained parameters of adapters and head, badges switched off."""
+    """Sums of a row and its subtree: badges, trainable parameters of adapters and head, disabled badges."""
 
     badges: int = 0
     adapter_parameters: int = 0
@@ -48,18 +44,18 @@ class SubtreeSummary:
 
     @property
     def any_enabled(self) -> bool:
-        """Whether any of the badges is switched on."""
+        """Whether any of the badges is enabled."""
         return self.badges > self.disabled
 
     @property
     def trainable(self) -> int:
-        """All trained parameters."""
+        """All trainable parameters."""
         return self.adapter_parameters + self.head_parameters
 
 
 @dataclass(slots=True)
 class Node:
-    """One row: ``parent`` and ``children`` are positions in the list of nodes; a filter looks through ``search_text``."""
+    """One row: ``parent`` and ``children`` are positions in the list of nodes; filters search ``search_text``."""
 
     layer: Layer
     part: str
@@ -71,7 +67,7 @@ class Node:
 
     @property
     def ref(self) -> NodeRef:
-        """Where it is."""
+        """Its place in the tree."""
         return NodeRef(self.layer.path, self.part)
 
     @property
@@ -82,9 +78,9 @@ class Node:
 
 @dataclass(slots=True)
 class TreeData:
-    """A tree grown from rows: its nodes in pre-order, where each place is among them, and which of them are layers.
+    """The nodes of a tree in pre-order, with the position of each place, and of all layers and heads.
 
-    ``kinds`` has a node for each type and shape, ``names`` one for each name at each depth: what columns must hold.
+    ``kinds`` has a node for each type and shape, ``names`` one for each name at each depth, to size the columns by.
     """
 
     nodes: list[Node] = field(default_factory=list)
@@ -114,19 +110,19 @@ class TreeData:
 
 
 def build_tree(layers: Sequence[Layer]) -> TreeData:
-    """The tree of rows in pre-order; each fused qkv gets a child for each of its slices."""
-    grown = TreeData()
+    """Build the tree of ``layers``, which are in pre-order; each fused qkv gets a child for each of its slices."""
+    tree = TreeData()
     at: dict[str, int] = {}
     for layer in layers:
-        parent = _parent_number(layer.path, at) if grown.nodes else -1
-        number = at[layer.path] = grown.add(layer, "", parent)
+        parent = _parent_number(layer.path, at) if tree.nodes else -1
+        number = at[layer.path] = tree.add(layer, "", parent)
         for part in layer.slices:
-            grown.add(layer, part, number)
-    return grown
+            tree.add(layer, part, number)
+    return tree
 
 
 def _parent_number(path: str, at: dict[str, int]) -> int:
-    """The nearest layer above ``path`` that is a row: a layer in between may be left out of the rows."""
+    """Return the number of the nearest layer above ``path`` that has a row; layers in between may have none."""
     while path:
         path = path.rpartition(".")[0]
         if path in at:
@@ -135,9 +131,9 @@ def _parent_number(path: str, at: dict[str, int]) -> int:
 
 
 def filter_tree(tree: TreeData, text: str, show_empty: bool) -> int:
-    """Let those rows be visible that have ``text`` in their words, with those above them; return how many have it.
+    """Show only the rows that contain ``text`` and those above them; return the number of matching layers.
 
-    Layers without parameters count only ``show_empty``. What is inside a slice's layer is decided with the layer.
+    Layers without parameters match only with ``show_empty``. Slices are shown with their layer.
     """
     nodes = tree.nodes
     kept, found = bytearray(len(nodes) + 1), 0
@@ -156,7 +152,7 @@ def filter_tree(tree: TreeData, text: str, show_empty: bool) -> int:
 
 
 def summarize(tree: TreeData, annotations: TreeAnnotations) -> dict[int, SubtreeSummary]:
-    """The sums of all rows that have something in them or at them, by number."""
+    """Return the sums of all rows that have badges or trainable parameters in their subtree, by row number."""
     sums: dict[int, list[int]] = {}
     for path, badges in annotations.badges.items():
         number = tree.number_of.get(NodeRef(path), -1)
@@ -177,23 +173,3 @@ def _add_to_ancestors(tree: TreeData, sums: dict[int, list[int]], number: int, m
         for place, value in enumerate(more):
             values[place] += value
         number = tree.nodes[number].parent
-
-
-def type_and_shape(node: Node) -> str:
-    """``Linear 288 × 96``: outputs first, as torch stores the weight."""
-    if node.part:
-        rows, *rest = node.layer.shape
-        return tr("rows of qkv") + "  " + " × ".join(map(str, (rows // 3, *rest)))
-    shape = " × ".join(map(str, node.layer.shape))
-    return f"{node.layer.type}  {shape}" if shape else node.layer.type
-
-
-def badge_text(badge: Badge, part: str = "") -> str:
-    """``LoRA r8 +12.3k``; inside a qkv the slices are named too."""
-    words = badge.text
-    if badge.slices and not part:
-        words = tr("{method} on {slices}", method=words, slices=", ".join(badge.slices))
-    if not badge.enabled:
-        return tr("{method} off", method=words)
-    added = f" +{format_short_count(badge.parameters)}" if badge.parameters is not None and not part else ""
-    return f"{words}{added}"

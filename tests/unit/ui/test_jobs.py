@@ -6,7 +6,8 @@ import time
 import pytest
 
 from studio.core.errors import StudioError
-from studio.ui.services.background import FrameScheduler, WorkerThread, error_message
+from studio.ui.services.background import FrameScheduler, WorkerThread
+from studio.ui.services.error_text import error_message
 
 
 @pytest.fixture

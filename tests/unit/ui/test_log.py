@@ -15,7 +15,7 @@ from studio.ui.application import ErrorReporter
 from studio.ui.i18n.language import CHINESE, ENGLISH, language
 from studio.ui.services import app_log as logs
 from studio.ui.services.app_log import MAX_LINES, app_log, log_message
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.shared import error_actions
 from studio.ui.widgets.components import Banner
 

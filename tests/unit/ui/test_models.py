@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtCore import QModelIndex, Qt
 
 from studio.core.run import Run
+from studio.ui.pages.adapters.annotations import badge_text
 from studio.ui.pages.adapters.layer_tree_model import (
     ATTACHMENTS,
     DIM_ROLE,
@@ -19,7 +20,7 @@ from studio.ui.pages.results.class_metrics_model import ClassMetricsModel
 from studio.ui.pages.train.run_model import RunModel
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.trainer import RunRow
-from studio.ui.services.tree_data import Badge, NodeRef, TreeAnnotations, badge_text
+from studio.ui.services.tree_data import Badge, NodeRef, TreeAnnotations
 
 QKV = NodeRef("blocks.0.attn.qkv")
 

@@ -23,7 +23,7 @@ from studio.core.recipe import Backbone
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.backbone_model import NAME, BackboneFilter, BackboneModel
 from studio.ui.pages.adapters.download_bar import DownloadBar
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.error_actions import ErrorAction
 from studio.ui.style.formatting import pluralize

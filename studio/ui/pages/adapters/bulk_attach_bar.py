@@ -187,7 +187,7 @@ class BulkAttachBar(QWidget):
 
     def attach(self) -> None:
         """Attach by the rule as one step of the history, and make room for the next."""
-        if self.attachment is not None and self._workspace.attachment_editor.attach_as_is(self.attachment):
+        if self.attachment is not None and self._workspace.attach_as_is(self.attachment):
             self.pattern_edit.clear()
 
 

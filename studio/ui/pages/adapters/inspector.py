@@ -5,9 +5,10 @@ from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
 from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.annotations import attachment_label
 from studio.ui.pages.adapters.attachment_form import AttachmentForm
 from studio.ui.services.engine import RecipeCounts
-from studio.ui.services.workspace import Workspace, attachment_label
+from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_short_count, pluralize
 from studio.ui.widgets.components import (
     Card,

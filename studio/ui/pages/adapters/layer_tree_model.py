@@ -8,20 +8,18 @@ from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, 
 
 from studio.core.layers import Layer, wildcard_path
 from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.annotations import SLICE_LABELS, badge_text, type_and_shape
 from studio.ui.services.drag_payload import MIMES, DragPayload, from_mime
 from studio.ui.services.tree_data import (
-    SLICE_LABELS,
     Badge,
     Node,
     NodeRef,
     SubtreeSummary,
     TreeAnnotations,
     TreeData,
-    badge_text,
     build_tree,
     filter_tree,
     summarize,
-    type_and_shape,
 )
 from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.shared.recipe_layers import LayerPair
@@ -237,7 +235,7 @@ class LayerTree(QAbstractItemModel):
         return self._tree_data.layers
 
     def is_frozen(self, number: int) -> bool:
-        """Whether the node with this number has weights of its own, frozen unless :meth:`highlighted_layers` says more."""
+        """Return whether the node has weights of its own, frozen unless :meth:`highlighted_layers` has them."""
         return self._nodes[number].layer.own_parameters > 0
 
     def highlighted_layers(self) -> list[tuple[int, str]]:

@@ -198,7 +198,7 @@ class AdaptersPage(Page):
         selected = self.tree.selectionModel().hasSelection()
         places = self.workspace.attachment_editor.attached_within(self.tree.selected_refs()) if selected else ()
         if places:
-            self.workspace.attachment_editor.detach(places)
+            self.workspace.detach_at(places)
         else:
             self.tree_panel.show_hint("Nothing is attached to the selected rows.", "info", "muted")
 
@@ -228,7 +228,7 @@ class AdaptersPage(Page):
             self.tree_panel.show_hint("Nothing was copied yet: copy an attachment of the tree first.", "info", "muted")
         elif lifted == self._cut_attachment:
             self._cut_attachment = None
-            self.workspace.attachment_editor.move(lifted, self.tree.selected_refs())
+            self.workspace.move(lifted, self.tree.selected_refs())
         else:
             self.workspace.attach(lifted, self.tree.selected_refs())
 
@@ -282,7 +282,7 @@ class AdaptersPage(Page):
         if isinstance(carried, LiftedAttachment):
             event.setDropAction(Qt.DropAction.MoveAction)
             event.accept()
-            self.workspace.attachment_editor.detach(((carried.attachment.name, carried.ref),))
+            self.workspace.detach_at(((carried.attachment.name, carried.ref),))
 
     # choosing
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.core.layers import Role
 from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.annotations import badge_text
 from studio.ui.pages.adapters.layer_tree_model import (
     ATTACHMENTS,
     DIM_ROLE,
@@ -21,7 +22,7 @@ from studio.ui.pages.adapters.layer_tree_model import (
     TYPE,
     LayerTree,
 )
-from studio.ui.services.tree_data import Badge, Node, SubtreeSummary, badge_text
+from studio.ui.services.tree_data import Badge, Node, SubtreeSummary
 from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.shared.recipe_layers import LayerPair
 from studio.ui.style.formatting import format_short_count, pluralize

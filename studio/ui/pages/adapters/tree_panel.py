@@ -7,13 +7,14 @@ from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.annotations import tree_annotations
 from studio.ui.pages.adapters.bulk_attach_bar import BulkAttachBar
 from studio.ui.pages.adapters.layer_tree_model import LayerTree
 from studio.ui.pages.adapters.minimap import Minimap
 from studio.ui.pages.adapters.tree_view import TreeView
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment
 from studio.ui.services.tree_data import NodeRef, TreeData, build_tree
-from studio.ui.services.workspace import Workspace, tree_annotations
+from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count, pluralize
 from studio.ui.widgets.components import Card, EmptyState, HBox, Icon, IconButton, text_label
 
@@ -71,7 +72,7 @@ class TreePanel(Card):
         self.tree.row_hovered.connect(self._highlight_hovered)
         self.tree.expanded.connect(lambda index: self.minimap.update())
         self.tree.collapsed.connect(lambda index: self.minimap.update())
-        self.tree.move_requested.connect(self._workspace.attachment_editor.move)
+        self.tree.move_requested.connect(self._workspace.move)
         self.tree.selectionModel().selectionChanged.connect(lambda *_: self._selection_changed())
         self.minimap.node_pressed.connect(self.scroll_to_node)
         self.bulk_attach_bar.targets_changed.connect(self.model.show_targets)

@@ -20,6 +20,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QTreeView
 
 from studio.ui.i18n.language import tr
+from studio.ui.pages.adapters.annotations import badge_text
 from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, NAME, PARAMETERS, TRAINABLE, TYPE, LayerTree
 from studio.ui.pages.adapters.tree_delegate import (
     LayerDelegate,
@@ -29,7 +30,7 @@ from studio.ui.pages.adapters.tree_delegate import (
     comparison_tags,
 )
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment, from_mime, to_mime
-from studio.ui.services.tree_data import Badge, Node, NodeRef, badge_text
+from studio.ui.services.tree_data import Badge, Node, NodeRef
 from studio.ui.widgets.painting import badge_width, drag_pixmap, draw_badge, small_font, strong_font
 
 _MIN_WIDTH_FOR = {TYPE: 600, PARAMETERS: 470}
@@ -45,8 +46,8 @@ _CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftMo
 class TreeView(QTreeView):
     """The layer tree. Drops go to the model; every hover, key and menu is told by signals.
 
-    With Ctrl a drop is meant for all layers of the kind, which ``same_kind`` names. ``lift`` takes up the attachment called
-    so at a place, None where there is none.
+    A drop with Ctrl is for all layers of the kind, which ``same_kind`` returns. ``lift`` returns the attachment of
+    a name at a place, None if there is none.
     """
 
     drag_moved = Signal(object, object)

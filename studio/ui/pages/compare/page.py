@@ -22,7 +22,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.compare.comparison_models import RunOptionModel, SeedGroupModel, group_color
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.recipe_diff import RecipeDiff
@@ -260,7 +260,13 @@ class ComparePage(Page):
         self.pareto.show_points(
             [
                 ParetoPoint(
-                    g.number, g.label, group_color(g), g.parameters, g.accuracy, g.accuracy_halfwidth or 0.0, g in report.pareto_front
+                    g.number,
+                    g.label,
+                    group_color(g),
+                    g.parameters,
+                    g.accuracy,
+                    g.accuracy_halfwidth or 0.0,
+                    g in report.pareto_front,
                 )
                 for g in report.groups
                 if g.parameters and g.accuracy is not None

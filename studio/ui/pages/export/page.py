@@ -13,7 +13,7 @@ from studio.core.run import Run
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.export.copy_line import CopyLine
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
 from studio.ui.style.formatting import format_bytes, format_count, format_percent

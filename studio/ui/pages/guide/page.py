@@ -7,7 +7,7 @@ from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSpli
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideModel, GuideRow, read_guide
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, scroll_area, text_label
 from studio.ui.widgets.row_table import set_up_row_table
@@ -63,7 +63,8 @@ class GuidePage(Page):
         self.paper = button(tr("Open the paper"), self._open, "link", "quiet")
         self._address = ""
         inner = VBox(
-            self.name, self.family, self.summary, self.advice_banner, self.merging, self.exports, HBox(self.paper, None), None,
+            self.name, self.family, self.summary, self.advice_banner, self.merging, self.exports,
+            HBox(self.paper, None), None,
             gap=10, margins=(0, 0, 8, 0),
         )  # fmt: skip
         card = Card("", (scroll_area(container(inner)), 1), padding=14)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from studio.core.run import Run
 from studio.ui.i18n.language import tr
 from studio.ui.services import recipe_edits
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count, format_percent
 from studio.ui.style.theme import color

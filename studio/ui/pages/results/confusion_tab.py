@@ -13,7 +13,7 @@ from studio.ui.pages.results.confusion_matrix import ConfusionMatrix
 from studio.ui.pages.results.inference_worker import InferenceWorker
 from studio.ui.pages.results.prediction_grid import PredictionGrid
 from studio.ui.pages.results.saliency_view import SaliencyView
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, Thumbnails, render_thumbnail
 from studio.ui.style.formatting import format_count, format_percent
 from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, text_label

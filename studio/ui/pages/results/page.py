@@ -13,7 +13,7 @@ from studio.ui.pages.results.ablation_tab import AblationTab
 from studio.ui.pages.results.confusion_tab import ConfusionTab
 from studio.ui.pages.results.inference_worker import InferenceWorker
 from studio.ui.pages.results.try_it_tab import TryItTab
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
 from studio.ui.style.formatting import format_count, format_percent

@@ -15,7 +15,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.results.inference_worker import InferenceWorker
 from studio.ui.pages.results.prediction_card import STRENGTH_STEPS, AdapterStrengthRow, PredictionCard
 from studio.ui.pages.results.saliency_view import SaliencyView
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, render_thumbnail
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_percent

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QDialog, QProgressBar, QVBoxLayout, QWidget
 
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
-from studio.ui.services.background import error_message
+from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Banner, HBox, VBox, button, container, text_label
 
