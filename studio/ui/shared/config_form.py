@@ -10,6 +10,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QWidget
 
 from studio.ui.i18n.language import localized, tr
+from studio.ui.shared.choice_labels import choice_label
 from studio.ui.widgets.collapsible import CollapsibleSection
 from studio.ui.widgets.components import HBox, VBox, container, text_label
 from studio.ui.widgets.fields import ChoiceField, Field, FloatField, IntField, ListField, SwitchField, TextField
@@ -117,7 +118,7 @@ def make_field(info: FieldInfo) -> Field:
     """Return the input widget for a config field."""
     kind = _plain_type(info.annotation)
     if get_origin(kind) is Literal:
-        return ChoiceField(get_args(kind))
+        return ChoiceField(get_args(kind), choice_label)
     if kind is bool:
         return SwitchField()
     if kind is int:

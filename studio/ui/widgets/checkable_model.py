@@ -1,4 +1,4 @@
-"""Tables whose rows can be ticked."""
+"""Tables whose rows can be checked."""
 
 from collections.abc import Hashable
 from typing import Any, TypeVar
@@ -12,7 +12,10 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class CheckableTableModel(RowTableModel[R]):
-    """The first column has a box to tick. ``checked`` are the keys of the ticked rows; ``checked_changed`` tells of a change."""
+    """A table with check boxes in the first column.
+
+    ``checked`` holds the keys of the checked rows; ``checked_changed`` is emitted when they change.
+    """
 
     checked_changed = Signal()
 
@@ -21,19 +24,19 @@ class CheckableTableModel(RowTableModel[R]):
         self.checked: set[Hashable] = set()
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Qt: the first column can be ticked."""
-        found = super().flags(index)
-        return found | Qt.ItemFlag.ItemIsUserCheckable if index.column() == 0 else found
+        """Qt: the first column can be checked."""
+        flags = super().flags(index)
+        return flags | Qt.ItemFlag.ItemIsUserCheckable if index.column() == 0 else flags
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: as every table, and whether a row is ticked."""
+        """Qt: as every table, and whether a row is checked."""
         if role == Qt.ItemDataRole.CheckStateRole and index.isValid() and index.column() == 0:
             on = self.key(self.rows[index.row()]) in self.checked
             return Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
         return super().data(index, role)
 
     def setData(self, index: _Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Qt: tick a row, or not any more."""
+        """Qt: check or uncheck a row."""
         if role != Qt.ItemDataRole.CheckStateRole or not index.isValid():
             return False
         key = self.key(self.rows[index.row()])
@@ -41,7 +44,7 @@ class CheckableTableModel(RowTableModel[R]):
         return True
 
     def set_checked(self, keys: set[Hashable], on: bool = True) -> None:
-        """Tick rows by their keys, or take their ticks away."""
+        """Check rows by their keys, or uncheck them."""
         self.checked = self.checked | keys if on else self.checked - keys
         if self.rows:
             self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, 0), [Qt.ItemDataRole.CheckStateRole])

@@ -1,4 +1,4 @@
-"""A heading that opens and closes what is under it."""
+"""A heading that expands and collapses the content below it."""
 
 from PySide6.QtCore import QSize
 from PySide6.QtWidgets import QLayout, QWidget
@@ -8,7 +8,7 @@ from studio.ui.widgets.components import HBox, VBox, button, container, text_lab
 
 
 class CollapsibleSection(QWidget):
-    """Shows ``content`` when its heading is pressed; closed at first, and what is closed takes no focus."""
+    """Shows ``content`` when its heading is pressed; collapsed at first, and collapsed content takes no focus."""
 
     def __init__(self, heading: str, content: QLayout) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class CollapsibleSection(QWidget):
         self.setLayout(VBox(HBox(self.header, None, self._note), self._content, gap=8))
 
     def set_note(self, text: str) -> None:
-        """Say something about the content beside the heading, such as how much of it is changed."""
+        """Show a note on the content beside the heading, such as the number of changed values."""
         self._note.setText(text)
 
     @property
     def note_text(self) -> str:
-        """What stands beside the heading."""
+        """The note beside the heading."""
         return self._note.text()
 
     def _set_expanded(self, expanded: bool) -> None:

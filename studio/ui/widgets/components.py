@@ -1,4 +1,4 @@
-"""The building blocks of every page: texts, buttons, cards, notices, layouts with the same spacing."""
+"""The building blocks of every page: labels, buttons, cards, banners, and layouts with the same spacing."""
 
 from collections.abc import Callable
 from logging import WARNING
@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.services.app_log import app_log, log_message
 from studio.ui.shared import error_actions
 from studio.ui.style.icons import TEXT_GAP, IconTint, pixmap
@@ -27,7 +27,7 @@ from studio.ui.style.theme import theme
 
 
 def text_label(content: str = "", role: str = "", wrap: bool = False) -> QLabel:
-    """A label. Roles: title, heading, muted, caption, figure, field, good, bad."""
+    """Return a label of plain text. Roles: title, heading, muted, caption, figure, field, good, bad."""
     label = QLabel(content)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setProperty("role", role)
@@ -38,27 +38,27 @@ def text_label(content: str = "", role: str = "", wrap: bool = False) -> QLabel:
 
 
 def button(text: str, clicked: Callable[[], object] | None = None, icon: str = "", kind: str = "") -> QPushButton:
-    """A push button. Kinds: primary, quiet, danger."""
-    made = QPushButton(text)
-    made.setProperty("kind", kind)
-    made.setCursor(Qt.CursorShape.PointingHandCursor)
+    """Return a push button. Kinds: primary, quiet, danger."""
+    push_button = QPushButton(text)
+    push_button.setProperty("kind", kind)
+    push_button.setCursor(Qt.CursorShape.PointingHandCursor)
     if icon:
-        IconTint(made, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
-        made.setIconSize(QSize(16 + TEXT_GAP, 16))
+        IconTint(push_button, icon, {"primary": "on_accent", "quiet": "accent", "danger": "bad"}.get(kind, "text"))
+        push_button.setIconSize(QSize(16 + TEXT_GAP, 16))
     if clicked:
-        made.clicked.connect(lambda checked=False: clicked())
-    return made
+        push_button.clicked.connect(lambda checked=False: clicked())
+    return push_button
 
 
 def next_button(text: str, clicked: Callable[[], object]) -> QPushButton:
-    """A button that leads to the right: its arrow stands behind the words."""
-    made = button(text, clicked, "chevron-right")
-    made.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
-    return made
+    """Return a button with an arrow to the right of its text."""
+    push_button = button(text, clicked, "chevron-right")
+    push_button.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    return push_button
 
 
 class IconButton(QToolButton):
-    """A button with an icon only; ``words`` are its tool tip and accessible name."""
+    """A button with an icon only; ``text`` is its tool tip and accessible name."""
 
     def __init__(self, text: str, icon: str, clicked: Callable[[], object] | None = None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class IconButton(QToolButton):
 
 
 class Icon(QLabel):
-    """An icon that keeps to the theme's colours."""
+    """An icon in a color of the theme."""
 
     def __init__(self, name: str, color: str = "text", size: int = 16) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Icon(QLabel):
 
 
 class ColorSwatch(QFrame):
-    """A small disc in a colour of the theme, for legends."""
+    """A small disc in a color of the theme, for legends."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class ColorSwatch(QFrame):
 
 
 class VBox(QVBoxLayout):
-    """Widgets from top to bottom; an int is a stretch-free space, None a stretch."""
+    """Widgets from top to bottom; an int is a fixed space, None a stretch."""
 
     def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class VBox(QVBoxLayout):
 
 
 class HBox(QHBoxLayout):
-    """Widgets from left to right; an int is a space, None a stretch."""
+    """Widgets from left to right; an int is a fixed space, None a stretch."""
 
     def __init__(self, *items: object, gap: int = 8, margins: tuple[int, int, int, int] = (0, 0, 0, 0)) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class HBox(QHBoxLayout):
 def add_items(
     box: QVBoxLayout | QHBoxLayout, items: tuple[object, ...], gap: int, margins: tuple[int, int, int, int]
 ) -> None:
-    """Put ``items`` into ``box``; a pair is a widget or layout with its stretch."""
+    """Add ``items`` to ``box``; a pair is a widget or layout with its stretch."""
     box.setSpacing(gap)
     box.setContentsMargins(*margins)
     for item in items:
@@ -130,7 +130,7 @@ def add_items(
 
 
 def container(layout: QLayout, name: str = "") -> QWidget:
-    """A plain widget around a layout."""
+    """Return a plain widget with ``layout``."""
     widget = QWidget()
     widget.setObjectName(name)
     widget.setLayout(layout)
@@ -138,7 +138,7 @@ def container(layout: QLayout, name: str = "") -> QWidget:
 
 
 class Card(QFrame):
-    """A white panel with an optional heading, and widgets or buttons at the heading's right end."""
+    """A panel with an optional heading, and widgets at the right end of the heading."""
 
     def __init__(
         self, heading: str, *items: object, heading_items: tuple[object, ...] = (), gap: int = 8, padding: int = 16
@@ -168,7 +168,7 @@ def add_item(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
 
 
 class Banner(QFrame):
-    """One sentence on a coloured ground with an icon; hidden while it has nothing to say."""
+    """A sentence on a colored ground with an icon; hidden while it has no text."""
 
     _ICONS: ClassVar[dict[str, tuple[str, str]]] = {
         "bad": ("error", "bad"),
@@ -183,6 +183,7 @@ class Banner(QFrame):
         self._icon = Icon("info", "accent", 18)
         self._label = text_label("", wrap=True)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._english = ""
         self._action: error_actions.ErrorAction | None = None
         self._action_button, self._copy_button = (
             button("", self._run_action),
@@ -195,18 +196,20 @@ class Banner(QFrame):
         self.show_message(message, tone)
 
     def show_message(self, message: str, tone: str = "info", action: "error_actions.ErrorAction | None" = None) -> None:
-        """Show a sentence; an empty one hides the notice. Tones: info, good, warn, bad.
+        """Show a sentence; an empty one hides the banner. Tones: info, good, warn, bad.
 
-        A bad one comes with a button for what helps, where something is known to, and with one to copy a report; it
-        goes into the log too. ``action`` takes the place of what is known to help.
+        An error (bad) is logged and comes with a button to copy a report, and with a button for ``action``, by default
+        the one that is known to help.
         """
-        if tone == "bad" and message and tr(message) != self.message:
-            log_message(message, WARNING)
+        text = localized(message)
+        if tone == "bad" and message and text != self.message:
+            log_message(str(message), WARNING)
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
-        self._label.setText(tr(message))
+        self._label.setText(text)
+        self._english = str(message)
         self._action = (action or error_actions.action_for(message)) if tone == "bad" else None
-        self._action_button.setText(tr(self._action.label) if self._action else "")
+        self._action_button.setText(localized(self._action.label) if self._action else "")
         self._action_button.setVisible(self._action is not None)
         self._button_row.setVisible(tone == "bad")
         self.setVisible(bool(message))
@@ -217,16 +220,16 @@ class Banner(QFrame):
             error_actions.run_action(self._action, self)
 
     def _copy_report(self) -> None:
-        QGuiApplication.clipboard().setText(app_log().report(self.message))
+        QGuiApplication.clipboard().setText(app_log().report(self._english))
 
     @property
     def message(self) -> str:
-        """The sentence shown."""
+        """The text that is shown."""
         return self._label.text()
 
 
 class Paragraph(QLabel):
-    """Centred text of a fixed width, as high as it needs to be."""
+    """Centered text of a fixed width, as high as it needs to be."""
 
     def __init__(self, content: str, width: int) -> None:
         super().__init__()
@@ -238,24 +241,23 @@ class Paragraph(QLabel):
         self.setText(content)
 
     def setText(self, content: str) -> None:
-        """Show ``content``, and take the height that they need."""
+        """Show ``content`` and adjust the height to it."""
         super().setText(content)
         self.ensurePolished()
         self.setFixedHeight(self.heightForWidth(self.width()))
 
 
 class EmptyState(QWidget):
-    """What a page says while there is nothing to show: an icon, one line, one sentence, and what to do."""
+    """The content of a page while there is nothing to show: an icon, a heading, a sentence and buttons."""
 
     def __init__(self, icon: str, heading: str, description: str, *buttons: QWidget, width: int = 380) -> None:
         super().__init__()
-        picture = Icon(icon, "faint", 40)
+        image = Icon(icon, "faint", 40)
         self.heading, self.description = text_label(heading, "heading"), Paragraph(description, width)
         self.heading.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-        centre = Qt.AlignmentFlag.AlignHCenter
-        box = VBox(None, picture, 4, self.heading, self.description, 8, gap=6, margins=(24, 24, 24, 24))
-        for widget in (picture, self.heading, self.description):
-            box.setAlignment(widget, centre)
+        box = VBox(None, image, 4, self.heading, self.description, 8, gap=6, margins=(24, 24, 24, 24))
+        for widget in (image, self.heading, self.description):
+            box.setAlignment(widget, Qt.AlignmentFlag.AlignHCenter)
         if buttons:
             box.addLayout(HBox(None, *buttons, None))
         box.addStretch(1)
@@ -263,15 +265,15 @@ class EmptyState(QWidget):
 
 
 def separator() -> QFrame:
-    """A thin horizontal rule."""
-    made = QFrame()
-    made.setProperty("role", "line")
-    made.setFixedHeight(1)
-    return made
+    """Return a thin horizontal line."""
+    line = QFrame()
+    line.setProperty("role", "line")
+    line.setFixedHeight(1)
+    return line
 
 
 def scroll_area(widget: QWidget) -> QScrollArea:
-    """``widget`` in a vertical scroll area without a frame."""
+    """Return a vertical scroll area without a frame around ``widget``."""
     area = QScrollArea()
     area.setWidgetResizable(True)
     area.setFrameShape(QFrame.Shape.NoFrame)
@@ -283,7 +285,7 @@ def scroll_area(widget: QWidget) -> QScrollArea:
 
 
 def repolish(widget: QWidget) -> None:
-    """Apply the style sheet again after a property that it selects by has changed."""
+    """Apply the style sheet again after a property in one of its selectors has changed."""
     widget.style().unpolish(widget)
     widget.style().polish(widget)
 
@@ -292,7 +294,7 @@ def clear_layout(layout: QLayout) -> None:
     """Remove and delete everything in ``layout``."""
     while (item := layout.takeAt(0)) is not None:
         if widget := item.widget():
-            widget.hide()  # else Qt, which shows what was added a moment later, makes a window of it
+            widget.hide()  # Qt shows added widgets a moment later; without a parent it would become a window
             widget.setParent(None)
             widget.deleteLater()
         elif inner := item.layout():

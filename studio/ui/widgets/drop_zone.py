@@ -1,4 +1,4 @@
-"""A place to drop files or folders on."""
+"""A widget on which files or folders can be dropped."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ from studio.ui.widgets.components import repolish
 
 
 def first_local_path(data: QMimeData) -> Path | None:
-    """The first file or folder of this machine among what is dragged or copied."""
+    """Return the path of the first local file or folder in dragged or copied data; None without one."""
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
 class FileDropFilter(QObject):
-    """Lets all of ``target`` take files, where nothing inside it does; ``dropped`` carries the path of the first."""
+    """Lets ``target`` accept files where no widget inside it does; ``dropped`` carries the path of the first."""
 
     dropped = Signal(object)
 
@@ -25,10 +25,9 @@ class FileDropFilter(QObject):
         target.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt: take files that are dragged over, and tell of those that are dropped."""
-        if (
-            not isinstance(event, QDropEvent) or first_local_path(event.mimeData()) is None
-        ):  # a drag coming in is one too
+        """Qt: accept dragged files, and emit the path of a dropped one."""
+        # drag events are subclasses of QDropEvent
+        if not isinstance(event, QDropEvent) or first_local_path(event.mimeData()) is None:
             return False
         event.acceptProposedAction()
         if event.type() == QEvent.Type.Drop:
@@ -37,7 +36,7 @@ class FileDropFilter(QObject):
 
 
 class DropZone(QFrame):
-    """``dropped`` carries the path of the first file or folder that is dropped."""
+    """A frame to drop on; ``dropped`` carries the path of the first file or folder."""
 
     dropped = Signal(object)
 
@@ -48,7 +47,7 @@ class DropZone(QFrame):
         self.setLayout(content)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Qt: take files of this machine."""
+        """Qt: accept local files."""
         if first_local_path(event.mimeData()) is not None:
             event.acceptProposedAction()
             self._set_highlight(True)
@@ -58,7 +57,7 @@ class DropZone(QFrame):
         self._set_highlight(False)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Qt: tell the path."""
+        """Qt: emit the path."""
         self._set_highlight(False)
         path = first_local_path(event.mimeData())
         if path is not None:

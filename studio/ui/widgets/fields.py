@@ -1,4 +1,4 @@
-"""Fields of forms: each shows one value, and tells when the user has changed it."""
+"""Fields of forms: each shows one value and emits ``edited`` when the user has changed it."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _INSET = 5
 
 
 class _WheelGuard(QObject):
-    """Passes the wheel on to what lies under a field without the focus, so that scrolling changes no values."""
+    """Passes the wheel on to the widget below a field without the focus, so that scrolling changes no values."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: swallow the wheel."""
@@ -32,12 +32,13 @@ def guard_wheel(field: QWidget) -> None:
     field.installEventFilter(_WheelGuard(field))
 
 
-MIXED_TEXT = "several values"
-"""What a field shows that stands for several values at once."""
+def mixed_text() -> str:
+    """Return the text of a field that stands for several values at once."""
+    return tr("several values")
 
 
 def _set_up_number_field(field: "IntField | FloatField") -> None:
-    """What both kinds of number have in common."""
+    """Set up what both kinds of number field share."""
     field.setKeyboardTracking(False)
     field.lineEdit().setTextMargins(_INSET, 0, 0, 0)
     guard_wheel(field)
@@ -52,13 +53,13 @@ def _emit_edited(field: "IntField | FloatField", value: float) -> None:
 
 
 def _text_edited(field: "IntField | FloatField") -> None:
-    """Remember, of a field that stood for several values, whether what is typed over them is a number by now."""
+    """Remember whether the text typed into a field of several values is a number yet."""
     if field.is_mixed or field.typed_is_valid is not None:
         field.is_mixed, field.typed_is_valid = False, field.hasAcceptableInput()
 
 
 def _editing_finished(field: "IntField | FloatField") -> None:
-    """A number typed over several values counts, even where it is the one that the field held unseen."""
+    """Emit a number typed into a field of several values, even if it is the value that the field held unseen."""
     if field.typed_is_valid:
         _emit_edited(field, field.value())
     elif field.typed_is_valid is not None:
@@ -89,20 +90,20 @@ class IntField(QSpinBox):
         _set_up_number_field(self)
 
     def stepBy(self, steps: int) -> None:
-        """Qt: go ``steps`` up or down, over values that are not accepted."""
-        low, high, on = self.minimum(), self.maximum(), 1 if steps > 0 else -1
+        """Qt: step up or down, skipping values that are not accepted."""
+        low, high, direction = self.minimum(), self.maximum(), 1 if steps > 0 else -1
         value = min(max(self.value() + steps, low), high)
         while low <= value <= high and not self.accepts(value):
-            value += on
+            value += direction
         if low <= value <= high:
             self.setValue(value)
 
     def set_limit(self, maximum: float) -> None:
-        """From the next value shown on, go no higher than ``maximum``, unless that value does."""
+        """Limit the values to ``maximum`` from the next shown value on, unless that value is higher."""
         self._limit = max(_int_limit(maximum), self.minimum())
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         if self._limit is not None:
             self.blockSignals(True)
             self.setMaximum(max(self._limit, int(value)))
@@ -114,16 +115,16 @@ class IntField(QSpinBox):
         _show_number(self, self.value(), mixed=True)
 
     def textFromValue(self, value: int) -> str:
-        """Qt: digits."""
-        return tr(MIXED_TEXT) if self.is_mixed else str(value)
+        """Qt: the number in digits."""
+        return mixed_text() if self.is_mixed else str(value)
 
     def valueFromText(self, text: str) -> int:
         """Qt: read a number."""
         return int(text) if text.strip().lstrip("+-").isdigit() else self.value()
 
     def validate(self, text: str, position: int) -> object:
-        """Qt: let through what is or may become a number in the range."""
-        if self.is_mixed and text == tr(MIXED_TEXT):
+        """Qt: accept a number in the range, or the beginning of one."""
+        if self.is_mixed and text == mixed_text():
             return (QValidator.State.Acceptable, text, position)
         return super().validate(text, position)
 
@@ -133,7 +134,7 @@ def _int_limit(high: float) -> int:
 
 
 class FloatField(QDoubleSpinBox):
-    """A number, written as short as it goes; steps go along 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
+    """A number in its shortest form; steps are 0.1, 0.2, 0.5, 1, 2, 5 and so on."""
 
     edited = Signal(object)
     is_mixed = False
@@ -146,7 +147,7 @@ class FloatField(QDoubleSpinBox):
         _set_up_number_field(self)
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         _show_number(self, float(value))
 
     def show_mixed(self) -> None:
@@ -154,8 +155,8 @@ class FloatField(QDoubleSpinBox):
         _show_number(self, self.value(), mixed=True)
 
     def textFromValue(self, value: float) -> str:
-        """Qt: 0.001, 1e-05."""
-        return tr(MIXED_TEXT) if self.is_mixed else f"{value:.6g}"
+        """Qt: the number, such as 0.001 or 1e-05."""
+        return mixed_text() if self.is_mixed else f"{value:.6g}"
 
     def valueFromText(self, text: str) -> float:
         """Qt: read a number."""
@@ -165,8 +166,8 @@ class FloatField(QDoubleSpinBox):
             return self.value()
 
     def validate(self, text: str, position: int) -> object:
-        """Qt: let through what is or may become a number in the range."""
-        if self.is_mixed and text == tr(MIXED_TEXT):
+        """Qt: accept a number in the range, or the beginning of one."""
+        if self.is_mixed and text == mixed_text():
             return (QValidator.State.Acceptable, text, position)
         try:
             value = float(text.replace(",", "."))
@@ -177,7 +178,7 @@ class FloatField(QDoubleSpinBox):
         return (QValidator.State.Acceptable if inside else QValidator.State.Intermediate, text, position)
 
     def stepBy(self, steps: int) -> None:
-        """Qt: go ``steps`` up or down."""
+        """Qt: step up or down."""
         for _ in range(abs(steps)):
             self.setValue(_next_step(self.value(), up=steps > 0))
 
@@ -186,36 +187,36 @@ _STEP_MANTISSAS = (1.0, 2.0, 5.0)
 
 
 def _next_step(value: float, up: bool) -> float:
-    """The next of …, 0.1, 0.2, 0.5, 1, 2, 5, … above or below ``value``."""
+    """Return the next of …, 0.1, 0.2, 0.5, 1, 2, 5, … above or below ``value``."""
     if value <= 0:
         return 0.01 if up else 0.0
     decade = math.floor(math.log10(value))
-    rungs = [rung * 10.0 ** (decade + d) for d in (-1, 0, 1) for rung in _STEP_MANTISSAS]
+    steps = [mantissa * 10.0 ** (decade + d) for d in (-1, 0, 1) for mantissa in _STEP_MANTISSAS]
     if up:
-        return next(rung for rung in rungs if rung > value * 1.0001)
-    return next(rung for rung in reversed(rungs) if rung < value * 0.9999)
+        return next(step for step in steps if step > value * 1.0001)
+    return next(step for step in reversed(steps) if step < value * 0.9999)
 
 
 class ChoiceField(QComboBox):
-    """One of a few values."""
+    """One of a few values; ``label`` returns the text of each."""
 
     edited = Signal(object)
 
-    def __init__(self, choices: tuple[Any, ...]) -> None:
+    def __init__(self, choices: tuple[Any, ...], label: Callable[[Any], str] = str) -> None:
         super().__init__()
         for choice in choices:
-            self.addItem(tr(str(choice).replace("_", " ")), choice)
+            self.addItem(label(choice), choice)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         guard_wheel(self)
         self.activated.connect(lambda _: self.edited.emit(self.currentData()))
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         self.setCurrentIndex(max(0, self.findData(value)))
 
     def show_mixed(self) -> None:
         """Show that there are several values."""
-        self.setPlaceholderText(tr(MIXED_TEXT))
+        self.setPlaceholderText(mixed_text())
         self.setCurrentIndex(-1)
 
 
@@ -234,14 +235,14 @@ class SwitchField(QCheckBox):
             self.edited.emit(on)
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         self._silent = True
         self.setTristate(False)
         self.setChecked(bool(value))
         self._silent = False
 
     def show_mixed(self) -> None:
-        """Show that there are several values; the next click switches all on."""
+        """Show that there are several values; the next click turns all on."""
         self._silent = True
         self.setCheckState(Qt.CheckState.PartiallyChecked)
         self._silent = False
@@ -256,7 +257,7 @@ class SwitchField(QCheckBox):
 
 
 class TextField(QLineEdit):
-    """A text; it has changed when Enter is pressed or the field is left."""
+    """A text; it is edited when Enter is pressed or the field loses the focus."""
 
     edited = Signal(object)
 
@@ -271,7 +272,7 @@ class TextField(QLineEdit):
             self.edited.emit(self._shown)
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         self._shown = str(value)
         self.setPlaceholderText("")
         if self.text() != self._shown:
@@ -280,23 +281,23 @@ class TextField(QLineEdit):
     def show_mixed(self) -> None:
         """Show that there are several values."""
         self.show_value("")
-        self.setPlaceholderText(tr(MIXED_TEXT))
+        self.setPlaceholderText(mixed_text())
 
 
 class ListField(TextField):
-    """Several texts with semicolons between; with ``folders`` a button adds one that is chosen."""
+    """Several texts separated by semicolons; with ``folders`` a button adds a chosen folder."""
 
     def __init__(self, folders: bool = False) -> None:
         super().__init__()
         if folders:
             add = self.addAction(icon("folder"), QLineEdit.ActionPosition.TrailingPosition)
-            add.setText(tr("Add a folder…"))
-            add.setToolTip(tr("Add a folder…"))
+            add.setText(tr("Add folder…"))
+            add.setToolTip(tr("Add folder…"))
             add.triggered.connect(lambda checked=False: self.choose_folder())
 
     def choose_folder(self) -> None:
-        """Let the user choose one more folder."""
-        if chosen := QFileDialog.getExistingDirectory(self, tr("Add a folder…")):
+        """Ask for another folder and add it."""
+        if chosen := QFileDialog.getExistingDirectory(self, tr("Add folder")):
             self.setText("; ".join((*self._texts(), chosen)))
             self._emit_if_changed()
 
@@ -309,7 +310,7 @@ class ListField(TextField):
             self.edited.emit(self._texts())
 
     def show_value(self, value: Any) -> None:
-        """Show the texts of ``value`` without telling anyone."""
+        """Show the texts of ``value`` without emitting a signal."""
         super().show_value("; ".join(value))
 
 

@@ -8,10 +8,11 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
 _MNEMONIC = re.compile(r"\(&\w\)|(&&)|&")
+_MARKED = re.compile(r"(?<!&)(?:&&)*&([^&\s])")
 
 
 class Menu(QMenu):
-    """A menu that gives each of its entries a letter of its own when it opens."""
+    """A menu that gives each entry a mnemonic of its own when it opens, unless its text has one."""
 
     def __init__(self, parent: QWidget | None = None, title: str = "") -> None:
         super().__init__(title, parent)
@@ -22,31 +23,32 @@ class Menu(QMenu):
 
 
 def assign_mnemonics(actions: Iterable[QAction]) -> None:
-    """Give each of ``actions`` a letter that none of the others has, as long as there are letters."""
-    taken: set[str] = set()
-    for action in actions:
-        words = strip_mnemonic(action.text())
-        if action.isSeparator() or not words:
+    """Give each action without a mnemonic a letter that no other one has, as long as there are letters."""
+    entries = [action for action in actions if action.text() and not action.isSeparator()]
+    taken = {marked[1].upper() for action in entries if (marked := _MARKED.search(action.text()))}
+    for action in entries:
+        if _MARKED.search(action.text()):
             continue
-        letter = next((letter for letter in _mnemonic_candidates(words) if letter not in taken), "")
-        taken.add(letter)
-        action.setText(_with_mnemonic(words, letter) if letter else words)
+        letter = next((letter for letter in _candidates(action.text()) if letter not in taken), "")
+        if letter:
+            taken.add(letter)
+            action.setText(_with_mnemonic(action.text(), letter))
 
 
 def strip_mnemonic(text: str) -> str:
-    """A text of a menu without the mark of its letter; an ampersand of its own stays doubled."""
+    """Return the text of a menu entry without its mnemonic; a doubled ampersand stays."""
     return _MNEMONIC.sub(lambda found: found[1] or "", text)
 
 
-def _mnemonic_candidates(english: str) -> Iterator[str]:
-    """The letters to try: those that words begin with, then all others of the text, then any."""
-    letters = [letter for letter in english.upper() if letter.isascii() and letter.isalnum()]
-    yield from (word[0].upper() for word in english.split() if word[0].isascii() and word[0].isalnum())
+def _candidates(text: str) -> Iterator[str]:
+    """Yield the letters to try: the first ones of words, then all others of the text, then any."""
+    letters = [letter for letter in text.upper() if letter.isascii() and letter.isalnum()]
+    yield from (word[0].upper() for word in text.split() if word[0].isascii() and word[0].isalnum())
     yield from (*letters, *digits[1:], *ascii_uppercase)
 
 
 def _with_mnemonic(text: str, letter: str) -> str:
-    """``&File`` or, where the letter is not in the text, ``文件(&F)``."""
+    """Return ``&File``, or ``文件(&F)`` if the letter is not in the text."""
     found = re.search(rf"\b{letter}", text, re.IGNORECASE | re.ASCII) or re.search(letter, text, re.IGNORECASE)
     if found:
         return f"{text[: found.start()]}&{text[found.start() :]}"

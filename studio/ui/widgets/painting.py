@@ -1,4 +1,4 @@
-"""Drawing that several widgets share: fonts and badges."""
+"""Shared drawing: fonts and badges."""
 
 from PySide6.QtCore import QRect, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPen, QPixmap
@@ -11,22 +11,22 @@ _BADGE_HEIGHT = 20
 
 
 def small_font(font: QFont | None = None) -> QFont:
-    """A caption's size."""
-    made = QFont(font or QApplication.font())
-    made.setPixelSize(12)
-    return made
+    """Return ``font``, by default the application's, in the size of captions."""
+    small = QFont(font or QApplication.font())
+    small.setPixelSize(12)
+    return small
 
 
 def strong_font(font: QFont | None = None) -> QFont:
-    """The usual size in strong letters."""
-    made = QFont(font or QApplication.font())
-    made.setPixelSize(13)
-    made.setWeight(QFont.Weight.DemiBold)
-    return made
+    """Return ``font``, by default the application's, in the usual size and semibold."""
+    strong = QFont(font or QApplication.font())
+    strong.setPixelSize(13)
+    strong.setWeight(QFont.Weight.DemiBold)
+    return strong
 
 
 def badge_width(text: str, icon: str = "adapter") -> int:
-    """The width of a badge with ``text``."""
+    """Return the width of a badge with ``text``, in pixels."""
     return QFontMetrics(_badge_font()).horizontalAdvance(text) + (32 if icon else 16)
 
 
@@ -39,7 +39,7 @@ def draw_badge(
     icon: str = "adapter",
     outlined: bool = False,
 ) -> int:
-    """Draw a badge at the left of ``area``, cut to its width; return the width taken."""
+    """Draw a badge at the left of ``area``, elided to its width; return the badge's width."""
     width = min(badge_width(text, icon), area.width())
     box = QRect(area.left(), area.center().y() - _BADGE_HEIGHT // 2 + 1, width, _BADGE_HEIGHT)
     painter.save()
@@ -54,14 +54,14 @@ def draw_badge(
     painter.setFont(_badge_font())
     painter.setPen(color(color_name))
     room = box.right() - left - 6
-    cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
-    painter.drawText(QRect(left, box.top(), room + 4, _BADGE_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), cut)
+    elided = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room)
+    painter.drawText(QRect(left, box.top(), room + 4, _BADGE_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), elided)
     painter.restore()
     return width
 
 
 def drag_pixmap(text: str, device_pixel_ratio: float, icon: str = "adapter", tone: str = "adapter") -> QPixmap:
-    """The badge that follows the pointer while something is dragged, with ``device_pixel_ratio`` pixels a point."""
+    """Return the badge that follows the pointer during a drag, with ``device_pixel_ratio`` pixels a point."""
     image = QPixmap(round(240 * device_pixel_ratio), round(32 * device_pixel_ratio))
     image.setDevicePixelRatio(device_pixel_ratio)
     image.fill(Qt.GlobalColor.transparent)
@@ -72,6 +72,6 @@ def drag_pixmap(text: str, device_pixel_ratio: float, icon: str = "adapter", ton
 
 
 def _badge_font() -> QFont:
-    made = small_font()
-    made.setWeight(QFont.Weight.Medium)
-    return made
+    font = small_font()
+    font.setWeight(QFont.Weight.Medium)
+    return font

@@ -1,4 +1,4 @@
-"""The look that tables of rows have in common."""
+"""The common look of tables of rows."""
 
 from typing import TypeVar
 
@@ -9,9 +9,9 @@ T = TypeVar("T", bound=QTableView)
 
 
 def set_up_row_table(table: T, model: QAbstractItemModel, name: str, height: int) -> T:
-    """Let ``table`` show a model by whole rows of ``height`` pixels, without lines.
+    """Let ``table`` show ``model`` in rows of ``height`` pixels without a grid, and select whole rows.
 
-    ``name`` is what it is called for who cannot see it.
+    ``name`` is its accessible name.
     """
     table.setModel(model)
     table.setShowGrid(False)

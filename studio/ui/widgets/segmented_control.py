@@ -1,4 +1,4 @@
-"""A row of buttons of which one is chosen."""
+"""A row of buttons of which one is checked."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from studio.ui.widgets.components import HBox
 
 
 class SegmentedControl(QWidget):
-    """``choices`` are words and icons (an empty name for none); ``chosen`` carries the number of the pressed one."""
+    """One of several ``choices``, each a text and an icon name (empty for none); ``chosen`` carries its number."""
 
     chosen = Signal(object)
 
@@ -19,32 +19,37 @@ class SegmentedControl(QWidget):
         self.setAccessibleName(name)
         self._group = QButtonGroup(self)
         row = HBox(gap=2)
-        for number, (words, icon) in enumerate(choices):
-            row.addWidget(self._add(number, words, icon))
+        for number, (text, icon) in enumerate(choices):
+            row.addWidget(self._add(number, text, icon))
         self.setLayout(row)
         self._group.idClicked.connect(self.chosen.emit)
         self.set_current(0)
 
     def _add(self, number: int, text: str, icon: str) -> QToolButton:
-        made = QToolButton()
-        made.setText(f" {text}" if icon else text)
-        made.setAccessibleName(text)
-        made.setProperty("role", "step")
-        made.setCheckable(True)
-        made.setCursor(Qt.CursorShape.PointingHandCursor)
-        made.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        button = QToolButton()
+        button.setText(f" {text}" if icon else text)
+        button.setAccessibleName(text)
+        button.setProperty("role", "step")
+        button.setCheckable(True)
+        button.setCursor(Qt.CursorShape.PointingHandCursor)
+        button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         if icon:
-            made.setIconSize(QSize(16, 16))
-            IconTint(made, icon, "muted")
-        self._group.addButton(made, number)
-        return made
+            button.setIconSize(QSize(16, 16))
+            IconTint(button, icon, "muted")
+        self._group.addButton(button, number)
+        return button
 
     def button_at(self, number: int) -> QToolButton:
-        """One of the buttons."""
-        found = self._group.button(number)
-        assert isinstance(found, QToolButton)
-        return found
+        """Return the button of a choice."""
+        button = self._group.button(number)
+        assert isinstance(button, QToolButton)
+        return button
+
+    @property
+    def current(self) -> int:
+        """The number of the current choice."""
+        return self._group.checkedId()
 
     def set_current(self, number: int) -> None:
-        """Mark one as chosen without telling anybody."""
+        """Make a choice current without emitting a signal."""
         self.button_at(number).setChecked(True)

@@ -1,21 +1,21 @@
-"""Plain rows as a table or a list: what the tables and lists of the window have in common."""
+"""Base classes for plain rows shown as a table or a list."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 from PySide6.QtCore import QAbstractListModel, QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized
 
 ROW_ROLE = Qt.ItemDataRole.UserRole + 1
-"""Under this role each cell gives its whole row."""
+"""The role under which each cell returns its whole row."""
 
 R = TypeVar("R")
 _Index = QModelIndex | QPersistentModelIndex
 
 
 class RowTableModel(QAbstractTableModel, Generic[R]):
-    """Rows in the order given. A table says its columns, and the texts of a row's cells."""
+    """A table of rows in the given order; a subclass defines the columns and the texts of a row's cells."""
 
     columns: ClassVar[tuple[str, ...]]
 
@@ -24,19 +24,19 @@ class RowTableModel(QAbstractTableModel, Generic[R]):
         self.rows: tuple[R, ...] = ()
 
     def cells(self, row: R) -> Sequence[str]:
-        """The texts of a row, one a column."""
+        """Return the texts of a row, one per column."""
         raise NotImplementedError
 
     def tool_tip(self, row: R) -> str:
-        """What to say of a row when the mouse rests on it; nothing by default."""
+        """Return the tool tip of a row; empty by default."""
         return ""
 
     def key(self, row: R) -> object:
-        """What stays the same of a row when its cells change."""
+        """Return the identity of a row, which stays the same when its cells change."""
         return row
 
     def show_rows(self, rows: Sequence[R]) -> None:
-        """Replace the table; while the rows' keys stay the same, so does the selection."""
+        """Replace the rows; the selection stays while their keys stay the same."""
         new = tuple(rows)
         if [self.key(row) for row in new] != [self.key(row) for row in self.rows]:
             self.beginResetModel()
@@ -57,11 +57,11 @@ class RowTableModel(QAbstractTableModel, Generic[R]):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
         """Qt: names of the columns."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return tr(self.columns[section])
+            return localized(self.columns[section])
         return None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: the cells' texts, a word on the row, and the row itself."""
+        """Qt: the texts of the cells, the tool tip of the row, and the row itself."""
         if not index.isValid():
             return None
         row = self.rows[index.row()]
@@ -73,18 +73,18 @@ class RowTableModel(QAbstractTableModel, Generic[R]):
 
 
 class RowListModel(QAbstractListModel, Generic[R]):
-    """Rows in the order given. A list says the caption of a row, and the row in words."""
+    """A list of rows in the given order; a subclass defines the caption and the description of a row."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.rows: Sequence[R] = ()
 
     def caption(self, row: R) -> str:
-        """What a row is called."""
+        """Return the short text of a row."""
         raise NotImplementedError
 
     def description(self, row: R) -> str:
-        """All of a row in words, for who rests on it or cannot see it."""
+        """Return the full text of a row, as tool tip and for screen readers."""
         raise NotImplementedError
 
     def rowCount(self, parent: _Index = QModelIndex()) -> int:  # noqa: B008
@@ -92,7 +92,7 @@ class RowListModel(QAbstractListModel, Generic[R]):
         return 0 if parent.isValid() else len(self.rows)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: caption, all of it in words, and the row itself."""
+        """Qt: caption, description, and the row itself."""
         if not index.isValid():
             return None
         row = self.rows[index.row()]

@@ -24,9 +24,9 @@ from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
 from studio.ui.shared.grad_norms import GradNorms
-from studio.ui.shared.scroll import restore_scroll
 from studio.ui.style.icons import IconTint
 from studio.ui.widgets.components import Card, HBox, VBox, button, container, scroll_area
+from studio.ui.widgets.scroll import restore_scroll
 
 COMMON_FIELDS = ("epochs", "batch_size", "learning_rate", "patience", "class_weights", "device")
 MAX_RUNS_DRAWN = 6
