@@ -35,7 +35,7 @@ def checked(window, qtbot):
 
 
 def scanned(window, qtbot, path):
-    window.data.use(path)
+    window.data.use_images(path)
     return settled_page(window, qtbot)
 
 
@@ -45,21 +45,21 @@ def settled_page(window, qtbot):
 
 
 def counts(page):
-    return {row.name: row.total for row in page.images.classes.rows}
+    return {row.name: row.total for row in page.images_tab.classes.rows}
 
 
 def kinds(page):
-    return {card.finding.kind for card in page.findings.cards}
+    return {card.issue.kind for card in page.issues_tab.cards}
 
 
 def press(page, kind, words):
     """Press the button called so of the finding."""
-    card = next(card for card in page.findings.cards if card.finding.kind == kind)
+    card = next(card for card in page.issues_tab.cards if card.issue.kind == kind)
     next(one for one in card.buttons if one.text() == words).click()
 
 
 def select(page, *rows):
-    grid = page.images.grid
+    grid = page.images_tab.grid
     grid.clearSelection()
     for row in rows:
         grid.selectionModel().select(grid.images.index(row), grid.selectionModel().SelectionFlag.Select)
@@ -74,10 +74,10 @@ def test_at_first_the_page_offers_a_folder_and_the_sample_project(window):
 def test_a_folder_is_counted_and_shown(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     assert counts(page) == {"cats": 6, "dogs": 4}
-    assert [row.counts for row in page.images.classes.rows] == [(5, 1, 0), (3, 1, 0)]
-    assert len(page.images.grid.images.rows) == 10
-    assert page.source.counts.text().startswith("10 images in 2 classes: ")
-    assert page.findings.note.words == "Every image can be read, and nothing is wrong with them."
+    assert [row.counts for row in page.images_tab.classes.rows] == [(5, 1, 0), (3, 1, 0)]
+    assert len(page.images_tab.grid.images.rows) == 10
+    assert page.source_card.counts.text().startswith("10 images in 2 classes: ")
+    assert page.issues_tab.banner.message == "All images are readable. No issues."
     assert window.workspace.recipe.data.path == str(pets)
 
 
@@ -144,9 +144,9 @@ def test_choosing_a_folder_can_be_undone(window, qtbot, pets):
 def test_another_folder_begins_without_decisions(window, qtbot, pets, tmp_path):
     page = scanned(window, qtbot, pets)
     select(page, 0)
-    page.images.exclude()
+    page.images_tab.exclude()
     before = window.workspace.recipe.data
-    page.use(tmp_path / "elsewhere")
+    page.use_images(tmp_path / "elsewhere")
     assert window.workspace.recipe.data == Data(path=str(tmp_path / "elsewhere"))
     window.undo()
     assert window.workspace.recipe.data == before
@@ -165,18 +165,18 @@ def test_a_folder_that_cannot_be_used_is_one_clear_sentence(window, qtbot, make_
         make_images(folder, count)
     page = scanned(window, qtbot, tmp_path / "set")
     assert page.banner.isVisible()
-    assert page.banner.words.startswith(sentence)
-    assert page.banner.words.count("\n") == 0
-    assert not page.next.isEnabled()
+    assert page.banner.message.startswith(sentence)
+    assert page.banner.message.count("\n") == 0
+    assert not page.next_button.isEnabled()
 
 
 def test_an_unreadable_image_is_named_and_the_rest_is_used(window, qtbot, pets):
     (pets / "dogs" / "broken.png").write_bytes(b"not an image")
     page = scanned(window, qtbot, pets)
     assert counts(page) == {"cats": 6, "dogs": 4}
-    (card,) = page.findings.cards
-    assert "broken.png" in card.finding.text
-    assert page.tabs.tabText(1) == "Findings (1)"
+    (card,) = page.issues_tab.cards
+    assert "broken.png" in card.issue.text
+    assert page.tabs.tabText(1) == "Issues (1)"
 
 
 def test_looking_again_finds_new_images(window, qtbot, pets):
@@ -191,15 +191,15 @@ def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monk
     monkeypatch.setattr("studio.ui.services.image_scan._PROGRESS_SECONDS", 0.0)
     images.progressed.connect(lambda *given: images.stop())
     monkeypatch.setattr("studio.data.checks.read_all_metadata", slow_facts)
-    window.data.use(pets)
+    window.data.use_images(pets)
     qtbot.waitUntil(lambda: images.scan.stopped, timeout=30_000)
     assert counts(window.data) == {"cats": 6, "dogs": 4}
-    assert "not all opened" in window.data.findings.note.words
-    assert window.data.next.isEnabled()
+    assert "check was stopped" in window.data.issues_tab.banner.message
+    assert window.data.next_button.isEnabled()
     monkeypatch.undo()
     images.progressed.disconnect()
     images.rescan()
-    assert not settled_page(window, qtbot).findings.cards
+    assert not settled_page(window, qtbot).issues_tab.cards
 
 
 def slow_facts(root, paths, progress):
@@ -213,11 +213,11 @@ def slow_facts(root, paths, progress):
 
 def test_progress_is_shown_with_a_button_to_stop(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
-    page.source.progress.show_progress("check", 1234, 10_000)
-    assert page.source.progress.words.text() == "Looking at the images: 1,234 of 10,000"
-    page.source.progress.show_progress("unpack", 5_000_000, 20_000_000)
-    assert page.source.progress.words.text() == "Unpacking: 5 MB of 20 MB"
-    assert page.source.progress.bar.value() == 250
+    page.source_card.progress.show_progress("check", 1234, 10_000)
+    assert page.source_card.progress.label.text() == "Checking images: 1,234 of 10,000"
+    page.source_card.progress.show_progress("unpack", 5_000_000, 20_000_000)
+    assert page.source_card.progress.label.text() == "Unpacking: 5.0 MB of 20.0 MB"
+    assert page.source_card.progress.bar.value() == 250
 
 
 # deciding
@@ -226,14 +226,14 @@ def test_progress_is_shown_with_a_button_to_stop(window, qtbot, pets):
 def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     select(page, 0, 3)
-    QTest.keyClick(page.images.grid, Qt.Key.Key_Delete)
+    QTest.keyClick(page.images_tab.grid, Qt.Key.Key_Delete)
     assert window.workspace.recipe.data.excluded == ("cats/000.png", "cats/003.png")
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 4, "dogs": 4}
-    page.images.show_issue("excluded")
-    assert len(page.images.grid.images.rows) == 2
+    page.images_tab.show_issue("excluded")
+    assert len(page.images_tab.grid.images.rows) == 2
     select(page, 0)
-    page.images.include()
+    page.images_tab.include()
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 5, "dogs": 4}
     window.undo(), window.undo()
@@ -246,8 +246,10 @@ def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets)
 
 def test_a_drag_onto_a_class_relabels_in_the_recipe_alone(window, qtbot, qapp, pets):
     page = scanned(window, qtbot, pets)
-    classes = page.images.classes
-    data = page.images.grid.images.mimeData([page.images.grid.images.index(1), page.images.grid.images.index(2)])
+    classes = page.images_tab.classes
+    data = page.images_tab.grid.images.mimeData(
+        [page.images_tab.grid.images.index(1), page.images_tab.grid.images.index(2)]
+    )
     assert json.loads(bytes(data.data(IMAGES_MIME).data())) == [1, 2]
     place = classes.visualRect(classes.model().index(2)).center()
     dropped(qapp, classes.viewport(), data, place)
@@ -262,8 +264,8 @@ def test_a_drag_onto_a_class_relabels_in_the_recipe_alone(window, qtbot, qapp, p
 
 def test_a_drop_on_all_classes_does_nothing(window, qtbot, qapp, pets):
     page = scanned(window, qtbot, pets)
-    classes = page.images.classes
-    data = page.images.grid.images.mimeData([page.images.grid.images.index(0)])
+    classes = page.images_tab.classes
+    data = page.images_tab.grid.images.mimeData([page.images_tab.grid.images.index(0)])
     dropped(qapp, classes.viewport(), data, classes.visualRect(classes.model().index(0)).center())
     assert not window.workspace.recipe.data.labels
 
@@ -271,17 +273,17 @@ def test_a_drop_on_all_classes_does_nothing(window, qtbot, qapp, pets):
 def test_menus_relabel_and_move(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     select(page, 0)
-    menu = page.images.label_menu()
+    menu = page.images_tab.label_menu()
     assert [action.text() for action in menu.actions()] == ["cats", "dogs", "", "Another class…"]
     menu.actions()[1].trigger()
     settled_page(window, qtbot)
     assert window.workspace.recipe.data.labels == {"cats/000.png": "dogs"}
     select(page, 0)
-    menu = page.images.split_menu()
-    assert [action.text() for action in menu.actions()] == ["Training", "Validation", "Testing"]
+    menu = page.images_tab.split_menu()
+    assert [action.text() for action in menu.actions()] == ["Training", "Validation", "Test"]
     menu.actions()[2].trigger()
     settled_page(window, qtbot)
-    assert list(window.workspace.recipe.data.sides.values()) == ["test"]
+    assert list(window.workspace.recipe.data.split_overrides.values()) == ["test"]
     assert window.workspace.images.scan.summary.counts["test"] == 1
 
 
@@ -289,7 +291,7 @@ def test_images_are_moved_to_a_class_that_there_was_not(window, qtbot, pets, mon
     page = scanned(window, qtbot, pets)
     monkeypatch.setattr("studio.ui.pages.data.images_tab.QInputDialog.getText", lambda *given: (" birds ", True))
     select(page, 0, 1)
-    page.images.label_menu().actions()[-1].trigger()
+    page.images_tab.label_menu().actions()[-1].trigger()
     settled_page(window, qtbot)
     assert counts(page) == {"birds": 2, "cats": 4, "dogs": 4}
 
@@ -298,12 +300,12 @@ def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
     for name in ("one", "two"):
         picture(1).save(pets / "dogs" / f"{name}.png")
     page = scanned(window, qtbot, pets)
-    page.images.classes.choose(0)
-    assert {image.path.parent.name for image in page.images.grid.images.rows} == {"cats"}
-    page.images.show_issue("duplicate")
-    assert page.images.classes.label == ALL_CLASSES
-    assert [image.path.name for image in page.images.grid.images.rows] == ["one.png", "two.png"]
-    assert page.images.shown.text() == "2 images"
+    page.images_tab.classes.select_class(0)
+    assert {image.path.parent.name for image in page.images_tab.grid.images.rows} == {"cats"}
+    page.images_tab.show_issue("duplicate")
+    assert page.images_tab.classes.selected_label == ALL_CLASSES
+    assert [image.path.name for image in page.images_tab.grid.images.rows] == ["one.png", "two.png"]
+    assert page.images_tab.count_label.text() == "2 images"
 
 
 def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
@@ -320,8 +322,8 @@ def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
     press(page, "duplicate", "Keep")
     settled_page(window, qtbot)
     assert "duplicate" not in kinds(page)
-    assert page.findings.again.isVisibleTo(page.findings)
-    page.findings.again.click()
+    assert page.issues_tab.show_acknowledged_button.isVisibleTo(page.issues_tab)
+    page.issues_tab.show_acknowledged_button.click()
     settled_page(window, qtbot)
     assert "duplicate" in kinds(page)
 
@@ -342,16 +344,16 @@ def test_a_finding_shows_its_images_in_the_grid(window, qtbot, pets):
     page.tabs.setCurrentIndex(1)
     press(page, "elongated", "Show")
     assert page.tabs.currentIndex() == 0
-    assert [image.path.name for image in page.images.grid.images.rows] == ["long.png"]
+    assert [image.path.name for image in page.images_tab.grid.images.rows] == ["long.png"]
 
 
 def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
-    page.images.grid.selectAll()
-    page.images.exclude()
+    page.images_tab.grid.selectAll()
+    page.images_tab.exclude()
     settled_page(window, qtbot)
     assert page.stack.currentIndex() == 1
-    assert "are excluded" in page.banner.words
+    assert "are excluded" in page.banner.message
     window.undo()
     settled_page(window, qtbot)
     assert counts(page) == {"cats": 6, "dogs": 4}
@@ -366,8 +368,8 @@ def test_the_division_is_a_form_and_says_what_comes_of_it(window, qtbot, pets):
     page.split_tab.form.fields["validation"].setValue(0.5)
     settled_page(window, qtbot)
     assert window.workspace.recipe.data.split.validation == 0.5
-    assert page.split_tab.figures["validation"].text() == "5  ·  50 %"
-    assert page.split_tab.shares.numbers == (5, 5, 0)
+    assert page.split_tab.count_labels["validation"].text() == "5  ·  50 %"
+    assert page.split_tab.split_bar.counts == (5, 5, 0)
 
 
 def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_path):
@@ -375,47 +377,47 @@ def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_p
         make_images(folder, 2)
     page = scanned(window, qtbot, tmp_path / "set")
     assert not page.split_tab.form.isEnabled()
-    assert "make the division already" in page.split_tab.note.words
+    assert "already define the split" in page.split_tab.banner.message
 
 
 def test_a_preset_sets_the_sliders_and_a_slider_makes_it_ones_own(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
-    page.changes.preset.edited.emit("light")
-    assert page.changes.sliders["rotation"].value == 8
-    page.changes.sliders["rotation"].slider.setValue(30)
-    page.changes.sliders["rotation"].slider.setValue(40)
+    page.transforms_tab.preset.edited.emit("light")
+    assert page.transforms_tab.sliders["rotation"].value == 8
+    page.transforms_tab.sliders["rotation"].slider.setValue(30)
+    page.transforms_tab.sliders["rotation"].slider.setValue(40)
     now = window.workspace.recipe.data.transforms
     assert (now.augmentation, now.rotation, now.brightness) == ("custom", 40.0, 0.12)
     window.undo()
     assert window.workspace.recipe.data.transforms.augmentation == "light"
-    assert page.changes.sliders["rotation"].value == 8
+    assert page.transforms_tab.sliders["rotation"].value == 8
 
 
 def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     page = scanned(ready, qtbot, pets)
-    page.changes.preset.edited.emit("strong")
+    page.transforms_tab.preset.edited.emit("strong")
     ready.show_data()
     page.tabs.setCurrentIndex(3)
-    qtbot.waitUntil(lambda: len(page.changes.view.preview.rows) == 4, timeout=30_000)
+    qtbot.waitUntil(lambda: len(page.transforms_tab.view.preview.rows) == 4, timeout=30_000)
     from studio.data.images.decode import read_image
     from studio.data.transforms.augmentation import Augmentation
 
-    shown, recipe = page.changes.view.preview, ready.workspace.recipe
+    shown, recipe = page.transforms_tab.view.preview, ready.workspace.recipe
     row, how = shown.rows[0], shown.preprocessing
     assert how.size == (32, 32)
-    pixels = how.pixels(read_image(pets / "cats" / row.name))
-    assert previews._to_qimage(pixels) == row.plain
+    pixels = how.to_pixels(read_image(pets / "cats" / row.name))
+    assert previews._to_qimage(pixels) == row.preprocessed
     strong = Augmentation.from_transforms(recipe.data.transforms)
-    for epoch, image in enumerate(row.changed):
+    for epoch, image in enumerate(row.augmented):
         assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, epoch, 0)) == image
     second = shown.rows[1]
-    pixels = how.pixels(read_image(pets / "dogs" / second.name))
-    assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.changed[0]
-    assert "32 x 32 pixels" in page.changes.plain.text()
+    pixels = how.to_pixels(read_image(pets / "dogs" / second.name))
+    assert previews._to_qimage(strong.apply(pixels, recipe.training.seed, 0, 1)) == second.augmented[0]
+    assert "32 × 32 pixels" in page.transforms_tab.preprocessing_label.text()
     before = [row.name for row in shown.rows]
-    page.changes.show_other_images()
-    qtbot.waitUntil(lambda: page.changes.view.preview is not shown, timeout=30_000)
-    assert [row.name for row in page.changes.view.preview.rows] != before
+    page.transforms_tab.show_other_images()
+    qtbot.waitUntil(lambda: page.transforms_tab.view.preview is not shown, timeout=30_000)
+    assert [row.name for row in page.transforms_tab.view.preview.rows] != before
 
 
 # the number to beat
@@ -432,8 +434,8 @@ def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
     qtbot.waitUntil(lambda: ready.workspace.baseline.status.baseline is not None, timeout=60_000)
     found = ready.workspace.baseline.status.baseline
     assert (found.classes, found.images) == (2, 10)
-    assert page.source.number.figure.text() == f"{found.accuracy * 100:.1f} %"
-    assert page.source.number.isVisibleTo(page.source)
+    assert page.source_card.baseline.figure.text() == f"{found.accuracy * 100:.1f} %"
+    assert page.source_card.baseline.isVisibleTo(page.source_card)
 
 
 def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeypatch):
@@ -442,10 +444,10 @@ def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeyp
     page = scanned(ready, qtbot, pets)
     number: BaselineRunner = ready.workspace.baseline
     qtbot.waitUntil(lambda: number.status.on_request, timeout=30_000)
-    assert page.source.number.button.text() == "Measure"
-    page.source.number.button.click()
+    assert page.source_card.baseline.button.text() == "Measure"
+    page.source_card.baseline.button.click()
     qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=30_000)
-    assert page.source.number.figure.text() == "50.0 %"
+    assert page.source_card.baseline.figure.text() == "50.0 %"
 
 
 def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot, pets, settled):
@@ -468,8 +470,8 @@ def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot
 def test_the_sample_images_have_ten_classes_and_set_the_heads_size(ready, qtbot):
     ready.data.use_sample()
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
-    assert len(ready.data.images.classes.rows) == 10
-    assert ready.data.source.source.text() == "Sample images: handwritten digits"
+    assert len(ready.data.images_tab.classes.rows) == 10
+    assert ready.data.source_card.source.text() == "Sample images: handwritten digits"
     assert ready.workspace.classes == 10
 
 
@@ -477,8 +479,8 @@ def test_a_folder_of_three_classes_gives_a_head_of_three_outputs(ready, qtbot, m
     for name in "abc":
         make_images(f"set/{name}", 2)
     scanned(ready, qtbot, tmp_path / "set")
-    qtbot.waitUntil(lambda: ready.workspace.engine.last.classes == 3, timeout=30_000)
-    assert ready.workspace.engine.last.census.head_parameters == 3 * 96 + 3
+    qtbot.waitUntil(lambda: ready.workspace.engine.last_counts.classes == 3, timeout=30_000)
+    assert ready.workspace.engine.last_counts.parameter_counts.head_parameters == 3 * 96 + 3
 
 
 # pictures and models
@@ -513,14 +515,14 @@ def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_pa
 def test_an_image_that_cannot_be_read_is_asked_for_once(window, qtbot, tmp_path):
     thumbnails = window.workspace.images.thumbnails
     missing = tmp_path / "missing.png"
-    assert thumbnails.picture(missing) is None
-    qtbot.waitUntil(lambda: thumbnails.picture(missing) is not None, timeout=10_000)
-    assert thumbnails.picture(missing).isNull()
+    assert thumbnails.pixmap(missing) is None
+    qtbot.waitUntil(lambda: thumbnails.pixmap(missing) is not None, timeout=10_000)
+    assert thumbnails.pixmap(missing).isNull()
 
 
 def test_qt_is_content_with_the_models(window, qtbot, pets, check_model):
     page = scanned(window, qtbot, pets)
-    check_model(page.images.grid.images)
-    check_model(page.images.classes.model())
-    page.images.classes.choose(1)
-    page.images.classes.choose(ALL_CLASSES)
+    check_model(page.images_tab.grid.images)
+    check_model(page.images_tab.classes.model())
+    page.images_tab.classes.select_class(1)
+    page.images_tab.classes.select_class(ALL_CLASSES)

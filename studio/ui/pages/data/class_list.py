@@ -1,4 +1,4 @@
-"""The classes with a bar for each: how many images it has in which split; images can be dropped on one."""
+"""The list of classes, with a bar of the splits for each; images can be dropped on a class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDro
 from PySide6.QtWidgets import QListView, QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.ui.i18n.language import tr
-from studio.ui.pages.data.image_model import IMAGES_MIME, SPLIT_LABELS
+from studio.ui.pages.data.image_model import IMAGES_MIME
 from studio.ui.pages.data.split_bar import draw_split_bar
 from studio.ui.style.formatting import format_count
 from studio.ui.style.theme import color
@@ -30,7 +30,7 @@ _Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A class with its number of images in each split; the first row stands for all classes."""
+    """A class and its number of images in each split; the first row stands for all classes."""
 
     name: str
     label: int
@@ -38,7 +38,7 @@ class ClassRow:
 
     @property
     def total(self) -> int:
-        """Its images in all splits."""
+        """The number of images in all splits."""
         return sum(self.counts)
 
 
@@ -46,7 +46,7 @@ class _ClassModel(RowListModel[ClassRow]):
     """Classes in the order of the head's outputs, after the row for all of them."""
 
     def show_rows(self, rows: tuple[ClassRow, ...]) -> bool:
-        """Replace the rows; whether they are of other classes than before."""
+        """Replace the rows; return whether the classes are other than before."""
         new = [row.name for row in rows] != [row.name for row in self.rows]
         if new:
             self.beginResetModel()
@@ -63,30 +63,34 @@ class _ClassModel(RowListModel[ClassRow]):
         return max((row.total for row in self.rows if row.label != ALL_CLASSES), default=0)
 
     def caption(self, row: ClassRow) -> str:
-        """Its name."""
+        """Return its name."""
         return row.name
 
     def description(self, row: ClassRow) -> str:
-        """Name and counts."""
-        parts = (
-            f"{format_count(n)} {tr(words)}" for n, words in zip(row.counts, SPLIT_LABELS.values(), strict=True) if n
+        """Return name and counts."""
+        train, validation, test = map(format_count, row.counts)
+        return tr(
+            "{name}: {train} training, {validation} validation, {test} test",
+            name=row.name,
+            train=train,
+            validation=validation,
+            test=test,
         )
-        return f"{row.name}: {', '.join(parts)}"
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Qt: every row can be chosen, and images be dropped on a class."""
+        """Qt: every row can be selected; images can be dropped on a class."""
         flag = Qt.ItemFlag
         if not index.isValid():
             return flag.NoItemFlags
-        plain = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
-        return plain | flag.ItemIsDropEnabled if self.rows[index.row()].label != ALL_CLASSES else plain
+        flags = flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemNeverHasChildren
+        return flags | flag.ItemIsDropEnabled if self.rows[index.row()].label != ALL_CLASSES else flags
 
 
 class _ClassDelegate(QStyledItemDelegate):
-    """Draws a class: its name and number, and below them a bar with a part for each split."""
+    """Draws a class: its name and number of images, and below them a bar with a part for each split."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
-        """Qt: all rows are of one height."""
+        """Qt: all rows have one height."""
         return QSize(120, _ROW_HEIGHT)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
@@ -100,10 +104,9 @@ class _ClassDelegate(QStyledItemDelegate):
         area = option.rect.adjusted(10, 5, -10, -6)
         middle = int(Qt.AlignmentFlag.AlignVCenter)
         painter.setPen(color("text"))
-        words = QRect(area.left(), area.top(), area.width() - _NUMBER_WIDTH, 18)
-        painter.drawText(
-            words, middle, painter.fontMetrics().elidedText(row.name, Qt.TextElideMode.ElideMiddle, words.width())
-        )
+        name_area = QRect(area.left(), area.top(), area.width() - _NUMBER_WIDTH, 18)
+        name = painter.fontMetrics().elidedText(row.name, Qt.TextElideMode.ElideMiddle, name_area.width())
+        painter.drawText(name_area, middle, name)
         painter.setPen(color("muted"))
         number = QRect(area.right() - _NUMBER_WIDTH, area.top(), _NUMBER_WIDTH, 18)
         painter.drawText(number, middle | int(Qt.AlignmentFlag.AlignRight), format_count(row.total))
@@ -122,7 +125,7 @@ class _ClassDelegate(QStyledItemDelegate):
 
 
 class ClassList(QListView):
-    """``chosen`` carries the index of a class, or :data:`ALL_CLASSES`; ``dropped`` a class and what was dropped on it."""
+    """``chosen`` carries the index of a class or :data:`ALL_CLASSES`, ``dropped`` a class and the dropped data."""
 
     chosen = Signal(int)
     dropped = Signal(int, object)
@@ -142,10 +145,10 @@ class ClassList(QListView):
         self.selectionModel().currentChanged.connect(lambda now, before: self._emit_chosen(now))
 
     def show_classes(self, names: Sequence[str], counts: Sequence[tuple[int, ...]]) -> None:
-        """Show classes with their counts by split; the chosen one stays while the classes are the same."""
-        together = tuple(sum(column) for column in zip(*counts, strict=True)) or (0, 0, 0)
+        """Show classes with their counts by split; the selection stays while the classes are the same."""
+        totals = tuple(sum(column) for column in zip(*counts, strict=True)) or (0, 0, 0)
         rows = [ClassRow(name, label, its) for label, (name, its) in enumerate(zip(names, counts, strict=True))]
-        if self._model.show_rows((ClassRow(tr("All classes"), ALL_CLASSES, together), *rows)):
+        if self._model.show_rows((ClassRow(tr("All classes"), ALL_CLASSES, totals), *rows)):
             self.setCurrentIndex(self._model.index(0))
 
     @property
@@ -160,22 +163,22 @@ class ClassList(QListView):
 
     @property
     def selected_label(self) -> int:
-        """The chosen class, or :data:`ALL_CLASSES`."""
+        """The selected class, or :data:`ALL_CLASSES`."""
         index = self.currentIndex()
         return index.data(ROW_ROLE).label if index.isValid() else ALL_CLASSES
 
     def select_class(self, label: int) -> None:
-        """Choose a class, or :data:`ALL_CLASSES`."""
+        """Select a class, or :data:`ALL_CLASSES`."""
         self.setCurrentIndex(self._model.index(label + 1))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Qt: take images."""
+        """Qt: accept images."""
         if event.mimeData().hasFormat(IMAGES_MIME):
             event.acceptProposedAction()
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Qt: show which class would get them."""
-        super().dragMoveEvent(event)  # scrolls where the pointer nears an edge
+        """Qt: highlight the class below the pointer."""
+        super().dragMoveEvent(event)  # scrolls when the pointer nears an edge
         self._set_drop_target(self._label_at(event.position().toPoint()))
         event.acceptProposedAction() if self.drop_target != ALL_CLASSES else event.ignore()
 
@@ -184,7 +187,7 @@ class ClassList(QListView):
         self._set_drop_target(ALL_CLASSES)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Qt: tell the class and what it gets."""
+        """Qt: emit the class and the dropped data."""
         label = self._label_at(event.position().toPoint())
         self._set_drop_target(ALL_CLASSES)
         if label != ALL_CLASSES:

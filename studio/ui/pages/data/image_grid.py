@@ -1,4 +1,4 @@
-"""A grid of thumbnails of any length, to look at, select and drag from."""
+"""A grid of thumbnails of any length, to view, select and drag from."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QS
 from PySide6.QtGui import QDrag, QFontMetrics, QKeyEvent, QPainter
 from PySide6.QtWidgets import QAbstractItemView, QStyle, QStyleOptionViewItem
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.data.image_model import ImageModel
 from studio.ui.pages.data.split_bar import SPLIT_COLORS
 from studio.ui.services.thumbnails import Thumbnails
@@ -23,7 +23,7 @@ _CELL_SIZE = QSize(THUMBNAIL_SIZE + 14, THUMBNAIL_SIZE + 32)
 
 
 class _ImageDelegate(ThumbnailDelegate):
-    """Draws an image, its class below it, and a dot in the colour of its split."""
+    """Draws an image, its class below it, and a dot in the color of its split."""
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -45,7 +45,7 @@ class _ImageDelegate(ThumbnailDelegate):
         painter.setFont(small_font())
         painter.setPen(color("muted"))
         below = QRect(box.left() + 11, box.bottom() + 3, box.width() - 11, 18)
-        painter.drawText(below, int(Qt.AlignmentFlag.AlignVCenter), _elided(label or tr("not used"), below.width()))
+        painter.drawText(below, int(Qt.AlignmentFlag.AlignVCenter), _elided(label or tr("excluded"), below.width()))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color(SPLIT_COLORS[split] if label else "line_strong"))
@@ -58,7 +58,7 @@ def _elided(text: str, width: int) -> str:
 
 
 class ImageGrid(ThumbnailGrid):
-    """Tells what the user wants of the selected images: to take them out (Delete), or a menu at a place."""
+    """Requests for the selected images: exclude them (Delete), or open a menu at a position."""
 
     exclude_requested = Signal()
     menu_requested = Signal(QPoint)
@@ -84,11 +84,11 @@ class ImageGrid(ThumbnailGrid):
 
     @property
     def selected_count(self) -> int:
-        """How many images are selected."""
+        """The number of selected images."""
         return sum(part.bottom() + 1 - part.top() for part in self.selectionModel().selection())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Delete takes the selected images out; Enter or the menu key opens the menu."""
+        """Qt: Delete excludes the selected images; Enter or the menu key opens the menu."""
         index = self.currentIndex()
         if event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace) and self.selected_images:
             self.exclude_requested.emit()
@@ -104,7 +104,7 @@ class ImageGrid(ThumbnailGrid):
             return
         drag = QDrag(self)
         drag.setMimeData(self.images.mimeData(indexes))
-        words = tr("{n} images", n=len(indexes)) if len(indexes) > 1 else tr("1 image")
-        drag.setPixmap(drag_pixmap(words, self.devicePixelRatioF(), "data", "accent"))
+        caption = tr_n("{n} image", "{n} images", len(indexes))
+        drag.setPixmap(drag_pixmap(caption, self.devicePixelRatioF(), "data", "accent"))
         drag.setHotSpot(QPoint(-12, -8))
         drag.exec(Qt.DropAction.CopyAction)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt
 
+from studio.core.messages import N_, Message
 from studio.core.recipe import SplitName
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.widgets.table_model import RowListModel
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class ImageModel(RowListModel["ImageFile"]):
-    """Rows in the order given; a drag carries the places of the dragged rows."""
+    """Images in the order given; a drag carries the row numbers of the dragged images."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -28,7 +29,7 @@ class ImageModel(RowListModel["ImageFile"]):
         self.classes: Sequence[str] = ()
 
     def show_images(self, root: Path, classes: Sequence[str], rows: "Sequence[ImageFile]") -> None:
-        """Replace the list; where the very paths of before stand in the same order, scrolling and selection stay."""
+        """Replace the list; scroll position and selection stay if it has the same path objects in the same order."""
         same = root == self.root and len(rows) == len(self.rows)
         same = same and all(map(is_, (row.path for row in rows), (row.path for row in self.rows)))
         if not same:
@@ -40,29 +41,30 @@ class ImageModel(RowListModel["ImageFile"]):
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
 
     def file_path(self, row: "ImageFile") -> Path:
-        """Where an image is."""
+        """Return the full path of an image."""
         return self.root / row.path
 
     def label(self, row: "ImageFile") -> str:
-        """The name of an image's class; none for one that is not used."""
+        """Return the name of an image's class; empty for an excluded image."""
         return self.classes[row.label] if 0 <= row.label < len(self.classes) else ""
 
     def paths_in(self, data: QMimeData) -> tuple[Path, ...]:
-        """The images that a drag carries."""
-        places = json.loads(bytes(data.data(IMAGES_MIME).data()).decode() or "[]")
-        return tuple(self.rows[place].path for place in places if place < len(self.rows))
+        """Return the paths of the images that a drag carries."""
+        numbers = json.loads(bytes(data.data(IMAGES_MIME).data()).decode() or "[]")
+        return tuple(self.rows[number].path for number in numbers if number < len(self.rows))
 
     def caption(self, row: "ImageFile") -> str:
-        """Its class."""
+        """Return the name of its class."""
         return self.label(row)
 
     def description(self, row: "ImageFile") -> str:
-        """Name, class and split."""
+        """Return path, class and split."""
         from studio.data.images.path_text import display_path
 
-        if not self.label(row):
-            return f"{display_path(row.path)}\n{tr('not used')}"
-        return f"{display_path(row.path)}\n{self.label(row)}, {tr(SPLIT_LABELS[row.split])}"
+        path, label = display_path(row.path), self.label(row)
+        if not label:
+            return tr("{path}\nexcluded", path=path)
+        return tr("{path}\n{label}, {split}", path=path, label=label, split=localized(SPLIT_LABELS[row.split]))
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
         """Qt: images can be selected and dragged."""
@@ -72,19 +74,22 @@ class ImageModel(RowListModel["ImageFile"]):
         return flag.ItemIsEnabled | flag.ItemIsSelectable | flag.ItemIsDragEnabled | flag.ItemNeverHasChildren
 
     def mimeTypes(self) -> list[str]:
-        """Qt: what a drag carries."""
+        """Qt: the formats that a drag carries."""
         return [IMAGES_MIME]
 
     def mimeData(self, indexes: Sequence[QModelIndex]) -> QMimeData:
-        """Qt: the places of the dragged images."""
+        """Qt: the row numbers of the dragged images."""
         data = QMimeData()
         data.setData(IMAGES_MIME, json.dumps([index.row() for index in indexes]).encode())
         return data
 
     def supportedDragActions(self) -> Qt.DropAction:
-        """Qt: dragging copies; the files stay."""
+        """Qt: dragging copies; the files stay in place."""
         return Qt.DropAction.CopyAction
 
 
-SPLIT_LABELS: dict[SplitName, str] = {"train": "training", "validation": "validation", "test": "testing"}
-"""What the splits are called in the window."""
+SPLIT_LABELS: dict[SplitName, Message] = {"train": N_("training"), "validation": N_("validation"), "test": N_("test")}
+"""The name of each split within a sentence."""
+
+SPLIT_TITLES: dict[SplitName, Message] = {"train": N_("Training"), "validation": N_("Validation"), "test": N_("Test")}
+"""The name of each split as a caption or a menu entry."""

@@ -1,8 +1,9 @@
-"""Data: choose images, see what is in them and what is wrong, and decide how they are used."""
+"""The Data page: choose images, check them, and decide how they are used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
@@ -31,7 +32,7 @@ class DataPage(Page):
         super().__init__(
             workspace,
             tr("Data"),
-            tr("The images to learn from: one folder, with a folder of images for each class."),
+            tr("The images to train on: one folder, with a subfolder of images for each class."),
             tr("Backbone"),
         )
         self.chooser = SourceChooser(self, self.use_images)
@@ -47,61 +48,62 @@ class DataPage(Page):
         self.issues_tab.images_requested.connect(self._show_issue)
         workspace.images.changed.connect(self._show)
         workspace.document.changed.connect(self._show_recipe)
-        self._show_recipe(workspace.recipe)
-        self._show(workspace.images.scan)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the recipe and the images as they are now."""
+        self._show_recipe(self.workspace.recipe)
+        self._show(self.workspace.images.scan)
 
     def _welcome(self, open_sample: Callable[[], object]) -> QWidget:
         empty = EmptyState(
             "data",
             tr("Choose a folder of images"),
             tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
-            button(tr("Choose a folder…"), self.chooser.choose_folder, "folder", "primary"),
+            button(tr("Choose folder…"), self.chooser.choose_folder, "folder", "primary"),
             *(button(file_source_text(source), partial(self.chooser.choose_file, source)) for source in file_sources()),
-            button(tr("Use the sample images"), self.use_sample, "sample"),
+            button(tr("Use sample images"), self.use_sample, "sample"),
             width=520,
         )
         self.drop_zone = DropZone(VBox((empty, 1)))
         self.drop_zone.dropped.connect(self.use_images)
-        words = VBox(
-            text_label(tr("New here? Try the whole way in three minutes"), "heading"),
-            text_label(
-                tr("Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline."),
-                "muted",
-                wrap=True,
-            ),
+        description = tr("Handwritten digits, a small bundled backbone and LoRA on q and v. Works offline.")
+        text = VBox(
+            text_label(tr("New here? Train your first adapter in three minutes"), "heading"),
+            text_label(description, "muted", wrap=True),
             gap=2,
         )
-        start = button(tr("Open the sample project"), open_sample, "sample", "primary")
-        tour = Card("", HBox(Icon("sample", "accent", 32), (words, 1), start, gap=16))
+        start = button(tr("Open sample project"), open_sample, "sample", "primary")
+        tour = Card("", HBox(Icon("sample", "accent", 32), (text, 1), start, gap=16))
         return container(VBox(tour, (self.drop_zone, 1), gap=14))
 
     def _content(self) -> QWidget:
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
-        self.tabs.tabBar().setAccessibleName(tr("What to look at"))
-        pages = {
+        self.tabs.tabBar().setAccessibleName(tr("Views of the images"))
+        tabs = {
             tr("Images"): self.images_tab,
-            tr("Findings"): self.issues_tab,
-            tr("Division"): self.split_tab,
+            tr("Issues"): self.issues_tab,
+            tr("Split"): self.split_tab,
             tr("Augmentation"): self.transforms_tab,
         }
-        for words, page in pages.items():
-            self.tabs.addTab(container(VBox((page, 1), margins=(0, 10, 0, 0))), words)
+        for title, tab in tabs.items():
+            self.tabs.addTab(container(VBox((tab, 1), margins=(0, 10, 0, 0))), title)
         return container(VBox(self.source_card, (self.tabs, 1), gap=12))
 
-    # acting
+    # edits
 
     def use_images(self, path: Path) -> None:
-        """Take the images from ``path``."""
+        """Use the images in ``path``."""
         self._set_source(str(path))
 
     def use_sample(self) -> None:
-        """Take the handwritten digits that come with the program."""
+        """Use the handwritten digits that come with the program."""
         self._set_source(SAMPLE_SOURCE)
 
     def _set_source(self, path: str) -> None:
-        """Other images begin with nothing decided about single ones."""
+        """Change the source; decisions about single images of the old one are dropped."""
         recipe = self.workspace.recipe
         if path != recipe.data.path:
             data = Data(path=path, split=recipe.data.split, transforms=recipe.data.transforms)
@@ -115,16 +117,32 @@ class DataPage(Page):
 
     def _show(self, scan: ScanResult) -> None:
         data = self.workspace.recipe.data
-        decided = bool(data.excluded or data.labels or data.split_overrides)
-        self.stack.setCurrentIndex(1 if scan.path and (decided or not scan.error) else 0)
-        self.banner.show_message(tr(scan.error), "bad")
+        has_overrides = bool(data.excluded or data.labels or data.split_overrides)
+        self.stack.setCurrentIndex(1 if scan.path and (has_overrides or not scan.error) else 0)
+        self.banner.show_message(scan.error, "bad")
         self.source_card.show_scan(scan)
         for tab in (self.images_tab, self.issues_tab, self.split_tab, self.transforms_tab):
             tab.show_scan(scan)
-        number = len(scan.summary.issues) if scan.summary else 0
-        self.tabs.setTabText(1, tr("Findings ({n})", n=format_count(number)) if number else tr("Findings"))
+        count = len(scan.summary.issues) if scan.summary else 0
+        self.tabs.setTabText(1, tr("Issues ({n})", n=format_count(count)) if count else tr("Issues"))
         self.next_button.setEnabled(scan.summary is not None or not scan.path)
 
     def _show_issue(self, kind: str) -> None:
         self.images_tab.show_issue(kind)
         self.tabs.setCurrentIndex(0)
+
+    def view_state(self) -> dict[str, Any]:
+        """Return the open tab and the states of the tabs."""
+        return {
+            "tab": self.tabs.currentIndex(),
+            "images": self.images_tab.view_state(),
+            "issues": self.issues_tab.view_state(),
+            "transforms": self.transforms_tab.view_state(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Restore the values of :meth:`view_state`."""
+        self.images_tab.restore_view_state(state.get("images", {}))
+        self.issues_tab.restore_view_state(state.get("issues", {}))
+        self.transforms_tab.restore_view_state(state.get("transforms", {}))
+        self.tabs.setCurrentIndex(state.get("tab", 0))

@@ -1,4 +1,4 @@
-"""A field with a slider: for amounts that are found by looking, not by typing."""
+"""A field with a slider, for magnitudes that are chosen by their effect."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _VALUE_WIDTH = 44
 
 
 class SliderField(QWidget):
-    """A number from 0 to ``high``, shown in degrees or as a percentage; ``edited`` carries it while it is moved."""
+    """A number from 0 to ``high``, in degrees or as a percentage; ``edited`` carries it while the slider moves."""
 
     edited = Signal(object)
 
@@ -35,12 +35,12 @@ class SliderField(QWidget):
 
     @property
     def value(self) -> float:
-        """What the slider stands at."""
-        place = self.slider.value()
-        return float(place) if self._degrees else round(place * self._high / _STEPS, 4)
+        """The value of the slider, in degrees or as a fraction."""
+        position = self.slider.value()
+        return float(position) if self._degrees else round(position * self._high / _STEPS, 4)
 
     def show_value(self, value: Any) -> None:
-        """Show ``value`` without telling anyone."""
+        """Show ``value`` without emitting a signal."""
         self.slider.blockSignals(True)
         self.slider.setValue(round(value if self._degrees else value * _STEPS / self._high))
         self.slider.blockSignals(False)

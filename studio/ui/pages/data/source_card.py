@@ -1,4 +1,4 @@
-"""Where the images come from, how far the check of them is, and the number to beat."""
+"""The source of the images, the progress of their check, and the baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,25 +10,23 @@ from PySide6.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
 from studio.core.paths import BUNDLED_PREFIX
 from studio.data.sources.contract import SOURCES, Source
-from studio.ui.i18n.language import localized, tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.services.baseline import BaselineStatus
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import format_count, format_percent, pluralize
+from studio.ui.style.formatting import format_bytes, format_count, format_percent
 from studio.ui.widgets.components import HBox, Icon, VBox, button, container, text_label
 from studio.ui.widgets.drop_zone import DropZone, first_local_path
 from studio.ui.widgets.menu import Menu
 
 SAMPLE_SOURCE = f"{BUNDLED_PREFIX}digits"
-_PROGRESS_TEXTS = {
-    "unpack": "Unpacking: {done} of {total}",
-    "check": "Looking at the images: {done} of {total}",
-}
+_MIN_BYTES = 1_000_000
+"""A larger total of unpacking counts bytes of an archive, a smaller one images."""
 
 
 @dataclass(frozen=True)  # without slots: Qt refers to it weakly
 class SourceChooser:
-    """The ways to choose images; ``on_chosen`` is told the path that was chosen."""
+    """The ways to choose images; ``on_chosen`` is called with the chosen path."""
 
     parent: QWidget
     on_chosen: Callable[[Path], object]
@@ -47,10 +45,10 @@ class SourceChooser:
         self.choose_file(SOURCES.get("manifest"))
 
     def paste(self) -> None:
-        """Take the path, or the file or folder, that is in the clipboard."""
+        """Use the path, file or folder in the clipboard."""
         data = QGuiApplication.clipboard().mimeData()
-        words = data.text().strip().strip("\"'")
-        path = first_local_path(data) or (Path(words).expanduser() if words and "\n" not in words else None)
+        text = data.text().strip().strip("\"'")
+        path = first_local_path(data) or (Path(text).expanduser() if text and "\n" not in text else None)
         if path is not None:
             self.on_chosen(path)
 
@@ -59,16 +57,16 @@ class SourceChooser:
             self.on_chosen(Path(path))
 
     def build_button(self, sample: Callable[[], object]) -> QPushButton:
-        """A button with all of them."""
-        made = button(tr("Choose"), icon="folder")
-        menu = Menu(made)
-        menu.addAction(tr("A folder…"), self.choose_folder)
+        """Return a button with a menu of all ways."""
+        menu_button = button(tr("Choose images"), icon="folder")
+        menu = Menu(menu_button)
+        menu.addAction(tr("Folder…"), self.choose_folder)
         for source in file_sources():
             menu.addAction(file_source_text(source), partial(self.choose_file, source))
-        menu.addAction(tr("What was copied (Ctrl+V)"), self.paste)
-        menu.addAction(tr("The sample images"), sample)
-        made.setMenu(menu)
-        return made
+        menu.addAction(tr("Paste path (Ctrl+V)"), self.paste)
+        menu.addAction(tr("Sample images"), sample)
+        menu_button.setMenu(menu)
+        return menu_button
 
 
 def file_sources() -> list[Source]:
@@ -82,7 +80,7 @@ def file_source_text(source: Source) -> str:
 
 
 class ProgressRow(QWidget):
-    """A bar with words and a button to stop; hidden while nothing is to be said."""
+    """A text, a progress bar and a button to stop; hidden while nothing is in progress."""
 
     def __init__(self, stop: Callable[[], object]) -> None:
         super().__init__()
@@ -94,44 +92,41 @@ class ProgressRow(QWidget):
         self.hide()
 
     def show_progress(self, stage: str, done: int, total: int) -> None:
-        """Show how far the work is."""
-        shown = (
-            (f"{done / 1e6:.0f} MB", f"{total / 1e6:.0f} MB")
-            if _is_bytes(stage, total)
-            else (format_count(done), format_count(total))
-        )
-        self.label.setText(tr(_PROGRESS_TEXTS.get(stage, _PROGRESS_TEXTS["check"]), done=shown[0], total=shown[1]))
+        """Show the progress of a stage, "unpack" (in bytes or images) or "check" (in images)."""
+        self.label.setText(_progress_text(stage, done, total))
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * done / max(1, total)))
         self.show()
 
 
-def _is_bytes(stage: str, total: int) -> bool:
-    """Whether progress counts bytes of an archive, and not images."""
-    return stage == "unpack" and total > 1_000_000
+def _progress_text(stage: str, done: int, total: int) -> str:
+    if stage != "unpack":
+        return tr("Checking images: {done} of {total}", done=format_count(done), total=format_count(total))
+    number = format_bytes if total > _MIN_BYTES else format_count
+    return tr("Unpacking: {done} of {total}", done=number(done), total=number(total))
 
 
 class BaselineView(QWidget):
-    """The number to beat: a figure, or how far its measurement is."""
+    """The accuracy of the baseline, or the progress of its measurement."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
         self._runner = workspace.baseline
-        self.figure, self.caption = text_label("", "figure"), text_label(tr("Number to beat"), "caption")
+        self.figure, self.caption = text_label("", "figure"), text_label(tr("Baseline"), "caption")
         self.button = button("", self._start_or_stop, kind="quiet")
         self.setLayout(HBox(VBox(self.caption, self.figure, gap=0), self.button, gap=6))
         self._runner.changed.connect(self.show_status)
         self.show_status(self._runner.status)
 
     def show_status(self, status: BaselineStatus) -> None:
-        """Show where the measurement stands."""
-        found = status.baseline
+        """Show the state of the measurement."""
+        baseline = status.baseline
         self.setVisible(status != BaselineStatus())
-        self.figure.setText(format_percent(found.accuracy) if found else "…" if status.busy else "?")
+        self.figure.setText(format_percent(baseline.accuracy) if baseline else "…" if status.busy else "?")
         self.caption.setText(_caption_text(status))
         self.button.setText(tr("Stop") if status.busy else tr("Measure"))
-        self.button.setVisible(status.busy or not found)
-        self.setToolTip(tr(status.error) or _tool_tip_text(status))
+        self.button.setVisible(status.busy or not baseline)
+        self.setToolTip(localized(status.error) or _tool_tip_text(status))
 
     def _start_or_stop(self) -> None:
         self._runner.stop() if self._runner.status.busy else self._runner.measure()
@@ -139,21 +134,24 @@ class BaselineView(QWidget):
 
 def _caption_text(status: BaselineStatus) -> str:
     if not status.busy:
-        return tr("Number to beat")
+        return tr("Baseline")
     if not status.total:
-        return tr("Measuring the number to beat")
-    return tr("Number to beat: {share} measured", share=format_percent(status.done / status.total, 0))
+        return tr("Measuring baseline")
+    return tr("Measuring baseline: {share}", share=format_percent(status.done / status.total, 0))
 
 
 def _tool_tip_text(status: BaselineStatus) -> str:
-    words = tr("What the backbone reaches with nothing attached: frozen features and a linear probe.")
     if status.baseline is None:
-        return words
-    return f"{words}\n{tr('Measured on {n} images.', n=format_count(status.baseline.images))}"
+        return tr("Accuracy of a linear probe on the frozen backbone, without adapters")
+    return tr_n(
+        "Accuracy of a linear probe on the frozen backbone, without adapters\nMeasured on {n:,} image",
+        "Accuracy of a linear probe on the frozen backbone, without adapters\nMeasured on {n:,} images",
+        status.baseline.images,
+    )
 
 
 class SourceCard(DropZone):
-    """Names the source, counts what is in it, and takes another one that is dropped on it."""
+    """The path of the source and its counts; another source can be dropped on it."""
 
     def __init__(self, workspace: Workspace, chooser: SourceChooser, sample: Callable[[], object]) -> None:
         self.source, self.counts = text_label("", "heading"), text_label("", "muted")
@@ -162,7 +160,7 @@ class SourceCard(DropZone):
             Icon("folder", "accent", 24),
             (VBox(self.source, self.counts, gap=1), 1),
             self.baseline,
-            button(tr("Look again"), workspace.images.rescan, "refresh"),
+            button(tr("Check again"), workspace.images.rescan, "refresh"),
             chooser.build_button(sample),
             gap=10,
         )
@@ -183,18 +181,18 @@ class SourceCard(DropZone):
 
 
 def _shorten_path(path: str) -> str:
-    """The end of a long path."""
+    """Return the end of a long path."""
     return path if len(path) <= 60 else f"…{path[-58:]}"
 
 
 def source_counts_text(scan: ScanResult) -> str:
-    """How many images there are for what."""
+    """Return the number of images, classes and images of each split."""
     if scan.summary is None:
-        return tr("Looking at the images…") if scan.busy else ""
+        return tr("Reading the list of images…") if scan.busy else ""
     counts = scan.summary.counts
     parts = {
-        "images": pluralize(len(scan.summary.images), "image"),
-        "classes": pluralize(len(scan.summary.classes), "class", "classes"),
+        "images": tr_n("{n:,} image", "{n:,} images", len(scan.summary.images)),
+        "classes": tr_n("{n:,} class", "{n:,} classes", len(scan.summary.classes)),
         "train": format_count(counts["train"]),
         "validation": format_count(counts["validation"]),
     }

@@ -9,16 +9,16 @@ from PySide6.QtWidgets import QWidget
 from studio.ui.style.theme import color
 
 SPLIT_COLORS = {"train": "accent", "validation": "second", "test": "head"}
-"""The colour that marks the images of each split, by theme token."""
+"""The color that marks the images of each split, by theme token."""
 _HEIGHT = 12
 
 
 def draw_split_bar(painter: QPainter, area: QRectF, counts: Sequence[int], total: int) -> None:
-    """Fill ``area`` from the left with a part for each split, in their order, where ``total`` would fill it."""
-    round_ = QPainterPath()
-    round_.addRoundedRect(area, area.height() / 2, area.height() / 2)
+    """Fill ``area`` from the left with a part for each split; ``total`` images fill all of it."""
+    outline = QPainterPath()
+    outline.addRoundedRect(area, area.height() / 2, area.height() / 2)
     painter.save()
-    painter.setClipPath(round_)
+    painter.setClipPath(outline)
     painter.fillRect(area, color("sunken"))
     left = area.left()
     for number, name in zip(counts, SPLIT_COLORS.values(), strict=True):
