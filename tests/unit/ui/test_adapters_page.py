@@ -32,7 +32,7 @@ def only(window):
 
 
 def figures(window):
-    bar = window.summary
+    bar = window.status_bar
     return bar.trainable.value.text(), bar.total.value.text(), bar.share.value.text(), bar.file.value.text()
 
 
@@ -40,7 +40,7 @@ def test_the_palette_shows_every_method_of_the_registry(page):
     from studio.peft.contract import METHODS
 
     assert page.palette_model.rowCount() == len(list(METHODS))
-    assert page.method_list.method == "lora"
+    assert page.method_list.selected_name == "lora"
 
 
 def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model, drag, settled):
@@ -48,8 +48,8 @@ def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model,
     check_model(page.palette_model)
     drop(page, "lora", QKV, drag)
     settled(ready)
-    page.filter.setText("qkv")
-    page.filter.clear()
+    page.filter_edit.setText("qkv")
+    page.filter_edit.clear()
     page.show_empty_button.click()
 
 
@@ -80,17 +80,17 @@ def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, read
     head = NodeRef("head")
     assert not drop(page, "lora", head, drag)
     assert ready.workspace.recipe.attachments == ()
-    page._hover("lora", head)
+    page.tree_panel.show_drop_preview("lora", head)
     assert "head" in page.hint.text()
-    page._drag("lora")
+    page.tree_panel.show_drag("lora")
     assert page.tree_model.index_of(head).data(DIM_ROLE) is True
     assert page.tree_model.index_of(QKV).data(DIM_ROLE) is False
-    page._drag("")
+    page.tree_panel.show_drag("")
 
 
 def test_hovering_shows_the_count_that_a_drop_would_add(page, ready, qtbot, settled):
     settled(ready)
-    page._hover("lora", NodeRef("blocks.1"))
+    page.tree_panel.show_drop_preview("lora", NodeRef("blocks.1"))
     qtbot.waitUntil(lambda: "+3,072 parameters" in page.hint.text(), timeout=10_000)
     assert ready.workspace.recipe.attachments == ()
 
@@ -177,7 +177,7 @@ def test_everything_is_undone_and_made_again(page, ready, drag, settled):
     page.inspector.head_switch.click()
     page.inspector.rows["lora"].switch.click()
     end = ready.workspace.recipe
-    steps = ready.workspace.document.history.count()
+    steps = ready.workspace.document.undo_stack.count()
     assert steps == 4
     for _ in range(steps):
         ready.undo_button.click()
@@ -204,7 +204,7 @@ def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag
     drop(page, "lora", QKV, drag)
     settings = page.inspector.settings
     assert settings.slice_row.isVisible()
-    settings.parts["k"].click()
+    settings.slice_switches["k"].click()
     assert only(ready).slices == ("q", "k", "v")
     drop(page, "lora", NodeRef("blocks.0.mlp.fc1"), drag)
     assert not settings.slice_row.isVisible()
@@ -213,11 +213,11 @@ def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag
 def test_matches_and_misses_are_told_while_the_pattern_is_typed(page, ready, drag, qtbot):
     drop(page, "lora", QKV, drag)
     settings, field = page.inspector.settings, page.inspector.settings.targets
-    settings.parts["q"].click()
-    settings.parts["v"].click()
+    settings.slice_switches["q"].click()
+    settings.slice_switches["v"].click()
     field.selectAll()
     qtbot.keyClicks(field, "blocks.{1..3}.attn.*")
-    assert "Matches 6 layers" in settings.matches.text()
+    assert "Matches 6 layers" in settings.matches_label.text()
     assert only(ready).at == (QKV.path,)
     qtbot.keyClick(field, Qt.Key.Key_Return)
     assert only(ready).at == ("blocks.{1..3}.attn.*",)
@@ -228,12 +228,12 @@ def test_a_pattern_that_matches_nothing_is_one_clear_sentence(page, ready, drag,
     settings, field = page.inspector.settings, page.inspector.settings.targets
     field.selectAll()
     qtbot.keyClicks(field, "nowhere.*")
-    assert settings.matches.text().startswith("No layer matches nowhere.*")
+    assert settings.matches_label.text().startswith("No layer matches nowhere.*")
     assert field.property("wrong") is True
     qtbot.keyClick(field, Qt.Key.Key_Return)
     settled(ready)
-    assert "No layer matches nowhere.*" in ready.summary.words
-    assert "matches nothing" in page.inspector.rows["lora"].count.text()
+    assert "No layer matches nowhere.*" in ready.status_bar.status
+    assert "matches nothing" in page.inspector.rows["lora"].count_label.text()
 
 
 def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp_path, settled):
@@ -241,7 +241,7 @@ def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp
     path.write_text('schema = 1\n[[attachments]]\nname = "a"\nmethod = "unheard_of"\nat = ["blocks.*"]\nwidth = 3\n')
     ready.files.open_path(path)
     settled(ready)
-    assert "unheard_of" in ready.summary.words
+    assert "unheard_of" in ready.status_bar.status
     assert only(ready).config == {"width": 3}
     assert ready.adapters.inspector.settings.title.text() == "a"
 
@@ -249,17 +249,17 @@ def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp
 def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, ready, settled):
     ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
     settled(ready)
-    assert page.banner.words.startswith("There is no backbone called 'vit_of_oz'")
+    assert page.banner.message.startswith("There is no backbone called 'vit_of_oz'")
     assert page.tree_model.rowCount() == 0
-    assert ready.summary.trainable.value.text() == "–"
+    assert ready.status_bar.trainable.value.text() == "–"
     ready.undo()
     settled(ready)
-    assert page.banner.words == ""
+    assert page.banner.message == ""
     assert page.tree_model.rowCount() == 1
 
 
 def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot, settled):
-    page.choose.click()
+    page.choose_button.click()
     dialog = page.dialog
     qtbot.keyClicks(dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
     qtbot.waitUntil(lambda: dialog.model.rowCount() == 1, timeout=30_000)
@@ -274,7 +274,7 @@ def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot,
 
 @pytest.fixture
 def dialog(page, qtbot):
-    page.choose.click()
+    page.choose_button.click()
     qtbot.keyClicks(page.dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
     qtbot.waitUntil(lambda: page.dialog.model.rowCount() == 1, timeout=30_000)
     yield page.dialog
@@ -290,9 +290,9 @@ def test_enter_in_the_search_takes_the_backbone(dialog, ready, qtbot, settled):
 
 
 def test_another_file_takes_away_what_was_said_of_the_first(dialog):
-    dialog.banner.say("This one does not fit.", "bad")
+    dialog.banner.show_message("This one does not fit.", "bad")
     dialog.use_file("other.safetensors")
-    assert dialog.banner.words == ""
+    assert dialog.banner.message == ""
 
 
 def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, ready, qtbot, tmp_path):
@@ -304,7 +304,7 @@ def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, read
     dialog.use_file(str(tmp_path / "x.safetensors"))
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: dialog.banner.property("tone") == "bad", timeout=30_000)
-    assert "does not fit vit_tiny" in dialog.banner.words
+    assert "does not fit vit_tiny" in dialog.banner.message
     assert dialog.isVisible()
     assert ready.workspace.recipe == before
 
@@ -316,15 +316,15 @@ def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
     dialog.use_file(str(tmp_path / "x.pth"))
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: dialog.banner.property("tone") == "bad", timeout=30_000)
-    assert "pickle" in dialog.banner.words
-    assert dialog.banner.words.count("\n") == 0
+    assert "pickle" in dialog.banner.message
+    assert dialog.banner.message.count("\n") == 0
 
 
 def test_without_the_engine_the_page_says_that_it_loads(window):
     window.show_adapters()
     page = window.adapters
     assert page.palette_stack.currentWidget() is page.loading
-    assert window.summary.words == "Loading the engine…"
+    assert window.status_bar.status == "Loading the engine…"
     assert METHOD_MIME in page.tree_model.mimeTypes()
     assert page.tree.indexAt(QPoint(5, 5)).isValid() is False
 
@@ -336,16 +336,16 @@ def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_
     settled(window)
     assert settings.title.text() == "LoRA: lora"
     assert settings._form.fields["rank"].value() == 8
-    assert window.adapters.inspector.rows["lora"].words.text() == "LoRA r8"
+    assert window.adapters.inspector.rows["lora"].title.text() == "LoRA r8"
 
 
 def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settled):
     ready.workspace.attach("lora", (NodeRef("blocks.0.attn.qkv"),))
     settled(ready)
-    before = page.inspector.settings.paper.text()
+    before = page.inspector.settings.paper_label.text()
     ready.dark()
     try:
-        after = page.inspector.settings.paper.text()
+        after = page.inspector.settings.paper_label.text()
         assert theme().tokens.accent in after
         assert after != before
     finally:
@@ -354,14 +354,20 @@ def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settle
 
 def test_tab_goes_from_left_to_right(page, ready, qtbot):
     ready.activateWindow()
-    page.choose.setFocus()
+    page.choose_button.setFocus()
     visited = []
     for _ in range(13):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
         visited.append(QApplication.focusWidget())
-    palette = [page.left.kinds.button(0), page.palette_filter, page.method_list, page.attach_button]
-    rule = [page.rule.method, page.rule.pattern_edit, page.rule.first, page.rule.last, page.rule.go]
-    stops = [*palette, page.filter, *page.panel.buttons, *rule]
+    palette = [page.palette_panel.kind_switch.button_at(0), page.palette_filter, page.method_list, page.attach_button]
+    rule = [
+        page.bulk_attach_bar.method_box,
+        page.bulk_attach_bar.pattern_edit,
+        page.bulk_attach_bar.first_block,
+        page.bulk_attach_bar.last_block,
+        page.bulk_attach_bar.attach_button,
+    ]
+    stops = [*palette, page.filter_edit, *page.tree_panel.buttons, *rule]
     assert [stop for stop in visited if stop in stops] == stops
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
     assert page.tree in (*visited, QApplication.focusWidget())
@@ -376,7 +382,7 @@ def backbone(window, name, settled):
 
 
 def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, ready, settled):
-    page.panel.scroll_to_node(QKV)
+    page.tree_panel.scroll_to_node(QKV)
     page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
     assert "of this kind" in page.hint.text()
     ready.resize(1400, 880)
@@ -400,17 +406,17 @@ def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_com
 
 
 def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
-    page.filter.setText("fc2")
+    page.filter_edit.setText("fc2")
     page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2")))
-    page.filter.clear()
-    assert page.tree.spots() == (NodeRef("blocks.3.mlp.fc2"),)
+    page.filter_edit.clear()
+    assert page.tree.selected_refs() == (NodeRef("blocks.3.mlp.fc2"),)
     assert page.tree.visualRect(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2"))).isValid()
 
 
 def test_a_filter_that_finds_nothing_says_so(page):
-    page.filter.setText("zzz")
+    page.filter_edit.setText("zzz")
     assert "zzz" in page.hint.text()
-    page.filter.clear()
+    page.filter_edit.clear()
     assert "zzz" not in page.hint.text()
 
 
@@ -496,15 +502,15 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
         (tmp_path / name).mkdir()
         save_adapter(attach(load_backbone(Backbone(), 10), adapters), adapters, tmp_path / name, "", {})
     field = field_of(ready, "fusion", "adapters", settled)
-    assert "at least two folders" in page.banner.words
+    assert "at least two folders" in page.banner.message
     assert not page.inspector.settings.form.fields["layouts"].isVisible()
     for name in ("a", "b"):
         monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, name=name: str(tmp_path / name))
-        field.choose()
+        field.choose_folder()
         settled(ready)
     assert list(only(ready).config["adapters"]) == [str(tmp_path / "a"), str(tmp_path / "b")]
-    assert page.banner.words == ""
-    assert ready.workspace.engine.last.census is not None
+    assert page.banner.message == ""
+    assert ready.workspace.engine.last_counts.parameter_counts is not None
     field.setText(str(tmp_path / "nothing"))
     field.editingFinished.emit()
     assert len(only(ready).config["adapters"]) == 2

@@ -81,7 +81,7 @@ def test_it_sorts_by_a_column_and_back(model, number, order, names):
     ],
 )
 def test_filters_leave_what_is_asked_for(wish, names):
-    assert [entry.name for entry in ENTRIES if wish.takes(entry)] == names
+    assert [entry.name for entry in ENTRIES if wish.accepts(entry)] == names
 
 
 @pytest.fixture
@@ -95,32 +95,34 @@ def dialog(ready, qtbot):
 
 def find(dialog, qtbot, words):
     dialog.search.setText(words)
-    qtbot.waitUntil(lambda: dialog.entry is not None and dialog.entry.name.startswith(words), timeout=10_000)
+    qtbot.waitUntil(
+        lambda: dialog.selected_entry is not None and dialog.selected_entry.name.startswith(words), timeout=10_000
+    )
 
 
 def test_the_first_screen_is_of_use(dialog):
     names = [row.name for row in dialog.model.rows[:12]]
     assert names[0] == "starter"
     assert "resnet50.a1_in1k" in names
-    assert dialog.entry.name == "starter"
+    assert dialog.selected_entry.name == "starter"
     assert dialog.accept_button.text() == "Use this backbone"
     assert not dialog.later_button.isVisible()
 
 
 def test_what_a_licence_forbids_is_said_before_use(dialog, qtbot):
     find(dialog, qtbot, "convnextv2_tiny.fcmae_ft_in1k")
-    assert "forbid commercial use (cc-by-nc-4.0)" in dialog.licence.words
+    assert "forbid commercial use (cc-by-nc-4.0)" in dialog.license_notice.message
     dialog.random.setChecked(True)
-    assert not dialog.licence.isVisible()
+    assert not dialog.license_notice.isVisible()
 
 
 def test_filters_narrow_the_list(dialog):
-    dialog.most.setCurrentIndex(1)
+    dialog.size_filter.setCurrentIndex(1)
     assert 0 < dialog.model.rowCount() < 500
     assert all(row.parameters <= 10_000_000 for row in dialog.model.rows)
-    dialog.commercial.setCurrentIndex(1)
-    assert not any(row.non_commercial or row.licence == "not stated" for row in dialog.model.rows)
-    dialog.on_machine.setChecked(True)
+    dialog.license_filter.setCurrentIndex(1)
+    assert not any(row.non_commercial or row.license == "not stated" for row in dialog.model.rows)
+    dialog.downloaded_only.setChecked(True)
     assert all(row.available for row in dialog.model.rows)
 
 
@@ -129,7 +131,7 @@ def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
     find(dialog, qtbot, REMOTE)
     chosen, seen = [], []
     dialog.chosen.connect(chosen.append)
-    ready.workspace.downloads.advanced.connect(lambda now: seen.append(dialog.download_bar.words.text()))
+    ready.workspace.downloads.progressed.connect(lambda now: seen.append(dialog.download_bar.progress_label.text()))
     assert dialog.accept_button.text() == "Fetch and use"
     dialog.accept_button.click()
     assert dialog.download_bar.isVisible()
@@ -149,7 +151,7 @@ def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtb
     dialog.chosen.connect(chosen.append)
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: dialog.download_bar.bar.value() > 0, timeout=10_000)
-    dialog.download_bar.stop.click()
+    dialog.download_bar.cancel_button.click()
     assert not dialog.download_bar.isVisible()
     assert dialog.accept_button.isEnabled()
     qtbot.waitUntil(lambda: not ready.workspace.downloads._worker.busy, timeout=10_000)
@@ -168,12 +170,12 @@ def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot,
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     find(dialog, qtbot, REMOTE)
     dialog.accept_button.click()
-    qtbot.waitUntil(lambda: bool(dialog.banner.words), timeout=5_000)
-    assert "HF_HUB_OFFLINE" in dialog.banner.words
+    qtbot.waitUntil(lambda: bool(dialog.banner.message), timeout=5_000)
+    assert "HF_HUB_OFFLINE" in dialog.banner.message
     assert dialog.accept_button.isEnabled()
     dialog.banner._action_button.click()  # shows what is on this machine
-    qtbot.waitUntil(lambda: dialog.entry is not None and dialog.entry.available)
-    dialog.on_machine.setChecked(False)
+    qtbot.waitUntil(lambda: dialog.selected_entry is not None and dialog.selected_entry.available)
+    dialog.downloaded_only.setChecked(False)
     find(dialog, qtbot, REMOTE)
     chosen = []
     dialog.chosen.connect(chosen.append)
@@ -188,7 +190,7 @@ def test_a_dialog_opened_again_says_nothing_of_the_last_checkpoint(remote_weight
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: not dialog.isVisible(), timeout=20_000)
     ready.adapters.choose_backbone()
-    assert not dialog.banner.words
+    assert not dialog.banner.message
     assert dialog.accept_button.isEnabled()
 
 
@@ -203,11 +205,11 @@ def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
 
 def test_a_slip_in_the_search_is_mended_and_said(dialog, qtbot):
     dialog.search.setText("resent50")
-    qtbot.waitUntil(lambda: dialog.found.text().startswith("Nothing is called resent50. Like resnet50:"))
-    assert dialog.entry.name == "resnet50.a1_in1k"
+    qtbot.waitUntil(lambda: dialog.result_label.text().startswith("Nothing is called resent50. Like resnet50:"))
+    assert dialog.selected_entry.name == "resnet50.a1_in1k"
     dialog.search.setText("zzzz")
     qtbot.waitUntil(lambda: not dialog.model.rowCount())
-    assert dialog.found.text() == "No backbone is like that."
+    assert dialog.result_label.text() == "No backbone is like that."
     dialog.search.setText("efficientnet_b0")
-    dialog.on_machine.setChecked(True)
-    qtbot.waitUntil(lambda: dialog.found.text().startswith("The filters"))
+    dialog.downloaded_only.setChecked(True)
+    qtbot.waitUntil(lambda: dialog.result_label.text().startswith("The filters"))

@@ -195,7 +195,11 @@ def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
     language().set_language(spoken)
     bar = filled.findChild(QMenuBar)
     menus = [action.menu() for action in bar.actions()]
-    menus += [filled.data.images.split_menu(), filled.data.images.label_menu(), filled.adapters.menu_at(QPoint(40, 60))]
+    menus += [
+        filled.data.images_tab.split_menu(),
+        filled.data.images_tab.label_menu(),
+        filled.adapters.menu_at(QPoint(40, 60)),
+    ]
     menus += [action.menu() for action in menus[-1].actions() if action.menu()]
     for menu in menus:
         menu.aboutToShow.emit()

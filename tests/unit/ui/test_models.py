@@ -68,7 +68,7 @@ def test_layers_without_parameters_are_shown_only_when_asked_for(tree):
     drop = NodeRef("blocks.0.attn.drop")
     tree.show_filter("")
     assert not tree.index_of(drop).isValid()
-    tree.show_filter("", with_empty=True)
+    tree.show_filter("", show_empty=True)
     assert text(tree, drop, PARAMETERS) == "–"
 
 

@@ -14,7 +14,7 @@ from studio.ui.pages.adapters.tree_delegate import area_after_tags, comparison_t
 from studio.ui.services import recipe_edits
 from studio.ui.services.drag_payload import LiftedAttachment, from_mime, to_mime
 from studio.ui.services.tree_data import NodeRef, SubtreeSummary
-from studio.ui.widgets.fields import MIXED_TEXT
+from studio.ui.widgets.fields import mixed_text
 
 QKV = NodeRef("blocks.0.attn.qkv")
 
@@ -64,9 +64,9 @@ def test_damaged_data_carries_nothing(qapp):
 
 
 def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, qtbot, settled, ready):
-    rule = page.rule
+    rule = page.bulk_attach_bar
     qtbot.keyClicks(rule.pattern_edit, "attn.qkv")
-    rule.first.setValue(2)
+    rule.first_block.setValue(2)
     assert rule.result_label.text().startswith("Matches 4 layers")
     assert page.tree_model.index_of(NodeRef("blocks.2")).data(TARGET_ROLE) == "holder"
     assert page.tree_model.index_of(QKV).data(TARGET_ROLE) != "target"
@@ -74,43 +74,43 @@ def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, 
     assert workspace.recipe.attachments == ()
     qtbot.keyClick(rule.pattern_edit, Qt.Key.Key_Return)
     assert at(workspace) == [("lora", ("blocks.{2..5}.attn.qkv",), ())]
-    assert workspace.document.history.count() == 1
+    assert workspace.document.undo_stack.count() == 1
     assert rule.pattern_edit.text() == ""
 
 
 def test_a_rule_lists_what_it_skips_with_reasons(page):
-    page.rule.pattern_edit.setText("attn.*")
-    assert ", skips " in page.rule.result_label.text()
-    assert "LoRA needs a plain linear" in page.rule.details.text()
+    page.bulk_attach_bar.pattern_edit.setText("attn.*")
+    assert ", skips " in page.bulk_attach_bar.result_label.text()
+    assert "LoRA needs a plain linear" in page.bulk_attach_bar.details.text()
 
 
 def test_a_rule_that_matches_nothing_is_an_error_and_attaches_nothing(page, workspace, qtbot):
-    page.rule.pattern_edit.setText("nowhere")
-    assert page.rule.result_label.property("role") == "bad"
-    qtbot.keyClick(page.rule.pattern_edit, Qt.Key.Key_Return)
+    page.bulk_attach_bar.pattern_edit.setText("nowhere")
+    assert page.bulk_attach_bar.result_label.property("role") == "bad"
+    qtbot.keyClick(page.bulk_attach_bar.pattern_edit, Qt.Key.Key_Return)
     assert workspace.recipe.attachments == ()
-    page.rule.pattern_edit.setText("qkv")
-    page.rule.last.setValue(1)
-    page.rule.first.setValue(3)
-    assert "first block comes after the last" in page.rule.result_label.text()
+    page.bulk_attach_bar.pattern_edit.setText("qkv")
+    page.bulk_attach_bar.last_block.setValue(1)
+    page.bulk_attach_bar.first_block.setValue(3)
+    assert "first block comes after the last" in page.bulk_attach_bar.result_label.text()
 
 
 def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
     page.method_list.setCurrentIndex(page.palette_model.index(page.palette_model.row_of("ssf")))
-    assert page.rule.method.currentData() == "ssf"
+    assert page.bulk_attach_bar.method_box.currentData() == "ssf"
 
 
 # presets
 
 
 def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, ready):
-    page.left.show_kind(PRESETS_TAB)
+    page.palette_panel.kind_switch.button_at(PRESETS_TAB).click()
     rows = page.palette_model.methods
     assert {"LoRA on q, v", "VPT-deep", "BitFit", "Last 4 blocks", "SSF"} <= {row.label for row in rows}
     before = workspace.recipe
     for row in rows:
-        assert workspace.attach(row.carried, (NodeRef(),)), row.name
-        assert workspace.document.history.count() == 1
+        assert workspace.attach(row.payload, (NodeRef(),)), row.name
+        assert workspace.document.undo_stack.count() == 1
         ready.undo()
         assert workspace.recipe == before
 
@@ -118,7 +118,7 @@ def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, 
 def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, workspace, qtbot, settled, ready):
     workspace.set_value("backbone", {"name": "resnet10t", "source": "timm", "pretrained": False})
     settled(ready)
-    page.left.show_kind(PRESETS_TAB)
+    page.palette_panel.kind_switch.button_at(PRESETS_TAB).click()
     row = page.palette_model.row_of("preset:vpt-deep")
     index = page.palette_model.index(row)
     qtbot.waitUntil(lambda: bool(index.data(UNSUPPORTED_ROLE)), timeout=20_000)
@@ -149,10 +149,10 @@ def test_delete_on_a_block_takes_off_what_is_inside_it(page, workspace, qtbot):
 def test_a_copy_keeps_its_settings(page, workspace):
     workspace.attach("lora", (QKV,))
     workspace.change_attachment("lora", {"config": {"rank": 3}}, "rank")
-    lifted = workspace.attachment_editor.lifted("lora", QKV)
+    lifted = workspace.attachment_editor.lift("lora", QKV)
     assert workspace.attach(lifted, (NodeRef("blocks.1"),))
     assert workspace.recipe.attachments[1].config["rank"] == 3
-    assert "already" in workspace.attachment_editor.refusal(lifted, (QKV,))
+    assert "already" in workspace.attachment_editor.attach_error(lifted, (QKV,))
 
 
 def test_paste_without_a_copy_says_so(page, workspace):
@@ -188,15 +188,15 @@ def two(page, workspace, settled, ready):
 
 def test_several_values_are_shown_as_such_and_an_edit_goes_to_all_in_one_step(two, workspace, qtbot):
     rank, alpha = two.form.fields["rank"], two.form.fields["alpha"]
-    assert rank.text() == MIXED_TEXT
+    assert rank.text() == mixed_text()
     assert alpha.value() == 8.0
-    assert not two.where.isVisible()
-    steps = workspace.document.history.count()
+    assert not two.targets_section.isVisible()
+    steps = workspace.document.undo_stack.count()
     rank.selectAll()
     qtbot.keyClicks(rank, "16")
     qtbot.keyClick(rank, Qt.Key.Key_Return)
     assert [a.config["rank"] for a in workspace.recipe.attachments] == [16, 16]
-    assert workspace.document.history.count() == steps + 1
+    assert workspace.document.undo_stack.count() == steps + 1
     assert rank.text() == "16"
 
 
@@ -214,7 +214,7 @@ def test_what_is_no_number_leaves_several_values(two, workspace, qtbot):
     qtbot.keyClick(rank, Qt.Key.Key_Backspace)
     qtbot.keyClick(rank, Qt.Key.Key_Return)
     assert workspace.recipe == before
-    assert rank.text() == MIXED_TEXT
+    assert rank.text() == mixed_text()
 
 
 def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
@@ -224,13 +224,13 @@ def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
     qtbot.keyClick(rank, Qt.Key.Key_Return)
     two.form.fields["alpha"].setFocus()
     assert workspace.recipe == before
-    assert rank.text() == MIXED_TEXT
+    assert rank.text() == mixed_text()
 
 
 def test_mixed_slices_are_neither_on_nor_off_and_a_click_switches_all_on(two, workspace):
     workspace.change_attachment("lora", {"slices": ("v",)})
-    assert two.parts["q"].checkState() == Qt.CheckState.PartiallyChecked
-    two.parts["q"].click()
+    assert two.slice_switches["q"].checkState() == Qt.CheckState.PartiallyChecked
+    two.slice_switches["q"].click()
     assert [a.slices for a in workspace.recipe.attachments] == [("q", "v"), ("q", "v")]
 
 
@@ -262,9 +262,9 @@ def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtb
     rows = page.inspector.rows
     qtbot.mouseClick(rows["lora"], Qt.MouseButton.LeftButton)
     qtbot.mouseClick(rows["lora-2"], Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ControlModifier)
-    assert page.inspector.chosen == ("lora", "lora-2")
+    assert page.inspector.selected_names == ("lora", "lora-2")
     qtbot.keyClick(rows["lora-2"], Qt.Key.Key_Space)
-    assert page.inspector.chosen == ("lora-2",)
+    assert page.inspector.selected_names == ("lora-2",)
     qtbot.keyClick(rows["lora-2"], Qt.Key.Key_Delete)
     assert [a.name for a in workspace.recipe.attachments] == ["lora"]
 
@@ -295,8 +295,8 @@ def test_layers_of_one_kind_light_up_together(page):
 
 def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtbot):
     workspace.attach("lora", (NodeRef("blocks.5"),))
-    minimap = page.panel.minimap
-    lines = minimap._lines()
+    minimap = page.tree_panel.minimap
+    lines = minimap._line_tints()
     height = lines.index("adapter")
     assert lines.count("adapter") == 1
     assert minimap.ref_at(height + 1).path.startswith("blocks.5.")
@@ -306,12 +306,12 @@ def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtb
 
 
 def test_a_filter_leaves_the_tree_as_it_was_once_it_is_gone(page):
-    opened = page.panel._opened()
-    page.filter.setText("norm")
-    assert page.panel.count.text().startswith("13 of ")
-    page.filter.setText("norm1")
-    page.filter.clear()
-    assert page.panel._opened() == opened
+    opened = page.tree_panel._expanded_refs()
+    page.filter_edit.setText("norm")
+    assert page.tree_panel.count_label.text().startswith("13 of ")
+    page.filter_edit.setText("norm1")
+    page.filter_edit.clear()
+    assert page.tree_panel._expanded_refs() == opened
 
 
 # comparison
@@ -324,15 +324,15 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
     recipe_edits.with_attachments(other, (fc1,)).save(tmp_path / "other.toml")
     settled(ready)
     page.compare_bar.compare_file(tmp_path / "other.toml")
-    assert "B is other.toml. 7 layers differ." in page.compare_bar.words.text()
+    assert "B is other.toml. 7 layers differ." in page.compare_bar.summary.text()
     model = page.tree_model
-    assert model.index_of(QKV).data(PAIR_ROLE).mark == "left"
+    assert model.index_of(QKV).data(PAIR_ROLE).status == "left"
     assert comparison_tags(model.node(model.index_of(QKV)), model, is_open=True) == ["only in A"]
     assert comparison_tags(model.node(model.index_of(NodeRef("blocks.0"))), model, is_open=False) == ["2 differ"]
     workspace.detach({"lora"})
     settled(ready)
-    assert "6 layers differ" in page.compare_bar.words.text()
-    page.compare_bar.open()
+    assert "6 layers differ" in page.compare_bar.summary.text()
+    page.compare_bar.open_side_by_side()
     page.compare_bar.dialog.close()
     page.compare_bar.stop()
     assert model.index_of(QKV).data(PAIR_ROLE) is None
@@ -341,7 +341,7 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
 def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
     page.compare_bar.compare_file(tmp_path / "nothing.toml")
     assert "nothing.toml" in page.hint.text()
-    assert page.compare_bar.other is None
+    assert page.compare_bar.other_recipe is None
 
 
 # history
@@ -352,7 +352,7 @@ def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
     workspace.attach("lora", (QKV,))
     second = workspace.recipe
     workspace.attach(get_preset("bitfit"), (NodeRef(),))
-    view = ready.history_button.list.view
+    view = ready.history_button.popup.view
     names = [view.model().index(row, 0).data() for row in range(view.model().rowCount())]
     assert names == ["Beginning", "Attach LoRA", "Attach BitFit"]
     view.setCurrentIndex(view.model().index(0, 0))
@@ -380,8 +380,8 @@ def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
     document = ready.workspace.document
     for method in ("lora", "ssf", "dora"):
         ready.workspace.attach(method, (QKV,))
-    document.history.setIndex(0)
-    document.history.setIndex(3)
+    document.undo_stack.setIndex(0)
+    document.undo_stack.setIndex(3)
     qapp.processEvents()
     assert [w for w in qapp.topLevelWidgets() if w.isVisible() and w.objectName() == "attachment"] == []
 
@@ -397,14 +397,14 @@ def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, se
     settled(ready)
     model = page.tree_model
     block = model.index_of(NodeRef("blocks.0"))
-    roll_up = model.roll_up(block.internalId())
+    roll_up = model.summary(block.internalId())
     assert summary_text(roll_up) == "1 adapter off"
     assert state_icon(model.node(block), roll_up) == ("adapter", "muted")
-    assert not [tint for _, tint in model.strong() if tint == "adapter"]
+    assert not [tint for _, tint in model.highlighted_layers() if tint == "adapter"]
 
 
 def test_a_pattern_that_is_cleared_is_wrong_no_more(page):
-    page.rule.pattern_edit.setText("nowhere")
-    assert page.rule.pattern_edit.property("wrong") is True
-    page.rule.pattern_edit.clear()
-    assert page.rule.pattern_edit.property("wrong") is False
+    page.bulk_attach_bar.pattern_edit.setText("nowhere")
+    assert page.bulk_attach_bar.pattern_edit.property("wrong") is True
+    page.bulk_attach_bar.pattern_edit.clear()
+    assert page.bulk_attach_bar.pattern_edit.property("wrong") is False
