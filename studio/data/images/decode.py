@@ -1,4 +1,4 @@
-"""Reading one image file: whatever its mode, depth and orientation, it comes out as upright 8-bit RGB."""
+"""Decoding of image files of any mode, depth and orientation to upright 8-bit RGB."""
 
 import warnings
 from pathlib import Path
@@ -7,38 +7,56 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.data.images.path_text import display_path
 
 _MAX_ASPECT_RATIO = 500
-"""An image longer than this many times its width is refused."""
+"""Largest ratio of the edges: the short one is scaled to a backbone's size, so the long one would fill the memory."""
 
 _DRAFT_OVERSAMPLING = 2
-"""A large JPEG may be decoded at a fraction of its size while this many times the wanted pixels remain each way."""
+"""A large JPEG is decoded at a fraction of its size that is at least this many times the target size."""
+
+_REASONS = {
+    "vanished": N_("the file does not exist"),
+    "empty": N_("the file is empty"),
+    "truncated": N_("the file is truncated"),
+    "bomb": N_("it has too many pixels"),
+    "extreme-shape": N_("one edge is more than {ratio} times the other", ratio=_MAX_ASPECT_RATIO),
+    "unknown-format": N_("it is not an image of a known format"),
+    "not-regular": N_("it is not a regular file"),
+}
+_REASON_BY_TEXT = {str(reason): reason for reason in _REASONS.values()}
 
 
 class UnreadableImageError(StudioError):
-    """An image file that cannot be decoded; ``path`` says which and ``reason`` why."""
+    """An image file that cannot be decoded, with its ``path`` and the ``reason``."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"The image {display_path(path)} cannot be read: {reason}.")
+        reason = restore_reason(reason)
+        template = "The image {path} cannot be read: {reason}. Replace or exclude it."
+        super().__init__("unreadable-image", template, path=display_path(path), reason=reason)
         self.path, self.reason = path, reason
 
 
-def read_image(path: Path, target_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode a file to upright RGB; raise UnreadableImageError for anything else than a whole image.
+class _ExtremeShapeError(ValueError):
+    """An image much longer than wide."""
 
-    ``target_size`` (height, width) is what the image will be scaled to: a JPEG several times larger is decoded smaller.
+
+def read_image(path: Path, target_size: tuple[int, int] | None = None) -> Image.Image:
+    """Decode a file to upright RGB; UnreadableImageError if it is not a complete image.
+
+    ``target_size`` (height, width) is the size after scaling: a JPEG several times larger is decoded smaller.
     """
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
             return to_upright_rgb(image, target_size)
     except Exception as error:  # a damaged file makes a decoder raise anything
-        raise UnreadableImageError(path, decode_error_reason(path, error)) from error
+        raise UnreadableImageError(path, decode_error(path, error)[1]) from error
 
 
 def to_upright_rgb(image: Image.Image, target_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode an opened image as :func:`read_image` does; raises whatever its decoder raises."""
+    """Decode an opened image as :func:`read_image` does; raises what its decoder raises."""
     if target_size is not None:
         image.draft("RGB", (target_size[1] * _DRAFT_OVERSAMPLING, target_size[0] * _DRAFT_OVERSAMPLING))
     _check_aspect_ratio(image)
@@ -46,13 +64,12 @@ def to_upright_rgb(image: Image.Image, target_size: tuple[int, int] | None = Non
 
 
 def _check_aspect_ratio(image: Image.Image) -> None:
-    """Scaling the short edge up to a backbone's size would make the long one fill the memory."""
     if max(image.size) > _MAX_ASPECT_RATIO * min(image.size):
-        raise ValueError(f"at {image.width} x {image.height} pixels it is a line rather than an image")
+        raise _ExtremeShapeError(f"{image.width} x {image.height} pixels")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as 8-bit RGB: deep greys are scaled by their depth, transparency is laid on white."""
+    """Convert any Pillow image to 8-bit RGB: deep gray is scaled by its depth, transparency blended with white."""
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_uint8(image)).convert("RGB")
     if image.has_transparency_data:
@@ -67,7 +84,7 @@ def _to_uint8(image: Image.Image) -> np.ndarray:
 
 
 def _white_value(mode: str, values: np.ndarray) -> float:
-    """The value that means white: by the depth where the mode tells it, else the smallest that holds the values."""
+    """Return the value of white: by the depth if the mode has it, else the smallest depth that holds the values."""
     if mode.startswith("I;16"):
         return 65_535
     highest = float(values.max(initial=0))
@@ -75,17 +92,41 @@ def _white_value(mode: str, values: np.ndarray) -> float:
     return next((depth for depth in depths if highest <= depth), highest)
 
 
-def decode_error_reason(path: Path, error: Exception) -> str:
-    """Why a decoder gave up on a file, in a few words."""
+def decode_error(path: Path, error: Exception) -> tuple[str, str]:
+    """Return the kind of a decoder's error, as issues have it, and a short reason.
+
+    The kinds are "vanished", "empty", "truncated", "bomb", "extreme-shape" and "unreadable".
+    """
+    kind = _error_kind(path, error)
+    if kind in _REASONS:
+        return kind, _REASONS[kind]
+    if isinstance(error, UnidentifiedImageError):
+        return kind, _REASONS["unknown-format"]
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+        return kind, error.strerror.lower()
+    return kind, str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
+
+
+def irregular_file_error() -> tuple[str, str]:
+    """Return kind and reason, as :func:`decode_error` does, for a pipe, a device or a folder."""
+    return "unreadable", _REASONS["not-regular"]
+
+
+def restore_reason(text: str) -> str:
+    """Return a reason that was read from a file as the message it was, for translation."""
+    return _REASON_BY_TEXT.get(text, text)
+
+
+def _error_kind(path: Path, error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "bomb"
+    if isinstance(error, _ExtremeShapeError):
+        return "extreme-shape"
+    if isinstance(error, OSError) and error.errno is not None:  # the file system's error, not the decoder's
+        return "vanished" if isinstance(error, FileNotFoundError) else "unreadable"
     try:
         if path.stat().st_size == 0:
-            return "the file is empty"
+            return "empty"
     except OSError:
-        return "the file is gone"
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of a known format"
-    if isinstance(error, Image.DecompressionBombError):
-        return "it has too many pixels"
-    return str(error).split("\n")[0].rstrip(".")[:200] or type(error).__name__
+        return "vanished"
+    return "truncated" if "truncated" in str(error).lower() else "unreadable"

@@ -1,4 +1,4 @@
-"""What every source of images gives: a list of files with their classes, and what is wrong with the list itself."""
+"""File index: the files of an image source with their classes, and issues of the list itself."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -6,22 +6,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from studio.core.messages import N_, Message
 from studio.data.images.path_text import display_path, recipe_path
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+SPLIT_NAMES: dict[SplitName, Message] = {"train": N_("training"), "validation": N_("validation"), "test": N_("test")}
+"""Names of the splits in texts."""
 
 PathGroups = Sequence[tuple[Path, ...]]
 ProgressCallback = Callable[[str, int, int], object]
-"""Is told what is done ("unpack" or "check"), how much of it, and of how much; it raises Stopped to end the work."""
+"""Called with the phase ("unpack" or "check"), the work done and the total; raises Cancelled to stop the work."""
 
 
 class Cancelled(Exception):  # noqa: N818 - it is not an error
-    """The user does not want the work to go on; nothing half done is left."""
+    """The user cancelled the work; nothing partial is left."""
 
 
 def no_progress(phase: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 SPLIT_ALIASES: dict[str, SplitName] = {
@@ -33,38 +36,38 @@ SPLIT_ALIASES: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-"""How a split may be called in folders and lists, in lower case."""
+"""Names of splits in folders and lists, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something about a folder that the user should know, in one sentence, and the files that it is about.
+    """One sentence about a source that the user should know, and the files concerned.
 
-    ``kind`` is the same word for every finding of its kind, such as "unreadable". ``groups`` are the files again where
-    some belong together, such as copies.
+    ``kind`` is its code, such as "unreadable": equal for all issues of a kind, and the key of fixes and titles.
+    ``groups`` are the files again if some belong together, such as copies.
     """
 
-    text: str
+    text: Message
     files: tuple[Path, ...] = ()
     kind: str = ""
     groups: tuple[tuple[Path, ...], ...] = ()
 
     @property
     def signature(self) -> str:
-        """A hash of the files, by which a recipe remembers that they are fine."""
-        named = "\n".join(sorted(recipe_path(file) for file in self.files))
-        return hashlib.sha256(named.encode()).hexdigest()[:16]
+        """Hash of the files, by which a recipe remembers an acknowledged issue."""
+        names = "\n".join(sorted(recipe_path(file) for file in self.files))
+        return hashlib.sha256(names.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return {"kind": self.kind, "text": self.text, "files": [display_path(file) for file in self.files]}
+        """Return JSON values."""
+        return {"kind": self.kind, "text": str(self.text), "files": [display_path(file) for file in self.files]}
 
 
 @dataclass(slots=True)
 class FileIndex:
-    """Files below ``root`` as (path, class, split or None where it is to be divided).
+    """Files below ``root`` as (path, class, split or None if the recipe decides).
 
-    The images of each of ``groups`` stay on one side of a division. The user decided on ``excluded`` and ``split_overrides``.
+    The images of each of ``groups`` stay in one split. ``excluded`` and ``split_overrides`` are the user's decisions.
     """
 
     root: Path
@@ -74,9 +77,3 @@ class FileIndex:
     groups: list[Sequence[Path]] = field(default_factory=list)
     excluded: tuple[Path, ...] = ()
     split_overrides: Mapping[Path, SplitName] = field(default_factory=dict)
-
-    def add_issue(self, kind: str, files: Sequence[Path], one: str, many: str = "") -> None:
-        """Add a finding about ``files`` if there are any; ``one`` and ``many`` say what they are."""
-        if files:
-            text = f"1 file is {one}." if len(files) == 1 else f"{len(files)} files are {many or one}."
-            self.issues.append(Issue(text, tuple(files), kind))

@@ -1,5 +1,6 @@
-"""What there is to know about an image file, found in one reading of it and kept until the file changes."""
+"""Metadata of image files, read once and cached until a file changes."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,23 +16,27 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
+from studio.core.cache import DiskCache, cache_key
 from studio.core.files import write_text
 from studio.core.paths import cache_dir
-from studio.data.images.decode import decode_error_reason, to_upright_rgb
+from studio.data.images.decode import decode_error, irregular_file_error, restore_reason, to_upright_rgb
 from studio.data.images.file_index import ProgressCallback, no_progress
 
 _HASH_EDGE = 8
 _DECODE_SIZE = (64, 64)
-_VERSION = 1
-"""Goes up whenever other facts are found, so that older ones are not believed."""
+_VERSION = 2
+"""Part of the cache key: increase it when other values are computed."""
+_MAX_CACHE_BYTES = 1 << 30
+_CACHE_FILE = "metadata.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMetadata:
-    """One image file. ``error_kind`` is the kind of what makes it unusable and ``reason`` says it; both "" for a good one.
+    """Metadata of one image file.
 
-    ``digest`` is a hash of the bytes, ``fingerprint`` the 64-bit difference hash of the upright image, and
-    ``thumbnail`` its 8 x 8 RGB values in hexadecimal.
+    ``error_kind`` is the kind of the error that makes it unusable and ``reason`` its text; both are "" for a good one.
+    ``digest`` is the SHA-256 of the bytes, ``fingerprint`` the 64-bit difference hash of the upright image, and
+    ``thumbnail`` its 8 x 8 RGB values in hexadecimal digits.
     """
 
     digest: str = ""
@@ -49,11 +54,11 @@ class ImageMetadata:
 
 
 def read_metadata(path: Path, cached: Mapping[str, ImageMetadata] | None = None) -> ImageMetadata:
-    """Read one file; ``cached`` are the facts of contents that need not be decoded again, by digest."""
+    """Read one file; contents in ``cached``, by digest, are not decoded again."""
     digest = ""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            return ImageMetadata(error_kind="unreadable", reason="it is not a file")
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would block
+            return ImageMetadata("", *irregular_file_error())
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             if cached is not None and digest in cached:
@@ -64,19 +69,18 @@ def read_metadata(path: Path, cached: Mapping[str, ImageMetadata] | None = None)
                     digest, **_header_metadata(image), **_content_metadata(to_upright_rgb(image, _DECODE_SIZE))
                 )
     except Exception as error:  # a damaged file makes a decoder raise anything
-        why = decode_error_reason(path, error)
-        return ImageMetadata(digest, error_kind=_error_kind(error, why), reason=why)
+        return ImageMetadata(digest, *decode_error(path, error))
 
 
 def _header_metadata(image: Image.Image) -> dict[str, Any]:
-    """What the header says; to be asked before the image is decoded, perhaps at a reduced size."""
-    several = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a phone's photo with its preview
+    """Return the values of the header; call it before decoding, which may reduce the size."""
+    animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a phone's photo with its preview
     return {
         "format": image.format or "",
         "mode": image.mode,
         "width": image.width,
         "height": image.height,
-        "animated": several,
+        "animated": animated,
         "exif_rotated": image.getexif().get(0x0112, 1) not in (0, 1),
         "transparent": image.has_transparency_data,
     }
@@ -88,87 +92,83 @@ def _content_metadata(image: Image.Image) -> dict[str, Any]:
 
 
 def dhash(image: Image.Image) -> int:
-    """64 bits: whether each of 8 x 8 places is brighter than its left neighbour, for a copy scaled to 9 x 8 in grey."""
-    grey = np.asarray(image.convert("L").resize((_HASH_EDGE + 1, _HASH_EDGE), Image.Resampling.BOX), dtype=np.int16)
-    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    """Return the 64-bit difference hash: whether each pixel of a 9 x 8 gray copy is brighter than its left neighbor."""
+    gray = np.asarray(image.convert("L").resize((_HASH_EDGE + 1, _HASH_EDGE), Image.Resampling.BOX), dtype=np.int16)
+    bits = np.packbits(gray[:, 1:] > gray[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
-
-
-def _error_kind(error: Exception, reason: str) -> str:
-    if isinstance(error, FileNotFoundError) or reason == "the file is gone":
-        return "vanished"
-    if isinstance(error, Image.DecompressionBombError):
-        return "bomb"
-    if reason == "the file is empty":
-        return "empty"
-    if "line rather than an image" in reason:
-        return "extreme-shape"
-    return "truncated" if "truncated" in reason.lower() else "unreadable"
 
 
 @dataclass(slots=True)
 class MetadataCache:
-    """The facts of one folder's files as they were last found, by path, size and time of change, and by content."""
+    """Cached metadata of one folder's files, by stamp (path, size, time of change) and by digest."""
 
-    file: Path
+    root: Path
     by_stamp: dict[str, ImageMetadata] = field(default_factory=dict)
     by_digest: dict[str, ImageMetadata] = field(default_factory=dict)
 
     @classmethod
     def load(cls, root: Path) -> Self:
-        """Those of the folder ``root``; none where nothing, or nothing readable, is kept."""
-        name = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:24]
-        known = cls(cache_dir() / "checks" / f"{name}.jsonl")
-        try:
-            version, *lines = known.file.read_text(encoding="utf-8").splitlines()
-            if json.loads(version) == _VERSION:
-                known.by_stamp = {stamp: ImageMetadata(**facts) for stamp, facts in map(json.loads, lines)}
-        except (OSError, ValueError, TypeError, AttributeError):
-            known.by_stamp = {}
-        known.by_digest = {facts.digest: facts for facts in known.by_stamp.values() if facts.digest}
-        return known
+        """Return the cache of the folder ``root``, empty if there is none or it is damaged."""
+        cached = cls(root)
+        folder = _disk_cache().get(_cache_key(root))
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            lines = (folder / _CACHE_FILE).read_text(encoding="utf-8").splitlines() if folder else []
+            cached.by_stamp = {stamp: _restore(values) for stamp, values in map(json.loads, lines)}
+        cached.by_digest = {metadata.digest: metadata for metadata in cached.by_stamp.values() if metadata.digest}
+        return cached
 
     def get_or_read(self, root: Path, path: Path) -> tuple[str, ImageMetadata]:
-        """The file's stamp, "" where it has none, and its facts; it is opened only if it is not known."""
+        """Return a file's stamp, "" if it has none, and its metadata; only unknown files are opened."""
         try:
             now = (root / path).stat()
         except OSError as error:
-            return "", ImageMetadata(error_kind=_error_kind(error, ""), reason=decode_error_reason(path, error))
+            return "", ImageMetadata("", *decode_error(root / path, error))
         stamp = f"{path.as_posix()}/{now.st_size}/{now.st_mtime_ns}"
         return stamp, self.by_stamp.get(stamp) or read_metadata(root / path, self.by_digest)
 
     def save(self, metadata: Mapping[str, ImageMetadata]) -> None:
-        """Remember ``metadata`` by stamp, in place of what was there; a full disk is no reason to fail.
+        """Replace the cache by ``metadata``, by stamp; ignores a full disk.
 
-        A line each, because to encode all at once would keep every other thread from Python's lock meanwhile.
+        Each line is encoded alone, because encoding all at once would block the other threads.
         """
-        kept = [[stamp, asdict(facts)] for stamp, facts in metadata.items() if stamp and facts.digest]
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            # Escaped, because a file name need not be valid Unicode.
-            write_text(self.file, "\n".join(json.dumps(line, ensure_ascii=True) for line in (_VERSION, *kept)))
-        except OSError:
-            return
+        rows = [[stamp, asdict(values)] for stamp, values in metadata.items() if stamp and values.digest]
+        # ASCII, because a file name need not be valid Unicode
+        text = "\n".join(json.dumps(row, ensure_ascii=True) for row in rows)
+        with contextlib.suppress(OSError):
+            _disk_cache().remove(_cache_key(self.root))
+            _disk_cache().put(_cache_key(self.root), lambda folder: write_text(folder / _CACHE_FILE, text))
+
+
+def _restore(values: dict[str, Any]) -> ImageMetadata:
+    return ImageMetadata(**values | {"reason": restore_reason(values["reason"])})
+
+
+def _disk_cache() -> DiskCache:
+    return DiskCache(cache_dir() / "checks", _MAX_CACHE_BYTES)
+
+
+def _cache_key(root: Path) -> str:
+    return cache_key(_VERSION, os.fsencode(root.resolve()).hex())
 
 
 def read_all_metadata(
     root: Path, paths: Sequence[Path], progress: ProgressCallback = no_progress
 ) -> Generator[tuple[Path, ImageMetadata], None, None]:
-    """The facts of each file in order, found by several threads; closing the iterator stops them.
+    """Yield each file's metadata in order, read by several threads; closing the iterator stops them.
 
-    ``progress`` is told of each, in the caller's thread. What was found by the end is kept for the next time.
+    ``progress`` is called for each in the caller's thread. At the end, or when stopped, all metadata is cached.
     """
-    known = MetadataCache.load(root)
-    found: dict[str, ImageMetadata] = {}
-    threads = min(8, max(1, (os.cpu_count() or 1) - 1))  # one processor is left for whoever waits, such as a window
+    cache = MetadataCache.load(root)
+    read: dict[str, ImageMetadata] = {}
+    threads = min(8, max(1, (os.cpu_count() or 1) - 1))  # one CPU stays free for the window
     pool = ThreadPoolExecutor(threads, thread_name_prefix="checks")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for path, (stamp, facts) in zip(paths, pool.map(partial(known.get_or_read, root), paths), strict=True):
-                found[stamp] = facts
-                progress("check", len(found), len(paths))
-                yield path, facts
+            for path, (stamp, metadata) in zip(paths, pool.map(partial(cache.get_or_read, root), paths), strict=True):
+                read[stamp] = metadata
+                progress("check", len(read), len(paths))
+                yield path, metadata
     finally:
         pool.shutdown(cancel_futures=True)
-        known.save(known.by_stamp | found if len(found) < len(paths) else found)
+        cache.save(cache.by_stamp | read if len(read) < len(paths) else read)

@@ -78,10 +78,10 @@ def _truncate(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b""), "the file is empty"),
         (lambda path: path.write_bytes(b"not an image"), "it is not an image of a known format"),
-        (lambda path: None, "no such file or directory"),
+        (lambda path: None, "the file does not exist"),
         (lambda path: path.mkdir(), "is a directory"),
         (_truncate, "truncated"),
-        (lambda path: Image.new("1", (1, 501)).save(path), "it is a line"),
+        (lambda path: Image.new("1", (1, 501)).save(path), "one edge is more than 500 times the other"),
     ],
 )
 def test_a_damaged_file_is_refused_with_its_name_and_the_reason(
