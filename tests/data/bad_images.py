@@ -54,14 +54,13 @@ LEAKING: dict[str, set[str]] = {
 }
 """The same for :func:`make_leaking`."""
 ONE_CLASS = (
-    "All images in {} are of one class, cat; put the images of another class into a folder beside it, or choose "
-    "another folder."
+    "All images in {} are of one class, cat. Add a folder with images of another class, or choose another folder."
 )
-"""What is said of what :func:`make_one_class` writes."""
+"""The error for :func:`make_one_class`."""
 
 
 def picture(seed: int, width: int = 64, height: int = 48) -> Image.Image:
-    """A smooth coloured pattern, different for each seed; the same one at any size."""
+    """A smooth colored pattern, different for each seed; the same one at any size."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 

@@ -37,7 +37,7 @@ def test_each_finding_has_a_kind_a_sentence_and_its_files(photos: Path, capsys: 
 def test_the_same_in_words(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _run(capsys, str(photos))
     assert code == 0
-    assert "cat/bomb.png cannot be read (it has too many pixels) and is left out." in out
+    assert "cat/bomb.png cannot be read (it has too many pixels) and is ignored." in out
     assert "4 images have an exact copy; each copy counts as one more image.\n  cat/copy.png" in out
 
 

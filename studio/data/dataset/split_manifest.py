@@ -1,4 +1,4 @@
-"""The division that a run was trained on, kept in the run: what is added to the folder later changes no score of it."""
+"""Split manifest of a run: images added to the folder later do not change its scores."""
 
 import json
 from dataclasses import replace
@@ -11,23 +11,24 @@ from studio.core.recipe import Data
 from studio.data.dataset.dataset import build_index
 from studio.data.dataset.index import DatasetIndex, ImageFile
 from studio.data.images.file_index import SPLITS
+from studio.data.images.path_text import display_path
 from studio.data.sources import source_root
 
 SPLIT_FILE = "images.json"
 
 
 def write_split(summary: DatasetIndex, folder: Path) -> None:
-    """Keep which image is in which split, and its class, in ``folder``."""
+    """Write split and class of each image into the run directory ``folder``."""
     splits = {split: {image.path.as_posix(): image.label for image in summary.in_split(split)} for split in SPLITS}
-    # Escaped, because a file name need not be valid Unicode.
+    # ASCII, because a file name need not be valid Unicode
     raw = json.dumps({"path": str(summary.path), "classes": summary.classes, "splits": splits}, ensure_ascii=True)
     write_text(folder / SPLIT_FILE, raw)
 
 
 def images_of_run(folder: Path, data: Data) -> DatasetIndex:
-    """The images that the run in ``folder`` is trained on: as recorded, or before that as its recipe's data says.
+    """Return the images that the run in ``folder`` is trained on: as recorded, or by its recipe before it started.
 
-    Where they are no longer, as after the run was copied to another machine, they are looked for where the recipe says.
+    If they have moved, as after the run was copied to another machine, the recipe's path is used.
     """
     summary = read_split(folder)
     if summary is None:
@@ -36,10 +37,7 @@ def images_of_run(folder: Path, data: Data) -> DatasetIndex:
 
 
 def read_split(folder: Path) -> DatasetIndex | None:
-    """What :func:`write_split` kept, without looking at the images; None where nothing was kept.
-
-    Raises StudioError where it is damaged.
-    """
+    """Return what :func:`write_split` wrote, None if nothing; StudioError if it is damaged."""
     try:
         raw = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
         images = tuple(
@@ -50,5 +48,7 @@ def read_split(folder: Path) -> DatasetIndex | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudioError(
-            f"{folder / SPLIT_FILE} is damaged, so the run's images are not known; train it again."
+            "damaged-run",
+            "The file {path} is damaged, so the images of the run are unknown. Train it again.",
+            path=display_path(folder / SPLIT_FILE),
         ) from error

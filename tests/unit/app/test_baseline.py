@@ -17,7 +17,7 @@ from studio.backbones import loading
 from studio.core.control import TrainControl
 from studio.core.paths import resolve_path
 from studio.core.recipe import Backbone, Data, Split, Transforms
-from studio.data.dataset.dataset import open_split
+from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.images.file_index import Cancelled
 from studio.evaluation import linear_probe as probe
 
@@ -51,7 +51,7 @@ def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
 
 def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
     module = loading.load_backbone(STARTER, 0)
-    images = open_split(data, loading.resolve_preprocessing(module), split)  # type: ignore[arg-type]
+    images = dataset_for_split(build_index(data), loading.resolve_preprocessing(module), split)  # type: ignore[arg-type]
     with torch.no_grad():
         return module(torch.stack([tensor for tensor, _, _ in images])).numpy(), images.labels.numpy()
 

@@ -9,7 +9,7 @@ import torch
 from studio.core.errors import StudioError
 from studio.core.recipe import Data, Transforms
 from studio.data.dataset import dataset as dataset_module
-from studio.data.dataset.dataset import ImageDataset, open_split
+from studio.data.dataset.dataset import ImageDataset, build_index, dataset_for_split
 from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch, Loader
 from studio.data.transforms.augmentation import Augmentation
@@ -23,7 +23,7 @@ PREPROCESSING = Preprocessing((16, 16))
 @pytest.fixture
 def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
     make_images("a", 15), make_images("b", 10)
-    return open_split(Data(path=str(tmp_path)), PREPROCESSING, "train")
+    return dataset_for_split(build_index(Data(path=str(tmp_path))), PREPROCESSING, "train")
 
 
 def _same(first: list[Batch], second: list[Batch]) -> bool:
@@ -42,10 +42,12 @@ def test_a_split_gives_tensor_label_and_path(dataset: ImageDataset, tmp_path: Pa
 
 
 def test_a_split_without_images_is_refused(tmp_path: Path, dataset: ImageDataset) -> None:
-    with pytest.raises(StudioError, match=r"There are no test images in .* it has train and validation images only"):
-        open_split(Data(path=str(tmp_path)), PREPROCESSING, "test")
-    with pytest.raises(StudioError, match="names no images"):
-        open_split(Data(), PREPROCESSING)
+    with pytest.raises(
+        StudioError, match=r"no test images in .*: it has 20 for training, 5 for validation and 0 for testing"
+    ):
+        dataset_for_split(build_index(Data(path=str(tmp_path))), PREPROCESSING, "test")
+    with pytest.raises(StudioError, match="The recipe has no images"):
+        dataset_for_split(build_index(Data()), PREPROCESSING)
 
 
 def test_an_image_is_decoded_once(dataset: ImageDataset) -> None:

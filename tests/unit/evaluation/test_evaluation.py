@@ -13,7 +13,7 @@ from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.dataset.dataset import open_split
+from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.evaluation import evaluate, restore
 from studio.training.loop import train
 
@@ -48,7 +48,7 @@ def test_training_images_can_be_measured_too(run: Run) -> None:
 
 def test_the_last_adapter_is_that_of_the_last_epoch(run: Run) -> None:
     live = restore.load_trained(run, "last")
-    images = open_split(run.recipe.data, live.preprocessing, "validation")
+    images = dataset_for_split(build_index(run.recipe.data), live.preprocessing, "validation")
     with torch.no_grad():
         logits = live.model.module(torch.stack([images[i][0] for i in range(len(images))]))
     loss = torch.nn.functional.cross_entropy(logits, images.labels).item()
@@ -91,7 +91,7 @@ def test_the_recorded_division_is_used(run: Run, make_images: Callable[..., Path
 
 
 def test_an_image_that_cannot_be_read_is_left_out(run: Run) -> None:
-    images = open_split(run.recipe.data, restore.load_trained(run).preprocessing, "validation")
+    images = dataset_for_split(build_index(run.recipe.data), restore.load_trained(run).preprocessing, "validation")
     images.path(0).write_bytes(b"")
     assert evaluate(run).images == 5
     for index in range(len(images)):

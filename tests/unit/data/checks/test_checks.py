@@ -1,4 +1,4 @@
-"""What the checks find, and that they find it once."""
+"""The checks report each issue, and open each file once."""
 
 import os
 import sys
@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from studio.core import paths
 from studio.core.errors import StudioError
-from studio.data.checks import check
+from studio.core.files import sha256_file, write_json
+from studio.core.messages import Message
+from studio.core.recipe import Data
+from studio.data.checks import check, check_scan, scan_source
 from studio.data.dataset.index import DatasetIndex
 from studio.data.images import image_metadata
 from tests.data.bad_images import EXPECTED, LEAKING, ONE_CLASS, make, make_leaking, make_one_class, picture
@@ -23,11 +27,11 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 def _found(summary: DatasetIndex) -> dict[str, set[str]]:
-    return {finding.kind: {path.as_posix() for path in finding.files} for finding in summary.issues}
+    return {issue.kind: {path.as_posix() for path in issue.files} for issue in summary.issues}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="some of the names and links cannot be made elsewhere")
-def test_everything_that_can_be_wrong_is_found_and_nothing_else(tmp_path: Path) -> None:
+def test_each_issue_is_reported_and_no_other(tmp_path: Path) -> None:
     root = make(tmp_path / "images")
     before = {path: path.lstat().st_mtime_ns for path in root.rglob("*")}
     summary = check(root)
@@ -37,8 +41,17 @@ def test_everything_that_can_be_wrong_is_found_and_nothing_else(tmp_path: Path) 
     assert {path: path.lstat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_leaks_between_ready_made_splits_are_found_and_nothing_else(tmp_path: Path) -> None:
+def test_leakage_between_ready_made_splits_is_reported(tmp_path: Path) -> None:
     assert _found(check(make_leaking(tmp_path / "images"))) == LEAKING
+
+
+def test_texts_of_issues_can_be_translated(tmp_path: Path) -> None:
+    scan = scan_source(make(tmp_path / "images"))
+    for issue in (*check_scan(scan, Data()).issues, *check_scan(scan_source(scan.source), Data()).issues):
+        assert isinstance(issue.text, Message)
+        assert "{" not in issue.text
+        reason = issue.text.values.get("reason")
+        assert reason is None or isinstance(reason, Message), issue
 
 
 def test_one_class_only_is_refused(tmp_path: Path) -> None:
@@ -48,7 +61,7 @@ def test_one_class_only_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == ONE_CLASS.format(root)
 
 
-def test_files_that_vanish_during_the_check_are_found(
+def test_files_that_vanish_during_the_check_are_reported(
     tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = [make_images("a", 4) / "003.png", make_images("b", 4) / "002.png"]
@@ -66,7 +79,7 @@ def test_files_that_vanish_during_the_check_are_found(
     assert len(summary.images) == 6
 
 
-def test_nothing_is_found_in_good_images(tmp_path: Path, make_images: MakeImages) -> None:
+def test_good_images_have_no_issues(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 10), make_images("b", 10)
     assert check(tmp_path).issues == ()
 
@@ -107,23 +120,20 @@ def test_a_changed_file_is_looked_at_again(tmp_path: Path, make_images: MakeImag
     assert _found(check(tmp_path)) == {"empty": {"a/000.png"}}
 
 
-def test_a_damaged_cache_is_made_anew(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_damaged_cache_is_replaced(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 4), make_images("b", 4)
     first = check(tmp_path)
-    for content in (
-        "",
-        "[]",
-        '{"version": 1}',
-        '{"version": 1, "facts": {"x": {"y": 1}}}',
-        '{"version": 1, "facts": 3}',
-    ):
-        image_metadata.MetadataCache.load(tmp_path).file.write_text(content)
+    (file,) = (paths.cache_dir() / "checks").rglob("*.jsonl")
+    for content in ("", "[]", "3", "{", '["a/000.png/1/2"]', '["a/000.png/1/2", {"reason": "", "unknown": 1}]'):
+        file.write_text(content)
+        assert image_metadata.MetadataCache.load(tmp_path).by_stamp == {}
+        write_json(file.with_name("manifest.json"), {"files": {file.name: [len(content), sha256_file(file)]}})
+        assert image_metadata.MetadataCache.load(tmp_path).by_stamp == {}
         assert check(tmp_path) == first
+        assert len(image_metadata.MetadataCache.load(tmp_path).by_stamp) == 8
 
 
-def test_it_can_be_stopped_and_goes_on_from_there(
-    tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_check_resumes(tmp_path: Path, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch) -> None:
     make_images("a", 10), make_images("b", 10)
     seen: list[tuple[int, int]] = []
 
@@ -139,7 +149,7 @@ def test_it_can_be_stopped_and_goes_on_from_there(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
-def test_a_pipe_does_not_hold_it_up(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_pipe_does_not_block_the_check(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 4), make_images("b", 4)
     os.mkfifo(tmp_path / "a" / "pipe.png")
     assert _found(check(tmp_path)) == {"unreadable": {"a/pipe.png"}}

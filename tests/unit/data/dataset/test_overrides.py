@@ -12,7 +12,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Data, Recipe, Split, SplitName
 from studio.data.checks import check, check_scan, fixes, scan_source
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import build_index, open_split
+from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.dataset.index import DatasetIndex, index_source
 from studio.data.dataset.overrides import spread_to_group
 from studio.data.images.file_index import Issue
@@ -71,7 +71,7 @@ def test_a_moved_image_is_there_and_no_other_moves(data: Data) -> None:
         path: side for path, side in before.items() if path not in moved.split_overrides
     }
     assert {path: after[path] for path in moved.split_overrides} == moved.split_overrides
-    assert len(open_split(moved, Preprocessing((8, 8)), "test")) == 1
+    assert len(dataset_for_split(build_index(moved), Preprocessing((8, 8)), "test")) == 1
 
 
 def test_ready_made_splits_give_way_too(tmp_path: Path, make_images: MakeImages) -> None:
@@ -101,20 +101,20 @@ def test_a_run_keeps_what_was_decided(data: Data, tmp_path: Path) -> None:
     assert _sides(again)["a/005.png"] == "test"
 
 
-def test_decisions_about_images_that_are_gone_are_said_and_can_be_forgotten(data: Data) -> None:
+def test_overrides_of_missing_images_are_an_issue_and_can_be_cleared(data: Data) -> None:
     chosen = data.model_copy(
         update={"excluded": ("a/x.png",), "labels": {"a/y.png": "b"}, "split_overrides": {"a/z.png": "test"}}
     )
     summary = check(Path(data.path), chosen)
-    (finding,) = summary.issues
-    assert finding.kind == "missing-choice"
-    assert {file.as_posix() for file in finding.files} == {"a/x.png", "a/y.png", "a/z.png"}
-    assert fixes.fixes_for(finding, chosen, split_by_recipe=True)[0].data == data
+    (issue,) = summary.issues
+    assert issue.kind == "missing-choice"
+    assert {file.as_posix() for file in issue.files} == {"a/x.png", "a/y.png", "a/z.png"}
+    assert fixes.fixes_for(issue, chosen, split_by_recipe=True)[0].data == data
 
 
-def test_all_excluded_is_one_sentence(data: Data) -> None:
+def test_excluding_all_images_is_an_error(data: Data) -> None:
     names = tuple(f"{c}/{n:03}.png" for c in "ab" for n in range(10))
-    with pytest.raises(StudioError, match="are excluded; take some of them back"):
+    with pytest.raises(StudioError, match=r"are excluded\. Include some of them"):
         build_index(data.model_copy(update={"excluded": names}))
     with pytest.raises(StudioError, match="of one class, b"):
         build_index(data.model_copy(update={"excluded": names[:10]}))
@@ -131,7 +131,7 @@ def test_a_name_that_is_not_unicode_can_be_excluded_and_saved(data: Data, tmp_pa
     assert build_index(again).excluded == (strange,)
 
 
-def test_a_recipe_keeps_all_of_it_and_an_older_one_opens(tmp_path: Path) -> None:
+def test_a_recipe_saves_all_overrides_and_an_older_one_opens(tmp_path: Path) -> None:
     data = Data(
         path="x",
         excluded=("a/1.png",),
@@ -147,59 +147,47 @@ def test_a_recipe_keeps_all_of_it_and_an_older_one_opens(tmp_path: Path) -> None
         Recipe.loads('schema = 1\n[data.sides]\n"a/1.png" = "later"\n')
 
 
-def test_every_finding_can_be_acted_on_and_every_action_ends_it(tmp_path: Path) -> None:
+def test_each_issue_has_fixes_and_each_fix_ends_it(tmp_path: Path) -> None:
     root = make(tmp_path / "images")
-    looked, data = scan_source(root), Data(path=str(root))
-    for finding in check_scan(looked, data).issues:
-        offered = fixes.fixes_for(finding, data, split_by_recipe=True)
-        assert offered[-1].label == "Keep"
-        for remedy in offered:
-            after = check_scan(looked, remedy.data)
-            left = {recipe_path(file) for other in after.issues if other.kind == finding.kind for file in other.files}
-            if remedy.label == "Move to training":  # the copies are still copies, but on one side
+    scan, data = scan_source(root), Data(path=str(root))
+    for issue in check_scan(scan, data).issues:
+        offered = fixes.fixes_for(issue, data, split_by_recipe=True)
+        assert offered[-1].label == "Ignore"
+        for fix in offered:
+            after = check_scan(scan, fix.data)
+            left = {recipe_path(file) for other in after.issues if other.kind == issue.kind for file in other.files}
+            if fix.label == "Move to training":  # the copies are still copies, but on one side
                 sides = _sides(after)
-                used = [recipe_path(file) for file in finding.files if recipe_path(file) in sides]
+                used = [recipe_path(file) for file in issue.files if recipe_path(file) in sides]
                 assert all(sides[name] == "train" for name in used)
             else:
-                assert not left or left < {recipe_path(file) for file in finding.files}, (finding.kind, remedy.label)
+                assert not left or left < {recipe_path(file) for file in issue.files}, (issue.kind, fix.label)
     assert {path.name for path in root.iterdir()} == {"cat", "dog", "bird", "void", "loose.png"}
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_each_action_on_a_leak_ends_it(tmp_path: Path, make_images: MakeImages, number: int) -> None:
+def test_each_fix_of_leakage_ends_it(tmp_path: Path, make_images: MakeImages, number: int) -> None:
     make_images("a", 10), make_images("b", 10)
     for copy in range(6):
         picture(1, 64 + copy, 48).save(tmp_path / "a" / f"copy{copy}.png")
     data = Data(path=str(tmp_path))
-    leak = next(finding for finding in check(tmp_path).issues if finding.kind == "leakage")
+    leak = next(issue for issue in check(tmp_path).issues if issue.kind == "leakage")
     assert len(leak.groups) == 1
-    remedy = fixes.fixes_for(leak, data, split_by_recipe=True)[number]
-    assert "leakage" not in {finding.kind for finding in check(tmp_path, remedy.data).issues}
+    fix = fixes.fixes_for(leak, data, split_by_recipe=True)[number]
+    assert "leakage" not in {issue.kind for issue in check(tmp_path, fix.data).issues}
 
 
-def test_a_kept_finding_is_quiet_until_its_files_change(tmp_path: Path, make_images: MakeImages) -> None:
+def test_an_acknowledged_issue_is_hidden_until_its_files_change(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 6), make_images("b", 6)
     for name in ("one", "two"):
         picture(1).save(tmp_path / "a" / f"{name}.png")
     data = Data(path=str(tmp_path), split=Split(copies_together=True))
-    (finding,) = check(tmp_path, data).issues
-    kept = fixes.acknowledge(data, finding)
+    (issue,) = check(tmp_path, data).issues
+    kept = fixes.acknowledge(data, issue)
     assert check(tmp_path, kept).issues == ()
-    assert check(tmp_path, kept).acknowledged == (finding,)
+    assert check(tmp_path, kept).acknowledged == (issue,)
     picture(1).save(tmp_path / "a" / "three.png")
-    assert [finding.kind for finding in check(tmp_path, kept).issues] == ["duplicate"]
-
-
-def test_other_images_begin_without_decisions() -> None:
-    data = Data(
-        path="x",
-        excluded=("a",),
-        labels={"b": "c"},
-        split_overrides={"d": "test"},
-        acknowledged={"e": "f"},
-        split=Split(seed=3),
-    )
-    assert fixes.without_choices(data) == Data(path="x", split=Split(seed=3))
+    assert [issue.kind for issue in check(tmp_path, kept).issues] == ["duplicate"]
 
 
 paths = st.integers(0, 12).map(lambda number: Path(str(number)))

@@ -18,7 +18,7 @@ from studio.core.errors import StudioError
 from studio.core.recipe import Data, Split
 from studio.data.checks import check
 from studio.data.dataset import split_manifest
-from studio.data.dataset.dataset import build_index, open_split
+from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.dataset.index import index_source
 from studio.data.images.decode import read_image
 from studio.data.sources import idx
@@ -70,11 +70,11 @@ def test_a_run_finds_its_images_again_after_the_cache_was_emptied(tmp_path: Path
     assert all((again.path / image.path).is_file() for image in again.images)
 
 
-def test_what_is_said_names_the_archive_and_not_the_cache(tmp_path: Path, folder: Path) -> None:
+def test_errors_name_the_archive_and_not_the_cache(tmp_path: Path, folder: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
     assert index_source(Path(packed)).as_json()["path"] == packed
-    with pytest.raises(StudioError, match=r"There are no test images in .*packed\.zip; it has train and validation"):
-        open_split(Data(path=packed), Preprocessing(), "test")
+    with pytest.raises(StudioError, match=r"There are no test images in .*packed\.zip: it has 10 for training"):
+        dataset_for_split(build_index(Data(path=packed)), Preprocessing(), "test")
     shutil.rmtree(folder / "dog")
     one = shutil.make_archive(str(tmp_path / "one"), "zip", tmp_path, "set")
     with pytest.raises(StudioError, match=r"one\.zip are of one class, cat"):
@@ -125,7 +125,7 @@ def test_what_a_list_lacks_is_a_finding(tmp_path: Path, folder: Path) -> None:
     assert {f.kind: (f.text, f.files) for f in found.issues} == {
         "incomplete-row": ("2 rows without a path or a label are ignored (the first in line 14).", ()),
         "vanished": (
-            "set/gone.png cannot be read (no such file or directory) and is left out.",
+            "set/gone.png cannot be read (the file does not exist) and is ignored.",
             (Path("set/gone.png"),),
         ),
     }
@@ -313,5 +313,5 @@ def test_one_class_with_folders_beside_its_images_is_one_class(tmp_path: Path, m
 
 def test_images_in_no_folder_are_told_from_none(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("set", 2)
-    with pytest.raises(StudioError, match="are in no folders"):
+    with pytest.raises(StudioError, match="are in no class folders"):
         index_source(tmp_path / "set")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from studio.core.recipe import Data, Training
-from studio.data.dataset.dataset import ImageDataset, open_split
+from studio.data.dataset.dataset import ImageDataset, build_index, dataset_for_split
 from studio.data.loader import Batch, Loader
 from studio.data.transforms.augmentation import Augmentation
 from studio.data.transforms.mixup import MixupCutmix
@@ -21,7 +21,7 @@ BOTH = MixupCutmix(mixup=0.4, cutmix=1.0)
 @pytest.fixture
 def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
     make_images("a", 15), make_images("b", 10)
-    return open_split(Data(path=str(tmp_path)), Preprocessing((16, 16)), "train")
+    return dataset_for_split(build_index(Data(path=str(tmp_path))), Preprocessing((16, 16)), "train")
 
 
 def test_a_recipe_asks_for_it() -> None:
