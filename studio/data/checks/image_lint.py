@@ -198,8 +198,8 @@ def symlink_loops(root: Path) -> Iterator[Issue]:
     loops = tuple(link.relative_to(root) for link in _symlinks(root) if _leads_to_ancestor(link))
     if loops:
         text = N_n(
-            "The linked folder {path} leads back to a folder that it is in and is ignored.",
-            "{n} linked folders, such as {path}, lead back to a folder that they are in and are ignored.",
+            "The linked folder {path} leads back to a folder that it is in; remove the link.",
+            "{n} linked folders, such as {path}, lead back to a folder that they are in; remove the links.",
             len(loops),
             path=display_path(loops[0]),
         )

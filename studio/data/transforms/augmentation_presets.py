@@ -1,9 +1,9 @@
-"""How much each preset of a recipe's augmentation changes an image. Importing this imports no torch."""
+"""Magnitudes of the augmentation presets. Importing this imports no torch."""
 
 from studio.core.recipe import Transforms
 
 MAGNITUDE_NAMES = tuple(name for name in Transforms.model_fields if name != "augmentation")
-"""The kinds of changes, as recipes and :class:`studio.data.transforms.augmentation.Augmentation` call them."""
+"""Names of the changes in recipes and in :class:`studio.data.transforms.augmentation.Augmentation`."""
 
 PRESETS: dict[str, dict[str, float]] = {
     "none": {},
@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, float]] = {
 
 
 def preset_magnitudes(transforms: Transforms) -> dict[str, float]:
-    """The amount of each kind of change: the preset's, or the recipe's own for "custom"."""
+    """Return the magnitude of each change: the preset's, or the recipe's own for "custom"."""
     if transforms.augmentation == "custom":
         return {name: getattr(transforms, name) for name in MAGNITUDE_NAMES}
     return dict.fromkeys(MAGNITUDE_NAMES, 0.0) | PRESETS[transforms.augmentation]

@@ -1,7 +1,7 @@
-"""Training images made of two: mixup (https://arxiv.org/abs/1710.09412) and cutmix (https://arxiv.org/abs/1905.04899).
+"""Mixup (https://arxiv.org/abs/1710.09412) and CutMix (https://arxiv.org/abs/1905.04899).
 
-Which two and how much of each is decided by seed, epoch and image, so that a resumed run sees the same ones. An image
-shows at least as much of itself as of the other, so "right" keeps its meaning: the class that it shows most of.
+Pairs and shares are a function of seed, epoch and image, so that a resumed run sees the same ones. An image's own share
+is at least a half, so that accuracy can count its own class as correct.
 """
 
 import math
@@ -17,23 +17,23 @@ from studio.data.transforms.preprocessing import Pixels
 
 @dataclass(frozen=True, slots=True)
 class MixupCutmix:
-    """The Beta distributions that shares are drawn from; 0 does without, and both get half of the images each."""
+    """Parameters of the Beta distributions of the shares; 0 disables one, and both get half of the images each."""
 
     mixup: float = 0.0
     cutmix: float = 0.0
 
     @classmethod
     def from_training(cls, training: Training) -> Self | None:
-        """What a recipe asks for; None where images stay whole."""
+        """Return the mixing of a recipe; None if it is disabled."""
         return cls(training.mixup, training.cutmix) if training.mixup or training.cutmix else None
 
     def apply(self, own: Pixels, other: Pixels, seed: int, epoch: int, index: int) -> tuple[Pixels, float]:
-        """Two 8-bit images (height, width, 3) as one, and the share of the first in it, from about a half to 1."""
-        draw = random.Random(f"{seed}/{epoch}/{index}/mix")
-        cut = draw.random() * (bool(self.mixup) + bool(self.cutmix)) >= bool(self.mixup)
-        share = draw.betavariate(*[self.cutmix if cut else self.mixup] * 2)
-        share = max(share, 1 - share)
-        return _cutmix(own, other, share, draw) if cut else (_mixup(own, other, share), share)
+        """Return two 8-bit images (height, width, 3) as one, and the share of the first, from about 0.5 to 1."""
+        rng = random.Random(f"{seed}/{epoch}/{index}/mix")
+        use_cutmix = rng.random() * (bool(self.mixup) + bool(self.cutmix)) >= bool(self.mixup)
+        lam = rng.betavariate(*[self.cutmix if use_cutmix else self.mixup] * 2)
+        lam = max(lam, 1 - lam)
+        return _cutmix(own, other, lam, rng) if use_cutmix else (_mixup(own, other, lam), lam)
 
 
 def _mixup(own: Pixels, other: Pixels, lam: float) -> Pixels:
@@ -42,7 +42,7 @@ def _mixup(own: Pixels, other: Pixels, lam: float) -> Pixels:
 
 
 def _cutmix(own: Pixels, other: Pixels, lam: float, rng: random.Random) -> tuple[Pixels, float]:
-    """The first with a rectangle of the second, as large as it can be in whole pixels."""
+    """Return the first image with a random rectangle of the second, and the share of the first in whole pixels."""
     edges = own.shape[:2]
     height, width = (round(edge * math.sqrt(1 - lam)) for edge in edges)
     top, left = (rng.randint(0, edge - part) for edge, part in zip(edges, (height, width), strict=True))

@@ -1,7 +1,7 @@
-"""What is done to an image before a backbone sees it: the same at training, evaluation, prediction and export.
+"""Preprocessing of images, the same in training, evaluation, prediction and export.
 
 The geometry is that of timm's evaluation transform, pixel for pixel, so that published accuracies hold. Images are
-resized and cropped as 8-bit RGB and normalised afterwards, so that the 8-bit result can be kept and augmented.
+resized and cropped as 8-bit RGB and normalized afterwards, so that the 8-bit result can be cached and augmented.
 """
 
 import math
@@ -29,7 +29,7 @@ _INTERPOLATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Size (height, width) in pixels, normalisation by channel in [0, 1] units, and how an image is cut to the size.
+    """Size (height, width) in pixels, normalization per channel in [0, 1] units, and the crop.
 
     ``crop_mode`` as in timm: "center" scales the shorter edge and crops the middle, "squash" ignores the aspect ratio,
     "border" scales the longer edge and pads. The edge is scaled to ``size / crop_pct`` before the crop.
@@ -44,17 +44,17 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Rebuild from :meth:`as_json`."""
+        """Return the preprocessing that :meth:`as_json` described."""
         values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in raw.items()}
         return cls(**values)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
+        """Return JSON values."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @property
     def resize_size(self) -> Size:
-        """The (height, width) that an image is scaled to before the crop."""
+        """Size (height, width) after scaling, before the crop."""
         return math.floor(self.size[0] / self.crop_pct), math.floor(self.size[1] / self.crop_pct)
 
     def resize_crop(self, image: Image.Image) -> Image.Image:
@@ -65,22 +65,22 @@ class Preprocessing:
         return _crop(image, self.size, self._pad_color())
 
     def to_pixels(self, image: Image.Image) -> Pixels:
-        """:meth:`resize_crop` as an array of 8-bit values (height, width, 3)."""
+        """Return :meth:`resize_crop` as 8-bit values (height, width, 3)."""
         return np.array(self.resize_crop(image), dtype=np.uint8)
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """8-bit values (..., height, width, 3) to normalised float32 (..., 3, height, width), on the same device."""
+        """Convert 8-bit values (..., height, width, 3) to normalized float32 (..., 3, height, width)."""
         scaled = pixels.movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
         return scaled.sub_(mean).div_(std)
 
     def __call__(self, image: Image.Image) -> torch.Tensor:
-        """An RGB image as the backbone's input (3, height, width)."""
+        """Return an RGB image as the backbone's input (3, height, width)."""
         return self.normalize(torch.from_numpy(self.to_pixels(image)))
 
     def _resized_size(self, image: Image.Image) -> Size:
-        """(width, height) after scaling, rounded as torchvision and timm round it."""
+        """Return (width, height) after scaling, rounded as in torchvision and timm."""
         width, height = image.size
         tall, wide = self.resize_size
         if self.crop_mode == "squash":
