@@ -1,7 +1,7 @@
-"""Batches in an order that is a function of (seed, epoch), read ahead by threads.
+"""Batch loader: the order is a function of (seed, epoch), and threads prefetch.
 
-Threads and not processes: Pillow lets go of the interpreter lock while it decodes, and forking a process that has a
-window or other threads can freeze it. As nothing is random but what (seed, epoch, index) decides, a loader's position
+Threads and not processes, because Pillow releases the interpreter lock while it decodes, and forking a process with a
+window or other threads can deadlock. All randomness is a function of (seed, epoch, index), so the position of a loader
 is two numbers, and it can start anywhere.
 """
 
@@ -24,16 +24,16 @@ from studio.data.transforms.mixup import MixupCutmix
 from studio.data.transforms.preprocessing import Pixels
 
 _PREFETCH_FACTOR = 2
-"""Batches read ahead for each thread."""
+"""Prefetched batches per thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Inputs, class indices, and the images' places in the dataset.
+    """Inputs, class indices, and the images' indices in the dataset.
 
-    The inputs are 8-bit images (batch, height, width, 3), or what the frozen part of a backbone made of them.
-    Images that could not be read are not in it but in ``unreadable``; it may be empty. Where images are made of two,
-    ``mix_targets`` are the classes of the second ones and ``mix_lambdas`` what the first ones have of the whole.
+    The inputs are 8-bit images (N, height, width, 3), or features of the frozen prefix of a backbone. Images that could
+    not be read are in ``unreadable`` instead; a batch may be empty. With mixup or CutMix, ``mix_targets`` are the
+    classes of the second images and ``mix_lambdas`` the shares of the first ones.
     """
 
     inputs: torch.Tensor
@@ -47,31 +47,32 @@ class Batch:
         return len(self.labels)
 
     def microbatches(self, count: int) -> Iterator["Batch"]:
-        """The batch in ``count`` parts of nearly equal size, fewer where there are fewer images."""
-        cut = [None if t is None else t.chunk(count) for t in (self.inputs, self.labels, self.indices)]
+        """Yield the batch in ``count`` parts of nearly equal size, fewer if there are fewer images."""
+        parts = [None if t is None else t.chunk(count) for t in (self.inputs, self.labels, self.indices)]
         mixed = [t.chunk(count) if t is not None else [None] * count for t in (self.mix_targets, self.mix_lambdas)]
-        for inputs, labels, indices, others, shares in zip(*cut, *mixed, strict=False):
-            yield Batch(inputs, labels, indices, (), others, shares)
+        for inputs, labels, indices, mix_targets, mix_lambdas in zip(*parts, *mixed, strict=False):
+            yield Batch(inputs, labels, indices, (), mix_targets, mix_lambdas)
 
 
 class BatchSource(Protocol):
-    """Anything that gives batches of a dataset, an epoch at a time."""
+    """Source of the batches of a dataset, an epoch at a time."""
 
     dataset: ImageDataset
 
     def __len__(self) -> int: ...
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the one at ``start`` on."""
+        """Yield the batches of an epoch from the one at ``start``."""
         ...
 
 
 class Loader:
-    """Reads a dataset in batches. Close it, or use it in a ``with`` statement, to end its threads.
+    """Reads a dataset in batches; close it, or use it in a ``with`` statement, to end its threads.
 
-    ``shard`` is (number, of): which of several equal parts of each batch this loader gives; some may be empty.
-    ``waited`` counts the seconds in which batches were asked for and not ready yet.
-    With ``num_views`` random changes are those of the first so many epochs, again and again.
+    ``shard`` is (rank, world size): the part of each batch that this loader reads, which may be empty. ``num_views``
+    repeats the random augmentation of that many first epochs; 0 draws anew in each. ``pin_memory`` puts inputs into
+    page-locked memory, so that copies to a CUDA device overlap with its work. ``waited`` counts the seconds that a
+    consumer waited for batches.
     """
 
     def __init__(
@@ -86,50 +87,51 @@ class Loader:
         num_views: int = 0,
         threads: int | None = None,
         shard: tuple[int, int] = (0, 1),
+        pin_memory: bool = False,
     ) -> None:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.shuffle, self.augmentation, self.mixing = shuffle, augmentation, mixing
         self.num_views = num_views if self.is_random else 0
-        self.shard = shard
+        self.shard, self._pin_memory = shard, pin_memory
         self._threads = threads or min(8, os.cpu_count() or 1)
         self.waited = 0.0
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="images")
 
     def __len__(self) -> int:
-        """Batches in an epoch; the last one may be smaller."""
+        """Return the number of batches in an epoch; the last one may be smaller."""
         return -(-len(self.dataset) // self.batch_size)
 
     @property
     def is_random(self) -> bool:
-        """Whether images are changed at random."""
+        """Whether images are augmented or mixed at random."""
         return self.augmentation is not None or self.mixing is not None
 
     def batch_indices(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
-        """The images' places in the dataset, batch by batch in an epoch's order, from the batch at ``start`` on."""
-        number, of = self.shard
-        return (places[number::of] for places in self.global_batch_indices(epoch, start))
+        """Yield the dataset indices of this shard's part of each batch of an epoch, from the batch at ``start``."""
+        rank, world_size = self.shard
+        return (indices[rank::world_size] for indices in self.global_batch_indices(epoch, start))
 
     def global_batch_indices(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
-        """:meth:`batch_indices` of whole batches, of which this loader may give a share."""
+        """:meth:`batch_indices` of whole batches, over all shards."""
         order = _epoch_order(len(self.dataset), self.seed, epoch) if self.shuffle else torch.arange(len(self.dataset))
         return (order[at : at + self.batch_size] for at in range(start * self.batch_size, len(order), self.batch_size))
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the one at ``start`` on."""
+        """Yield the batches of an epoch from the one at ``start``."""
         return self.read_batches(self.batch_indices(epoch, start), epoch)
 
     def read_batches(self, batch_indices: Iterable[torch.Tensor], epoch: int) -> Iterator[Batch]:
-        """Batches of the images at ``batch_indices``, as they are in an epoch."""
+        """Yield batches of the images at ``batch_indices``, augmented as in ``epoch``."""
         view = epoch % self.num_views if self.num_views else epoch
-        mates = self._mix_partners(view)
-        return self._prefetch(partial(self._make_batch, some, view, mates) for some in batch_indices)
+        partners = self._mix_partners(view)
+        return self._prefetch(partial(self._make_batch, indices, view, partners) for indices in batch_indices)
 
     def read_batch(self, epoch: int, number: int) -> Batch:
-        """One batch of an epoch, read here and now."""
+        """Return one batch of an epoch, without prefetching others."""
         return next(self.read_batches([next(self.batch_indices(epoch, number))], epoch))
 
     def close(self) -> None:
-        """End the reading threads."""
+        """End the threads."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -152,10 +154,10 @@ class Loader:
                 future.cancel()
 
     def _wait_for(self, future: Future[Batch]) -> Batch:
-        begun = time.perf_counter()
-        made = future.result()
-        self.waited += time.perf_counter() - begun
-        return made
+        start = time.perf_counter()
+        batch = future.result()
+        self.waited += time.perf_counter() - start
+        return batch
 
     def _make_batch(self, indices: torch.Tensor, view: int, partners: torch.Tensor | None) -> Batch:
         images: dict[int, Pixels] = {}
@@ -165,48 +167,50 @@ class Loader:
                 images[index] = self._load_image(index, view)
             except UnreadableImageError as error:
                 unreadable.append(error)
-        places = torch.tensor(list(images), dtype=torch.int64)
-        labels = self.dataset.labels[places]
+        readable = torch.tensor(list(images), dtype=torch.int64)
+        labels = self.dataset.labels[readable]
         if self.mixing is None or partners is None:
-            return Batch(self._stack(list(images.values())), labels, places, tuple(unreadable))
-        mixed, seconds, shares = self._mix_images(self.mixing, images, view, partners)
-        others = self.dataset.labels[torch.tensor(seconds, dtype=torch.int64)]
-        return Batch(self._stack(mixed), labels, places, tuple(unreadable), others, torch.tensor(shares))
+            return Batch(self._stack(list(images.values())), labels, readable, tuple(unreadable))
+        mixed, seconds, lambdas = self._mix_images(self.mixing, images, view, partners)
+        mix_targets = self.dataset.labels[torch.tensor(seconds, dtype=torch.int64)]
+        return Batch(self._stack(mixed), labels, readable, tuple(unreadable), mix_targets, torch.tensor(lambdas))
 
     def _load_image(self, index: int, view: int) -> Pixels:
         pixels = self.dataset.pixels(index)
         return pixels if self.augmentation is None else self.augmentation.apply(pixels, self.seed, view, index)
 
     def _mix_partners(self, view: int) -> torch.Tensor | None:
-        """For each image the one that it is mixed with: its neighbour in the whole batch of the view's own epoch."""
+        """Return the index of each image's partner: its neighbor in the global batch of epoch ``view``."""
         if self.mixing is None:
             return None
-        mates = torch.arange(len(self.dataset))
-        for places in self.global_batch_indices(view):
-            mates[places] = places.roll(1)
-        return mates
+        partners = torch.arange(len(self.dataset))
+        for indices in self.global_batch_indices(view):
+            partners[indices] = indices.roll(1)
+        return partners
 
     def _mix_images(
         self, mixing: MixupCutmix, images: dict[int, Pixels], view: int, partners: torch.Tensor
     ) -> tuple[list[Pixels], list[int], list[float]]:
-        """Each image with another, which that is, and the first one's share; alone where the other cannot be read."""
-        mixed, seconds, shares = [], [], []
+        """Return mixed images, partners' indices and shares; an image with an unreadable partner stays alone."""
+        mixed, seconds, lambdas = [], [], []
         for index, own in images.items():
             second = int(partners[index])
             try:
                 other = images[second] if second in images else self._load_image(second, view)
-                pixels, share = mixing.apply(own, other, self.seed, view, index)
+                pixels, lam = mixing.apply(own, other, self.seed, view, index)
             except UnreadableImageError:
-                pixels, second, share = own, index, 1.0
+                pixels, second, lam = own, index, 1.0
             mixed.append(pixels)
             seconds.append(second)
-            shares.append(share)
-        return mixed, seconds, shares
+            lambdas.append(lam)
+        return mixed, seconds, lambdas
 
     def _stack(self, images: Sequence[Pixels]) -> torch.Tensor:
-        if not images:
-            return torch.empty((0, *self.dataset.preprocessing.size, 3), dtype=torch.uint8)
-        return torch.from_numpy(np.stack(images))
+        shape = (len(images), *self.dataset.preprocessing.size, 3)
+        inputs = torch.empty(shape, dtype=torch.uint8, pin_memory=self._pin_memory)
+        if images:
+            np.stack(images, out=inputs.numpy())
+        return inputs
 
 
 def _epoch_order(num_images: int, seed: int, epoch: int) -> torch.Tensor:

@@ -1,8 +1,11 @@
 """Datasets and the order and content of batches."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -102,3 +105,27 @@ def test_an_unreadable_image_is_left_out_and_named(dataset: ImageDataset) -> Non
     assert len(batches) == 10
     assert batches[0].inputs.shape == (0, 16, 16, 3)
     assert torch.cat([batch.indices for batch in batches]).tolist() == [i for i in range(20) if i not in (0, 1, 7)]
+
+
+@pytest.mark.parametrize("pin_memory", [False, True])
+def test_batches_are_pinned_in_the_threads_that_read_them(
+    dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch, pin_memory: bool
+) -> None:
+    allocated: list[tuple[bool, str]] = []
+    empty = torch.empty
+
+    def record(*args: Any, pin_memory: bool = False, **options: Any) -> torch.Tensor:
+        allocated.append((pin_memory, threading.current_thread().name.split("_")[0]))
+        return empty(*args, **options)
+
+    monkeypatch.setattr(torch, "empty", record)
+    with Loader(dataset, 8, pin_memory=pin_memory) as loader:
+        inputs = torch.cat([batch.inputs for batch in loader.batches()])
+    assert allocated == [(pin_memory, "images")] * 3
+    assert np.array_equal(inputs.numpy(), np.stack([dataset.pixels(index) for index in range(len(dataset))]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="page-locked memory needs CUDA")
+def test_a_pinned_batch_is_page_locked(dataset: ImageDataset) -> None:
+    with Loader(dataset, 8, pin_memory=True) as loader:
+        assert all(batch.inputs.is_pinned() for batch in loader.batches())
