@@ -1,17 +1,17 @@
-"""The number to beat: what the backbone reaches with nothing attached, by a linear probe; kept until something changes.
+"""The baseline: the accuracy of a linear probe on the frozen backbone, cached.
 
-Importing this imports no torch, so that a view can ask what is :func:`cached_baseline`.
+Importing this imports no torch, so that a view can ask for :func:`cached_baseline`.
 """
 
+import contextlib
 import hashlib
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from studio.core.files import write_text
+from studio.core.cache import DiskCache, cache_key
 from studio.core.paths import cache_dir, resolve_path
 from studio.core.recipe import Backbone, Data
 from studio.data.images.file_index import ProgressCallback, no_progress
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetIndex
 
 
+_MAX_BYTES = 10 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Accuracy in [0, 1] on validation images; ``images`` were looked at, for training and validation together."""
+    """Accuracy in [0, 1] on the validation images.
+
+    ``images`` counts the training and validation images together.
+    """
 
     accuracy: float
     classes: int
@@ -33,83 +39,76 @@ class Baseline:
 
 
 def cached_baseline(data: Data, backbone: Backbone) -> Baseline | None:
-    """What was last measured for these images, this division and this backbone; None where nothing was."""
-    found = _load_cached(_cache_file(data, backbone))
-    return found[1] if found else None
+    """Return the last baseline of these images, split and backbone; None if unknown."""
+    entry = _load_cached(_cache_key(data, backbone))
+    return entry[1] if entry else None
 
 
 def measure_baseline(
     data: Data, backbone: Backbone, control: "TrainControl", progress: ProgressCallback = no_progress
 ) -> Baseline:
-    """Measure the number to beat, or return what is known where the images are still the same.
+    """Measure the baseline, or return the known one if the images are still the same.
 
-    StudioError where images or weights cannot be read; Stopped where ``control`` asks for it.
+    Raises StudioError if images or weights cannot be read; Cancelled if ``control`` asks for it.
     """
     from studio.data.dataset.dataset import build_index
 
-    summary = build_index(data, progress)
-    file, listed = _cache_file(data, backbone), _dataset_fingerprint(summary)
-    found = _load_cached(file)
-    if found and found[0] == listed:
-        return found[1]
-    made = _run_probe(summary, backbone, control, progress)
-    _save(file, {"listed": listed, **asdict(made)})
-    return made
+    index = build_index(data, progress)
+    key, fingerprint = _cache_key(data, backbone), _dataset_fingerprint(index)
+    entry = _load_cached(key)
+    if entry and entry[0] == fingerprint:
+        return entry[1]
+    baseline = _run_probe(index, backbone, control, progress)
+    with contextlib.suppress(OSError):  # a full disk only costs measuring again
+        _cache().put_json(key, {"listed": fingerprint, **asdict(baseline)})
+    return baseline
 
 
 def _run_probe(
-    summary: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback
+    index: "DatasetIndex", backbone: Backbone, control: "TrainControl", progress: ProgressCallback
 ) -> Baseline:
     from studio.evaluation.linear_probe import linear_probe
 
     began = time.monotonic()
-    accuracy, images = linear_probe(summary, backbone, control, progress)
-    return Baseline(accuracy, len(summary.classes), images, time.monotonic() - began)
+    accuracy, images = linear_probe(index, backbone, control, progress)
+    return Baseline(accuracy, len(index.classes), images, time.monotonic() - began)
 
 
-def _cache_file(data: Data, backbone: Backbone) -> Path:
-    """By all that decides which images are in which split and class, and what turns them into features."""
-    decided = data.model_dump(mode="json", exclude={"transforms", "acknowledged"}) | {
-        "path": str(resolve_path(data.path))
-    }
-    decided["excluded"] = sorted(decided["excluded"])
+def _cache() -> DiskCache:
+    return DiskCache(cache_dir() / "baselines", _MAX_BYTES)
+
+
+def _cache_key(data: Data, backbone: Backbone) -> str:
+    """Return a hash of all that decides the split, the classes and the features."""
+    settings = data.model_dump(mode="json", exclude={"transforms", "acknowledged"})
+    settings |= {"path": str(resolve_path(data.path)), "excluded": sorted(settings["excluded"])}
     weights = _file_stamp(resolve_path(backbone.weights)) if backbone.weights else ""
-    raw = json.dumps([decided, backbone.model_dump(mode="json"), weights], sort_keys=True)
-    return cache_dir() / "baselines" / f"{hashlib.sha256(raw.encode()).hexdigest()[:24]}.json"
+    return cache_key(settings, backbone.model_dump(mode="json"), weights)
 
 
 def _file_stamp(path: Path) -> str:
     try:
-        now = path.stat()
+        stat = path.stat()
     except OSError:
         return ""
-    return f"{now.st_size}/{now.st_mtime_ns}"
+    return f"{stat.st_size}/{stat.st_mtime_ns}"
 
 
-def _dataset_fingerprint(summary: "DatasetIndex") -> str:
-    """A hash of which images there are, how large they are, and where they are divided to."""
-    named = hashlib.sha256()
-    for image in summary.images:
+def _dataset_fingerprint(index: "DatasetIndex") -> str:
+    """Return a hash of the images' names, sizes, classes and splits."""
+    digest = hashlib.sha256()
+    for image in index.images:
         try:
-            size = os.stat(summary.path / image.path).st_size
+            size = os.stat(index.path / image.path).st_size
         except OSError:
             size = -1
-        named.update(f"{recipe_path(image.path)}/{size}/{image.label}/{image.split}\n".encode())
-    return named.hexdigest()
+        digest.update(f"{recipe_path(image.path)}/{size}/{image.label}/{image.split}\n".encode())
+    return digest.hexdigest()
 
 
-def _load_cached(file: Path) -> tuple[str, Baseline] | None:
+def _load_cached(key: str) -> tuple[str, Baseline] | None:
     try:
-        raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return raw.pop("listed"), Baseline(**raw)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raw = dict(_cache().get_json(key))
+        return str(raw.pop("listed")), Baseline(**raw)
+    except (ValueError, KeyError, TypeError):
         return None
-
-
-def _save(file: Path, raw: dict[str, Any]) -> None:
-    """Write what was found; a full disk is no reason to fail."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(raw))
-    except OSError:
-        return

@@ -1,11 +1,10 @@
-"""What a training will take, for whoever shows it: measured in a process of its own, and remembered.
+"""Estimates of memory and time of a training, measured in a subprocess and cached.
 
-In another process neither the measurement disturbs what this one does, its random numbers included, nor does running
-out of memory end it.
+In a subprocess the measurement does not disturb this process, its random numbers included, and running out of memory
+does not end it.
 """
 
 import contextlib
-import hashlib
 import json
 import subprocess
 import sys
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core import events, paths
+from studio.core.cache import DiskCache, cache_key
 from studio.core.errors import StudioError
 from studio.core.events import ResourceEstimate
-from studio.core.files import write_text
 from studio.core.formatting import format_bytes, format_duration
+from studio.core.messages import N_, Message
 from studio.core.recipe import Recipe, Training
 
 if TYPE_CHECKING:
@@ -34,93 +34,102 @@ _COST_FREE_FIELDS = (
     "patience",
     "seed",
 )
-"""Settings of a training that change what is learnt, and neither the memory nor the time of an epoch."""
+"""Training settings that change neither the memory nor the time of an epoch."""
+_MAX_BYTES = 10 << 20
 
 
 def estimate_in_subprocess(recipe: Recipe, control: "TrainControl | None" = None) -> ResourceEstimate:
-    """Try a recipe for a few steps in another process; takes some seconds.
+    """Train a recipe for a few steps in a subprocess, which takes some seconds.
 
-    Raises StudioError where the recipe cannot be trained, its memory is not enough even for small batches, or
+    Raises StudioError if the recipe cannot be trained, if the memory is not enough even for small batches, or if
     ``control`` asks to stop.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recipe.toml"
         recipe.with_absolute_paths(Path.cwd()).save(path)
-        found = events.parse_event(_run_child(path, control))
-    if not isinstance(found, ResourceEstimate):
-        raise StudioError("The training could not be measured; train without knowing what it takes.")
-    save_estimate(recipe, found)
-    return found
+        event = events.parse_event(_run_child(path, control))
+    if isinstance(event, events.Error):
+        raise StudioError(event.code or "estimate-failed", event.text)
+    if not isinstance(event, ResourceEstimate):
+        raise StudioError("estimate-failed", "Cannot estimate memory and time. You can train without an estimate.")
+    save_estimate(recipe, event)
+    return event
 
 
 def estimate_in_process(recipe: Recipe) -> ResourceEstimate:
-    """The same in this process, for a command that does nothing else."""
+    """Train a recipe for a few steps in this process."""
     from studio.training.estimation import resource_estimate
 
-    found = resource_estimate.estimate_resources(recipe)
-    save_estimate(recipe, found)
-    return found
+    estimate = resource_estimate.estimate_resources(recipe)
+    save_estimate(recipe, estimate)
+    return estimate
 
 
 def cached_estimate(recipe: Recipe) -> ResourceEstimate | None:
-    """What was measured, maybe long ago, for this recipe or one that takes the same; None where nothing was."""
-    with contextlib.suppress(OSError):
-        found = events.parse_event(_cache_file(recipe).read_text(encoding="utf-8"))
-        return found if isinstance(found, ResourceEstimate) else None
-    return None
+    """Return the last estimate of a recipe with the same cost; None if unknown."""
+    event = events.parse_event(json.dumps(_cache().get_json(_cache_key(recipe))))
+    return event if isinstance(event, ResourceEstimate) else None
 
 
 def save_estimate(recipe: Recipe, estimate: ResourceEstimate) -> None:
-    """Keep a measurement for :func:`cached_estimate`."""
-    place = _cache_file(recipe)
+    """Save an estimate for :func:`cached_estimate`."""
     with contextlib.suppress(OSError):  # it only costs measuring again
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, estimate.to_json())
+        _cache().put_json(_cache_key(recipe), json.loads(estimate.to_json()))
 
 
 def estimate_json(estimate: ResourceEstimate) -> dict[str, Any]:
-    """The object that ``train --preflight --json`` prints."""
+    """Return the object that ``train --preflight --json`` prints."""
     return {**json.loads(estimate.to_json()), "measured_at": estimate.measured_at, "fits": estimate.fits_in_memory}
 
 
-def format_estimate(estimate: ResourceEstimate) -> str:
-    """One line for a person."""
-    needs = f"memory {format_bytes(estimate.peak_memory_bytes)} of {format_bytes(estimate.available_memory_bytes)} free"
-    fits = (
-        ""
-        if estimate.fits_in_memory
-        else ", which is not enough: lower training.batch_size, or raise training.accumulation"
+def format_estimate(estimate: ResourceEstimate) -> Message:
+    """Return one line for a person."""
+    values = {
+        "needed": format_bytes(estimate.peak_memory_bytes),
+        "free": format_bytes(estimate.available_memory_bytes),
+        "time": format_duration(estimate.seconds_per_epoch),
+        "device": estimate.device,
+    }
+    if estimate.fits_in_memory:
+        return N_("memory {needed} of {free} free; about {time} per epoch on {device}", **values)
+    return N_(
+        "memory {needed} of {free} free, which is not enough: reduce training.batch_size, or increase "
+        "training.accumulation; about {time} per epoch on {device}",
+        **values,
     )
-    return f"{needs}{fits}; about {format_duration(estimate.seconds_per_epoch)} an epoch on {estimate.device}"
 
 
-def _cache_file(recipe: Recipe) -> Path:
-    usual = Training()
-    training = recipe.training.model_copy(update={name: getattr(usual, name) for name in _COST_FREE_FIELDS})
-    alike = recipe.with_absolute_paths(Path.cwd()).model_copy(update={"training": training})
-    name = hashlib.sha256(alike.dumps().encode()).hexdigest()[:32]
-    return paths.cache_dir() / "preflight" / f"{name}.json"
+def _cache() -> DiskCache:
+    return DiskCache(paths.cache_dir() / "estimates", _MAX_BYTES)
+
+
+def _cache_key(recipe: Recipe) -> str:
+    defaults = Training()
+    training = recipe.training.model_copy(update={name: getattr(defaults, name) for name in _COST_FREE_FIELDS})
+    return cache_key(recipe.with_absolute_paths(Path.cwd()).model_copy(update={"training": training}).dumps())
 
 
 def _run_child(path: Path, control: "TrainControl | None") -> str:
-    """What ``train --preflight --json`` prints for the recipe at ``path``."""
-    command = [sys.executable, "-m", "studio", "train", str(path), "--preflight", "--json"]
+    """Return the output of :mod:`studio.app.estimate_process` for ``path``."""
+    command = [sys.executable, "-m", "studio.app.estimate_process", str(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, encoding="utf-8"
     ) as child:
         while True:
             try:
-                out, said = child.communicate(timeout=_POLL_SECONDS)
+                output, problems = child.communicate(timeout=_POLL_SECONDS)
                 break
             except subprocess.TimeoutExpired:
                 if control is not None and control.stopping:
                     child.kill()
     if control is not None and control.stopping:
-        raise StudioError("The measurement was stopped.")
+        raise StudioError("stopped", "The estimate was stopped.")
     if child.returncode < 0 or child.returncode > 128:
         raise StudioError(
-            "The system ended the measurement, most likely for want of memory; lower training.batch_size."
+            "out-of-memory",
+            "The system ended the estimate, most likely because memory ran out. Reduce training.batch_size.",
         )
     if child.returncode:
-        raise StudioError(said.strip().splitlines()[-1] if said.strip() else "The training could not be measured.")
-    return out
+        reason = problems.strip().splitlines()[-1] if problems.strip() else child.returncode
+        raise StudioError("estimate-failed", "Cannot estimate memory and time: {reason}.", reason=reason)
+    return output
