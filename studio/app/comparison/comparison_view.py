@@ -1,20 +1,18 @@
-"""Everything that a view of several runs shows, read in one go."""
+"""The data of a view of several runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from studio.app import baseline
-from studio.app.comparison.comparison import compare
 from studio.app.comparison.seed_groups import ComparisonReport, SeedGroup, group_runs
-from studio.app.sweeps.sweep import Sweep
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class RunOption:
-    """A run that can be compared. ``accuracy`` is its best so far, None while there is none."""
+    """A run that can be compared; ``accuracy`` is its best so far, or None."""
 
     path: Path
     name: str
@@ -25,30 +23,21 @@ class RunOption:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonView:
-    """The report on some runs, with the recipe and the number to beat of each group, in the report's order."""
+    """A report on runs, with the recipe and the baseline of each of its groups."""
 
     report: ComparisonReport
     recipes: tuple[Recipe, ...]
     baselines: tuple[float | None, ...]
 
     def gain_over_baseline(self, group: SeedGroup) -> float | None:
-        """By how much the group's accuracy is above what the frozen backbone reaches; None where either is unknown."""
-        known = self.baselines[group.number - 1]
-        return None if known is None or group.accuracy is None else group.accuracy - known
+        """Return the group's accuracy minus its baseline; None if either is unknown."""
+        base = self.baselines[group.number - 1]
+        return None if base is None or group.accuracy is None else group.accuracy - base
 
 
 def load_comparison(paths: Sequence[Path]) -> ComparisonView:
     """Read the runs in these folders."""
     report = group_runs([Run.open(path) for path in paths])
     recipes = tuple(Run(Path(group.runs[0].run)).recipe for group in report.groups)
-    known = (baseline.cached_baseline(recipe.data, recipe.backbone) for recipe in recipes)
-    return ComparisonView(report, recipes, tuple(found.accuracy if found else None for found in known))
-
-
-def sweep_run_options(folder: Path) -> tuple[RunOption, ...]:
-    """The runs that a sweep has made so far; StudioError where the folder holds none."""
-    rows = compare(Sweep.open(folder).runs()).runs
-    return tuple(
-        RunOption(Path(row.run), f"{folder.name}/{Path(row.run).name}", row.attachments, row.state, row.accuracy)
-        for row in rows
-    )
+    baselines = (baseline.cached_baseline(recipe.data, recipe.backbone) for recipe in recipes)
+    return ComparisonView(report, recipes, tuple(base.accuracy if base else None for base in baselines))

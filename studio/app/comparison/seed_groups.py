@@ -1,10 +1,10 @@
-"""What a set of runs says, seeds taken together: accuracy with its confidence interval, cost, and the best of them."""
+"""Runs grouped over seeds: mean accuracy with a confidence interval, and cost."""
 
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from studio.app.comparison.comparison import RecipeDifference, RunSummary, compare, recipe_differences
+from studio.app.comparison.comparison import HEAD_ALONE, RecipeDifference, RunSummary, compare, recipe_differences
 from studio.app.comparison.svg_charts import Curve, Point, line_chart, scatter
 from studio.core import events
 from studio.core.attachment_spec import format_spec
@@ -18,14 +18,15 @@ _STUDENT_T_975 = (
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
 )
 # fmt: on
-"""Student's t at 97.5 % for 1, 2, … degrees of freedom."""
+"""Quantiles of Student's t at 97.5 % for 1, 2, … degrees of freedom."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedGroup:
-    """Runs whose recipes differ in nothing but the seed. Means are over those that are complete, None without any.
+    """Runs whose recipes differ only in the seed.
 
-    ``accuracy_halfwidth`` is half of the 95 % confidence interval of the mean accuracy, None for fewer than two runs.
+    Means are over the completed runs, None without any. ``accuracy_halfwidth`` is half of the 95 % confidence interval
+    of the mean accuracy, None for fewer than two runs.
     """
 
     number: int
@@ -41,7 +42,7 @@ class SeedGroup:
     peak_memory_bytes: int | None = None
 
     def as_point(self) -> Point:
-        """The group in the plane of accuracy and parameters; it must have both."""
+        """Return the group as accuracy over parameters; it must have both."""
         assert self.parameters is not None
         assert self.accuracy is not None
         return Point(self.number, self.label, self.parameters, self.accuracy, self.accuracy_halfwidth or 0.0)
@@ -49,7 +50,7 @@ class SeedGroup:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """The groups, what their recipes differ in (one value for each group), and the accuracy of each run by epoch."""
+    """The groups, their recipes' differences, and accuracy by epoch of each run."""
 
     groups: tuple[SeedGroup, ...]
     differences: tuple[RecipeDifference, ...]
@@ -57,7 +58,7 @@ class ComparisonReport:
 
     @property
     def pareto_front(self) -> tuple[SeedGroup, ...]:
-        """The groups that no other beats in accuracy with as few parameters, from the smallest to the largest."""
+        """The Pareto front of accuracy over parameters, from small to large."""
         best: list[SeedGroup] = []
         for group in sorted(self._measured_groups(), key=lambda g: (g.parameters or 0, -(g.accuracy or 0))):
             if not best or (group.accuracy or 0) > (best[-1].accuracy or 0):
@@ -68,7 +69,7 @@ class ComparisonReport:
         return [g for g in self.groups if g.accuracy is not None and g.parameters]
 
     def charts(self) -> dict[str, str]:
-        """SVG by name; empty where there is nothing to draw."""
+        """Return the charts as SVG by name; empty if there is nothing to draw."""
         front = [g.as_point() for g in self.pareto_front]
         return {
             "parameters": scatter(
@@ -79,13 +80,13 @@ class ComparisonReport:
 
 
 def group_runs(runs: Sequence[Run]) -> ComparisonReport:
-    """Read the runs and take those together whose recipes differ in nothing but the seed."""
+    """Read the runs and group those whose recipes differ only in the seed."""
     rows = compare(runs).runs
-    together: dict[str, list[int]] = {}
+    grouped: dict[str, list[int]] = {}
     recipes = [_without_seed(run.recipe) for run in runs]
     for index, recipe in enumerate(recipes):
-        together.setdefault(recipe.dumps(), []).append(index)
-    members = list(together.values())
+        grouped.setdefault(recipe.dumps(), []).append(index)
+    members = list(grouped.values())
     firsts = [recipes[indices[0]] for indices in members]
     different = tuple(_condense_differences(firsts))
     labels = _labels(firsts, different)
@@ -99,7 +100,7 @@ def group_runs(runs: Sequence[Run]) -> ComparisonReport:
 
 
 def _condense_differences(recipes: Sequence[Recipe]) -> list[RecipeDifference]:
-    """The differences, with one line for an attachment that not every recipe has."""
+    """Return the differences, one row for an attachment that some recipes lack."""
     names = dict.fromkeys(a.name for recipe in recipes for a in recipe.attachments)
     lines = {
         name: tuple(next((format_spec(a) for a in r.attachments if a.name == name), None) for r in recipes)
@@ -123,7 +124,7 @@ def _build_group(number: int, label: str, recipe: Recipe, rows: Sequence[RunSumm
     return SeedGroup(
         number=number,
         label=label,
-        attachments=", ".join(format_spec(a) for a in recipe.attachments if a.enabled) or "head alone",
+        attachments=", ".join(format_spec(a) for a in recipe.attachments if a.enabled) or HEAD_ALONE,
         runs=tuple(rows),
         num_completed=len(done),
         parameters=next((row.trainable_parameters for row in rows if row.trainable_parameters), None),
@@ -136,7 +137,10 @@ def _build_group(number: int, label: str, recipe: Recipe, rows: Sequence[RunSumm
 
 
 def confidence_halfwidth(values: Sequence[float]) -> float | None:
-    """Half of the 95 % confidence interval of the mean, after Student; None for fewer than two values."""
+    """Return half of the 95 % confidence interval of the mean by Student's t.
+
+    None for fewer than two values.
+    """
     if len(values) < 2:
         return None
     freedom = len(values) - 1
@@ -145,14 +149,14 @@ def confidence_halfwidth(values: Sequence[float]) -> float | None:
 
 
 def _labels(recipes: Sequence[Recipe], different: Sequence[RecipeDifference]) -> list[str]:
-    """The methods of each recipe, and its other values that the recipes differ in where methods do not tell enough."""
+    """Return each recipe's methods, with other values if the methods are not unique."""
     labels = [
-        " + ".join(_attachment_label(a) for a in recipe.attachments if a.enabled) or "head alone" for recipe in recipes
+        " + ".join(_attachment_label(a) for a in recipe.attachments if a.enabled) or HEAD_ALONE for recipe in recipes
     ]
     others = [d for d in different if not d.key.startswith("attachments.")]
-    told = [_label(label, others, i) for i, label in enumerate(labels)]
-    if len(set(told)) == len(told):
-        return told
+    unique = [_label(label, others, i) for i, label in enumerate(labels)]
+    if len(set(unique)) == len(unique):
+        return unique
     return [_label(label, different, i) for i, label in enumerate(labels)]
 
 
@@ -162,7 +166,7 @@ def _label(label: str, different: Sequence[RecipeDifference], index: int) -> str
 
 
 def _attachment_label(attachment: Attachment) -> str:
-    """``LoRA r8``; the method's name alone where it is not installed."""
+    """Return ``LoRA r8``, or the method's name alone if it is not installed."""
     from studio.peft.contract import METHODS
 
     try:
@@ -173,6 +177,6 @@ def _attachment_label(attachment: Attachment) -> str:
 
 
 def _accuracy_by_epoch(run: Run) -> tuple[tuple[float, float], ...]:
-    """Validation accuracy by epoch; a resumed run says the last word on an epoch."""
-    found = {float(e.epoch): e.accuracy for e in run.events() if isinstance(e, events.Evaluation)}
-    return tuple(sorted(found.items()))
+    """Return validation accuracy by epoch; a repeated epoch counts by its last one."""
+    by_epoch = {float(e.epoch): e.accuracy for e in run.events() if isinstance(e, events.Evaluation)}
+    return tuple(sorted(by_epoch.items()))

@@ -1,4 +1,4 @@
-"""Which recipes a sweep trains: a grid over values of one recipe, a preset on top of it, and seeds."""
+"""The recipes of a sweep: a grid over values of one recipe, a preset, and seeds."""
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,25 +22,27 @@ ADAPTER_METHOD = "pfeiffer"
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One run of a sweep. ``name`` says what is special about it and is the name of its folder."""
+    """One run of a sweep; ``name`` lists its values and is the name of its folder."""
 
     name: str
     recipe: Recipe
 
 
 def expand_grid(recipe: Recipe, axes: Sequence[str] = (), preset: str = "", seeds: int = 1) -> list[SweepPoint]:
-    """Every combination of the ``key=value,value`` axes, each as the preset varies it, each with so many seeds.
+    """Return each combination of the ``key=value,value`` axes, with preset and seeds.
 
-    Raises StudioError where a key or value is wrong, the preset does not fit, or two points would be the same.
+    Raises StudioError if a key or value is wrong, the preset does not fit, or two points would be the same.
     """
     grid = _grid(recipe, axes)
     varied = [point for one in grid for point in (PRESETS[preset](one) if preset else [one])]
-    found = [seeded for point in varied for seeded in _with_seeds(point, seeds)]
-    names = [point.name for point in found]
+    points = [seeded for point in varied for seeded in _with_seeds(point, seeds)]
+    names = [point.name for point in points]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise StudioError(f"Two points of the sweep would be called {twice}; name each value once.")
-    return found
+        raise StudioError(
+            "duplicate-name", "Two points of the sweep would be called {name}. List each value once.", name=twice
+        )
+    return points
 
 
 def _grid(recipe: Recipe, axes: Sequence[str]) -> list[SweepPoint]:
@@ -51,10 +53,10 @@ def _grid(recipe: Recipe, axes: Sequence[str]) -> list[SweepPoint]:
 
 
 def parse_axis(text: str) -> tuple[str, list[Any]]:
-    """``key=2,4,8`` as the key and its values; words need no quotes."""
+    """Parse ``key=2,4,8`` into the key and its values; words need no quotes."""
     key, equals, written = text.partition("=")
     if not equals or not key.strip() or not written.strip():
-        raise StudioError(f"{text!r} is not of the form key=value,value.")
+        raise StudioError("bad-assignment", "'{text}' is not of the form key=value,value.", text=text)
     try:
         return key.strip(), tomllib.loads(f"values = [{written}]")["values"]
     except tomllib.TOMLDecodeError:
@@ -71,7 +73,7 @@ def _derive_point(point: SweepPoint, recipe: Recipe, *parts: str) -> SweepPoint:
 
 
 def _short_key(key: str, keys: Iterable[str]) -> str:
-    """The key's last word where that tells it from the others."""
+    """Return the last part of the key if it is unique among ``keys``, else the key."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
 
@@ -86,7 +88,9 @@ def _with_seeds(point: SweepPoint, seeds: int) -> list[SweepPoint]:
 def _rank_points(point: SweepPoint) -> list[SweepPoint]:
     names = [a.name for a in point.recipe.attachments if a.enabled and "rank" in _config_fields(a)]
     if not names:
-        raise StudioError("No attachment of the recipe has a rank; attach LoRA, or another method that has one.")
+        raise StudioError(
+            "unsupported-recipe", "No attachment of the recipe has a rank. Attach LoRA or another method with a rank."
+        )
     recipes = [apply_values(point.recipe, {f"attachments.{name}.rank": rank for name in names}) for rank in RANKS]
     return [_derive_point(point, recipe, f"rank-{rank}") for rank, recipe in zip(RANKS, recipes, strict=True)]
 
@@ -102,7 +106,9 @@ def _lora_against_adapter(point: SweepPoint) -> list[SweepPoint]:
 
     loras = [a for a in point.recipe.attachments if a.enabled and a.method == "lora"]
     if len(loras) != 1:
-        raise StudioError("The preset lora-against-adapter needs a recipe with exactly one LoRA attachment.")
+        raise StudioError(
+            "unsupported-recipe", "The preset lora-against-adapter needs a recipe with exactly one LoRA attachment."
+        )
     adapter = _adapter_of_equal_size(Inspector(point.recipe.backbone), loras[0])
     swapped = tuple(adapter if a is loras[0] else a for a in point.recipe.attachments)
     other = point.recipe.model_copy(update={"attachments": swapped})
@@ -110,9 +116,9 @@ def _lora_against_adapter(point: SweepPoint) -> list[SweepPoint]:
 
 
 def _adapter_of_equal_size(inspector: "Inspector", lora: Attachment) -> Attachment:
-    """The adapter whose count of parameters comes nearest to that of ``lora``.
+    """Return the adapter with the number of parameters closest to that of ``lora``.
 
-    Its parameters grow by the same number with each feature of the bottleneck, so two censuses give the line.
+    Its parameters are linear in the width of the bottleneck, so two counts give the line.
     """
     from studio.peft.contract import METHODS
     from studio.peft.targets import default_attachment
@@ -129,4 +135,4 @@ def _adapter_of_equal_size(inspector: "Inspector", lora: Attachment) -> Attachme
 PRESETS: Mapping[str, Callable[[SweepPoint], list[SweepPoint]]] = MappingProxyType(
     {"ranks": _rank_points, "lora-against-adapter": _lora_against_adapter}
 )
-"""Each makes several points of one. They compare at the learning rate of the recipe, which ``--set`` can vary too."""
+"""Functions that make several points of one, at the recipe's learning rate."""

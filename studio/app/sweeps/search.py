@@ -1,25 +1,26 @@
-"""Searches: a study of Optuna's chooses each next recipe from what the ones before came to.
+"""Searches: an Optuna study chooses each recipe by the results so far.
 
 A search is a folder with ``search.json``, the study's ``study.log`` and a run for each trial and seed. The log may be
-shared: the same command in several processes, or on several machines that see the folder, works on one study, and the
-same command again goes on where it was stopped. ``--storage`` names another log or a database of Optuna's.
+shared: the same command in several processes, or on several machines that share the folder, works on one study, and the
+same command resumes it. ``--storage`` names another log or an Optuna database.
 """
 
 import contextlib
 import json
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from studio.app import training
 from studio.app.comparison.comparison import Comparison, compare
 from studio.app.sweeps.search_space import SearchDimension, parse_dimensions, recipe_for
-from studio.app.sweeps.sweep import ShowEvents, is_complete
+from studio.app.sweeps.sweep import ShowEvents, check_empty, is_complete
 from studio.core import events
-from studio.core.errors import StudioError
+from studio.core.errors import StudioError, write_error
 from studio.core.files import write_json
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.training.run_io.lock import is_locked, run_lock
@@ -32,7 +33,7 @@ FILE, LOG, STUDY_NAME = "search.json", "study.log", "peft-studio"
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search on disk: ``trials`` recipes like ``recipe`` with what ``axes`` allow, each with so many seeds."""
+    """A search on disk: ``trials`` variants of ``recipe``, each with ``seeds`` seeds."""
 
     folder: Path
     recipe: Recipe
@@ -42,22 +43,22 @@ class Search:
     storage: str
 
     def runs(self) -> list[Run]:
-        """The runs that have been made so far, in the order of the trials."""
-        made = sorted(self.folder.glob("trial-*/recipe.toml"))
-        return [Run(path.parent) for path in made]
+        """Return the runs created so far, in the order of the trials."""
+        recipes = sorted(self.folder.glob("trial-*/recipe.toml"))
+        return [Run(path.parent) for path in recipes]
 
     def comparison(self) -> Comparison:
-        """What has come out so far."""
+        """Return the comparison of the runs created so far."""
         return compare(self.runs())
 
     @property
     def complete(self) -> bool:
-        """Whether every trial has been trained to its end."""
+        """Whether every trial is complete."""
         return sum(is_complete(run) for run in self.runs()) >= self.trials * self.seeds
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """A search that is there already; StudioError where ``search.json`` cannot be read."""
+        """Open an existing search; StudioError if ``search.json`` cannot be read."""
         path = folder / FILE
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
@@ -65,66 +66,72 @@ class Search:
             axes = tuple(map(str, raw["axes"]))
             return cls(folder, recipe, axes, int(raw["trials"]), int(raw["seeds"]), str(raw["storage"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StudioError(f"{path} is not the description of a search, or it is damaged.") from error
+            raise StudioError(
+                "unreadable-file", "{path} does not describe a search, or it is damaged.", path=path
+            ) from error
 
     def write(self) -> None:
-        """Write ``search.json``; StudioError where the folder cannot be written to."""
+        """Write ``search.json``; StudioError if the folder cannot be written to."""
         raw = {"schema": 1, "trials": self.trials, "seeds": self.seeds, "storage": self.storage, "axes": self.axes}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / FILE, {**raw, "recipe": self.recipe.model_dump(mode="json", by_alias=True)})
         except OSError as error:
-            raise StudioError(f"The search cannot be written to {self.folder}: {error.strerror}.") from error
+            raise write_error(N_("the search"), self.folder, error) from error
 
 
 def is_search(folder: Path) -> bool:
-    """Whether the folder holds a search."""
+    """Return whether the folder contains a search."""
     return (folder / FILE).is_file()
 
 
 def open_or_create_search(
     path: Path, out: Path | None, axes: Sequence[str], trials: int, seeds: int, storage: str
 ) -> Search:
-    """Make a search of a recipe file in ``out``, or go on with the one in ``path`` or ``out``, perhaps with more runs.
+    """Create a search of a recipe file in ``out``, or open an existing one.
 
-    Raises StudioError, with nothing written, where the recipe cannot be trained or something else is in the folder.
+    It is opened if ``path`` or ``out`` contains one, and may get more trials. Raises StudioError, with nothing written,
+    if the recipe cannot be trained or the folder contains something else.
     """
     _import_optuna()
     if is_search(path):
-        found = Search.open(path)
-        return _with_trials(found, max(trials, found.trials))
+        existing = Search.open(path)
+        return _with_trials(existing, max(trials, existing.trials))
     if out is None:
-        raise StudioError("Say where the search is to be kept: --out FOLDER.")
-    made = Search(out, training.load_recipe(path), tuple(axes), trials, seeds, storage)
+        raise StudioError("missing-option", "Missing output folder of the search. Add --out FOLDER.")
+    search = Search(out, training.load_recipe(path), tuple(axes), trials, seeds, storage)
     if is_search(out):
-        return _require_same(Search.open(out), made)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise StudioError(f"{out} already exists and is not empty; name another folder.")
+        return _require_same(Search.open(out), search)
+    check_empty(out)
     parse_dimensions(axes)
-    training.check_trainable(made.recipe)
-    made.write()
-    return made
+    training.check_trainable(search.recipe)
+    search.write()
+    return search
 
 
-def _require_same(found: Search, asked: Search) -> Search:
-    if (found.recipe, found.axes, found.seeds) != (asked.recipe, asked.axes, asked.seeds):
-        raise StudioError(f"{found.folder} holds another search; name another folder, or go on with: sweep FOLDER.")
-    return _with_trials(found, max(found.trials, asked.trials))
+def _require_same(existing: Search, requested: Search) -> Search:
+    if (existing.recipe, existing.axes, existing.seeds) != (requested.recipe, requested.axes, requested.seeds):
+        raise StudioError(
+            "folder-not-empty",
+            "{path} contains another search. Choose another folder, or resume it: sweep {path}",
+            path=existing.folder,
+        )
+    return _with_trials(existing, max(existing.trials, requested.trials))
 
 
-def _with_trials(found: Search, trials: int) -> Search:
-    made = Search(found.folder, found.recipe, found.axes, trials, found.seeds, found.storage)
-    if trials != found.trials:
-        made.write()
-    return made
+def _with_trials(search: Search, trials: int) -> Search:
+    changed = replace(search, trials=trials)
+    if trials != search.trials:
+        changed.write()
+    return changed
 
 
 def run_search(
     search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
 ) -> None:
-    """Train trial after trial until there are as many as wanted, or ``control`` stops it.
+    """Train trials until there are enough, or until ``control`` stops it.
 
-    Trials that were begun and are trained by nobody come first. One that fails is told to ``print_line``.
+    Abandoned trials come first. An error of a trial is passed to ``print_line``.
     """
     worker = _SearchWorker(search, control, show_events, print_line)
     for trial, values in worker.trials():
@@ -134,7 +141,7 @@ def run_search(
 
 
 class _SearchWorker:
-    """One process's part in a search."""
+    """One process of a search."""
 
     def __init__(
         self, search: Search, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
@@ -149,7 +156,7 @@ class _SearchWorker:
         self._inspector: Inspector = Inspector(search.recipe.backbone, classes)
 
     def trials(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Abandoned trials, then new ones; each with its number and values."""
+        """Yield abandoned trials, then new ones, with their numbers and values."""
         from optuna.trial import TrialState
 
         for old in self._study.get_trials(states=(TrialState.RUNNING,)):
@@ -164,13 +171,13 @@ class _SearchWorker:
                 self._study.tell(trial.number, state=TrialState.PRUNED)
 
     def _counted_trials(self) -> list[int]:
-        """The numbers of the trials that have come to something, or will."""
+        """Return the numbers of the trials that count: all except pruned ones."""
         from optuna.trial import TrialState
 
         return [t.number for t in self._study.get_trials(deepcopy=False) if t.state is not TrialState.PRUNED]
 
     def _lock_folder(self, number: int) -> Path:
-        """A folder whose lock says that somebody works on the trial."""
+        """Return the folder whose lock is held by the process that trains the trial."""
         return self._search.folder / ".busy" / f"{number:04}"
 
     def _trial_run(self, number: int, seed: int) -> Run:
@@ -184,7 +191,7 @@ class _SearchWorker:
             self._train_trial(number, values)
 
     def _train_trial(self, number: int, values: dict[str, Any]) -> None:
-        """Train it with each seed and tell the study the mean accuracy; one that was stopped stays open."""
+        """Train each seed and report the mean accuracy; a stopped trial stays open."""
         from optuna.trial import TrialState
 
         try:
@@ -197,7 +204,7 @@ class _SearchWorker:
             self._study.tell(number, statistics.fmean(a for a in accuracies if a is not None), skip_if_finished=True)
 
     def _train_seed(self, number: int, values: dict[str, Any], seed: int) -> float | None:
-        """The best accuracy of one run; None where it was stopped before its end."""
+        """Return the best accuracy of one run; None if it was stopped."""
         run = self._trial_run(number, seed)
         if not (run.path / "recipe.toml").is_file():
             recipe = recipe_for(self._search.recipe, self._inspector, values)
@@ -227,17 +234,17 @@ def _values_text(values: dict[str, Any]) -> str:
 
 
 def _study(search: Search) -> Any:
-    """The study, made where it is not there yet. Processes that begin together draw differently."""
+    """Open or create the study; each process gets another random seed."""
     optuna = _import_optuna()
     storage = _storage(search)
-    found = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
-    seed = search.recipe.training.seed + len(found.get_trials(deepcopy=False))
-    found.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    return found
+    study = optuna.create_study(storage=storage, study_name=STUDY_NAME, direction="maximize", load_if_exists=True)
+    seed = search.recipe.training.seed + len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    return study
 
 
 def _storage(search: Search) -> Any:
-    """A database where ``storage`` is its URL, else Optuna's journal in a file."""
+    """Return the URL of a database, or an Optuna journal in a file."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -251,6 +258,10 @@ def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise StudioError("A search needs Optuna: pip install 'peft-studio[search]'.") from error
+        raise StudioError(
+            "missing-package",
+            "A search needs Optuna. Install it: {command}",
+            command="pip install 'peft-studio[search]'",
+        ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

@@ -1,4 +1,4 @@
-"""What a search may choose: which values each key has, and the recipe that a choice comes to."""
+"""The search space: the values of each key, and the recipe of a choice."""
 
 import math
 import re
@@ -22,9 +22,9 @@ DEFAULT_AXES = (
     "placement=all,last-half,last-quarter",
     f"{LEARNING_RATE}=0.0003..0.03",
 )
-"""What a search chooses from unless it is told."""
+"""The default search space."""
 SIZE_FIELDS = ("rank", "bottleneck", "length")
-"""The fields that ``size`` stands for: the first of them that a method has."""
+"""Fields that ``size`` stands for, of which the first that a method has counts."""
 PLACEMENTS = {"all": 1.0, "last-half": 0.5, "last-quarter": 0.25}
 _RANGE = re.compile(r"([-+\d.eE]+)\.\.([-+\d.eE]+)")
 _LOG_RATIO = 10
@@ -32,7 +32,7 @@ _LOG_RATIO = 10
 
 @dataclass(frozen=True, slots=True)
 class SearchDimension:
-    """A key and its values: ``choices``, or anything from ``low`` to ``high``, in equal ratios where that is wide."""
+    """A key and its values: ``choices``, or the range from ``low`` to ``high``."""
 
     key: str
     choices: tuple[Any, ...] = ()
@@ -42,16 +42,16 @@ class SearchDimension:
 
     @property
     def logarithmic(self) -> bool:
-        """Whether equal ratios count alike rather than equal distances."""
+        """Whether the range is searched on a logarithmic scale."""
         return self.low > 0 and self.high / self.low >= _LOG_RATIO
 
 
 def parse_dimensions(axes: Sequence[str]) -> list[SearchDimension]:
-    """``key=value,value`` and ``key=low..high``; StudioError where one is neither."""
-    found = [_parse_dimension(text) for text in axes or DEFAULT_AXES]
-    for dimension in found:
+    """Parse ``key=value,value`` and ``key=low..high``; StudioError if one is neither."""
+    dimensions = [_parse_dimension(text) for text in axes or DEFAULT_AXES]
+    for dimension in dimensions:
         _check_placement(dimension)
-    return found
+    return dimensions
 
 
 def _parse_dimension(text: str) -> SearchDimension:
@@ -63,22 +63,22 @@ def _parse_dimension(text: str) -> SearchDimension:
     try:
         low, high = (float(bound) for bound in bounds.groups())
     except ValueError as error:
-        raise StudioError(f"{text!r} is not of the form key=low..high.") from error
+        raise StudioError("bad-assignment", "'{text}' is not of the form key=low..high.", text=text) from error
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise StudioError(f"{text!r}: the first number must be the smaller one.")
-    whole = not any(sign in written.replace("..", " ") for sign in ".eE")
-    return SearchDimension(key.strip(), (), low, high, whole)
+        raise StudioError("bad-assignment", "'{text}': the first number must be the smaller one.", text=text)
+    integer = not any(sign in written.replace("..", " ") for sign in ".eE")
+    return SearchDimension(key.strip(), (), low, high, integer)
 
 
 def _check_placement(dimension: SearchDimension) -> None:
     known = list(PLACEMENTS) if dimension.key == PLACEMENT else None
     wrong = next((choice for choice in dimension.choices if known and choice not in known), None)
     if wrong is not None or (known and not dimension.choices):
-        raise StudioError(f"placement is one of {', '.join(PLACEMENTS)}, not {wrong or 'a range'}.")
+        raise StudioError("bad-value", "placement must be one of {choices}.", choices=", ".join(PLACEMENTS))
 
 
 def recipe_for(recipe: Recipe, inspector: "Inspector", values: Mapping[str, Any]) -> Recipe:
-    """The recipe with ``values``; StudioError where they do not fit it or its backbone."""
+    """Return the recipe with ``values``; StudioError if they do not fit."""
     attachments = recipe.attachments
     if METHOD in values:
         attachments = (_default_attachment(str(values[METHOD]), inspector),)
@@ -98,7 +98,7 @@ def _default_attachment(method: str, inspector: "Inspector") -> Attachment:
 
 
 def _with_size(attachment: Attachment, size: int) -> Attachment:
-    """With the field that says how large it is, if there is one, set to ``size``."""
+    """Return the attachment with its size field, if it has one, set to ``size``."""
     from studio.peft.contract import METHODS
 
     fields = METHODS.get(attachment.method).Config.model_fields
@@ -107,7 +107,10 @@ def _with_size(attachment: Attachment, size: int) -> Attachment:
 
 
 def _with_placement(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:
-    """At its layers in the last ``share`` of the blocks; unchanged where it is in none of them."""
+    """Return the attachment with its layers in the last ``share`` of the blocks.
+
+    It is unchanged if it has none there.
+    """
     from studio.peft.target_matching import match_targets
     from studio.peft.targets import minimal_patterns
 

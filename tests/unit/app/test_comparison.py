@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from studio.app.comparison.comparison import compare, recipe_differences
+from studio.cli.comparison_text import comparison_parts
+from studio.cli.tables import plain_text
 from studio.core import events
 from studio.core.recipe import Attachment, Recipe
 from studio.core.run import Run
@@ -46,7 +48,7 @@ def test_a_finished_run_shows_its_best_and_an_unfinished_one_what_it_has(tmp_pat
     assert found.runs[0].attachments == "lora@blocks.*.attn.qkv:q,rank=4"
     changed = {difference.key: difference.values for difference in found.differences}
     assert changed == {"attachments.a.config.rank": (4, 8, 4), "training.epochs": (10, 3, 10)}
-    text = found.as_text()
+    text = plain_text(*comparison_parts(found))
     assert "75.0%" in text
     assert "1 min 1 s" in text
     assert "training.epochs" in text

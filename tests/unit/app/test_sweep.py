@@ -115,7 +115,7 @@ def test_a_sweep_goes_on_where_it_was_stopped_and_trains_nothing_twice(make_reci
     assert not sweep.is_complete(Run(folder / "rank-1"))
 
     assert trained(folder, what) == (["1 of 2, rank-1", "2 of 2, rank-2"], [])
-    assert trained(folder, what) == ([], ["1 of 2, rank-1: complete already", "2 of 2, rank-2: complete already"])
+    assert trained(folder, what) == ([], ["1 of 2, rank-1: already complete", "2 of 2, rank-2: already complete"])
     trained(straight, what)
     for name in ("rank-1", "rank-2"):
         adapters = [(place / name / "adapter.safetensors").read_bytes() for place in (folder, straight)]
@@ -145,7 +145,7 @@ def test_a_sweep_that_cannot_be_trained_leaves_nothing(make_recipe: MakeRecipe, 
 def test_another_sweep_or_anything_else_is_not_written_over(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe()
     sweep.Sweep.create(tmp_path / "sweep", expand_grid(recipe, ["training.epochs=1,2"]))
-    with pytest.raises(StudioError, match="holds another sweep"):
+    with pytest.raises(StudioError, match="contains another sweep"):
         sweep.Sweep.create(tmp_path / "sweep", expand_grid(recipe, ["training.epochs=1,3"]))
     with pytest.raises(StudioError, match="not empty"):
         sweep.Sweep.create(tmp_path, expand_grid(recipe))
@@ -158,7 +158,7 @@ def test_a_stranger_s_sweep_stays_in_its_folder(make_recipe: MakeRecipe, tmp_pat
     made = sweep.Sweep.create(tmp_path / "sweep", expand_grid(make_recipe()))
     path = made.folder / "sweep.json"
     path.write_text(path.read_text().replace('"run"', '"../run"'))
-    with pytest.raises(StudioError, match="outside of its folder"):
+    with pytest.raises(StudioError, match="outside its folder"):
         sweep.Sweep.open(made.folder)
 
 
@@ -170,7 +170,7 @@ def test_a_sweep_is_started_from_a_recipe_file_and_opened_from_its_folder(
     made = sweep.open_or_create_sweep(file, folder, ["training.epochs=1,2"], seeds=2)
     assert len(made.points) == 4
     assert sweep.open_or_create_sweep(folder) == made
-    with pytest.raises(StudioError, match="points of its own"):
+    with pytest.raises(StudioError, match="its own points"):
         sweep.open_or_create_sweep(folder, seeds=2)
     with pytest.raises(StudioError, match="--out"):
         sweep.open_or_create_sweep(file)

@@ -17,7 +17,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.app.comparison.comparison_view import ComparisonView, RunOption, load_comparison, sweep_run_options
+from studio.app.comparison.comparison_view import ComparisonView, RunOption, load_comparison
+from studio.app.sweeps.sweep import sweep_run_options
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
@@ -308,7 +309,7 @@ class ComparePage(Page):
 
     def save_report(self, folder: Path, done: Callable[[Path], object] = lambda page: None) -> None:
         """Write the report to ``folder``, and call ``done`` with its page."""
-        from studio.app.comparison.seed_groups import write
+        from studio.app.comparison.report_writer import write_report
 
         compared = self.comparison
         if compared is None:
@@ -318,7 +319,7 @@ class ComparePage(Page):
             self.banner.show_message(tr("The report is in {path}.", path=page), "good")
             done(page)
 
-        self.workspace.worker.submit(lambda: write(compared.report, folder), saved, self._failed)
+        self.workspace.worker.submit(lambda: write_report(compared.report, folder), saved, self._failed)
 
 
 def _read_comparison(paths: Sequence[Path]) -> ComparisonView:
