@@ -1,1 +1,4 @@
-"""Use cases that the window and the command line share. No Qt, and no torch until one is called."""
+"""Use cases of the window and the command line, without Qt.
+
+None imports torch before it is called.
+"""

@@ -1,4 +1,4 @@
-"""The embedded example: train LoRA on the bundled digits, compare with the head alone, export, verify. All measured."""
+"""The demo: train LoRA on the bundled digits, compare, export and verify."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ ShowEvents = Callable[[str, Iterable[events.Event]], None]
 
 @dataclass(frozen=True, slots=True)
 class DemoExport:
-    """One export of the demo and how well it was verified."""
+    """One export of the demo and its verification."""
 
     format: str
     path: str
@@ -34,7 +34,7 @@ class DemoExport:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What the demo came to. Accuracies are on the validation images, in [0, 1]."""
+    """The result of the demo; accuracies are on the validation images, in [0, 1]."""
 
     run: str
     accuracy_head_alone: float
@@ -44,17 +44,17 @@ class DemoReport:
     exports: tuple[DemoExport, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
     def as_text(self) -> str:
-        """What a person wants to know, and what to do next."""
+        """Return the results and the next command as text."""
         gain = 100 * (self.accuracy - self.accuracy_head_alone)
         counts = f"{self.trainable_parameters:,} of {self.total_parameters:,}"
         share = 100 * self.trainable_parameters / self.total_parameters
         return "\n".join(
             (
-                f"accuracy with the head alone  {self.accuracy_head_alone:.1%}",
+                f"accuracy of the head alone    {self.accuracy_head_alone:.1%}",
                 f"accuracy with LoRA            {self.accuracy:.1%}  ({gain:+.1f} points)",
                 f"trainable parameters          {counts} ({share:.2f} %)",
                 f"run                           {self.run}",
@@ -71,9 +71,9 @@ def _verification_text(verification: "Verification") -> str:
 def run_demo(
     out: Path | None, control: "TrainControl", show_events: ShowEvents, print_line: Callable[[str], None]
 ) -> DemoReport | None:
-    """Run the whole example in ``out``, or in a new folder under ``demo``; None where ``control`` stopped it.
+    """Run the demo in ``out``, or in a new folder under ``demo``; None if stopped.
 
-    ``show_events`` is given a label and the events of a training run as it goes on; ``print_line`` a line about what happens next.
+    ``show_events`` gets a label and the events of each training; ``print_line`` a line about the next step.
     """
     from studio.export import export
 
@@ -88,16 +88,16 @@ def run_demo(
     exports = []
     for form in FORMATS:
         print_line(f"Exporting and verifying: {form}")
-        place = folder / "exports" / form
-        exports.append(DemoExport(form, str(place), export(tuned, form, place)))
+        target = folder / "exports" / form
+        exports.append(DemoExport(form, str(target), export(tuned, form, target)))
     return _report(alone, tuned, tuple(exports))
 
 
 def _train(recipe: Recipe, path: Path, control: "TrainControl", label: str, show_events: ShowEvents) -> Run:
-    made = training.create_run(recipe, path)
-    show_events(label, training.train(made, control))
-    training.read_result(made)
-    return made
+    run = training.create_run(recipe, path)
+    show_events(label, training.train(run, control))
+    training.read_result(run)
+    return run
 
 
 def _report(alone: Run, tuned: Run, exports: tuple[DemoExport, ...]) -> DemoReport:

@@ -1,6 +1,5 @@
-"""What this machine has, and what is broken."""
+"""Checks of this machine and of the installation."""
 
-import hashlib
 import importlib
 import os
 import platform
@@ -16,6 +15,8 @@ from typing import Any, Literal
 
 from studio.core import paths
 from studio.core.errors import StudioError
+from studio.core.files import sha256_file
+from studio.core.formatting import format_bytes
 
 CheckState = Literal["ok", "note", "broken"]
 PACKAGES = ("torch", "torchvision", "timm", "safetensors", "pillow", "numpy")
@@ -25,19 +26,19 @@ _MIN_FREE_DISK = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was looked at. "broken" keeps something from working; "note" is worth knowing."""
+    """One check: "broken" if something cannot work, "note" if it is worth knowing."""
 
     name: str
     state: CheckState
     detail: str
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def run_checks() -> list[CheckResult]:
-    """Look at everything; a check that itself fails is a broken finding."""
+    """Run all checks; one that raises counts as broken."""
     checks: dict[str, Callable[[], CheckResult]] = {
         "Python": _check_python,
         "packages": _check_packages,
@@ -50,14 +51,14 @@ def run_checks() -> list[CheckResult]:
         "display": _check_display,
         "data folder": _check_data_folder,
     }
-    return [_run_check(what, check) for what, check in checks.items()]
+    return [_run_check(name, check) for name, check in checks.items()]
 
 
-def _run_check(what: str, check: Callable[[], CheckResult]) -> CheckResult:
+def _run_check(name: str, check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except Exception as error:  # what is broken here may be anything
-        return CheckResult(what, "broken", f"{type(error).__name__}: {error}".splitlines()[0])
+        return CheckResult(name, "broken", f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _check_python() -> CheckResult:
@@ -100,25 +101,29 @@ def _check_bfloat16() -> CheckResult:
     from studio.training.backend.device import resolve_device
     from studio.training.backend.precision import supports_bfloat16
 
-    able = supports_bfloat16(resolve_device("auto"))
+    supported = supports_bfloat16(resolve_device("auto"))
     return CheckResult(
-        "bfloat16", "ok" if able else "note", "in hardware" if able else "not in hardware, float32 is faster here"
+        "bfloat16",
+        "ok" if supported else "note",
+        "supported" if supported else "not supported by the hardware; float32 is faster",
     )
 
 
 def _check_starter_backbone() -> CheckResult:
     folder = paths.resource("starter")
-    stated = _expected_hash(folder)
-    found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if stated and stated != found:
+    expected = _expected_hash(folder)
+    digest = sha256_file(folder / "model.safetensors")
+    if expected and expected != digest:
         return CheckResult(
-            "starter backbone", "broken", f"its hash is {found[:12]}, but its card says {stated[:12]}; install again"
+            "starter backbone",
+            "broken",
+            f"its SHA-256 is {digest[:12]}, but its card says {expected[:12]}; reinstall PEFT Studio",
         )
-    return CheckResult("starter backbone", "ok", f"{folder}, sha256 {found[:12]}")
+    return CheckResult("starter backbone", "ok", f"{folder}, SHA-256 {digest[:12]}")
 
 
 def _expected_hash(folder: Path) -> str:
-    """The hash on the starter's card; empty where the card states none."""
+    """Return the hash on the starter's card; "" if there is none."""
     text = "".join(card.read_text(encoding="utf-8") for card in folder.glob("*.md"))
     match = re.search(r"\b[0-9a-f]{64}\b", text)
     return match.group() if match else ""
@@ -127,7 +132,7 @@ def _expected_hash(folder: Path) -> str:
 def _check_demo_images() -> CheckResult:
     count = sum(1 for _ in paths.resource("digits").glob("*/*.png"))
     return CheckResult(
-        "demo images", "ok" if count else "broken", f"{count:,} images" if count else "missing; install again"
+        "demo images", "ok" if count else "broken", f"{count:,} images" if count else "missing; reinstall PEFT Studio"
     )
 
 
@@ -137,14 +142,12 @@ def _check_qt() -> CheckResult:
 
 
 def _check_display() -> CheckResult:
-    found = display_name()
-    return CheckResult(
-        "display", "ok" if found else "note", found or "none: the command line works, the window does not"
-    )
+    name = display_name()
+    return CheckResult("display", "ok" if name else "note", name or "none; only the command line works")
 
 
 def display_name() -> str:
-    """What the window would be shown on; empty where there is nothing."""
+    """Return the display for the window; "" if there is none."""
     if sys.platform in ("win32", "darwin"):
         return "native"
     variables = ("WAYLAND_DISPLAY", "DISPLAY", "QT_QPA_PLATFORM")
@@ -152,10 +155,10 @@ def display_name() -> str:
 
 
 def require_display() -> None:
-    """Raise StudioError where there is no display: Qt would end the process."""
+    """Raise StudioError if there is no display, because Qt would end the process."""
     if not display_name():
         raise StudioError(
-            "There is no display to open the window on; the verbs of peft-studio --help work without one."
+            "no-display", "Cannot open the window: there is no display. Use the commands in peft-studio --help."
         )
 
 
@@ -165,4 +168,4 @@ def _check_data_folder() -> CheckResult:
     with tempfile.TemporaryFile(dir=home):
         free = shutil.disk_usage(home).free
     state: CheckState = "ok" if free > _MIN_FREE_DISK else "note"
-    return CheckResult("data folder", state, f"{home} can be written, {free / (1 << 30):.1f} GiB free")
+    return CheckResult("data folder", state, f"{home} is writable, {format_bytes(free)} free")

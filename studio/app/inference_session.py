@@ -1,4 +1,4 @@
-"""Trying a run on single images: beside other adapters on its backbone, with its parts turned up and down."""
+"""Predictions of several adapters on one backbone for single images."""
 
 import shutil
 import tempfile
@@ -23,7 +23,7 @@ SaliencyKind = Literal["grad-cam", "rollout"]
 
 @dataclass(frozen=True, slots=True)
 class AdapterPrediction:
-    """What one adapter says of an image, and what it took to switch to it and to answer, in milliseconds."""
+    """The prediction of one adapter, and the milliseconds to switch and to predict."""
 
     name: str
     prediction: ImagePrediction
@@ -33,7 +33,7 @@ class AdapterPrediction:
 
 @dataclass(frozen=True, slots=True)
 class SaliencyMap:
-    """An image as the backbone sees it, 8-bit (height, width, 3), and where it looked, coarse, in [0, 1]."""
+    """An input image, 8-bit (height, width, 3), and a coarse heatmap in [0, 1]."""
 
     pixels: "NDArray[np.uint8]"
     heatmap: "NDArray[np.float32]"
@@ -41,16 +41,16 @@ class SaliencyMap:
 
 
 class InferenceSession:
-    """A run's best adapter as it is now, and others beside it. It belongs to one thread at a time.
+    """A run's best adapter as it is now, and others; for one thread at a time.
 
-    The run's folder is only read, so that a run that is still training can be tried.
+    The run's folder is only read, so that a run that is still training can be used.
     """
 
     def __init__(self, run: Run) -> None:
-        """Raise StudioError where the run has no adapter yet."""
+        """Load the run; StudioError if it has no adapter yet."""
         self._snapshots_folder = Path(tempfile.mkdtemp(prefix="peft-studio-"))
         self.close = weakref.finalize(self, shutil.rmtree, self._snapshots_folder, ignore_errors=True)
-        """Remove the copies; done by itself when nothing holds the bench any more."""
+        """Remove the snapshots; also called when the session is garbage collected."""
         folder = self._snapshots_folder / run.path.name
         export_snapshot(run, folder)
         self._task_set = TaskSet.open([folder])
@@ -58,11 +58,11 @@ class InferenceSession:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The adapters, the run's own first."""
+        """Names of the adapters, the run's own first."""
         return self._task_set.names
 
     def add(self, source: Path) -> str:
-        """Put another run or adapter on the backbone; StudioError where it belongs to another one."""
+        """Add another run or adapter; StudioError if it belongs to another backbone."""
         folder = source
         if (source / "recipe.toml").is_file() and not (source / "studio_adapter.json").is_file():
             folder = self._snapshots_folder / str(len(self._sources)) / source.name
@@ -72,33 +72,33 @@ class InferenceSession:
         return name
 
     def remove(self, name: str) -> None:
-        """Take one off again."""
+        """Remove an adapter."""
         self._task_set.remove(name)
         del self._sources[name]
 
     def controls(self) -> dict[str, tuple[AdapterControl, ...]]:
-        """The attachments of each adapter as they are set."""
+        """Return the attachments of each adapter with their settings."""
         return {name: tuple(self._task_set.controls(name)) for name in self.names}
 
     def set_control(self, name: str, attachment: str, enabled: bool, strength: float) -> None:
-        """Let an attachment take part or not, and how strongly; StudioError where it cannot by halves."""
+        """Enable or scale an attachment; StudioError if it cannot be scaled."""
         self._task_set.set_enabled(name, attachment, enabled)
         if strength != next(d.strength for d in self._task_set.controls(name) if d.name == attachment):
             self._task_set.set_strength(name, attachment, strength)
 
     def predict(self, image: Path) -> tuple[AdapterPrediction, ...]:
-        """What each adapter says of an image; StudioError where it cannot be read."""
+        """Return each adapter's prediction; StudioError if the image cannot be read."""
         return tuple(self._predict_one(name, image) for name in self.names)
 
     def _predict_one(self, name: str, image: Path) -> AdapterPrediction:
         began = perf_counter()
         self._task_set.activate(name)
-        placed = perf_counter()
-        (answer,) = self._task_set.predict(name, [image])
-        return AdapterPrediction(name, answer, 1e3 * (placed - began), 1e3 * (perf_counter() - placed))
+        switched = perf_counter()
+        (prediction,) = self._task_set.predict(name, [image])
+        return AdapterPrediction(name, prediction, 1e3 * (switched - began), 1e3 * (perf_counter() - switched))
 
     def saliency_map(self, name: str, image: Path, kind: SaliencyKind, label: str = "") -> SaliencyMap:
-        """Where an adapter looked in an image, for the class ``label`` or else the one that it found."""
+        """Return the saliency of an image for the class ``label`` or the predicted one."""
         import torch
 
         from studio.data.images.decode import read_image
@@ -107,31 +107,32 @@ class InferenceSession:
         attached, classifier = self._task_set.activate(name)
         pixels = classifier.preprocessing.to_pixels(read_image(image))
         tensor = classifier.preprocessing.normalize(torch.from_numpy(pixels))
-        found = label or self._task_set.predict(name, [image])[0].top_k(1)[0][0]
+        target = label or self._task_set.predict(name, [image])[0].top_k(1)[0][0]
         if kind == "rollout":
             heat = attention_rollout(attached.module, tensor)
         else:
-            heat = grad_cam(attached.module, tensor, classifier.labels.index(found), attached.layers)
-        return SaliencyMap(pixels, heat.numpy(), found)
+            heat = grad_cam(attached.module, tensor, classifier.labels.index(target), attached.layers)
+        return SaliencyMap(pixels, heat.numpy(), target)
 
     def fusion_recipe(self, recipe: Recipe, names: Sequence[str]) -> Recipe:
-        """``recipe`` with an AdapterFusion of these adapters; StudioError with the reason where they cannot be fused.
+        """Return ``recipe`` with an AdapterFusion of these adapters.
 
-        Runs among them are exported as adapters into their folders first, where the recipe then finds them.
+        Runs among them are exported as adapters into their folders first, so that the recipe finds them there. Raises
+        StudioError with the reason if they cannot be fused.
         """
         return TaskSet.open([self._sources[name] for name in names]).fusion_recipe(recipe)
 
 
 def export_snapshot(run: Run, folder: Path) -> None:
-    """Write a run's best adapter as it is now to ``folder``, without the proof that an export has."""
+    """Write a run's best adapter to ``folder`` without verifying it."""
     from studio.evaluation import restore
     from studio.export import sidecar_files
     from studio.export.contract import ExportSource, exporters
 
-    restored = restore.load_trained(run)
-    labels = tuple(restored.labels)
-    subject = ExportSource(run, run.recipe, restored.model, labels, restored.preprocessing, restored.weights_digest)
+    trained = restore.load_trained(run)
+    labels = tuple(trained.labels)
+    source = ExportSource(run, run.recipe, trained.model, labels, trained.preprocessing, trained.weights_digest)
     folder.mkdir(parents=True)
     exporter = exporters.get("adapter")
-    exporter.write(subject, folder)
-    sidecar_files.write_sidecar_files(exporter, subject, folder)
+    exporter.write(source, folder)
+    sidecar_files.write_sidecar_files(exporter, source, folder)

@@ -1,10 +1,12 @@
-"""Looking at a backbone and counting attachments on it, without its weights."""
+"""Layers of a backbone and parameter counts of attachments, without weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from studio.backbones.layer_roles import describe_layers
 from studio.backbones.loading import build_on_meta
+from studio.core import paths
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone
 from studio.peft.adapter_file import adapter_file_size
@@ -14,9 +16,9 @@ from studio.peft.target_matching import match_targets
 
 
 class Inspector:
-    """Answers questions about one backbone.
+    """The layers of one backbone, and the counts of attachments on it.
 
-    Slow to make (it builds the network's shape), quick to ask. Not thread-safe.
+    Building it is slow, because it builds the network without weights; counting is fast. Not thread-safe.
     """
 
     def __init__(self, backbone: Backbone, classes: int | None = None) -> None:
@@ -25,10 +27,10 @@ class Inspector:
         self.layers: tuple[Layer, ...] = describe_layers(self._meta_model)
 
     def parameter_counts(self, attachments: Sequence[Attachment], head: bool = True) -> ParameterCounts:
-        """Count ``attachments`` by attaching them to the shape.
+        """Count ``attachments`` by attaching them to the network without weights.
 
-        One that cannot be used counts nothing and matches nothing. The adapter's bytes are those of its file once it is
-        trained and settled.
+        An attachment that cannot be used has no layers and no parameters. The adapter's bytes are those of its file
+        after training.
         """
         usable = [a for a in attachments if a.enabled and not match_targets(a, self.layers).problem]
         attached = attach(self._meta_model, usable, head=head, layers=self.layers)
@@ -48,3 +50,13 @@ class Inspector:
     def _empty_counts(self, attachment: Attachment) -> AttachmentCounts:
         skipped = match_targets(attachment, self.layers).skipped
         return AttachmentCounts(attachment.name, attachment.method, (), skipped, 0)
+
+
+def backbone_from_text(text: str) -> Backbone:
+    """Return the backbone of a bundled name, a timm name or a timm model folder."""
+    if (paths.resource(text) / "config.json").is_file():
+        return Backbone(name=text, source="bundled")
+    folder = Path(text).absolute()
+    if (folder / "config.json").is_file():
+        return Backbone(name=folder.name, source="local", weights=str(folder))
+    return Backbone(name=text, source="timm")

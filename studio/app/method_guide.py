@@ -1,6 +1,7 @@
-"""The method guide: what each method costs and brings, measured by ``packaging/guide/measure.py``, and when to use it.
+"""The method guide: measured cost and accuracy of each method, and when to use it.
 
-The figures are of the sample images and the starter backbone: they rank methods and promise nothing elsewhere.
+``packaging/guide/measure.py`` measured them on the sample images with the starter backbone: they rank methods, and do
+not predict accuracy on other images.
 """
 
 import json
@@ -15,10 +16,10 @@ GUIDE_FILE = ("guide", "methods.json")
 
 @dataclass(frozen=True, slots=True)
 class MethodStats:
-    """One method measured.
+    """The measurements of one method.
 
-    ``step_ratio`` is a training step in units of one of full fine-tuning; the latencies are in units of the bare
-    backbone's, ``latency_merged`` None where it does not merge. ``switch_ms`` is what changing to another task takes.
+    ``step_ratio`` is the time of a training step relative to full fine-tuning; the latencies are relative to the
+    backbone alone, ``latency_merged`` is None if it does not merge. ``switch_ms`` is the time to switch the task.
     """
 
     parameters: int
@@ -34,18 +35,18 @@ class MethodStats:
     exports: tuple[str, ...]
 
     def as_text(self) -> str:
-        """Some lines for a person."""
-        merged = "does not merge" if self.latency_merged is None else f"{self.latency_merged:.2f} times merged"
+        """Return three lines of text."""
+        merged = "does not merge" if self.latency_merged is None else f"{self.latency_merged:.2f}x merged"
         return (
             f"measured     {self.parameters:,} parameters ({self.percent:g} %), accuracy {self.accuracy:.1%}\n"
-            f"training     a step takes {self.step_ratio:.2f} times that of full fine-tuning\n"
-            f"inference    {self.latency_attached:.2f} times the backbone attached, {merged}"
+            f"training     {self.step_ratio:.2f}x the step time of full fine-tuning\n"
+            f"inference    {self.latency_attached:.2f}x the latency of the backbone attached, {merged}"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class GuideEntry:
-    """A method in the guide; ``stats`` is None where it was not measured, as with a plugin's."""
+    """A method in the guide; ``stats`` is None if it was not measured."""
 
     name: str
     label: str
@@ -54,24 +55,24 @@ class GuideEntry:
     stats: MethodStats | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def guide_entries() -> list[GuideEntry]:
-    """Every method, in the order of the palette."""
+    """Return every method, in the order of the palette."""
     from studio.peft.contract import methods_by_family
 
     return [GuideEntry(m.name, m.label, m.family, m.when_to_use, method_stats(m.name)) for m in methods_by_family()]
 
 
 def method_stats(method: str) -> MethodStats | None:
-    """What was measured of a method; None where nothing was."""
+    """Return the measurements of a method; None if there are none."""
     raw = load_guide()["methods"].get(method)
     return MethodStats(**{**raw, "exports": tuple(raw["exports"])}) if raw else None
 
 
 @cache
 def load_guide() -> dict[str, Any]:
-    """The whole file: date, versions and conditions too."""
+    """Return the whole file, with date, versions and conditions."""
     return dict(json.loads(paths.resource(*GUIDE_FILE).read_text(encoding="utf-8")))

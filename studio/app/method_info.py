@@ -1,11 +1,10 @@
-"""The PEFT methods as plain data, for ``peft-studio methods``."""
+"""The PEFT methods as plain data."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from studio.app.method_guide import MethodStats, method_stats
-from studio.core.formatting import format_table
 
 if TYPE_CHECKING:
     from studio.peft.contract import Method
@@ -15,7 +14,7 @@ _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusive
 
 @dataclass(frozen=True, slots=True)
 class ConfigField:
-    """One field of a method; ``bounds`` is text such as ``>= 1, <= 1024``, or the choices there are."""
+    """One field of a method; ``bounds`` is text such as ``>= 1``, or the choices."""
 
     name: str
     default: Any
@@ -25,7 +24,7 @@ class ConfigField:
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """One method: what it is, its fields, where it goes by default, whether it merges, and how it can be exported."""
+    """One method: description, fields, default layers, merging and exports."""
 
     name: str
     label: str
@@ -41,32 +40,19 @@ class MethodInfo:
     stats: MethodStats | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
-
-    def as_text(self) -> str:
-        """A page about the method."""
-        fields = format_table(
-            ("field", "default", "allowed", ""), ((f.name, f.default, f.bounds, f.description) for f in self.fields)
-        )
-        merging = "merges into the backbone" if self.mergeable else f"does not merge: {self.not_mergeable_reason}"
-        guide = "\n".join(part for part in (self.when_to_use, self.stats.as_text() if self.stats else "") if part)
-        return (
-            f"{self.label} ({self.name}, {self.family})\n{self.summary}\n{self.paper}\n\n{fields}\n\n"
-            f"goes by default to {', or '.join(self.sites)}\n{merging}\nexports: {', '.join(self.exports)}"
-            f"\n\n{guide}"
-        )
 
 
 def describe_methods() -> list[MethodInfo]:
-    """Every method, in the order of the palette."""
+    """Return every method, in the order of the palette."""
     from studio.peft.contract import methods_by_family
 
     return [_method_info(method) for method in methods_by_family()]
 
 
 def describe_method(name: str) -> MethodInfo:
-    """One method; StudioError where there is none of that name."""
+    """Return one method; StudioError if there is none of that name."""
     from studio.peft.contract import METHODS
 
     return _method_info(METHODS.get(name))

@@ -1,4 +1,4 @@
-"""Several tasks on one backbone: adapters side by side, their attachments' strengths, and fusing them."""
+"""Several adapters on one backbone: switching, scaling and fusing them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ ADAPTER_EXPORT_PATH = ("exports", "adapter")
 
 @dataclass(frozen=True, slots=True)
 class AdapterControl:
-    """One attachment of a task: whether it takes part and how strongly (0 to 2), and why it cannot by halves."""
+    """One attachment of a task with its settings; ``strength`` is in [0, 2]."""
 
     name: str
     label: str
@@ -30,10 +30,9 @@ class AdapterControl:
 
 
 class TaskSet:
-    """Adapters that the export ``adapter`` wrote, on the one backbone that all of them were trained on.
+    """Adapters of the export ``adapter`` on the backbone that they were trained on.
 
-    Nothing of the backbone is copied for one more task, and each answers exactly as it does alone. It belongs to one
-    thread at a time.
+    Another task copies nothing of the backbone, and each predicts exactly as it does alone. For one thread at a time.
     """
 
     def __init__(self, adapter_set: "AdapterSet") -> None:
@@ -43,9 +42,9 @@ class TaskSet:
 
     @classmethod
     def open(cls, sources: Sequence[Path]) -> Self:
-        """Load the backbone of the first of ``sources``, adapters or runs, and put all of them on it.
+        """Load the backbone of the first of ``sources``, adapters or runs, and add all.
 
-        Raises StudioError where one is neither, or belongs to another backbone.
+        Raises StudioError if one is neither, or belongs to another backbone.
         """
         from studio.export.adapter import load_bare_backbone
         from studio.peft.multi_adapter import AdapterSet
@@ -58,11 +57,11 @@ class TaskSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The tasks, in the order in which they came."""
+        """Names of the tasks, in the order in which they were added."""
         return tuple(self._folders)
 
     def add(self, source: Path) -> str:
-        """Put one more adapter or run on the backbone and return what it is called."""
+        """Add an adapter or a run and return its name."""
         return self._add(adapter_folder(source), source)
 
     def _add(self, folder: Path, source: Path) -> str:
@@ -70,47 +69,47 @@ class TaskSet:
         from studio.peft.targets import unique_name
 
         name = unique_name(source.absolute().name, self.names)
-        member = self._adapter_set.add(name, folder)
+        entry = self._adapter_set.add(name, folder)
         _, preprocessing = read_labels_and_preprocessing(folder)
         self._folders[name] = folder
-        self._classifiers[name] = Classifier(self._adapter_set.module, member.labels, preprocessing)
+        self._classifiers[name] = Classifier(self._adapter_set.module, entry.labels, preprocessing)
         return name
 
     def remove(self, name: str) -> None:
-        """Take a task off the backbone; KeyError where there is none."""
+        """Remove a task; KeyError if there is none."""
         self._adapter_set.remove(name)
         del self._folders[name], self._classifiers[name]
 
     def predict(self, name: str, images: Sequence[Path]) -> list[ImagePrediction]:
-        """Classify image files as ``name`` does, with its switches and strengths as they are."""
+        """Classify image files with the task ``name`` and its current settings."""
         self._adapter_set.activate(name)
         return self._classifiers[name].predict(images)
 
     def activate(self, name: str) -> "tuple[AdaptedModel, Classifier]":
-        """The backbone with this task on it, and what answers with it; until another task is asked."""
+        """Return the model and classifier of a task, valid until another is activated."""
         return self._adapter_set.activate(name).attached, self._classifiers[name]
 
     def predict_all(self, images: Sequence[Path]) -> dict[str, list[ImagePrediction]]:
-        """What each task says to each image."""
+        """Return the predictions of each task."""
         return {name: self.predict(name, images) for name in self.names}
 
     def controls(self, name: str) -> list[AdapterControl]:
-        """The attachments of a task as they are set now."""
+        """Return the attachments of a task with their settings."""
         attached = self._adapter_set.entry(name).attached
         return [_control(attached, counted) for counted in attached.parameter_counts().attachments]
 
     def set_enabled(self, name: str, attachment: str, enabled: bool) -> None:
-        """Let one attachment of a task take part or not."""
+        """Enable or disable one attachment of a task."""
         self._adapter_set.activate(name).attached.set_enabled(attachment, enabled)
 
     def set_strength(self, name: str, attachment: str, strength: float) -> None:
-        """Let one attachment of a task take part by ``strength``, 0 to 2; StudioError where it cannot by halves."""
+        """Scale one attachment of a task by 0 to 2; StudioError if it cannot be scaled."""
         self._adapter_set.activate(name).attached.set_strength(attachment, strength)
 
     def fusion_recipe(self, recipe: Recipe) -> Recipe:
-        """``recipe`` with an AdapterFusion of these tasks' adapters in the place of its attachments.
+        """Return ``recipe`` with an AdapterFusion of these tasks as its only attachment.
 
-        Raises StudioError with the reason where they cannot be fused.
+        Raises StudioError with the reason if they cannot be fused.
         """
         from studio.app.inspection import Inspector
         from studio.export.adapter import read_backbone
@@ -136,14 +135,18 @@ def _control(model: "AdaptedModel", counted: "AttachmentCounts") -> AdapterContr
 
 
 def adapter_folder(source: Path) -> Path:
-    """The adapter folder that ``source`` is, or that of a run, exported now where it has not been before."""
+    """Return the adapter folder ``source``, or that of a run, exported if necessary."""
     from studio.export import export
     from studio.peft.adapter_file import MANIFEST_NAME
 
     if (source / MANIFEST_NAME).is_file():
         return source
     if not (source / "recipe.toml").is_file():
-        raise StudioError(f"{source} is neither an adapter nor a run; export a run as adapter to use it as a task.")
+        raise StudioError(
+            "not-an-adapter",
+            "{path} is neither an adapter nor a run. Export a run as adapter to use it here.",
+            path=source,
+        )
     folder = source.joinpath(*ADAPTER_EXPORT_PATH)
     if not (folder / MANIFEST_NAME).is_file():
         export(Run.open(source), "adapter", folder)

@@ -1,4 +1,4 @@
-"""Changes of recipe values by path: ``training.epochs=3``, ``attachments.lora.r=4``."""
+"""Changes of recipe values by path, such as ``training.epochs=3``."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Classifying images with a run or with any export."""
+"""Classification of images with a run or with any export."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,35 +18,35 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True, slots=True)
 class ImagePrediction:
-    """One image's probabilities by class, the likeliest first."""
+    """The probabilities of one image by class, the most likely first."""
 
     image: str
     probabilities: dict[str, float]
 
     def top_k(self, k: int) -> list[tuple[str, float]]:
-        """The likeliest classes."""
+        """Return the ``k`` most likely classes."""
         return list(self.probabilities.items())[:k]
 
     def as_json(self) -> dict[str, Any]:
-        """The likeliest class and all probabilities."""
+        """Return the most likely class and all probabilities."""
         label, probability = self.top_k(1)[0]
         return {"image": self.image, "class": label, "probability": probability, "probabilities": self.probabilities}
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """What answers: ``logits`` maps images (N, 3, height, width) to scores (N, classes)."""
+    """A classifier: ``logits`` maps images (N, 3, height, width) to (N, classes)."""
 
     logits: "Callable[[Tensor], Tensor]"
     labels: tuple[str, ...]
     preprocessing: "Preprocessing"
 
     def predict(self, paths: Sequence[Path]) -> list[ImagePrediction]:
-        """Classify image files; StudioError for one that cannot be read."""
+        """Classify image files; StudioError if one cannot be read."""
         return [
-            answer
+            prediction
             for start in range(0, len(paths), BATCH_SIZE)
-            for answer in self._predict_batch(paths[start : start + BATCH_SIZE])
+            for prediction in self._predict_batch(paths[start : start + BATCH_SIZE])
         ]
 
     def _predict_batch(self, paths: Sequence[Path]) -> list[ImagePrediction]:
@@ -56,10 +56,10 @@ class Classifier:
 
         images = torch.stack([self.preprocessing(read_image(path)) for path in paths])
         with torch.inference_mode():
-            odds = self.logits(images).float().cpu().softmax(1)
+            probabilities = self.logits(images).float().cpu().softmax(1)
         return [
             ImagePrediction(str(path), _sort_by_probability(self.labels, row.tolist()))
-            for path, row in zip(paths, odds, strict=True)
+            for path, row in zip(paths, probabilities, strict=True)
         ]
 
 
@@ -73,14 +73,14 @@ def predict(source: Path, images: Sequence[Path]) -> list[ImagePrediction]:
 
 
 def open_classifier(source: Path) -> Classifier:
-    """A run's best adapter on its backbone, or an export of any kind; StudioError where the folder is neither."""
+    """Open a run's best adapter or an export; StudioError if the folder is neither."""
     from studio.export.contract import exporters
 
     for exporter in exporters:
         if (source / exporter.marker_file).is_file() and (source / "preprocessing.json").is_file():
             return _from_export(exporter.load(source), source)
     if not (source / "recipe.toml").is_file():
-        raise StudioError(f"{source} is neither a run nor an export.")
+        raise StudioError("not-a-run", "{path} is neither a run nor an export.", path=source)
     return _from_run(Run.open(source))
 
 
@@ -89,7 +89,7 @@ def _from_export(logits: "Callable[[Tensor], Tensor]", folder: Path) -> Classifi
 
 
 def read_labels_and_preprocessing(folder: Path) -> "tuple[tuple[str, ...], Preprocessing]":
-    """The classes of an export, and what it does to images."""
+    """Read the classes and the preprocessing of an export."""
     import json
 
     from studio.data.transforms.preprocessing import Preprocessing
@@ -99,13 +99,15 @@ def read_labels_and_preprocessing(folder: Path) -> "tuple[tuple[str, ...], Prepr
         settings = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
         return tuple(map(str, labels)), Preprocessing.from_json(settings)
     except (OSError, ValueError, TypeError) as error:
-        raise StudioError(f"The export {folder} is damaged: its classes or preprocessing cannot be read.") from error
+        raise StudioError(
+            "unreadable-file", "The export {path} is damaged: its classes or preprocessing cannot be read.", path=folder
+        ) from error
 
 
 def _from_run(run: Run) -> Classifier:
     from studio.evaluation import restore
 
-    restored = restore.load_trained(run)
-    module = restored.model.module
+    trained = restore.load_trained(run)
+    module = trained.model.module
     device = next(module.parameters()).device
-    return Classifier(lambda images: module(images.to(device)), tuple(restored.labels), restored.preprocessing)
+    return Classifier(lambda images: module(images.to(device)), tuple(trained.labels), trained.preprocessing)

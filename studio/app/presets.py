@@ -1,7 +1,7 @@
-"""Presets: attachments that are usual together, kept as recipes and fitted to the backbone at hand.
+"""Presets: common combinations of attachments, fitted to a backbone.
 
-A file of ``resources/presets`` is a recipe for a vision transformer under ``[recipe]``, with what to call it, and under
-``[roles]`` what each attachment is meant for, so that it can be fitted to a network whose layers have other names.
+A file of ``resources/presets`` has a label and a summary, a recipe for a vision transformer under ``[recipe]``, and
+under ``[roles]`` the layer roles of each attachment, so that it can be fitted to a network with other layer names.
 """
 
 import tomllib
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_, N_n
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
 
@@ -20,7 +21,10 @@ NonEmptyStr = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Preset(BaseModel):
-    """One preset. ``last_blocks`` counts from the end of the network; 0 means all blocks and what is outside them."""
+    """One preset; ``last_blocks`` restricts it to the last blocks, 0 to no blocks.
+
+    ``label`` and ``summary`` are messages, whose translations are in the catalog.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,60 +36,69 @@ class Preset(BaseModel):
     recipe: Recipe
 
     def __hash__(self) -> int:
-        """By name: there is one of each."""
+        """Return the hash of the unique name."""
         return hash(self.name)
 
 
 @cache
 def presets() -> tuple[Preset, ...]:
-    """All presets, in the order of their files."""
+    """Return all presets, in the order of their files."""
     files = sorted(resource("presets").glob("*.toml"), key=lambda file: file.name)
     return tuple(_read(file.stem.partition("-")[2], file.read_text(encoding="utf-8")) for file in files)
 
 
 def _read(name: str, text: str) -> Preset:
     raw = tomllib.loads(text)
-    return Preset(name=name, recipe=Recipe.from_mapping(raw.pop("recipe"), name), **raw)
+    preset = Preset(name=name, recipe=Recipe.from_mapping(raw.pop("recipe"), name), **raw)
+    return preset.model_copy(update={"label": N_(preset.label), "summary": N_(preset.summary)})
 
 
 def get_preset(name: str) -> Preset:
-    """The preset called ``name``; StudioError where there is none."""
-    found = next((one for one in presets() if one.name == name), None)
-    if found is None:
-        raise StudioError(f"There is no preset called {name!r}.")
-    return found
+    """Return the preset called ``name``; StudioError if there is none."""
+    for preset in presets():
+        if preset.name == name:
+            return preset
+    raise StudioError("unknown-name", "There is no preset called '{name}'.", name=name)
 
 
 def fit_to_backbone(
     preset: Preset, layers: Sequence[Layer], under: Sequence[str] = ("",), taken_names: Iterable[str] = ()
 ) -> tuple[Attachment, ...]:
-    """The attachments of ``preset`` for a backbone of these ``layers``, inside the layers called ``under``.
+    """Return the attachments of ``preset`` for ``layers``, inside the paths ``under``.
 
-    Patterns that fit stay as they are; others give way to the layers of the roles that the preset names. StudioError
-    with the reason where there is no place for one of them.
+    Patterns that fit stay as they are; others are replaced by the layers of the preset's roles. Raises StudioError with
+    the reason if an attachment fits no layer.
     """
     from studio.peft.targets import unique_name
 
-    room, names, made = _allowed_layers(preset, layers, under), set(taken_names), []
+    allowed, names, made = _allowed_layers(preset, layers, under), set(taken_names), []
     for attachment in preset.recipe.attachments:
         name = unique_name(attachment.name, names)
         names.add(name)
-        made.append(_fit_attachment(attachment, preset, layers, room).model_copy(update={"name": name}))
+        made.append(_fit_attachment(attachment, preset, layers, allowed).model_copy(update={"name": name}))
     return tuple(made)
 
 
 def _allowed_layers(preset: Preset, layers: Sequence[Layer], under: Sequence[str]) -> list[Layer]:
-    """The layers that the preset may use."""
+    """Return the layers that the preset may use."""
     from studio.peft.target_builder import subtrees
 
-    room = list({layer.path: layer for _, rows in subtrees(layers, under) for layer in rows}.values())
+    allowed = list({layer.path: layer for _, rows in subtrees(layers, under) for layer in rows}.values())
     if not preset.last_blocks:
-        return room
+        return allowed
     blocks = sorted({layer.block for layer in layers if layer.block is not None})
     if len(blocks) < preset.last_blocks:
-        raise StudioError(f"{preset.label}: this backbone has {len(blocks) or 'no'} blocks.")
+        raise StudioError(
+            "unsupported-layer",
+            N_n(
+                "{preset}: the backbone has only {n} block.",
+                "{preset}: the backbone has only {n} blocks.",
+                len(blocks),
+                preset=preset.label,
+            ),
+        )
     last = set(blocks[-preset.last_blocks :])
-    return [layer for layer in room if layer.block in last]
+    return [layer for layer in allowed if layer.block in last]
 
 
 def _fit_attachment(
@@ -97,13 +110,18 @@ def _fit_attachment(
     method = METHODS.get(attachment.method)
     config = method.configure(attachment.config)
     roles = preset.roles.get(attachment.name) or tuple(r for d in method.default_sites for r in d.roles)
-    meant = [layer for layer in allowed if layer.role in roles]
-    slices = attachment.slices if any(layer.slices for layer in meant) else ()
-    accepted = [layer for layer in meant if not unsupported_reason(method, layer, config, slices)]
+    candidates = [layer for layer in allowed if layer.role in roles]
+    slices = attachment.slices if any(layer.slices for layer in candidates) else ()
+    accepted = [layer for layer in candidates if not unsupported_reason(method, layer, config, slices)]
     if not accepted:
-        why = unsupported_reason(method, meant[0], config, slices) if meant else ""
-        kinds = ", ".join(dict.fromkeys(map(str, roles)))
-        raise StudioError(why or f"{preset.label}: there is no layer of this kind here ({kinds}).")
+        if candidates:
+            raise StudioError("unsupported-layer", unsupported_reason(method, candidates[0], config, slices))
+        raise StudioError(
+            "unsupported-layer",
+            "{preset}: there is no layer with this role here ({roles}).",
+            preset=preset.label,
+            roles=", ".join(dict.fromkeys(map(str, roles))),
+        )
     fits = len(allowed) == len(layers) and match_layers(attachment.at, layers) == accepted
     at = (
         _matching_patterns(attachment.at, layers)

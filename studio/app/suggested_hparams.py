@@ -1,4 +1,4 @@
-"""How to train where the user has no wishes. For window and command line; imports torch when called."""
+"""Suggested training settings; imports torch when called."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,28 +7,31 @@ from studio.core.recipe import Recipe, Training
 
 
 def suggested_learning_rate(recipe: Recipe) -> float:
-    """A learning rate to begin with for what the recipe attaches and its optimiser."""
+    """Return a first learning rate for the recipe's attachments and optimizer."""
     from studio.training import default_hparams
 
     return default_hparams.default_lr(recipe)
 
 
 def suggested_training(recipe: Recipe, images: int) -> Training:
-    """The recipe's training with a rate, batches and epochs that suit its attachments and its training images."""
+    """Return the training settings with suggested rate, batch size and epochs.
+
+    ``images`` is the number of training images.
+    """
     from studio.training import default_hparams
 
     return default_hparams.suggest_training(recipe, images)
 
 
 def too_few_steps_warning(recipe: Recipe, images: int) -> str:
-    """A sentence where training on so many images makes too few steps to learn much; else empty."""
+    """Return a warning if ``images`` give too few steps to learn much; else ""."""
     from studio.training import default_hparams
 
     return default_hparams.too_few_steps_warning(recipe, images)
 
 
 def with_suggested_training(recipe: Recipe) -> Recipe:
-    """The recipe with :func:`suggested_training` for its own images; StudioError where there are none."""
+    """Return the recipe with :func:`suggested_training`; StudioError without images."""
     from studio.data.dataset.dataset import build_index
 
     images = build_index(recipe.data).counts["train"]
@@ -36,9 +39,9 @@ def with_suggested_training(recipe: Recipe) -> Recipe:
 
 
 def suggested_assignments(path: Path, given: Sequence[str] = ()) -> tuple[str, ...]:
-    """What is suggested for a recipe file with ``given`` assignments, as assignments with those after them."""
+    """Return suggested assignments for a recipe file, followed by the ``given`` ones."""
     from studio.app.training import load_recipe
 
-    better = with_suggested_training(load_recipe(path, given)).training
-    made = {key: getattr(better, key) for key in ("learning_rate", "batch_size", "epochs")}
-    return (*(f"training.{key}={value}" for key, value in made.items()), *given)
+    suggested = with_suggested_training(load_recipe(path, given)).training
+    keys = ("learning_rate", "batch_size", "epochs")
+    return (*(f"training.{key}={getattr(suggested, key)}" for key in keys), *given)

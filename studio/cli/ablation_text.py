@@ -1,17 +1,20 @@
-"""An X-ray of a run as text."""
+"""The ablation of a run as text."""
 
 from typing import TYPE_CHECKING
 
-from studio.core.formatting import format_table
+from studio.cli.tables import Part, make_table
 
 if TYPE_CHECKING:
     from studio.evaluation.ablation import AdapterAnalysis
 
+_ABLATIONS = ("disabled", "parameters", "accuracy without", "points lost", "per 1,000 parameters")
+_CHANGES = ("attachment", "weight", "norm of the change", "relative norm", "effective rank")
 
-def format_ablation(analysis: "AdapterAnalysis") -> str:
-    """What each attachment is worth in points of accuracy, then the changes of weights."""
-    title = f"{analysis.split}: {analysis.images:,} images, accuracy {analysis.accuracy:.1%} with everything"
-    worth = (
+
+def ablation_parts(analysis: "AdapterAnalysis") -> tuple[Part, ...]:
+    """Return the accuracy that each attachment adds, then the changes of the weights."""
+    title = f"{analysis.split}: {analysis.images:,} images, accuracy {analysis.accuracy:.1%} with all attachments"
+    ablations = (
         (
             a.name,
             f"{a.parameters:,}",
@@ -21,13 +24,11 @@ def format_ablation(analysis: "AdapterAnalysis") -> str:
         )
         for a in analysis.ablations
     )
-    header = ("switched off", "parameters", "accuracy left", "points lost", "per 1,000 parameters")
     changes = (
         (c.attachment, f"{c.layer}.{c.tensor}", f"{c.norm:.3g}", _percent(c.relative_norm), _rank(c.effective_rank))
         for c in analysis.changes
     )
-    names = ("attachment", "weight", "norm of the change", "of its own norm", "effective rank")
-    return f"{title}\n\n{format_table(header, worth, (1, 2, 3, 4))}\n\n{format_table(names, changes, (2, 3, 4))}"
+    return title, make_table(_ABLATIONS, ablations, (1, 2, 3, 4)), make_table(_CHANGES, changes, (2, 3, 4))
 
 
 def _points(value: float | None) -> str:

@@ -11,14 +11,14 @@ from studio.core.errors import StudioError
 @click.command()
 @click.argument("path", type=PATH_TYPE, required=False, metavar="[RECIPE or RUN]")
 def app(path: Path | None = None) -> int:
-    """Open the window, on a recipe or a run if one is named."""
+    """Open the window, with a recipe or a run if one is given."""
     from studio.app.doctor import require_display
 
     require_display()
     if path is not None and not path.exists():
-        raise StudioError(f"There is no recipe or run {path}.")
+        raise StudioError("no-recipe", "There is no recipe or run {path}.", path=path)
     try:
         from studio.ui.application import run
     except ImportError as error:
-        raise StudioError(f"The window cannot be opened, because Qt does not load: {error}.") from error
+        raise StudioError("no-qt", "Cannot open the window: Qt does not load ({reason}).", reason=error) from error
     return run(str(path) if path else None)

@@ -1,4 +1,4 @@
-"""Attachments of a recipe from lines such as ``lora@blocks.*.attn.qkv:q,v,rank=4``."""
+"""Attachments from lines such as ``lora@blocks.*.attn.qkv:q,v,rank=4``."""
 
 from collections.abc import Collection, Sequence
 

@@ -3,16 +3,20 @@
 import click
 
 from studio.cli.console import json_option, print_json
+from studio.cli.tables import print_parts
 
 
 @click.command()
 @click.argument("pattern", default="")
 @json_option
 def backbones(pattern: str, as_json: bool) -> None:
-    """List the backbones with the words of PATTERN in name, family or size, or whose name it matches with a *."""
+    """List backbones whose name, family or size contains PATTERN.
+
+    A PATTERN with a * matches the whole name.
+    """
     from studio.cli import backbones_text
 
-    found = backbones_text.search_backbones(pattern)
+    entries = backbones_text.search_backbones(pattern)
     if as_json:
-        return print_json({"backbones": [entry.as_json() for entry in found]})
-    return click.echo(backbones_text.format_backbones(found) if found else backbones_text.no_match_text(pattern))
+        return print_json({"backbones": [entry.as_json() for entry in entries]})
+    return print_parts(backbones_text.backbones_table(entries) if entries else backbones_text.no_match_text(pattern))

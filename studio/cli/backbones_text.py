@@ -1,14 +1,18 @@
-"""The catalogue of backbones as ``peft-studio backbones`` shows it."""
+"""The catalog of backbones as plain data and as a table."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from studio.core.formatting import format_bytes, format_table
+from studio.cli.tables import TextTable, make_table
+from studio.core.formatting import format_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneEntry:
-    """One backbone. ``parameters`` and ``operations`` (for one image) are None where unknown; ``bytes`` is about."""
+    """One backbone; ``operations`` are FLOPs per image, ``bytes`` are approximate.
+
+    Unknown values are None.
+    """
 
     name: str
     family: str
@@ -22,12 +26,12 @@ class BackboneEntry:
     bytes: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def search_backbones(pattern: str) -> list[BackboneEntry]:
-    """The backbones that ``pattern`` asks for."""
+    """Return the backbones that match ``pattern``."""
     from studio.backbones import catalog
 
     return [
@@ -48,17 +52,17 @@ def search_backbones(pattern: str) -> list[BackboneEntry]:
 
 
 def no_match_text(pattern: str) -> str:
-    """That ``pattern`` finds nothing, and what may have been meant."""
+    """Return that ``pattern`` matches nothing, with a suggestion."""
     from studio.backbones.catalog import did_you_mean
 
-    likely = did_you_mean(pattern)
-    return f"No backbone is called {pattern!r}{f'; did you mean {likely}?' if likely else '.'}"
+    suggestion = did_you_mean(pattern)
+    return f"No backbones match '{pattern}'.{f' Did you mean {suggestion}?' if suggestion else ''}"
 
 
-def format_backbones(entries: list[BackboneEntry]) -> str:
-    """A table for a person."""
-    header = ("name", "family", "parameters", "GFLOPs", "input", "on this machine", "licence of the weights")
-    return format_table(header, [_cells(entry) for entry in entries], right=(2, 3))
+def backbones_table(entries: list[BackboneEntry]) -> TextTable:
+    """Return one row per backbone."""
+    header = ("name", "family", "parameters", "GFLOPs", "input", "downloaded", "license of the weights")
+    return make_table(header, map(_cells, entries), right=(2, 3))
 
 
 def _cells(entry: BackboneEntry) -> tuple[str, ...]:

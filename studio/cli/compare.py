@@ -6,28 +6,28 @@ from pathlib import Path
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json, print_note
+from studio.cli.tables import print_parts
 from studio.core.run import Run
 
 
 @click.command()
 @click.argument("runs", type=PATH_TYPE, nargs=-1, required=True, metavar="RUN…")
-@click.option(
-    "--report", type=PATH_TYPE, metavar="DIR", help="Write a page with tables and charts, report.html, there."
-)
+@click.option("--report", type=PATH_TYPE, metavar="DIR", help="Write report.html with tables and charts to DIR.")
 @json_option
 def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
-    """Put the recipes and results of runs side by side."""
+    """Compare the recipes and results of runs."""
     from studio.app.comparison import comparison
+    from studio.cli.comparison_text import comparison_parts
 
     opened = [Run.open(path) for path in runs]
-    found = comparison.compare(opened)
+    result = comparison.compare(opened)
     if report:
         print_note(f"The report is in {write_report(opened, report)}")
-    print_json(found.as_json()) if as_json else click.echo(found.as_text())
+    print_json(result.as_json()) if as_json else print_parts(*comparison_parts(result))
 
 
 def write_report(runs: "Sequence[Run]", folder: Path) -> Path:
-    """Write the comparison report of ``runs`` into ``folder``; return its page."""
+    """Write the comparison report of ``runs`` to ``folder``; return its page."""
     from studio.app.comparison.report_writer import write_report
     from studio.app.comparison.seed_groups import group_runs
 

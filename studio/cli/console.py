@@ -1,11 +1,10 @@
-"""What the command line shows and how it ends: one sentence for an error, tables, JSON, progress. No torch, no Qt."""
+"""Errors, exit codes, JSON and progress of the command line. No torch, no Qt."""
 
 import contextlib
 import json
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -18,28 +17,30 @@ from studio.core.errors import StudioError
 from studio.core.formatting import format_duration
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from studio.core.events import Event
 
 EXIT_INTERRUPTED = 130
 EXIT_WRONG_INPUT = 2
 EXIT_UNEXPECTED = 1
 PATH_TYPE = click.Path(path_type=Path)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object only.")
 out_option = click.option("--out", type=PATH_TYPE, help="Folder to write to.")
 
 
 class Stoppable(Protocol):
-    """What Ctrl+C asks to stop (a :class:`studio.core.control.TrainControl`)."""
+    """An object that Ctrl+C stops, such as a TrainControl."""
 
     def stop(self) -> None:
-        """Ask for a clean end; returns at once."""
+        """Request a clean end; returns at once."""
 
 
 class CommandGroup(click.Group):
-    """A group of verbs whose errors all end in one place: a sentence on stderr and the contract's exit code."""
+    """A group of commands whose errors become one line on stderr and an exit code."""
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run the verb that the arguments name, then exit the process."""
+        """Run the command that the arguments name, then exit the process."""
         kwargs["standalone_mode"] = False
         sys.exit(_exit_code_of(lambda: super(CommandGroup, self).main(*args, **kwargs)))
 
@@ -63,7 +64,7 @@ def _exit_code_of(run: Callable[[], Any]) -> int:
 
 
 def exit_interrupted(sentence: str) -> int:
-    """End after Ctrl+C with everything in order; the sentence says how to go on. Returns the exit code."""
+    """Print how to resume after Ctrl+C, and return the exit code."""
     return _fail(sentence, EXIT_INTERRUPTED)
 
 
@@ -73,20 +74,20 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _click_message(error: click.ClickException) -> str:
-    """click's own message (a wrong option, a missing argument) with the place where to read more."""
+    """Return click's message, with the command for help."""
     context = getattr(error, "ctx", None)
     message = error.format_message().rstrip(".")
-    return f"{message}; see {context.command_path} --help." if context else f"{message}."
+    return f"{message}. See {context.command_path} --help." if context else f"{message}."
 
 
 def _unexpected_message(error: Exception) -> str:
-    """Keep the traceback in a file for a bug report; the sentence says where."""
+    """Save the traceback for a bug report, and return a text that says where."""
     title = f"{type(error).__name__}: {error}"
     try:
         path = _write_log(error)
     except OSError:
-        return f"Something unexpected went wrong ({title}), and the log could not be written."
-    return f"Something unexpected went wrong ({title}); the details are in {path}."
+        return f"Unexpected error ({title}); the log could not be written."
+    return f"Unexpected error ({title}). Details are in {path}."
 
 
 def _write_log(error: Exception) -> Path:
@@ -100,13 +101,13 @@ def _write_log(error: Exception) -> Path:
 
 
 def _discard_stdout() -> None:
-    """The reader of our output went away (``| head``): leave nothing that Python would complain about at exit."""
+    """Discard the rest of stdout after its reader ended, such as ``| head``."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
 def stop_on_signals(control: Stoppable) -> Iterator[None]:
-    """Turn the first Ctrl+C or SIGTERM into a clean stop; Ctrl+C after that interrupts at once."""
+    """Stop cleanly at the first Ctrl+C or SIGTERM; a second Ctrl+C interrupts."""
 
     def ask(number: int, frame: object) -> None:
         control.stop()
@@ -122,7 +123,7 @@ def stop_on_signals(control: Stoppable) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """The one JSON object on stdout; NaN and infinity become null, because JSON has neither."""
+    """Print a JSON object to stdout; NaN and infinity, which JSON lacks, become null."""
     click.echo(json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False))
 
 
@@ -135,83 +136,79 @@ def _without_nan(value: Any) -> Any:
 
 
 def print_note(text: str) -> None:
-    """A line on stderr."""
+    """Print a line to stderr."""
     click.echo(text, err=True)
 
 
 class ProgressBar:
-    """Progress of long work on stderr: a bar with the time left on a terminal, else a plain line now and then."""
+    """Progress of long work on stderr: a bar on a terminal, else lines now and then."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label = label
-        self._total, self._done, self._start_done, self._start_time = max(total, 1), 0, 0, time.monotonic()
-        self._bar = _rich_progress(label, self._total) if sys.stderr.isatty() else None
+        self._progress = _rich_progress()
+        self._task = self._progress.add_task(label, total=max(total, 1), detail="")
 
     def __enter__(self) -> "ProgressBar":
-        if self._bar:
-            self._bar.start()
+        self._progress.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._progress.stop()
 
     def set_total(self, total: int, done: int = 0) -> None:
-        """The total has become known; time left is reckoned from here."""
-        self._total, self._done, self._start_done, self._start_time = max(total, 1), done, done, time.monotonic()
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], total=self._total, completed=done)
+        """Set a total that has become known; the time left is computed from here."""
+        self._progress.reset(self._task, total=max(total, 1), completed=done)
 
     def update(self, done: int, detail: str = "") -> None:
-        """``done`` of the total is reached."""
-        self._done = done
-        if self._bar:
-            self._bar.update(self._bar.task_ids[0], completed=done, detail=detail)
+        """Set the number of steps done."""
+        self._progress.update(self._task, completed=done, detail=detail)
 
     def on_progress(self, phase: str, done: int, total: int) -> None:
-        """:meth:`update` where the total comes with each step, as when images are looked at."""
-        if total != self._total:
+        """Update the steps done and the total, as a ProgressCallback."""
+        if total != self._progress.tasks[0].total:
             self.set_total(total)
         self.update(done)
 
     def print_line(self, text: str) -> None:
-        """A milestone: printed above the bar, or as a line of its own with the time left."""
-        if self._bar:
-            self._bar.console.print(f"{self._label}: {text}", highlight=False, markup=False)
-        else:
+        """Print a milestone above the bar, or as a line with the time left."""
+        if self._progress.disable:
             print_note(f"{self._label}: {text}{self._remaining()}")
+        else:
+            self._progress.console.print(f"{self._label}: {text}", highlight=False, markup=False)
 
     def _remaining(self) -> str:
-        if not self._start_done < self._done < self._total:
-            return ""
-        seconds = (time.monotonic() - self._start_time) / (self._done - self._start_done) * (self._total - self._done)
-        return f" (about {format_duration(seconds)} left)"
+        seconds = self._progress.tasks[0].time_remaining
+        return f" (about {format_duration(seconds)} left)" if seconds else ""
 
 
-def _rich_progress(label: str, total: int) -> Any:
+def _rich_progress() -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = ("{task.description}", BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), "{task.fields[detail]}")
-    made = [TextColumn(c, markup=False) if isinstance(c, str) else c for c in columns]
-    progress = Progress(*made, console=Console(stderr=True), transient=True)
-    progress.add_task(label, total=total, detail="")
-    return progress
+    label, detail = (TextColumn(text, markup=False) for text in ("{task.description}", "{task.fields[detail]}"))
+    columns = (label, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), detail)
+    return Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        speed_estimate_period=600,
+    )
 
 
-def show_training(label: str, happening: Iterable["Event"]) -> None:
-    """Show a training run as it goes."""
+def show_training(label: str, stream: Iterable["Event"]) -> None:
+    """Show the progress of a training."""
     from studio.core import events
 
-    with ProgressBar(label, 1) as meter:
-        for event in happening:
+    with ProgressBar(label, 1) as bar:
+        for event in stream:
             if isinstance(event, events.Started):
-                meter.set_total(event.steps, event.step)
+                bar.set_total(event.steps, event.step)
             elif isinstance(event, events.Step):
-                meter.update(event.step, f"loss {event.loss:.3f}")
+                bar.update(event.step, f"loss {event.loss:.3f}")
             elif isinstance(event, events.Evaluation):
-                meter.print_line(
+                bar.print_line(
                     f"epoch {event.epoch}, loss {event.loss:.3f}, {event.split} accuracy {event.accuracy:.1%}"
                 )
             elif isinstance(event, events.Warning):
-                meter.print_line(event.text)
+                bar.print_line(event.text)

@@ -1,24 +1,25 @@
-"""``peft-studio data``: look at a folder of images."""
+"""``peft-studio data``: checks of a folder of images."""
 
 import click
 
 from studio.cli.console import ProgressBar, json_option, print_json
+from studio.cli.tables import print_parts
 
 
 @click.group()
 def data() -> None:
-    """Look at a folder of images."""
+    """Check a folder of images."""
 
 
 @data.command()
 @click.argument("path", type=str)
 @json_option
 def check(path: str, as_json: bool) -> None:
-    """Say what is in the folder and what is wrong with it."""
+    """List the images, classes and splits of PATH, and their issues."""
     from studio.cli import data_text
     from studio.core.paths import resolve_path
-    from studio.data.checks import check as examine
+    from studio.data.checks import check as check_data
 
-    with ProgressBar("Looking", 1) as meter:
-        found = examine(resolve_path(path), progress=meter.on_progress)
-    print_json(found.as_json()) if as_json else click.echo(data_text.format_dataset(found))
+    with ProgressBar("Reading images", 1) as bar:
+        index = check_data(resolve_path(path), progress=bar.on_progress)
+    print_json(index.as_json()) if as_json else print_parts(*data_text.dataset_parts(index))

@@ -1,8 +1,8 @@
-"""What is in a folder of images and what is wrong with it, as text."""
+"""The images of a folder and their issues as text."""
 
 from typing import TYPE_CHECKING
 
-from studio.core.formatting import format_table
+from studio.cli.tables import Part, make_table
 from studio.data.images.path_text import display_path
 
 if TYPE_CHECKING:
@@ -13,16 +13,13 @@ if TYPE_CHECKING:
 _MAX_FILES = 5
 
 
-def format_dataset(summary: "DatasetIndex") -> str:
-    """Images by class and by split, then a line for each finding with its first files."""
-    classes = format_table(("class", "images"), zip(summary.classes, summary.class_counts, strict=True), right=(1,))
-    splits = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items() if count)
-    findings = [f"{finding.text}{_file_lines(finding.files)}" for finding in summary.issues] or [
-        "Nothing is wrong with it."
-    ]
-    return "\n\n".join(
-        (f"{len(summary.images):,} images of {len(summary.classes)} classes: {splits}", classes, *findings)
-    )
+def dataset_parts(index: "DatasetIndex") -> tuple[Part, ...]:
+    """Return images by class and by split, then each issue with its first files."""
+    splits = ", ".join(f"{count:,} {split}" for split, count in index.counts.items() if count)
+    title = f"{len(index.images):,} images of {len(index.classes)} classes: {splits}"
+    classes = make_table(("class", "images"), zip(index.classes, index.class_counts, strict=True), right=(1,))
+    issues = [f"{issue.text}{_file_lines(issue.files)}" for issue in index.issues] or ["No issues found."]
+    return title, classes, *issues
 
 
 def _file_lines(files: "tuple[Path, ...]") -> str:

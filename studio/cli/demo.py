@@ -1,4 +1,4 @@
-"""``peft-studio demo``: the embedded example."""
+"""``peft-studio demo``: the demo on bundled images."""
 
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from studio.cli.console import (
 @out_option
 @json_option
 def demo(out: Path | None, as_json: bool) -> int:
-    """Run the embedded example: train LoRA on the bundled digits, evaluate, export, verify."""
-    from studio.app import demo as embedded
+    """Run the demo: train LoRA on the bundled digits, evaluate, export and verify."""
+    from studio.app.demo import run_demo
     from studio.core.control import TrainControl
 
     control = TrainControl()
     with stop_on_signals(control):
-        report = embedded.run_demo(out, control, show_events=show_training, print_line=print_note)
+        report = run_demo(out, control, show_events=show_training, print_line=print_note)
     if report is None:
-        return exit_interrupted("Stopped; the demo can be started anew at any time.")
+        return exit_interrupted("Stopped. The demo can be started again at any time.")
     print_json(report.as_json()) if as_json else click.echo(report.as_text())
     return 0

@@ -3,18 +3,18 @@
 import click
 
 from studio.cli.console import json_option, print_json
-from studio.core.formatting import format_table
+from studio.cli.tables import make_table, print_parts
 
 
 @click.command()
 @json_option
 def doctor(as_json: bool) -> int:
-    """Say what this machine has and what is broken."""
-    from studio.app import doctor as health
+    """Check this machine and the installation."""
+    from studio.app.doctor import run_checks
 
-    findings = health.run_checks()
+    results = run_checks()
     if as_json:
-        print_json({"findings": [finding.as_json() for finding in findings]})
+        print_json({"findings": [result.as_json() for result in results]})
     else:
-        click.echo(format_table(("what", "state", ""), [(f.name, f.state, f.detail) for f in findings]))
-    return 1 if any(f.state == "broken" for f in findings) else 0
+        print_parts(make_table(("check", "state", ""), ((r.name, r.state, r.detail) for r in results)))
+    return 1 if any(result.state == "broken" for result in results) else 0

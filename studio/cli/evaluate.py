@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
+from studio.cli.tables import print_parts
 from studio.core.run import Run
 
 
@@ -13,9 +14,9 @@ from studio.core.run import Run
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @json_option
 def evaluate(run: Path, split: str, as_json: bool) -> None:
-    """Measure a run's best adapter on a split."""
-    from studio.cli.metrics_text import format_metrics
-    from studio.evaluation import evaluate as measure
+    """Evaluate a run's best adapter on a split."""
+    from studio.cli.metrics_text import metrics_parts
+    from studio.evaluation import evaluate as evaluate_run
 
-    metrics = measure(Run.open(run), split)
-    print_json(metrics.as_json()) if as_json else click.echo(format_metrics(metrics))
+    metrics = evaluate_run(Run.open(run), split)
+    print_json(metrics.as_json()) if as_json else print_parts(*metrics_parts(metrics))

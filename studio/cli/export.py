@@ -1,4 +1,4 @@
-"""``peft-studio export``: export a run and verify the result."""
+"""``peft-studio export``: export a run and verify the export."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,17 +15,17 @@ FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
 
 @click.command()
 @click.argument("run", type=PATH_TYPE)
-@click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="What to make.")
-@click.option("--out", type=PATH_TYPE, required=True, help="Folder to make.")
-@click.option("--overwrite", is_flag=True, help="Replace the folder if it is there.")
-@click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Of the weights.")
+@click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="Export format.")
+@click.option("--out", type=PATH_TYPE, required=True, help="Folder to create.")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Weights' format.")
 @json_option
 def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_json: bool) -> None:
-    """Export a run's best adapter and verify the result."""
+    """Export a run's best adapter and verify the export."""
     from studio.core.run import Run
-    from studio.export import export as make
+    from studio.export import export as export_run
 
-    verification = make(Run.open(run), form, out, overwrite, precision)
+    verification = export_run(Run.open(run), form, out, overwrite, precision)
     if as_json:
         return print_json({"export": str(out), "format": form, **verification.as_json()})
     return click.echo(f"{out}: {_verified(verification)}")
@@ -34,5 +34,5 @@ def export(run: Path, form: str, out: Path, overwrite: bool, precision: str, as_
 def _verified(verification: "Verification") -> str:
     return (
         f"verified on {verification.images} images, largest logit difference {verification.largest_difference:.2g} "
-        f"(allowed {verification.tolerance:.2g}), same answer on {verification.agreement:.1%}"
+        f"(allowed {verification.tolerance:.2g}), same class on {verification.agreement:.1%}"
     )

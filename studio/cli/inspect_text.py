@@ -1,29 +1,30 @@
-"""The layer tree of a backbone or a recipe with what its attachments come to, for ``peft-studio inspect``."""
+"""The layer tree of a backbone or a recipe, with its attachments' parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from studio.cli.tables import Part, TextTable, make_table
 from studio.core.errors import StudioError
-from studio.core.formatting import format_table
+from studio.core.formatting import format_bytes
 from studio.core.layers import Layer
 from studio.core.recipe import Attachment, Backbone, Recipe
 
 if TYPE_CHECKING:
-    from studio.peft.param_counts import ParameterCounts
+    from studio.peft.param_counts import AttachmentCounts, ParameterCounts
 
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """What was asked about, its layers in pre-order, and the census of the attachments on it."""
+    """A backbone, its layers in pre-order, and the counts of its attachments."""
 
     backbone: Backbone
     layers: tuple[Layer, ...]
     parameter_counts: "ParameterCounts"
 
     def as_json(self) -> dict[str, Any]:
-        """The census as the contract says, with the layer tree and its sites."""
+        """Return the counts and the layer tree as plain data."""
         rows = [
             {
                 "path": layer.path,
@@ -37,11 +38,11 @@ class LayerReport:
         ]
         return self.parameter_counts.as_json(self.backbone.name) | {"layers": rows}
 
-    def as_text(self) -> str:
-        """The tree, then a line for each attachment, then the totals."""
-        return "\n\n".join((self._tree(), *map(self._attachment, self.parameter_counts.attachments), self._totals()))
+    def parts(self) -> tuple[Part, ...]:
+        """Return the tree, then a line for each attachment, then the totals."""
+        return self._tree(), *map(_attachment_text, self.parameter_counts.attachments), self._totals()
 
-    def _tree(self) -> str:
+    def _tree(self) -> TextTable:
         added: dict[str, int] = {}
         for attachment in self.parameter_counts.attachments:
             for path, count in attachment.per_site.items():
@@ -49,19 +50,19 @@ class LayerReport:
         rows = [
             (*_layer_cells(layer), f"+{added[layer.path]:,}" if layer.path in added else "") for layer in self.layers
         ]
-        return format_table(("layer", "type", "role", "shape", "parameters", "attached"), rows, right=(4, 5))
-
-    def _attachment(self, attachment: Any) -> str:
-        skipped = "".join(f"\n  not {s.path or 'the backbone'}: {s.reason}" for s in attachment.skipped)
-        sites = f"{len(attachment.matched)} layers"
-        return f"{attachment.name}: {attachment.method} on {sites}, {attachment.parameters:,} parameters{skipped}"
+        return make_table(("layer", "type", "role", "shape", "parameters", "attached"), rows, right=(4, 5))
 
     def _totals(self) -> str:
-        census = self.parameter_counts
+        counts = self.parameter_counts
         return (
-            f"{census.trainable_parameters:,} of {census.total_parameters:,} parameters train "
-            f"({census.trainable_percent:.2f} %); the adapter takes {census.adapter_bytes / 1e6:.2f} MB"
+            f"{counts.trainable_parameters:,} of {counts.total_parameters:,} parameters are trainable "
+            f"({counts.trainable_percent:.2f} %); adapter size {format_bytes(counts.adapter_bytes)}"
         )
+
+
+def _attachment_text(counts: "AttachmentCounts") -> str:
+    skipped = "".join(f"\n  not {s.path or 'the backbone'}: {s.reason}" for s in counts.skipped)
+    return f"{counts.name}: {counts.method} on {len(counts.matched)} layers, {counts.parameters:,} parameters{skipped}"
 
 
 def _layer_cells(layer: Layer) -> tuple[str, str, str, str, str]:
@@ -71,7 +72,10 @@ def _layer_cells(layer: Layer) -> tuple[str, str, str, str, str]:
 
 
 def layer_report(subject: str, attach: Sequence[str] = (), classes: int | None = None) -> LayerReport:
-    """Describe a backbone's name, a timm model folder or checkpoint, or a recipe file, with ``attach`` lines added."""
+    """Describe a backbone or a recipe, with the ``attach`` lines added.
+
+    ``subject`` is the name of a backbone, a timm model folder, a recipe file or a run.
+    """
     from studio.app.inspection import Inspector
     from studio.peft.check import check_recipe
 
@@ -80,18 +84,18 @@ def layer_report(subject: str, attach: Sequence[str] = (), classes: int | None =
     recipe = recipe.model_copy(update={"attachments": _attachments(recipe, attach, inspector.layers)})
     problems = check_recipe(recipe, inspector.layers)
     if problems:
-        raise StudioError(problems[0].text)
-    census = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
-    return LayerReport(recipe.backbone, inspector.layers, census)
+        raise StudioError("cannot-attach", problems[0].text)
+    counts = inspector.parameter_counts(recipe.attachments, head=recipe.head.trainable)
+    return LayerReport(recipe.backbone, inspector.layers, counts)
 
 
 def _attachments(recipe: Recipe, lines: Sequence[str], layers: tuple[Layer, ...]) -> tuple[Attachment, ...]:
     from studio.cli.attach_spec import parse_attachment
 
-    found = list(recipe.attachments)
+    attachments = list(recipe.attachments)
     for line in lines:
-        found.append(parse_attachment(line, layers, [a.name for a in found]))
-    return tuple(found)
+        attachments.append(parse_attachment(line, layers, [a.name for a in attachments]))
+    return tuple(attachments)
 
 
 def _load_recipe(subject: str) -> Recipe:
@@ -99,22 +103,13 @@ def _load_recipe(subject: str) -> Recipe:
     if path.suffix == ".toml" or (path.is_dir() and (path / "recipe.toml").is_file()):
         file = path / "recipe.toml" if path.is_dir() else path
         return Recipe.load(file).with_absolute_paths(file.absolute().parent)
-    return Recipe(backbone=resolve_backbone(subject))
+    from studio.app.inspection import backbone_from_text
 
-
-def resolve_backbone(subject: str) -> Backbone:
-    """The recipe's words for a bundled name, a timm name, or a timm model folder."""
-    from studio.core import paths
-
-    if (paths.resource(subject) / "config.json").is_file():
-        return Backbone(name=subject, source="bundled")
-    if (Path(subject) / "config.json").is_file():
-        return Backbone(name=Path(subject).absolute().name, source="local", weights=str(Path(subject).absolute()))
-    return Backbone(name=subject, source="timm")
+    return Recipe(backbone=backbone_from_text(subject))
 
 
 def _class_count(recipe: Recipe) -> int | None:
-    """As many classes as the recipe's images have; None, the backbone's own, while there are none to be found."""
+    """Return the number of classes of the images; None without images."""
     from studio.data.dataset.dataset import build_index
 
     try:

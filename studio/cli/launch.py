@@ -1,4 +1,4 @@
-"""Which run a training begins or goes on with, also where torchrun starts the same command several times over."""
+"""The run of a training command, also if torchrun starts the command repeatedly."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +22,12 @@ def start_or_resume(
     team: "DistributedContext",
     progress: ProgressCallback | None = None,
 ) -> tuple[Run, bool]:
-    """The run of a recipe (or with ``resume`` the run itself) and whether it goes on; the same in all processes.
+    """Return the run and whether it is resumed; the same in all processes.
 
-    What torchrun starts goes on by itself where it was begun before: in the same ``out``, or by the same torchrun.
+    A command of torchrun resumes the run that it started before, in the same ``out`` or by the same torchrun.
     """
-    place, goes_on = team.broadcast_from_main(lambda: _find_or_start(path, out, assignments, resume, progress))
-    return Run(Path(place)), bool(goes_on)
+    folder, is_resumed = team.broadcast_from_main(lambda: _find_or_start(path, out, assignments, resume, progress))
+    return Run(Path(folder)), bool(is_resumed)
 
 
 def _find_or_start(
@@ -48,15 +48,17 @@ def _find_or_start(
 
 
 def _earlier_run(path: Path, out: Path | None, assignments: Sequence[str], launch: str) -> Run | None:
-    """The run that was begun before; StudioError where ``out`` holds another."""
+    """Return the run that was started before; StudioError if ``out`` has another."""
     from studio.training.distributed.context import elastic_restart_count
 
     if out is None:
-        begun = (run for run in list_runs(paths.runs_dir()) if run.status.get("launch") == launch)
-        return next(begun, None) if elastic_restart_count() else None
+        started = (run for run in list_runs(paths.runs_dir()) if run.status.get("launch") == launch)
+        return next(started, None) if elastic_restart_count() else None
     if not (out / "recipe.toml").is_file():
         return None
     run = Run.open(out)
     if run.recipe != training.load_recipe(path, assignments):
-        raise StudioError(f"{out} holds a run of another recipe; name another folder with --out.")
+        raise StudioError(
+            "folder-not-empty", "{path} contains a run of another recipe. Choose another folder with --out.", path=out
+        )
     return run

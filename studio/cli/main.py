@@ -1,4 +1,7 @@
-"""The command line: ``peft-studio VERB``. A verb imports what it needs when it runs, so ``--help`` answers at once."""
+"""The command line: ``peft-studio VERB``.
+
+A verb imports its dependencies when it runs, so that ``--help`` is fast.
+"""
 
 import click
 
@@ -24,7 +27,10 @@ from studio.cli.xray import xray
 @click.version_option(package_name="peft-studio", prog_name="peft-studio")
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Parameter-efficient fine-tuning of image classifiers. Without a verb: open the window."""
+    """Parameter-efficient fine-tuning of image classifiers.
+
+    Without a command the window opens.
+    """
     if context.invoked_subcommand is None:
         context.invoke(app)
 

@@ -3,21 +3,21 @@
 import click
 
 from studio.cli.console import json_option, print_json
-from studio.core.formatting import format_table
+from studio.cli.tables import print_parts
 
 
 @click.command()
 @click.argument("name", required=False)
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
-    """List the PEFT methods, or tell all about one."""
-    from studio.app import method_info as known
+    """List the PEFT methods, or describe the method NAME."""
+    from studio.app import method_info
+    from studio.cli.methods_text import method_parts, methods_table
 
     if name:
-        described = known.describe_method(name)
-        print_json(described.as_json()) if as_json else click.echo(described.as_text())
+        method = method_info.describe_method(name)
+        print_json(method.as_json()) if as_json else print_parts(*method_parts(method))
     elif as_json:
-        print_json({"methods": [method.as_json() for method in known.describe_methods()]})
+        print_json({"methods": [method.as_json() for method in method_info.describe_methods()]})
     else:
-        rows = [(m.name, m.label, "yes" if m.mergeable else "no", m.summary) for m in known.describe_methods()]
-        click.echo(format_table(("name", "method", "merges", "what it is"), rows))
+        print_parts(methods_table(method_info.describe_methods()))

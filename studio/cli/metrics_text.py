@@ -1,15 +1,17 @@
-"""Metrics of a split as text."""
+"""The metrics of a split as text."""
 
 from typing import TYPE_CHECKING
 
-from studio.core.formatting import format_table
+from studio.cli.tables import Part, make_table
 
 if TYPE_CHECKING:
     from studio.training.metrics import Metrics
 
+_HEADER = ("class", "images", "precision", "recall", "F1", "most often predicted instead")
 
-def format_metrics(metrics: "Metrics") -> str:
-    """The totals, then a line for each class with the class that it is most often taken for."""
+
+def metrics_parts(metrics: "Metrics") -> tuple[Part, ...]:
+    """Return the totals, then one row per class with its most frequent confusion."""
     title = f"{metrics.split}: {metrics.images:,} images, accuracy {metrics.accuracy:.2%}, loss {metrics.loss:.4f}"
     labels = [one.label for one in metrics.per_class]
     rows = [
@@ -23,8 +25,7 @@ def format_metrics(metrics: "Metrics") -> str:
         )
         for i, (one, row) in enumerate(zip(metrics.per_class, metrics.confusion, strict=True))
     ]
-    header = ("class", "images", "precision", "recall", "F1", "most often taken for")
-    return f"{title}\n\n{format_table(header, rows, right=(1, 2, 3, 4))}"
+    return title, make_table(_HEADER, rows, right=(1, 2, 3, 4))
 
 
 def _top_confusion(row: tuple[int, ...], own: int, labels: list[str]) -> str:

@@ -15,6 +15,7 @@ from studio.cli.console import (
     show_training,
     stop_on_signals,
 )
+from studio.cli.tables import print_parts
 from studio.core.errors import StudioError
 from studio.core.formatting import program_command
 
@@ -22,10 +23,10 @@ from studio.core.formatting import program_command
 @click.command()
 @click.argument("recipe", type=PATH_TYPE, metavar="RECIPE or SWEEP")
 @click.option("--set", "axes", multiple=True, metavar="KEY=VALUE,VALUE…", help="Values to try. May be repeated.")
-@click.option("--preset", type=click.Choice(["ranks", "lora-against-adapter"]), help="A sweep that is often wanted.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Runs of each combination.")
-@click.option("--search", type=click.IntRange(1), metavar="N", help="Let Optuna choose N of them; KEY=LOW..HIGH too.")
-@click.option("--storage", default="", metavar="FILE_or_URL", help="Where the search is kept, to share it.")
+@click.option("--preset", type=click.Choice(["ranks", "lora-against-adapter"]), help="A common sweep.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="Random seeds per combination.")
+@click.option("--search", type=click.IntRange(1), metavar="N", help="Let Optuna choose N recipes; KEY=LOW..HIGH too.")
+@click.option("--storage", default="", metavar="FILE_or_URL", help="Log file or database of the search, to share it.")
 @out_option
 @json_option
 def sweep(
@@ -38,16 +39,20 @@ def sweep(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Train a recipe with every combination of values. The same command again goes on where it was stopped."""
+    """Train a recipe with every combination of values.
+
+    The same command resumes a stopped sweep.
+    """
     from studio.app.sweeps import search as searches
     from studio.app.sweeps import sweep as sweeps
+    from studio.cli.comparison_text import comparison_parts
     from studio.core.control import TrainControl
 
     control = TrainControl()
     started: searches.Search | sweeps.Sweep
     if search or searches.is_search(recipe):
         if preset:
-            raise StudioError("A preset names its recipes itself; leave --search out.")
+            raise StudioError("bad-option", "--preset and --search exclude each other. Remove one of them.")
         started = searches.open_or_create_search(recipe, out, axes, search or 1, seeds, storage)
         with stop_on_signals(control):
             searches.run_search(started, control, show_events=show_training, print_line=print_note)
@@ -55,11 +60,11 @@ def sweep(
         started = sweeps.open_or_create_sweep(recipe, out, axes, preset or "", seeds)
         with stop_on_signals(control):
             sweeps.run_sweep(started, control, show_events=show_training, print_line=print_note)
-    found, page = started.comparison(), write_report(started.runs(), started.folder)
+    result, page = started.comparison(), write_report(started.runs(), started.folder)
     if as_json:
-        print_json({"sweep": str(started.folder), "report": str(page), **found.as_json()})
+        print_json({"sweep": str(started.folder), "report": str(page), **result.as_json()})
     else:
-        click.echo(f"{found.as_text()}\n\nreport  {page}")
+        print_parts(*comparison_parts(result), f"report  {page}")
     if control.stopping:
-        return exit_interrupted(f"Stopped; go on with: {program_command()} sweep {started.folder}")
+        return exit_interrupted(f"Stopped. Resume it: {program_command()} sweep {started.folder}")
     return 0 if started.complete else 1

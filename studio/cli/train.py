@@ -1,6 +1,7 @@
-"""``peft-studio train``: run a recipe."""
+"""``peft-studio train``: train a recipe."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,14 @@ from studio.cli.console import (
     show_training,
     stop_on_signals,
 )
+from studio.cli.tables import print_parts
 from studio.core.errors import StudioError
-from studio.core.formatting import program_command
+from studio.core.formatting import format_duration, program_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from studio.app.training import TrainingResult
     from studio.core.control import TrainControl
     from studio.core.events import Event
     from studio.core.recipe import Recipe
@@ -34,10 +37,10 @@ if TYPE_CHECKING:
 @click.argument("recipe", type=PATH_TYPE)
 @out_option
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe.")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out (or with the run named as RECIPE).")
-@click.option("--suggest", is_flag=True, help="Take a rate, batches and epochs that suit; --set has the last word.")
-@click.option("--preflight", is_flag=True, help="Only measure, in a few steps, what memory and time it would take.")
-@click.option("--find-rate", is_flag=True, help="Only try learning rates, in a hundred steps, and suggest one.")
+@click.option("--resume", is_flag=True, help="Resume the run in --out, or the run given as RECIPE.")
+@click.option("--suggest", is_flag=True, help="Choose rate, batch size and epochs automatically; --set overrides.")
+@click.option("--preflight", is_flag=True, help="Only estimate memory and time, in a few steps.")
+@click.option("--find-rate", is_flag=True, help="Only suggest a learning rate, in a hundred steps.")
 @json_option
 def train(
     recipe: Path,
@@ -49,7 +52,7 @@ def train(
     find_rate: bool,
     as_json: bool,
 ) -> int:
-    """Run a recipe."""
+    """Train a recipe."""
     from studio.app import suggested_hparams, training
     from studio.cli import launch
     from studio.core.control import TrainControl
@@ -63,58 +66,63 @@ def train(
     if find_rate:
         return _rates(training.load_recipe(recipe, assignments), control, as_json)
     with teams.init_distributed() as team, stop_on_signals(control):
-        with ProgressBar("Looking at the images", 1) as meter:
-            run, goes_on = launch.start_or_resume(recipe, out, assignments, resume, team, meter.on_progress)
-        if team.is_single_process and not goes_on and sys.stderr.isatty():
+        with ProgressBar("Reading images", 1) as bar:
+            run, is_resumed = launch.start_or_resume(recipe, out, assignments, resume, team, bar.on_progress)
+        if team.is_single_process and not is_resumed and sys.stderr.isatty():
             _forecast(run, control)
-        happening = training.train(run, control, goes_on, team)
+        stream = training.train(run, control, is_resumed, team)
         if not team.is_main_process:
-            return _silently(happening)
-        show_training("Training", happening)
+            return _silently(stream)
+        show_training("Training", stream)
     result = training.read_result(run)
-    print_json(result.as_json()) if as_json else click.echo(result.as_text())
+    print_json(result.as_json()) if as_json else print_parts(_result_text(result))
     if result.reason == "stopped":
-        return exit_interrupted(f"Stopped; go on with: {program_command()} train {run.path} --resume")
+        return exit_interrupted(f"Stopped. Resume it: {program_command()} train {run.path} --resume")
     return 0
 
 
 def _preflight(recipe: "Recipe", as_json: bool) -> int:
-    """Measure here and now: this process has nothing else to do."""
-    from studio.app import estimate_cache as preflight
-    from studio.app import training
+    """Estimate in this process, which does nothing else."""
+    from studio.app import estimate_cache, training
 
     training.check_trainable(recipe)
-    found = preflight.estimate_in_process(recipe)
-    print_json(preflight.estimate_json(found)) if as_json else click.echo(preflight.format_estimate(found))
+    estimate = estimate_cache.estimate_in_process(recipe)
+    print_json(estimate_cache.estimate_json(estimate)) if as_json else click.echo(
+        estimate_cache.format_estimate(estimate)
+    )
     return 0
 
 
 def _rates(recipe: "Recipe", control: "TrainControl", as_json: bool) -> int:
-    """Try learning rates; Ctrl+C ends that with nothing left behind."""
-    from studio.app import lr_finder_text, training
+    """Run the learning rate finder; Ctrl+C ends it with nothing left behind."""
+    from studio.app import training
+    from studio.app.lr_finder import find_lr
+    from studio.cli.lr_finder_text import lr_curve_parts
 
     training.check_trainable(recipe)
     with stop_on_signals(control):
-        curve = lr_finder_text.find_lr(recipe, control)
-    print_json(lr_finder_text.lr_curve_json(curve)) if as_json else click.echo(lr_finder_text.format_lr_curve(curve))
+        curve = find_lr(recipe, control)
+    print_json(asdict(curve)) if as_json else print_parts(*lr_curve_parts(curve))
     return 0
 
 
 def _forecast(run: "Run", control: "TrainControl") -> None:
-    """Say what a new run will take; where that cannot be measured, why, and train all the same."""
-    from studio.app import estimate_cache as preflight
+    """Print the estimate of a new run, or why it cannot be estimated."""
+    from studio.app.estimate_cache import cached_estimate, estimate_in_subprocess, format_estimate
 
     try:
-        print_note(
-            preflight.format_estimate(
-                preflight.cached_estimate(run.recipe) or preflight.estimate_in_subprocess(run.recipe, control)
-            )
-        )
+        print_note(format_estimate(cached_estimate(run.recipe) or estimate_in_subprocess(run.recipe, control)))
     except StudioError as error:
         print_note(str(error))
 
 
-def _silently(happening: "Iterable[Event]") -> int:
-    """Train beside the process that speaks to the user, and end as it does."""
-    ended = [getattr(event, "reason", "") for event in happening][-1]
-    return EXIT_INTERRUPTED if ended == "stopped" else 0
+def _silently(stream: "Iterable[Event]") -> int:
+    """Train in a process that is not the main one; return the same exit code."""
+    reason = [getattr(event, "reason", "") for event in stream][-1]
+    return EXIT_INTERRUPTED if reason == "stopped" else 0
+
+
+def _result_text(result: "TrainingResult") -> str:
+    best = f"best validation accuracy {result.best_accuracy:.1%} in epoch {result.best_epoch}"
+    waiting = f"{result.waited / max(result.seconds, 1e-9):.0%} of it waiting for images"
+    return f"{best}, {format_duration(result.seconds)}, {waiting}\n{result.run}"

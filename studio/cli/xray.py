@@ -1,10 +1,11 @@
-"""``peft-studio xray``: the contribution of each attachment."""
+"""``peft-studio xray``: the ablation of a run."""
 
 from pathlib import Path
 
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
+from studio.cli.tables import print_parts
 from studio.core.run import Run
 
 
@@ -13,9 +14,9 @@ from studio.core.run import Run
 @click.option("--split", type=click.Choice(["train", "validation", "test"]), default="validation", show_default=True)
 @json_option
 def xray(run: Path, split: str, as_json: bool) -> None:
-    """Say what each attachment is worth, and how much training changed each weight."""
-    from studio.cli.ablation_text import format_ablation
-    from studio.evaluation.ablation import analyze_run as look
+    """Show the accuracy that each attachment adds and the change of each weight."""
+    from studio.cli.ablation_text import ablation_parts
+    from studio.evaluation.ablation import analyze_run
 
-    found = look(Run.open(run), split)
-    print_json(found.as_json()) if as_json else click.echo(format_ablation(found))
+    analysis = analyze_run(Run.open(run), split)
+    print_json(analysis.as_json()) if as_json else print_parts(*ablation_parts(analysis))

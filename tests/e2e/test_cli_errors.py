@@ -151,11 +151,11 @@ def test_a_recipe_that_cannot_be_trained_leaves_nothing(
         (["predict", "nowhere", "x.png"], "nowhere is neither a run nor an export"),
         (["compare", "nowhere"], "nowhere is not a run"),
         (["data", "check", "nowhere"], "There is no folder"),
-        (["methods", "magic"], "There is no PEFT method called 'magic'; install the plugin"),
+        (["methods", "magic"], "There is no PEFT method called 'magic'. Install its plugin"),
         (["inspect", "vit_nothing_at_all"], "There is no backbone called 'vit_nothing_at_all'"),
         (["inspect", "starter", "--attach", "magic@blocks"], "There is no PEFT method called 'magic'"),
         (["inspect", "starter", "--attach", "lora@nothing"], "No layer matches nothing"),
-        (["inspect", "starter", "--attach", "lora@blocks.*.attn.qkv,rank=0"], "rank: Input should be greater"),
+        (["inspect", "starter", "--attach", "lora@blocks.*.attn.qkv,rank=0"], "rank must be at least 1"),
         (["inspect", "starter", "--attach", "lora@blocks.*.attn.qkv,ranks=2"], "ranks is not a known key"),
         (["app", "nowhere.toml"], "nowhere.toml"),
     ],
@@ -173,7 +173,7 @@ def test_the_window_without_a_display_is_refused(
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    assert "There is no display" in refused(capsys, "app")
+    assert "there is no display" in refused(capsys, "app")
 
 
 def test_an_unreadable_image_is_named(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,7 +197,7 @@ def test_the_unexpected_is_a_short_sentence_with_the_place_of_the_traceback(
         main(["methods"])
     said = capsys.readouterr().err
     assert ended.value.code == console.EXIT_UNEXPECTED
-    assert said.startswith("Something unexpected went wrong (ZeroDivisionError: one by none); the details are in ")
+    assert said.startswith("Unexpected error (ZeroDivisionError: one by none). Details are in ")
     (log,) = (home / "logs").iterdir()
     assert str(log) in said
     assert "in break_down" in log.read_text()

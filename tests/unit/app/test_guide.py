@@ -4,6 +4,8 @@ import dataclasses
 
 from studio.app import method_guide
 from studio.app.method_info import describe_method
+from studio.cli.methods_text import method_parts
+from studio.cli.tables import plain_text
 from studio.peft import METHODS
 
 
@@ -23,5 +25,6 @@ def test_it_says_what_the_figures_hold_for() -> None:
     found = method_guide.load_guide()
     assert {"torch", "timm", "peft-studio"} <= set(found["versions"])
     assert found["measured"]
-    assert "parameters" in describe_method("lora").as_text()
-    assert METHODS.get("lora").when_to_use in describe_method("lora").as_text()
+    page = plain_text(*method_parts(describe_method("lora")))
+    assert "parameters" in page
+    assert METHODS.get("lora").when_to_use in page

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(
 ) -> None:
     saved(tiny_backbone, tmp_path / "headless", head=False)
     saved(tiny_backbone, tmp_path / "theirs")
-    with pytest.raises(StudioError, match="brings no classifier"):
+    with pytest.raises(StudioError, match="has no classifier"):
         import_peft(tmp_path / "headless", str(images), str(tiny_backbone), tmp_path / "run")
     make_images("images/d", 5)
     with pytest.raises(StudioError, match="head"):

@@ -65,7 +65,7 @@ def test_a_preset_means_the_same_layers_whatever_name_is_free():
 
 
 def test_a_network_of_fewer_blocks_says_how_many_it_has():
-    with pytest.raises(StudioError, match="this backbone has 3 blocks"):
+    with pytest.raises(StudioError, match="the backbone has only 3 blocks"):
         fit_to_backbone(get_preset("last-4-blocks"), deep(3))
 
 

@@ -78,6 +78,6 @@ def test_a_queue_that_cannot_be_written_says_so_and_stays_as_it_was(three, file,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("studio.app.queue.write_json", full)
-    with pytest.raises(StudioError, match="No space left"):
+    with pytest.raises(StudioError, match="the disk is full"):
         three.add(recipe(4))
     assert epochs(three) == [1, 2, 3]

@@ -66,7 +66,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_keeps_its_recipe
     assert training.read_result(run).reason == "stopped"
     with pytest.raises(StudioError, match="keeps its recipe"):
         training.open_for_resume(run.path, None, ["training.seed=5"])
-    with pytest.raises(StudioError, match="say which run"):
+    with pytest.raises(StudioError, match="is a recipe, not a run"):
         training.open_for_resume(run.path / "recipe.toml")
     list(training.train(training.open_for_resume(run.path), TrainControl(), resume=True))
     assert training.read_result(run).reason == "completed"

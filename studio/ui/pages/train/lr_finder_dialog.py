@@ -112,6 +112,6 @@ class LRFinderDialog(QDialog):
 
 
 def _run_lr_finder(recipe: Recipe, control: "TrainControl") -> "LRFinderResult":
-    from studio.app.lr_finder_text import find_lr
+    from studio.app.lr_finder import find_lr
 
     return find_lr(recipe, control)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from studio.app import lr_finder_text
+from studio.app import lr_finder as app_lr_finder
+from studio.cli.lr_finder_text import lr_curve_parts
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
 from studio.core.recipe import Recipe
@@ -38,7 +39,7 @@ def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
 def test_where_nothing_falls_the_methods_own_rate_is_suggested(found: list[tuple[float, float]]) -> None:
     curve = lr_finder.suggest_lr(found, default_lr=0.002)
     assert (curve.suggestion, curve.clear) == (0.002, False)
-    assert "the methods' own" in lr_finder_text.format_lr_curve(curve)
+    assert "default of the methods" in lr_curve_parts(curve)[1]
 
 
 def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
@@ -54,7 +55,7 @@ def test_rates_are_tried_on_the_recipe_itself_and_nothing_is_left(
     assert list(found.rates) == sorted(found.rates)
     assert found.clear
     assert 1e-4 < found.suggestion < 0.5
-    assert f"suggested learning_rate  {found.suggestion:g}" in lr_finder_text.format_lr_curve(found)
+    assert f"suggested learning_rate  {found.suggestion:g}" in lr_curve_parts(found)[1]
     assert found == lr_finder.find_lr(recipe, steps=40)
 
 
@@ -70,7 +71,7 @@ def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
     control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
-        lr_finder_text.find_lr(make_recipe(), control)
+        app_lr_finder.find_lr(make_recipe(), control)
 
 
 def test_what_cannot_be_told_is_the_rate_of_the_method(make_recipe: MakeRecipe) -> None:
