@@ -1,1 +1,1 @@
-"""Images: reading them, checking a folder of them, splitting it, and bringing them to the backbone."""
+"""Images: sources, checks, splits, transforms and batches."""

@@ -1,4 +1,4 @@
-"""A user has a folder of real photographs and asks what is wrong with it."""
+"""A user checks a folder of real photographs."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str,
     return int(ended.value.code or 0), said.out, said.err
 
 
-def test_each_finding_has_a_kind_a_sentence_and_its_files(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_issue_has_kind_text_and_files(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _run(capsys, str(photos), "--json")
     problems = json.loads(out)["problems"]
     assert code == 0
@@ -34,14 +34,14 @@ def test_each_finding_has_a_kind_a_sentence_and_its_files(photos: Path, capsys: 
     assert all(problem["text"].endswith(".") for problem in problems)
 
 
-def test_the_same_in_words(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_issues_as_text(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = _run(capsys, str(photos))
     assert code == 0
     assert "cat/bomb.png cannot be read (it has too many pixels) and is ignored." in out
     assert "4 images have an exact copy; each copy counts as one more image.\n  cat/copy.png" in out
 
 
-def test_only_what_cannot_be_trained_on_is_an_error(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_single_class_is_an_error(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(photos / "dog"), shutil.rmtree(photos / "bird")
     code, out, said = _run(capsys, str(photos))
     assert (code, out) == (2, "")

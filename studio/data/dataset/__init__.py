@@ -1,1 +1,1 @@
-"""The list of images, its split, and the data set made of it."""
+"""Dataset index, overrides, splits and the map-style dataset."""

@@ -39,8 +39,8 @@ class Augmentation:
     @classmethod
     def from_transforms(cls, transforms: Transforms) -> Self | None:
         """Return the augmentation of a recipe; None if it changes nothing."""
-        made = cls(**preset_magnitudes(transforms))
-        return made if made != cls() else None
+        augmentation = cls(**preset_magnitudes(transforms))
+        return augmentation if augmentation != cls() else None
 
     def apply(self, pixels: Pixels, seed: int, epoch: int, index: int) -> Pixels:
         """Return a changed copy of an 8-bit RGB image of shape (height, width, 3)."""

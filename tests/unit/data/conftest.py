@@ -1,4 +1,4 @@
-"""What the data tests share."""
+"""Fixtures of the data tests."""
 
 import pytest
 

@@ -68,7 +68,7 @@ def test_a_large_split_is_not_kept_in_memory(dataset: ImageDataset, monkeypatch:
         dataset[3]
 
 
-def test_every_image_once_an_epoch_in_an_order_of_its_own(dataset: ImageDataset) -> None:
+def test_each_epoch_has_every_image_once_in_its_own_order(dataset: ImageDataset) -> None:
     with Loader(dataset, 6, seed=3, shuffle=True) as loader:
         epochs = [torch.cat([batch.indices for batch in loader.batches(epoch)]) for epoch in range(2)]
         assert len(loader) == 4
@@ -95,7 +95,7 @@ def test_batches_hold_the_pixels_and_labels_of_their_images(dataset: ImageDatase
         assert batch.labels[row] == label
 
 
-def test_an_unreadable_image_is_left_out_and_named(dataset: ImageDataset) -> None:
+def test_an_unreadable_image_is_skipped_and_named(dataset: ImageDataset) -> None:
     bad = [dataset.path(index) for index in (0, 1, 7)]
     for path in bad:
         path.write_bytes(b"")

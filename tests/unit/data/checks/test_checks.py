@@ -84,7 +84,7 @@ def test_good_images_have_no_issues(tmp_path: Path, make_images: MakeImages) -> 
     assert check(tmp_path).issues == ()
 
 
-def test_a_copy_in_another_split_is_a_leak(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_copy_in_another_split_is_leakage(tmp_path: Path, make_images: MakeImages) -> None:
     for folder in ("train/a", "train/b", "val/a", "val/b"):
         make_images(folder, 4)
     picture(1).save(tmp_path / "train" / "a" / "photo.png")
@@ -113,7 +113,7 @@ def test_a_touched_file_is_hashed_but_not_decoded_again(
     assert not decoded
 
 
-def test_a_changed_file_is_looked_at_again(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_changed_file_is_opened_again(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 4), make_images("b", 4)
     assert not check(tmp_path).issues
     (tmp_path / "a" / "000.png").write_bytes(b"")

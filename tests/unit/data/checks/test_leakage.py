@@ -1,4 +1,4 @@
-"""Planted copies make a score too good; kept together they do not."""
+"""Copies in both splits inflate the score; kept together they do not."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def _accuracy(summary: DatasetIndex) -> float:
     return float(np.mean([known[place].label == image.label for place, image in zip(nearest, asked, strict=True)]))
 
 
-def test_copies_inflate_the_score_and_kept_together_they_do_not(planted: Path) -> None:
+def test_copies_inflate_the_score_unless_kept_together(planted: Path) -> None:
     inflated = build_index(Data(path=str(planted)))
     honest = build_index(Data(path=str(planted), split=Split(copies_together=True)))
     assert inflated.counts == honest.counts == {"train": 256, "validation": 64, "test": 0}
@@ -49,7 +49,7 @@ def test_copies_inflate_the_score_and_kept_together_they_do_not(planted: Path) -
     assert 0.2 < _accuracy(honest) < 0.8
 
 
-def test_the_check_says_so_until_they_are_kept_together(planted: Path) -> None:
+def test_the_check_reports_leakage_until_copies_are_kept_together(planted: Path) -> None:
     def kinds(split: Split) -> set[str]:
         return {finding.kind for finding in check(planted, Data(split=split)).issues}
 
@@ -57,7 +57,7 @@ def test_the_check_says_so_until_they_are_kept_together(planted: Path) -> None:
     assert kinds(Split(copies_together=True)) == {"near-duplicate"}
 
 
-def test_a_run_keeps_the_division_that_it_was_trained_on(planted: Path, tmp_path: Path) -> None:
+def test_a_run_keeps_the_split_that_it_was_trained_on(planted: Path, tmp_path: Path) -> None:
     data = Data(path=str(planted), split=Split(copies_together=True, folds=5, fold=2))
     summary = build_index(data)
     split_manifest.write_split(summary, tmp_path)
@@ -65,7 +65,7 @@ def test_a_run_keeps_the_division_that_it_was_trained_on(planted: Path, tmp_path
     assert split_manifest.images_of_run(tmp_path, data).in_split("validation") == summary.in_split("validation")
 
 
-def test_the_folds_of_a_folder_are_all_of_it(planted: Path) -> None:
+def test_the_folds_of_a_folder_cover_it(planted: Path) -> None:
     folds = [build_index(Data(path=str(planted), split=Split(folds=4, fold=fold))) for fold in range(4)]
     kept = [{image.path for image in fold.in_split("validation")} for fold in folds]
     assert [len(fold) for fold in kept] == [80] * 4

@@ -1,4 +1,4 @@
-"""What a scan makes of a folder."""
+"""The index of a folder."""
 
 import os
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def test_images_deeper_in_a_class_belong_to_it(tmp_path: Path, make_images: Make
     assert index_source(tmp_path).class_counts == (6, 4)
 
 
-def test_folders_inside_a_class_stay_on_one_side_where_that_is_asked(tmp_path: Path, make_images: MakeImages) -> None:
+def test_folders_inside_a_class_stay_in_one_split_on_request(tmp_path: Path, make_images: MakeImages) -> None:
     for name in ("cat", "dog"):
         for visit in range(5):
             make_images(f"{name}/visit{visit}", 4)
@@ -71,7 +71,7 @@ def test_ready_made_splits_are_kept(tmp_path: Path, make_images: MakeImages) -> 
     assert summary.counts == {"train": 10, "validation": 4, "test": 6}
 
 
-def test_validation_is_taken_from_training_where_there_is_none(tmp_path: Path, make_images: MakeImages) -> None:
+def test_validation_is_split_from_training_if_missing(tmp_path: Path, make_images: MakeImages) -> None:
     for split in ("Train", "Test"):
         make_images(f"{split}/a", 10), make_images(f"{split}/b", 10)
     assert index_source(tmp_path).counts == {"train": 16, "validation": 4, "test": 20}
@@ -84,7 +84,7 @@ def test_a_class_may_be_called_train(tmp_path: Path, make_images: MakeImages) ->
     assert index_source(tmp_path).classes == ("bus", "test", "train")
 
 
-def test_the_division_does_not_depend_on_what_can_be_read(tmp_path: Path, make_images: MakeImages) -> None:
+def test_the_split_does_not_depend_on_readability(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("a", 20), make_images("b", 20)
     before = {image.path: image.split for image in index_source(tmp_path).images}
     (tmp_path / "a" / "003.png").write_bytes(b"")
@@ -135,7 +135,7 @@ def _error_code(path: Path, read: Callable[[Path], object] = index_source) -> st
     return caught.value.code
 
 
-def test_no_folder_no_images_one_class(tmp_path: Path, make_images: MakeImages) -> None:
+def test_sources_that_cannot_be_trained_on_have_error_codes(tmp_path: Path, make_images: MakeImages) -> None:
     assert _error_code(tmp_path / "missing") == "no-source"
     assert _error_code(tmp_path) == "no-images"
     file = make_images("a", 3) / "000.png"
@@ -146,7 +146,7 @@ def test_no_folder_no_images_one_class(tmp_path: Path, make_images: MakeImages) 
     assert _error_code(tmp_path, check) == "one-class"
 
 
-def test_nothing_readable(tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_source_without_readable_images_is_refused(tmp_path: Path, make_images: MakeImages) -> None:
     for name in ("a", "b"):
         (make_images(name, 1) / "000.png").write_bytes(b"")
     with pytest.raises(StudioError, match="None of the images"):

@@ -1,4 +1,4 @@
-"""What the user decides about single images is honoured wherever images are read, and can be taken back."""
+"""Overrides of single images are applied in all reads, and can be undone."""
 
 import os
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def _labels(summary: DatasetIndex) -> dict[str, str]:
     return {image.path.as_posix(): summary.classes[image.label] for image in summary.images}
 
 
-def test_what_is_excluded_is_nowhere(data: Data) -> None:
+def test_excluded_images_are_in_no_split(data: Data) -> None:
     chosen = data.model_copy(update={"excluded": ("a/003.png", "b/001.png")})
     for summary in (build_index(chosen), check(Path(data.path), chosen)):
         assert len(summary.images) == 18
@@ -47,7 +47,7 @@ def test_what_is_excluded_is_nowhere(data: Data) -> None:
         assert summary.excluded == (Path("a/003.png"), Path("b/001.png"))
 
 
-def test_a_label_goes_before_the_folder(data: Data) -> None:
+def test_a_label_overrides_the_folder(data: Data) -> None:
     chosen = data.model_copy(update={"labels": {"a/003.png": "b", "a/004.png": "new"}})
     summary = build_index(chosen)
     assert summary.classes == ("a", "b", "new")
@@ -55,13 +55,13 @@ def test_a_label_goes_before_the_folder(data: Data) -> None:
     assert summary.class_counts == (8, 11, 1)
 
 
-def test_a_class_from_which_all_were_moved_is_none(data: Data, tmp_path: Path, make_images: MakeImages) -> None:
+def test_a_class_without_images_left_is_removed(data: Data, tmp_path: Path, make_images: MakeImages) -> None:
     make_images("images/c", 2)
     chosen = data.model_copy(update={"labels": {"c/000.png": "a", "c/001.png": "a"}})
     assert build_index(chosen).classes == ("a", "b")
 
 
-def test_a_moved_image_is_there_and_no_other_moves(data: Data) -> None:
+def test_moving_an_image_moves_no_other(data: Data) -> None:
     before = _sides(build_index(data))
     moved = data.model_copy(
         update={"split_overrides": {"a/000.png": "test", "a/001.png": "validation", "b/000.png": "train"}}
@@ -74,14 +74,14 @@ def test_a_moved_image_is_there_and_no_other_moves(data: Data) -> None:
     assert len(dataset_for_split(build_index(moved), Preprocessing((8, 8)), "test")) == 1
 
 
-def test_ready_made_splits_give_way_too(tmp_path: Path, make_images: MakeImages) -> None:
+def test_ready_made_splits_can_be_overridden(tmp_path: Path, make_images: MakeImages) -> None:
     for folder in ("train/a", "train/b", "val/a", "val/b"):
         make_images(folder, 3)
     chosen = Data(path=str(tmp_path), split_overrides={"val/a/000.png": "train"})
     assert build_index(chosen).counts == {"train": 7, "validation": 5, "test": 0}
 
 
-def test_copies_follow_the_one_that_was_moved(data: Data) -> None:
+def test_copies_follow_the_moved_image(data: Data) -> None:
     for name in ("one", "two"):
         picture(1).save(Path(data.path) / "a" / f"{name}.png")
     split = Split(copies_together=True)
@@ -90,7 +90,7 @@ def test_copies_follow_the_one_that_was_moved(data: Data) -> None:
         assert sides["a/one.png"] == sides["a/two.png"] == side
 
 
-def test_a_run_keeps_what_was_decided(data: Data, tmp_path: Path) -> None:
+def test_a_run_keeps_the_overrides(data: Data, tmp_path: Path) -> None:
     chosen = data.model_copy(
         update={"excluded": ("a/003.png",), "labels": {"a/004.png": "b"}, "split_overrides": {"a/005.png": "test"}}
     )
@@ -195,7 +195,9 @@ sides_of_some = st.dictionaries(paths, st.sampled_from(["train", "validation", "
 
 
 @given(sides_of_some, st.lists(st.lists(paths, max_size=4), max_size=5))
-def test_following_never_moves_what_was_moved_itself(sides: dict[Path, SplitName], groups: list[list[Path]]) -> None:
+def test_following_a_group_never_moves_an_overridden_image(
+    sides: dict[Path, SplitName], groups: list[list[Path]]
+) -> None:
     made = spread_to_group(sides, groups)
     assert made.items() >= sides.items()
     for group in groups:
@@ -206,7 +208,7 @@ def test_following_never_moves_what_was_moved_itself(sides: dict[Path, SplitName
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chosen=st.data())
-def test_whatever_is_decided_holds(data: Data, chosen: st.DataObject) -> None:
+def test_all_overrides_are_applied(data: Data, chosen: st.DataObject) -> None:
     names = st.sampled_from([f"{c}/{n:03}.png" for c in "ab" for n in range(10)])
     given_data = data.model_copy(
         update={
@@ -222,7 +224,7 @@ def test_whatever_is_decided_holds(data: Data, chosen: st.DataObject) -> None:
     assert all(found[name] == side for name, side in given_data.split_overrides.items() if name in found)
 
 
-def test_a_finding_is_known_by_its_files_in_any_order() -> None:
+def test_the_signature_of_an_issue_ignores_the_order_of_files() -> None:
     one = Issue("x", (Path("a"), Path("b")), "k")
     assert one.signature == Issue("y", (Path("b"), Path("a")), "k").signature
     assert one.signature != Issue("x", (Path("a"),), "k").signature

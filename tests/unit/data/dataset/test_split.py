@@ -1,4 +1,4 @@
-"""Properties of the division into training and validation."""
+"""Properties of the training and validation split."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ splits = st.builds(Split, validation=st.floats(0.01, 0.99), seed=st.integers(0, 
 
 
 @given(images_strategy, splits)
-def test_every_class_of_two_or_more_is_on_either_side(images: Images, split: Split) -> None:
+def test_each_class_of_two_or_more_is_in_both_splits(images: Images, split: Split) -> None:
     kept = stratified_group_split(images, split)
     for label in {label for _, label in images}:
         paths = {path for path, its in images if its == label}
@@ -67,14 +67,14 @@ def grouped_images(draw: st.DrawFn) -> tuple[Images, list[list[Path]]]:
 
 
 @given(grouped_images(), splits)
-def test_no_group_is_cut(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
+def test_no_group_is_split(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
     images, groups = given_images
     kept = stratified_group_split(images, split, groups)
     assert all(len({path in kept for path in group}) <= 1 for group in groups)
 
 
 @given(grouped_images(), splits)
-def test_with_groups_something_is_left_to_train_on(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
+def test_training_images_are_left_with_groups(given_images: tuple[Images, list[list[Path]]], split: Split) -> None:
     images, groups = given_images
     units = merge_groups([*groups, *([path] for path, _ in images)])
     kept = stratified_group_split(images, split, groups)
@@ -93,7 +93,7 @@ def test_the_order_of_groups_does_not_matter(
 
 
 @given(images_strategy, st.integers(1, 4), st.integers(0, 2**31))
-def test_groups_of_one_class_come_near_the_fraction(images: Images, size: int, seed: int) -> None:
+def test_groups_of_one_class_approximate_the_fraction(images: Images, size: int, seed: int) -> None:
     one_class = [(path, 0) for path, _ in images]
     cut = [[path for path, _ in one_class[at : at + size]] for at in range(0, len(one_class), size)]
     kept = stratified_group_split(one_class, Split(validation=0.3, seed=seed), cut)
@@ -102,7 +102,7 @@ def test_groups_of_one_class_come_near_the_fraction(images: Images, size: int, s
 
 
 @given(grouped_images(), st.integers(2, 6), st.integers(0, 2**31))
-def test_folds_are_disjoint_hold_all_that_can_be_and_cut_no_group(
+def test_folds_are_disjoint_complete_and_split_no_group(
     given_images: tuple[Images, list[list[Path]]], folds: int, seed: int
 ) -> None:
     images, groups = given_images
@@ -115,7 +115,7 @@ def test_folds_are_disjoint_hold_all_that_can_be_and_cut_no_group(
 
 
 @given(images_strategy, st.integers(2, 6), st.integers(0, 2**31))
-def test_folds_of_a_class_are_of_one_size(images: Images, folds: int, seed: int) -> None:
+def test_folds_of_a_class_have_equal_sizes(images: Images, folds: int, seed: int) -> None:
     parts = [stratified_group_split(images, Split(seed=seed, folds=folds, fold=fold)) for fold in range(folds)]
     for label in {label for _, label in images}:
         sizes = [sum(its == label and path in part for path, its in images) for part in parts]
@@ -124,7 +124,7 @@ def test_folds_of_a_class_are_of_one_size(images: Images, folds: int, seed: int)
 
 
 @given(st.lists(st.lists(st.integers(0, 30), max_size=6), max_size=12))
-def test_united_groups_share_nothing_and_cut_nothing(numbers: list[list[int]]) -> None:
+def test_merged_groups_are_disjoint_and_complete(numbers: list[list[int]]) -> None:
     groups = [[Path(str(number)) for number in group] for group in numbers]
     units = merge_groups(groups)
     assert sorted(path for unit in units for path in unit) == sorted({path for group in groups for path in group})

@@ -1,4 +1,4 @@
-"""A run keeps which image is in which split."""
+"""A run records the split of each image."""
 
 import os
 from collections.abc import Callable
@@ -38,7 +38,9 @@ def test_a_name_that_is_not_unicode_is_kept(folder: Path, tmp_path: Path) -> Non
     assert all((again.path / image.path).exists() for image in again.images)
 
 
-def test_what_was_recorded_goes_before_what_is_there(folder: Path, tmp_path: Path, make_images: MakeImages) -> None:
+def test_the_recorded_split_is_used_after_the_folder_changed(
+    folder: Path, tmp_path: Path, make_images: MakeImages
+) -> None:
     data = Data(path=str(folder))
     assert len(split_manifest.images_of_run(tmp_path, data).images) == 12
     split_manifest.write_split(index_source(folder), tmp_path)
@@ -48,7 +50,7 @@ def test_what_was_recorded_goes_before_what_is_there(folder: Path, tmp_path: Pat
     assert len(split_manifest.images_of_run(tmp_path, data).images) == 15
 
 
-def test_images_that_moved_are_found_where_the_recipe_says(folder: Path, tmp_path: Path) -> None:
+def test_moved_images_are_found_at_the_path_of_the_recipe(folder: Path, tmp_path: Path) -> None:
     split_manifest.write_split(index_source(folder), tmp_path)
     folder.rename(tmp_path / "moved")
     found = split_manifest.images_of_run(tmp_path, Data(path=str(tmp_path / "moved")))
@@ -57,7 +59,7 @@ def test_images_that_moved_are_found_where_the_recipe_says(folder: Path, tmp_pat
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"splits": 3}'])
-def test_damage_is_said(tmp_path: Path, content: str) -> None:
+def test_a_damaged_manifest_is_an_error(tmp_path: Path, content: str) -> None:
     (tmp_path / split_manifest.SPLIT_FILE).write_text(content)
     with pytest.raises(StudioError, match="is damaged"):
         split_manifest.read_split(tmp_path)

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read as upright 8-bit RGB, or refused with its name and the reason."""
+"""Files are decoded to upright 8-bit RGB, or refused with name and reason."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,19 +33,19 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path, value: int, expecte
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.5, 128), (200.0, 200), (65_535.0, 255)])
-def test_floating_point_is_scaled_by_the_depth_that_holds_it(tmp_path: Path, value: float, expected: int) -> None:
+def test_floating_point_is_scaled_by_its_depth(tmp_path: Path, value: float, expected: int) -> None:
     Image.fromarray(np.full((4, 4), value, np.float32)).save(tmp_path / "deep.tif")
     assert _pixel(tmp_path / "deep.tif") == (expected,) * 3
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_transparency_is_blended_with_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "clear.png")
     Image.new("LA", (4, 4), (0, 255)).save(tmp_path / "solid.png")
     assert _pixel(tmp_path / "clear.png") == (255, 255, 255)
     assert _pixel(tmp_path / "solid.png") == (0, 0, 0)
 
 
-def test_a_palette_with_a_transparent_entry_is_laid_on_white(tmp_path: Path) -> None:
+def test_a_palette_with_a_transparent_entry_is_blended_with_white(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 0, 0, 255])
     image.save(tmp_path / "palette.gif", transparency=0)
@@ -56,7 +56,7 @@ def test_a_palette_with_a_transparent_entry_is_laid_on_white(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "CMYK", "YCbCr"])
-def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+def test_other_modes_are_converted_to_rgb(tmp_path: Path, mode: str) -> None:
     Image.new("RGB", (8, 8), "white").convert(mode).save(tmp_path / "other.tif")
     assert min(_pixel(tmp_path / "other.tif")) >= 253
 

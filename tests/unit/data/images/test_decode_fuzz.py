@@ -1,4 +1,4 @@
-"""However a file is damaged, the opener gives an image or names the file, and the checks go on."""
+"""A damaged file gives an image or an error with its name, and checks continue."""
 
 import io
 from functools import cache

@@ -1,4 +1,4 @@
-"""Nothing that an archive holds is written outside its folder, and a bad one is refused whole."""
+"""Nothing is extracted outside the folder, and a bad archive is refused as a whole."""
 
 import gzip
 import io
@@ -78,12 +78,12 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, pack: Pack, name: 
 
 @packers
 @pytest.mark.parametrize("names", [("a/x.png", "a/X.png"), ("A/x.png", "a/y.png"), ("a/\xe9", "a/e\u0301")])
-def test_names_that_are_one_on_another_system_are_refused(tmp_path: Path, pack: Pack, names: tuple[str, str]) -> None:
+def test_names_that_are_equal_on_another_system_are_refused(tmp_path: Path, pack: Pack, names: tuple[str, str]) -> None:
     assert "only in case" in _refusal(pack(tmp_path, [(name, b"1") for name in names]))
 
 
 @packers
-def test_a_name_that_is_there_twice_is_refused(tmp_path: Path, pack: Pack) -> None:
+def test_a_duplicate_name_is_refused(tmp_path: Path, pack: Pack) -> None:
     assert "appears twice" in _refusal(pack(tmp_path, [("a/x", b"1"), ("a/./x", b"2")]))
 
 
@@ -133,7 +133,7 @@ def test_a_bomb_is_stopped_before_the_disk_is_full(tmp_path: Path, pack: Pack) -
     assert written <= 64 << 20
 
 
-def test_what_was_refused_leaves_nothing(tmp_path: Path) -> None:
+def test_a_refused_archive_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StudioError):
         cached_archive_folder(_zip(tmp_path, [("a/ok.png", b"1"), ("../x", b"2")]))
     assert list((paths.cache_dir() / "sources").iterdir()) == []
@@ -147,7 +147,7 @@ names = st.lists(
 @packers
 @few
 @given(entries=st.lists(st.tuples(names, st.binary(max_size=8)), max_size=6))
-def test_whatever_the_names_all_is_inside_or_refused(
+def test_every_entry_is_extracted_inside_or_refused(
     tmp_path_factory: pytest.TempPathFactory, pack: Pack, entries: Entries
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -181,7 +181,7 @@ def test_a_damaged_archive_is_refused_or_read(
     assert all(path.resolve().is_relative_to(folder) for path in folder.rglob("*"))
 
 
-def test_a_header_that_says_it_is_gigabytes_long_takes_no_memory(tmp_path: Path) -> None:
+def test_a_header_with_a_forged_length_takes_no_memory(tmp_path: Path) -> None:
     header = tarfile.TarInfo("pax_header")
     header.type, header.size = tarfile.XHDTYPE, 3 << 30
     with gzip.open(tmp_path / "packed.tar.gz", "wb", compresslevel=1) as file:
@@ -201,7 +201,7 @@ def test_long_names_still_fit_their_header(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
-def test_a_tar_is_told_by_its_content_and_not_by_its_name(tmp_path: Path, mode: str) -> None:
+def test_the_compression_of_a_tar_is_detected_by_content(tmp_path: Path, mode: str) -> None:
     with tarfile.open(tmp_path / "packed.tar", mode) as archive:
         info = tarfile.TarInfo("a/x.png")
         info.size = 3
@@ -211,7 +211,7 @@ def test_a_tar_is_told_by_its_content_and_not_by_its_name(tmp_path: Path, mode: 
 
 
 @packers
-def test_unpacking_tells_how_far_it_is(tmp_path: Path, pack: Pack) -> None:
+def test_extraction_reports_progress(tmp_path: Path, pack: Pack) -> None:
     draw = random.Random(0)
     archive = pack(tmp_path, [(f"a/{n}", draw.randbytes(200_000)) for n in range(5)])
     told: list[tuple[str, int, int]] = []
@@ -225,7 +225,7 @@ def test_unpacking_tells_how_far_it_is(tmp_path: Path, pack: Pack) -> None:
 
 
 @packers
-def test_unpacking_can_be_stopped_and_leaves_nothing(tmp_path: Path, pack: Pack) -> None:
+def test_a_cancelled_extraction_leaves_nothing(tmp_path: Path, pack: Pack) -> None:
     def stop(doing: str, done: int, total: int) -> None:
         raise Cancelled
 

@@ -1,4 +1,4 @@
-"""Whatever the images come in, the same images come out."""
+"""All kinds of sources give the same images."""
 
 import gzip
 import shutil
@@ -48,7 +48,7 @@ def test_an_archive_gives_what_its_folder_gives(
     assert check(tmp_path / f"packed.{suffix}").images == packed.images
 
 
-def test_an_archive_is_unpacked_once_and_again_after_it_changed(tmp_path: Path, folder: Path) -> None:
+def test_an_archive_is_extracted_once_and_again_after_a_change(tmp_path: Path, folder: Path) -> None:
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", folder))
     first = index_source(packed).path
     (first / "cat" / "mark.txt").write_text("still there")
@@ -107,7 +107,7 @@ def test_a_list_may_come_from_a_spreadsheet(tmp_path: Path, folder: Path, separa
     assert index_source(written).classes == ("the cat", "the dog")
 
 
-def test_the_images_of_a_group_stay_on_one_side(tmp_path: Path, folder: Path) -> None:
+def test_the_images_of_a_group_stay_in_one_split(tmp_path: Path, folder: Path) -> None:
     rows = [f"set/{c}/{n:03}.png,{c},{c}-patient-{n // 2}" for c in ("cat", "dog") for n in range(6)]
     written = _write_list(tmp_path / "list.csv", "path,label,group", *rows)
     for seed in range(10):
@@ -117,7 +117,7 @@ def test_the_images_of_a_group_stay_on_one_side(tmp_path: Path, folder: Path) ->
         assert found.counts["validation"] == 4
 
 
-def test_what_a_list_lacks_is_a_finding(tmp_path: Path, folder: Path) -> None:
+def test_incomplete_rows_and_missing_files_of_a_list_are_issues(tmp_path: Path, folder: Path) -> None:
     rows = [f"set/{c}/{n:03}.png,{c}" for c in ("cat", "dog") for n in range(6)]
     found = check(
         _write_list(tmp_path / "list.csv", "path,label", *rows, ",cat", "set/x.png", "set/gone.png,cat", rows[0])
@@ -136,7 +136,7 @@ def _write_parquet(target: Path, /, **columns: list[object]) -> Path:
     return target
 
 
-def test_a_parquet_list_is_as_good_as_a_csv_one(tmp_path: Path, folder: Path) -> None:
+def test_a_parquet_list_equals_a_csv_list(tmp_path: Path, folder: Path) -> None:
     names = [f"set/{c}/{n:03}.png" for c in ("cat", "dog") for n in range(6)]
     labels = ["cat"] * 6 + ["dog"] * 6
     splits = ["train", "val", "test"] * 4
@@ -230,7 +230,7 @@ def test_idx_files_are_found_where_torchvision_keeps_them(tmp_path: Path, idx_fo
         index_source(tmp_path / "root")
 
 
-def test_idx_files_tell_how_far_they_are(idx_folder: Path) -> None:
+def test_idx_files_report_progress(idx_folder: Path) -> None:
     told: list[tuple[str, int, int]] = []
     check(idx_folder, progress=lambda *given: told.append(given))
     assert told[:20] == [("unpack", done, 20) for done in range(1, 21)]
@@ -266,7 +266,7 @@ def test_damaged_idx_files_are_refused_and_leave_nothing(idx_folder: Path, conte
         assert caught.value.code == "damaged-source"
 
 
-def test_labels_without_images_are_said(idx_folder: Path) -> None:
+def test_labels_without_images_are_an_error(idx_folder: Path) -> None:
     (idx_folder / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(StudioError, match="has no matching images or labels"):
         index_source(idx_folder)
@@ -311,7 +311,7 @@ def test_one_class_with_folders_beside_its_images_is_one_class(tmp_path: Path, m
         index_source(tmp_path / "set")
 
 
-def test_images_in_no_folder_are_told_from_none(tmp_path: Path, make_images: MakeImages) -> None:
+def test_images_outside_class_folders_have_their_own_error(tmp_path: Path, make_images: MakeImages) -> None:
     make_images("set", 2)
     with pytest.raises(StudioError, match="are in no class folders"):
         index_source(tmp_path / "set")

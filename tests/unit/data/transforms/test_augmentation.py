@@ -52,7 +52,7 @@ def test_seed_epoch_and_index_each_matter(other: tuple[int, int, int]) -> None:
     assert not np.array_equal(augmentation.apply(_image(), 0, 0, 0), augmentation.apply(_image(), *other))
 
 
-def test_the_original_and_the_shared_random_numbers_are_left_alone() -> None:
+def test_the_original_and_the_shared_generator_stay_unchanged() -> None:
     image, state = _image(), torch.get_rng_state()
     image.setflags(write=False)
     _preset("strong").apply(image, 0, 0, 0)
@@ -117,7 +117,7 @@ def test_erasing_paints_the_mean_color() -> None:
     assert 0.03 < (erased == mean).all(axis=2).mean() < 0.17
 
 
-def test_own_amounts_and_those_of_a_preset() -> None:
+def test_custom_and_preset_magnitudes() -> None:
     own = Augmentation.from_transforms(Transforms(augmentation="custom", rotation=30.0, flip=0.5))
     assert own == Augmentation(rotation=30.0, flip=0.5)
     light = Augmentation.from_transforms(Transforms(augmentation="light", rotation=30.0))

@@ -1,4 +1,4 @@
-"""Images made of two: what they show, and that chance is decided by seed, epoch and image."""
+"""Mixup and CutMix are functions of seed, epoch and image."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +24,13 @@ def dataset(tmp_path: Path, make_images: MakeImages) -> ImageDataset:
     return dataset_for_split(build_index(Data(path=str(tmp_path))), Preprocessing((16, 16)), "train")
 
 
-def test_a_recipe_asks_for_it() -> None:
+def test_a_recipe_enables_mixing() -> None:
     assert MixupCutmix.from_training(Training()) is None
     assert MixupCutmix.from_training(Training(mixup=0.2)) == MixupCutmix(0.2, 0.0)
     assert MixupCutmix.from_training(Training(cutmix=1.0)) == MixupCutmix(0.0, 1.0)
 
 
-def test_an_overlay_is_the_weighted_mean_and_a_piece_is_as_large_as_it_says() -> None:
+def test_mixup_is_the_weighted_mean_and_a_cutmix_box_has_its_share() -> None:
     black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
     shares = []
     for index in range(200):
@@ -48,7 +48,7 @@ def test_an_overlay_is_the_weighted_mean_and_a_piece_is_as_large_as_it_says() ->
     assert white.all()
 
 
-def test_both_take_turns() -> None:
+def test_mixup_and_cutmix_alternate() -> None:
     black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
     pasted = sum(len(np.unique(BOTH.apply(black, white, 1, 0, index)[0])) == 2 for index in range(300))
     assert 110 < pasted < 190
@@ -82,7 +82,7 @@ def _images(batches: list[Batch]) -> dict[int, tuple[bytes, int, float]]:
     return found
 
 
-def test_what_an_image_becomes_depends_on_seed_epoch_and_image_alone(dataset: ImageDataset) -> None:
+def test_mixing_is_a_function_of_seed_epoch_and_image(dataset: ImageDataset) -> None:
     with _loader(dataset) as loader:
         whole, again, other = (_images(list(loader.batches(epoch))) for epoch in (1, 1, 2))
         late = _images(list(loader.batches(1, 2)))
@@ -96,7 +96,7 @@ def test_what_an_image_becomes_depends_on_seed_epoch_and_image_alone(dataset: Im
     assert shared == whole
 
 
-def test_views_come_again(dataset: ImageDataset) -> None:
+def test_views_repeat(dataset: ImageDataset) -> None:
     with _loader(dataset, views=2) as loader:
         epochs = [_images(list(loader.batches(epoch))) for epoch in range(5)]
         orders = [torch.cat([batch.indices for batch in loader.batches(epoch)]).tolist() for epoch in range(3)]
@@ -104,7 +104,7 @@ def test_views_come_again(dataset: ImageDataset) -> None:
     assert orders[0] != orders[2]
 
 
-def test_a_mate_that_cannot_be_read_leaves_its_image_alone(dataset: ImageDataset) -> None:
+def test_an_image_with_an_unreadable_partner_stays_unmixed(dataset: ImageDataset) -> None:
     with _loader(dataset) as loader:
         order = torch.cat(list(loader.batch_indices(0)))
         dataset.path(int(order[0])).write_bytes(b"")
@@ -117,7 +117,7 @@ def test_a_mate_that_cannot_be_read_leaves_its_image_alone(dataset: ImageDataset
     assert (batch.mix_lambdas[1:] < 1).any()
 
 
-def test_parts_of_a_batch_are_the_batch(dataset: ImageDataset) -> None:
+def test_microbatches_make_up_the_batch(dataset: ImageDataset) -> None:
     with _loader(dataset) as loader:
         batch = next(iter(loader.batches(0)))
     parts = list(batch.microbatches(4))

@@ -30,21 +30,21 @@ def test_equal_to_timm(
 
 
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
-def test_a_line_is_brought_to_the_size_too(mode: str) -> None:
+def test_a_thin_image_is_resized_too(mode: str) -> None:
     preprocessing = Preprocessing((32, 32), crop_mode=mode)  # type: ignore[arg-type]
     assert preprocessing(_photo(1, 500)).shape == preprocessing(_photo(500, 1)).shape == (3, 32, 32)
 
 
-def test_a_batch_is_normalised_like_its_images() -> None:
+def test_a_batch_is_normalized_like_its_images() -> None:
     preprocessing = Preprocessing((16, 16))
     images = [_photo(20, 30), _photo(30, 20)]
     batch = torch.from_numpy(np.stack([preprocessing.to_pixels(image) for image in images]))
-    normalised = preprocessing.normalize(batch)
-    assert normalised.is_contiguous()
-    assert torch.equal(normalised, torch.stack([preprocessing(image) for image in images]))
+    normalized = preprocessing.normalize(batch)
+    assert normalized.is_contiguous()
+    assert torch.equal(normalized, torch.stack([preprocessing(image) for image in images]))
 
 
-def test_normalising_leaves_the_pixels_alone() -> None:
+def test_normalize_keeps_the_pixels() -> None:
     pixels = torch.full((4, 4, 3), 7, dtype=torch.uint8)
     Preprocessing((4, 4)).normalize(pixels)
     assert (pixels == 7).all()
