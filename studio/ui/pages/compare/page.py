@@ -1,9 +1,9 @@
-"""Compare: several runs side by side, seeds taken together; sweeps are opened and begun from here."""
+"""Compare page: several runs side by side, averaged over seeds; opens and starts sweeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
@@ -19,15 +19,15 @@ from PySide6.QtWidgets import (
 
 from studio.app.comparison.comparison_view import ComparisonView, RunOption, load_comparison
 from studio.app.sweeps.sweep import sweep_run_options
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.base import Page
-from studio.ui.pages.compare.comparison_models import RunOptionModel, SeedGroupModel, group_color
+from studio.ui.pages.compare.comparison_models import BASELINE_COLUMN, RunOptionModel, SeedGroupModel, group_color
 from studio.ui.services.error_text import error_message
 from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.recipe_diff import RecipeDiff
-from studio.ui.style.formatting import pluralize
 from studio.ui.widgets.components import Card, EmptyState, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.menu import Menu
@@ -41,41 +41,42 @@ if TYPE_CHECKING:
     from studio.core.recipe import Backbone
 
 SWEEP_PRESETS = (
-    ("ranks", "Ranks 2, 4, 8, 16, 32"),
-    ("lora-against-adapter", "LoRA against Adapter at equal parameters"),
+    ("ranks", N_("Ranks 2, 4, 8, 16, 32")),
+    ("lora-against-adapter", N_("LoRA against Adapter at equal parameters")),
 )
-"""The sweeps that one press begins, by the name of their preset."""
-_BASELINE_COLUMN = SeedGroupModel.columns.index("Against baseline")
+"""Name and title of the presets of sweeps."""
 _MAX_NAMED_CURVES = 6
-"""Of more curves than this, the table beside them is the key."""
+"""Largest number of curves with a legend; for more, the table is the legend."""
 
 
 class ComparePage(Page):
-    """Reads what is ticked; writes nothing but the report."""
+    """Page beside the steps that compares the checked runs; writes only the report."""
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(
-            workspace, tr("Compare runs"), tr("What differs in their recipes, and what came out. Tick two or more.")
-        )
+        super().__init__(workspace, tr("Compare runs"), tr("Recipes and results side by side. Check two or more runs."))
         self.sweeps: tuple[RunOption, ...] = ()
         self.comparison: ComparisonView | None = None
         self._inspector: tuple[Backbone, Inspector] | None = None
-        self.save_button = button(tr("Save the report…"), self._choose_report_folder, "save")
+        self.save_button = button(tr("Save report…"), self._choose_report_folder, "save")
         self.header.addWidget(self.save_button)
         self.stack = QStackedWidget()
-        words = tr("Tick runs on the left, open the folder of a sweep, or begin one from the recipe as it is.")
-        self.empty = EmptyState("results", tr("Nothing is compared yet"), words)
+        self.empty = EmptyState(
+            "results",
+            tr("No runs checked"),
+            tr("Check runs on the left, open a sweep, or start a sweep of the current recipe."),
+        )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
-        parts = QSplitter(Qt.Orientation.Horizontal)
-        parts.setChildrenCollapsible(False)
-        parts.addWidget(self._build_run_card())
-        parts.addWidget(self.stack)
-        parts.setSizes([320, 900])
-        parts.setStretchFactor(1, 1)
-        self.set_content(parts)
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self._build_run_card())
+        self.splitter.addWidget(self.stack)
+        self.splitter.setSizes([320, 900])
+        self.splitter.setStretchFactor(1, 1)
+        self.set_content(self.splitter)
         self._plots_made = False
-        workspace.runs.changed.connect(lambda rows: self._list_runs())
+        self._pending_recipes = (0, 1)
+        workspace.runs.changed.connect(self._list_runs)
         self._list_runs()
         self._show_buttons()
 
@@ -85,12 +86,12 @@ class ComparePage(Page):
         self.run_model = RunOptionModel(self)
         self.run_model.checked_changed.connect(self._read_selected)
         self.run_table = _table(self.run_model, tr("Runs to compare"))
-        self.run_table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # names differ in their ends
+        self.run_table.setTextElideMode(Qt.TextElideMode.ElideLeft)  # names differ at their ends
         self.run_table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.all_button = button(tr("All"), lambda: self._check_all(True), kind="quiet")
         self.none_button = button(tr("None"), lambda: self._check_all(False), kind="quiet")
-        self.open_button = button(tr("Open a sweep…"), self._choose_sweep, "open")
-        self.sweep_button = button(tr("Begin a sweep…"), self._sweep_menu, "train")
+        self.open_button = button(tr("Open sweep…"), self._choose_sweep, "open")
+        self.sweep_button = button(tr("Start sweep…"), self._sweep_menu, "train")
         card = Card(
             tr("Runs"), (self.run_table, 1), self.open_button, self.sweep_button,
             heading_items=(self.all_button, self.none_button), padding=14,
@@ -100,10 +101,10 @@ class ComparePage(Page):
 
     def _content(self) -> QWidget:
         self.group_model = SeedGroupModel(self)
-        self.groups = _table(self.group_model, tr("Recipes and what came out"))
+        self.groups = _table(self.group_model, tr("Recipes and results"))
         self.groups.horizontalHeader().setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
         self.view_switch = SegmentedControl(
-            tr("What to compare"), ((tr("Figures"), "results"), (tr("Recipes on the tree"), "layers"))
+            tr("Comparison view"), ((tr("Metrics"), "results"), (tr("Recipe differences"), "layers"))
         )
         self.views = QStackedWidget()
         self.view_switch.chosen.connect(self.views.setCurrentIndex)
@@ -132,7 +133,7 @@ class ComparePage(Page):
         return Card("", head, (self.recipe_diff, 1), padding=14)
 
     def _make_plots(self) -> None:
-        """Make the plots."""
+        """Create the plots; imports pyqtgraph."""
         if self._plots_made:
             return
         from studio.ui.pages.compare.pareto_plot import ParetoPlot
@@ -147,7 +148,7 @@ class ComparePage(Page):
     # choosing
 
     def showEvent(self, event: object) -> None:
-        """Qt: the page comes into view; the run that the other pages look at is ticked where none is."""
+        """Qt: the page comes into view; check the selected run if none is checked."""
         super().showEvent(event)  # type: ignore[arg-type]
         selected = self.workspace.runs.selected
         if selected is not None and not self.selected_runs:
@@ -155,25 +156,25 @@ class ComparePage(Page):
 
     def _list_runs(self) -> None:
         own = [_run_option(row) for row in self.workspace.runs.rows if row.readable]
-        known = {choice.path for choice in own}
-        self.run_model.show_rows([*own, *(c for c in self.sweeps if c.path not in known)])
+        known = {option.path for option in own}
+        self.run_model.show_rows([*own, *(option for option in self.sweeps if option.path not in known)])
 
     def _check_all(self, on: bool) -> None:
         self.run_model.set_checked({self.run_model.key(row) for row in self.run_model.rows}, on)
 
     def select_runs(self, paths: set[Path]) -> None:
-        """Tick these runs and no others."""
+        """Check exactly these runs."""
         self.run_model.checked = set()
         self.run_model.set_checked({str(path) for path in paths})
 
     @property
     def selected_runs(self) -> tuple[Path, ...]:
-        """The ticked runs, in the order of the list."""
+        """Paths of the checked runs in list order."""
         model = self.run_model
         return tuple(row.path for row in model.rows if model.key(row) in model.checked)
 
     def _choose_sweep(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, tr("Choose the folder of a sweep"))
+        path = QFileDialog.getExistingDirectory(self, tr("Choose a sweep folder"))
         if path:
             self.open_sweep(Path(path))
 
@@ -182,8 +183,8 @@ class ComparePage(Page):
         self.workspace.worker.submit(lambda: sweep_run_options(folder), self._sweep_opened, self._failed)
 
     def _sweep_opened(self, options: tuple[RunOption, ...]) -> None:
-        new = {choice.path for choice in options}
-        self.sweeps = (*options, *(choice for choice in self.sweeps if choice.path not in new))
+        new = {option.path for option in options}
+        self.sweeps = (*options, *(option for option in self.sweeps if option.path not in new))
         self._list_runs()
         self.select_runs(new)
 
@@ -191,13 +192,13 @@ class ComparePage(Page):
 
     def _sweep_menu(self) -> None:
         menu = Menu(self)
-        for preset, words in SWEEP_PRESETS:
-            menu.addAction(tr(words), partial(self.queue_sweep, preset))
+        for preset, title in SWEEP_PRESETS:
+            menu.addAction(localized(title), partial(self.queue_sweep, preset))
         menu.exec(self.sweep_button.mapToGlobal(QPoint(0, self.sweep_button.height() + 2)))
         menu.deleteLater()
 
     def queue_sweep(self, preset: str) -> None:
-        """Put the recipes that ``preset`` makes of the document's into the queue."""
+        """Queue the recipes that ``preset`` makes of the current one."""
         recipe = self.workspace.recipe
         self.workspace.worker.submit(lambda: _sweep_recipes(recipe, preset), self._enqueue, self._failed)
 
@@ -206,8 +207,12 @@ class ComparePage(Page):
             self.workspace.queue.add(recipe)
         if self.workspace.queue.startable:
             self.workspace.queue.start()
-        words = tr("{n} recipes wait in the queue of the page Train. Their runs appear here.", n=len(recipes))
-        self.banner.show_message(words, "good")
+        text = tr_n(
+            "{n} recipe is queued on the Train page. Its run appears here.",
+            "{n} recipes are queued on the Train page. Their runs appear here.",
+            len(recipes),
+        )
+        self.banner.show_message(text, "good")
 
     # showing
 
@@ -229,16 +234,16 @@ class ComparePage(Page):
         self.comparison = comparison
         report = comparison.report
         self.group_model.show_comparison(comparison)
-        self.groups.setColumnHidden(_BASELINE_COLUMN, not any(comparison.baselines))
+        self.groups.setColumnHidden(BASELINE_COLUMN, not any(comparison.baselines))
         runs = sum(len(group.runs) for group in report.groups)
-        self.summary.setText(
-            tr("{runs} of {recipes}", runs=pluralize(runs, "run"), recipes=pluralize(len(report.groups), "recipe"))
-        )
+        counts = tr_n("{n} recipe", "{n} recipes", len(report.groups)), tr_n("{n} run", "{n} runs", runs)
+        self.summary.setText("   ·   ".join(counts))
         self._show_plots(comparison)
-        for box, row in ((self.left_recipe, 0), (self.right_recipe, 1)):
+        for box, row in zip((self.left_recipe, self.right_recipe), self._pending_recipes, strict=True):
             box.clear()
-            box.addItems([f"{group.number}  {group.label}" for group in report.groups])
+            box.addItems([f"{group.number}  {localized(group.label)}" for group in report.groups])
             box.setCurrentIndex(min(row, len(report.groups) - 1))
+        self._pending_recipes = (0, 1)
         self._show_recipe_diff()
         self.stack.setCurrentIndex(1)
         self._show_buttons()
@@ -262,7 +267,7 @@ class ComparePage(Page):
             [
                 ParetoPoint(
                     g.number,
-                    g.label,
+                    localized(g.label),
                     group_color(g),
                     g.parameters,
                     g.accuracy,
@@ -272,25 +277,25 @@ class ComparePage(Page):
                 for g in report.groups
                 if g.parameters and g.accuracy is not None
             ]
-        )  # fmt: skip
+        )
 
     def _show_recipe_diff(self) -> None:
-        """Show the two chosen recipes on the tree of the first."""
+        """Show the differences of the two selected recipes on the layer tree of the first."""
         compared, rows = self.comparison, (self.left_recipe.currentIndex(), self.right_recipe.currentIndex())
         if compared is None or min(rows) < 0:
             return
         left, right = (compared.recipes[row] for row in rows)
         groups: tuple[SeedGroup, ...] = tuple(compared.report.groups[row] for row in rows)
-        names = (f"A: {groups[0].label}", f"B: {groups[1].label}")
+        names = (f"A: {localized(groups[0].label)}", f"B: {localized(groups[1].label)}")
         self.workspace.worker.submit(
             lambda: self._layers(left),
             lambda layers: self.recipe_diff.show_recipes(left, right, layers, names),
             self._failed,
-            "differ",
+            "diff",
         )
 
     def _layers(self, recipe: Recipe) -> "tuple[Layer, ...]":
-        """On the lane's thread, which alone keeps the shape of a backbone."""
+        """Return the layers of the recipe's backbone, cached; runs on the worker thread."""
         from studio.app.inspection import Inspector
 
         if self._inspector is None or self._inspector[0] != recipe.backbone:
@@ -300,6 +305,29 @@ class ComparePage(Page):
     def _show_buttons(self) -> None:
         self.save_button.setEnabled(self.comparison is not None)
 
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return checked runs, opened sweeps, the open view and the recipes on the tree."""
+        return {
+            "checked": self.selected_runs,
+            "sweeps": self.sweeps,
+            "view": self.views.currentIndex(),
+            "recipes": (self.left_recipe.currentIndex(), self.right_recipe.currentIndex()),
+            "sizes": self.splitter.sizes(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page that returned ``state``."""
+        self.sweeps = tuple(state.get("sweeps", ()))
+        self._list_runs()
+        self.view_switch.set_current(state.get("view", 0))
+        self.views.setCurrentIndex(state.get("view", 0))
+        self.splitter.setSizes(state.get("sizes", []))
+        if checked := state.get("checked"):
+            self._pending_recipes = state.get("recipes", (0, 1))
+            self.select_runs(set(checked))
+
     # the report
 
     def _choose_report_folder(self) -> None:
@@ -308,7 +336,7 @@ class ComparePage(Page):
             self.save_report(Path(path), lambda page: QDesktopServices.openUrl(QUrl.fromLocalFile(str(page))))
 
     def save_report(self, folder: Path, done: Callable[[Path], object] = lambda page: None) -> None:
-        """Write the report to ``folder``, and call ``done`` with its page."""
+        """Write the report to ``folder`` and call ``done`` with the path of its page."""
         from studio.app.comparison.report_writer import write_report
 
         compared = self.comparison
@@ -316,14 +344,14 @@ class ComparePage(Page):
             return
 
         def saved(page: Path) -> None:
-            self.banner.show_message(tr("The report is in {path}.", path=page), "good")
+            self.banner.show_message(tr("Report saved: {path}", path=page), "good")
             done(page)
 
         self.workspace.worker.submit(lambda: write_report(compared.report, folder), saved, self._failed)
 
 
 def _read_comparison(paths: Sequence[Path]) -> ComparisonView:
-    """On the lane's thread, which also imports what draws the plots: that takes half a second."""
+    """Return the comparison; imports pyqtgraph on the worker thread, because that takes 0.5 s."""
     import pyqtgraph  # noqa: F401
 
     return load_comparison(paths)
