@@ -1,7 +1,7 @@
-"""Results, third view: what each attachment is worth, and how large and of what rank each change of a weight is."""
+"""Third tab of the results: ablation of each attachment, and size and rank of each weight change."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QAbstractItemModel, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
@@ -19,8 +19,9 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from studio.core.messages import N_
 from studio.core.run import Run
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.services import recipe_edits
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
@@ -39,41 +40,39 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class AblationModel(CheckableTableModel["Ablation"]):
-    """Attachments, to be ticked for pruning."""
+    """Attachments with their accuracy drop, checkable for pruning."""
 
-    columns = ("Attachment", "Parameters", "Without it", "Points lost", "Per 1,000")
+    columns = (N_("Attachment"), N_("Parameters"), N_("Without it"), N_("Drop, points"), N_("Per 1,000"))
 
     def cells(self, row: "Ablation") -> tuple[str, ...]:
-        """Name, size, and what it is worth in points of accuracy."""
-        worth = "" if row.accuracy_per_1k_params is None else f"{100 * row.accuracy_per_1k_params:.2f}"
+        """Return name, parameters, and the drop of accuracy in points without the attachment."""
+        per_1k = "" if row.accuracy_per_1k_params is None else f"{100 * row.accuracy_per_1k_params:.2f}"
         return (
             row.name,
             format_count(row.parameters),
             format_percent(row.accuracy_without),
             f"{100 * row.accuracy_drop:.1f}",
-            worth,
+            per_1k,
         )
 
     def tool_tip(self, row: "Ablation") -> str:
-        """What to make of it."""
+        """Return the effect of the attachment as a sentence."""
         if row.accuracy_drop <= 0:
-            return tr("Without {name} the run is no worse: it can be pruned.", name=row.name)
-        return tr(
-            "Without {name} accuracy falls by {points:.1f} points.", name=row.name, points=100 * row.accuracy_drop
-        )
+            return tr("Accuracy does not drop without {name}, so it can be pruned", name=row.name)
+        return tr("Accuracy drops by {points:.1f} points without {name}", name=row.name, points=100 * row.accuracy_drop)
 
     def key(self, row: "Ablation") -> str:
-        """Its name."""
+        """Return the name of the attachment."""
         return row.name
 
     @property
     def checked_names(self) -> set[str]:
-        """The ticked attachments."""
+        """Names of the checked attachments."""
         return {row.name for row in self.rows if row.name in self.checked}
 
 
 class _ShareBarDelegate(QStyledItemDelegate):
-    """Draws a number with a bar behind it, as long as its share of the largest."""
+    """Delegate that draws a number over a bar, whose length is its share of the largest number."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Qt: rows of one height."""
@@ -98,7 +97,7 @@ class _ShareBarDelegate(QStyledItemDelegate):
 
 
 class AblationTab(QWidget):
-    """Measures the chosen run on request, and prunes the recipe by what it finds."""
+    """Tab that ablates the selected run on request and prunes the recipe."""
 
     _progressed = Signal(object)
 
@@ -108,17 +107,17 @@ class AblationTab(QWidget):
         self.run: Run | None = None
         self.analysis: AdapterAnalysis | None = None
         self.stack = QStackedWidget()
-        self.measure_button = button(tr("Measure"), self.measure, "eye", "primary")
+        self.measure_button = button(tr("Run ablation"), self.measure, "eye", "primary")
         self.bar = QProgressBar()
         self.bar.setFixedWidth(280)
         self.bar.setTextVisible(False)
-        self.bar.setAccessibleName(tr("Progress of the measurement"))
+        self.bar.setAccessibleName(tr("Progress of the ablation"))
         self.empty = EmptyState(
             "eye",
-            tr("What is each attachment worth?"),
+            tr("Contribution of each attachment"),
             tr(
-                "The validation images are looked at once with everything, and once more without each attachment. It "
-                "also shows how much each weight was changed, and of what rank the change is."
+                "The run is evaluated with all attachments, and again without each one. The size and effective rank of "
+                "each weight change are measured too."
             ),
             self.measure_button,
             self.bar,
@@ -134,45 +133,48 @@ class AblationTab(QWidget):
         self.model.checked_changed.connect(self._show_prune)
         self.table = _table(self.model)
         self.title = text_label("", "caption", wrap=True)
-        self.prune_button = button(tr("Prune the ticked"), self.prune, "trash")
+        self.prune_button = button(tr("Prune checked"), self.prune, "trash")
         self.banner = Banner()
-        worth = Card(
+        drops = Card(
             tr("Accuracy without each attachment"), self.title, (self.table, 1), self.banner,
             heading_items=(self.prune_button,), padding=14,
         )  # fmt: skip
         self.tree = _change_tree()
-        words = tr("Norm of each change, relative to the weight's own, and effective rank (Roy and Vetterli 2007).")
-        self.tree_caption = text_label(words, "caption", wrap=True)
-        changes = Card(tr("What training changed"), self.tree_caption, (self.tree, 1), padding=14)
-        parts = QSplitter(Qt.Orientation.Horizontal)
-        parts.setChildrenCollapsible(False)
-        parts.addWidget(worth)
-        parts.addWidget(changes)
-        parts.setSizes([560, 520])
-        return container(VBox((parts, 1)))
+        self.tree_caption = text_label(
+            tr("Norm of each change, also relative to the weight, and effective rank (Roy and Vetterli 2007)"),
+            "caption",
+            wrap=True,
+        )
+        changes = Card(tr("Weight changes"), self.tree_caption, (self.tree, 1), padding=14)
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(drops)
+        splitter.addWidget(changes)
+        splitter.setSizes([560, 520])
+        return container(VBox((splitter, 1)))
 
-    # measuring
+    # ablation
 
     def set_run(self, run: Run | None) -> None:
-        """Another run is looked at."""
+        """Show ``run``, not yet measured."""
         self.run, self.analysis = run, None
         self.error_banner.show_message("")
         self._show_measuring(False)
         self.stack.setCurrentIndex(0)
 
     def measure(self) -> None:
-        """Look at the run with each attachment switched off in turn."""
+        """Evaluate the run with each attachment disabled in turn."""
         run = self.run
         if run is None:
             return
         self.error_banner.show_message("")
         self._show_measuring(True)
-        tell = self._progressed.emit
+        report = self._progressed.emit
         self.workspace.worker.submit(
-            lambda: _measure(run, lambda done, total: tell((run, done, total))),
-            lambda found: self._show(run, found),
+            lambda: _measure(run, lambda done, total: report((run, done, total))),
+            lambda analysis: self._show(run, analysis),
             lambda error: self._failed(run, error),
-            "xray",
+            "ablation",
         )
 
     def _show_measuring(self, on: bool) -> None:
@@ -198,11 +200,15 @@ class AblationTab(QWidget):
         self._show_measuring(False)
         self.model.checked = set()
         self.model.show_rows(analysis.ablations)
-        with_all, images = format_percent(analysis.accuracy), format_count(analysis.images)
         self.title.setText(
-            tr("With everything {accuracy} on {n} validation images.", accuracy=with_all, n=images)
+            tr_n(
+                "All attachments: {accuracy} on {n:,} validation image",
+                "All attachments: {accuracy} on {n:,} validation images",
+                analysis.images,
+                accuracy=format_percent(analysis.accuracy),
+            )
             if analysis.ablations
-            else tr("Only the classifier was trained, so there is nothing to switch off.")
+            else tr("Only the classifier was trained, so there are no attachments.")
         )
         self.banner.show_message(_advice(analysis.ablations), "info")
         self._fill_tree(analysis.changes)
@@ -217,9 +223,9 @@ class AblationTab(QWidget):
         for change in changes:
             item = QTreeWidgetItem(_layer_item(self.tree, change.layer, items))
             rank = "" if change.effective_rank is None else f"{change.effective_rank:.1f}"
-            own = "" if change.relative_norm is None else format_percent(change.relative_norm)
-            for column, words in enumerate((change.tensor, change.attachment, f"{change.norm:.3g}", own, rank)):
-                item.setText(column, words)
+            relative = "" if change.relative_norm is None else format_percent(change.relative_norm)
+            for column, cell in enumerate((change.tensor, change.attachment, f"{change.norm:.3g}", relative, rank)):
+                item.setText(column, cell)
                 item.setToolTip(column, f"{change.layer}.{change.tensor}")
             item.setData(2, _SHARE_ROLE, change.norm / largest if largest else 0.0)
         self.tree.expandAll() if len(changes) <= 60 else self.tree.expandToDepth(0)
@@ -231,30 +237,46 @@ class AblationTab(QWidget):
         self.prune_button.setEnabled(bool(self.model.checked_names))
 
     def prune(self) -> None:
-        """Take the ticked attachments out of the recipe as one step of the history.
+        """Remove the checked attachments from the recipe as one undo step.
 
-        Where the recipe in the window has others than the run, it becomes the run's without them.
+        If those attachments differ between the open recipe and the run, the run's recipe replaces the open one.
         """
         if self.run is None or not self.model.checked_names:
             return
-        names, here, there = self.model.checked_names, self.workspace.recipe, self.run.recipe
-        same = [a for a in here.attachments if a.name in names] == [a for a in there.attachments if a.name in names]
-        pruned = recipe_edits.without_attachments(here if same else there, set(names))
-        words = ", ".join(sorted(names))
-        self.workspace.document.edit(tr("Prune {names}", names=words), pruned)
-        whose = tr("The recipe") if same else tr("The recipe is now that of this run; it")
+        checked, here, there = self.model.checked_names, self.workspace.recipe, self.run.recipe
+        same = [a for a in here.attachments if a.name in checked] == [a for a in there.attachments if a.name in checked]
+        pruned = recipe_edits.without_attachments(here if same else there, set(checked))
+        names = ", ".join(sorted(checked))
+        self.workspace.document.edit(N_("Prune {names}", names=names), pruned)
         self.banner.show_message(
-            tr("{whose} no longer has {names}. Undo takes it back.", whose=whose, names=words), "good"
+            tr("Removed {names} from the recipe. Undo restores it.", names=names)
+            if same
+            else tr("The recipe is now that of this run without {names}. Undo restores the previous one.", names=names),
+            "good",
         )
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return the analysis and the checked attachments, and whether an ablation is running."""
+        return {"analysis": self.analysis, "checked": self.model.checked, "measuring": not self.bar.isHidden()}
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the tab that returned ``state``, with the same run; a running ablation starts again."""
+        if self.run is not None and (analysis := state.get("analysis")) is not None:
+            self._show(self.run, analysis)
+            self.model.set_checked(set(state.get("checked", ())))
+        elif state.get("measuring"):
+            self.measure()
 
 
 def _advice(ablations: "Sequence[Ablation]") -> str:
-    idle = [a.name for a in ablations if a.accuracy_drop <= 0]
-    return tr("Without {names} the run is no worse.", names=", ".join(idle)) if idle else ""
+    prunable = [a.name for a in ablations if a.accuracy_drop <= 0]
+    return tr("Accuracy does not drop without {names}.", names=", ".join(prunable)) if prunable else ""
 
 
 def _layer_item(tree: QTreeWidget, path: str, items: dict[str, QTreeWidgetItem]) -> QTreeWidgetItem:
-    """The item of a layer, made with those above it where it is not there yet."""
+    """Return the item of a layer, created with its ancestors if needed."""
     if path not in items:
         above, _, name = path.rpartition(".")
         item = QTreeWidgetItem(_layer_item(tree, above, items)) if above else QTreeWidgetItem(tree)
@@ -269,7 +291,7 @@ def _change_tree() -> QTreeWidget:
     tree.setUniformRowHeights(True)
     tree.setIndentation(14)
     tree.setItemDelegateForColumn(2, _ShareBarDelegate(tree))
-    tree.setAccessibleName(tr("Changes of weights"))
+    tree.setAccessibleName(tr("Weight changes"))
     header = tree.header()
     header.setStretchLastSection(False)
     header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
@@ -280,7 +302,7 @@ def _change_tree() -> QTreeWidget:
 
 
 def _table(model: QAbstractItemModel) -> QTableView:
-    table = set_up_row_table(QTableView(), model, tr("What each attachment is worth"), 30)
+    table = set_up_row_table(QTableView(), model, tr("Contribution of each attachment"), 30)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)

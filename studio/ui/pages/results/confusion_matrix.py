@@ -1,4 +1,4 @@
-"""The confusion matrix: true classes down, found classes across."""
+"""Confusion matrix: true classes down, predicted classes across."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +6,7 @@ from PySide6.QtCore import QEvent, QPointF, QRect, QRectF, Qt, Signal
 from PySide6.QtGui import QColor, QHelpEvent, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import pluralize
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.style.theme import Tokens, color, theme
 from studio.ui.widgets.painting import small_font
 
@@ -25,10 +24,10 @@ _STEPS = {
 
 
 class ConfusionMatrix(QWidget):
-    """Cells are darker the larger their share of the true class; right answers in one colour, mistakes in another.
+    """Matrix of cells colored by their share of the true class, one color for correct and one for wrong predictions.
 
-    ``chosen`` carries row and column of the cell that is pressed, or moved to with the arrow keys; None when it is
-    pressed again, or with Escape.
+    ``chosen`` carries row and column of the cell that is clicked or reached with the arrow keys; None if it is clicked
+    again, or for Escape.
     """
 
     chosen = Signal(object)
@@ -46,21 +45,22 @@ class ConfusionMatrix(QWidget):
         self.setAccessibleName(tr("Confusion matrix"))
 
     def show_counts(self, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
-        """Show ``counts`` (true class, found class)."""
+        """Show ``counts`` (true class, predicted class)."""
         self.labels, self.counts = tuple(labels), counts
         self._nonzero_cells, self._image_cache = tuple(_find_nonzero_cells(counts)), None
         self.selected_cell = None
         self.update()
 
     def select_cell(self, cell: tuple[int, int] | None) -> None:
-        """Mark a cell without telling anybody."""
+        """Mark a cell without a signal."""
         self.selected_cell = cell
         self.update()
 
     def _choose_cell(self, cell: tuple[int, int] | None) -> None:
         self.select_cell(cell)
-        name = tr("Confusion matrix")
-        self.setAccessibleName(f"{name}: {self.cell_text(*cell)}" if cell else name)
+        self.setAccessibleName(
+            tr("Confusion matrix: {cell}", cell=self.cell_text(*cell)) if cell else tr("Confusion matrix")
+        )
         self.chosen.emit(cell)
 
     def _cell_size(self) -> float:
@@ -92,7 +92,7 @@ class ConfusionMatrix(QWidget):
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
 
     def _matrix_image(self) -> QImage:
-        """A pixel a cell, for when there is no room for gaps; made once for each theme, as cells may be a million."""
+        """Return an image of one pixel per cell, cached by theme because there may be a million cells."""
         tokens = theme().tokens
         if self._image_cache is None or self._image_cache[0] is not tokens:
             wrong, right = (_color_ramp(color("sunken"), color(name)) for name in ("bad", "accent"))
@@ -104,7 +104,7 @@ class ConfusionMatrix(QWidget):
         return self._image_cache[1]
 
     def _draw_grid(self, painter: QPainter, cell: float) -> None:
-        """The cells that nothing is in, as one square with lines between them."""
+        """Draw the empty cells as one square with lines."""
         side = cell * len(self.labels)
         painter.fillRect(QRectF(_MARGIN_LEFT, _MARGIN_TOP, side, side), color("sunken"))
         painter.setPen(QPen(color("surface"), 2))
@@ -126,7 +126,7 @@ class ConfusionMatrix(QWidget):
     def _draw_names(self, painter: QPainter, cell: float) -> None:
         middle, right = int(Qt.AlignmentFlag.AlignVCenter), int(Qt.AlignmentFlag.AlignRight)
         painter.setPen(color("muted"))
-        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, tr("Found class"))
+        painter.drawText(QRect(_MARGIN_LEFT, 0, 260, 18), middle, tr("Predicted class"))
         painter.drawText(QRect(0, 0, _MARGIN_LEFT - 12, 18), middle | right, tr("True class"))
         painter.setPen(color("text"))
         every = max(1, round(18 / cell + 0.49))
@@ -141,32 +141,38 @@ class ConfusionMatrix(QWidget):
             ) if every == 1 else None
 
     def cell_at(self, position: QPointF) -> tuple[int, int] | None:
-        """Row and column under a point."""
+        """Return row and column under a point, or None."""
         cell = self._cell_size()
         column, row = int((position.x() - _MARGIN_LEFT) // cell), int((position.y() - _MARGIN_TOP) // cell)
         inside = 0 <= row < len(self.labels) and 0 <= column < len(self.labels)
         return (row, column) if inside else None
 
     def cell_text(self, row: int, column: int) -> str:
-        """What a cell says."""
-        images = pluralize(self.counts[row][column], "image")
+        """Return count, true class and predicted class of a cell as a text."""
+        count, label = self.counts[row][column], self.labels[row]
         if row == column:
-            return tr("{images} of {label} found as such", images=images, label=self.labels[row])
-        return tr(
-            "{images} of {label} taken for {other}",
-            images=images,
-            label=self.labels[row],
+            return tr_n(
+                "{n:,} {label} image predicted correctly",
+                "{n:,} {label} images predicted correctly",
+                count,
+                label=label,
+            )
+        return tr_n(
+            "{n:,} {label} image predicted as {other}",
+            "{n:,} {label} images predicted as {other}",
+            count,
+            label=label,
             other=self.labels[column],
         )
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Qt: choose a cell."""
-        place = self.cell_at(event.position())
-        if place and event.button() == Qt.MouseButton.LeftButton:
-            self._choose_cell(None if place == self.selected_cell else place)
+        cell = self.cell_at(event.position())
+        if cell and event.button() == Qt.MouseButton.LeftButton:
+            self._choose_cell(None if cell == self.selected_cell else cell)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: the arrow keys go from cell to cell."""
+        """Qt: move from cell to cell with the arrow keys."""
         key, last = Qt.Key(event.key()), len(self.labels) - 1
         if key == Qt.Key.Key_Escape and self.selected_cell:
             self._choose_cell(None)
@@ -177,17 +183,17 @@ class ConfusionMatrix(QWidget):
             super().keyPressEvent(event)
 
     def event(self, event: QEvent) -> bool:
-        """Qt: a tool tip for each cell."""
+        """Qt: show a tool tip for each cell."""
         if isinstance(event, QHelpEvent):
-            place = self.cell_at(QPointF(event.pos()))
-            if place:
-                QToolTip.showText(event.globalPos(), self.cell_text(*place), self)
+            cell = self.cell_at(QPointF(event.pos()))
+            if cell:
+                QToolTip.showText(event.globalPos(), self.cell_text(*cell), self)
             return True
         return super().event(event)
 
 
 def _find_nonzero_cells(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, int, int, float]]:
-    """Row, column, count and share of the row of each cell that something is in: of many classes, most are empty."""
+    """Yield row, column, count and share of the row of each cell that is not empty."""
     for row, numbers in enumerate(counts):
         total = sum(numbers)
         if total:
@@ -195,12 +201,12 @@ def _find_nonzero_cells(counts: Sequence[Sequence[int]]) -> Iterator[tuple[int, 
 
 
 def _color_ramp(ground: QColor, ink: QColor) -> list[int]:
-    """Colours of shares from 0 to 1, in equal steps."""
+    """Return the colors of the shares from 0 to 1 in equal steps."""
     return [_blend(ground, ink, step / _SHADES).rgb() for step in range(_SHADES + 1)]
 
 
 def _blend(ground: QColor, ink: QColor, share: float) -> QColor:
-    """``ground`` at 0, ``ink`` at 1; anything above 0 can be told from 0."""
+    """Return ``ground`` at 0 and ``ink`` at 1; every share above 0 is visible."""
     amount = 0 if share <= 0 else 0.18 + 0.82 * share
     pairs = ((ground.red(), ink.red()), (ground.green(), ink.green()), (ground.blue(), ink.blue()))
     return QColor(*(round(g + (i - g) * amount) for g, i in pairs))

@@ -1,13 +1,15 @@
-"""Results, first view: which classes are taken for which, the images behind each figure, and where the run looked."""
+"""First tab of the results: confusion matrix, class metrics, the images behind them, and saliency maps."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QModelIndex, QSortFilterProxyModel, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QHeaderView, QSplitter, QStackedWidget, QTableView, QVBoxLayout, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.core.messages import N_, Message
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.results.class_metrics_model import SORT_ROLE, ClassMetricsModel
 from studio.ui.pages.results.confusion_matrix import ConfusionMatrix
 from studio.ui.pages.results.inference_worker import InferenceWorker
@@ -15,7 +17,7 @@ from studio.ui.pages.results.prediction_grid import PredictionGrid
 from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, Thumbnails, render_thumbnail
-from studio.ui.style.formatting import format_count, format_percent
+from studio.ui.style.formatting import format_percent
 from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
@@ -26,17 +28,17 @@ if TYPE_CHECKING:
     from studio.app.inference_session import SaliencyKind, SaliencyMap
     from studio.evaluation.predictions import Prediction, Predictions
 
-_SALIENCY_MODES: "tuple[tuple[str, SaliencyKind | None, bool], ...]" = (
-    ("Image only", None, False),
-    ("Grad-CAM: found class", "grad-cam", False),
-    ("Grad-CAM: true class", "grad-cam", True),
-    ("Attention rollout", "rollout", False),
+_SALIENCY_MODES: "tuple[tuple[Message, SaliencyKind | None, bool], ...]" = (
+    (N_("Image only"), None, False),
+    (N_("Grad-CAM: predicted class"), "grad-cam", False),
+    (N_("Grad-CAM: true class"), "grad-cam", True),
+    (N_("Attention rollout"), "rollout", False),
 )
-"""Words, kind of map, and whether it is made for the true class."""
+"""Title, kind of map, and whether it is for the true class."""
 
 
 class ConfusionTab(QWidget):
-    """``try_requested`` carries the path of an image that the user wants to try."""
+    """Tab of predictions; ``try_requested`` carries the path of an image to try."""
 
     try_requested = Signal(object)
 
@@ -46,14 +48,14 @@ class ConfusionTab(QWidget):
         self.predictions: Predictions | None = None
         self._row: Prediction | None = None
         self._class_filter: int | None = None
-        parts = QSplitter(Qt.Orientation.Horizontal)
-        parts.setChildrenCollapsible(False)
-        for part in (self._figures(), self._images(thumbnails), self._detail()):
-            parts.addWidget(part)
-        parts.setSizes([420, 460, 300])
+        self.splitter = QSplitter(Qt.Orientation.Horizontal)
+        self.splitter.setChildrenCollapsible(False)
+        for card in (self._figures(), self._images(thumbnails), self._detail()):
+            self.splitter.addWidget(card)
+        self.splitter.setSizes([420, 460, 300])
         for number, stretch in enumerate((4, 5, 3)):
-            parts.setStretchFactor(number, stretch)
-        box: QVBoxLayout = VBox((parts, 1))
+            self.splitter.setStretchFactor(number, stretch)
+        box: QVBoxLayout = VBox((self.splitter, 1))
         self.setLayout(box)
 
     # building
@@ -70,7 +72,7 @@ class ConfusionTab(QWidget):
             tr("Confusion matrix or classes"), ((tr("Confusion"), ""), (tr("Classes"), ""))
         )
         self.view_switch.chosen.connect(self._show_figures)
-        self.hint = text_label(tr("Press a cell to see its images."), "caption", wrap=True)
+        self.hint = text_label(tr("Click a cell to see its images."), "caption", wrap=True)
         card = Card("", HBox(self.view_switch, None), (self.views, 1), self.hint, padding=12)
         card.setMinimumWidth(330)
         return card
@@ -79,37 +81,38 @@ class ConfusionTab(QWidget):
         order = QSortFilterProxyModel(self)
         order.setSourceModel(self.class_model)
         order.setSortRole(SORT_ROLE)
-        table = set_up_row_table(QTableView(), order, tr("Result of each class"), 28)
+        table = set_up_row_table(QTableView(), order, tr("Metrics of each class"), 28)
         table.setSelectionMode(QTableView.SelectionMode.SingleSelection)
         table.setSortingEnabled(True)
         table.sortByColumn(-1, Qt.SortOrder.AscendingOrder)
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        header.setToolTip(tr("Press a heading to sort by it, or S in a column; again turns the order round"))
+        header.setToolTip(tr("Click a heading (or press S) to sort; again to reverse"))
         QShortcut(QKeySequence("S"), table, self._sort, context=Qt.ShortcutContext.WidgetShortcut)
         table.selectionModel().currentRowChanged.connect(self._class_chosen)
         return table
 
     def _show_figures(self, number: int) -> None:
-        """The confusion matrix, or the table of classes."""
+        """Show the confusion matrix or the table of classes."""
         self.views.setCurrentIndex(number)
-        words = tr("Choose a class to see its images.") if number else tr("Press a cell to see its images.")
-        self.hint.setText(words)
+        self.hint.setText(tr("Select a class to see its images.") if number else tr("Click a cell to see its images."))
 
     def _sort(self) -> None:
-        """By the column that the cell in focus stands in, as pressing its heading does."""
+        """Sort by the column of the current cell, as a click on its heading does."""
         header, column = self.table.horizontalHeader(), max(0, self.table.currentIndex().column())
-        rising = Qt.SortOrder.AscendingOrder
-        again = header.sortIndicatorSection() == column and header.sortIndicatorOrder() == rising
-        self.table.sortByColumn(column, Qt.SortOrder.DescendingOrder if again else rising)
+        ascending = Qt.SortOrder.AscendingOrder
+        again = header.sortIndicatorSection() == column and header.sortIndicatorOrder() == ascending
+        self.table.sortByColumn(column, Qt.SortOrder.DescendingOrder if again else ascending)
 
     def _images(self, thumbnails: Thumbnails) -> QWidget:
         self.grid = PredictionGrid(thumbnails)
         self.grid.image_selected.connect(self._select_image)
         self.filter_label = text_label("", "heading", wrap=True)
         self.order = QComboBox()
-        self.order.addItems([tr("Mistakes, most wrong first"), tr("All images, most wrong first"), tr("In order")])
-        self.order.setAccessibleName(tr("Which images, and in which order"))
+        self.order.addItems(
+            [tr("Mistakes, highest loss first"), tr("All images, highest loss first"), tr("All images in order")]
+        )
+        self.order.setAccessibleName(tr("Images and their order"))
         guard_wheel(self.order)
         self.order.activated.connect(lambda row: self._filter())
         self.clear_button = button(tr("Show all"), self.show_all, "close", "quiet")
@@ -121,16 +124,16 @@ class ConfusionTab(QWidget):
         return card
 
     def _detail(self) -> QWidget:
-        self.view = SaliencyView(tr("Chosen image"), tr("Choose an image to see it and where the run looked."), 110)
+        self.view = SaliencyView(tr("Selected image"), tr("Select an image to see its saliency map."), 110)
         self.saliency_mode = QComboBox()
-        self.saliency_mode.addItems([tr(words) for words, _, _ in _SALIENCY_MODES])
+        self.saliency_mode.addItems([localized(title) for title, _, _ in _SALIENCY_MODES])
         self.saliency_mode.setToolTip(
             tr(
-                "Grad-CAM (Selvaraju et al. 2017) shows what speaks for a class. Attention rollout (Abnar and Zuidema "
-                "2020) shows what the attentions let through."
+                "Grad-CAM (Selvaraju et al. 2017): evidence for a class; attention rollout (Abnar and Zuidema 2020): "
+                "attention flow from the image to the output"
             )
         )
-        self.saliency_mode.setAccessibleName(tr("What to show over the image"))
+        self.saliency_mode.setAccessibleName(tr("Overlay"))
         guard_wheel(self.saliency_mode)
         self.saliency_mode.activated.connect(lambda row: self._show_saliency())
         self.prediction_label = text_label("", "field", wrap=True)
@@ -155,16 +158,16 @@ class ConfusionTab(QWidget):
     # showing
 
     def show_predictions(self, predictions: "Predictions") -> None:
-        """Show what a run says of a split."""
+        """Show the predictions of a run for a split."""
         self.predictions = predictions
-        labels = [one.label for one in predictions.metrics.per_class]
+        labels = [metrics.label for metrics in predictions.metrics.per_class]
         self.confusion.show_counts(labels, predictions.metrics.confusion)
         self.class_model.show_rows(predictions.metrics.per_class)
         self._clear_image()
         self.show_all()
 
     def show_all(self) -> None:
-        """Leave the chosen cell or class."""
+        """Clear the selected cell or class."""
         self._class_filter = None
         self.confusion.select_cell(None)
         self.table.clearSelection()
@@ -182,47 +185,49 @@ class ConfusionTab(QWidget):
             self._filter()
 
     def _filter(self) -> None:
-        """Show the images of the chosen cell or class in the chosen order."""
+        """Show the images of the selected cell or class in the selected order."""
         if self.predictions is None:
             return
-        place, which = self.confusion.selected_cell, self.order.currentIndex()
+        cell, order = self.confusion.selected_cell, self.order.currentIndex()
         rows = [row for row in self.predictions.images if self._matches_filter(row)]
-        if place is None and which == 0:
+        if cell is None and order == 0:
             rows = [row for row in rows if not row.is_correct]
-        if which < 2:
+        if order < 2:
             rows.sort(key=lambda row: -row.loss)
         self.grid.images.show_rows(self.confusion.labels, rows)
         self.filter_label.setText(self._filter_text(len(rows)))
-        self.clear_button.setVisible(place is not None or self._class_filter is not None)
-        self.empty_label.setText("" if rows else tr("There are none."))
+        self.clear_button.setVisible(cell is not None or self._class_filter is not None)
+        self.empty_label.setText("" if rows else tr("No images"))
         self.empty_label.setVisible(not rows)
 
     def _matches_filter(self, row: "Prediction") -> bool:
-        place = self.confusion.selected_cell
-        if place is not None:
-            return (row.label, row.predicted) == place
+        cell = self.confusion.selected_cell
+        if cell is not None:
+            return (row.label, row.predicted) == cell
         return self._class_filter in (None, row.label)
 
     def _filter_text(self, shown: int) -> str:
         if self.confusion.selected_cell is not None:
             return self.confusion.cell_text(*self.confusion.selected_cell)
         if self._class_filter is not None:
-            return tr("{n} images of {label}", n=format_count(shown), label=self.confusion.labels[self._class_filter])
-        mistakes = self.order.currentIndex() == 0
-        return tr("{n} mistakes", n=format_count(shown)) if mistakes else tr("{n} images", n=format_count(shown))
+            label = self.confusion.labels[self._class_filter]
+            return tr_n("{n:,} {label} image", "{n:,} {label} images", shown, label=label)
+        if self.order.currentIndex() == 0:
+            return tr_n("{n:,} mistake", "{n:,} mistakes", shown)
+        return tr_n("{n:,} image", "{n:,} images", shown)
 
     # one image
 
     def _clear_image(self) -> None:
         self._row = None
         self.details.hide()
-        self.view.show_image(render_thumbnail(Path(), 1), tr("Choose an image to see it and where the run looked."))
+        self.view.show_image(render_thumbnail(Path(), 1), tr("Select an image to see its saliency map."))
 
     def _select_image(self, row: "Prediction") -> None:
         self._row = row
         self.prediction_label.setText(self.grid.images.result_text(row))
         self.loss_label.setText(
-            tr("{file}, loss {loss:.3f}, {share} for its class", file=row.path.name, loss=row.loss,
+            tr("{file}: loss {loss:.3f}, true class {share}", file=row.path.name, loss=row.loss,
                share=format_percent(row.label_probability))
         )  # fmt: skip
         self.loss_label.setToolTip(str(row.path))
@@ -240,10 +245,10 @@ class ConfusionTab(QWidget):
             return
         label = self.confusion.labels[row.label] if true else ""
         self._inference.submit(
-            lambda bench: bench.saliency_map(bench.names[0], row.path, kind, label),
-            lambda look: self._saliency_ready(row, look),
-            lambda error: self._saliency_failed(error),
-            "look",
+            lambda session: session.saliency_map(session.names[0], row.path, kind, label),
+            lambda saliency: self._saliency_ready(row, saliency),
+            self._saliency_failed,
+            "saliency",
         )
 
     def _saliency_ready(self, row: "Prediction", saliency: "SaliencyMap") -> None:
@@ -257,3 +262,32 @@ class ConfusionTab(QWidget):
     def _request_try(self) -> None:
         if self._row is not None:
             self.try_requested.emit(self._row.path)
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return the selected view, cell, class, order, image and overlay."""
+        return {
+            "view": self.views.currentIndex(),
+            "cell": self.confusion.selected_cell,
+            "class": self._class_filter,
+            "order": self.order.currentIndex(),
+            "overlay": self.saliency_mode.currentIndex(),
+            "image": self._row.path if self._row else None,
+            "sizes": self.splitter.sizes(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the tab that returned ``state``, with the same predictions."""
+        self.view_switch.set_current(state.get("view", 0))
+        self._show_figures(state.get("view", 0))
+        self.order.setCurrentIndex(state.get("order", 0))
+        self.saliency_mode.setCurrentIndex(state.get("overlay", 0))
+        self.splitter.setSizes(state.get("sizes", []))
+        self.confusion.select_cell(state.get("cell"))
+        self._class_filter = state.get("class")
+        self._filter()
+        rows = self.grid.images.rows
+        position = next((i for i, row in enumerate(rows) if row.path == state.get("image")), -1)
+        if position >= 0:
+            self.grid.setCurrentIndex(self.grid.images.index(position))

@@ -1,4 +1,4 @@
-"""The bench on which the chosen run is tried, on the thread that alone may touch it."""
+"""Inference session of the selected run, on the one thread that may use it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class InferenceWorker(QObject):
-    """Opens the bench of a run when it is first asked for something, and keeps it until another run is chosen."""
+    """Owner of an inference session, opened with the first request and kept until another run is set."""
 
     def __init__(self, worker: WorkerThread, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -24,11 +24,11 @@ class InferenceWorker(QObject):
 
     @property
     def run(self) -> Run | None:
-        """The run that is tried."""
+        """The run of the session."""
         return self._run
 
     def set_run(self, run: Run | None) -> None:
-        """Try ``run`` from now on, as it is now; what others were put beside it is forgotten."""
+        """Use ``run`` as it is now, without the adapters that were added to the session before."""
         self._run = run
         self._generation += 1
 
@@ -39,19 +39,19 @@ class InferenceWorker(QObject):
         failed: Callable[[Exception], None],
         key: str = "",
     ) -> None:
-        """Do ``work`` with the bench on the lane's thread; what comes back after another run was taken is dropped."""
-        run, visit = self._run, self._generation
+        """Do ``work`` with the session on the worker thread; drop its result if another run is set meanwhile."""
+        run, generation = self._run, self._generation
         if run is None:
             return
         self._worker.submit(
-            lambda: work(self._session(run, visit)),
-            lambda value: done(value) if visit == self._generation else None,
-            lambda error: failed(error) if visit == self._generation else None,
+            lambda: work(self._session(run, generation)),
+            lambda value: done(value) if generation == self._generation else None,
+            lambda error: failed(error) if generation == self._generation else None,
             key,
         )
 
     def _session(self, run: Run, generation: int) -> "InferenceSession":
-        """On the lane's thread."""
+        """Return the session of ``run``, opened if needed; runs on the worker thread."""
         from studio.app.inference_session import InferenceSession
 
         if self._open_session is None or self._open_session[0] != generation:

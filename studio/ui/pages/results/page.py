@@ -1,13 +1,14 @@
-"""Results: how good a run is, the images behind each figure, trying images, and what each attachment is worth."""
+"""Results page: metrics of a run, the images behind them, predictions of other images, and an ablation."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QLabel, QStackedWidget, QWidget
 
 from studio.core.run import Run
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.results.ablation_tab import AblationTab
 from studio.ui.pages.results.confusion_tab import ConfusionTab
@@ -37,7 +38,7 @@ class ResultsPage(Page):
         super().__init__(
             workspace,
             tr("Results"),
-            tr("A run's best checkpoint on images it was not trained on."),
+            tr("Evaluation of the best checkpoint on the validation images."),
             tr("Export"),
         )
         self.picker = RunPicker(workspace.runs)
@@ -46,15 +47,15 @@ class ResultsPage(Page):
         self.inference = InferenceWorker(workspace.worker, self)
         self.shown_path: Path | None = None
         self._shown_accuracy: float | None = None
+        self._evaluation: tuple[Predictions, Baseline | None] | None = None
+        self._pending_state: Mapping[str, Any] = {}
         self.stack = QStackedWidget()
-        self.empty = EmptyState(
-            "results", tr("No run is chosen"), tr("Train a recipe first; its results are shown here.")
-        )
+        self.empty = EmptyState("results", tr("No run selected"), tr("Train a recipe first. Its results appear here."))
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.set_content(self.stack)
-        workspace.runs.selected_changed.connect(lambda run: self._refresh())
-        workspace.runs.changed.connect(lambda rows: self._refresh())
+        workspace.runs.selected_changed.connect(self._refresh)
+        workspace.runs.changed.connect(self._refresh)
 
     # building
 
@@ -67,16 +68,16 @@ class ResultsPage(Page):
         for view in (self.confusion_tab, self.try_it_tab, self.ablation_tab):
             self.views.addWidget(view)
         self.view_switch = SegmentedControl(
-            tr("What to look at"), ((tr("Mistakes"), "results"), (tr("Try it"), "data"), (tr("X-ray"), "eye"))
+            tr("Results view"), ((tr("Mistakes"), "results"), (tr("Try it"), "data"), (tr("Ablation"), "eye"))
         )
         self.view_switch.chosen.connect(self.views.setCurrentIndex)
-        self.reevaluate_button = button(tr("Look again"), self._reevaluate, "refresh")
+        self.reevaluate_button = button(tr("Evaluate again"), self._reevaluate, "refresh")
         figures = Card("", HBox(*self._figures(), None, self.reevaluate_button, self.view_switch, gap=28), padding=12)
         return container(VBox(figures, (self.views, 1), gap=14))
 
     def _figures(self) -> tuple[QWidget, ...]:
         self.accuracy, self.gain, self.loss, self.images = (text_label("–", "figure") for _ in range(4))
-        self.gain_figure = _figure(tr("Against the baseline"), self.gain)
+        self.gain_figure = _figure(tr("Gain over baseline"), self.gain)
         return (
             _figure(tr("Accuracy"), self.accuracy),
             self.gain_figure,
@@ -92,15 +93,17 @@ class ResultsPage(Page):
         self._refresh()
 
     def _refresh(self) -> None:
-        """Evaluate the chosen run, once it is in view and has something to evaluate."""
+        """Evaluate the selected run, once the page is visible and the run has a checkpoint."""
         run = self.workspace.runs.selected
         row = self.workspace.runs.find(run)
         if row is None or not self.isVisible() or run is None:
             return
         if row.accuracy is None:
-            words = tr("Its first results are there after the first epoch.") if row.live else ""
             self._show_empty(
-                tr("This run has no result yet"), words or tr("Results are shown once it has been trained.")
+                tr("No results yet"),
+                tr("The first results appear after the first epoch.")
+                if row.live
+                else tr("Results appear once the run has been trained."),
             )
             self.shown_path = None
         elif run.path != self.shown_path:
@@ -115,21 +118,21 @@ class ResultsPage(Page):
             self._show_live()
 
     def _show_live(self) -> None:
-        """While the run still trains, say so; where it has become better, offer to look again."""
+        """Show that the run is still training; offer another evaluation once it has improved."""
         row = self.workspace.runs.find(self.workspace.runs.selected)
         shown = row is not None and row.accuracy is not None and row.run.path == self.shown_path
         live = shown and row is not None and row.live
         self.banner.show_message(
-            tr("This run still trains. These are the results of its best checkpoint so far.") if live else ""
+            tr("This run is still training. These are the results of its best checkpoint so far.") if live else ""
         )
         self.reevaluate_button.setVisible(shown and row is not None and row.accuracy != self._shown_accuracy)
 
     def _evaluate(self, run: Run, accuracy: float | None) -> None:
         self.shown_path, self._shown_accuracy = run.path, accuracy
-        self._show_empty(tr("Evaluating"), tr("The best checkpoint looks at every validation image."))
+        self._show_empty(tr("Evaluating"), tr("The best checkpoint is evaluated on all validation images."))
         self.workspace.worker.submit(
             lambda: _evaluate_run(run),
-            lambda found: self._show(run, *found),
+            lambda evaluation: self._show(run, *evaluation),
             lambda e: self._show_error(run, e),
             "evaluate",
         )
@@ -143,6 +146,7 @@ class ResultsPage(Page):
     def _show(self, run: Run, predictions: "Predictions", baseline: "Baseline | None") -> None:
         if run.path != self.shown_path:
             return
+        self._evaluation = predictions, baseline
         metrics = predictions.metrics
         self.accuracy.setText(format_percent(metrics.accuracy))
         self.loss.setText(f"{metrics.loss:.4f}")
@@ -151,7 +155,7 @@ class ResultsPage(Page):
         if baseline is not None:
             self.gain.setText(tr("{points:+.1f} points", points=100 * (metrics.accuracy - baseline.accuracy)))
             self.gain.setToolTip(
-                tr("The frozen backbone alone reaches {accuracy}.", accuracy=format_percent(baseline.accuracy))
+                tr("Linear probe on the frozen backbone: {accuracy}", accuracy=format_percent(baseline.accuracy))
             )
         self.inference.set_run(run)
         self.confusion_tab.show_predictions(predictions)
@@ -159,27 +163,58 @@ class ResultsPage(Page):
         self.ablation_tab.set_run(run)
         self.stack.setCurrentIndex(1)
         self._show_live()
+        self._restore_tabs()
 
     def _show_error(self, run: Run, error: Exception) -> None:
         row = self.workspace.runs.find(run)
         if run.path != self.shown_path:
             return
-        self._show_empty(tr("This run could not be evaluated"), error_message(error))
-        if row is not None and row.live:  # its checkpoint was just being replaced
+        self._show_empty(tr("This run could not be evaluated"), localized(error_message(error)))
+        if row is not None and row.live:  # its checkpoint is being replaced
             self.shown_path = None
             QTimer.singleShot(_RETRY_MS, self, self._refresh)
 
-    # trying images
+    # predictions
 
     def show_view(self, number: int) -> None:
-        """Bring one of the views to the front."""
+        """Show one of the tabs."""
         self.view_switch.set_current(number)
         self.views.setCurrentIndex(number)
 
     def try_image(self, path: Path) -> None:
-        """Show what the run takes the image at ``path`` for."""
+        """Show the run's prediction for the image at ``path``."""
         self.show_view(TRY_IT_TAB)
         self.try_it_tab.try_image(path)
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return the open tab, the state of the tabs, and the evaluation, so that it is not repeated."""
+        return {
+            "tab": self.views.currentIndex(),
+            "path": self.shown_path,
+            "accuracy": self._shown_accuracy,
+            "evaluation": self._evaluation,
+            "confusion": self.confusion_tab.view_state(),
+            "try_it": self.try_it_tab.view_state(),
+            "ablation": self.ablation_tab.view_state(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page that returned ``state``."""
+        self.show_view(state.get("tab", CONFUSION_TAB))
+        self._pending_state = state
+        run, evaluation = self.workspace.runs.selected, state.get("evaluation")
+        if run is not None and run.path == state.get("path") and evaluation is not None:
+            self.shown_path, self._shown_accuracy = run.path, state.get("accuracy")
+            self._show(run, *evaluation)
+
+    def _restore_tabs(self) -> None:
+        state, self._pending_state = self._pending_state, {}
+        if state and state.get("path") == self.shown_path:
+            self.confusion_tab.restore_view_state(state.get("confusion", {}))
+            self.try_it_tab.restore_view_state(state.get("try_it", {}))
+            self.ablation_tab.restore_view_state(state.get("ablation", {}))
 
 
 def _figure(name: str, value: QLabel) -> QWidget:

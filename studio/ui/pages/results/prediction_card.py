@@ -1,4 +1,4 @@
-"""What an adapter says of an image, and its parts as switches and sliders."""
+"""Prediction of an adapter for an image, and its attachments as switches and sliders."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -7,9 +7,9 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QSlider, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.results.probability_bars import ProbabilityBars
-from studio.ui.style.formatting import format_count, format_percent
+from studio.ui.style.formatting import format_percent
 from studio.ui.widgets.components import HBox, IconButton, VBox, repolish, text_label
 from studio.ui.widgets.fields import guard_wheel
 
@@ -22,7 +22,7 @@ STRENGTH_STEPS = 100
 
 
 class PredictionCard(QFrame):
-    """What one adapter says; pressing it makes it the active one."""
+    """Prediction of one adapter; a click makes the adapter the active one."""
 
     pressed = Signal(object)
     remove_requested = Signal(object)
@@ -38,20 +38,20 @@ class PredictionCard(QFrame):
         title = text_label(_shorten_name(name), "field")
         title.setToolTip(name)
         self.fuse_box = QCheckBox()
-        self.fuse_box.setToolTip(tr("Take part in a fusion"))
+        self.fuse_box.setToolTip(tr("Select for fusion"))
         self.fuse_box.setAccessibleName(tr("Fuse {name}", name=name))
-        leave = IconButton(tr("Take off"), "close", lambda: self.remove_requested.emit(name))
-        leave.setVisible(removable)
+        remove = IconButton(tr("Remove"), "close", lambda: self.remove_requested.emit(name))
+        remove.setVisible(removable)
         self.best_label = text_label("", "heading")
         self.probability_bars = ProbabilityBars()
         self.timing_label = text_label("", "caption", wrap=True)
-        head = HBox(self.fuse_box, (title, 1), leave)
+        head = HBox(self.fuse_box, (title, 1), remove)
         self.setLayout(
             VBox(head, self.best_label, self.probability_bars, self.timing_label, gap=6, margins=(14, 8, 10, 10))
         )
 
     def show_prediction(self, prediction: "AdapterPrediction | None") -> None:
-        """Show an answer; None while there is none."""
+        """Show ``prediction``; None clears the card."""
         self.probability_bars.show_rows(prediction.prediction.top_k(5) if prediction else [])
         if prediction is None:
             self.best_label.setText("")
@@ -59,11 +59,16 @@ class PredictionCard(QFrame):
             return
         label, share = prediction.prediction.top_k(1)[0]
         self.best_label.setText(tr("{label}, {share}", label=label, share=format_percent(share)))
-        switch, answer = f"{prediction.switch_ms:.2g}", f"{prediction.predict_ms:.0f}"
-        self.timing_label.setText(tr("switched in {switch} ms, answered in {answer} ms", switch=switch, answer=answer))
+        self.timing_label.setText(
+            tr(
+                "switched in {switch:.2g} ms, predicted in {predict:.0f} ms",
+                switch=prediction.switch_ms,
+                predict=prediction.predict_ms,
+            )
+        )
 
     def show_active(self, active: bool) -> None:
-        """Mark it as the one whose parts and map are shown."""
+        """Mark the adapter whose attachments and saliency map are shown."""
         self.setProperty("chosen", active)
         repolish(self)
 
@@ -72,7 +77,7 @@ class PredictionCard(QFrame):
         self.pressed.emit(self.name)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter and space make it active."""
+        """Qt: make it active with Enter or space."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self.pressed.emit(self.name)
         else:
@@ -80,7 +85,7 @@ class PredictionCard(QFrame):
 
 
 class AdapterStrengthRow(QWidget):
-    """A switch and a strength for one attachment; ``changed`` carries its new state."""
+    """Switch and strength of one attachment; ``changed`` carries its new state."""
 
     changed = Signal(object)
 
@@ -89,7 +94,7 @@ class AdapterStrengthRow(QWidget):
         self.control = control
         self.switch = QCheckBox(control.name)
         self.switch.setChecked(control.enabled)
-        self.switch.setAccessibleName(tr("{name} takes part", name=control.name))
+        self.switch.setAccessibleName(tr("Enable {name}", name=control.name))
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, 2 * STRENGTH_STEPS)
         self.slider.setValue(round(control.strength * STRENGTH_STEPS))
@@ -98,17 +103,23 @@ class AdapterStrengthRow(QWidget):
         self.slider.setAccessibleName(tr("Strength of {name}", name=control.name))
         self.slider.setEnabled(not control.not_scalable_reason)
         self.slider.setToolTip(
-            tr(control.not_scalable_reason)
+            localized(control.not_scalable_reason)
             if control.not_scalable_reason
-            else tr("0 % is without it, 100 % as it was trained")
+            else tr("0 % disables it, 100 % is as trained")
         )
         guard_wheel(self.slider)
         self.value_label = text_label("", "caption")
         self.value_label.setFixedWidth(44)
-        what = text_label(
-            tr("{label}, {n} parameters", label=tr(control.label), n=format_count(control.parameters)), "caption"
+        method_label = text_label(
+            tr_n(
+                "{label}, {n:,} parameter",
+                "{label}, {n:,} parameters",
+                control.parameters,
+                label=localized(control.label),
+            ),
+            "caption",
         )
-        self.setLayout(HBox((self.switch, 2), (what, 3), (self.slider, 3), self.value_label, gap=12))
+        self.setLayout(HBox((self.switch, 2), (method_label, 3), (self.slider, 3), self.value_label, gap=12))
         self.switch.toggled.connect(lambda on: self._control_changed())
         self.slider.valueChanged.connect(lambda value: self._control_changed())
         self._show_value()
@@ -125,5 +136,5 @@ class AdapterStrengthRow(QWidget):
 
 
 def _shorten_name(name: str) -> str:
-    """A run's long name by its end, which tells it from others."""
+    """Return the end of a long run name, which differs between runs."""
     return name if len(name) <= 22 else f"…{name[-21:]}"

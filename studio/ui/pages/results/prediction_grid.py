@@ -1,4 +1,4 @@
-"""Images with what a run took them for, as a grid of any length."""
+"""Grid of images with the predictions of a run."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,31 +38,30 @@ class PredictionModel(RowListModel["Prediction"]):
         self.labels: Sequence[str] = ()
 
     def show_rows(self, labels: Sequence[str], rows: "Sequence[Prediction]") -> None:
-        """Replace the list."""
+        """Replace labels and rows."""
         self.beginResetModel()
         self.labels, self.rows = labels, rows
         self.endResetModel()
 
     def caption(self, row: "Prediction") -> str:
-        """What it was taken for."""
+        """Return the predicted class."""
         return self.labels[row.predicted]
 
     def description(self, row: "Prediction") -> str:
-        """Its file, and what the run says of it."""
+        """Return file name and prediction."""
         return f"{row.path.name}\n{self.result_text(row)}"
 
     def result_text(self, row: "Prediction") -> str:
-        """What the run says of an image, in a sentence."""
-        found, share = self.labels[row.predicted], format_percent(row.predicted_probability)
+        """Return the prediction of an image as a text."""
+        predicted, share = self.labels[row.predicted], format_percent(row.predicted_probability)
         if row.is_correct:
-            return tr("{label}, found with {share}", label=found, share=share)
-        own = format_percent(row.label_probability)
-        label = self.labels[row.label]
-        return tr("{label} ({own}), taken for {found} ({share})", label=label, own=own, found=found, share=share)
+            return tr("{label}, predicted with {share}", label=predicted, share=share)
+        own, label = format_percent(row.label_probability), self.labels[row.label]
+        return tr("{label} ({own}), predicted as {other} ({share})", label=label, own=own, other=predicted, share=share)
 
 
 class _PredictionDelegate(ThumbnailDelegate):
-    """Draws an image, and below it its class and what it was taken for."""
+    """Delegate that draws an image with its predicted and its true class."""
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: _Index) -> None:
         """Qt: draw one cell."""
@@ -82,17 +81,17 @@ class _PredictionDelegate(ThumbnailDelegate):
                 "good" if row.is_correct else "bad",
             )
         ]
-        lines.append((tr("is {label}", label=model.labels[row.label]), "muted"))
+        lines.append((tr("true: {label}", label=model.labels[row.label]), "muted"))
         painter.setFont(small_font())
-        for number, (words, tint) in enumerate(lines):
+        for number, (text, tint) in enumerate(lines):
             area = QRect(box.left(), box.bottom() + 3 + 17 * number, box.width() + 6, 18)
             painter.setPen(color(tint))
-            cut = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideMiddle, area.width())
+            cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, area.width())
             painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
 
 
 class PredictionGrid(ThumbnailGrid):
-    """Tells which image is looked at."""
+    """Grid of predictions; ``image_selected`` carries the row of the current image."""
 
     image_selected = Signal(object)
 
@@ -101,7 +100,7 @@ class PredictionGrid(ThumbnailGrid):
         super().__init__(images, _PredictionDelegate, _CELL_SIZE, thumbnails)
         self.images = images
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setAccessibleName(tr("Images and what they were taken for"))
+        self.setAccessibleName(tr("Images and predictions"))
         self.selectionModel().currentChanged.connect(
             lambda now, before: self.image_selected.emit(now.data(ROW_ROLE)) if now.isValid() else None
         )

@@ -1,4 +1,4 @@
-"""Shares of a few classes, the largest first."""
+"""Bars of the probabilities of a few classes, the largest first."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ _NUMBER_WIDTH = 58
 
 
 class ProbabilityBars(QWidget):
-    """A row for each class with its share in [0, 1]."""
+    """One row for each class with its probability in [0, 1]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class ProbabilityBars(QWidget):
         self.setMinimumWidth(_NAME_WIDTH + _NUMBER_WIDTH + 40)
 
     def show_rows(self, rows: Sequence[tuple[str, float]]) -> None:
-        """Show ``rows`` of names and shares."""
+        """Show ``rows`` of class names and probabilities."""
         self.rows = tuple(rows[:_MAX_ROWS])
         self.setAccessibleName(", ".join(f"{name} {format_percent(share)}" for name, share in self.rows))
         self.update()
@@ -36,13 +36,13 @@ class ProbabilityBars(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(small_font(self.font()))
-        room = self.width() - _NAME_WIDTH - _NUMBER_WIDTH
+        bar_width = self.width() - _NAME_WIDTH - _NUMBER_WIDTH
         for row, (name, share) in enumerate(self.rows):
             top = row * _ROW_HEIGHT
             painter.setPen(color("text"))
             cut = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, _NAME_WIDTH - 8)
             painter.drawText(QRect(0, top, _NAME_WIDTH - 8, _ROW_HEIGHT), int(Qt.AlignmentFlag.AlignVCenter), cut)
-            self._draw_bar(painter, QRectF(_NAME_WIDTH, top + 6, room, 8), share, first=row == 0)
+            self._draw_bar(painter, QRectF(_NAME_WIDTH, top + 6, bar_width, 8), share, first=row == 0)
             painter.setPen(color("muted"))
             area = QRect(self.width() - _NUMBER_WIDTH, top, _NUMBER_WIDTH, _ROW_HEIGHT)
             painter.drawText(

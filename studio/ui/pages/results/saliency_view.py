@@ -1,4 +1,4 @@
-"""An image as a backbone sees it, with a glow where it looked."""
+"""Image as the backbone receives it, with a saliency map over it."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,6 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
-from studio.ui.i18n.language import tr
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
     from studio.app.inference_session import SaliencyMap
 
 _GLOW_ALPHA, _SHADE_ALPHA = 190, 120
-"""Opacity of 255 where the network looked most, and of the shade where it did not look."""
+"""Opacity, of 255, of the glow at the largest saliency and of the shade at zero saliency."""
 
 
 class SaliencyView(QWidget):
-    """Shows an image as large as fits, and the heat over it; words while there is none."""
+    """Image scaled to fit with its saliency map; a placeholder text without an image."""
 
     def __init__(self, name: str, placeholder: str = "", side: int = 132) -> None:
         super().__init__()
@@ -35,18 +34,18 @@ class SaliencyView(QWidget):
         return QSize(200, 200)
 
     def show_image(self, image: QImage, placeholder: str = "") -> None:
-        """Show ``image`` with nothing over it; ``placeholder`` where it is null."""
+        """Show ``image`` without a map, or ``placeholder`` if the image is null."""
         self._image, self._heat, self.saliency = image, QImage(), None
         self._placeholder = placeholder or self._placeholder
         self.update()
 
     def show_saliency(self, saliency: "SaliencyMap | None") -> None:
-        """Put the heat over the image as the backbone sees it; None takes it away."""
+        """Show the image of ``saliency`` with its map; None removes the map."""
         self.saliency = saliency
         if saliency is None:
             self._heat = QImage()
         else:
-            import numpy as np  # here, as the window comes up without it
+            import numpy as np  # the window starts without it
 
             height, width = saliency.pixels.shape[:2]
             data = np.ascontiguousarray(saliency.pixels)
@@ -56,7 +55,7 @@ class SaliencyView(QWidget):
 
     @property
     def has_overlay(self) -> bool:
-        """Whether something is drawn over the image."""
+        """Whether a map is drawn over the image."""
         return not self._heat.isNull()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -67,7 +66,7 @@ class SaliencyView(QWidget):
             painter.setFont(small_font(self.font()))
             painter.setPen(color("muted"))
             flags = int(Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, tr(self._placeholder))
+            painter.drawText(self.rect().adjusted(8, 8, -8, -8), flags, self._placeholder)
             return
         box = self._image_rect()
         painter.drawImage(box, self._image)
@@ -82,7 +81,7 @@ class SaliencyView(QWidget):
 
 
 def _heat_image(heat: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> QImage:
-    """Heat (rows, columns) in [0, 1] as colours: a shade where it is low, the theme's glow where it is high."""
+    """Return ``heat`` (rows, columns) in [0, 1] as colors: shade at low values, the theme's glow at high ones."""
     import numpy as np
 
     tint = color("adapter")

@@ -1,17 +1,18 @@
-"""Results, second view: try images on the run and on other adapters beside it, with their parts turned up and down."""
+"""Second tab of the results: predictions of the run and of other adapters, with adjustable attachments."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication, QImage, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_, Message
 from studio.core.paths import cache_dir
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.results.inference_worker import InferenceWorker
 from studio.ui.pages.results.prediction_card import STRENGTH_STEPS, AdapterStrengthRow, PredictionCard
 from studio.ui.pages.results.saliency_view import SaliencyView
@@ -35,19 +36,19 @@ from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.segmented_control import SegmentedControl
 
 if TYPE_CHECKING:
-    from studio.app.inference_session import AdapterPrediction, SaliencyKind, SaliencyMap
+    from studio.app.inference_session import AdapterPrediction, InferenceSession, SaliencyKind, SaliencyMap
     from studio.app.multi_task import AdapterControl
     from studio.core.recipe import Recipe
 
-_SALIENCY_KINDS: "tuple[tuple[str, SaliencyKind | None], ...]" = (
-    ("Image", None),
-    ("Grad-CAM", "grad-cam"),
-    ("Rollout", "rollout"),
+_SALIENCY_KINDS: "tuple[tuple[Message, SaliencyKind | None], ...]" = (
+    (N_("Image"), None),
+    (N_("Grad-CAM"), "grad-cam"),
+    (N_("Rollout"), "rollout"),
 )
 
 
 class TryItTab(QWidget):
-    """Shows what the run and others beside it say of one image."""
+    """Tab with the predictions of the run and of other adapters for one image."""
 
     def __init__(self, workspace: Workspace, inference: InferenceWorker) -> None:
         super().__init__()
@@ -57,6 +58,8 @@ class TryItTab(QWidget):
         self.cards: dict[str, PredictionCard] = {}
         self.controls: dict[str, tuple[AdapterControl, ...]] = {}
         self.control_rows: list[AdapterStrengthRow] = []
+        self._sources: dict[Path, str] = {}
+        self._active_after_restore = ""
         self.banner = Banner()
         right = VBox(self.banner, (self._build_cards(), 5), (self._build_controls(), 3), gap=12)
         self.setLayout(HBox(self._build_image_card(), (right, 1), gap=14))
@@ -66,24 +69,23 @@ class TryItTab(QWidget):
 
     @property
     def has_predictions(self) -> bool:
-        """Whether every adapter has said what it takes the image for."""
-        return bool(self.cards) and all(answer.probability_bars.rows for answer in self.cards.values())
+        """Whether every adapter has a prediction for the image."""
+        return bool(self.cards) and all(card.probability_bars.rows for card in self.cards.values())
 
     # building
 
     def _build_image_card(self) -> QWidget:
-        words = tr("Drop an image here, or paste one")
-        self.view = SaliencyView(tr("Tried image"), words, 120)
+        self.view = SaliencyView(tr("Image to try"), tr("Drop an image here, or paste one"), 120)
         zone = DropZone(VBox((self.view, 1), margins=(6, 6, 6, 6)))
         zone.dropped.connect(self.try_image)
-        self.kind_switch = SegmentedControl(
-            tr("What to show over the image"), [(tr(words), "") for words, _ in _SALIENCY_KINDS]
-        )
+        self.kind_switch = SegmentedControl(tr("Overlay"), [(localized(title), "") for title, _ in _SALIENCY_KINDS])
         self.kind_switch.chosen.connect(lambda number: self._show_saliency())
         self.kind_switch.button_at(1).setToolTip(
-            tr("What speaks for the class found (Grad-CAM, Selvaraju et al. 2017)")
+            tr("Evidence for the predicted class (Grad-CAM, Selvaraju et al. 2017)")
         )
-        self.kind_switch.button_at(2).setToolTip(tr("What the attentions let through (Abnar and Zuidema 2020)"))
+        self.kind_switch.button_at(2).setToolTip(
+            tr("Attention flow from the image to the output (Abnar and Zuidema 2020)")
+        )
         self.file_label = text_label("", "caption", wrap=True)
         pick = button(tr("Choose…"), self._choose_image, "data")
         paste = button(tr("Paste"), self.paste, "copy")
@@ -92,31 +94,32 @@ class TryItTab(QWidget):
         return card
 
     def _build_cards(self) -> QWidget:
-        self.fuse_button = button(tr("Fuse the ticked"), self.fuse_checked, "adapter", "quiet")
-        self.fuse_button.setToolTip(tr("Begin a recipe that learns to combine the ticked adapters (AdapterFusion)"))
-        self.add_button = button(tr("Add an adapter…"), self._add_menu, "plus")
+        self.fuse_button = button(tr("Fuse checked"), self.fuse_checked, "adapter", "quiet")
+        self.fuse_button.setToolTip(tr("Start a recipe that learns to combine the checked adapters (AdapterFusion)"))
+        self.add_button = button(tr("Add adapter…"), self._add_menu, "plus")
         self.cards_layout: QHBoxLayout = HBox(gap=10)
         area = scroll_area(container(VBox(HBox(self.cards_layout, None), None)))
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         beside = (self.fuse_button, self.add_button)
-        card = Card(tr("Answers side by side"), (area, 1), heading_items=beside, padding=14)
+        card = Card(tr("Predictions"), (area, 1), heading_items=beside, padding=14)
         card.setMinimumHeight(176)
         return card
 
     def _build_controls(self) -> QWidget:
         self.controls_layout: QVBoxLayout = VBox(gap=4)
-        self.no_controls_label = text_label(tr("Try an image to see the adapter's parts."), "muted", wrap=True)
+        self.no_controls_label = text_label(tr("Try an image to see the attachments."), "muted", wrap=True)
         area = scroll_area(container(VBox(self.no_controls_label, self.controls_layout, None, margins=(0, 0, 8, 0))))
-        self.reset_button = button(tr("As trained"), self._reset_controls, "undo", "quiet")
-        card = Card(tr("Parts of the active adapter"), (area, 1), heading_items=(self.reset_button,), padding=14)
+        self.reset_button = button(tr("Reset strengths"), self._reset_controls, "undo", "quiet")
+        card = Card(tr("Attachments of the active adapter"), (area, 1), heading_items=(self.reset_button,), padding=14)
         card.setMinimumHeight(96)
         return card
 
-    # trying
+    # predicting
 
     def reset(self) -> None:
-        """Another run is tried: forget what was shown."""
+        """Clear image, cards and controls for another run."""
         self.image, self.active_adapter, self.controls = None, "", {}
+        self._sources, self._active_after_restore = {}, ""
         self.banner.show_message("")
         self.view.show_image(QImage())
         self.file_label.setText("")
@@ -125,7 +128,7 @@ class TryItTab(QWidget):
         self._refresh()
 
     def try_image(self, path: Path) -> None:
-        """Show ``path`` and what each adapter takes it for."""
+        """Show ``path`` and the prediction of each adapter."""
         if self._inference.run is None:
             return
         self.image = path
@@ -133,12 +136,12 @@ class TryItTab(QWidget):
         self.file_label.setText(path.name)
         self.file_label.setToolTip(str(path))
         self._show_picture(path)
-        for answer in self.cards.values():
-            answer.show_prediction(None)
+        for card in self.cards.values():
+            card.show_prediction(None)
         self._refresh()
 
     def _show_picture(self, path: Path) -> None:
-        """Read it on a thread: a photograph of 50 megapixels takes the better part of a second."""
+        """Read the image on the worker thread: a photograph of 50 megapixels takes almost a second."""
         self.workspace.worker.submit(
             lambda: render_thumbnail(path, 2 * THUMBNAIL_PIXELS),
             lambda image: self._picture_ready(path, image),
@@ -150,13 +153,13 @@ class TryItTab(QWidget):
             self.view.show_image(image, path.name)
 
     def _choose_image(self) -> None:
-        kinds = " (*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff)"
-        path, _ = QFileDialog.getOpenFileName(self, tr("Choose an image"), "", tr("Images") + kinds)
+        filters = tr("Images ({patterns})", patterns="*.png *.jpg *.jpeg *.webp *.bmp *.tif *.tiff")
+        path, _ = QFileDialog.getOpenFileName(self, tr("Choose an image"), "", filters)
         if path:
             self.try_image(Path(path))
 
     def paste(self) -> None:
-        """Try the image, or the image file, that was copied elsewhere."""
+        """Try the image or the image file on the clipboard."""
         data = QGuiApplication.clipboard().mimeData()
         files = [url.toLocalFile() for url in data.urls() if url.isLocalFile()] if data.hasUrls() else []
         if files:
@@ -167,14 +170,14 @@ class TryItTab(QWidget):
             QImage(data.imageData()).save(str(target))
             self.try_image(target)
         else:
-            self.banner.show_message(tr("There is no image to paste; copy one first."), "warn")
+            self.banner.show_message(tr("Nothing to paste: the clipboard has no image. Copy an image first."), "warn")
 
     def _refresh(self) -> None:
-        """Ask for names, parts and answers as everything is set now."""
+        """Request names, controls and predictions with the current settings."""
         image = self.image
         self._inference.submit(
-            lambda bench: (bench.names, bench.controls(), bench.predict(image) if image else ()),
-            lambda found: self._show(*found),
+            lambda session: (session.names, session.controls(), session.predict(image) if image else ()),
+            lambda result: self._show(*result),
             self._failed,
             "try",
         )
@@ -188,10 +191,13 @@ class TryItTab(QWidget):
         self.controls = controls
         if tuple(self.cards) != tuple(names):
             self._show_names(names)
-        if self.active_adapter not in names:
+        if (restored := self._active_after_restore) in names:
+            self._active_after_restore = ""
+            self.activate(restored)
+        elif self.active_adapter not in names:
             self.activate(names[0])
-        for reply in predictions:
-            self.cards[reply.name].show_prediction(reply)
+        for prediction in predictions:
+            self.cards[prediction.name].show_prediction(prediction)
         if len(self.control_rows) != len(controls[self.active_adapter]):
             self._show_controls()
         self._show_saliency()
@@ -199,13 +205,13 @@ class TryItTab(QWidget):
     def _show_names(self, names: Sequence[str]) -> None:
         clear_layout(self.cards_layout)
         self.cards = {name: PredictionCard(name, number > 0) for number, name in enumerate(names)}
-        for answer in self.cards.values():
-            answer.pressed.connect(self.activate)
-            answer.remove_requested.connect(self._remove)
-            answer.fuse_box.toggled.connect(lambda on: self._update_fuse_button())
-            answer.fuse_box.setVisible(len(names) > 1)
-            answer.show_active(answer.name == self.active_adapter)
-            self.cards_layout.addWidget(answer)
+        for card in self.cards.values():
+            card.pressed.connect(self.activate)
+            card.remove_requested.connect(self._remove)
+            card.fuse_box.toggled.connect(lambda on: self._update_fuse_button())
+            card.fuse_box.setVisible(len(names) > 1)
+            card.show_active(card.name == self.active_adapter)
+            self.cards_layout.addWidget(card)
         self._update_fuse_button()
 
     def _failed(self, error: Exception) -> None:
@@ -214,12 +220,12 @@ class TryItTab(QWidget):
     # several adapters
 
     def activate(self, name: str) -> None:
-        """Show the parts and the map of the adapter called ``name``."""
+        """Show the attachments and the saliency map of the adapter called ``name``."""
         if name == self.active_adapter:
             return
         self.active_adapter = name
-        for answer in self.cards.values():
-            answer.show_active(answer.name == name)
+        for card in self.cards.values():
+            card.show_active(card.name == name)
         self._show_controls()
         self._show_saliency()
 
@@ -246,55 +252,63 @@ class TryItTab(QWidget):
             self.add_adapter(Path(path))
 
     def add_adapter(self, source: Path) -> None:
-        """Put another run or adapter beside the run."""
+        """Add another run or exported adapter."""
         self.banner.show_message(tr("Reading {name}…", name=source.name))
-        self._inference.submit(lambda bench: bench.add(source), self._added, self._failed)
+        self._inference.submit(
+            lambda session: session.add(source), lambda name: self._added(source, name), self._failed
+        )
 
-    def _added(self, name: str) -> None:
+    def _added(self, source: Path, name: str) -> None:
+        self._sources[source] = name
         self.banner.show_message("")
         self._refresh()
 
     def _remove(self, name: str) -> None:
-        self._inference.submit(lambda bench: bench.remove(name), lambda none: self._refresh(), self._failed)
+        self._sources = {source: added for source, added in self._sources.items() if added != name}
+        self._inference.submit(lambda session: session.remove(name), lambda none: self._refresh(), self._failed)
 
     def _update_fuse_button(self) -> None:
         self.fuse_button.setVisible(len(self.cards) > 1)
-        self.fuse_button.setEnabled(sum(answer.fuse_box.isChecked() for answer in self.cards.values()) > 1)
+        self.fuse_button.setEnabled(sum(card.fuse_box.isChecked() for card in self.cards.values()) > 1)
 
     def fuse_checked(self) -> None:
-        """Begin a recipe that fuses the ticked adapters, as one step of the history."""
+        """Replace the recipe by one that fuses the checked adapters, as one undo step."""
         run = self._inference.run
-        names = [answer.name for answer in self.cards.values() if answer.fuse_box.isChecked()]
+        names = [card.name for card in self.cards.values() if card.fuse_box.isChecked()]
         if run is None or len(names) < 2:
             return
-        self.banner.show_message(tr("Exporting the adapters so that the recipe can name them…"))
-        self._inference.submit(lambda bench: bench.fusion_recipe(run.recipe, names), self._fused, self._failed)
+        self.banner.show_message(tr("Exporting the adapters for the recipe…"))
+        self._inference.submit(lambda session: session.fusion_recipe(run.recipe, names), self._fused, self._failed)
 
     def _fused(self, recipe: "Recipe") -> None:
-        self.workspace.document.edit(tr("Fuse adapters"), recipe)
-        words = tr("The recipe now fuses these adapters. Look at it under Backbone and adapters, then train it.")
-        self.banner.show_message(words, "good")
+        self.workspace.document.edit(N_("Fuse adapters"), recipe)
+        self.banner.show_message(
+            tr("The recipe now fuses these adapters. Check it under Backbone and adapters, then train it."), "good"
+        )
 
-    # parts
+    # attachments
 
     def _show_controls(self) -> None:
         clear_layout(self.controls_layout)
-        self.control_rows = [AdapterStrengthRow(dial) for dial in self.controls.get(self.active_adapter, ())]
+        self.control_rows = [AdapterStrengthRow(control) for control in self.controls.get(self.active_adapter, ())]
         for row in self.control_rows:
             row.changed.connect(self._set_control)
             self.controls_layout.addWidget(row)
         self.no_controls_label.setVisible(not self.control_rows)
-        alone = tr("It trained the classifier alone, so there is nothing to switch.")
-        self.no_controls_label.setText(alone if self.active_adapter else tr("The adapter is being read…"))
+        self.no_controls_label.setText(
+            tr("Only the classifier was trained, so there are no attachments.")
+            if self.active_adapter
+            else tr("Reading the adapter…")
+        )
         self.reset_button.setVisible(bool(self.control_rows))
 
     def _set_control(self, control: "AdapterControl") -> None:
         name = self.active_adapter
         self._inference.submit(
-            lambda bench: bench.set_control(name, control.name, control.enabled, control.strength),
+            lambda session: session.set_control(name, control.name, control.enabled, control.strength),
             lambda none: self._refresh(),
             self._failed,
-            f"turn {control.name}",
+            f"control {control.name}",
         )
 
     def _reset_controls(self) -> None:
@@ -302,7 +316,7 @@ class TryItTab(QWidget):
             row.switch.setChecked(True)
             row.slider.setValue(STRENGTH_STEPS)
 
-    # where it looked
+    # saliency
 
     def _show_saliency(self) -> None:
         image, name = self.image, self.active_adapter
@@ -314,10 +328,10 @@ class TryItTab(QWidget):
             self._show_picture(image)
             return
         self._inference.submit(
-            lambda bench: bench.saliency_map(name, image, kind),
-            lambda look: self._saliency_ready(look, image, kind),
+            lambda session: session.saliency_map(name, image, kind),
+            lambda saliency: self._saliency_ready(saliency, image, kind),
             self._saliency_failed,
-            "look",
+            "saliency",
         )
 
     def _saliency_ready(self, saliency: "SaliencyMap", image: Path, kind: "SaliencyKind") -> None:
@@ -328,3 +342,38 @@ class TryItTab(QWidget):
     def _saliency_failed(self, error: Exception) -> None:
         self.view.show_saliency(None)
         self.banner.show_message(error_message(error), "warn" if isinstance(error, StudioError) else "bad")
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return image, overlay, active adapter, added adapters and changed strengths."""
+        return {
+            "image": self.image,
+            "overlay": next(i for i in range(len(_SALIENCY_KINDS)) if self.kind_switch.button_at(i).isChecked()),
+            "active": self.active_adapter,
+            "sources": list(self._sources),
+            "controls": [(name, control) for name, controls in self.controls.items() for control in controls],
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the tab that returned ``state``, with the same run."""
+        self.kind_switch.set_current(state.get("overlay", 0))
+        for source in state.get("sources", ()):
+            self.add_adapter(source)
+        controls = state.get("controls", ())
+        self._active_after_restore = state.get("active", "")
+        self._inference.submit(
+            lambda session: _set_controls(session, controls), lambda none: self._controls_restored(), self._failed
+        )
+        if state.get("image") is not None:
+            self.try_image(state["image"])
+
+    def _controls_restored(self) -> None:
+        self.control_rows = []  # so that they are built from the restored strengths
+        self._refresh()
+
+
+def _set_controls(session: "InferenceSession", controls: "Sequence[tuple[str, AdapterControl]]") -> None:
+    for name, control in controls:
+        if name in session.names:
+            session.set_control(name, control.name, control.enabled, control.strength)

@@ -1,4 +1,4 @@
-"""The results of a run in the window: images behind each figure, trying, X-ray."""
+"""Results page: metrics and their images, predictions, ablation."""
 
 import threading
 from pathlib import Path
@@ -43,7 +43,7 @@ def page(alone):
 
 @pytest.fixture
 def shown(page, train, qtbot):
-    """The page with the results of a run."""
+    """Show the page with the results of a run."""
     run = train("first", NARROW)
     page.workspace.runs.reload()
     page.workspace.runs.select(run)
@@ -56,7 +56,7 @@ def middle(confusion, row, column):
     return QPoint(int(left + width / 2), int(top + height / 2))
 
 
-def test_figures_and_classes_are_shown(shown):
+def test_metrics_and_classes_are_shown(shown):
     assert shown.accuracy.text().endswith("%")
     assert shown.images.text() == "6"
     view = shown.confusion_tab
@@ -66,22 +66,22 @@ def test_figures_and_classes_are_shown(shown):
     assert not shown.gain_figure.isVisible()
 
 
-def test_classes_are_sorted_by_a_column_and_still_lead_to_their_own_images(shown, qtbot):
+def test_sorted_classes_lead_to_their_own_images(shown, qtbot):
     view = shown.confusion_tab
     view.view_switch.button_at(1).click()
     rows, table = view.class_model.rows, view.table
     table.setCurrentIndex(table.model().index(0, 3))
-    for falling in (False, True):
+    for descending in (False, True):
         qtbot.keyClick(table, Qt.Key.Key_S)
         seen = [table.model().index(row, 3).data(ROW_ROLE) for row in range(3)]
-        assert [one.precision for one in seen] == sorted((one.precision for one in rows), reverse=falling)
+        assert [one.precision for one in seen] == sorted((one.precision for one in rows), reverse=descending)
     table.sortByColumn(0, Qt.SortOrder.DescendingOrder)
     table.setCurrentIndex(table.model().index(0, 0))
     assert view._class_filter == 2
     assert all(one.label == 2 for one in view.grid.images.rows)
 
 
-def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_path, monkeypatch):
+def test_the_image_to_try_is_read_on_the_worker_thread(shown, qtbot, tmp_path, monkeypatch):
     readers = []
 
     def read(path, side):
@@ -94,7 +94,7 @@ def test_a_tried_picture_is_read_off_the_windows_own_thread(shown, qtbot, tmp_pa
     assert set(readers) == {"results"}
 
 
-def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
+def test_a_cell_shows_its_images_and_a_second_click_all(shown, qtbot):
     view = shown.confusion_tab
     for row, counts in enumerate(view.confusion.counts):
         for column, number in enumerate(counts):
@@ -111,7 +111,7 @@ def test_a_cell_shows_its_images_and_pressing_it_again_all(shown, qtbot):
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_matrix_is_walked_with_the_arrow_keys(shown, qtbot):
+def test_the_arrow_keys_move_through_the_matrix(shown, qtbot):
     view = shown.confusion_tab
     view.confusion.setFocus()
     for key in (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Right):
@@ -122,7 +122,7 @@ def test_the_matrix_is_walked_with_the_arrow_keys(shown, qtbot):
     assert view.confusion.selected_cell is None
 
 
-def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
+def test_a_class_shows_its_images_and_show_all_the_rest(shown, qtbot):
     view = shown.confusion_tab
     qtbot.mouseClick(view.view_switch.button_at(1), LEFT)
     place = view.table.visualRect(view.table.model().index(1, 0)).center()
@@ -134,7 +134,7 @@ def test_a_class_shows_its_images_and_all_come_back(shown, qtbot):
     assert len(view.grid.images.rows) == 6
 
 
-def test_an_image_shows_where_the_run_looked(shown, qtbot):
+def test_an_image_shows_its_saliency_map(shown, qtbot):
     view = shown.confusion_tab
     view.order.setCurrentIndex(1)
     view.order.activated.emit(1)
@@ -152,7 +152,7 @@ def test_an_image_shows_where_the_run_looked(shown, qtbot):
     assert shown.try_it_tab.image == row.path
 
 
-def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence(shown, qtbot, tmp_path):
+def test_a_dropped_and_a_pasted_image_are_predicted_and_a_broken_one_is_an_error(shown, qtbot, tmp_path):
     shown.show_view(TRY_IT_TAB)
     view, path = shown.try_it_tab, next((tmp_path / "images/a").glob("*.png"))
     zone, data = view.view.parentWidget(), QMimeData()
@@ -177,7 +177,7 @@ def test_a_dropped_and_a_pasted_image_are_tried_and_a_broken_one_is_one_sentence
     assert not view.has_predictions
 
 
-def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, qtbot, tmp_path):
+def test_adapters_predict_side_by_side_with_adjustable_attachments(shown, train, qtbot, tmp_path):
     second = train("second", seed=4)
     view = shown.try_it_tab
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
@@ -200,15 +200,15 @@ def test_adapters_answer_side_by_side_and_their_parts_are_turned(shown, train, q
     assert [row.control.name for row in view.control_rows] == ["lora"]
 
 
-def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtbot, tmp_path, monkeypatch):
-    """What a fusion needs of the adapters is tested with the bench; it exports them, which takes a while."""
-    view, history = shown.try_it_tab, shown.workspace.document.history
+def test_checked_adapters_are_fused_and_an_error_is_shown(shown, train, qtbot, tmp_path, monkeypatch):
+    """The fusion itself is tested with the inference session; it exports the adapters, which takes long."""
+    view, undo_stack = shown.try_it_tab, shown.workspace.document.undo_stack
     asked = []
 
     def fused(bench, recipe, names):
         asked.append(tuple(names))
         if len(asked) == 1:
-            raise StudioError("Adapter 0 cannot be fused.")
+            raise StudioError("cannot-fuse", "Adapter 0 cannot be fused.")
         return recipe.model_copy(update={"attachments": (NARROW,)})
 
     monkeypatch.setattr("studio.app.inference_session.InferenceSession.fusion_recipe", fused)
@@ -220,14 +220,14 @@ def test_ticked_adapters_begin_a_fusion_and_others_say_why_not(shown, train, qtb
     view.cards["second"].fuse_box.click()
     qtbot.mouseClick(view.fuse_button, LEFT)
     qtbot.waitUntil(lambda: "cannot be fused" in view.banner.message, timeout=LONG)
-    assert not history.canUndo()
+    assert not undo_stack.canUndo()
     qtbot.mouseClick(view.fuse_button, LEFT)
-    qtbot.waitUntil(history.canUndo, timeout=LONG)
+    qtbot.waitUntil(undo_stack.canUndo, timeout=LONG)
     assert shown.workspace.recipe.attachments == (NARROW,)
     assert asked == [("first", "second")] * 2
 
 
-def test_what_is_worth_nothing_is_pruned_as_one_step(shown, qtbot):
+def test_checked_attachments_are_pruned_as_one_undo_step(shown, qtbot):
     shown.show_view(ABLATION_TAB)
     view, document = shown.ablation_tab, shown.workspace.document
     qtbot.mouseClick(view.measure_button, LEFT)
@@ -240,15 +240,15 @@ def test_what_is_worth_nothing_is_pruned_as_one_step(shown, qtbot):
     before = document.recipe
     qtbot.mouseClick(view.prune_button, LEFT)
     assert [a.name for a in document.recipe.attachments] == ["lora"]
-    assert document.history.count() == 1
-    document.history.undo()
+    assert document.undo_stack.count() == 1
+    document.undo_stack.undo()
     assert document.recipe == before
     document.new(shown.workspace.runs.selected.recipe)
     qtbot.mouseClick(view.prune_button, LEFT)
     assert [a.name for a in document.recipe.attachments] == ["lora"]
 
 
-def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
+def test_the_gain_over_a_known_baseline_is_shown(shown, qtbot):
     from studio.app import baseline
 
     run = shown.workspace.runs.selected
@@ -259,13 +259,48 @@ def test_the_baseline_is_told_where_it_is_known(shown, qtbot):
     assert shown.gain.text() == f"{gain:+.1f} points"
 
 
-def test_before_anything_is_trained_it_says_what_to_do(page):
+def test_tab_selection_and_evaluation_survive_a_rebuild_of_the_page(shown, train, qtbot, tmp_path, monkeypatch):
+    second = train("second", seed=4)
+    view, ablation = shown.try_it_tab, shown.ablation_tab
+    shown.show_view(ABLATION_TAB)
+    qtbot.mouseClick(ablation.measure_button, LEFT)
+    shown.confusion_tab.order.setCurrentIndex(1)
+    shown.confusion_tab.order.activated.emit(1)
+    shown.confusion_tab.grid.setCurrentIndex(shown.confusion_tab.grid.images.index(2))
+    view.add_adapter(second.path)
+    shown.try_it_tab.try_image(next((tmp_path / "images/c").glob("*.png")))
+    qtbot.waitUntil(
+        lambda: ablation.analysis is not None and len(view.cards) == 2 and view.has_predictions, timeout=LONG
+    )
+    view.control_rows[0].slider.setValue(50)
+    view.activate("second")
+    qtbot.waitUntil(lambda: not shown.workspace.worker.busy, timeout=LONG)
+    qtbot.wait(50)
+    monkeypatch.setattr("studio.ui.pages.results.page._evaluate_run", lambda run: pytest.fail("evaluated again"))
+    rebuilt = ResultsPage(shown.workspace)
+    qtbot.addWidget(rebuilt)
+    rebuilt.restore_view_state(shown.view_state())
+    rebuilt.show()
+    qtbot.waitUntil(lambda: rebuilt.try_it_tab.has_predictions and len(rebuilt.try_it_tab.cards) == 2, timeout=LONG)
+    assert rebuilt.views.currentIndex() == ABLATION_TAB
+    assert rebuilt.accuracy.text() == shown.accuracy.text()
+    before, after = (page.confusion_tab.view_state() | {"sizes": []} for page in (shown, rebuilt))
+    assert before == after
+    assert before["image"] is not None
+    assert rebuilt.ablation_tab.model.rows == ablation.model.rows
+    assert rebuilt.try_it_tab.image == view.image
+    assert rebuilt.try_it_tab.active_adapter == "second"
+    qtbot.waitUntil(lambda: rebuilt.try_it_tab.controls == view.controls, timeout=LONG)
+    assert rebuilt.try_it_tab.controls["first"][0].strength == 0.5
+
+
+def test_without_runs_the_next_step_is_shown(page):
     assert page.stack.currentIndex() == 0
     assert "Train a recipe first" in page.empty.description.text()
     assert page.view_switch.button_at(CONFUSION_TAB).isChecked()
 
 
-def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_recipe, home, qtbot, tmp_path):
+def test_a_running_run_shows_its_best_checkpoint(page, make_recipe, home, qtbot, tmp_path):
     workspace = page.workspace
     workspace.trainer.start(make_recipe(epochs=3000))
     qtbot.waitUntil(
@@ -277,7 +312,7 @@ def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_
         return page.stack.currentIndex() == 1
 
     qtbot.waitUntil(evaluated, timeout=LONG)
-    assert "still trains" in page.banner.message
+    assert "still training" in page.banner.message
     page.try_image(Path(next((tmp_path / "images/a").glob("*.png"))))
     qtbot.waitUntil(lambda: page.try_it_tab.has_predictions, timeout=LONG)
     assert workspace.trainer.running
@@ -285,7 +320,7 @@ def test_a_run_that_still_trains_is_looked_at_by_its_best_checkpoint(page, make_
     qtbot.waitUntil(lambda: not workspace.trainer.running, timeout=LONG)
 
 
-def test_a_matrix_of_many_classes_shows_each_cell_in_its_colour(qapp, qtbot):
+def test_a_matrix_of_many_classes_shows_each_cell_in_its_color(qapp, qtbot):
     many, matrix = 200, ConfusionMatrix()
     qtbot.addWidget(matrix)
     matrix.resize(_MARGIN_LEFT + 8 + 3 * many, _MARGIN_TOP + 8 + 3 * many)
