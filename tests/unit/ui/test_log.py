@@ -2,11 +2,10 @@
 
 import errno
 import logging
-import threading
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QThread, qWarning
+from PySide6.QtCore import qWarning
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
@@ -26,47 +25,6 @@ def opened():
     app_log().open()
     yield app_log()
     app_log().close()
-
-
-def test_lines_go_to_a_file_and_to_the_page(opened, window, home):
-    log_message("one")
-    window.show_log()
-    log_message("two", logging.ERROR)
-    threading.Thread(target=log_message, args=("from a thread", logging.WARNING)).start()
-    page = window.log
-    wanted = ["from a thread", "two", "one"]
-    for _ in range(100):
-        QGuiApplication.processEvents()
-        if wanted[0] in [row.text for row in page.model.rows]:
-            break
-        QThread.msleep(5)
-    assert [row.text for row in page.model.rows][:3] == wanted
-    assert page.model.cells(page.model.rows[1])[1] == "Error"
-    words = (home / "logs" / "studio.log").read_text(encoding="utf-8")
-    assert all(line in words for line in wanted)
-
-
-def test_the_page_is_filtered_by_level_and_by_words(opened, window):
-    log_message("all is well")
-    log_message("careful", logging.WARNING)
-    log_message("broken", logging.ERROR)
-    page = window.log
-    page.level.setCurrentIndex(2)
-    page.level.activated.emit(2)
-    assert [row.text for row in page.model.rows] == ["broken"]
-    page.level.setCurrentIndex(0)
-    page.search.setText("CAREF")
-    assert [row.text for row in page.model.rows] == ["careful"]
-    page.table.selectRow(0)
-    assert page.entry_view.toPlainText() == "careful"
-
-
-def test_a_report_can_be_copied(opened, window):
-    log_message("what happened", logging.ERROR)
-    window.log.copy_report()
-    report = QGuiApplication.clipboard().text()
-    assert report.startswith("PEFT Studio ")
-    assert "ERROR what happened" in report
 
 
 def test_a_report_does_not_name_the_user(opened, window):
@@ -213,16 +171,3 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
     assert "of all things" in QGuiApplication.clipboard().text()
     assert window.pages.currentWidget() is window.log
     assert logs.app_log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows
-
-
-def test_a_log_in_which_nothing_fits_says_so(window):
-    window.show_log()
-    page = window.log
-    page.search.setText("nothing has this in it")
-    assert page.empty_label.isVisible()
-    assert "fits" in page.empty_label.text()
-    page.search.clear()
-    assert page.empty_label.isVisible() == (not page.model.rows)
-    logs.app_log().lines.clear()
-    page._apply_filter()
-    assert page.empty_label.text() == "Nothing has happened yet."

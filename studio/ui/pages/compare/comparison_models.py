@@ -1,4 +1,4 @@
-"""The tables of the page that compares runs."""
+"""Table models of the page that compares runs."""
 
 from typing import Any
 
@@ -7,43 +7,56 @@ from PySide6.QtGui import QColor, QPainter, QPixmap
 
 from studio.app.comparison.comparison_view import ComparisonView, RunOption
 from studio.app.comparison.seed_groups import SeedGroup
-from studio.ui.i18n.language import tr
+from studio.core.messages import N_
+from studio.ui.i18n.language import localized, tr
+from studio.ui.shared.run_state import state_text
 from studio.ui.style.formatting import format_bytes, format_count, format_duration, format_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.checkable_model import CheckableTableModel
 from studio.ui.widgets.table_model import RowTableModel
 
 GROUP_COLORS = ("accent", "adapter", "second", "head", "good", "bad", "frozen", "faint")
-"""The colours of the groups in turn; their numbers tell the rest apart."""
+"""Theme colors of the groups, repeated in turn; the number of a group is unique."""
+BASELINE_COLUMN = 4
 
 
 def group_color(group: SeedGroup) -> str:
-    """The colour of a group, by theme token."""
+    """Return the theme color of a group."""
     return GROUP_COLORS[(group.number - 1) % len(GROUP_COLORS)]
 
 
 class RunOptionModel(CheckableTableModel[RunOption]):
-    """Runs to tick."""
+    """Checkable runs."""
 
-    columns = ("Run", "Accuracy")
+    columns = (N_("Run"), N_("Accuracy"))
 
     def cells(self, row: RunOption) -> tuple[str, str]:
-        """Its name, and how good it has been."""
-        return row.name, format_percent(row.accuracy) if row.accuracy is not None else tr(row.state)
+        """Return name and accuracy, or the state of a run without accuracy."""
+        return row.name, format_percent(row.accuracy) if row.accuracy is not None else state_text(row.state)
 
     def tool_tip(self, row: RunOption) -> str:
-        """Where it lies and what it trains."""
+        """Return path and methods."""
         return f"{row.path}\n{row.methods}"
 
     def key(self, row: RunOption) -> str:
-        """Its folder."""
+        """Return the path."""
         return str(row.path)
 
 
 class SeedGroupModel(RowTableModel[SeedGroup]):
-    """Recipes with what came out, seeds taken together."""
+    """Recipes with their results, averaged over seeds."""
 
-    columns = ("", "Method", "Trainable", "Accuracy", "Against baseline", "Runs", "Time", "Memory", "Adapter")
+    columns = (
+        "",
+        N_("Method"),
+        N_("Trainable"),
+        N_("Accuracy"),
+        N_("Gain over baseline"),
+        N_("Runs"),
+        N_("Time"),
+        N_("Memory"),
+        N_("Adapter"),
+    )
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -55,14 +68,14 @@ class SeedGroupModel(RowTableModel[SeedGroup]):
         self.show_rows(comparison.report.groups)
 
     def cells(self, row: SeedGroup) -> tuple[str, ...]:
-        """Figures that no run has reached are a dash."""
+        """Return the figures of a group; unknown ones are a dash."""
         assert self.comparison is not None
         interval = f" ± {100 * row.accuracy_halfwidth:.1f}" if row.accuracy_halfwidth is not None else ""
         accuracy = f"{100 * row.accuracy:.1f}{interval} %" if row.accuracy is not None else "–"
         gain = self.comparison.gain_over_baseline(row)
         return (
             str(row.number),
-            row.label + ("  ★" if row in self.comparison.report.pareto_front else ""),
+            localized(row.label) + ("  ★" if row in self.comparison.report.pareto_front else ""),
             format_count(row.parameters) if row.parameters is not None else "–",
             accuracy,
             tr("{points:+.1f} points", points=100 * gain) if gain is not None else "–",
@@ -73,15 +86,15 @@ class SeedGroupModel(RowTableModel[SeedGroup]):
         )
 
     def tool_tip(self, row: SeedGroup) -> str:
-        """The attachments in full, and the runs."""
+        """Return the attachments in full and the names of the runs."""
         return "\n".join((row.attachments, *(run.run for run in row.runs)))
 
     def key(self, row: SeedGroup) -> object:
-        """Its runs."""
+        """Return the names of the runs."""
         return tuple(run.run for run in row.runs)
 
     def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: as every table, with the group's colour beside its number."""
+        """Qt: also the color of the group beside its number."""
         if role == Qt.ItemDataRole.DecorationRole and index.isValid() and index.column() == 0:
             return _color_dot(color(group_color(self.rows[index.row()])))
         return super().data(index, role)

@@ -1,4 +1,4 @@
-"""A line of text to copy, such as a command."""
+"""Line of text to copy, such as a command."""
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLineEdit, QWidget
@@ -8,7 +8,7 @@ from studio.ui.widgets.components import HBox, IconButton, VBox, text_label
 
 
 class CopyLine(QWidget):
-    """A caption, and below it a line that can be selected, with a button that copies all of it."""
+    """Caption above a read-only line with a copy button."""
 
     def __init__(self, caption: str) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class CopyLine(QWidget):
         self.setLayout(VBox(text_label(caption, "caption"), HBox((self.line_edit, 1), self.copy_button, gap=4), gap=2))
 
     def show_line(self, text: str) -> None:
-        """Show ``text`` from their beginning."""
+        """Show ``text`` from its start."""
         self.line_edit.setText(text)
         self.line_edit.setCursorPosition(0)
         self.copy_button.icon_tint.show("copy")

@@ -1,22 +1,24 @@
-"""Export: choose a form, write it, see how well it was verified."""
+"""Export page: choose a format, export, and see the verification."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import Qt, QUrl, Signal
+from PySide6.QtCore import QObject, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QLineEdit, QProgressBar, QStackedWidget, QWidget
 
 from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.base import Page
 from studio.ui.pages.export.copy_line import CopyLine
+from studio.ui.services.background import WorkerThread
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
-from studio.ui.style.formatting import format_bytes, format_count, format_percent
+from studio.ui.style.formatting import format_bytes, format_percent
 from studio.ui.widgets.components import (
     Banner,
     Card,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """The kinds of export that there are for a run, and the licence of its backbone's weights."""
+    """Export formats of a run and the license of its backbone's weights."""
 
     options: tuple["ExportOption", ...]
     weights_license: str
@@ -47,7 +49,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportOption:
-    """One kind of export as a run has it; ``unsupported_reason`` says why it cannot be made."""
+    """One export format for a run; ``unsupported_reason`` is empty if the run supports it."""
 
     name: str
     label: str
@@ -56,7 +58,7 @@ class ExportOption:
 
 
 class _OptionCard(QFrame):
-    """One kind of export to choose."""
+    """Card of one export format."""
 
     chosen = Signal(object)
 
@@ -65,16 +67,15 @@ class _OptionCard(QFrame):
         self.option = option
         self.setObjectName("choice")
         self.setProperty("refused", bool(option.unsupported_reason))
-        self.setAccessibleName(option.label)
-        self.setAccessibleDescription(option.unsupported_reason or option.summary)
+        label, description = localized(option.label), localized(option.unsupported_reason or option.summary)
+        self.setAccessibleName(label)
+        self.setAccessibleDescription(description)
         tint = "faint" if option.unsupported_reason else "accent"
-        words = VBox(
-            text_label(option.label[:1].upper() + option.label[1:], "field"),
-            text_label(option.unsupported_reason or option.summary, "caption", wrap=True),
-            gap=2,
+        texts = VBox(
+            text_label(label[:1].upper() + label[1:], "field"), text_label(description, "caption", wrap=True), gap=2
         )
         icon = Icon("error" if option.unsupported_reason else "export", tint, 20)
-        row = HBox(icon, (words, 1), gap=12, margins=(14, 10, 14, 10))
+        row = HBox(icon, (texts, 1), gap=12, margins=(14, 10, 14, 10))
         row.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(row)
         if not option.unsupported_reason:
@@ -82,11 +83,11 @@ class _OptionCard(QFrame):
             self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: choose this one."""
+        """Qt: choose this format."""
         self._emit_chosen()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter or space choose."""
+        """Qt: choose with Enter or space."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self._emit_chosen()
         else:
@@ -97,9 +98,36 @@ class _OptionCard(QFrame):
             self.chosen.emit(self.option.name)
 
     def set_selected(self, selected: bool) -> None:
-        """Mark it as the chosen one."""
+        """Mark it as the selected format."""
         self.setProperty("chosen", selected)
         repolish(self)
+
+
+class ExportJob(QObject):
+    """An export on the worker thread; it outlives a page that is built anew meanwhile.
+
+    ``verified`` carries the verification and the folder, ``failed`` the error.
+    """
+
+    verified = Signal(object, object)
+    failed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = False
+
+    def start(self, worker: WorkerThread, work: "Callable[[], Verification]", out: Path) -> None:
+        """Do ``work``, which exports to ``out``, on the thread of ``worker``."""
+        self.running = True
+        worker.submit(work, lambda verification: self._end(verification, out), self._fail)
+
+    def _end(self, verification: "Verification", out: Path) -> None:
+        self.running = False
+        self.verified.emit(verification, out)
+
+    def _fail(self, error: Exception) -> None:
+        self.running = False
+        self.failed.emit(error)
 
 
 class ExportPage(Page):
@@ -109,7 +137,7 @@ class ExportPage(Page):
         super().__init__(
             workspace,
             tr("Export"),
-            tr("Each export is loaded again from disk and compared with the run before it counts."),
+            tr("Each export is loaded from disk and verified against the run."),
         )
         self.picker = RunPicker(workspace.runs)
         self.header.addWidget(self.picker)
@@ -117,15 +145,18 @@ class ExportPage(Page):
         self.format = ""
         self._listed: Path | None = None
         self._export_folder: Path | None = None
+        self._pending_folder = ""
+        self._job = ExportJob()
+        self._watch_job()
         self.stack = QStackedWidget()
         self.empty = EmptyState(
-            "export", tr("No trained run is chosen"), tr("Train a recipe first; then its adapter can be exported.")
+            "export", tr("No trained run selected"), tr("Train a recipe first. Then its adapter can be exported.")
         )
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.set_content(self.stack)
-        workspace.runs.selected_changed.connect(lambda run: self._refresh())
-        workspace.runs.changed.connect(lambda rows: self._refresh())
+        workspace.runs.selected_changed.connect(self._refresh)
+        workspace.runs.changed.connect(self._refresh)
         workspace.engine.loaded.connect(self._refresh)
 
     # building
@@ -133,14 +164,14 @@ class ExportPage(Page):
     def _content(self) -> QWidget:
         self.option_list = VBox(gap=8)
         inner = container(VBox(self.option_list, None, margins=(0, 0, 8, 0)))
-        forms = Card(tr("What to make"), (scroll_area(inner), 1))
+        formats = Card(tr("Format"), (scroll_area(inner), 1))
         self.folder_edit = QLineEdit()
-        self.folder_edit.setAccessibleName(tr("Folder to export to"))
-        self.folder_edit.textEdited.connect(lambda words: self._show_button())
-        self.overwrite_box = QCheckBox(tr("Replace what is in the folder"))
-        self.half_precision_box = QCheckBox(tr("Store the weights in half the size (float16)"))
+        self.folder_edit.setAccessibleName(tr("Export folder"))
+        self.folder_edit.textEdited.connect(lambda text: self._show_button())
+        self.overwrite_box = QCheckBox(tr("Replace an existing folder"))
+        self.half_precision_box = QCheckBox(tr("Store weights as float16 (half the size)"))
         self.half_precision_box.setToolTip(
-            tr("They are still computed with in float32; scores differ a little, which is verified.")
+            tr("Predictions are still computed in float32; the small difference of the scores is verified")
         )
         self.license_banner = Banner()
         self.bar = QProgressBar()
@@ -152,8 +183,8 @@ class ExportPage(Page):
         self.bar.setSizePolicy(policy)
         self.bar.hide()
         self.export_button = button(tr("Export and verify"), self.export, "export", "primary")
-        where = Card(
-            tr("Where to put it"),
+        destination = Card(
+            tr("Destination"),
             HBox((self.folder_edit, 1), button(tr("Choose…"), self._choose_folder, "folder")),
             self.overwrite_box,
             self.half_precision_box,
@@ -166,17 +197,17 @@ class ExportPage(Page):
         self.result_details = text_label("", "muted", wrap=True)
         self.path = text_label("", "field", wrap=True)
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.open_button = button(tr("Open the folder"), self._open_folder, "open")
+        self.open_button = button(tr("Open folder"), self._open_folder, "open")
         for item in (self.result_notice, self.result_details, self.path):
             self.result.body.addWidget(item)
         self.result.body.addLayout(HBox(self.open_button, None))
-        self.command = CopyLine(tr("Try it in a terminal with PEFT Studio"))
-        self.script = CopyLine(tr("Or by the script in the folder"))
+        self.command = CopyLine(tr("Predict in a terminal with PEFT Studio"))
+        self.script = CopyLine(tr("Or with the script in the folder"))
         for line in (self.command, self.script):
             self.result.body.addWidget(line)
         self.result.hide()
-        right = scroll_area(container(VBox(where, self.result, None, gap=14)))
-        return container(HBox((forms, 1), (right, 1), gap=14))
+        right = scroll_area(container(VBox(destination, self.result, None, gap=14)))
+        return container(HBox((formats, 1), (right, 1), gap=14))
 
     # showing
 
@@ -195,26 +226,27 @@ class ExportPage(Page):
         self._listed = run.path
         self.result.hide()
         self.workspace.worker.submit(
-            lambda: load_export_options(run), self._show_options, self._show_error, key="forms"
+            lambda: load_export_options(run), self._show_options, self._show_error, key="formats"
         )
 
     def _show_options(self, options: ExportOptions) -> None:
-        forms = options.options
+        formats = options.options
         self.license_banner.show_message(*_license_text(options))
         clear_layout(self.option_list)
-        self.cards = {form.name: _OptionCard(form) for form in forms}
+        self.cards = {option.name: _OptionCard(option) for option in formats}
         for card in self.cards.values():
             card.chosen.connect(self.select_format)
             self.option_list.addWidget(card)
-        possible = next((form.name for form in forms if not form.unsupported_reason), "")
-        self.select_format(
-            self.format
-            if self.format in self.cards and not self.cards[self.format].option.unsupported_reason
-            else possible
-        )
+        supported = [option.name for option in formats if not option.unsupported_reason]
+        folder = self._pending_folder
+        self.select_format(self.format if self.format in supported else next(iter(supported), ""))
+        if folder:
+            self.folder_edit.setText(folder)
+            self._pending_folder = ""
+            self._show_button()
 
     def select_format(self, name: str) -> None:
-        """Choose the kind of export called ``name``."""
+        """Select the export format called ``name``."""
         self.format = name
         for card in self.cards.values():
             card.set_selected(card.option.name == name)
@@ -224,13 +256,14 @@ class ExportPage(Page):
         self._show_button()
 
     def _show_button(self) -> None:
-        self.bar.hide()
-        self.export_button.setEnabled(bool(self.format and self.folder_edit.text().strip()))
+        self.bar.setVisible(self._job.running)
+        ready = bool(self.format and self.folder_edit.text().strip())
+        self.export_button.setEnabled(ready and not self._job.running)
 
-    # acting
+    # exporting
 
     def _choose_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, tr("Choose a folder to export to"))
+        path = QFileDialog.getExistingDirectory(self, tr("Choose an export folder"))
         if path:
             self.folder_edit.setText(str(Path(path) / (self.format or "export")))
             self._show_button()
@@ -242,18 +275,16 @@ class ExportPage(Page):
             return
         name, overwrite = self.format, self.overwrite_box.isChecked()
         precision = "float16" if self.half_precision_box.isChecked() else "float32"
-        self.export_button.setEnabled(False)
-        self.bar.show()
-        self._show_result(tr("Writing the export, loading it again and comparing it with the run…"), "info")
-        self.workspace.worker.submit(
-            lambda: _export(run, name, out, overwrite, precision),
-            lambda made: self._show_verification(made, out),
-            self._show_error,
-        )
+        self._job.start(self.workspace.worker, lambda: _export(run, name, out, overwrite, precision), out)
+        self._show_running()
+
+    def _show_running(self) -> None:
+        self._show_button()
+        self._show_result(tr("Exporting, loading the export and comparing it with the run…"), "info")
 
     @property
     def _result_widgets(self) -> tuple[QWidget, ...]:
-        """What is shown of an export that has been made."""
+        """Widgets that show a finished export."""
         return self.result_details, self.path, self.open_button, self.command, self.script
 
     def _show_result(self, message: str, tone: str) -> None:
@@ -264,12 +295,17 @@ class ExportPage(Page):
 
     def _show_verification(self, verification: "Verification", out: Path) -> None:
         self._show_button()
-        self._export_folder = out
-        self._show_result(tr("Exported and verified on {n} images.", n=format_count(verification.images)), "good")
+        self._export_folder, self._verification = out, verification
+        self._show_result(
+            tr_n(
+                "Exported and verified on {n:,} image.", "Exported and verified on {n:,} images.", verification.images
+            ),
+            "good",
+        )
         self.result_details.setText(
             tr(
-                "Largest difference of a score: {difference:.2g} (allowed: {tolerance:.2g})\n"
-                "Same best class: {agreement} of the images\nLoaded again with: {how}\nOn disk: {bytes}",
+                "Largest score difference: {difference:.2g} (allowed: {tolerance:.2g})\n"
+                "Same top class: {agreement} of the images\nLoaded with: {how}\nOn disk: {bytes}",
                 difference=verification.largest_difference,
                 tolerance=verification.tolerance,
                 agreement=format_percent(verification.agreement, 2),
@@ -287,51 +323,91 @@ class ExportPage(Page):
         self._show_button()
         self._show_result(error_message(error), "bad")
 
+    def _watch_job(self) -> None:
+        self._job.verified.connect(self._show_verification)
+        self._job.failed.connect(self._show_error)
+
     def _open_folder(self) -> None:
         if self._export_folder is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._export_folder)))
 
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return format, options, the running export and the last verification."""
+        shown = not self.result.isHidden() and self.open_button.isVisibleTo(self.result)
+        return {
+            "path": self._listed,
+            "format": self.format,
+            "folder": self.folder_edit.text(),
+            "overwrite": self.overwrite_box.isChecked(),
+            "half_precision": self.half_precision_box.isChecked(),
+            "job": self._job,
+            "verification": (self._verification, self._export_folder) if shown else None,
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page that returned ``state``."""
+        self.overwrite_box.setChecked(state.get("overwrite", False))
+        self.half_precision_box.setChecked(state.get("half_precision", False))
+        run = self.workspace.runs.selected
+        if run is None or run.path != state.get("path"):
+            return
+        self._listed, self.format, self._pending_folder = run.path, state.get("format", ""), state.get("folder", "")
+        self.workspace.worker.submit(
+            lambda: load_export_options(run), self._show_options, self._show_error, key="formats"
+        )
+        if isinstance(job := state.get("job"), ExportJob):
+            self._job = job
+            self._watch_job()
+        if self._job.running:
+            self._show_running()
+        elif (finished := state.get("verification")) is not None:
+            self._show_verification(*finished)
+
 
 def load_export_options(run: Run) -> ExportOptions:
-    """What there is to choose from for a run."""
+    """Return the export formats and the license of the weights for a run."""
     from studio.backbones.licenses import is_non_commercial, license_name
     from studio.backbones.loading import resolve_backbone
 
-    licence = license_name(resolve_backbone(run.recipe.backbone).license)
-    return ExportOptions(options_for_run(run), licence, is_non_commercial(licence))
+    name = license_name(resolve_backbone(run.recipe.backbone).license)
+    return ExportOptions(options_for_run(run), name, is_non_commercial(name))
 
 
 def options_for_run(run: Run) -> tuple[ExportOption, ...]:
-    """Every kind of export, with the reason where the run's methods do not allow it."""
+    """Return every export format, with the reason if the run's methods do not support it."""
     from studio.export.contract import exporters
     from studio.peft.contract import METHODS
 
     used = dict.fromkeys(a.method for a in run.recipe.attachments if a.enabled)
-    made = []
+    options = []
     for exporter in exporters:
         try:
-            refusal = next((why for name in used if (why := exporter.unsupported_reason(METHODS.get(name)))), "")
+            reason = next((text for name in used if (text := exporter.unsupported_reason(METHODS.get(name)))), "")
         except StudioError as error:
-            refusal = str(error)
-        made.append(ExportOption(exporter.name, exporter.label, exporter.summary, refusal))
-    return tuple(made)
+            reason = error.message
+        options.append(ExportOption(exporter.name, exporter.label, exporter.summary, reason))
+    return tuple(options)
 
 
 def _license_text(options: ExportOptions) -> tuple[str, str]:
-    """What to know of the licence before anything is exported, and its tone."""
-    licence = tr(options.weights_license)
+    """Return the note on the license of the weights and its tone."""
+    name = options.weights_license
     if options.non_commercial:
-        words = tr("The backbone's weights may not be used commercially ({licence}).", licence=licence)
-        return words + " " + tr("That holds for every export."), "warn"
-    if options.weights_license == "not stated":
         return tr(
-            "The licence of the backbone's weights is not stated. Ask their makers before you pass them on."
+            "The license of the backbone's weights ({license}) forbids commercial use, also of every export.",
+            license=name,
         ), "warn"
-    return tr("Licence of the backbone's weights: {licence}. It is written into every export.", licence=licence), "info"
+    if name == "not stated":
+        return tr(
+            "No license is stated for these weights. Ask the authors before redistributing derived models."
+        ), "warn"
+    return tr("License of the backbone's weights: {license}. It is written into every export.", license=name), "info"
 
 
 def _quoted(path: Path) -> str:
-    """As one writes it in a terminal."""
+    """Return the path as typed in a terminal."""
     return f'"{path}"' if " " in str(path) else str(path)
 
 

@@ -1,28 +1,42 @@
-"""The methods with what was measured of them, as a table."""
+"""Table model of the methods and their measurements."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from studio.core.messages import N_, Message
 from studio.core.paths import resource
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.style.formatting import format_bytes, format_count, format_percent
 from studio.ui.widgets.table_model import RowTableModel
 
-FAMILY_ADVICE = {
-    "low rank": "A good first choice: few parameters, and merged it costs nothing when it predicts.",
-    "scaling": "The least to train and to keep. For tasks that are near to what the backbone has learnt.",
-    "bottleneck": "For several tasks on one backbone, each its own small file. Costs a little at each prediction.",
-    "tokens": "Leaves every weight alone. For transformers and few images; longer inputs cost time.",
-    "whole weights": "For tasks far from what the backbone has learnt, and many images; the head alone is the least.",
-    "composition": "For adapters that are trained already, to be used together on a new task.",
+FAMILY_ADVICE: dict[str, Message] = {
+    "low rank": N_("A good first choice: few parameters, and no inference cost once merged."),
+    "scaling": N_("Fewest parameters to train and store, for tasks close to the pretraining data."),
+    "bottleneck": N_("One small file per task on a shared backbone, with a small inference cost."),
+    "tokens": N_("Changes no weights. For transformers and few images; longer inputs cost time."),
+    "whole weights": N_("For many images far from the pretraining data; training only the head is cheapest."),
+    "composition": N_("Combines adapters that are already trained for a new task."),
 }
-"""When to take a method of each family."""
+"""When to use a method, by family."""
+_FAMILY_TITLES: dict[str, Message] = {
+    "low rank": N_("low rank"),
+    "scaling": N_("scaling"),
+    "bottleneck": N_("bottleneck"),
+    "tokens": N_("tokens"),
+    "whole weights": N_("whole weights"),
+    "composition": N_("composition"),
+}
+
+
+def family_title(family: str) -> str:
+    """Return the title of ``family`` in the window's language; a plugin's own family stays as it is."""
+    return localized(_FAMILY_TITLES.get(family, family))
 
 
 @dataclass(frozen=True, slots=True)
 class GuideRow:
-    """One method. Shares are in [0, 1], costs in units of the bare backbone's; None where nothing was measured."""
+    """One method. Shares are in [0, 1], costs are relative to the bare backbone; None if not measured."""
 
     name: str
     label: str
@@ -44,14 +58,22 @@ class GuideRow:
 class GuideModel(RowTableModel[GuideRow]):
     """Methods by family."""
 
-    columns = ("Method", "Trainable", "Accuracy", "A training step", "A prediction", "Merged", "Adapter")
+    columns = (
+        N_("Method"),
+        N_("Trainable"),
+        N_("Accuracy"),
+        N_("Training step"),
+        N_("Prediction"),
+        N_("Merged"),
+        N_("Adapter"),
+    )
 
     def cells(self, row: GuideRow) -> tuple[str, ...]:
-        """What it weighs, how good it was, and what it costs."""
+        """Return parameters, accuracy and costs of the method."""
         parameters = "–" if row.parameters is None else format_count(row.parameters)
-        merged = tr("does not merge") if row.not_mergeable_reason else _ratio_text(row.latency_merged)
+        merged = tr("not mergeable") if row.not_mergeable_reason else _ratio_text(row.latency_merged)
         return (
-            tr(row.label),
+            localized(row.label),
             parameters if row.share is None else f"{parameters}  ({format_percent(row.share, 2)})",
             "–" if row.accuracy is None else format_percent(row.accuracy),
             _ratio_text(row.step),
@@ -61,11 +83,11 @@ class GuideModel(RowTableModel[GuideRow]):
         )
 
     def tool_tip(self, row: GuideRow) -> str:
-        """What it does."""
-        return tr(row.summary)
+        """Return the summary of the method."""
+        return localized(row.summary)
 
     def key(self, row: GuideRow) -> str:
-        """Its name."""
+        """Return the name of the method."""
         return row.name
 
 
@@ -75,20 +97,20 @@ def _ratio_text(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """The methods in the order of the palette; ``conditions`` says when and on what, empty where nothing was."""
+    """Methods in the order of the palette; ``conditions`` of the measurements are empty without any."""
 
     rows: tuple[GuideRow, ...]
     conditions: str
 
 
 def read_guide() -> Guide:
-    """What the methods say of themselves, with the figures in ``resources/guide``. Imports the engine."""
+    """Return all methods with the measurements in ``resources/guide``; imports the engine."""
     from studio.app.method_info import describe_methods
 
-    found = _load_measurements()
+    measurements = _load_measurements()
     rows = []
     for method in describe_methods():
-        figures: dict[str, Any] = found.get("methods", {}).get(method.name, {})
+        figures: dict[str, Any] = measurements.get("methods", {}).get(method.name, {})
         share = figures.get("percent")
         rows.append(
             GuideRow(
@@ -109,11 +131,11 @@ def read_guide() -> Guide:
                 exports=method.exports,
             )
         )
-    return Guide(tuple(rows), _conditions_text(found) if found else "")
+    return Guide(tuple(rows), _conditions_text(measurements) if measurements else "")
 
 
 def _load_measurements() -> dict[str, Any]:
-    """The file of figures; empty where it is not there."""
+    """Return the measurements on disk; empty without a file."""
     try:
         return dict(json.loads(resource("guide", "methods.json").read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -122,8 +144,8 @@ def _load_measurements() -> dict[str, Any]:
 
 def _conditions_text(measurements: dict[str, Any]) -> str:
     return tr(
-        "Measured on {date} with the backbone {backbone}: {data}; {epochs} epochs. A training step is in units of one "
-        "of full fine-tuning, a prediction in units of the bare backbone's.",
+        "Measured on {date} with {backbone}: {data}; epochs: {epochs}. Training steps are relative to full "
+        "fine-tuning, predictions to the bare backbone.",
         date=measurements.get("measured", ""),
         backbone=measurements.get("backbone", ""),
         data=measurements.get("data", ""),

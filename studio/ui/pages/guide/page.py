@@ -1,12 +1,15 @@
-"""The method guide: what to choose when, with figures that this program has measured on its sample images."""
+"""Method guide: when to use which method, with measurements on the sample images."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSplitter, QTableView, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.base import Page
-from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideModel, GuideRow, read_guide
+from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideModel, GuideRow, family_title, read_guide
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, scroll_area, text_label
@@ -15,20 +18,20 @@ from studio.ui.widgets.table_model import ROW_ROLE
 
 
 class GuidePage(Page):
-    """Advice above, a table of the methods below, and beside it what is to be known of the chosen one."""
+    """Page with advice by family, a table of the methods, and details of the selected one."""
 
     def __init__(self, workspace: Workspace) -> None:
-        super().__init__(workspace, tr("Method guide"), tr("What to choose when, and what it costs."))
+        super().__init__(workspace, tr("Method guide"), tr("When to use which method, and what it costs."))
         self.model = GuideModel(self)
         self._requested = False
         self._pending_method = ""
-        parts = QSplitter(Qt.Orientation.Horizontal)
-        parts.setChildrenCollapsible(False)
-        parts.addWidget(self._table())
-        parts.addWidget(self._detail())
-        parts.setSizes([880, 320])
-        parts.setStretchFactor(0, 1)
-        self.set_content(VBox(self._advice(), (parts, 1), gap=14))
+        splitter = QSplitter(Qt.Orientation.Horizontal)
+        splitter.setChildrenCollapsible(False)
+        splitter.addWidget(self._table())
+        splitter.addWidget(self._detail())
+        splitter.setSizes([880, 320])
+        splitter.setStretchFactor(0, 1)
+        self.set_content(VBox(self._advice(), (splitter, 1), gap=14))
 
     # building
 
@@ -39,13 +42,13 @@ class GuidePage(Page):
         lines.setColumnStretch(1, 1)
         lines.setColumnStretch(3, 1)
         for number, (family, advice) in enumerate(FAMILY_ADVICE.items()):
-            name, words = text_label(tr(family), "field"), text_label(tr(advice), "muted", wrap=True)
-            for column, label in enumerate((name, words)):
+            title, text = text_label(family_title(family), "field"), text_label(localized(advice), "muted", wrap=True)
+            for column, label in enumerate((title, text)):
                 lines.addWidget(label, number // 2, 2 * (number % 2) + column, Qt.AlignmentFlag.AlignTop)
         return Card(tr("In short"), lines, padding=14)
 
     def _table(self) -> QWidget:
-        table = self.table = set_up_row_table(QTableView(), self.model, tr("Methods and what was measured of them"), 28)
+        table = self.table = set_up_row_table(QTableView(), self.model, tr("Methods and measurements"), 28)
         table.setWordWrap(False)
         table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         header = table.horizontalHeader()
@@ -60,12 +63,11 @@ class GuidePage(Page):
         self.name, self.family = text_label("", "heading", wrap=True), text_label("", "caption")
         self.summary, self.advice_banner = text_label("", wrap=True), Banner()
         self.merging, self.exports = text_label("", "muted", wrap=True), text_label("", "muted", wrap=True)
-        self.paper = button(tr("Open the paper"), self._open, "link", "quiet")
+        self.paper = button(tr("Open paper"), self._open, "link", "quiet")
         self._address = ""
         inner = VBox(
             self.name, self.family, self.summary, self.advice_banner, self.merging, self.exports,
-            HBox(self.paper, None), None,
-            gap=10, margins=(0, 0, 8, 0),
+            HBox(self.paper, None), None, gap=10, margins=(0, 0, 8, 0),
         )  # fmt: skip
         card = Card("", (scroll_area(container(inner)), 1), padding=14)
         card.setMinimumWidth(240)
@@ -74,14 +76,14 @@ class GuidePage(Page):
     # showing
 
     def showEvent(self, event: object) -> None:
-        """Qt: the page comes into view; it is read the first time."""
+        """Qt: the page comes into view; read the guide the first time."""
         super().showEvent(event)  # type: ignore[arg-type]
         if not self._requested:
             self._requested = True
             self.workspace.worker.submit(read_guide, self._show, self._failed, "guide")
 
     def show_method(self, name: str) -> None:
-        """Choose the method called ``name``, now or once the guide is read."""
+        """Select the method called ``name``, now or once the guide is read."""
         self._pending_method = name
         row = next((i for i, row in enumerate(self.model.rows) if row.name == name), -1)
         if row >= 0:
@@ -92,7 +94,7 @@ class GuidePage(Page):
         self.banner.show_message(error_message(error), "bad")
 
     def _show(self, guide: Guide) -> None:
-        self.conditions.setText(guide.conditions or tr("Nothing has been measured yet."))
+        self.conditions.setText(guide.conditions or tr("No measurements yet."))
         self.model.show_rows(guide.rows)
         self.show_method(self._pending_method or guide.rows[0].name)
 
@@ -100,12 +102,12 @@ class GuidePage(Page):
         if not now.isValid():
             return
         row: GuideRow = now.data(ROW_ROLE)
-        self.name.setText(tr(row.label))
-        self.family.setText(tr(row.family))
-        self.summary.setText(tr(row.summary))
-        self.advice_banner.show_message(tr(row.advice) if row.advice else "", "info")
-        merging = tr("It merges into the backbone, so predictions cost nothing extra.")
-        self.merging.setText(tr(row.not_mergeable_reason) if row.not_mergeable_reason else merging)
+        self.name.setText(localized(row.label))
+        self.family.setText(family_title(row.family))
+        self.summary.setText(localized(row.summary))
+        self.advice_banner.show_message(localized(row.advice), "info")
+        mergeable = tr("Merges into the backbone, without extra inference cost.")
+        self.merging.setText(localized(row.not_mergeable_reason) or mergeable)
         self.exports.setText(tr("Exports: {formats}", formats=", ".join(row.exports)) if row.exports else "")
         self.paper.setToolTip(row.paper)
         self._address = row.paper.rpartition(", ")[2]
@@ -113,3 +115,14 @@ class GuidePage(Page):
 
     def _open(self) -> None:
         QDesktopServices.openUrl(self._address)
+
+    # state that survives a rebuild of the window
+
+    def view_state(self) -> dict[str, Any]:
+        """Return the selected method."""
+        row: GuideRow | None = self.table.currentIndex().data(ROW_ROLE)
+        return {"method": row.name if row else self._pending_method}
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Look like the page that returned ``state``."""
+        self.show_method(state.get("method", ""))

@@ -4,6 +4,8 @@ import pytest
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMessageBox
 
+from studio.ui.pages.export.page import ExportPage
+
 YES, NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
 
 
@@ -119,7 +121,7 @@ def test_exports_are_listed_and_verified(trained, qtbot):
     page.export_button.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
     assert page.result_notice.message.startswith("Exported and verified on 6 images")
-    assert "Same best class: 100.00 %" in page.result_details.text()
+    assert "Same top class: 100.00 %" in page.result_details.text()
     assert (trained.workspace.runs.selected.path / "exports" / "merged" / "model.safetensors").exists()
     page.export_button.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") == "bad", timeout=60_000)
@@ -130,7 +132,7 @@ def test_a_float16_export_shows_its_license_and_how_to_try_it(trained, qtbot, tm
     trained.show_export()
     page = trained.export
     qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
-    assert "not stated" in page.license_banner.message
+    assert "No license is stated" in page.license_banner.message
     page.select_format("adapter")
     page.folder_edit.setText(str(tmp_path / "my export"))
     page.half_precision_box.setChecked(True)
@@ -141,6 +143,30 @@ def test_a_float16_export_shows_its_license_and_how_to_try_it(trained, qtbot, tm
     assert page.result_notice.property("tone") == "good"
     page.command.copy_button.click()
     assert QGuiApplication.clipboard().text() == f'peft-studio predict "{tmp_path / "my export"}" IMAGE'
+
+
+def test_a_running_export_and_its_result_survive_a_rebuild_of_the_page(trained, qtbot, tmp_path):
+    trained.show_export()
+    page = trained.export
+    qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
+    page.select_format("adapter")
+    page.folder_edit.setText(str(tmp_path / "out"))
+    page.export()
+    rebuilt = ExportPage(trained.workspace)
+    qtbot.addWidget(rebuilt)
+    rebuilt.restore_view_state(page.view_state())
+    rebuilt.show()
+    assert not rebuilt.export_button.isEnabled()
+    qtbot.waitUntil(lambda: rebuilt.result_notice.property("tone") == "good", timeout=60_000)
+    assert rebuilt.format == "adapter"
+    assert rebuilt.folder_edit.text() == str(tmp_path / "out")
+    assert rebuilt.export_button.isEnabled()
+    again = ExportPage(trained.workspace)
+    qtbot.addWidget(again)
+    again.restore_view_state(rebuilt.view_state())
+    assert again.result_details.text() == rebuilt.result_details.text() != ""
+    qtbot.waitUntil(lambda: not trained.workspace.worker.busy, timeout=30_000)
+    qtbot.wait(50)
 
 
 def test_without_runs_results_and_export_show_the_next_step(ready):

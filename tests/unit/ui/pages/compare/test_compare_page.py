@@ -1,4 +1,4 @@
-"""Comparing runs in the window."""
+"""Compare page."""
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
@@ -43,38 +43,38 @@ def listed(page, train):
     return page
 
 
-def tick(page, qtbot, row):
-    """Press the box of a row."""
-    place = page.run_table.visualRect(page.run_model.index(row, 0))
-    qtbot.mouseClick(page.run_table.viewport(), LEFT, pos=QPoint(place.left() + 12, place.center().y()))
+def check(page, qtbot, row):
+    """Click the check box of a row."""
+    area = page.run_table.visualRect(page.run_model.index(row, 0))
+    qtbot.mouseClick(page.run_table.viewport(), LEFT, pos=QPoint(area.left() + 12, area.center().y()))
 
 
-def test_ticked_runs_are_compared_with_seeds_taken_together(listed, qtbot):
+def test_checked_runs_are_compared_and_averaged_over_seeds(listed, qtbot):
     assert not listed.save_button.isEnabled()
     for row in range(3):
-        tick(listed, qtbot, row)
+        check(listed, qtbot, row)
     assert len(listed.selected_runs) == 3
     qtbot.waitUntil(lambda: listed.comparison is not None and len(listed.curves.series) == 2, timeout=LONG)
     groups = listed.group_model.rows
     assert sorted(len(group.runs) for group in groups) == [1, 2]
-    assert {group.parameters for group in groups} == {spot.parameters for spot in listed.pareto.recipe_points}
-    front = {spot.number for spot in listed.pareto.recipe_points if spot.on_front}
+    assert {group.parameters for group in groups} == {point.parameters for point in listed.pareto.recipe_points}
+    front = {point.number for point in listed.pareto.recipe_points if point.on_front}
     assert front == {group.number for group in listed.comparison.report.pareto_front}
     assert [len(line.x) for line in listed.curves.series] == [3, 3]
-    assert "3 runs of 2 recipes" in listed.summary.text()
+    assert listed.summary.text() == "2 recipes   ·   3 runs"
     cells = listed.group_model.cells(groups[0])
     assert cells[2] == f"{groups[0].parameters:,}"
     assert cells[7] != "–"
     assert listed.groups.isColumnHidden(4)
 
 
-def test_two_recipes_are_put_on_the_tree(listed, qtbot):
+def test_two_recipes_are_compared_on_the_tree(listed, qtbot):
     qtbot.mouseClick(listed.all_button, LEFT)
     qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
     qtbot.mouseClick(listed.view_switch.button_at(1), LEFT)
     qtbot.waitUntil(lambda: bool(listed.recipe_diff.pairs), timeout=LONG)
-    marks = {pair.layer.path: pair.status for pair in listed.recipe_diff.pairs if pair.differs}
-    assert marks == {"blocks.0.attn.qkv": "other", "blocks.1.attn.qkv": "other"}
+    differences = {pair.layer.path: pair.status for pair in listed.recipe_diff.pairs if pair.differs}
+    assert differences == {"blocks.0.attn.qkv": "other", "blocks.1.attn.qkv": "other"}
     listed.right_recipe.setCurrentIndex(0)
     listed.right_recipe.activated.emit(0)
     qtbot.waitUntil(lambda: "the same" in listed.recipe_diff.summary.text(), timeout=LONG)
@@ -92,7 +92,7 @@ def test_the_report_is_saved(listed, qtbot, tmp_path):
     assert listed.stack.currentIndex() == 0
 
 
-def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, make_recipe, qtbot, tmp_path):
+def test_the_runs_of_a_sweep_are_opened_and_another_folder_is_an_error(page, make_recipe, qtbot, tmp_path):
     sweep = Sweep.create(tmp_path / "sweep", expand_grid(make_recipe(epochs=1), ["attachments.lora.rank=2,4"]))
     for point in sweep.points:
         run = training.create_run(point.recipe, sweep.folder / point.name)
@@ -101,11 +101,11 @@ def test_the_runs_of_a_sweep_are_opened_and_a_folder_without_one_says_so(page, m
     qtbot.waitUntil(lambda: "not the description of a sweep" in page.banner.message, timeout=LONG)
     page.open_sweep(sweep.folder)
     qtbot.waitUntil(lambda: page.comparison is not None, timeout=LONG)
-    assert [choice.name for choice in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
+    assert [option.name for option in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
     assert len(page.group_model.rows) == 2
 
 
-def test_a_preset_waits_in_the_queue_as_a_recipe_for_each_point(page, make_recipe, qtbot, monkeypatch):
+def test_a_preset_queues_a_recipe_for_each_point(page, make_recipe, qtbot, monkeypatch):
     started = []
     monkeypatch.setattr(page.workspace.queue, "start", lambda: started.append(True))
     page.workspace.document.new(make_recipe(epochs=1))
@@ -114,10 +114,10 @@ def test_a_preset_waits_in_the_queue_as_a_recipe_for_each_point(page, make_recip
     ranks = [row.recipe.attachments[0].config["rank"] for row in page.workspace.queue.rows]
     assert ranks == [2, 4, 8, 16, 32]
     assert started
-    assert "5 recipes wait" in page.banner.message
+    assert "5 recipes are queued" in page.banner.message
 
 
-def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
+def test_a_recipe_unsuitable_for_a_preset_is_an_error(page, make_recipe, qtbot):
     page.workspace.document.new(make_recipe(lora=False))
     page.queue_sweep("ranks")
     qtbot.waitUntil(lambda: "has a rank" in page.banner.message, timeout=LONG)
@@ -127,7 +127,7 @@ def test_a_recipe_that_a_preset_does_not_fit_says_why(page, make_recipe, qtbot):
     qtbot.waitUntil(lambda: "names no images" in page.banner.message, timeout=LONG)
 
 
-def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train):
+def test_the_menu_and_the_results_page_lead_to_the_page(window, qtbot, train):
     run = train("one")
     window.workspace.runs.reload()
     window.workspace.runs.select(run)
@@ -141,7 +141,23 @@ def test_the_page_is_reached_from_the_menu_and_the_results(window, qtbot, train)
     qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)
 
 
-def test_a_run_whose_recipe_is_damaged_is_not_offered_and_spoils_nothing(listed, train, home, qtbot):
+def test_checked_runs_and_the_open_view_survive_a_rebuild_of_the_page(listed, qtbot):
+    qtbot.mouseClick(listed.all_button, LEFT)
+    qtbot.waitUntil(lambda: listed.comparison is not None, timeout=LONG)
+    qtbot.mouseClick(listed.view_switch.button_at(1), LEFT)
+    listed.left_recipe.setCurrentIndex(1)
+    rebuilt = ComparePage(listed.workspace)
+    qtbot.addWidget(rebuilt)
+    rebuilt.restore_view_state(listed.view_state())
+    rebuilt.show()
+    qtbot.waitUntil(lambda: rebuilt.comparison is not None, timeout=LONG)
+    assert rebuilt.selected_runs == listed.selected_runs
+    assert rebuilt.views.currentIndex() == 1
+    assert rebuilt.left_recipe.currentIndex() == 1
+    qtbot.waitUntil(lambda: not listed.workspace.worker.busy, timeout=LONG)
+
+
+def test_a_run_with_a_damaged_recipe_is_not_offered(listed, train, home, qtbot):
     (train("damaged").path / "recipe.toml").write_text("x = = 1")
     listed.workspace.runs._descriptions.clear()
     listed.workspace.runs.reload()

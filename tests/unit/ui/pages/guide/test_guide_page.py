@@ -1,4 +1,4 @@
-"""The method guide in the window."""
+"""Method guide."""
 
 import json
 
@@ -31,7 +31,7 @@ FIGURES = {
 
 @pytest.fixture
 def page(qtbot, qapp, tmp_path, monkeypatch):
-    """The page alone, with figures of one method."""
+    """Return the page alone, with measurements of one method."""
     (tmp_path / "guide").mkdir()
     (tmp_path / "guide" / "methods.json").write_text(json.dumps(FIGURES))
     monkeypatch.setattr(guide_model, "resource", lambda *parts: tmp_path.joinpath(*parts))
@@ -46,18 +46,18 @@ def page(qtbot, qapp, tmp_path, monkeypatch):
     made.deleteLater()
 
 
-def test_every_method_is_there_with_what_was_measured_of_it(page, qtbot):
+def test_every_method_is_listed_with_its_measurements(page, qtbot):
     from studio.peft.contract import METHODS
 
     assert {row.name for row in page.model.rows} == {method.name for method in METHODS}
     rows = {row.name: page.model.cells(row) for row in page.model.rows}
     assert rows["lora"] == ("LoRA", "1,234  (0.50 %)", "87.5 %", "× 0.70", "× 1.21", "× 1.00", "5.0 kB")
-    assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "does not merge", "–")
+    assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "not mergeable", "–")
     assert "2026-01-02" in page.conditions.text()
     assert {row.family for row in page.model.rows} == set(guide_model.FAMILY_ADVICE)
 
 
-def test_the_chosen_method_is_told_of(page, qtbot):
+def test_the_selected_method_is_described(page, qtbot):
     from studio.peft.contract import METHODS
 
     page.show_method("lora")
@@ -73,16 +73,27 @@ def test_the_chosen_method_is_told_of(page, qtbot):
     assert "no weight of the backbone can hold them" in page.merging.text()
 
 
-def test_without_figures_it_says_so(monkeypatch, tmp_path):
+def test_the_selected_method_survives_a_rebuild_of_the_page(page, qtbot):
+    page.show_method("ssf")
+    rebuilt = GuidePage(page.workspace)
+    qtbot.addWidget(rebuilt)
+    rebuilt.restore_view_state(page.view_state())
+    rebuilt.show()
+    qtbot.waitUntil(lambda: bool(rebuilt.model.rows), timeout=LONG)
+    assert rebuilt.view_state() == {"method": "ssf"}
+    assert rebuilt.name.text() == page.name.text()
+
+
+def test_without_measurements_there_are_no_conditions(monkeypatch, tmp_path):
     monkeypatch.setattr(guide_model, "resource", lambda *parts: tmp_path.joinpath(*parts))
-    found = guide_model.read_guide()
-    assert found.conditions == ""
-    assert all(row.accuracy is None for row in found.rows)
+    guide = guide_model.read_guide()
+    assert guide.conditions == ""
+    assert all(row.accuracy is None for row in guide.rows)
 
 
-def test_it_is_reached_from_the_palette_at_the_chosen_method(ready, qtbot):
-    palette = ready.adapters.left
-    palette.list.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
+def test_the_palette_opens_the_guide_at_the_selected_method(ready, qtbot):
+    palette = ready.adapters.palette_panel
+    palette.list_view.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
     palette.guide_requested.emit()
     assert ready.pages.currentWidget() is ready.guide
     qtbot.waitUntil(lambda: bool(ready.guide.model.rows), timeout=LONG)
