@@ -1,4 +1,4 @@
-"""What looking at a folder of images takes: the first time, and again."""
+"""Time of a check of a folder of images: the first one, and later ones."""
 
 import os
 import tempfile
@@ -20,27 +20,27 @@ IMAGES, CLASSES = 10_000, 10
 
 @cache
 def folder() -> tempfile.TemporaryDirectory[str]:
-    """Ten classes of a thousand photograph-like JPEG and PNG images of 64 x 64 pixels; gone with the process."""
-    made = tempfile.TemporaryDirectory()
+    """Return ten classes of 1,000 photograph-like JPEG and PNG images of 64 x 64 pixels; deleted with the process."""
+    temporary = tempfile.TemporaryDirectory()
     draw = np.random.default_rng(0)
     for number in range(IMAGES):
-        target = Path(made.name) / f"class{number % CLASSES}"
+        target = Path(temporary.name) / f"class{number % CLASSES}"
         target.mkdir(exist_ok=True)
         coarse = Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8))
         suffix = "jpg" if number % 2 else "png"
         coarse.resize((64, 64), Image.Resampling.BICUBIC).save(target / f"{number:05}.{suffix}")
-    return made
+    return temporary
 
 
 @contextmanager
 def empty_cache() -> Iterator[Path]:
-    """A home in which nothing is known, and the folder of images."""
+    """Yield the folder of images, with an empty cache."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["PEFT_STUDIO_HOME"] = home
         yield Path(folder().name)
 
 
-@benchmark("Check of 10,000 small images, nothing known", "seconds", at_most=30)
+@benchmark("First check of 10,000 small images", "seconds", at_most=30)
 def first_check() -> float:
     with empty_cache() as images:
         start = time.perf_counter()
@@ -57,11 +57,11 @@ def second_check() -> float:
         return time.perf_counter() - start
 
 
-@benchmark("Another look at the findings of 10,000 images after a decision", "seconds", at_most=1)
-def judged_again() -> float:
+@benchmark("Issues of 10,000 images after an override", "seconds", at_most=1)
+def check_again() -> float:
     with empty_cache() as images:
-        looked: SourceScan = scan_source(images)
+        scan: SourceScan = scan_source(images)
         data = Data(excluded=("class0/00000.png",))
         start = time.perf_counter()
-        check_scan(looked, data)
+        check_scan(scan, data)
         return time.perf_counter() - start
