@@ -33,8 +33,10 @@ class UnreadableImageError(StudioError):
 
     def __init__(self, path: Path, reason: str) -> None:
         reason = restore_reason(reason)
-        template = "The image {path} cannot be read: {reason}. Replace or exclude it."
-        super().__init__("unreadable-image", template, path=display_path(path), reason=reason)
+        text = N_(
+            "The image {path} cannot be read: {reason}. Replace or exclude it.", path=display_path(path), reason=reason
+        )
+        super().__init__("unreadable-image", text)
         self.path, self.reason = path, reason
 
 
