@@ -2,9 +2,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LIBRARIES := $(abspath $(VENV))/system-libraries
+# Qt's system libraries, where the system's own are installed and do not load.
+QT := LD_LIBRARY_PATH=$(LIBRARIES)$${LD_LIBRARY_PATH:+:$$LD_LIBRARY_PATH}
+# One torch thread a worker: two workers share two cores.
+WORKERS ?= 2
+PYTEST := $(QT) QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo app test check unit proof bench story translations wheel clean
+.NOTPARALLEL:
+.PHONY: help demo app libraries test check unit proof bench story translations wheel clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -12,10 +19,13 @@ help: ## Say what can be made
 demo: $(VENV)/.installed ## Train, evaluate, export and verify on the sample images, without a display
 	$(BIN)/peft-studio demo
 
-app: $(VENV)/.installed ## Open the window
-	$(BIN)/peft-studio app
+app: libraries $(VENV)/.installed ## Open the window
+	$(QT) $(BIN)/peft-studio app
 
-test: $(VENV)/.installed-test check unit ## Check the code and run every test
+libraries:
+	@sh packaging/system_libraries.sh $(LIBRARIES)
+
+test: libraries $(VENV)/.installed-test check unit ## Check the code and run every test
 
 check: $(VENV)/.installed-test ## Lint, format, types and layers
 	$(BIN)/ruff check .
@@ -24,21 +34,20 @@ check: $(VENV)/.installed-test ## Lint, format, types and layers
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/python packaging/translations.py check
 
-# One torch thread a worker: two workers share two cores.
-unit: $(VENV)/.installed-test ## Run the tests
-	QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+unit: libraries $(VENV)/.installed-test ## Run the tests
+	$(PYTEST) --dist loadfile $(TESTS)
 
 # Whole rather than in the parts that make test has the time for.
-proof: $(VENV)/.installed-test ## Every method in every format on every family, and each export without this program
-	QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 FULL_MATRIX=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+proof: libraries $(VENV)/.installed-test ## Every method in every format on every family, and each export without this program
+	FULL_MATRIX=1 $(PYTEST) --dist loadfile \
 		tests/unit/export/test_matrix.py tests/unit/export/test_matrix_convolutions.py tests/unit/export/test_elsewhere.py
 
 bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
 	$(BIN)/python -m tests.benchmarks.run
 
 # Drawn without a screen; the pictures go to artifacts/story, which is not committed.
-story: $(VENV)/.installed-test ## Drive the window through the whole job, with a picture of each page in each language and theme
-	PYTHONPATH=. OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 QT_QPA_PLATFORM=offscreen $(BIN)/python tests/e2e/story.py
+story: libraries $(VENV)/.installed-test ## Drive the window through the whole job, with a picture of each page in each language and theme
+	$(QT) PYTHONPATH=. OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 QT_QPA_PLATFORM=offscreen $(BIN)/python tests/e2e/story.py
 
 translations: $(VENV)/.installed-test ## Update the catalogs with the texts of the code, and compile them
 	$(BIN)/python packaging/translations.py update
