@@ -11,7 +11,7 @@ PYTEST := $(QT) QT_QPA_PLATFORM=offscreen HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(B
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo app libraries test check unit proof bench story translations wheel clean
+.PHONY: help demo app libraries test check quick unit proof bench story translations wheel clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,16 +34,19 @@ check: $(VENV)/.installed-test ## Lint, format, types and layers
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/python packaging/translations.py check
 
+quick: libraries $(VENV)/.installed-test ## Run the unit tests without the slow ones
+	$(PYTEST) --dist worksteal -m 'not slow' tests/unit tests/repository
+
 unit: libraries $(VENV)/.installed-test ## Run the tests
-	$(PYTEST) --dist loadfile $(TESTS)
+	$(PYTEST) --dist worksteal --durations=30 $(TESTS)
 
 # Whole rather than in the parts that make test has the time for.
 proof: libraries $(VENV)/.installed-test ## Every method in every format on every family, and each export without this program
 	FULL_MATRIX=1 $(PYTEST) --dist loadfile \
 		tests/unit/export/test_matrix.py tests/unit/export/test_matrix_convolutions.py tests/unit/export/test_elsewhere.py
 
-bench: $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
-	$(BIN)/python -m tests.benchmarks.run
+bench: libraries $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
+	$(QT) $(BIN)/python -m tests.benchmarks.run
 
 # Drawn without a screen; the pictures go to artifacts/story, which is not committed.
 story: libraries $(VENV)/.installed-test ## Drive the window through the whole job, with a picture of each page in each language and theme

@@ -65,7 +65,7 @@ def sentences(done: subprocess.CompletedProcess) -> list[str]:
     return [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
 
 
-@pytest.mark.parametrize("goal", ["test", "app", "unit"])
+@pytest.mark.parametrize("goal", ["test", "app", "quick", "unit"])
 def test_without_the_right_to_install_one_sentence_says_what_to_run(machine, goal):
     machine.add("apt-get", "exit 1")
     done = machine.make(goal)
