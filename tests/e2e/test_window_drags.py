@@ -5,9 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("Xvfb", "xdotool")
@@ -15,34 +18,45 @@ MISSING = [name for name in NEEDED if shutil.which(name) is None]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} missing: no screen to drag on")
 
 
-@pytest.fixture(scope="module")
-def display(tmp_path_factory):
+@contextmanager
+def screen() -> Iterator[str]:
     """A screen that nobody sees, under a number of its own."""
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
     with subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL) as server:
         os.close(write)
-        with os.fdopen(read) as said:
-            number = said.readline().strip()
+        with os.fdopen(read) as answer:
+            number = answer.readline().strip()
         yield f":{number}"
         server.terminate()
 
 
-@pytest.fixture(scope="module")
-def told(display, tmp_path_factory):
-    """What the recipe was after each gesture."""
-    places = {"DISPLAY": display, "PEFT_STUDIO_HOME": str(tmp_path_factory.mktemp("home")), "QT_QPA_PLATFORM": "xcb"}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.drags"],
-        cwd=ROOT,
-        env=os.environ | places,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+def drag(home: Path) -> str:
+    """Make each gesture in one window; return the recipes after them as JSON."""
+    with screen() as display:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.e2e.drags"],
+            cwd=ROOT,
+            env=os.environ | {"DISPLAY": display, "PEFT_STUDIO_HOME": str(home), "QT_QPA_PLATFORM": "xcb"},
+            capture_output=True,
+            text=True,
+            timeout=400,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout)
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, worker_id):
+    """The recipe after each gesture; all workers share one window, which takes half a minute."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    answers = shared / "drags.json"
+    with FileLock(shared / "drags.lock"):
+        if not answers.exists():
+            answers.write_text(drag(tmp_path_factory.mktemp("home")))
+    return json.loads(answers.read_text())
 
 
 def attached(state):
