@@ -125,6 +125,7 @@ def test_a_fresh_process_has_no_torch(statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["import studio.cli.main", "import studio.peft", "import studio.core.run"])
+@pytest.mark.slow
 def test_a_fresh_process_below_the_window_has_no_qt(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(sorted({QT!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

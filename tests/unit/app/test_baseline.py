@@ -37,6 +37,7 @@ def data(tmp_path: Path, make_images: MakeImages) -> Data:
     return Data(path=str(tmp_path / "images"), split=Split(validation=0.25))
 
 
+@pytest.mark.slow
 def test_it_is_as_good_as_the_library_s_logistic_regression() -> None:
     digits = Data(path="bundled:digits")
     ours = measure_baseline(digits, STARTER, TrainControl())

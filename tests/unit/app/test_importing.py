@@ -43,6 +43,7 @@ def saved(backbone: Path, folder: Path, *, head: bool = True) -> torch.Tensor:
         return theirs(PICTURES)
 
 
+@pytest.mark.slow
 def test_it_gives_the_same_logits_and_goes_on_as_a_run(tiny_backbone: Path, images: Path, tmp_path: Path) -> None:
     theirs = saved(tiny_backbone, tmp_path / "theirs")
     run = import_peft(tmp_path / "theirs", str(images), str(tiny_backbone), tmp_path / "run").run

@@ -107,6 +107,7 @@ def test_a_trial_is_the_mean_of_its_seeds_and_one_that_cannot_be_trained_is_told
     assert "nonsense" in said[0]
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_search(recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "studio", "sweep", str(recipe), "--search", "4", "--out", str(tmp_path / "search")]
     axes = [part for axis in AXES for part in ("--set", axis)]

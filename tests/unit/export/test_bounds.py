@@ -26,6 +26,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.slow
 def test_halves_have_a_tolerance_of_their_own(
     form: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +45,7 @@ def test_halves_have_a_tolerance_of_their_own(
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.slow
 def test_what_fails_to_verify_leaves_nothing_behind(
     form: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

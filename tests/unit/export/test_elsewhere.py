@@ -57,6 +57,7 @@ def run_in(python: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("form", NEEDS)
+@pytest.mark.slow
 def test_an_export_answers_in_an_environment_without_this_program(
     form: str, run: Run, recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def test_there_is_an_exporter_for_each_format_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.slow
 def test_an_export_is_complete_verified_and_predicts_what_the_run_predicts(
     form: str, run: Run, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_an_export_is_complete_verified_and_predicts_what_the_run_predicts(
 
 @pytest.mark.parametrize("form", ["merged", "torch", "onnx", "peft"])
 @pytest.mark.usefixtures("in_process")
+@pytest.mark.slow
 def test_the_script_in_an_export_runs_where_this_program_cannot_be_imported(
     form: str, run: Run, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_the_script_in_an_export_runs_where_this_program_cannot_be_imported(
 
 
 @pytest.mark.usefixtures("in_process")
+@pytest.mark.slow
 def test_a_merged_export_is_a_timm_model_with_the_same_logits(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "merged"
     export(run, "merged", out)

@@ -11,5 +11,6 @@ __all__ = ["traced_once"]
 
 @pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize("family", TRANSFORMERS)
+@pytest.mark.slow
 def test_every_method_in_every_format(family: str, tmp_path: Path) -> None:
     check(family, tmp_path)

@@ -23,6 +23,7 @@ def cases() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("name", "form"), list(cases()))
+@pytest.mark.slow
 def test_a_loaded_export_gives_the_same_logits_for_batches_of_any_size(
     name: str, form: str, make_subject: MakeSubject, tmp_path: Path
 ) -> None:

@@ -310,6 +310,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: st
 
 @pytest.mark.parametrize("method", TOKENS)
 @pytest.mark.parametrize("family", ["vit", "eva02", "beit", "swin", "swinv2"])
+@pytest.mark.slow
 def test_torch_export(method: str, family: str) -> None:
     attached = on(build_backbone(family), attachment(method))
     program = torch.export.export(

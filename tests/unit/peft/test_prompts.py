@@ -352,6 +352,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(method: str, family: st
 
 
 @pytest.mark.parametrize(("method", "family"), [c for c in CASES if c[1] in ("vit", "beit", "eva02", "swin")])
+@pytest.mark.slow
 def test_torch_export(method: str, family: str) -> None:
     attached = on(build_backbone(family), attachment(method))
     program = torch.export.export(

@@ -115,6 +115,7 @@ def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> No
 
 @pytest.mark.parametrize("step", [1, 3, 4, 6, 11])
 @pytest.mark.parametrize("values", [{}, {"augmentation": "light"}, {"mixup": 0.4, "cutmix": 1.0}])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, values: dict[str, Any]) -> None:
     whole = make_run("whole", **values)
     list(train(whole, TrainControl()))
@@ -130,6 +131,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: i
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.slow
 def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer: str) -> None:
     whole, parts = make_run("whole", optimizer=optimizer), make_run("parts", optimizer=optimizer)
     list(train(whole, TrainControl()))
@@ -140,6 +142,7 @@ def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 13, 20])
+@pytest.mark.slow
 def test_a_run_that_was_just_dropped_goes_on_too(make_run: Callable[..., Run], count: int) -> None:
     whole, parts = make_run("whole"), make_run("parts")
     list(train(whole, TrainControl()))
@@ -212,6 +215,7 @@ def _kill_after(template: subprocess.Popen[str], run: Run, count: int, delay: fl
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
     """At random moments, inside an epoch as a rule, with shuffled, augmented and mixed images; STUDIO_KILLS as many."""
     points, kills = random.Random(0), int(os.environ.get("STUDIO_KILLS", "6"))
@@ -399,6 +403,7 @@ def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run], mixu
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.slow
 def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses_nothing(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -423,6 +428,7 @@ def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses
 
 @pytest.mark.skipif(os.name == "nt", reason="file sizes cannot be limited")
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+@pytest.mark.slow
 def test_a_checkpoint_that_the_system_cuts_short_loses_nothing(make_run: Callable[..., Run], share: float) -> None:
     """The system itself refuses to write more, in the middle of a file."""
     import resource

@@ -183,6 +183,7 @@ def test_the_style_sheet_uses_no_colour_that_is_not_in_the_table():
     assert {c for c in style_sheet(DARK).split() if c.startswith("#")}.isdisjoint({"#ffffff;", "#000000;"})
 
 
+@pytest.mark.slow
 def test_light_and_dark_are_switched_live_and_remembered(window, qapp):
     window.dark()
     assert qapp.build_palette().window().color() == QColor(DARK.ground)

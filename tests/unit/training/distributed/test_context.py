@@ -82,6 +82,7 @@ def trained(make_run: Callable[..., Run]) -> dict[str, Run]:
     return runs
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_what_one_comes_to(trained: dict[str, Run], make_run: Callable[..., Run]) -> None:
     for name in SAME:
         alone = make_run(f"{name}-alone", **PLANS[name])
@@ -127,6 +128,7 @@ def workers(agent: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
+@pytest.mark.slow
 def test_a_killed_process_is_started_again_and_goes_on(make_run: Callable[..., Run], tmp_path: Path) -> None:
     alone = make_run("alone", epochs=25)
     list(train(alone, TrainControl()))

@@ -105,6 +105,7 @@ def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe,
     assert took["seconds_per_epoch"] == usage.seconds_per_epoch
 
 
+@pytest.mark.slow
 def test_measured_in_a_process_of_its_own(make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(epochs=1)
     found = shown.estimate_in_subprocess(recipe)

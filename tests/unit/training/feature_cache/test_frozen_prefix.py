@@ -115,6 +115,7 @@ def test_with_fixed_views_each_is_kept_and_losses_are_equal(
 
 
 @pytest.mark.parametrize("step", [2, 6, 11, 17])
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_views_bit_for_bit(make_run: Callable[..., Run], step: int) -> None:
     whole, parts = make_run("whole", **LAST_BLOCK | MIXED), make_run("parts", **LAST_BLOCK | MIXED)
     list(train(whole, TrainControl()))
@@ -125,6 +126,7 @@ def test_a_resumed_run_has_the_same_views_bit_for_bit(make_run: Callable[..., Ru
 
 @pytest.mark.parametrize("step", [2, 4, 7, 11])
 @pytest.mark.parametrize("values", [LAST_BLOCK, HEAD_ALONE], ids=["last block", "head alone"])
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_features_bit_for_bit(
     make_run: Callable[..., Run], step: int, values: dict[str, Any]
 ) -> None:

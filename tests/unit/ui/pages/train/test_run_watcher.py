@@ -24,6 +24,7 @@ def start_process(recipe: Recipe, run: Run) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_steps_and_end_of_another_process_are_followed(qtbot: QtBot, home: Path, make_recipe: MakeRecipe) -> None:
     run = Run(home / "runs" / "outside")
     trainer = TrainingController()
