@@ -10,6 +10,7 @@ from PySide6.QtCore import QMimeData, QPoint, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QComboBox, QInputDialog, QMenu, QWidget
 
+from studio.core.messages import N_n
 from studio.core.recipe import Data, SplitName
 from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.data.class_list import ALL_CLASSES, ClassList
@@ -179,7 +180,7 @@ class ImagesTab(QWidget):
         from studio.data.checks.fixes import exclude
 
         if self.filter.currentData() != EXCLUDED and (paths := self._selected_paths):
-            step = tr_n("Exclude {n:,} image", "Exclude {n:,} images", len(paths))
+            step = N_n("Exclude {n:,} image", "Exclude {n:,} images", len(paths))
             self._edit(step, lambda data: exclude(data, paths))
 
     def include(self) -> None:
@@ -187,7 +188,7 @@ class ImagesTab(QWidget):
         from studio.data.checks.fixes import include
 
         if paths := self._selected_paths:
-            step = tr_n("Include {n:,} image", "Include {n:,} images", len(paths))
+            step = N_n("Include {n:,} image", "Include {n:,} images", len(paths))
             self._edit(step, lambda data: include(data, paths))
 
     def relabel(self, paths: Iterable[Path], name: str) -> None:
@@ -195,7 +196,7 @@ class ImagesTab(QWidget):
         from studio.data.checks.fixes import relabel
 
         listed = tuple(paths)
-        step = tr_n("Move {n:,} image to {name}", "Move {n:,} images to {name}", len(listed), name=name)
+        step = N_n("Move {n:,} image to {name}", "Move {n:,} images to {name}", len(listed), name=name)
         self._edit(step, lambda data: relabel(data, listed, name))
 
     def _relabel_chosen(self, name: str) -> None:
@@ -206,8 +207,7 @@ class ImagesTab(QWidget):
         from studio.data.checks.fixes import move_to_split
 
         paths = self._selected_paths
-        label = localized(SPLIT_LABELS[split])
-        step = tr_n("Use {n:,} image for {split}", "Use {n:,} images for {split}", len(paths), split=label)
+        step = N_n("Use {n:,} image for {split}", "Use {n:,} images for {split}", len(paths), split=SPLIT_LABELS[split])
         self._edit(step, lambda data: move_to_split(data, paths, split))
 
     def _relabel_dropped(self, label: int, dropped: QMimeData) -> None:
@@ -259,7 +259,8 @@ def _filters(summary: "DatasetIndex") -> Iterator[_Filter]:
     for issue in summary.issues:
         count = sum(file in summary.by_path for file in issue.files)
         if count:
-            yield _Filter(f"{issue_title(issue.kind)} ({format_count(count)})", issue.kind)
+            title = localized(issue_title(issue.kind))
+            yield _Filter(tr("{title} ({n})", title=title, n=format_count(count)), issue.kind)
     if summary.excluded:
         yield _Filter(tr("Excluded ({n})", n=format_count(len(summary.excluded))), EXCLUDED)
 

@@ -1,7 +1,6 @@
 """Short headings for the kinds of issues that a check reports."""
 
 from studio.core.messages import N_
-from studio.ui.i18n.language import localized
 
 ISSUE_TITLES = {
     "leakage": N_("Leakage"),
@@ -39,5 +38,5 @@ ISSUE_TITLES = {
 
 
 def issue_title(kind: str) -> str:
-    """Return the heading of an issue; a kind without one, such as a plugin's, is shown as words."""
-    return localized(ISSUE_TITLES.get(kind, kind.replace("-", " ").capitalize()))
+    """Return the heading of an issue as a message; the name of the kind if it has no heading."""
+    return ISSUE_TITLES.get(kind) or kind.replace("-", " ").capitalize()

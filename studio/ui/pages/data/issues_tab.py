@@ -9,6 +9,7 @@ from PySide6.QtCore import QRect, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QWidget
 
+from studio.core.messages import N_
 from studio.core.recipe import Data
 from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.data.issue_titles import issue_title
@@ -83,7 +84,7 @@ class IssueCard(QFrame):
         serious = issue.kind in _SERIOUS_KINDS
         icon = Icon("warning" if serious else "info", "adapter" if serious else "accent", 20)
         text = text_label(add_break_points(localized(issue.text)), wrap=True)
-        head = VBox(text_label(issue_title(issue.kind), "heading"), text, gap=2)
+        head = VBox(text_label(localized(issue_title(issue.kind)), "heading"), text, gap=2)
         self.buttons = [self._fix_button(fix) for fix in fixes]
         if can_be_shown:
             self.buttons.append(button(tr("Show"), lambda: self.images_requested.emit(issue.kind), "eye", "quiet"))
@@ -162,11 +163,11 @@ class IssuesTab(QWidget):
             self._box.addWidget(card)
 
     def _apply_fix(self, issue: "Issue", fix: "Fix") -> None:
-        step = tr("{fix}: {issue}", fix=localized(fix.label), issue=issue_title(issue.kind))
+        step = N_("{fix}: {issue}", fix=fix.label, issue=issue_title(issue.kind))
         self._edit(step, lambda data: fix.data)
 
     def _clear_acknowledged(self) -> None:
-        self._edit(tr("Show ignored issues"), lambda data: data.model_copy(update={"acknowledged": {}}))
+        self._edit(N_("Show ignored issues"), lambda data: data.model_copy(update={"acknowledged": {}}))
 
     def _edit(self, step_text: str, change: Callable[[Data], Data]) -> None:
         recipe = self._workspace.recipe

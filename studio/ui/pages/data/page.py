@@ -9,6 +9,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QStackedWidget, QTabWidget, QWidget
 
+from studio.core.messages import N_
 from studio.core.recipe import Data, Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.base import Page
@@ -107,7 +108,7 @@ class DataPage(Page):
         recipe = self.workspace.recipe
         if path != recipe.data.path:
             data = Data(path=path, split=recipe.data.split, transforms=recipe.data.transforms)
-            self.workspace.document.edit(tr("Choose images"), with_data(recipe, data))
+            self.workspace.document.edit(N_("Choose images"), with_data(recipe, data))
 
     # showing
 

@@ -7,6 +7,7 @@ from PySide6.QtCore import QPointF, QRect, QRectF, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from studio.core.messages import N_
 from studio.core.recipe import Recipe, Transforms
 from studio.data.transforms.augmentation_presets import MAGNITUDE_NAMES, preset_magnitudes
 from studio.ui.i18n.language import localized, tr
@@ -136,13 +137,13 @@ class TransformsTab(QWidget):
         """Use a preset; "custom" begins with the magnitudes of the preset before it."""
         now = self._workspace.recipe.data.transforms
         own = preset_magnitudes(now) if name == "custom" else {}
-        self._edit(now.model_copy(update={"augmentation": name, **own}), tr("Change augmentation"))
+        self._edit(now.model_copy(update={"augmentation": name, **own}), N_("Change augmentation"))
 
     def _set_magnitude(self, name: str, value: object) -> None:
         now = self._workspace.recipe.data.transforms
         changed = now.model_copy(update={"augmentation": "custom", **preset_magnitudes(now), name: value})
-        title = field_title(name, Transforms.model_fields[name])
-        self._edit(changed, tr("Change {what}", what=title), f"data.transforms.{name}")
+        title = Transforms.model_fields[name].title or name
+        self._edit(changed, N_("Change {what}", what=title), f"data.transforms.{name}")
 
     def _edit(self, transforms: Transforms, step_text: str, merge: str = "") -> None:
         recipe = self._workspace.recipe
