@@ -87,7 +87,7 @@ def drop(made: MainWindow, data: QMimeData) -> float:
     """Seconds from the drop until the bar shows and has painted another number; undone afterwards."""
     before = made.status_bar.trainable.value.text()
     start = time.perf_counter()
-    assert made.adapters.tree_model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, QModelIndex())
+    assert made.adapters.tree_panel.model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, QModelIndex())
     wait_until(lambda: made.status_bar.trainable.value.text() != before, seconds=30)
     made.status_bar.repaint()
     taken = time.perf_counter() - start
@@ -298,8 +298,6 @@ def filter_many() -> float:
     with window_of_many() as (made, prepare, show):
         prepare()
         show()
-        words = ("q", "qkv", "norm", "9", "")
-        rounds = [
-            [busy_seconds(made, lambda w=w: made.adapters.filter_edit.setText(w)) for w in words] for _ in range(5)
-        ]
+        words, edit = ("q", "qkv", "norm", "9", ""), made.adapters.tree_panel.filter_edit
+        rounds = [[busy_seconds(made, lambda w=w: edit.setText(w)) for w in words] for _ in range(5)]
     return max(statistics.median(times) for times in zip(*rounds, strict=True))

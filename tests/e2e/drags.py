@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from PySide6.QtCore import QItemSelectionModel, QPoint, QRect, QTimer
+from PySide6.QtCore import QItemSelectionModel, QPoint, QTimer
 from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.ui.application import make_application
-from studio.ui.pages.adapters.layer_tree_model import DIM_ROLE
+from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, DIM_ROLE
 from studio.ui.pages.adapters.palette_panel import METHODS_TAB, PRESETS_TAB
 from studio.ui.services.tree_data import NodeRef
 from studio.ui.window.main_window import MainWindow
@@ -38,24 +38,27 @@ class Hand:
         return place.x(), place.y()
 
     def row(self, spot: NodeRef) -> tuple[int, int]:
-        tree = self.page.tree
-        tree.scrollTo(self.page.tree_model.index_of(spot))
+        tree = self.page.tree_panel.tree
+        tree.scrollTo(self.page.tree_panel.model.index_of(spot))
         pause(60)
-        box = tree.visualRect(self.page.tree_model.index_of(spot))
+        box = tree.visualRect(self.page.tree_panel.model.index_of(spot))
         return self.at(tree.viewport(), QPoint(box.left() + 40, box.center().y()))
 
     def card(self, name: str) -> tuple[int, int]:
         """A method's or preset's card in the palette."""
         palette = self.page.palette_panel
-        palette.show_kind(PRESETS_TAB if name.startswith("preset:") else METHODS_TAB)
+        palette.kind_switch.button_at(PRESETS_TAB if name.startswith("preset:") else METHODS_TAB).click()
         index = palette.model.index(palette.model.row_of(name))
         palette.list_view.scrollTo(index)
         pause(60)
         return self.at(palette.list_view.viewport(), palette.list_view.visualRect(index).center())
 
     def badge(self, spot: NodeRef, name: str) -> tuple[int, int]:
-        box: QRect = self.page.tree.badge_box(spot, name)
-        return self.at(self.page.tree.viewport(), QPoint(box.left() + 14, box.center().y()))
+        tree, model = self.page.tree_panel.tree, self.page.tree_panel.model
+        index = model.index_of(spot, ATTACHMENTS)
+        boxes = tree._badge_boxes(index, model.node(index))
+        box = next(box for box, badge in boxes if badge.attachment == name)
+        return self.at(tree.viewport(), QPoint(box.left() + 14, box.center().y()))
 
     def drag(
         self, start: tuple[int, int], end: tuple[int, int], key: str = "", look: Callable[[], None] | None = None
@@ -122,17 +125,17 @@ class Gestures:
     def _clean(self) -> None:
         self.workspace.document.new()
         self.hand.seen = {}
-        self.page.tree.clearSelection()
-        self.page.tree.setCurrentIndex(self.page.tree_model.index_of(NodeRef()))
-        self.page.tree.clearSelection()
+        self.page.tree_panel.tree.clearSelection()
+        self.page.tree_panel.tree.setCurrentIndex(self.page.tree_panel.model.index_of(NodeRef()))
+        self.page.tree_panel.tree.clearSelection()
         wait(self._counted, "the counts")
         pause(80)
 
     def _select(self, *paths: str) -> None:
         flag = QItemSelectionModel.SelectionFlag
         for path in paths:
-            self.page.tree.selectionModel().select(
-                self.page.tree_model.index_of(NodeRef(path)), flag.Select | flag.Rows
+            self.page.tree_panel.tree.selectionModel().select(
+                self.page.tree_panel.model.index_of(NodeRef(path)), flag.Select | flag.Rows
             )
 
     def _attach(self) -> None:
@@ -145,12 +148,12 @@ class Gestures:
 
     def to_a_layer(self) -> None:
         def look() -> None:
-            tree = self.page.tree_model
+            tree = self.page.tree_panel.model
             if tree.index_of(NodeRef("blocks.0.norm1")).data(DIM_ROLE):
                 self.hand.seen["dimmed"] = "norm1"
                 self.hand.seen["kept"] = not tree.index_of(QKV).data(DIM_ROLE)
-            if "parameters" in self.page.hint.text():
-                self.hand.seen["hint"] = self.page.hint.text()
+            if "parameters" in self.page.tree_panel.hint.text():
+                self.hand.seen["hint"] = self.page.tree_panel.hint.text()
 
         self.hand.drag(self.hand.card("lora"), self.hand.row(QKV), look=look)
 
@@ -169,8 +172,8 @@ class Gestures:
 
     def to_a_row_that_refuses(self) -> None:
         def look() -> None:
-            if self.page.hint.text().startswith("LoRA needs"):
-                self.hand.seen["hint"] = self.page.hint.text()
+            if self.page.tree_panel.hint.text().startswith("LoRA needs"):
+                self.hand.seen["hint"] = self.page.tree_panel.hint.text()
 
         self.hand.drag(self.hand.card("lora"), self.hand.row(NodeRef("blocks.0.norm1")), look=look)
 
@@ -264,7 +267,7 @@ def main() -> None:
     wait(lambda: window.workspace.engine.last_counts is not None, "the layers")
     window.show_adapters()
     window.activateWindow()
-    window.adapters.tree.expand(window.adapters.tree_model.index_of(NodeRef("blocks.0.mlp")))
+    window.adapters.tree_panel.tree.expand(window.adapters.tree_panel.model.index_of(NodeRef("blocks.0.mlp")))
     gestures = Gestures(Hand(window))
     chosen = sys.argv[1:] or gestures.names()
     told = {name: gestures.run(name) for name in chosen}

@@ -132,7 +132,7 @@ class Story:
 
     def drag(self, kind: type[QDropEvent], spot: NodeRef, method: str = "lora") -> None:
         """What the tree is told while ``method`` is dragged over, or dropped on, the row of ``spot``."""
-        tree = self.window.adapters.tree
+        tree = self.window.adapters.tree_panel.tree
         data = QMimeData()
         data.setData(METHOD_MIME, method.encode())
         place = tree.visualRect(tree.layer_tree.index_of(spot)).center()

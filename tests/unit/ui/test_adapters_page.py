@@ -22,8 +22,8 @@ def page(ready):
 
 
 def drop(page, method, spot, drag):
-    index = page.tree_model.index_of(spot) if spot else page.tree_model.index(-1, -1)
-    return page.tree_model.dropMimeData(drag(method), Qt.DropAction.CopyAction, -1, -1, index)
+    index = page.tree_panel.model.index_of(spot) if spot else page.tree_panel.model.index(-1, -1)
+    return page.tree_panel.model.dropMimeData(drag(method), Qt.DropAction.CopyAction, -1, -1, index)
 
 
 def only(window):
@@ -39,18 +39,18 @@ def figures(window):
 def test_the_palette_shows_every_method_of_the_registry(page):
     from studio.peft.contract import METHODS
 
-    assert page.palette_model.rowCount() == len(list(METHODS))
-    assert page.method_list.selected_name == "lora"
+    assert page.palette_panel.model.rowCount() == len(list(METHODS))
+    assert page.palette_panel.list_view.selected_name == "lora"
 
 
 def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model, drag, settled):
-    check_model(page.tree_model)
-    check_model(page.palette_model)
+    check_model(page.tree_panel.model)
+    check_model(page.palette_panel.model)
     drop(page, "lora", QKV, drag)
     settled(ready)
-    page.filter_edit.setText("qkv")
-    page.filter_edit.clear()
-    page.show_empty_button.click()
+    page.tree_panel.filter_edit.setText("qkv")
+    page.tree_panel.filter_edit.clear()
+    page.tree_panel.show_empty_button.click()
 
 
 def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, settled):
@@ -62,7 +62,7 @@ def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, 
     settled(ready)
     assert figures(ready) != before
     assert int(figures(ready)[0].replace(",", "")) - int(before[0].replace(",", "")) == 2 * 8 * (96 + 96)
-    assert page.tree_model.index_of(QKV, ATTACHMENTS).data() == "LoRA r8 on q, v +3.1k"
+    assert page.tree_panel.model.index_of(QKV, ATTACHMENTS).data() == "LoRA r8 on q, v +3.1k"
 
 
 def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page, ready, drag):
@@ -81,69 +81,71 @@ def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, read
     assert not drop(page, "lora", head, drag)
     assert ready.workspace.recipe.attachments == ()
     page.tree_panel.show_drop_preview("lora", head)
-    assert "head" in page.hint.text()
+    assert "head" in page.tree_panel.hint.text()
     page.tree_panel.show_drag("lora")
-    assert page.tree_model.index_of(head).data(DIM_ROLE) is True
-    assert page.tree_model.index_of(QKV).data(DIM_ROLE) is False
+    assert page.tree_panel.model.index_of(head).data(DIM_ROLE) is True
+    assert page.tree_panel.model.index_of(QKV).data(DIM_ROLE) is False
     page.tree_panel.show_drag("")
 
 
 def test_hovering_shows_the_count_that_a_drop_would_add(page, ready, qtbot, settled):
     settled(ready)
     page.tree_panel.show_drop_preview("lora", NodeRef("blocks.1"))
-    qtbot.waitUntil(lambda: "+3,072 parameters" in page.hint.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "+3,072 parameters" in page.tree_panel.hint.text(), timeout=10_000)
     assert ready.workspace.recipe.attachments == ()
 
 
 def test_the_views_own_drag_events_lead_to_an_attachment(page, ready, drag, qapp):
-    tree, data = page.tree, drag("lora")
-    point = tree.visualRect(page.tree_model.index_of(QKV)).center()
+    tree, data = page.tree_panel.tree, drag("lora")
+    point = tree.visualRect(page.tree_panel.model.index_of(QKV)).center()
     copy, left, none = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     qapp.sendEvent(tree.viewport(), QDragEnterEvent(point, copy, data, left, none))
-    assert page.tree_model.index_of(NodeRef("head")).data(DIM_ROLE) is True
+    assert page.tree_panel.model.index_of(NodeRef("head")).data(DIM_ROLE) is True
     move = QDragMoveEvent(point, copy, data, left, none)
     qapp.sendEvent(tree.viewport(), move)
     assert move.isAccepted()
-    assert "LoRA" in page.hint.text()
+    assert "LoRA" in page.tree_panel.hint.text()
     qapp.sendEvent(tree.viewport(), QDropEvent(QPointF(point), copy, data, left, none))
     assert only(ready).at == (QKV.path,)
-    assert page.tree_model.index_of(NodeRef("head")).data(DIM_ROLE) is False
+    assert page.tree_panel.model.index_of(NodeRef("head")).data(DIM_ROLE) is False
 
 
 def test_enter_attaches_the_chosen_method_to_the_selected_row(page, ready, qtbot):
-    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.1")))
-    qtbot.keyClick(page.tree, Qt.Key.Key_Return)
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.1")))
+    qtbot.keyClick(page.tree_panel.tree, Qt.Key.Key_Return)
     assert only(ready).at == ("blocks.1.attn.qkv",)
 
 
 def test_ctrl_return_attaches_from_anywhere_on_the_page(page, ready, qtbot):
-    page.method_list.setFocus()
-    qtbot.waitUntil(page.method_list.hasFocus)
-    qtbot.keyClick(page.method_list, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
+    page.palette_panel.list_view.setFocus()
+    qtbot.waitUntil(page.palette_panel.list_view.hasFocus)
+    qtbot.keyClick(page.palette_panel.list_view, Qt.Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert only(ready).at == ("blocks.*.attn.qkv",)
 
 
 def test_a_double_click_attaches_to_every_selected_row(page, ready, qtbot):
-    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.0")))
-    flag = page.tree.selectionModel().SelectionFlag
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.0")))
+    flag = page.tree_panel.tree.selectionModel().SelectionFlag
     for block in (1, 2):
-        page.tree.selectionModel().select(page.tree_model.index_of(NodeRef(f"blocks.{block}")), flag.Select | flag.Rows)
-    rect = page.method_list.visualRect(page.palette_model.index(0))
-    qtbot.mouseClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
-    qtbot.mouseDClick(page.method_list.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+        index = page.tree_panel.model.index_of(NodeRef(f"blocks.{block}"))
+        page.tree_panel.tree.selectionModel().select(index, flag.Select | flag.Rows)
+    rect = page.palette_panel.list_view.visualRect(page.palette_panel.model.index(0))
+    qtbot.mouseClick(page.palette_panel.list_view.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
+    qtbot.mouseDClick(page.palette_panel.list_view.viewport(), Qt.MouseButton.LeftButton, pos=rect.center())
     assert only(ready).at == ("blocks.{0..2}.attn.qkv",)
 
 
 def test_the_menu_attaches_and_removes_and_says_why_it_cannot(page, ready, drag):
-    place = page.tree.visualRect(page.tree_model.index_of(QKV)).center()
+    place = page.tree_panel.tree.visualRect(page.tree_panel.model.index_of(QKV)).center()
     actions = {a.text(): a for a in page.menu_at(place).actions()}
     actions["Attach LoRA"].trigger()
     assert only(ready).at == (QKV.path,)
     actions = {a.text(): a for a in page.menu_at(place).actions()}
     actions["Remove lora"].trigger()
     assert ready.workspace.recipe.attachments == ()
-    page.tree.scrollTo(page.tree_model.index_of(NodeRef("head")))
-    head = page.menu_at(page.tree.visualRect(page.tree_model.index_of(NodeRef("head"))).center()).actions()[0]
+    tree, index = page.tree_panel.tree, page.tree_panel.model.index_of(NodeRef("head"))
+    tree.scrollTo(index)
+    head = page.menu_at(tree.visualRect(index).center()).actions()[0]
     assert not head.isEnabled()
     assert head.toolTip().endswith(".")
 
@@ -151,11 +153,11 @@ def test_the_menu_attaches_and_removes_and_says_why_it_cannot(page, ready, drag)
 def test_delete_removes_what_is_attached_to_the_selected_row(page, ready, drag, settled, qtbot):
     drop(page, "lora", QKV, drag)
     settled(ready)
-    page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
-    qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(QKV))
+    qtbot.keyClick(page.tree_panel.tree, Qt.Key.Key_Delete)
     assert ready.workspace.recipe.attachments == ()
-    qtbot.keyClick(page.tree, Qt.Key.Key_Delete)
-    assert "Nothing" in page.hint.text()
+    qtbot.keyClick(page.tree_panel.tree, Qt.Key.Key_Delete)
+    assert "No attachments" in page.tree_panel.hint.text()
 
 
 def test_the_inspector_edits_rank_and_the_counter_follows(page, ready, drag, settled, qtbot):
@@ -166,7 +168,7 @@ def test_the_inspector_edits_rank_and_the_counter_follows(page, ready, drag, set
     assert only(ready).config["rank"] == 16
     settled(ready)
     assert figures(ready) != before
-    assert "LoRA r16" in page.tree_model.index_of(QKV, ATTACHMENTS).data()
+    assert "LoRA r16" in page.tree_panel.model.index_of(QKV, ATTACHMENTS).data()
 
 
 def test_everything_is_undone_and_made_again(page, ready, drag, settled):
@@ -183,7 +185,7 @@ def test_everything_is_undone_and_made_again(page, ready, drag, settled):
         ready.undo_button.click()
     assert ready.workspace.recipe == beginning
     settled(ready)
-    assert page.tree_model.index_of(QKV, ATTACHMENTS).data() == ""
+    assert page.tree_panel.model.index_of(QKV, ATTACHMENTS).data() == ""
     for _ in range(steps):
         ready.actions_by_slot["redo"].trigger()
     assert ready.workspace.recipe == end
@@ -197,7 +199,7 @@ def test_switching_an_attachment_off_takes_it_out_of_the_count(page, ready, drag
     page.inspector.rows["lora"].switch.click()
     settled(ready)
     assert figures(ready) == before
-    assert page.tree_model.index_of(QKV, ATTACHMENTS).data().endswith("off")
+    assert page.tree_panel.model.index_of(QKV, ATTACHMENTS).data().endswith("off")
 
 
 def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag):
@@ -233,7 +235,7 @@ def test_a_pattern_that_matches_nothing_is_one_clear_sentence(page, ready, drag,
     qtbot.keyClick(field, Qt.Key.Key_Return)
     settled(ready)
     assert "No layer matches nowhere.*" in ready.status_bar.status
-    assert "matches nothing" in page.inspector.rows["lora"].count_label.text()
+    assert "no matches" in page.inspector.rows["lora"].count_label.text()
 
 
 def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp_path, settled):
@@ -250,16 +252,16 @@ def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, read
     ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
     settled(ready)
     assert page.banner.message.startswith("There is no backbone called 'vit_of_oz'")
-    assert page.tree_model.rowCount() == 0
+    assert page.tree_panel.model.rowCount() == 0
     assert ready.status_bar.trainable.value.text() == "–"
     ready.undo()
     settled(ready)
     assert page.banner.message == ""
-    assert page.tree_model.rowCount() == 1
+    assert page.tree_panel.model.rowCount() == 1
 
 
 def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot, settled):
-    page.choose_button.click()
+    page.palette_panel.choose_button.click()
     dialog = page.dialog
     qtbot.keyClicks(dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
     qtbot.waitUntil(lambda: dialog.model.rowCount() == 1, timeout=30_000)
@@ -268,13 +270,13 @@ def test_backbones_are_found_as_the_name_is_typed_and_chosen(page, ready, qtbot,
     backbone = ready.workspace.recipe.backbone
     assert (backbone.source, backbone.pretrained) == ("timm", False)
     settled(ready)
-    assert page.tree_model.index_of(NodeRef("blocks.11.attn.qkv")).isValid()
-    assert page.backbone_name.toolTip().startswith("vit_tiny_patch16_224")
+    assert page.tree_panel.model.index_of(NodeRef("blocks.11.attn.qkv")).isValid()
+    assert page.palette_panel.backbone_name.toolTip().startswith("vit_tiny_patch16_224")
 
 
 @pytest.fixture
 def dialog(page, qtbot):
-    page.choose_button.click()
+    page.palette_panel.choose_button.click()
     qtbot.keyClicks(page.dialog.search, "vit_tiny_patch16_224.augreg_in21k_ft")
     qtbot.waitUntil(lambda: page.dialog.model.rowCount() == 1, timeout=30_000)
     yield page.dialog
@@ -323,10 +325,10 @@ def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
 def test_without_the_engine_the_page_says_that_it_loads(window):
     window.show_adapters()
     page = window.adapters
-    assert page.palette_stack.currentWidget() is page.loading
+    assert page.palette_panel.stack.currentWidget() is page.palette_panel.loading
     assert window.status_bar.status == "Loading the engine…"
-    assert METHOD_MIME in page.tree_model.mimeTypes()
-    assert page.tree.indexAt(QPoint(5, 5)).isValid() is False
+    assert METHOD_MIME in page.tree_panel.model.mimeTypes()
+    assert page.tree_panel.tree.indexAt(QPoint(5, 5)).isValid() is False
 
 
 def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_is(window, qtbot, settled):
@@ -354,23 +356,28 @@ def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settle
 
 def test_tab_goes_from_left_to_right(page, ready, qtbot):
     ready.activateWindow()
-    page.choose_button.setFocus()
+    page.palette_panel.choose_button.setFocus()
     visited = []
     for _ in range(13):
         qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
         visited.append(QApplication.focusWidget())
-    palette = [page.palette_panel.kind_switch.button_at(0), page.palette_filter, page.method_list, page.attach_button]
-    rule = [
-        page.bulk_attach_bar.method_box,
-        page.bulk_attach_bar.pattern_edit,
-        page.bulk_attach_bar.first_block,
-        page.bulk_attach_bar.last_block,
-        page.bulk_attach_bar.attach_button,
+    palette = [
+        page.palette_panel.kind_switch.button_at(0),
+        page.palette_panel.filter_edit,
+        page.palette_panel.list_view,
+        page.palette_panel.attach_button,
     ]
-    stops = [*palette, page.filter_edit, *page.tree_panel.buttons, *rule]
+    rule = [
+        page.tree_panel.bulk_attach_bar.method_box,
+        page.tree_panel.bulk_attach_bar.pattern_edit,
+        page.tree_panel.bulk_attach_bar.first_block,
+        page.tree_panel.bulk_attach_bar.last_block,
+        page.tree_panel.bulk_attach_bar.attach_button,
+    ]
+    stops = [*palette, page.tree_panel.filter_edit, *page.tree_panel.buttons, *rule]
     assert [stop for stop in visited if stop in stops] == stops
     qtbot.keyClick(QApplication.focusWidget(), Qt.Key.Key_Tab)
-    assert page.tree in (*visited, QApplication.focusWidget())
+    assert page.tree_panel.tree in (*visited, QApplication.focusWidget())
 
 
 # another tree, and a filter
@@ -383,41 +390,41 @@ def backbone(window, name, settled):
 
 def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, ready, settled):
     page.tree_panel.scroll_to_node(QKV)
-    page.tree.setCurrentIndex(page.tree_model.index_of(QKV))
-    assert "of this kind" in page.hint.text()
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(QKV))
+    assert "of this kind" in page.tree_panel.hint.text()
     ready.resize(1400, 880)
     backbone(ready, "vit_giant_patch14_dinov2", settled)
-    assert "Drag a method" in page.hint.text()
-    assert page.tree_model.highlight_same_kind(None) == 0
+    assert "Drag a method" in page.tree_panel.hint.text()
+    assert page.tree_panel.model.highlight_same_kind(None) == 0
     number = QFontMetrics(small_font()).horizontalAdvance("1,136,494,602")
-    assert page.tree.columnWidth(PARAMETERS) >= number + 12
-    query = page.tree_model.index_of(NodeRef(QKV.path, "q"))
-    assert page.tree.visualRect(query).width() - 34 >= page.fontMetrics().horizontalAdvance("q (query)")
+    assert page.tree_panel.tree.columnWidth(PARAMETERS) >= number + 12
+    query = page.tree_panel.model.index_of(NodeRef(QKV.path, "q"))
+    assert page.tree_panel.tree.visualRect(query).width() - 34 >= page.fontMetrics().horizontalAdvance("q (query)")
 
 
 def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_comes(page, ready, settled):
-    page.tree.header().resizeSection(NAME, 260)
+    page.tree_panel.tree.header().resizeSection(NAME, 260)
     ready.resize(1200, 800)
     QApplication.processEvents()
-    assert page.tree.columnWidth(NAME) == 260
+    assert page.tree_panel.tree.columnWidth(NAME) == 260
     backbone(ready, "resnet18", settled)
-    assert page.tree.columnWidth(NAME) != 260
-    assert page.tree.isExpanded(page.tree_model.index_of(NodeRef("layer1")))
+    assert page.tree_panel.tree.columnWidth(NAME) != 260
+    assert page.tree_panel.tree.isExpanded(page.tree_panel.model.index_of(NodeRef("layer1")))
 
 
 def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
-    page.filter_edit.setText("fc2")
-    page.tree.setCurrentIndex(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2")))
-    page.filter_edit.clear()
-    assert page.tree.selected_refs() == (NodeRef("blocks.3.mlp.fc2"),)
-    assert page.tree.visualRect(page.tree_model.index_of(NodeRef("blocks.3.mlp.fc2"))).isValid()
+    page.tree_panel.filter_edit.setText("fc2")
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.3.mlp.fc2")))
+    page.tree_panel.filter_edit.clear()
+    assert page.tree_panel.tree.selected_refs() == (NodeRef("blocks.3.mlp.fc2"),)
+    assert page.tree_panel.tree.visualRect(page.tree_panel.model.index_of(NodeRef("blocks.3.mlp.fc2"))).isValid()
 
 
 def test_a_filter_that_finds_nothing_says_so(page):
-    page.filter_edit.setText("zzz")
-    assert "zzz" in page.hint.text()
-    page.filter_edit.clear()
-    assert "zzz" not in page.hint.text()
+    page.tree_panel.filter_edit.setText("zzz")
+    assert "zzz" in page.tree_panel.hint.text()
+    page.tree_panel.filter_edit.clear()
+    assert "zzz" not in page.tree_panel.hint.text()
 
 
 # what a form lets be set
@@ -455,10 +462,10 @@ def test_steps_go_over_values_that_the_layers_refuse_and_one_that_is_typed_is_re
     assert only(ready).config["products"] == 6
     field.setValue(7)
     assert (field.value(), only(ready).config["products"]) == (6, 6)
-    assert "divided" in page.hint.text()
+    assert "divided" in page.tree_panel.hint.text()
     field.stepBy(1)
     assert only(ready).config["products"] == 8
-    assert "divided" not in page.hint.text()
+    assert "divided" not in page.tree_panel.hint.text()
 
 
 def test_the_layer_scale_is_asked_about_only_where_there_is_one(page, ready, settled):
@@ -514,4 +521,4 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     field.setText(str(tmp_path / "nothing"))
     field.editingFinished.emit()
     assert len(only(ready).config["adapters"]) == 2
-    assert "no trained adapter" in page.hint.text()
+    assert "no trained adapter" in page.tree_panel.hint.text()

@@ -134,7 +134,7 @@ def test_the_layers_that_a_drop_would_attach_to_are_marked_with_what_holds_them(
     marked = {
         spot.path: tree.index_of(spot).data(TARGET_ROLE) for spot in (QKV, NodeRef("blocks.0"), NodeRef("blocks.1"))
     }
-    assert marked == {QKV.path: "target", "blocks.0": "holder", "blocks.1": ""}
+    assert marked == {QKV.path: "target", "blocks.0": "target ancestor", "blocks.1": ""}
     tree.show_targets(frozenset())
     assert tree.index_of(QKV).data(TARGET_ROLE) == ""
 

@@ -94,7 +94,7 @@ class Person(RuleBasedStateMachine):
     def put(self, carried, where, part=""):
         if not self.layers():
             return
-        model = self.window.adapters.tree_model
+        model = self.window.adapters.tree_panel.model
         layer = pick(self.layers(), where)
         spot = NodeRef(layer.path, part if part in layer.slices else "")
         index = model.index_of(spot)
@@ -226,11 +226,11 @@ class Person(RuleBasedStateMachine):
 
     @rule(words=st.sampled_from(["qkv", "norm", "", "blocks.1", "zzz", "("]))
     def filter_the_tree(self, words):
-        self.window.adapters.filter_edit.setText(words)
+        self.window.adapters.tree_panel.filter_edit.setText(words)
 
     @rule(words=st.sampled_from(["lora", "", "prompt", "zzz"]))
     def filter_the_palette(self, words):
-        self.window.adapters.palette_filter.setText(words)
+        self.window.adapters.palette_panel.filter_edit.setText(words)
 
     @rule(wide=st.integers(900, 1700), high=st.integers(600, 1000))
     def resize(self, wide, high):

@@ -1,13 +1,32 @@
 """Texts and badges of the layer tree for the attachments of a recipe."""
 
 from studio.core.errors import StudioError
+from studio.core.layers import Role
+from studio.core.messages import N_
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.i18n.language import localized, tr
 from studio.ui.services.engine import Engine, RecipeCounts
 from studio.ui.services.tree_data import Badge, Node, TreeAnnotations
 from studio.ui.style.formatting import format_short_count
 
-SLICE_LABELS = {"q": "query", "k": "key", "v": "value"}
+SLICE_LABELS = {"q": N_("q (query)"), "k": N_("k (key)"), "v": N_("v (value)")}
+_ROLE_LABELS = {
+    Role.BACKBONE: N_("backbone"),
+    Role.PATCH_EMBEDDING: N_("patch embedding"),
+    Role.STAGE: N_("stage"),
+    Role.BLOCK: N_("block"),
+    Role.ATTENTION: N_("attention"),
+    Role.NORM: N_("norm"),
+    Role.SCALE: N_("layer scale"),
+    Role.CONV: N_("convolution"),
+    Role.HEAD: N_("head"),
+    Role.OTHER: N_("other"),
+}
+
+
+def role_label(role: Role) -> str:
+    """Return the name of a role; those of single projections, such as qkv, are the same in all languages."""
+    return localized(_ROLE_LABELS.get(role, str(role)))
 
 
 def tree_annotations(recipe: Recipe, counts: RecipeCounts | None, engine: Engine) -> TreeAnnotations:
@@ -41,7 +60,7 @@ def type_and_shape(node: Node) -> str:
     """Return ``Linear 288 × 96``: outputs first, as torch stores the weight."""
     if node.part:
         rows, *rest = node.layer.shape
-        return tr("rows of qkv") + "  " + " × ".join(map(str, (rows // 3, *rest)))
+        return tr("rows of qkv  {shape}", shape=" × ".join(map(str, (rows // 3, *rest))))
     shape = " × ".join(map(str, node.layer.shape))
     return f"{node.layer.type}  {shape}" if shape else node.layer.type
 

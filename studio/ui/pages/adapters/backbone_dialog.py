@@ -1,4 +1,4 @@
-"""The browser in which a backbone is chosen: search the catalogue, fetch weights, or bring a checkpoint."""
+"""The dialog to choose a backbone: search the catalog, download weights, or use a checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,12 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core.recipe import Backbone
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.adapters.backbone_model import NAME, BackboneFilter, BackboneModel
 from studio.ui.pages.adapters.download_bar import DownloadBar
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.error_actions import ErrorAction
-from studio.ui.style.formatting import pluralize
 from studio.ui.widgets.components import Banner, HBox, VBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
@@ -42,7 +41,7 @@ _PARAMETER_LIMITS = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (40
 
 
 class BackboneDialog(QDialog):
-    """``chosen`` carries a backbone that can be built; a checkpoint has been read and fits."""
+    """The dialog; ``chosen`` carries a backbone that can be built, whose checkpoint has been checked."""
 
     chosen = Signal(object)
 
@@ -74,14 +73,14 @@ class BackboneDialog(QDialog):
         self.search.setAccessibleName(tr("Search backbones"))
         self.accept_button = button(tr("Use this backbone"), self._use, kind="primary")
         self.accept_button.setDefault(True)
-        self.later_button = button(tr("Use it, fetch later"), self._use_later)
-        self.later_button.setToolTip(tr("Attach adapters now; the weights are fetched when the training begins"))
+        self.later_button = button(tr("Use, download later"), self._use_later)
+        self.later_button.setToolTip(tr("Attach adapters now; the weights are downloaded when training starts"))
         self.cancel_button = button(tr("Cancel"), self.reject)
-        head = text_label(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
+        description = text_label(tr("The pretrained network to adapt. Its weights stay frozen."), "muted")
         self.setLayout(
             VBox(
                 text_label(tr("Choose a backbone"), "title"),
-                head,
+                description,
                 HBox((self.search, 1), *self._filters(), gap=10),
                 (self.table, 1),
                 self.result_label,
@@ -96,15 +95,15 @@ class BackboneDialog(QDialog):
         )
 
     def _filters(self) -> tuple[QWidget, ...]:
-        self.downloaded_only = QCheckBox(tr("On this machine"))
+        self.downloaded_only = QCheckBox(tr("Downloaded only"))
         self.license_filter = QComboBox()
-        self.license_filter.addItem(tr("Any licence"), False)
+        self.license_filter.addItem(tr("Any license"), False)
         self.license_filter.addItem(tr("Commercial use allowed"), True)
-        self.license_filter.setAccessibleName(tr("Licence of the weights"))
+        self.license_filter.setAccessibleName(tr("License of the weights"))
         self.size_filter = QComboBox()
         self.size_filter.addItem(tr("Any size"), 0)
-        for millions, most in _PARAMETER_LIMITS:
-            self.size_filter.addItem(tr("Up to {n} M parameters", n=millions), most)
+        for millions, max_parameters in _PARAMETER_LIMITS:
+            self.size_filter.addItem(tr("Up to {n} M parameters", n=millions), max_parameters)
         self.size_filter.setAccessibleName(tr("Number of parameters"))
         self.downloaded_only.toggled.connect(lambda on: self._apply_filters(self.selected_entry))
         for choice in (self.license_filter, self.size_filter):
@@ -132,7 +131,7 @@ class BackboneDialog(QDialog):
     def _weights_row(self) -> HBox:
         self.pretrained = QRadioButton(tr("Pretrained weights"))
         self.random = QRadioButton(tr("Random weights"))
-        self.local = QRadioButton(tr("A checkpoint of mine"))
+        self.local = QRadioButton(tr("My own checkpoint"))
         self.pretrained.setChecked(True)
         self._group = QButtonGroup(self)
         for choice in (self.pretrained, self.random, self.local):
@@ -142,7 +141,7 @@ class BackboneDialog(QDialog):
         self.file_name = text_label("", "caption")
         return HBox(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 
-    # finding
+    # search
 
     def _search(self, query: str) -> None:
         if self._engine.ready:
@@ -155,36 +154,40 @@ class BackboneDialog(QDialog):
         self._apply_filters()
 
     def _apply_filters(self, entry: "CatalogEntry | None" = None) -> None:
-        """Show the entries found that the filters let through; ``selected_entry`` is chosen where it is among them."""
-        wish = BackboneFilter(
+        """Show the found entries that pass the filters, and select ``entry`` if it is among them."""
+        backbone_filter = BackboneFilter(
             self.downloaded_only.isChecked(),
             bool(self.license_filter.currentData()),
             int(self.size_filter.currentData()),
         )
-        self.model.show_entries([e for e in self._entries if wish.accepts(e)])
+        self.model.show_entries([e for e in self._entries if backbone_filter.accepts(e)])
         rows = self.model.rows
         self.result_label.setText(self._result_text(len(rows)))
-        place = next((i for i, row in enumerate(rows) if entry and row.name == entry.name), 0)
+        row = next((i for i, row in enumerate(rows) if entry and row.name == entry.name), 0)
         if rows:
-            self.table.selectRow(place)
+            self.table.selectRow(row)
         self._show_choice()
 
-    def _result_text(self, number: int) -> str:
-        """How many were found, and for which words where those that were typed have a slip in them."""
+    def _result_text(self, count: int) -> str:
+        """Return the number of matches, and the corrected query if the typed one has a typo."""
         typed = self.search.text().strip()
-        if not number:
-            hidden = self._entries and tr("The filters beside the search hide all that is like that.")
-            return hidden or tr("No backbone is like that.")
+        if not count:
+            return tr("No matching backbones with these filters.") if self._entries else tr("No matching backbones.")
         if self._corrected_query == typed:
-            return pluralize(number, "backbone")
-        found = {"typed": typed, "meant": self._corrected_query, "backbones": pluralize(number, "backbone")}
-        return tr("Nothing is called {typed}. Like {meant}: {backbones}.", **found)
+            return tr_n("{n:,} backbone", "{n:,} backbones", count)
+        return tr_n(
+            "No matches for {typed}. Showing {n:,} backbone for {corrected}.",
+            "No matches for {typed}. Showing {n:,} backbones for {corrected}.",
+            count,
+            typed=typed,
+            corrected=self._corrected_query,
+        )
 
     @property
     def selected_entry(self) -> "CatalogEntry | None":
-        """The entry that is chosen."""
-        found: CatalogEntry | None = self.table.currentIndex().data(ROW_ROLE)
-        return found
+        """The selected entry; None without one."""
+        entry: CatalogEntry | None = self.table.currentIndex().data(ROW_ROLE)
+        return entry
 
     def _current_changed(self, current: QModelIndex) -> None:
         entry = self.selected_entry
@@ -197,24 +200,22 @@ class BackboneDialog(QDialog):
         self._show_choice()
 
     def _show_choice(self) -> None:
-        """What can be done with what is chosen, and what its makers allow."""
+        """Enable the actions on the selected entry, and show what its license requires."""
         entry, busy = self.selected_entry, self._downloads.busy
-        needs = entry is not None and self.pretrained.isChecked() and not entry.available
-        self.accept_button.setText(tr("Fetch and use") if needs else tr("Use this backbone"))
+        needs_download = entry is not None and self.pretrained.isChecked() and not entry.available
+        self.accept_button.setText(tr("Download and use") if needs_download else tr("Use this backbone"))
         self.accept_button.setEnabled(entry is not None and not busy)
-        self.later_button.setVisible(needs)
+        self.later_button.setVisible(needs_download)
         self.later_button.setEnabled(not busy)
         for widget in (self.table, self.search, self.pretrained, self.random, self.local, self.browse):
             widget.setEnabled(not busy and (widget not in (self.random, self.local) or not _is_bundled(entry)))
-        words = ""
-        if entry is not None and not self.random.isChecked():
-            words = _license_warning(entry) if not self.local.isChecked() else ""
-        self.license_notice.show_message(words, "warn" if entry is not None and entry.non_commercial else "info")
+        warning = _license_warning(entry) if entry is not None and self.pretrained.isChecked() else ""
+        self.license_notice.show_message(warning, "warn" if entry is not None and entry.non_commercial else "info")
 
-    # taking
+    # actions
 
     def show_downloaded(self) -> None:
-        """Show what needs no fetching."""
+        """Show only backbones whose weights are on this machine."""
         self.search.clear()
         self.downloaded_only.setChecked(True)
 
@@ -227,7 +228,7 @@ class BackboneDialog(QDialog):
             self.use_file(path)
 
     def use_file(self, path: str) -> None:
-        """Take the weights from the file or timm folder ``path``."""
+        """Use the weights in the file or timm folder ``path``."""
         self._file = path
         self.banner.show_message("")
         self.file_name.setText(Path(path).name)
@@ -235,7 +236,7 @@ class BackboneDialog(QDialog):
         self.local.setChecked(True)
 
     def selected_backbone(self) -> Backbone | None:
-        """What is chosen; None where nothing is."""
+        """Return the chosen backbone; None without a selected entry."""
         entry = self.selected_entry
         if entry is None:
             return None
@@ -274,11 +275,11 @@ class BackboneDialog(QDialog):
             self.download_bar.download(entry.name, entry.repository)
             self._show_choice()
         else:
-            words = tr("These weights are published only in a form that can run code when it is opened; choose others.")
+            words = tr("These weights are published only as a pickle, which can run code. Choose another backbone.")
             self.banner.show_message(words, "bad", _SHOW_DOWNLOADED)
 
     def _download_finished(self, error: object) -> None:
-        """The fetch has ended: well, cancelled (None), or with the reason why not."""
+        """Use the downloaded backbone, or show why the download failed; None if it was canceled."""
         self._show_choice()
         if error:
             self.banner.show_message(str(error), "bad", _SHOW_DOWNLOADED)
@@ -297,7 +298,7 @@ class BackboneDialog(QDialog):
         self.accept()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Qt: the dialog is left; a fetch goes no further, and on from there the next time."""
+        """Qt: cancel the download when the dialog closes; it is resumed the next time."""
         super().hideEvent(event)
         self.download_bar.cancel()
 
@@ -307,9 +308,9 @@ def _is_bundled(entry: "CatalogEntry | None") -> bool:
 
 
 def _license_warning(entry: "CatalogEntry") -> str:
-    """What to know of the licence before these weights are used; empty where nothing stands against it."""
+    """Return what the license of the weights forbids or leaves open; empty if nothing."""
     if entry.non_commercial:
-        return tr("The makers of these weights forbid commercial use ({licence}).", licence=entry.license)
+        return tr("The license of these weights ({license}) forbids commercial use.", license=entry.license)
     if entry.license == "not stated":
-        return tr("The makers of these weights state no licence; ask them before you pass on what you make of them.")
+        return tr("No license is stated for these weights. Ask the authors before redistributing derived models.")
     return ""

@@ -1,4 +1,4 @@
-"""The catalogue of backbones as a table that sorts by any column."""
+"""The catalog of backbones as a table that can be sorted by any column."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QModelIndex, QObject, QPersistentModelIndex, Qt
 
 from studio.core.formatting import format_bytes
-from studio.ui.i18n.language import tr
-from studio.ui.style.formatting import format_count, format_short_count
+from studio.core.messages import N_
+from studio.ui.i18n.language import localized, tr, tr_n
+from studio.ui.style.formatting import format_short_count
 from studio.ui.style.icons import icon
 from studio.ui.widgets.table_model import RowTableModel
 
@@ -23,14 +24,14 @@ _UNKNOWN = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class BackboneFilter:
-    """Which entries to show: all, unless something is asked for. ``max_parameters`` is a number of parameters, 0 for any."""
+    """The conditions on the entries to show, by default none; ``max_parameters`` 0 allows any size."""
 
     downloaded: bool = False
     commercial_use: bool = False
     max_parameters: int = 0
 
     def accepts(self, entry: "CatalogEntry") -> bool:
-        """Whether ``entry`` is asked for; a licence that is not stated allows nothing."""
+        """Return whether ``entry`` meets the conditions; a license that is not stated allows no commercial use."""
         return (
             (entry.available or not self.downloaded)
             and (not self.commercial_use or not (entry.non_commercial or entry.license == "not stated"))
@@ -50,9 +51,17 @@ _SORT_KEYS: dict[int, Callable[["CatalogEntry"], Any]] = {
 
 
 class BackboneModel(RowTableModel["CatalogEntry"]):
-    """Entries in the catalogue's order until a column is sorted by."""
+    """Entries in the order of the catalog, or sorted by a column."""
 
-    columns = ("Name", "Family", "Parameters", "Input", "GFLOPs", "Licence of the weights", "Weights")
+    columns = (
+        N_("Name"),
+        N_("Family"),
+        N_("Parameters"),
+        N_("Input"),
+        "GFLOPs",
+        N_("License of the weights"),
+        N_("Weights"),
+    )
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -60,12 +69,12 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         self._unsorted: tuple[CatalogEntry, ...] = ()
 
     def show_entries(self, entries: Sequence["CatalogEntry"]) -> None:
-        """Show ``entries`` in the order that was chosen."""
+        """Show ``entries`` in the current order."""
         self._unsorted = tuple(entries)
         self.show_rows(self._sorted())
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
-        """Qt: sort by a column; by none in the catalogue's order."""
+        """Qt: sort by a column; -1 restores the order of the catalog."""
         self._order = (column, order)
         self.show_rows(self._sorted())
 
@@ -76,7 +85,7 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         return sorted(self._unsorted, key=_SORT_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
 
     def cells(self, row: "CatalogEntry") -> tuple[str, ...]:
-        """Name, family, size, size of its images, operations, licence, and where the weights are."""
+        """Return name, family, parameters, input size, GFLOPs, license and place of the weights."""
         height, width = row.input_size
         return (
             row.name,
@@ -89,7 +98,7 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         )
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: also a sign where a licence forbids commercial use, and numbers to the right."""
+        """Qt: also a warning icon for a non-commercial license, and numbers aligned to the right."""
         if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENSE:
             return icon("warning", "adapter") if self.rows[index.row()].non_commercial else None
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT_ALIGNED:
@@ -97,30 +106,28 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         return super().data(index, role)
 
     def tool_tip(self, row: "CatalogEntry") -> str:
-        """All of it in full: a narrow column may cut it."""
-        lines = [row.name, f"{license_text(row)}, {weights_location_text(row)}"]
+        """Return all values in full: a narrow column may cut them."""
+        lines = [row.name, license_text(row), weights_location_text(row)]
         if row.parameters is not None:
-            lines.append(tr("{n} parameters", n=format_count(row.parameters)))
+            lines.append(tr_n("{n:,} parameter", "{n:,} parameters", row.parameters))
         if row.flops is not None:
-            lines.append(
-                tr("{n} operations for an image; a multiplication and an addition are two", n=format_count(row.flops))
-            )
+            lines.append(tr("{n:,} FLOPs per image; a multiply-add counts as two", n=row.flops))
         return "\n".join(lines)
 
 
 def license_text(entry: "CatalogEntry") -> str:
-    """The licence, and that it is non-commercial where it is."""
+    """Return the license, and that it is non-commercial."""
     if entry.non_commercial:
-        return tr("{licence}, non-commercial", licence=entry.license)
-    return tr(entry.license)
+        return tr("{license}, non-commercial", license=entry.license)
+    return tr("not stated") if entry.license == "not stated" else localized(entry.license)
 
 
 def weights_location_text(entry: "CatalogEntry") -> str:
-    """Where the weights are, or about how much is to be fetched."""
+    """Return the place of the weights, or the size of their download."""
     if entry.source == "bundled":
-        return tr("comes with the program")
+        return tr("included")
     if entry.available:
-        return tr("on this machine")
+        return tr("downloaded")
     if not entry.repository:
         return tr("not on the hub")
-    return tr("to fetch, {size}", size=format_bytes(entry.weight_bytes)) if entry.weight_bytes else tr("to fetch")
+    return tr("download, {size}", size=format_bytes(entry.weight_bytes)) if entry.weight_bytes else tr("download")

@@ -1,4 +1,4 @@
-"""A fetch as it goes on: how much of how much, how fast, how long still, and a way to give up."""
+"""The download bar: bytes done, rate, time left, and a button to cancel."""
 
 import math
 from typing import TYPE_CHECKING
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class DownloadBar(QFrame):
-    """Hidden while nothing is fetched. ``finished`` carries "" where it is whole, the reason where not, or None."""
+    """Progress of a download, hidden while there is none.
+
+    ``finished`` carries "" if it is complete, the reason if it failed, and None if it was canceled.
+    """
 
     finished = Signal(object)
 
@@ -29,40 +32,35 @@ class DownloadBar(QFrame):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName(tr("Progress"))
-        self.cancel_button = button(tr("Cancel fetching"), self.cancel, "close")
+        self.cancel_button = button(tr("Cancel download"), self.cancel, "close")
         self.cancel_button.setAutoDefault(False)
-        self.setLayout(
-            HBox(
-                (VBox(HBox(self.title, None, self.progress_label), self.bar, gap=6), 1),
-                self.cancel_button,
-                margins=(12, 9, 12, 9),
-            )
-        )
+        progress = VBox(HBox(self.title, None, self.progress_label), self.bar, gap=6)
+        self.setLayout(HBox((progress, 1), self.cancel_button, margins=(12, 9, 12, 9)))
         downloads.progressed.connect(self._show_progress)
         downloads.finished.connect(self._finish)
         self.hide()
 
     def download(self, name: str, repository: str) -> None:
-        """Begin."""
+        """Start to download the weights of the backbone ``name``."""
         self._active = True
-        self.title.setText(tr("Fetching {name}", name=name))
-        self.progress_label.setText(tr("Asking the hub…"))
+        self.title.setText(tr("Downloading {name}", name=name))
+        self.progress_label.setText(tr("Connecting to the hub…"))
         self.bar.setValue(0)
         self.show()
         self.cancel_button.setFocus()
         self._downloads.download(repository)
 
     def cancel(self) -> None:
-        """Give up; what came is kept for the next time."""
+        """Cancel; the downloaded part is kept for the next time."""
         if self._active:
             self._downloads.cancel()
             self._finish(None)
 
     def _show_progress(self, progress: "DownloadProgress") -> None:
         self.bar.setValue(round(1000 * progress.done / max(1, progress.total)))
-        parts = [tr("{done} of {all}", done=format_bytes(progress.done), all=format_bytes(progress.total))]
+        parts = [tr("{done} of {total}", done=format_bytes(progress.done), total=format_bytes(progress.total))]
         if progress.bytes_per_second:
-            parts.append(tr("{size} a second", size=format_bytes(round(progress.bytes_per_second))))
+            parts.append(tr("{size}/s", size=format_bytes(round(progress.bytes_per_second))))
             if math.isfinite(progress.seconds_left):
                 parts.append(tr("{time} left", time=format_duration(progress.seconds_left)))
         self.progress_label.setText("   ·   ".join(parts))

@@ -1,15 +1,18 @@
-"""The inspector: what is attached, and the settings of the attachments that are chosen."""
+"""The inspector: the list of attachments, and the settings of the selected ones."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.adapters.annotations import attachment_label
 from studio.ui.pages.adapters.attachment_form import AttachmentForm
 from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import format_short_count, pluralize
+from studio.ui.style.formatting import format_short_count
 from studio.ui.widgets.components import (
     Card,
     EmptyState,
@@ -24,19 +27,20 @@ from studio.ui.widgets.components import (
     text_label,
 )
 from studio.ui.widgets.fields import SwitchField
+from studio.ui.widgets.scroll import restore_scroll
 
 _ROW_HEIGHT = 52
 _MAX_ROWS = 4.5
-"""So many attachments are in view before the list scrolls; the half tells that there are more."""
+"""Number of attachments in view before the list scrolls; the half row indicates that there are more."""
 _MAX_HEIGHT_SHARE, _LIST_MARGIN = 0.45, 110
-"""The list takes at most this share of the height, with so many points around it."""
+"""Maximum share of the height for the list, and the height of its surroundings in pixels."""
 _ADD_MODIFIERS = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
 
 
 class _AttachmentRow(QFrame):
-    """One line of the list: a switch, name and count, and a bin.
+    """One row of the list: a switch, name and count, and a button to remove.
 
-    ``chosen`` carries its name, and whether it is chosen as well as others.
+    ``chosen`` carries the name, and whether it is added to the selection.
     """
 
     chosen = Signal(object, object)
@@ -48,22 +52,23 @@ class _AttachmentRow(QFrame):
         self.setObjectName("attachment")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(name)
-        self.setToolTip(tr("Click to change its settings; Ctrl and click to change several at once"))
+        self.setToolTip(tr("Click to edit; Ctrl+click to edit several at once"))
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.switch = SwitchField()
         self.switch.setToolTip(tr("Use this attachment"))
         self.switch.setAccessibleName(tr("Use {name}", name=name))
         self.switch.edited.connect(lambda on: workspace.change_attachment(name, {"enabled": on}))
         self.title, self.count_label = text_label("", "field"), text_label("", "caption")
-        bin_ = IconButton(tr("Remove {name}", name=name), "trash", lambda: workspace.detach({name}))
-        self.setLayout(HBox(self.switch, (VBox(self.title, self.count_label, gap=0), 1), bin_, margins=(10, 6, 4, 6)))
+        remove = IconButton(tr("Remove {name}", name=name), "trash", lambda: workspace.detach({name}))
+        texts = VBox(self.title, self.count_label, gap=0)
+        self.setLayout(HBox(self.switch, (texts, 1), remove, margins=(10, 6, 4, 6)))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: choose this one."""
+        """Qt: select this attachment."""
         self.chosen.emit(self.name, bool(event.modifiers() & _ADD_MODIFIERS))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter or Space chooses, with Ctrl as well as the others; Delete removes."""
+        """Qt: Enter or Space selects, with Ctrl in addition to the others; Delete removes."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
             self.chosen.emit(self.name, bool(event.modifiers() & _ADD_MODIFIERS))
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
@@ -72,13 +77,13 @@ class _AttachmentRow(QFrame):
             super().keyPressEvent(event)
 
     def set_selected(self, selected: bool) -> None:
-        """Mark it as one of those whose settings are shown."""
+        """Mark it as one of the attachments whose settings are shown."""
         self.setProperty("chosen", selected)
         repolish(self)
 
 
 class Inspector(QWidget):
-    """Edits attachments, several at once where several are chosen; shows live which layers each matches and skips."""
+    """Edits the selected attachments, also several at once, and shows which layers each matches and skips."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -88,7 +93,7 @@ class Inspector(QWidget):
         self.selected_names: tuple[str, ...] = ()
         self._build()
         workspace.document.changed.connect(lambda recipe: self._show())
-        workspace.engine.loaded.connect(self._show)  # only now are the methods of a recipe that is open already known
+        workspace.engine.loaded.connect(self._show)  # the methods of an open recipe are unknown before
         self._show()
 
     def _build(self) -> None:
@@ -97,30 +102,39 @@ class Inspector(QWidget):
         self.head_switch = QCheckBox(tr("Train the head"))
         self.head_switch.setToolTip(tr("The head is the classifier on top of the backbone"))
         self.head_switch.clicked.connect(lambda on: self._workspace.set_value("head.trainable", on))
-        self.empty_label = text_label(
-            tr("Nothing is attached yet. Drag a method from the left onto the tree."), "muted", wrap=True
-        )
+        text = tr("No attachments yet. Drag a method from the left onto the tree.")
+        self.empty_label = text_label(text, "muted", wrap=True)
         listing = Card(tr("Attachments"), self.empty_label, self._list_area, separator(), self.head_switch, padding=14)
         self.settings = AttachmentForm(self._workspace)
+        self._settings_area = scroll_area(self.settings)
         self.stack = QStackedWidget()
-        words = tr("Choose one above or in the tree to change its settings.")
-        self.stack.addWidget(EmptyState("adapter", tr("No attachment is chosen"), words, width=220))
-        self.stack.addWidget(scroll_area(self.settings))
+        text = tr("Select one above or in the tree to edit its settings.")
+        self.stack.addWidget(EmptyState("adapter", tr("No attachment selected"), text, width=220))
+        self.stack.addWidget(self._settings_area)
         card = Card("", (self.stack, 1), padding=14)
         self.setLayout(VBox(listing, (card, 1), gap=14))
 
+    def view_state(self) -> dict[str, Any]:
+        """Return the selected attachments and the scroll position of the form."""
+        return {"names": self.selected_names, "scroll": self._settings_area.verticalScrollBar().value()}
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Restore the values of :meth:`view_state`."""
+        self.select(*state.get("names", ()))
+        restore_scroll(self._settings_area, state.get("scroll", 0))
+
     @property
     def last_selected(self) -> str:
-        """The attachment chosen last; empty where there is none."""
+        """The attachment that was selected last; empty without one."""
         return self.selected_names[-1] if self.selected_names else ""
 
     def select(self, *names: str) -> None:
-        """Show the settings of the attachments called so, together."""
+        """Show the settings of these attachments together."""
         self.selected_names = names
         self._show()
 
     def edit(self, name: str) -> None:
-        """Show the settings of the attachment called ``name``, and let the keys go there."""
+        """Show the settings of the attachment ``name``, and give them the keyboard focus."""
         self.select(name)
         form = self.settings.form
         field = next(iter(form.fields.values()), None) if form else None
@@ -171,7 +185,7 @@ class Inspector(QWidget):
         self._fit_list()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt: the list takes no more than its share."""
+        """Qt: fit the list to its share of the height."""
         super().resizeEvent(event)
         self._fit_list()
 
@@ -181,20 +195,27 @@ class Inspector(QWidget):
 
     def _show_counts(self) -> None:
         for name, row in self.rows.items():
-            words, role = self._count_text(name)
-            row.count_label.setText(words)
+            text, role = self._count_text(name)
+            row.count_label.setText(text)
             row.count_label.setProperty("role", role)
             repolish(row.count_label)
 
     def _count_text(self, name: str) -> tuple[str, str]:
-        counted = self._counts
-        if counted is None or counted.parameter_counts is None:
+        """Return layers and parameters of the attachment ``name``, and the role of the label."""
+        counts = self._counts
+        if counts is None or counts.parameter_counts is None:
             return name, "caption"
-        if problem := counted.problems.get(name):
-            row = self.rows[name]
-            row.setToolTip(tr(problem))
-            return tr("{name}: matches nothing", name=name), "bad"
-        found = next((a for a in counted.parameter_counts.attachments if a.name == name), None)
-        if found is None:
-            return tr("{name}, switched off", name=name), "caption"
-        return f"{name}, {pluralize(len(found.matched), 'layer')}, +{format_short_count(found.parameters)}", "caption"
+        if problem := counts.problems.get(name):
+            self.rows[name].setToolTip(localized(problem))
+            return tr("{name}: no matches", name=name), "bad"
+        own = next((a for a in counts.parameter_counts.attachments if a.name == name), None)
+        if own is None:
+            return tr("{name}: off", name=name), "caption"
+        text = tr_n(
+            "{name}: {n:,} layer, +{parameters}",
+            "{name}: {n:,} layers, +{parameters}",
+            len(own.matched),
+            name=name,
+            parameters=format_short_count(own.parameters),
+        )
+        return text, "caption"

@@ -1,4 +1,4 @@
-"""The layer tree: plain layer rows as a Qt item model, on which methods are dropped."""
+"""The layer tree as a Qt item model of plain layer rows, on which methods are dropped."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 from PySide6.QtCore import QAbstractItemModel, QMimeData, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
 from studio.core.layers import Layer, wildcard_path
-from studio.ui.i18n.language import tr
-from studio.ui.pages.adapters.annotations import SLICE_LABELS, badge_text, type_and_shape
+from studio.core.messages import N_
+from studio.ui.i18n.language import localized, tr
+from studio.ui.pages.adapters.annotations import SLICE_LABELS, badge_text, role_label, type_and_shape
 from studio.ui.services.drag_payload import MIMES, DragPayload, from_mime
 from studio.ui.services.tree_data import (
     Badge,
@@ -25,7 +26,7 @@ from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.shared.recipe_layers import LayerPair
 from studio.ui.style.formatting import format_count
 
-COLUMNS = ("Layer", "Type and shape", "Parameters", "Trainable", "Attachments")
+COLUMNS = (N_("Layer"), N_("Type and shape"), N_("Parameters"), N_("Trainable"), N_("Attachments"))
 NAME, TYPE, PARAMETERS, TRAINABLE, ATTACHMENTS = range(5)
 NODE_ROLE = Qt.ItemDataRole.UserRole + 1
 BADGES_ROLE = Qt.ItemDataRole.UserRole + 2
@@ -36,15 +37,15 @@ PAIR_ROLE = Qt.ItemDataRole.UserRole + 5
 _ROW_FLAGS = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsDropEnabled
 _EMPTY_SUMMARY = SubtreeSummary()
 _MANY_ROWS = 300
-"""Where more rows than this change at once, views draw anew rather than hear of each."""
+"""If more rows than this change at once, the views repaint instead of updating each."""
 
 _Index = QModelIndex | QPersistentModelIndex
 
 
 class LayerTree(QAbstractItemModel):
-    """The tree. ``refusal(carried, spots)`` says why something cannot go there; ``attach(carried, spots)`` attaches it.
+    """The tree; ``attach_error(payload, refs)`` returns why a drop is impossible, ``attach(payload, refs)`` attaches.
 
-    ``repaint_needed`` tells that rows look different while a drag goes on, though what they hold is the same.
+    ``repaint_needed`` is emitted when rows look different although their data is the same, as during a drag.
     """
 
     repaint_needed = Signal()
@@ -74,14 +75,14 @@ class LayerTree(QAbstractItemModel):
         self._kinds: dict[tuple[str, str], list[str]] = {}
         self.grad_norms = GradNorms()
 
-    # what is shown
+    # content
 
     def show_layers(self, layers: Sequence[Layer]) -> None:
         """Replace the whole tree."""
         self.show_tree_data(build_tree(layers))
 
     def show_tree_data(self, tree_data: TreeData) -> None:
-        """Replace the whole tree by one that was grown already."""
+        """Replace the whole tree by one that is built already."""
         self.beginResetModel()
         self._tree_data = tree_data
         self._same_kind = self._same_kind_ancestors = frozenset()
@@ -92,7 +93,7 @@ class LayerTree(QAbstractItemModel):
         self.endResetModel()
 
     def show_annotations(self, annotations: TreeAnnotations) -> None:
-        """Replace badges and counts; the tree stays as it is."""
+        """Replace badges and counts; the tree stays."""
         if annotations == self._annotations:
             return
         before, self._annotations = self._annotations, annotations
@@ -103,9 +104,9 @@ class LayerTree(QAbstractItemModel):
         self._notify_changed({path for path in paths if before.badges.get(path) != annotations.badges.get(path)})
 
     def show_filter(self, text: str, show_empty: bool = False) -> None:
-        """Keep only rows whose path or type has ``text`` in it, with the rows that lead to them.
+        """Keep only rows with ``text`` in path or type, and their ancestors.
 
-        Layers without parameters, such as dropout, are kept only ``show_empty``.
+        Layers without parameters, such as dropout, are kept only with ``show_empty``.
         """
         self.beginResetModel()
         self._filter, self._show_empty = text.strip().lower(), show_empty
@@ -113,46 +114,44 @@ class LayerTree(QAbstractItemModel):
         self.endResetModel()
 
     def show_drag(self, payload: DragPayload) -> None:
-        """Dim the rows that cannot take ``payload`` while it is dragged; an empty name ends that."""
+        """Dim the rows that do not support ``payload`` while it is dragged; an empty name ends the drag."""
         if payload != self._dragged:
             self._dragged = payload
             self._attach_errors.clear()
             self.repaint_needed.emit()
 
     def show_targets(self, paths: frozenset[str]) -> None:
-        """Light up the layers that a drop would attach to."""
+        """Highlight the layers that a drop would attach to."""
         if paths != self._targets:
             self._targets = paths
-            self._target_ancestors = {holder for path in paths for holder in _ancestors(path)}
+            self._target_ancestors = {ancestor for path in paths for ancestor in _ancestors(path)}
             self.repaint_needed.emit()
 
     def highlight_same_kind(self, ref: NodeRef | None) -> int:
-        """Mark the layers of the same kind as the one at ``ref``, itself among them; return how many they are."""
-        kin = frozenset(self._same_kind_paths(ref.path)) if ref and ref.path else frozenset()
-        kin = kin if len(kin) > 1 else frozenset()
-        if kin != self._same_kind:
-            self._same_kind, self._same_kind_ancestors = (
-                kin,
-                frozenset(holder for path in kin for holder in _ancestors(path)),
-            )
+        """Mark the layers of the same kind as the one at ``ref``, itself included; return their number."""
+        paths = frozenset(self._same_kind_paths(ref.path)) if ref and ref.path else frozenset()
+        paths = paths if len(paths) > 1 else frozenset()
+        if paths != self._same_kind:
+            self._same_kind = paths
+            self._same_kind_ancestors = frozenset(ancestor for path in paths for ancestor in _ancestors(path))
             self.repaint_needed.emit()
-        return len(kin)
+        return len(paths)
 
     def show_grad_norms(self, grad_norms: GradNorms) -> None:
-        """Show how strongly a training pulls at each attachment; empty pulls end that."""
+        """Show the gradient norm of each attachment during a training; empty ones end that."""
         if grad_norms != self.grad_norms:
             self.grad_norms = grad_norms
             self.repaint_needed.emit()
 
     def show_pairs(self, pairs: Mapping[str, LayerPair]) -> None:
-        """Show beside this recipe's badges, by layer path, what another one has; none ends that."""
+        """Show the attachments of another recipe, by layer path, beside the badges; no pairs end that."""
         self._pairs = pairs
         differing = [path for path, pair in pairs.items() if pair.differs]
-        self._differing = Counter(holder for path in differing for holder in (*_ancestors(path), ""))
+        self._differing = Counter(ancestor for path in differing for ancestor in (*_ancestors(path), ""))
         self.repaint_needed.emit()
 
     def differing_count(self, path: str) -> int:
-        """How many layers inside the one at ``path`` differ from the other recipe's."""
+        """Return the number of layers inside ``path`` that differ from the other recipe."""
         return self._differing[path]
 
     def _same_kind_paths(self, path: str) -> list[str]:
@@ -166,7 +165,7 @@ class LayerTree(QAbstractItemModel):
 
     @property
     def layer_count(self) -> int:
-        """Number of layers, slices not counted."""
+        """Number of layers, without slices."""
         return len(self._tree_data.layers)
 
     def _apply_filter(self) -> None:
@@ -176,11 +175,13 @@ class LayerTree(QAbstractItemModel):
         if path in self._targets:
             return "target"
         if path in self._target_ancestors:
-            return "holder"
-        return "kin" if path in self._same_kind else "kin holder" if path in self._same_kind_ancestors else ""
+            return "target ancestor"
+        if path in self._same_kind:
+            return "same kind"
+        return "same kind ancestor" if path in self._same_kind_ancestors else ""
 
     def _notify_changed(self, paths: set[str]) -> None:
-        """Tell views that the layers at ``paths`` look different, and so does all that holds them."""
+        """Emit that the layers at ``paths`` and their ancestors have changed."""
         numbers: set[int] = set()
         for path in paths:
             number = self._number_of.get(NodeRef(path), -1)
@@ -197,35 +198,36 @@ class LayerTree(QAbstractItemModel):
                 self.dataChanged.emit(index, self.createIndex(index.row(), len(COLUMNS) - 1, number))
 
     def widest_texts(self) -> tuple[list[tuple[int, str]], list[str], str]:
-        """What columns must hold: names with their depths, types and shapes, and the largest number."""
+        """Return the texts that columns must hold: (depth, name) pairs, types and shapes, and the largest number."""
         if not self._nodes:
             return [], [], ""
         names = [(depth, self._text(self._nodes[n], n, NAME)) for (depth, _), n in self._tree_data.names.items()]
-        kinds = [type_and_shape(self._nodes[n]) for n in self._tree_data.kinds.values()]
-        return names, kinds, self._text(self._nodes[0], 0, PARAMETERS)
+        types = [type_and_shape(self._nodes[n]) for n in self._tree_data.kinds.values()]
+        return names, types, self._text(self._nodes[0], 0, PARAMETERS)
 
-    # where things are
+    # nodes, places and indexes
 
     def node(self, index: _Index) -> Node | None:
-        """The node of ``index``; None for an invalid one."""
+        """Return the node of ``index``; None for an invalid one."""
         return self._nodes[index.internalId()] if index.isValid() else None
 
     def ref(self, index: _Index) -> NodeRef:
-        """The place of ``index``; an invalid one stands for the backbone."""
+        """Return the place of ``index``; the backbone for an invalid one."""
         node = self.node(index)
         return node.ref if node else NodeRef()
 
     def index_of(self, ref: NodeRef, column: int = 0) -> QModelIndex:
-        """The index of a place; invalid where there is none or a filter hides it."""
+        """Return the index of a place; invalid if there is none or a filter hides it."""
         number = self._number_of.get(ref)
         if number is None:
             return QModelIndex()
         node = self._nodes[number]
-        shown = node.parent < 0 or (node.row < len(v := self._nodes[node.parent].visible) and v[node.row] == number)
-        return self.createIndex(node.row, column, number) if shown else QModelIndex()
+        siblings = self._nodes[node.parent].visible if node.parent >= 0 else [number]
+        is_visible = node.row < len(siblings) and siblings[node.row] == number
+        return self.createIndex(node.row, column, number) if is_visible else QModelIndex()
 
     def badges(self, node: Node) -> tuple[Badge, ...]:
-        """The badges at a node; at a slice of a qkv, those that take the slice."""
+        """Return the badges at a node; at a slice of a qkv, those with the slice."""
         badges = self._annotations.badges.get(node.layer.path, ())
         return tuple(b for b in badges if node.part in b.slices) if node.part else badges
 
@@ -239,19 +241,19 @@ class LayerTree(QAbstractItemModel):
         return self._nodes[number].layer.own_parameters > 0
 
     def highlighted_layers(self) -> list[tuple[int, str]]:
-        """The numbers of the nodes that stand out, each with the name of its colour; the strongest come last."""
+        """Return the numbers of the highlighted nodes, each with a color name; the strongest come last."""
         heads = [(number, "head") for number in self._tree_data.heads if self._annotations.head_trainable]
-        working = [path for path, badges in self._annotations.badges.items() if any(badge.enabled for badge in badges)]
-        adapted = [(self._number_of.get(NodeRef(path), -1), "adapter") for path in (*working, *self._targets)]
-        kin = [(self._number_of.get(NodeRef(path), -1), "accent") for path in self._same_kind]
-        return [(number, tint) for number, tint in (*kin, *heads, *adapted) if number >= 0]
+        enabled = [path for path, badges in self._annotations.badges.items() if any(badge.enabled for badge in badges)]
+        adapted = [(self._number_of.get(NodeRef(path), -1), "adapter") for path in (*enabled, *self._targets)]
+        same_kind = [(self._number_of.get(NodeRef(path), -1), "accent") for path in self._same_kind]
+        return [(number, tint) for number, tint in (*same_kind, *heads, *adapted) if number >= 0]
 
     def ref_by_number(self, number: int) -> NodeRef:
-        """The place of the node with this number."""
+        """Return the place of the node with this number."""
         return self._nodes[number].ref
 
     def summary(self, number: int) -> SubtreeSummary:
-        """Sums over a node and everything in it."""
+        """Return the sums over a node and its subtree."""
         return self._summaries.get(number, _EMPTY_SUMMARY)
 
     @property
@@ -262,7 +264,7 @@ class LayerTree(QAbstractItemModel):
     def _number_of(self) -> dict[NodeRef, int]:
         return self._tree_data.number_of
 
-    # Qt's side
+    # QAbstractItemModel
 
     def index(self, row: int, column: int, parent: _Index = QModelIndex()) -> QModelIndex:  # noqa: B008
         """Qt: the index of a cell."""
@@ -297,10 +299,10 @@ class LayerTree(QAbstractItemModel):
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole and section in (PARAMETERS, TRAINABLE):
             return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        return tr(COLUMNS[section]) if role == Qt.ItemDataRole.DisplayRole else None
+        return localized(COLUMNS[section]) if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: what a cell shows. The delegate asks for ``NODE_ROLE``, ``BADGES_ROLE`` and ``DIM_ROLE``."""
+        """Qt: the content of a cell. The delegate asks for ``NODE_ROLE``, ``BADGES_ROLE`` and ``DIM_ROLE``."""
         node = self.node(index)
         if node is None:
             return None
@@ -319,12 +321,12 @@ class LayerTree(QAbstractItemModel):
         if role == Qt.ItemDataRole.ToolTipRole:
             return self._tool_tip(node)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{tr(COLUMNS[index.column()])}: {self._text(node, index.internalId(), index.column())}"
+            return f"{localized(COLUMNS[index.column()])}: {self._text(node, index.internalId(), index.column())}"
         return None
 
     def _text(self, node: Node, number: int, column: int) -> str:
         if column == NAME:
-            return f"{node.part} ({tr(SLICE_LABELS[node.part])})" if node.part else node.layer.name or tr("backbone")
+            return localized(SLICE_LABELS[node.part]) if node.part else node.layer.name or tr("backbone")
         if column == TYPE:
             return type_and_shape(node)
         if column == PARAMETERS:
@@ -341,54 +343,53 @@ class LayerTree(QAbstractItemModel):
         return format_count(total) if total else tr("frozen") if node.layer.parameters else "–"
 
     def _tool_tip(self, node: Node) -> str:
-        if self._dragged and (why := self.attach_error_at(self._dragged, node.ref)):
-            return why
-        lines = [node.layer.path or tr("the whole backbone"), f"{node.layer.type}, {tr(str(node.layer.role))}"]
-        lines += [f"{b.attachment}: {badge_text(b)}" for b in self.badges(node)]
-        lines += [
-            words for b in self.badges(node) if (words := self.grad_norms.describe(b.attachment, node.layer.path))
-        ]
+        if self._dragged and (reason := self.attach_error_at(self._dragged, node.ref)):
+            return localized(reason)
+        lines = [node.layer.path or tr("whole backbone"), f"{node.layer.type}, {role_label(node.layer.role)}"]
+        badges = self.badges(node)
+        lines += [f"{badge.attachment}: {badge_text(badge)}" for badge in badges]
+        lines += [self.grad_norms.describe(badge.attachment, node.layer.path) for badge in badges]
         if not node.part and (pair := self._pairs.get(node.layer.path)):
             lines += [f"A: {', '.join(pair.left) or '–'}", f"B: {', '.join(pair.right) or '–'}"]
-        return "\n".join([*lines, tr(node.layer.bypass_reason)] if node.layer.bypass_reason else lines)
+        return "\n".join(filter(None, (*lines, localized(node.layer.bypass_reason))))
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Qt: every row can be selected and dropped on; whether a drop is taken is asked when it comes."""
+        """Qt: every row can be selected and dropped on; :meth:`accepts_drop` decides about a drop."""
         return _ROW_FLAGS if index.isValid() else Qt.ItemFlag.ItemIsDropEnabled
 
     # dropping
 
     def mimeTypes(self) -> list[str]:
-        """Qt: what can be dropped."""
+        """Qt: the formats that can be dropped."""
         return list(MIMES)
 
     def supportedDropActions(self) -> Qt.DropAction:
-        """Qt: a drop copies, or moves what was attached elsewhere."""
+        """Qt: a drop copies, or moves an attachment."""
         return Qt.DropAction.CopyAction | Qt.DropAction.MoveAction
 
     def canDropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
-        """Qt: whether what ``data`` carries can attach at ``parent``."""
+        """Qt: whether the payload of ``data`` can be attached at ``parent``."""
         return self.accepts_drop(from_mime(data), (self.ref(parent),))
 
     def dropMimeData(self, data: QMimeData, action: Any, row: int, column: int, parent: _Index) -> bool:
-        """Qt: attach what ``data`` carries at ``parent``."""
+        """Qt: attach the payload of ``data`` at ``parent``."""
         return self.attach(from_mime(data), (self.ref(parent),))
 
     def accepts_drop(self, payload: DragPayload, refs: tuple[NodeRef, ...]) -> bool:
-        """Whether ``payload`` can be put down at ``refs``."""
+        """Return whether ``payload`` can be attached at ``refs``."""
         if not payload or not self._nodes:
             return False
         return not (self.attach_error_at(payload, refs[0]) if len(refs) == 1 else self._attach_error(payload, refs))
 
     def attach(self, payload: DragPayload, refs: tuple[NodeRef, ...]) -> bool:
-        """Attach ``payload`` at ``refs``; False where it is refused."""
+        """Attach ``payload`` at ``refs``; return False if that is impossible."""
         if not self.accepts_drop(payload, refs):
             return False
         self._attach(payload, refs)
         return True
 
     def attach_error_at(self, payload: DragPayload, ref: NodeRef) -> str:
-        """Why ``payload`` cannot attach at ``ref``; empty where it can. Remembered while one thing is dragged."""
+        """Return why ``payload`` cannot be attached at ``ref``, empty if it can; cached during a drag."""
         if payload != self._dragged:
             return self._attach_error(payload, (ref,))
         if ref not in self._attach_errors:
@@ -397,5 +398,5 @@ class LayerTree(QAbstractItemModel):
 
 
 def _ancestors(path: str) -> list[str]:
-    """The paths of the layers that hold the one at ``path``, the backbone left out."""
+    """Return the paths of the layers around ``path``, without the backbone."""
     return [path.rsplit(".", cut)[0] for cut in range(1, path.count(".") + 1)]

@@ -1,4 +1,4 @@
-"""A strip beside the layer tree: the whole network from top to bottom, and the part of it that is in view."""
+"""The minimap beside the layer tree: the whole network from top to bottom, and the part in view."""
 
 from bisect import bisect_left
 
@@ -15,7 +15,7 @@ _WIDTH = 14
 
 
 class Minimap(QWidget):
-    """One line of pixels for each layer, or for several; ``node_pressed`` carries the place that is pressed."""
+    """One line of pixels for one or more layers; ``node_pressed`` carries the pressed place."""
 
     node_pressed = Signal(object)
 
@@ -27,7 +27,7 @@ class Minimap(QWidget):
         self.setFixedWidth(_WIDTH)
         self.setMouseTracking(True)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self.setAccessibleName(tr("The whole network at a glance"))
+        self.setAccessibleName(tr("Map of the network"))
         model = view.layer_tree
         for signal in (model.repaint_needed, model.dataChanged, model.modelReset):
             signal.connect(lambda *_: self.update())
@@ -35,22 +35,22 @@ class Minimap(QWidget):
         view.verticalScrollBar().rangeChanged.connect(lambda *_: self.update())
 
     def sizeHint(self) -> QSize:
-        """Qt: as high as there is room."""
+        """Qt: a narrow strip."""
         return QSize(_WIDTH, 80)
 
     def _line_tints(self) -> list[str]:
-        """The strongest mark of the layers that share a line of points, from top to bottom."""
-        model, high = self._view.layer_tree, max(1, self.height())
+        """Return the strongest tint of the layers in each line of pixels, from top to bottom."""
+        model, height = self._view.layer_tree, max(1, self.height())
         numbers = model.layer_numbers
-        if self._frozen_lines_key != (id(numbers), high):
-            self._frozen_lines = [""] * high
+        if self._frozen_lines_key != (id(numbers), height):
+            self._frozen_lines = [""] * height
             for position, number in enumerate(numbers):
                 if model.is_frozen(number):
-                    self._frozen_lines[position * high // len(numbers)] = "frozen"
-            self._frozen_lines_key = (id(numbers), high)
+                    self._frozen_lines[position * height // len(numbers)] = "frozen"
+            self._frozen_lines_key = (id(numbers), height)
         lines = list(self._frozen_lines)
         for number, tint in model.highlighted_layers():
-            lines[min(high - 1, self._layer_position(number) * high // len(numbers))] = tint
+            lines[min(height - 1, self._layer_position(number) * height // len(numbers))] = tint
         return lines
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -59,33 +59,32 @@ class Minimap(QWidget):
         painter.fillRect(self.rect(), color("ground"))
         if not self._view.layer_tree.layer_numbers:
             return
-        lines, high = self._line_tints(), max(1.0, self.height() / len(self._view.layer_tree.layer_numbers))
-        for top, state in enumerate(lines):
-            if state:
-                inset = 5 if state == "frozen" else 2
-                painter.setOpacity(0.35 if state == "frozen" else 1.0)
-                painter.fillRect(QRectF(inset, top, self.width() - 2 * inset, max(1.5, high - 1)), color(state))
+        line_height = max(1.0, self.height() / len(self._view.layer_tree.layer_numbers))
+        for top, tint in enumerate(self._line_tints()):
+            if tint:
+                inset = 5 if tint == "frozen" else 2
+                painter.setOpacity(0.35 if tint == "frozen" else 1.0)
+                painter.fillRect(QRectF(inset, top, self.width() - 2 * inset, max(1.5, line_height - 1)), color(tint))
         painter.setOpacity(1.0)
         painter.setPen(QPen(color("line_strong"), 1))
         painter.drawRoundedRect(self.visible_rect().adjusted(0, 0, -1, -1), 3, 3)
         painter.end()
 
     def visible_rect(self) -> QRect:
-        """The part of the strip whose layers the tree shows at the moment."""
+        """Return the part of the strip whose layers are in view in the tree."""
+        count = len(self._view.layer_tree.layer_numbers)
         bottom = self._view.indexAt(QPoint(4, self._view.viewport().height() - 2))
         first = self._layer_position(self._view.indexAt(QPoint(4, 2)).internalId())
-        last = (
-            self._layer_position(bottom.internalId()) if bottom.isValid() else len(self._view.layer_tree.layer_numbers)
-        )
-        scale = self.height() / max(1, len(self._view.layer_tree.layer_numbers))
+        last = self._layer_position(bottom.internalId()) if bottom.isValid() else count
+        scale = self.height() / max(1, count)
         return QRect(0, round(first * scale), self.width(), max(8, round((last - first) * scale)))
 
     def _layer_position(self, number: int) -> int:
-        """How many layers stand before the node with this number."""
+        """Return the number of layers before the node with this number."""
         return bisect_left(self._view.layer_tree.layer_numbers, number)
 
     def ref_at(self, height: int) -> NodeRef:
-        """The place that a height stands for."""
+        """Return the place at a height in pixels."""
         numbers = self._view.layer_tree.layer_numbers
         if not numbers:
             return NodeRef()
@@ -93,12 +92,12 @@ class Minimap(QWidget):
         return self._view.layer_tree.ref_by_number(numbers[position])
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: go there."""
+        """Qt: scroll the tree to the pressed place."""
         self.node_pressed.emit(self.ref_at(round(event.position().y())))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Qt: go along while a button is held, and say which layer this is."""
-        spot = self.ref_at(round(event.position().y()))
+        """Qt: scroll along while a button is pressed, and show the path of the layer."""
+        ref = self.ref_at(round(event.position().y()))
         if event.buttons():
-            self.node_pressed.emit(spot)
-        QToolTip.showText(event.globalPosition().toPoint(), spot.path or tr("backbone"), self)
+            self.node_pressed.emit(ref)
+        QToolTip.showText(event.globalPosition().toPoint(), ref.path or tr("backbone"), self)

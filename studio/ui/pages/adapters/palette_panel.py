@@ -1,4 +1,7 @@
-"""The left part of the adapters page: the backbone, and the palette of methods and presets."""
+"""The palette panel: the backbone, and the palette of methods and presets."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QLineEdit, QStackedWidget, QWidget
@@ -13,13 +16,14 @@ from studio.ui.services.method_rows import MethodRow, preset_rows
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.formatting import format_count
 from studio.ui.widgets.components import Card, EmptyState, HBox, IconButton, VBox, button, text_label
+from studio.ui.widgets.scroll import restore_scroll
 from studio.ui.widgets.segmented_control import SegmentedControl
 
 METHODS_TAB, PRESETS_TAB = range(2)
 
 
 class PalettePanel(QWidget):
-    """Which backbone, and what can be attached to it."""
+    """The name of the backbone, and the methods and presets to attach to it."""
 
     backbone_requested = Signal()
     attach_requested = Signal()
@@ -38,33 +42,32 @@ class PalettePanel(QWidget):
     def _backbone(self) -> QWidget:
         self.backbone_name = text_label("", "heading", wrap=True)
         self.backbone_note = text_label("", "caption", wrap=True)
-        self.choose_button = button(tr("Choose another…"), self.backbone_requested.emit, "search")
+        self.choose_button = button(tr("Choose backbone…"), self.backbone_requested.emit, "search")
         card = Card(tr("Backbone"), self.backbone_name, self.backbone_note, 2, self.choose_button, gap=4)
         card.heading.setProperty("role", "caption")
         return card
 
     def _palette(self) -> QWidget:
         self.attach_button = button(tr("Attach to selection"), self.attach_requested.emit, "plus")
-        self.attach_button.setToolTip(tr("Attach the chosen method to the selected rows (Enter in the tree)"))
-        self.loading = EmptyState(
-            "refresh", tr("Loading the engine"), tr("PyTorch takes a few seconds to start."), width=180
-        )
+        self.attach_button.setToolTip(tr("Attach the selected method to the selected rows (Enter in the tree)"))
+        text = tr("PyTorch takes a few seconds to start.")
+        self.loading = EmptyState("refresh", tr("Loading the engine"), text, width=180)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.loading)
         self.stack.addWidget(self.list_view)
-        self.kind_switch = SegmentedControl(tr("What to attach"), ((tr("Methods"), ""), (tr("Presets"), "")))
+        self.kind_switch = SegmentedControl(tr("Methods or presets"), ((tr("Methods"), ""), (tr("Presets"), "")))
         self.kind_switch.chosen.connect(self._show_kind)
         self.filter_edit = QLineEdit()
-        self.filter_edit.setPlaceholderText(tr("Find a method"))
+        self.filter_edit.setPlaceholderText(tr("Find method"))
         self.filter_edit.setClearButtonEnabled(True)
-        self.filter_edit.setAccessibleName(tr("Find a method"))
+        self.filter_edit.setAccessibleName(tr("Find method"))
         self.filter_edit.textChanged.connect(self._apply_filter)
         find = HBox((self.filter_edit, 1), IconButton(tr("Method guide"), "info", self.guide_requested.emit), gap=4)
         return Card("", self.kind_switch, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
 
     @property
     def payload(self) -> DragPayload:
-        """What is chosen; the empty name where nothing is."""
+        """The payload of the selected row; an empty name without one."""
         row = self.list_view.selected_row
         return row.payload if row else ""
 
@@ -85,33 +88,40 @@ class PalettePanel(QWidget):
         self.model.show_methods(rows)
         self._apply_filter(self.filter_edit.text())
 
-    def show_kind(self, kind: int) -> None:
-        """Show the methods or the presets."""
+    def view_state(self) -> dict[str, Any]:
+        """Return the shown kind, the filter, the selected row and the scroll position."""
+        return {
+            "kind": self.kind_switch.current,
+            "filter": self.filter_edit.text(),
+            "selected": self.list_view.selected_name,
+            "scroll": self.list_view.verticalScrollBar().value(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Restore the values of :meth:`view_state`."""
+        kind = state.get("kind", METHODS_TAB)
         self.kind_switch.set_current(kind)
+        self.filter_edit.setText(state.get("filter", ""))
         self._show_kind(kind)
+        if (row := self.model.row_of(state.get("selected", ""))) >= 0:
+            self.list_view.setCurrentIndex(self.model.index(row))
+        restore_scroll(self.list_view, state.get("scroll", 0))
 
     def _show_kind(self, kind: int) -> None:
         self.model.show_methods(self._presets if kind == PRESETS_TAB else self._methods)
         self._apply_filter(self.filter_edit.text())
 
     def show_backbone(self, backbone: Backbone, layers: tuple[Layer, ...]) -> None:
-        """Say which backbone it is, and how large where its ``layers`` are known."""
-        self.backbone_name.setText(backbone.name.replace("_", "_\u200b"))  # it may break there
+        """Show name and origin of the backbone, and its size if its ``layers`` are known."""
+        self.backbone_name.setText(backbone.name.replace("_", "_\u200b"))  # a line may break there
         self.backbone_name.setToolTip(backbone.name)
-        origin = {
-            "bundled": tr("Comes with the program"),
-            "timm": tr("From timm"),
-            "local": tr("From your checkpoint"),
-        }[backbone.source]
-        note = origin if backbone.pretrained else tr("{origin}, random weights", origin=origin)
-        self.backbone_note.setText(
-            tr("{note}\n{parameters} parameters", note=note, parameters=format_count(layers[0].parameters))
-            if layers
-            else note
-        )
+        note = _origin_text(backbone)
+        if layers:
+            note = tr("{note}\n{parameters} parameters", note=note, parameters=format_count(layers[0].parameters))
+        self.backbone_note.setText(note)
 
     def refresh_unsupported(self) -> None:
-        """Find out which rows the backbone has a place for."""
+        """Find out which rows the backbone does not support."""
         self._workspace.engine.unsupported_methods((*self._methods, *self._presets), self.model.show_unsupported)
 
     def _apply_filter(self, query: str) -> None:
@@ -120,3 +130,11 @@ class PalettePanel(QWidget):
         row = max(0, self.model.row_of(chosen))
         if self.model.rowCount():
             self.list_view.setCurrentIndex(self.model.index(row))
+
+
+def _origin_text(backbone: Backbone) -> str:
+    if backbone.source == "bundled":
+        return tr("Included, pretrained") if backbone.pretrained else tr("Included, random weights")
+    if backbone.source == "timm":
+        return tr("From timm, pretrained") if backbone.pretrained else tr("From timm, random weights")
+    return tr("From your checkpoint")

@@ -1,4 +1,4 @@
-"""The palette's list: a card for each method, to drag from."""
+"""The palette as a list of cards to drag, one for each method."""
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QDrag, QFont, QFontMetrics, QKeyEvent, QPainter, QPen, QTextLayout
@@ -11,7 +11,7 @@ from PySide6.QtWidgets import (
     QStyleOptionViewItem,
 )
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.adapters.palette_model import METHOD_ROLE, UNSUPPORTED_ROLE, Palette
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.style.icons import pixmap
@@ -24,10 +24,10 @@ _BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 
 
 class _MethodDelegate(QStyledItemDelegate):
-    """Draws a method: name, two lines of summary and a grip, and the family's name above its first."""
+    """Draws a method: label, two lines of summary and a grip, and the family above its first method."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Qt: two lines of summary, and room for the family's name where it is shown."""
+        """Qt: two lines of summary, and room for the family if it is shown."""
         view = option.widget
         width = (view.viewport().width() if isinstance(view, QAbstractItemView) else 220) - 2
         lines = QFontMetrics(small_font(option.font)).lineSpacing() * 2
@@ -60,29 +60,26 @@ class _MethodDelegate(QStyledItemDelegate):
     def _draw_family(self, painter: QPainter, area: QRect, family: str, option: QStyleOptionViewItem) -> None:
         painter.setFont(small_font(option.font))
         painter.setPen(color("muted"))
-        words = tr(family)
-        words = words[:1].upper() + words[1:]
-        painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY_HEIGHT - 4), _BOTTOM, words)
+        text = localized(family)
+        text = text[:1].upper() + text[1:]
+        painter.drawText(QRect(area.left() + 2, area.top(), area.width(), _FAMILY_HEIGHT - 4), _BOTTOM, text)
 
     def _draw_text(self, painter: QPainter, area: QRect, row: MethodRow, option: QStyleOptionViewItem) -> None:
         painter.setFont(strong_font(option.font))
         painter.setPen(color("text"))
         height = painter.fontMetrics().height()
-        painter.drawText(
-            QRect(area.left(), area.top(), area.width(), height), Qt.AlignmentFlag.AlignVCenter, tr(row.label)
-        )
+        first_line = QRect(area.left(), area.top(), area.width(), height)
+        painter.drawText(first_line, Qt.AlignmentFlag.AlignVCenter, localized(row.label))
         painter.setFont(small_font(option.font))
         painter.setPen(color("muted"))
         spacing = painter.fontMetrics().lineSpacing()
-        for number, words in enumerate(elide_to_two_lines(tr(row.summary), painter.font(), area.width())):
-            top = area.top() + height + 2 + number * spacing
-            painter.drawText(
-                QRect(area.left(), top, area.width() + 4, spacing), int(Qt.AlignmentFlag.AlignVCenter), words
-            )
+        for number, text in enumerate(elide_to_two_lines(localized(row.summary), painter.font(), area.width())):
+            line = QRect(area.left(), area.top() + height + 2 + number * spacing, area.width() + 4, spacing)
+            painter.drawText(line, int(Qt.AlignmentFlag.AlignVCenter), text)
 
 
 def elide_to_two_lines(text: str, font: QFont, width: int) -> tuple[str, ...]:
-    """``text`` broken into at most two lines, the second cut with dots where there is more."""
+    """Return ``text`` in at most two lines, the second elided if there is more."""
     layout = QTextLayout(text, font)
     layout.beginLayout()
     line = layout.createLine()
@@ -99,9 +96,9 @@ def _starts_family(index: QModelIndex | QPersistentModelIndex) -> bool:
 
 
 class PaletteView(QListView):
-    """Methods and presets to drag; Enter or a double-click attaches the chosen one to what is selected in the tree.
+    """Methods and presets to drag; Enter or a double-click attaches the current one to the selection in the tree.
 
-    ``method_activated`` carries it, and whether all layers of the kind are meant, as they are with Ctrl.
+    ``method_activated`` carries the payload, and whether it is for all layers of the kind (with Ctrl).
     """
 
     drag_changed = Signal(object)
@@ -122,13 +119,13 @@ class PaletteView(QListView):
 
     @property
     def selected_row(self) -> MethodRow | None:
-        """The chosen row."""
+        """The current row; None without one."""
         index = self.currentIndex()
         return index.data(METHOD_ROLE) if index.isValid() else None
 
     @property
     def selected_name(self) -> str:
-        """The name of the chosen row; empty where there is none."""
+        """The name of the current row; empty without one."""
         return self.selected_row.name if self.selected_row else ""
 
     def _double_clicked(self, index: QModelIndex) -> None:
@@ -136,7 +133,7 @@ class PaletteView(QListView):
         self.method_activated.emit(index.data(METHOD_ROLE).payload, bool(ctrl))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter attaches."""
+        """Qt: Enter attaches the current row."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.selected_row:
             both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
             self.method_activated.emit(self.selected_row.payload, event.modifiers() & both == both)
@@ -144,14 +141,14 @@ class PaletteView(QListView):
         super().keyPressEvent(event)
 
     def startDrag(self, actions: Qt.DropAction) -> None:
-        """Qt: tell that a drag begins, carry it out, tell that it is over."""
+        """Qt: run the drag, and emit its beginning and end."""
         index = self.currentIndex()
         if not index.flags() & Qt.ItemFlag.ItemIsDragEnabled:
             return
         row: MethodRow = index.data(METHOD_ROLE)
         drag = QDrag(self)
         drag.setMimeData(self.model().mimeData([index]))
-        drag.setPixmap(drag_pixmap(tr(row.label), self.devicePixelRatioF()))
+        drag.setPixmap(drag_pixmap(localized(row.label), self.devicePixelRatioF()))
         drag.setHotSpot(QPoint(-12, -8))
         self.drag_changed.emit(row.payload)
         drag.exec(Qt.DropAction.CopyAction)

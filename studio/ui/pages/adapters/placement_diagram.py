@@ -1,4 +1,4 @@
-"""A small drawing of where a method's module sits at a layer: in its weights, beside it, after it, in front of it."""
+"""A diagram of where a method's module is placed at a layer: in its weights, beside it, after it, in front of it."""
 
 from collections.abc import Callable
 
@@ -18,21 +18,11 @@ _DIAGRAM_BY_FAMILY = {
     "whole weights": "weights",
     "composition": "mix",
 }
-_DESCRIPTIONS = {
-    "weights": "{layer} itself is trained",
-    "beside": "A low-rank branch beside {layer}",
-    "scale": "A scale on what {layer} gives",
-    "after": "A small network after {layer}",
-    "parallel": "A small network beside {layer}",
-    "tokens": "Trained tokens in front of {layer}",
-    "prefix": "Trained keys and values in {layer}",
-    "mix": "Several adapters mixed at {layer}",
-}
 _CENTER = int(Qt.AlignmentFlag.AlignCenter)
 
 
 class PlacementDiagram(QWidget):
-    """Draws one of the ways of :data:`studio.peft.contract.SITS`, with the layer's name in its box."""
+    """Draws one of :data:`studio.peft.contract.DIAGRAMS`, with the name of the layer in its box."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,17 +35,13 @@ class PlacementDiagram(QWidget):
         return QSize(240, 86)
 
     def show_diagram(self, diagram: str, family: str, layer: str) -> None:
-        """Draw a module that ``diagram`` so, or as is usual in its ``family``, at ``layer``."""
+        """Draw ``diagram``, by default the one of the ``family``, at ``layer``."""
         self.diagram = diagram or _DIAGRAM_BY_FAMILY.get(family, "after")
         self.layer = layer
-        self.retranslate()
+        description = _description(self.diagram, layer or tr("the layer"))
+        self.setAccessibleName(description)
+        self.setToolTip(description)
         self.update()
-
-    def retranslate(self) -> None:
-        """Describe the drawing for those who do not see it."""
-        words = tr(_DESCRIPTIONS[self.diagram], layer=self.layer or tr("the layer"))
-        self.setAccessibleName(words)
-        self.setToolTip(words)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
@@ -66,8 +52,21 @@ class PlacementDiagram(QWidget):
         painter.end()
 
 
+def _description(diagram: str, layer: str) -> str:
+    return {
+        "weights": tr("{layer} itself is trained", layer=layer),
+        "beside": tr("A low-rank branch beside {layer}", layer=layer),
+        "scale": tr("A scale on the output of {layer}", layer=layer),
+        "after": tr("A small network after {layer}", layer=layer),
+        "parallel": tr("A small network beside {layer}", layer=layer),
+        "tokens": tr("Trained tokens in front of {layer}", layer=layer),
+        "prefix": tr("Trained keys and values in {layer}", layer=layer),
+        "mix": tr("Several adapters mixed at {layer}", layer=layer),
+    }[diagram]
+
+
 class _Drawing:
-    """One drawing: the stream goes from left to right through the layer's box."""
+    """One drawing: the data flows from left to right through the box of the layer."""
 
     def __init__(self, painter: QPainter, width: int, height: int, name: str) -> None:
         self._painter, self._name = painter, name
@@ -76,7 +75,7 @@ class _Drawing:
         self._box = QRectF(width * 0.5 - 46, self._middle - 17, 92, 34)
 
     def draw(self, diagram: str) -> None:
-        ways: dict[str, Callable[[], None]] = {
+        drawings: dict[str, Callable[[], None]] = {
             "weights": lambda: self._layer(trained=True),
             "beside": lambda: self._branch(narrow=True),
             "parallel": lambda: self._branch(narrow=False),
@@ -86,7 +85,7 @@ class _Drawing:
             "prefix": self._prefix,
             "mix": self._mix,
         }
-        ways[diagram]()
+        drawings[diagram]()
 
     def _layer(self, trained: bool = False) -> None:
         self._arrow(6, self._box.left())
@@ -103,13 +102,13 @@ class _Drawing:
         self._arrow(self._box.right(), self._right)
         self._rectangle(self._box, "frozen", self._name)
         self._circle(QPointF(end, self._middle), "+")
-        centre = self._box.center().x()
+        center = self._box.center().x()
         names = ("A", "B") if narrow else (tr("down"), tr("up"))
-        self._funnel(QRectF(centre - 50, self._lower - 13, 44, 26), names[0], closing=True)
-        self._funnel(QRectF(centre + 6, self._lower - 13, 44, 26), names[1], closing=False)
+        self._funnel(QRectF(center - 50, self._lower - 13, 44, 26), names[0], closing=True)
+        self._funnel(QRectF(center + 6, self._lower - 13, 44, 26), names[1], closing=False)
 
     def _after(self) -> None:
-        """The layer, then a small network with a way round it."""
+        """The layer, then a small network with a skip connection."""
         self._box.moveLeft(self._box.left() - 58)
         end = self._box.right() + 134
         self._arrow(6, self._box.left())
@@ -129,7 +128,7 @@ class _Drawing:
         self._circle(QPointF(self._box.right() + 26, self._middle), "×", "adapter")
 
     def _tokens(self) -> None:
-        """Trained tokens and those of the image, all into the layer."""
+        """Trained tokens and those of the image, as input of the layer."""
         self._box.moveLeft(self._right - 120)
         for number in range(7):
             tint = "adapter" if number < 3 else "frozen"
@@ -141,7 +140,7 @@ class _Drawing:
         self._text(QRectF(52, self._middle + 10, 66, 16), tr("image"), "frozen")
 
     def _prefix(self) -> None:
-        """Keys and values that begin with trained ones."""
+        """Keys and values with trained ones in front."""
         self._box = QRectF(self._right - 112, self._middle - 17, 92, 60)
         for row, name in enumerate("qkv"):
             top = self._box.top() + 4 + row * 19
@@ -154,7 +153,7 @@ class _Drawing:
         self._rectangle(self._box, "frozen", self._name)
 
     def _mix(self) -> None:
-        """Several adapters after the layer, weighed and summed."""
+        """Several adapters after the layer, weighted and summed."""
         self._box.moveLeft(12)
         end = QPointF(self._right - 34, self._middle + 8)
         for row in range(3):
@@ -181,8 +180,8 @@ class _Drawing:
         self._painter.setPen(QPen(color(color_name), 1.3))
         self._painter.setBrush(color(f"{color_name}_soft"))
         self._painter.drawRoundedRect(box, min(6.0, box.width() / 4), min(6.0, box.width() / 4))
-        cut = self._painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, round(box.width()) - 8)
-        self._text(box, cut, "text")
+        elided = self._painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, round(box.width()) - 8)
+        self._text(box, elided, "text")
 
     def _funnel(self, box: QRectF, text: str, closing: bool) -> None:
         left, right = (0, 6) if closing else (6, 0)

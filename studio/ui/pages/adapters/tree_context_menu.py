@@ -7,7 +7,7 @@ from functools import partial
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QMenu, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.tree_data import Badge, NodeRef
@@ -17,7 +17,7 @@ from studio.ui.widgets.menu import Menu
 
 @dataclass(frozen=True)
 class MenuContext:
-    """What the menu can offer at a place: rows of the palette, badges there, and what was copied."""
+    """The content of the menu at a place: rows of the palette, badges, and the copied attachment."""
 
     refs: tuple[NodeRef, ...]
     chosen: MethodRow | None
@@ -28,7 +28,7 @@ class MenuContext:
 
 
 class TreeContextMenu(Menu):
-    """Attach, copy, paste and take off; what cannot be done here is disabled and says why."""
+    """Attach, copy, paste and remove; impossible actions are disabled, with the reason as tool tip."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TreeContextMenu(Menu):
         if context.chosen is not None:
             self._add_method_action(self, context.chosen)
             self._add_same_kind_action(context.chosen)
-        self._submenu(tr("Attach another"), [row for row in context.methods if row != context.chosen])
+        self._submenu(tr("Attach other method"), [row for row in context.methods if row != context.chosen])
         self._submenu(tr("Presets"), [row for row in context.presets if row != context.chosen])
         if context.copied is not None:
             self._add_attach_action(self, tr("Paste {name}", name=context.copied.attachment.name), context.copied, "")
@@ -61,27 +61,29 @@ class TreeContextMenu(Menu):
         self.addMenu(menu)
 
     def _add_method_action(self, menu: QMenu, row: MethodRow) -> None:
-        self._add_attach_action(menu, tr("Attach {label}", label=tr(row.label)), row.payload, tr(row.summary))
+        text = tr("Attach {label}", label=localized(row.label))
+        self._add_attach_action(menu, text, row.payload, localized(row.summary))
 
     def _add_attach_action(self, menu: QMenu, text: str, payload: DragPayload, tool_tip: str) -> None:
-        why = self._workspace.attachment_editor.attach_error(payload, self._context.refs)
+        reason = self._workspace.attachment_editor.attach_error(payload, self._context.refs)
         action = menu.addAction(text, partial(self._workspace.attach, payload, self._context.refs))
-        action.setEnabled(not why)
-        action.setToolTip(tr(why) or tool_tip)
+        action.setEnabled(not reason)
+        action.setToolTip(localized(reason) or tool_tip)
 
     def _add_same_kind_action(self, row: MethodRow) -> None:
-        kin = self._workspace.attachment_editor.same_kind(self._context.refs)
-        if len(kin) > len(self._context.refs) and not self._workspace.attachment_editor.attach_error(row.payload, kin):
-            words = tr("Attach {label} to all {n} of this kind", label=tr(row.label), n=len(kin))
-            self.addAction(words, partial(self._workspace.attach, row.payload, kin))
+        editor = self._workspace.attachment_editor
+        refs = editor.same_kind(self._context.refs)
+        if len(refs) > len(self._context.refs) and not editor.attach_error(row.payload, refs):
+            text = tr("Attach {label} to all {n} of this kind", label=localized(row.label), n=len(refs))
+            self.addAction(text, partial(self._workspace.attach, row.payload, refs))
 
     def _add_badge_actions(self, badge: Badge, edit: Callable[[str], None], copy: Callable[..., None]) -> None:
-        name, attaching = badge.attachment, self._workspace.attachment_editor
-        here = attaching.attached_within(self._context.refs)
-        places = [place for place in here if place[0] == name]
+        name, editor = badge.attachment, self._workspace.attachment_editor
+        places = [place for place in editor.attached_within(self._context.refs) if place[0] == name]
         self.addSeparator()
         self.addAction(tr("Edit {attachment}", attachment=name), partial(edit, name))
         self.addAction(tr("Copy {attachment}", attachment=name), partial(copy, name))
-        if places and attaching.layer_count(name) > len(places):
-            self.addAction(tr("Take {attachment} off here", attachment=name), partial(attaching.detach, places))
+        if places and editor.layer_count(name) > len(places):
+            text = tr("Remove {attachment} here", attachment=name)
+            self.addAction(text, partial(self._workspace.detach_at, places))
         self.addAction(tr("Remove {attachment}", attachment=name), partial(self._workspace.detach, {name}))

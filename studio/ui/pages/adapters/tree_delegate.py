@@ -1,4 +1,4 @@
-"""How the rows of the layer tree are drawn: name with a glyph of its state, numbers, badges or a roll-up."""
+"""Drawing of the rows of the layer tree: name with a state icon, numbers, badges or a summary."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -8,7 +8,7 @@ from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 
 from studio.core.layers import Role
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.adapters.annotations import badge_text
 from studio.ui.pages.adapters.layer_tree_model import (
     ATTACHMENTS,
@@ -25,7 +25,7 @@ from studio.ui.pages.adapters.layer_tree_model import (
 from studio.ui.services.tree_data import Badge, Node, SubtreeSummary
 from studio.ui.shared.grad_norms import GradNorms
 from studio.ui.shared.recipe_layers import LayerPair
-from studio.ui.style.formatting import format_short_count, pluralize
+from studio.ui.style.formatting import format_short_count
 from studio.ui.style.icons import pixmap
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import badge_width, draw_badge, small_font, strong_font
@@ -33,14 +33,14 @@ from studio.ui.widgets.painting import badge_width, draw_badge, small_font, stro
 ROW_HEIGHT = 28
 _GAP = 6
 _MIN_BADGE_WIDTH = 30
-"""No badge begins where there is less room than this."""
+"""Minimum width of a badge after the first one, in pixels."""
 
 
 class LayerDelegate(QStyledItemDelegate):
-    """Draws the cells: name with a glyph of its state, type and shape, numbers, badges or a roll-up."""
+    """Draws the cells: name with a state icon, type and shape, numbers, badges or a summary."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
-        """Qt: rows of one height."""
+        """Qt: all rows have one height."""
         return QSize(80, ROW_HEIGHT)
 
     def paint(
@@ -49,34 +49,44 @@ class LayerDelegate(QStyledItemDelegate):
         """Qt: draw one cell."""
         node: Node = index.data(NODE_ROLE)
         model = cast(LayerTree, index.model())
-        roll_up = model.summary(index.internalId())
+        summary = model.summary(index.internalId())
+        is_open = bool(option.state & QStyle.StateFlag.State_Open)
         painter.save()
-        target, is_open = index.data(TARGET_ROLE), bool(option.state & QStyle.StateFlag.State_Open)
-        if target == "target" or (target == "holder" and not is_open):
-            painter.fillRect(option.rect, color("adapter_soft"))
-        elif option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, color("accent_soft"))
-        elif option.state & QStyle.StateFlag.State_MouseOver or target == "kin":
-            painter.fillRect(option.rect, color("hover"))
-        if (target == "kin" or (target == "kin holder" and not is_open)) and index.column() == NAME:
-            painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, color("accent"))
+        self._draw_background(painter, option, index, is_open)
         if index.data(DIM_ROLE):
             painter.setOpacity(0.32)
         area = cell_area(option.rect)
         column = index.column()
         if column == NAME:
-            self._draw_name(painter, area, node, roll_up, str(index.data()))
+            self._draw_name(painter, area, node, summary, str(index.data()))
         elif column == TYPE:
             self._draw_text(painter, area, str(index.data()), "muted")
         elif column == PARAMETERS:
             self._draw_number(painter, area, str(index.data()), "text")
         elif column == TRAINABLE:
-            self._draw_trainable(painter, area, node, roll_up, str(index.data()))
+            self._draw_trainable(painter, area, node, summary, str(index.data()))
         elif column == ATTACHMENTS:
-            self._draw_attachments(
-                painter, area, node, roll_up, model, bool(option.state & QStyle.StateFlag.State_Open)
-            )
+            self._draw_attachments(painter, area, node, summary, model, is_open)
         painter.restore()
+
+    def _draw_background(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+        is_open: bool,
+    ) -> None:
+        """Fill the row by its state; an ancestor stands for the layers inside it while it is collapsed."""
+        target = index.data(TARGET_ROLE)
+        if target == "target" or (target == "target ancestor" and not is_open):
+            painter.fillRect(option.rect, color("adapter_soft"))
+        elif option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, color("accent_soft"))
+        elif option.state & QStyle.StateFlag.State_MouseOver or target == "same kind":
+            painter.fillRect(option.rect, color("hover"))
+        same_kind = target == "same kind" or (target == "same kind ancestor" and not is_open)
+        if same_kind and index.column() == NAME:
+            painter.fillRect(option.rect.left(), option.rect.top() + 4, 3, option.rect.height() - 8, color("accent"))
 
     def _draw_name(self, painter: QPainter, area: QRect, node: Node, summary: SubtreeSummary, text: str) -> None:
         icon, tint = state_icon(node, summary)
@@ -90,8 +100,8 @@ class LayerDelegate(QStyledItemDelegate):
         if small:
             painter.setFont(small_font(painter.font()))
         painter.setPen(color(color_name))
-        cut = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
-        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), cut)
+        elided = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, area.width())
+        painter.drawText(area, int(Qt.AlignmentFlag.AlignVCenter), elided)
 
     def _draw_number(self, painter: QPainter, area: QRect, text: str, color_name: str) -> None:
         painter.setFont(small_font(painter.font()))
@@ -111,10 +121,10 @@ class LayerDelegate(QStyledItemDelegate):
             draw_badge(painter, box, tag, "second", "sunken", icon="", outlined=True)
             area = area_after_tags(area, (tag,))
         for box, badge in badge_boxes(area, model.badges(node), node.part):
-            moved = model.grad_norms.has_gradient(badge.attachment, node.layer.path)
+            trains = model.grad_norms.has_gradient(badge.attachment, node.layer.path)
             strong, soft = ("adapter", "adapter_soft") if badge.enabled else ("muted", "frozen_soft")
-            strong, soft, sign = (strong, soft, "adapter") if moved else ("bad", "bad_soft", "warning")
-            draw_badge(painter, box, badge_text(badge, node.part), strong, soft, sign)
+            strong, soft, icon = (strong, soft, "adapter") if trains else ("bad", "bad_soft", "warning")
+            draw_badge(painter, box, badge_text(badge, node.part), strong, soft, icon)
             draw_grad_norm(painter, box, model.grad_norms, badge.attachment, node.layer.path)
             area.setLeft(box.right() + _GAP)
         if node.is_head and summary.head_parameters:
@@ -124,15 +134,17 @@ class LayerDelegate(QStyledItemDelegate):
 
 
 def summary_text(summary: SubtreeSummary) -> str:
-    """``4 adapters, +49k``; without the sum where nothing was counted yet, or that all are switched off."""
-    words = pluralize(summary.badges, "adapter")
+    """Return ``4 adapters, +49k``, without the sum before it is counted, or that all are off."""
     if not summary.any_enabled:
-        return tr("{method} off", method=words)
-    return f"{words}, +{format_short_count(summary.adapter_parameters)}" if summary.adapter_parameters else words
+        return tr_n("{n} adapter off", "{n} adapters off", summary.badges)
+    if not summary.adapter_parameters:
+        return tr_n("{n} adapter", "{n} adapters", summary.badges)
+    parameters = format_short_count(summary.adapter_parameters)
+    return tr_n("{n} adapter, +{parameters}", "{n} adapters, +{parameters}", summary.badges, parameters=parameters)
 
 
 def draw_grad_norm(painter: QPainter, box: QRect, grad_norms: GradNorms, attachment: str, path: str) -> None:
-    """Under a badge, a line as long as training pulls there strongly; none where that is not known."""
+    """Draw the relative gradient norm as a line below a badge; nothing if it is unknown."""
     if grad_norms.norm(attachment, path) is not None:
         line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
         painter.fillRect(line, color("line"))
@@ -141,49 +153,49 @@ def draw_grad_norm(painter: QPainter, box: QRect, grad_norms: GradNorms, attachm
 
 
 def comparison_tags(node: Node, model: LayerTree, is_open: bool) -> list[str]:
-    """What stands before a row's badges while its recipe is compared with another."""
+    """Return the tags before a row's badges while its recipe is compared with another."""
     pair: LayerPair | None = None if node.part else model.index_of(node.ref).data(PAIR_ROLE)
     if not is_open and node.children and not node.layer.slices and (inside := model.differing_count(node.layer.path)):
         return [tr("{n} differ", n=inside)]
     if pair is None or not pair.differs:
         return []
-    other = [words for words in pair.right if words not in pair.left] or pair.right
-    return [f"B: {words}" for words in other] or [tr("only in A")]
+    only_in_b = [label for label in pair.right if label not in pair.left] or pair.right
+    return [f"B: {label}" for label in only_in_b] or [tr("only in A")]
 
 
 def area_after_tags(area: QRect, tags: Iterable[str]) -> QRect:
-    """What ``tags`` before the badges leave of a cell's ``area``."""
+    """Return the part of a cell's ``area`` after ``tags``."""
     for tag in tags:
         area = area.adjusted(_tag_width(tag, area) + _GAP, 0, 0, 0)
     return area
 
 
 def _tag_width(tag: str, area: QRect) -> int:
-    """Half of the room at most: the row's own badges stand behind it."""
+    """Return the width of a tag, at most half of the cell: the row's own badges follow."""
     return min(badge_width(tag, ""), area.width() // 2)
 
 
 def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:
-    """Where in a cell's ``area`` its badges stand, from left to right, as far as there is room."""
+    """Return the boxes of the badges in a cell's ``area``, from left to right, as many as fit."""
     boxes: list[tuple[QRect, Badge]] = []
     left = area.left()
     for badge in badges:
         room = area.right() - left
         if boxes and room < _MIN_BADGE_WIDTH:
             break
-        wide = min(badge_width(badge_text(badge, part)), room)
-        boxes.append((QRect(left, area.top(), wide, area.height()), badge))
-        left += wide + _GAP
+        width = min(badge_width(badge_text(badge, part)), room)
+        boxes.append((QRect(left, area.top(), width, area.height()), badge))
+        left += width + _GAP
     return boxes
 
 
 def cell_area(rect: QRect) -> QRect:
-    """The part of a cell that is drawn in."""
+    """Return the part of a cell to draw in."""
     return rect.adjusted(4, 0, -8, 0)
 
 
 def state_icon(node: Node, summary: SubtreeSummary) -> tuple[str, str]:
-    """Icon and colour of a row: adapted, trained head, holding trained layers, frozen, or none without parameters."""
+    """Return icon and color of a row: trained head, adapted, with trained layers, frozen, or without parameters."""
     if node.is_head and summary.head_parameters:
         return "head", "head"
     if summary.any_enabled:

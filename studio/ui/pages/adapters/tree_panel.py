@@ -1,4 +1,7 @@
-"""The middle of the adapters page: filter, rule line, the layer tree with its minimap, and what a drop would do."""
+"""The tree panel: filter, bulk attach bar, the layer tree with its minimap, and a hint on the current action."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLineEdit, QStackedWidget
@@ -6,7 +9,7 @@ from PySide6.QtWidgets import QLineEdit, QStackedWidget
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
 from studio.core.recipe import Recipe
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.adapters.annotations import tree_annotations
 from studio.ui.pages.adapters.bulk_attach_bar import BulkAttachBar
 from studio.ui.pages.adapters.layer_tree_model import LayerTree
@@ -15,14 +18,13 @@ from studio.ui.pages.adapters.tree_view import TreeView
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment
 from studio.ui.services.tree_data import NodeRef, TreeData, build_tree
 from studio.ui.services.workspace import Workspace
-from studio.ui.style.formatting import format_count, pluralize
+from studio.ui.style.formatting import format_count
 from studio.ui.widgets.components import Card, EmptyState, HBox, Icon, IconButton, text_label
-
-_IDLE_HINT = "Drag a method onto a layer, a block or the backbone. Or select rows and press Enter."
+from studio.ui.widgets.scroll import restore_scroll
 
 
 class TreePanel(Card):
-    """Shows the layers and takes drops."""
+    """Shows the layers and accepts drops."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.model = LayerTree(workspace.attachment_editor.attach_error, workspace.attach)
@@ -40,20 +42,19 @@ class TreePanel(Card):
         self.filter_edit.setClearButtonEnabled(True)
         self.filter_edit.setAccessibleName(tr("Filter layers"))
         self.count_label = text_label("", "caption")
-        self.show_empty_button = IconButton(tr("Show layers without parameters too"), "eye")
+        self.show_empty_button = IconButton(tr("Show layers without parameters"), "eye")
         self.show_empty_button.setCheckable(True)
         self.buttons = (
             self.show_empty_button,
-            IconButton(tr("Open the first two levels"), "layers", lambda: self.tree.expandToDepth(1)),
-            IconButton(tr("Close all"), "chevron-up", self._collapse),
+            IconButton(tr("Expand two levels"), "layers", lambda: self.tree.expandToDepth(1)),
+            IconButton(tr("Collapse all"), "chevron-up", self._collapse),
         )
         self.minimap = Minimap(self.tree)
         self.hint_icon = Icon("info", "muted", 16)
-        self.hint = text_label(tr(_IDLE_HINT), "muted", wrap=True)
+        self.hint = text_label("", "muted", wrap=True)
         self.hint.setMinimumHeight(34)
-        self.empty = EmptyState(
-            "layers", tr("The layer tree comes in a moment"), tr("It is built without loading any weights.")
-        )
+        text = tr("The tree is built without loading any weights.")
+        self.empty = EmptyState("layers", tr("Building the layer tree"), text)
         self.stack = QStackedWidget()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self.tree)
@@ -61,6 +62,7 @@ class TreePanel(Card):
         trees = HBox((self.stack, 1), self.minimap, gap=4)
         super().__init__("", bar, self.bulk_attach_bar, (trees, 1), HBox(self.hint_icon, (self.hint, 1)), padding=12)
         self._connect()
+        self.show_idle_hint()
 
     def _connect(self) -> None:
         self.model.setParent(self)
@@ -76,39 +78,61 @@ class TreePanel(Card):
         self.tree.selectionModel().selectionChanged.connect(lambda *_: self._selection_changed())
         self.minimap.node_pressed.connect(self.scroll_to_node)
         self.bulk_attach_bar.targets_changed.connect(self.model.show_targets)
-        self._workspace.edit_rejected.connect(self.show_refusal)
-        # what was refused is said no longer than until the next edit
+        self._workspace.edit_rejected.connect(self.show_error)
+        # an error is shown until the next edit
         self._workspace.document.changed.connect(lambda recipe: self._selection_changed())
 
     # the tree
 
     def show_tree(self, layers: tuple[Layer, ...], tree_data: TreeData | None = None) -> None:
-        """Show ``layers``, ``tree_data`` already or not; what was open stays open where the same layers come again."""
+        """Show ``layers``, with ``tree_data`` if it is built already; rows of the same layers stay expanded."""
         same = [layer.path for layer in layers] == [layer.path for layer in self._layers]
-        opened = self._expanded_refs() if same else set()
+        expanded = self._expanded_refs() if same else set()
         self._layers = layers
         self.model.show_tree_data(tree_data or build_tree(layers))
         self.stack.setCurrentWidget(self.tree)
         self.minimap.show()
         if same:
-            self._expand_refs(opened)
+            self._expand_refs(expanded)
         else:
             self.tree.fit_columns()
-            self._open_first_block()
+            self._expand_first_block()
             self.show_idle_hint()
-        self.count_label.setText(pluralize(self.model.layer_count, "layer"))
+        self._show_count()
         self.bulk_attach_bar.show_layers(layers)
 
     def show_no_tree(self, problem: str) -> None:
-        """Say why there is no tree."""
+        """Show why there is no tree."""
         self._layers = ()
         self.count_label.setText("")
         self.model.show_layers(())
         self.bulk_attach_bar.show_layers(())
         self.minimap.hide()
-        self.empty.heading.setText(tr("There is no layer tree"))
-        self.empty.description.setText(problem)
+        self.empty.heading.setText(tr("No layer tree"))
+        self.empty.description.setText(localized(problem))
         self.stack.setCurrentWidget(self.empty)
+
+    def view_state(self) -> dict[str, Any]:
+        """Return filter, expanded and selected rows, and scroll position of the tree."""
+        return {
+            "filter": self.filter_edit.text(),
+            "show_empty": self.show_empty_button.isChecked(),
+            "expanded": tuple(self._expanded_refs()),
+            "selected": self._selection(),
+            "scroll": self.tree.verticalScrollBar().value(),
+            "bulk": self.bulk_attach_bar.view_state(),
+        }
+
+    def restore_view_state(self, state: Mapping[str, Any]) -> None:
+        """Restore the values of :meth:`view_state`."""
+        self.show_empty_button.setChecked(state.get("show_empty", False))
+        self.filter_edit.setText(state.get("filter", ""))
+        if "expanded" in state:
+            self.tree.collapseAll()
+            self._expand_refs(state["expanded"])
+        self._restore_selection(state.get("selected", ()))
+        self.bulk_attach_bar.restore_view_state(state.get("bulk", {}))
+        restore_scroll(self.tree, state.get("scroll", 0))
 
     def show_annotations(self, recipe: Recipe) -> None:
         """Show badges and counts of ``recipe``."""
@@ -116,77 +140,87 @@ class TreePanel(Card):
         self.model.show_annotations(tree_annotations(recipe, engine.last_counts, engine))
 
     def scroll_to_node(self, ref: NodeRef) -> None:
-        """Bring a place into view, opening what holds it."""
+        """Scroll to a place and expand the rows around it."""
         self._expand_path(ref.path.rpartition(".")[0])
         if (index := self.model.index_of(ref)).isValid():
             self.tree.scrollTo(index, TreeView.ScrollHint.PositionAtCenter)
 
-    def _open_first_block(self) -> None:
-        """Open the backbone and the first block, with its attention where q, k and v are in it."""
+    def _expand_first_block(self) -> None:
+        """Expand the backbone and the first block, down to its qkv if there is one."""
         self._collapse()
         first = next((layer for layer in self._layers if layer.role is Role.QKV), None)
         first = first or next((layer for layer in self._layers if layer.role is Role.BLOCK), None)
         self._expand_path(first.path if first else "")
 
     def _expand_path(self, path: str) -> None:
-        """Open the row at ``path`` and all that hold it."""
+        """Expand the row at ``path`` and its ancestors."""
         while path:
             self.tree.expand(self.model.index_of(NodeRef(path)))
             path = path.rpartition(".")[0]
 
     def _expanded_refs(self) -> set[NodeRef]:
-        """The open rows; only rows under open ones are looked at."""
-        found: set[NodeRef] = set()
-        waiting = [self.model.index_of(NodeRef())] if self.model.rowCount() else []
-        while waiting:
-            index = waiting.pop()
+        """Return the expanded rows below expanded rows."""
+        expanded: set[NodeRef] = set()
+        pending = [self.model.index_of(NodeRef())] if self.model.rowCount() else []
+        while pending:
+            index = pending.pop()
             if self.tree.isExpanded(index):
-                found.add(self.model.ref(index))
-                waiting += [self.model.index(row, 0, index) for row in range(self.model.rowCount(index))]
-        return found
+                expanded.add(self.model.ref(index))
+                pending += [self.model.index(row, 0, index) for row in range(self.model.rowCount(index))]
+        return expanded
 
-    def _expand_refs(self, refs: set[NodeRef]) -> None:
-        for spot in refs:
-            self.tree.expand(self.model.index_of(spot))
+    def _expand_refs(self, refs: Iterable[NodeRef]) -> None:
+        for ref in refs:
+            self.tree.expand(self.model.index_of(ref))
 
     def _collapse(self) -> None:
         self.tree.collapseAll()
         self.tree.expand(self.model.index_of(NodeRef()))
 
     def _filter_changed(self, query: str) -> None:
-        """Show what the filter lets through, all open; without a filter, what was open before there was one."""
+        """Show the matching rows, all expanded; without a filter, expand the rows that were expanded before it."""
         if not self._is_filtered:
             self._expanded_before_filter = self._expanded_refs()
         self._is_filtered = bool(query.strip())
-        chosen = self.tree.selected_refs() if self.tree.selectionModel().hasSelection() else ()
+        selected = self._selection()
         self.model.show_filter(query, self.show_empty_button.isChecked())
-        layers = pluralize(self.model.layer_count, "layer")
         if self._is_filtered:
             self.tree.expandAll()
-            layers = tr("{n} of {layers}", n=format_count(self.model.match_count), layers=layers)
         else:
             self._expand_refs(self._expanded_before_filter)
-        self.count_label.setText(layers)
-        self._restore_selection(chosen)
+        self._show_count()
+        self._restore_selection(selected)
         if not self.model.match_count and self._layers:
-            self.show_hint(tr("No layer has “{words}” in its path or type.", words=query.strip()), "search", "muted")
-        elif not chosen:
+            text = tr("No layer has “{text}” in its path or type.", text=query.strip())
+            self.show_hint(text, "search", "muted")
+        elif not selected:
             self.show_idle_hint()
 
-    def _restore_selection(self, refs: tuple[NodeRef, ...]) -> None:
-        """Select what was selected before a filter, as far as it is there, and bring it into view."""
-        there = [index for spot in refs if (index := self.model.index_of(spot)).isValid()]
-        if not there:
+    def _show_count(self) -> None:
+        count = self.model.layer_count
+        text = tr_n("{n:,} layer", "{n:,} layers", count)
+        if self._is_filtered:
+            shown = format_count(self.model.match_count)
+            text = tr_n("{shown} of {n:,} layer", "{shown} of {n:,} layers", count, shown=shown)
+        self.count_label.setText(text)
+
+    def _selection(self) -> tuple[NodeRef, ...]:
+        return self.tree.selected_refs() if self.tree.selectionModel().hasSelection() else ()
+
+    def _restore_selection(self, refs: Iterable[NodeRef]) -> None:
+        """Select the rows of ``refs`` that exist, and scroll to them."""
+        indexes = [index for ref in refs if (index := self.model.index_of(ref)).isValid()]
+        if not indexes:
             return
         if not self._is_filtered:
-            for spot in refs:
-                self._expand_path(spot.path if spot.part else spot.path.rpartition(".")[0])
-        self.tree.select_rows(there)
+            for ref in refs:
+                self._expand_path(ref.path if ref.part else ref.path.rpartition(".")[0])
+        self.tree.select_rows(indexes)
 
-    # saying
+    # hints
 
     def show_drag(self, payload: DragPayload) -> None:
-        """A drag of ``payload`` begins; an empty name ends it."""
+        """Show the begin of a drag of ``payload``; an empty name ends it."""
         self.model.show_drag(payload)
         self.model.show_targets(frozenset())
         self._drag_target = ("", ())
@@ -195,70 +229,67 @@ class TreePanel(Card):
             QTimer.singleShot(0, self.show_idle_hint)
 
     def show_drop_preview(self, payload: DragPayload, target: NodeRef | tuple[NodeRef, ...]) -> None:
-        """Say what putting ``payload`` down there would do."""
-        spots = (target,) if isinstance(target, NodeRef) else target
-        if (payload, spots) == self._drag_target:
+        """Show what a drop of ``payload`` at ``target`` would do."""
+        refs = (target,) if isinstance(target, NodeRef) else target
+        if (payload, refs) == self._drag_target:
             return
-        self._drag_target = (payload, spots)
+        self._drag_target = (payload, refs)
         self.model.show_targets(frozenset())
         self.tree.show_note("")
         if not payload:
             self.show_idle_hint()
             return
-        attaching = self._workspace.attachment_editor
+        editor = self._workspace.attachment_editor
         try:
-            made = attaching.proposed_attachments(payload, spots)
+            proposed = editor.proposed_attachments(payload, refs)
         except StudioError as error:
-            self.show_hint(str(error), "error", "bad")
+            self.show_error(error.message)
             return
-        targets = attaching.target_paths(made)
+        targets = editor.target_paths(proposed)
         self.model.show_targets(targets)
-        layers = ", ".join(dict.fromkeys(pattern for a in made for pattern in a.at))
-        words = tr("{method} on {layers}", method=attaching.label(payload), layers=layers)
-        self.show_hint(words, "adapter", "adapter")
-        self._workspace.preview(made, lambda added: self._show_added((payload, spots), words, added, len(targets)))
+        patterns = ", ".join(dict.fromkeys(pattern for a in proposed for pattern in a.at))
+        text = tr("{method} on {layers}", method=localized(editor.label(payload)), layers=patterns)
+        self.show_hint(text, "adapter", "adapter")
+        self._workspace.preview(proposed, lambda added: self._show_added((payload, refs), text, added, len(targets)))
 
     def _show_added(
-        self, requested: tuple[DragPayload, tuple[NodeRef, ...]], message: str, added: int, layers: int
+        self, requested: tuple[DragPayload, tuple[NodeRef, ...]], text: str, added: int, layers: int
     ) -> None:
         if requested == self._drag_target:
-            self.show_hint(
-                tr("{words}: +{added} parameters", words=message, added=format_count(added)), "adapter", "adapter"
-            )
-            self.tree.show_note(
-                tr("+{added} in {layers}", added=format_count(added), layers=pluralize(layers, "layer"))
-            )
+            parameters = format_count(added)
+            hint = tr("{attachment}: +{parameters} parameters", attachment=text, parameters=parameters)
+            self.show_hint(hint, "adapter", "adapter")
+            note = tr_n("+{parameters} in {n:,} layer", "+{parameters} in {n:,} layers", layers, parameters=parameters)
+            self.tree.show_note(note)
 
     def show_detach_hint(self, lifted: LiftedAttachment) -> None:
-        """Say that letting go here takes ``lifted`` off."""
+        """Show that a drop here removes ``lifted``."""
         self.model.show_targets(frozenset())
         self._drag_target = ("", ())
         name, path = lifted.attachment.name, lifted.ref.path or tr("the backbone")
-        self.show_hint(tr("Let go to take {name} off {layer}.", name=name, layer=path), "trash", "bad")
+        self.show_hint(tr("Release to remove {name} from {layer}.", name=name, layer=path), "trash", "bad")
 
     def _highlight_hovered(self, ref: NodeRef) -> None:
         self.model.highlight_same_kind(ref if ref.path else self.model.ref(self.tree.currentIndex()))
 
     def _selection_changed(self) -> None:
-        kin = self.model.highlight_same_kind(self.model.ref(self.tree.currentIndex()))
-        if kin and len(self.tree.selected_refs()) == 1:
-            words = tr(
-                "{n} layers of this kind are marked. Ctrl takes them all: when dropping, or with Shift and Enter.",
-                n=kin,
-            )
-            self.show_hint(words, "layers", "muted")
+        count = self.model.highlight_same_kind(self.model.ref(self.tree.currentIndex()))
+        if count and len(self.tree.selected_refs()) == 1:
+            text = tr("{n} layers of this kind are marked. Ctrl+drop or Ctrl+Shift+Enter attaches to all.", n=count)
+            self.show_hint(text, "layers", "muted")
         else:
             self.show_idle_hint()
 
-    def show_refusal(self, message: str) -> None:
-        """Say why something was refused."""
+    def show_error(self, message: str) -> None:
+        """Show why an edit is impossible."""
         self.show_hint(message, "error", "bad")
 
     def show_idle_hint(self) -> None:
-        """Say how to begin."""
-        self.show_hint(_IDLE_HINT, "info", "muted")
+        """Show how to attach a method."""
+        text = tr("Drag a method onto a layer, a block or the backbone, or select rows and press Enter.")
+        self.show_hint(text, "info", "muted")
 
     def show_hint(self, message: str, icon: str, color_name: str) -> None:
-        """Say something under the tree."""
+        """Show a message below the tree."""
         self.hint_icon.show_icon(icon, color_name)
-        self.hint.setText(tr(message))
+        self.hint.setText(localized(message))

@@ -1,4 +1,4 @@
-"""The layer tree's view: takes drops, lets badges be dragged, and says what a drop would do."""
+"""The view of the layer tree: accepts drops, drags badges, and shows what a drop would do."""
 
 from collections.abc import Callable
 from typing import cast
@@ -36,15 +36,15 @@ from studio.ui.widgets.painting import badge_width, drag_pixmap, draw_badge, sma
 _MIN_WIDTH_FOR = {TYPE: 600, PARAMETERS: 470}
 _MIN_COLUMN_WIDTHS = {NAME: 150, TYPE: 110, PARAMETERS: 90, TRAINABLE: 78, ATTACHMENTS: 140}
 _BADGE_RESERVE = 48
-"""Where types are shown, so much more for the badges."""
+"""Additional width of the badges while types are shown, in pixels."""
 _ICON_WIDTH = 22
 _CELL_PADDING = 22
-"""What a cell leaves free around its words, those of the header included."""
+"""Horizontal padding of a cell and of the header, in pixels."""
 _CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 class TreeView(QTreeView):
-    """The layer tree. Drops go to the model; every hover, key and menu is told by signals.
+    """The layer tree; drops go to the model, hovers, keys and menus are emitted as signals.
 
     A drop with Ctrl is for all layers of the kind, which ``same_kind`` returns. ``lift`` returns the attachment of
     a name at a place, None if there is none.
@@ -61,8 +61,8 @@ class TreeView(QTreeView):
     def __init__(self) -> None:
         super().__init__()
         self._delegate = LayerDelegate(self)
-        self.same_kind: Callable[[tuple[NodeRef, ...]], tuple[NodeRef, ...]] = lambda spots: spots
-        self.lift: Callable[[str, NodeRef], LiftedAttachment | None] = lambda name, spot: None
+        self.same_kind: Callable[[tuple[NodeRef, ...]], tuple[NodeRef, ...]] = lambda refs: refs
+        self.lift: Callable[[str, NodeRef], LiftedAttachment | None] = lambda name, ref: None
         self._pressed_badge: tuple[QPoint, Badge, NodeRef] | None = None
         self._hovered_ref = NodeRef()
         self._note, self._note_position = "", QPoint()
@@ -83,7 +83,7 @@ class TreeView(QTreeView):
         self.setAllColumnsShowFocus(True)
 
     def set_up_columns(self) -> None:
-        """Divide the width; to be called once the model is set."""
+        """Set up the columns once the model is set."""
         header = self.header()
         header.setMinimumSectionSize(64)
         header.setStretchLastSection(True)
@@ -95,50 +95,45 @@ class TreeView(QTreeView):
         self.fit_columns()
 
     def fit_columns(self) -> None:
-        """Make the columns as wide as another tree needs them."""
-        names, kinds, number = self.layer_tree.widest_texts()
+        """Fit the columns to the content of another tree."""
+        names, types, number = self.layer_tree.widest_texts()
         small, strong = QFontMetrics(small_font()), QFontMetrics(strong_font())
-        deep = self.indentation()
-        name = max(
-            (deep * (depth + 1) + _ICON_WIDTH + strong.horizontalAdvance(words) for depth, words in names), default=0
-        )
+        indent = self.indentation()
+        name_widths = (indent * (depth + 1) + strong.horizontalAdvance(name) for depth, name in names)
         self._needed_widths = {
-            NAME: name + _CELL_PADDING,
-            TYPE: max(map(small.horizontalAdvance, kinds), default=0) + _CELL_PADDING,
+            NAME: max(name_widths, default=0) + _ICON_WIDTH + _CELL_PADDING,
+            TYPE: max(map(small.horizontalAdvance, types), default=0) + _CELL_PADDING,
             PARAMETERS: small.horizontalAdvance(number) + _CELL_PADDING,
         }
         self._user_sized = False
         self._distribute_widths()
 
     def _distribute_widths(self) -> None:
-        """Numbers get what they need, then names, then types, then badges."""
+        """Give the columns their width in the order numbers, names, types, badges."""
         self._fitting = True
+        width = self.viewport().width()
         for column, needed in _MIN_WIDTH_FOR.items():
-            self.setColumnHidden(column, self.viewport().width() < needed)
-        shown = [column for column in _MIN_COLUMN_WIDTHS if not self.isColumnHidden(column)]
-        room = (
-            self.viewport().width()
-            - sum(_MIN_COLUMN_WIDTHS[column] for column in shown)
-            - _BADGE_RESERVE * (TYPE in shown)
-        )
-        for column in (PARAMETERS, NAME, TYPE) if not self._user_sized else ():
-            more = (
-                min(max(0, self._needed_widths[column] - _MIN_COLUMN_WIDTHS[column]), max(0, room))
-                if column in shown
-                else 0
-            )
-            self.header().resizeSection(column, _MIN_COLUMN_WIDTHS[column] + more)
-            room -= more
+            self.setColumnHidden(column, width < needed)
         if not self._user_sized:
-            self.header().resizeSection(TRAINABLE, _MIN_COLUMN_WIDTHS[TRAINABLE])
+            self._resize_sections(width)
         self._fitting = False
 
+    def _resize_sections(self, width: int) -> None:
+        shown = [column for column in _MIN_COLUMN_WIDTHS if not self.isColumnHidden(column)]
+        room = width - sum(_MIN_COLUMN_WIDTHS[column] for column in shown) - _BADGE_RESERVE * (TYPE in shown)
+        for column in (PARAMETERS, NAME, TYPE):
+            wanted = max(0, self._needed_widths[column] - _MIN_COLUMN_WIDTHS[column]) if column in shown else 0
+            extra = min(wanted, max(0, room))
+            self.header().resizeSection(column, _MIN_COLUMN_WIDTHS[column] + extra)
+            room -= extra
+        self.header().resizeSection(TRAINABLE, _MIN_COLUMN_WIDTHS[TRAINABLE])
+
     def _resized(self, column: int) -> None:
-        """What the user has divided stays so until another tree comes."""
+        """Keep the widths that the user has set until another tree is shown."""
         self._user_sized = self._user_sized or (column != ATTACHMENTS and not self._fitting)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Qt: where there is little room, badges matter more than types and sizes."""
+        """Qt: hide types and sizes in favor of badges if the view is narrow."""
         super().resizeEvent(event)
         if self._needed_widths:
             self._distribute_widths()
@@ -149,28 +144,28 @@ class TreeView(QTreeView):
         return cast(LayerTree, self.model())
 
     def selected_refs(self) -> tuple[NodeRef, ...]:
-        """The selected places in the order of the tree; the backbone where none is."""
+        """Return the selected places in the order of the tree; the backbone without a selection."""
         rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.internalId())
         return tuple(self.layer_tree.ref(index) for index in rows) or (NodeRef(),)
 
     def select_rows(self, rows: list[QModelIndex]) -> None:
-        """Select ``rows``, at least one, and bring the first into view."""
+        """Select ``rows``, at least one, and scroll to the first."""
         flag = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(rows[0], flag.NoUpdate)
-        chosen = QItemSelection()
+        selection = QItemSelection()
         for row in rows:
-            chosen.select(row, row)
-        self.selectionModel().select(chosen, flag.ClearAndSelect | flag.Rows)
+            selection.select(row, row)
+        self.selectionModel().select(selection, flag.ClearAndSelect | flag.Rows)
         self.scrollTo(rows[0])
 
     def refs_at(self, position: QPoint) -> tuple[NodeRef, ...]:
-        """What a place in the viewport stands for: its row, all selected rows if it is one of them, or the backbone."""
+        """Return the row at a position, all selected rows if it is one of them, or the backbone."""
         index = self.indexAt(position)
-        spot = self.layer_tree.ref(index)
-        return self.selected_refs() if index.isValid() and spot in self.selected_refs() else (spot,)
+        ref = self.layer_tree.ref(index)
+        return self.selected_refs() if index.isValid() and ref in self.selected_refs() else (ref,)
 
     def badge_at(self, position: QPoint) -> tuple[Badge, NodeRef] | None:
-        """The badge at a place in the viewport, with its row's place."""
+        """Return the badge at a position in the viewport, with the place of its row."""
         index = self.indexAt(position)
         node = self.layer_tree.node(index)
         if node is None or index.column() != ATTACHMENTS:
@@ -179,23 +174,14 @@ class TreeView(QTreeView):
         return next(((badge, node.ref) for box, badge in boxes if box.contains(position)), None)
 
     def _badge_boxes(self, index: QModelIndex, node: Node) -> list[tuple[QRect, Badge]]:
-        words = comparison_tags(node, self.layer_tree, self.isExpanded(index.siblingAtColumn(0)))
-        area = area_after_tags(cell_area(self.visualRect(index)), words)
+        tags = comparison_tags(node, self.layer_tree, self.isExpanded(index.siblingAtColumn(0)))
+        area = area_after_tags(cell_area(self.visualRect(index)), tags)
         return badge_boxes(area, self.layer_tree.badges(node), node.part)
 
-    def badge_box(self, ref: NodeRef, attachment: str) -> QRect:
-        """Where in the viewport the badge of ``attachment`` at ``ref`` is drawn; empty where it is not."""
-        index = self.layer_tree.index_of(ref, ATTACHMENTS)
-        node = self.layer_tree.node(index)
-        if node is None:
-            return QRect()
-        boxes = self._badge_boxes(index, node)
-        return next((box for box, badge in boxes if badge.attachment == attachment), QRect())
-
-    # keys and buttons
+    # keys and mouse buttons
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter attaches the chosen method, with Ctrl and Shift to all of the kind; Delete takes off."""
+        """Qt: Enter attaches the selected method, with Ctrl and Shift to all of the kind; Delete removes."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.attach_requested.emit(event.modifiers() & _CTRL == _CTRL and event.modifiers() & _SHIFT == _SHIFT)
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
@@ -204,36 +190,36 @@ class TreeView(QTreeView):
             super().keyPressEvent(event)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: remember a badge that may be dragged away."""
+        """Qt: remember a pressed badge, which may be dragged."""
         found = self.badge_at(event.position().toPoint()) if event.button() == Qt.MouseButton.LeftButton else None
         self._pressed_badge = (event.position().toPoint(), *found) if found else None
         super().mousePressEvent(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Qt: a badge that was let go is no longer held."""
+        """Qt: forget the pressed badge."""
         self._pressed_badge = None
         super().mouseReleaseEvent(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Qt: on a badge, edit its attachment."""
+        """Qt: edit the attachment of a badge."""
         if found := self.badge_at(event.position().toPoint()):
             self.edit_requested.emit(found[0].attachment)
             return
         super().mouseDoubleClickEvent(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Qt: drag a badge, or tell which row the mouse is on."""
+        """Qt: drag the pressed badge, or emit the row below the pointer."""
         if self._pressed_badge is None:
             super().mouseMoveEvent(event)
             self._set_hovered(self.layer_tree.ref(self.indexAt(event.position().toPoint())))
             return
-        start, badge, spot = self._pressed_badge
+        start, badge, ref = self._pressed_badge
         if (event.position().toPoint() - start).manhattanLength() >= QApplication.startDragDistance():
             self._pressed_badge = None
-            self._drag_badge(badge, spot)
+            self._drag_badge(badge, ref)
 
     def leaveEvent(self, event: QEvent) -> None:
-        """Qt: the mouse is on no row any more."""
+        """Qt: the pointer has left the rows."""
         super().leaveEvent(event)
         self._set_hovered(NodeRef())
 
@@ -255,43 +241,43 @@ class TreeView(QTreeView):
         self.show_note("")
         self.drag_changed.emit("")
 
-    # what a drop would do, beside the pointer
+    # the note beside the pointer: what a drop would do
 
     def show_note(self, text: str) -> None:
-        """Show ``text`` beside the pointer while something is dragged over the tree; nothing where empty."""
+        """Show ``text`` beside the pointer during a drag over the tree; nothing if it is empty."""
         self._note = text
         self.viewport().update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Qt: the rows, and over them the note."""
+        """Qt: draw the rows, and the note over them."""
         super().paintEvent(event)
         if not self._note:
             return
         painter = QPainter(self.viewport())
-        wide = badge_width(self._note, "")
-        left = min(self._note_position.x() + 14, self.viewport().width() - wide - 4)
-        box = QRect(max(4, left), self._note_position.y() + 34, wide, 22)
+        width = badge_width(self._note, "")
+        left = min(self._note_position.x() + 14, self.viewport().width() - width - 4)
+        box = QRect(max(4, left), self._note_position.y() + 34, width, 22)
         draw_badge(painter, box, self._note, "adapter", "surface", icon="", outlined=True)
         painter.end()
 
-    # dropping: always on a row, on the selected rows, or on the empty ground for the whole backbone
+    # drops on a row, on the selected rows, or below the rows for the whole backbone
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Qt: a drag comes in; dim what cannot take it."""
-        if carried := from_mime(event.mimeData()):
-            self.drag_changed.emit(carried)
+        """Qt: accept a payload, and let the rows that do not support it be dimmed."""
+        if payload := from_mime(event.mimeData()):
+            self.drag_changed.emit(payload)
             event.acceptProposedAction()
             return
         super().dragEnterEvent(event)
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Qt: say what a drop here would do."""
+        """Qt: show what a drop here would do."""
         super().dragMoveEvent(event)
-        carried, spots = from_mime(event.mimeData()), self._target_refs(event)
+        payload, refs = from_mime(event.mimeData()), self._target_refs(event)
         self._note_position = event.position().toPoint()
-        self.drag_moved.emit(carried, spots)
-        if self.layer_tree.accepts_drop(carried, spots):
-            event.setDropAction(_drop_action(event, carried))
+        self.drag_moved.emit(payload, refs)
+        if self.layer_tree.accepts_drop(payload, refs):
+            event.setDropAction(_drop_action(event, payload))
             event.accept()
         else:
             event.ignore()
@@ -303,23 +289,23 @@ class TreeView(QTreeView):
         self.drag_moved.emit("", (NodeRef(),))
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Qt: let the model attach, or whoever listens move."""
-        carried, spots = from_mime(event.mimeData()), self._target_refs(event)
+        """Qt: attach through the model, or request a move."""
+        payload, refs = from_mime(event.mimeData()), self._target_refs(event)
         self.show_note("")
         self.setState(QAbstractItemView.State.NoState)
         self.drag_changed.emit("")
-        if not self.layer_tree.accepts_drop(carried, spots):
+        if not self.layer_tree.accepts_drop(payload, refs):
             return
-        if isinstance(carried, LiftedAttachment) and event.modifiers() & _SHIFT:
-            self.move_requested.emit(carried, spots)
+        if isinstance(payload, LiftedAttachment) and event.modifiers() & _SHIFT:
+            self.move_requested.emit(payload, refs)
         else:
-            self.layer_tree.attach(carried, spots)
-        event.setDropAction(_drop_action(event, carried))
+            self.layer_tree.attach(payload, refs)
+        event.setDropAction(_drop_action(event, payload))
         event.accept()
 
     def _target_refs(self, event: QDropEvent) -> tuple[NodeRef, ...]:
-        spots = self.refs_at(event.position().toPoint())
-        return self.same_kind(spots) or spots if event.modifiers() & _CTRL else spots
+        refs = self.refs_at(event.position().toPoint())
+        return self.same_kind(refs) or refs if event.modifiers() & _CTRL else refs
 
 
 def _drop_action(event: QDropEvent, payload: DragPayload) -> Qt.DropAction:

@@ -458,12 +458,12 @@ def test_gradient_norms_are_relative_to_the_largest():
 def test_the_tree_shows_gradient_norms_during_a_run(prepared, qtbot, monkeypatch):
     monkeypatch.setattr(grad_norms, "INTERVAL_SECONDS", 0.0)
     window = prepared(epochs=2000)
-    tree = window.adapters.tree_model
+    tree = window.adapters.tree_panel.model
     window.train.start_button.click()
     qtbot.waitUntil(lambda: tree.grad_norms.norm("lora", "blocks.0.attn.qkv") is not None, timeout=LONG)
     window.show_adapters()
-    window.adapters.tree.expandAll()
-    assert not window.adapters.tree.grab().isNull()
+    window.adapters.tree_panel.tree.expandAll()
+    assert not window.adapters.tree_panel.tree.grab().isNull()
     window.train.stop_button.click()
     qtbot.waitUntil(lambda: is_idle(window), timeout=LONG)
     assert tree.grad_norms == GradNorms()
