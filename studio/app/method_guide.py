@@ -63,7 +63,8 @@ def guide_entries() -> list[GuideEntry]:
     """Return every method, in the order of the palette."""
     from studio.peft.contract import methods_by_family
 
-    return [GuideEntry(m.name, m.label, m.family, m.when_to_use, method_stats(m.name)) for m in methods_by_family()]
+    methods = methods_by_family()
+    return [GuideEntry(m.name, m.label, m.family, m.info.when_to_use, method_stats(m.name)) for m in methods]
 
 
 def method_stats(method: str) -> MethodStats | None:

@@ -23,7 +23,7 @@ class ConfigField:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodInfo:
+class MethodDescription:
     """One method: description, fields, default layers, merging and exports."""
 
     name: str
@@ -44,24 +44,24 @@ class MethodInfo:
         return asdict(self)
 
 
-def describe_methods() -> list[MethodInfo]:
+def describe_methods() -> list[MethodDescription]:
     """Return every method, in the order of the palette."""
     from studio.peft.contract import methods_by_family
 
     return [_method_info(method) for method in methods_by_family()]
 
 
-def describe_method(name: str) -> MethodInfo:
+def describe_method(name: str) -> MethodDescription:
     """Return one method; StudioError if there is none of that name."""
     from studio.peft.contract import METHODS
 
     return _method_info(METHODS.get(name))
 
 
-def _method_info(method: "Method[Any]") -> MethodInfo:
+def _method_info(method: "Method[Any]") -> MethodDescription:
     from studio.export.contract import formats_for
 
-    return MethodInfo(
+    return MethodDescription(
         name=method.name,
         label=method.label,
         family=method.family,
@@ -72,7 +72,7 @@ def _method_info(method: "Method[Any]") -> MethodInfo:
         mergeable=not method.not_mergeable_reason,
         not_mergeable_reason=method.not_mergeable_reason,
         exports=tuple(formats_for(method)),
-        when_to_use=method.when_to_use,
+        when_to_use=method.info.when_to_use,
         stats=method_stats(method.name),
     )
 

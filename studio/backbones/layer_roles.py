@@ -29,6 +29,12 @@ PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
 POST_NORM_BLOCKS = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block)
 """Blocks that hand ``x`` itself to their ``attn``."""
 
+BIAS_NAMES = frozenset({"bias", "q_bias", "v_bias", "in_proj_bias"})
+"""Names of bias parameters: BEiT, EVA and Swin V2 hold those of q and v in the attention, as torch's own does."""
+
+OUTER_BIAS_NAMES = {"q": "q_bias", "v": "v_bias"}
+"""Names of the biases that an attention adds to the output of its qkv; that of k is always zero."""
+
 _TOKEN_ROLES = (Role.BLOCK, Role.ATTENTION, Role.MLP)
 _TOKEN_MODELS = (VisionTransformer, Eva, Beit)
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, RmsNorm, nn.BatchNorm1d, nn.BatchNorm2d)

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from studio.cli.tables import Part, TextTable, make_table
 
 if TYPE_CHECKING:
-    from studio.app.method_info import MethodInfo
+    from studio.app.method_info import MethodDescription
 
 
-def methods_table(methods: "Sequence[MethodInfo]") -> TextTable:
+def methods_table(methods: "Sequence[MethodDescription]") -> TextTable:
     """Return one row per method."""
     rows = ((m.name, m.label, "yes" if m.mergeable else "no", m.summary) for m in methods)
     return make_table(("name", "method", "merges", "description"), rows)
 
 
-def method_parts(method: "MethodInfo") -> tuple[Part, ...]:
+def method_parts(method: "MethodDescription") -> tuple[Part, ...]:
     """Return the page of one method."""
     title = f"{method.label} ({method.name}, {method.family})\n{method.summary}\n{method.paper}"
     fields = make_table(

@@ -73,6 +73,11 @@ class Layer:
         return self.path.rpartition(".")[2]
 
 
+def is_within(path: str, layer: str) -> bool:
+    """Return whether ``path`` is the path of ``layer`` or of a layer inside it; the empty path is the backbone."""
+    return not layer or path == layer or path.startswith(f"{layer}.")
+
+
 def wildcard_path(path: str) -> str:
     """Return ``path`` with ``*`` for each number, the same for layers of a kind."""
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)

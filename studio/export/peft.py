@@ -31,7 +31,7 @@ class PeftExporter(Exporter):
 
     def unsupported_reason(self, method: Method[Any]) -> str:
         """HF peft has forms for the LoRA family, (IA)^3 and LayerNorm tuning."""
-        return "" if method.peft_type else f"HF peft has no form for {method.label} on images."
+        return "" if method.peft_form else f"HF peft has no form for {method.label} on images."
 
     def write(self, source: ExportSource, folder: Path) -> None:
         """Write the two files of HF peft, and ``backbone.json``, which says how timm makes the backbone."""

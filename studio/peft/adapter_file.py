@@ -1,6 +1,6 @@
-"""An adapter on disk: ``studio_adapter.json`` says what it is and ``studio_adapter.safetensors`` holds its tensors.
+"""The adapter on disk: ``studio_adapter.json`` describes it, ``studio_adapter.safetensors`` has its tensors.
 
-The names are our own, so that HF peft refuses the folder rather than loading half of it.
+The file names are our own, so that HF peft rejects the folder instead of loading half of it.
 """
 
 import json
@@ -29,10 +29,10 @@ TENSORS_NAME = "studio_adapter.safetensors"
 
 
 class AdapterManifest(RecipeModel):
-    """What ``studio_adapter.json`` says: enough to attach again.
+    """The content of ``studio_adapter.json``, which suffices to attach the adapter again.
 
-    ``head`` says whether the classifier trained; its tensors are in the file either way. ``metadata`` is for whoever
-    reads it; the engine does not.
+    ``head`` tells whether the classifier trained; its tensors are in the file in any case. The engine does not read
+    ``metadata``.
     """
 
     format: Literal[1] = 1
@@ -43,7 +43,7 @@ class AdapterManifest(RecipeModel):
 
 
 def save_adapter(
-    attached: AdaptedModel,
+    model: AdaptedModel,
     attachments: Sequence[Attachment],
     folder: Path,
     backbone_identity: str,
@@ -52,82 +52,91 @@ def save_adapter(
 ) -> None:
     """Write the adapter to ``folder``.
 
-    ``backbone_identity`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone; ``stored`` makes of a
-    tensor what goes into the file, in which it may be of a lower precision.
+    ``backbone_identity`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone; ``to_stored``
+    converts each tensor for the file, for example to a lower precision.
     """
-    description = AdapterManifest(
+    manifest = AdapterManifest(
         backbone_identity=backbone_identity,
         attachments=tuple(a for a in attachments if a.enabled),
-        head=attached.has_head,
+        head=model.has_head,
         metadata=metadata,
     )
-    tensors = {name: to_stored(tensor) for name, tensor in _adapter_and_head_tensors(attached).items()}
+    tensors = {name: to_stored(tensor) for name, tensor in _adapter_and_head_tensors(model).items()}
     write_bytes(folder / TENSORS_NAME, save(tensors, metadata={"format": "pt"}))
-    write_json(folder / MANIFEST_NAME, description.model_dump(mode="json"))
+    write_json(folder / MANIFEST_NAME, manifest.model_dump(mode="json"))
 
 
-def adapter_file_size(attached: AdaptedModel) -> int:
-    """Bytes of the file of tensors as :func:`save_adapter` would write it; on the meta device just the same."""
-    tensors = _adapter_and_head_tensors(attached)
+def adapter_file_size(model: AdaptedModel) -> int:
+    """Return the size in bytes of the tensor file of :func:`save_adapter`; works on the meta device too."""
+    tensors = _adapter_and_head_tensors(model)
     return sum(t.numel() * t.element_size() for t in tensors.values()) + _safetensors_header_size(tensors)
 
 
 def _safetensors_header_size(tensors: Mapping[str, Tensor]) -> int:
-    """Bytes of what a safetensors file says of its tensors before they come: their length, then JSON, padded to 8."""
-    told: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    """Return the bytes before the tensors of a safetensors file: a length, then JSON padded to a multiple of 8."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
         begin, end = end, end + tensor.numel() * tensor.element_size()
         kind = "F" if tensor.is_floating_point() else "I"
         kind = "BF" if tensor.dtype == torch.bfloat16 else kind
         dtype = f"{kind}{8 * tensor.element_size()}"
-        told[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    words = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
-    return 8 + -(-len(words) // 8) * 8
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8
 
 
-def _adapter_and_head_tensors(attached: AdaptedModel) -> dict[str, Tensor]:
-    """The adapter and the head, also where it did not train: no answer is right without it."""
+def _adapter_and_head_tensors(model: AdaptedModel) -> dict[str, Tensor]:
+    """Return the adapter and the head, even a frozen one: without it there is no correct output."""
     head = {
-        f"{HEAD}/{inner}/{name}": parameter.detach().clone()  # an attachment to the head has the very tensor already
-        for path in classifier_paths(attached.module)
-        for inner, layer in attached.module.get_submodule(path).named_modules(prefix=path)
+        f"{HEAD}/{inner}/{name}": parameter.detach().clone()  # cloned: an attachment to the head has the same tensor
+        for path in classifier_paths(model.module)
+        for inner, layer in model.module.get_submodule(path).named_modules(prefix=path)
         for name, parameter in layer.named_parameters(recurse=False)
     }
-    return head | attached.state_dict()
+    return head | model.state_dict()
 
 
 def read_manifest(folder: Path) -> AdapterManifest:
-    """Read ``studio_adapter.json``; StudioError where it is missing or wrong."""
+    """Read ``studio_adapter.json``; StudioError if it is missing or wrong."""
     path = folder / MANIFEST_NAME
     try:
         return AdapterManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise StudioError(f"{folder} is not an adapter: {MANIFEST_NAME} cannot be read.") from error
+        raise StudioError(
+            "unreadable-file",
+            "{folder} is not an adapter: {file} cannot be read. Choose the folder of an exported adapter.",
+            folder=folder,
+            file=MANIFEST_NAME,
+        ) from error
     except ValidationError as error:
         raise bad_value(error, path) from error
     except (ValueError, RecursionError) as error:
-        raise StudioError(f"{path} is damaged: {error}.") from error
+        raise StudioError("damaged-file", "{file} is damaged: {reason}.", file=path, reason=error) from error
 
 
 def load_adapter(module: nn.Module, folder: Path) -> AdaptedModel:
-    """Attach the adapter in ``folder`` to a bare backbone with a head of the right size, in evaluation mode.
+    """Attach the adapter in ``folder`` to a bare backbone, in evaluation mode; the head must have the right size.
 
-    Raises StudioError, with the module as it was, where the backbone is another or the tensors do not fit.
+    Raises StudioError, with the module as it was, if the backbone is another one or the tensors do not fit.
     """
-    description = read_manifest(folder)
-    check_same_backbone(description, weights_digest(module), folder)
-    return attach_adapter(module, folder, description)
+    manifest = read_manifest(folder)
+    check_same_backbone(manifest, weights_digest(module), folder)
+    return attach_adapter(module, folder, manifest)
 
 
 def check_same_backbone(manifest: AdapterManifest, backbone_identity: str, folder: Path) -> None:
-    """Raise StudioError where the adapter in ``folder`` belongs to another backbone than this."""
+    """Raise StudioError if the adapter in ``folder`` belongs to another backbone."""
     if manifest.backbone_identity != backbone_identity:
-        raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
+        raise StudioError(
+            "other-backbone",
+            "The adapter in {folder} belongs to another backbone: the weights differ. Load it with its own backbone.",
+            folder=folder,
+        )
 
 
 def attach_adapter(module: nn.Module, folder: Path, manifest: AdapterManifest) -> AdaptedModel:
-    """:func:`load_adapter` for a folder that is described already, and known to belong to this backbone."""
+    """Attach as :func:`load_adapter` does, for a manifest that was read and checked already."""
     tensors = load_tensors(folder / TENSORS_NAME)
     attached = attach(module, manifest.attachments)
     try:

@@ -1,8 +1,8 @@
-"""timm's attentions with their inside open.
+"""timm's attentions, re-implemented so that adapters can inject keys, values and outputs.
 
-timm gives no access to the queries, keys and values inside an attention. :func:`attend` carries the same computation
-out, in the order of timm's own forward and with the attention's own layers, which may be adapted themselves, and lets
-:class:`OpenAttention` adapters take part in it. With nothing to add it gives timm's result bit for bit.
+timm gives no access to the queries, keys and values inside an attention. :func:`attention_forward` repeats the
+computation in the order of timm's own forward, calls the attention's own layers, which may be adapted themselves, and
+adds the contributions of :class:`InjectableAttention` adapters. Without adapters it equals timm's result bit for bit.
 """
 
 import math
@@ -22,32 +22,32 @@ from torch.nn import functional
 from studio.peft.contract import AdaptedLayer
 
 MAX_LOGIT_SCALE = math.log(1 / 0.01)
-"""The bound that Swin V2 puts on its temperature."""
+"""Swin V2's upper bound of its logit scale."""
 
 
 class InjectableAttention(AdaptedLayer):
-    """An attention to which something is added inside.
+    """An attention with an adapter inside.
 
-    Several on one attention stand next to each other, under all other adapters (:meth:`Site.replace` with
-    ``innermost``); the outermost carries the attention out for all of them.
+    Several on one attention are nested directly, below all other adapters (:meth:`AttachmentSite.replace` with
+    ``innermost``); the outermost computes the attention for all of them.
     """
 
     def expand_bias(self, bias: Tensor) -> Tensor:
-        """A bias of the scores, (..., queries, keys), with room for tokens that the backbone does not know of."""
+        """Return a bias of the scores, (..., queries, keys), expanded for tokens that the backbone does not know."""
         return bias
 
     def extra_kv(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Keys and values, each (batch, heads, m, head width), that every query sees besides those of ``x``."""
+        """Return extra keys and values for every query, each (batch, heads, m, head width); None for none."""
         return None
 
     def extra_output(self, query: Tensor) -> Tensor | None:
-        """What is added to the heads' output, (batch, heads, N, head width), for ``query`` of the same shape."""
+        """Return an addition to the heads' output, (batch, heads, N, head width), the shape of ``query``."""
         return None
 
     def forward_adapted(self, x: Tensor, **call: Any) -> Tensor:
-        """The attention of ``x``, (batch, N, D), with what all open adapters on it add, each by its strength.
+        """Compute the attention of ``x``, (batch, N, D), with the contributions of all adapters by their strengths.
 
-        Further keys count as often as the strength says, so that at 0 no query sees them.
+        The weight of extra keys is multiplied by the strength, so that at 0 no query attends to them.
         """
         return attention_forward(self.unwrapped, x, tuple(self._active_adapters()), **call)
 
@@ -64,32 +64,32 @@ class InjectableAttention(AdaptedLayer):
 def attention_forward(
     attention: Any, x: Tensor, adapters: Sequence[InjectableAttention], *, rope: Tensor | None = None, **call: Any
 ) -> Tensor:
-    """timm's forward of ``attention`` on ``x``, (batch, N, D), with what ``parts`` add.
+    """Compute timm's forward of ``attention`` on ``x``, (batch, N, D), with the contributions of ``adapters``.
 
-    ``call`` holds the masks and biases that the attention is called with.
+    ``call`` are the masks and biases that the attention is called with.
     """
     gate = attention.gate(x).sigmoid() if getattr(attention, "gate", None) is not None else None
     query, key, value = project_qkv(attention, x)
     if rope is not None:
         query, key = (_apply_rope(attention, heads, rope).type_as(value) for heads in (query, key))
     biases = _attention_biases(attention, x, **call)
-    for part in adapters:
-        biases = [part.expand_bias(bias) for bias in biases]
-    for part in adapters:
-        more = part.extra_kv(x)
-        if more is not None:
-            key, value = _prepend(more[0], key), _prepend(more[1], value)
-            biases = [_pad_keys(bias, more[0].shape[2]) for bias in biases]
-            biases += _strength_bias(more[0].shape[2], key, part.strength)
+    for adapter in adapters:
+        biases = [adapter.expand_bias(bias) for bias in biases]
+    for adapter in adapters:
+        extra = adapter.extra_kv(x)
+        if extra is not None:
+            key, value = _prepend(extra[0], key), _prepend(extra[1], value)
+            biases = [_pad_keys(bias, extra[0].shape[2]) for bias in biases]
+            biases += _strength_bias(extra[0].shape[2], key, adapter.strength)
     heads = scaled_dot_product(attention, query, key, value, biases)
-    for part in adapters:
-        added = part.extra_output(query)
-        heads = heads if added is None else heads + part.strength * added.to(heads.dtype)
+    for adapter in adapters:
+        added = adapter.extra_output(query)
+        heads = heads if added is None else heads + adapter.strength * added.to(heads.dtype)
     return _project_output(attention, heads, gate)
 
 
 def project_qkv(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of the tokens ``x``, (batch, N, D), each (batch, heads, N, head width), without RoPE."""
+    """Return queries, keys and values of ``x``, (batch, N, D), each (batch, heads, N, head width), without RoPE."""
     if getattr(attention, "qkv", None) is not None:
         fused = _fused_qkv(attention, x)
         query, key, value = fused.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
@@ -105,7 +105,7 @@ def project_qkv(attention: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def scaled_dot_product(
     attention: Any, query: Tensor, key: Tensor, value: Tensor, biases: Sequence[Tensor] = ()
 ) -> Tensor:
-    """softmax(query key + biases) value as ``attention`` does it, (batch, heads, N, head width)."""
+    """Return softmax(query key + biases) value as ``attention`` computes it, (batch, heads, N, head width)."""
     groups = getattr(attention, "num_kv_groups", 1)
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
@@ -123,31 +123,31 @@ def scaled_dot_product(
 
 
 def num_kv_heads(attention: Any) -> int:
-    """Heads of keys and values: fewer than those of the queries where several share one."""
+    """Return the number of key and value heads, which several query heads may share."""
     return getattr(attention, "num_kv_heads", attention.num_heads)
 
 
 def kv_width(attention: Any) -> int:
-    """Width of all heads of the keys together, and of the values."""
+    """Return the width of all key heads together, which is also that of the value heads."""
     fused = getattr(attention, "qkv", None)
     return fused.out_features // 3 if fused is not None else attention.k_proj.out_features
 
 
 def token_width(attention: Any) -> int:
-    """Width of the tokens that come in."""
+    """Return the width of the input tokens."""
     fused = getattr(attention, "qkv", None)
     return fused.in_features if fused is not None else attention.k_proj.in_features
 
 
 def _fused_qkv(attention: Any, x: Tensor) -> Tensor:
-    """The output of qkv; BEiT, EVA and Swin V2 keep its bias in pieces, k's being zero."""
+    """Return the output of qkv; BEiT, EVA and Swin V2 hold its bias in pieces, with zero for k."""
     if getattr(attention, "q_bias", None) is None:
         return attention.qkv(x)
     bias = torch.cat((attention.q_bias, attention.k_bias, attention.v_bias))
     if not attention.qkv_bias_separate:
         return functional.linear(x, attention.qkv.weight, bias)
     qkv = attention.qkv(x)
-    qkv += bias  # in place as timm does it: under autocast the sum stays in the lower precision
+    qkv += bias  # in place as in timm: under autocast the sum stays in the lower precision
     return qkv
 
 
@@ -166,7 +166,7 @@ def _attention_biases(
     shared_rel_pos_bias: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> list[Tensor]:
-    """What is added to the scores, each (..., queries, keys): relative positions and masks."""
+    """Return the additions to the scores, each (..., queries, keys): relative position biases and masks."""
     found: list[Tensor | None] = [shared_rel_pos_bias]
     if isinstance(attention, BeitAttention | WindowAttention):
         known = attention.relative_position_bias_table is not None
@@ -180,7 +180,7 @@ def _attention_biases(
 
 
 def _continuous_position_bias(attention: Any) -> Tensor:
-    """Swin V2's relative position bias, (1, heads, area, area), made by a small network."""
+    """Return Swin V2's relative position bias, (1, heads, area, area), computed by a small network."""
     table = attention.cpb_mlp(attention.relative_coords_table).view(-1, attention.num_heads)
     area = attention.window_size[0] * attention.window_size[1]
     bias = table[attention.relative_position_index.view(-1)].view(area, area, -1).permute(2, 0, 1).contiguous()
@@ -192,12 +192,12 @@ def _prepend(new: Tensor, old: Tensor) -> Tensor:
 
 
 def _pad_keys(bias: Tensor, count: int) -> Tensor:
-    """Zero, or True in a mask of booleans, for ``count`` keys before the others: every query sees them."""
+    """Pad ``bias`` with 0 (or True in a boolean mask) for ``count`` leading keys, which every query attends to."""
     return functional.pad(bias, (count, 0), value=1.0 if bias.dtype == torch.bool else 0.0)
 
 
 def _strength_bias(count: int, key: Tensor, strength: float) -> list[Tensor]:
-    """What makes the first ``count`` keys count ``strength`` times each, (1, keys); nothing where that is once."""
+    """Return a bias (1, keys) that multiplies the weight of the first ``count`` keys by ``strength``; none for 1."""
     if strength == 1:
         return []
     row = key.new_zeros(1, key.shape[2])
@@ -206,7 +206,7 @@ def _strength_bias(count: int, key: Tensor, strength: float) -> list[Tensor]:
 
 
 def _combined_mask(biases: Sequence[Tensor], query: Tensor) -> Tensor | None:
-    """One mask for all ``biases``: a single one stays as it is."""
+    """Return the sum of ``biases`` as one mask; a single one is returned unchanged, None for none."""
     if len(biases) < 2:
         return biases[0] if biases else None
     return reduce(add, (_as_additive_bias(bias, query) for bias in biases))

@@ -1,28 +1,33 @@
-"""What is wrong with a recipe on a backbone: a list of problems, never an exception."""
+"""Problems of a recipe on a backbone, as a list; never an exception."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from studio.core.layers import Layer
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.peft.target_matching import match_targets
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that keeps the recipe from being trained: the key's path in the recipe, and a sentence."""
+    """A reason why the recipe cannot be trained: the path of its key, and one sentence."""
 
     path: str
     text: str
 
 
 def check_recipe(recipe: Recipe, layers: Sequence[Layer]) -> list[Problem]:
-    """The problems of the attachments, and a recipe in which nothing would train."""
+    """Return the problems of the attachments, and of a recipe in which nothing trains."""
     problems = [
-        Problem(f"attachments[{index}]", f"{attachment.name}: {resolution.problem}")
+        Problem(
+            f"attachments[{index}]",
+            N_("{attachment}: {problem}", attachment=attachment.name, problem=match_result.problem),
+        )
         for index, attachment in enumerate(recipe.attachments)
-        if attachment.enabled and (resolution := match_targets(attachment, layers)).problem
+        if attachment.enabled and (match_result := match_targets(attachment, layers)).problem
     ]
     if not recipe.head.trainable and not any(a.enabled for a in recipe.attachments):
-        problems.append(Problem("head.trainable", "Nothing would train: attach a method or let the head train."))
+        text = N_("Nothing is trainable: there is no attachment and the head is frozen. Attach a method.")
+        problems.append(Problem("head.trainable", text))
     return problems

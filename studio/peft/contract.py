@@ -1,7 +1,8 @@
-"""What a PEFT method is: the contract between the engine and one file in ``studio/peft/methods``.
+"""The contract between the engine and a PEFT method, which is one file in ``studio/peft/methods``.
 
-A method says which layers it accepts (:meth:`Method.refuses`), what it does there (:meth:`Method.attach`, through a
-:class:`Site`, whose changes the engine records and undoes), and whether it merges (:meth:`AdaptedLayer.merged`).
+A method says which layers it accepts (:meth:`Method.unsupported_reason`), attaches there (:meth:`Method.attach`,
+through an :class:`AttachmentSite`, whose changes the engine records and undoes), and merges if it can
+(:meth:`AdaptedLayer.merged_module`).
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
@@ -19,12 +21,17 @@ from studio.core.layers import Layer, Role
 from studio.core.messages import N_
 from studio.core.registry import Registry
 from studio.core.validation import bad_value
+from studio.peft.method_info import MethodInfo
+
+if TYPE_CHECKING:
+    from studio.peft.attach import AdaptedModel
+    from studio.peft.hf.form import PeftForm
 
 
 class MethodConfig(BaseModel):
-    """A method's own fields, each with a default, bounds and a ``description``.
+    """The fields of a method, each with a title, a description, a default and bounds.
 
-    The form, the help and the check of it.
+    The form, the help and the check of a recipe are made from them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,23 +42,23 @@ C = TypeVar("C", bound=MethodConfig)
 
 @dataclass(frozen=True, slots=True)
 class DefaultSites:
-    """Where a method goes unless told otherwise: layers of one of ``roles``, and which slices of a fused qkv."""
+    """The default targets of a method: layers with one of ``roles``, and the slices of a fused qkv among them."""
 
     roles: tuple[Role, ...]
     slices: tuple[str, ...] = ()
 
 
 class AdaptedLayer(nn.Module):
-    """Stands in a layer's place, holds the layer as ``base``, and adds what the method adds.
+    """A layer of the backbone, ``base_layer``, together with an adapter; it stands in the layer's place.
 
-    Everything that is not under ``base`` belongs to the adapter. Attributes that are not found here are looked up on
-    the layer, so that code which asks an attention for its ``num_heads`` still finds it.
+    Everything outside ``base_layer`` belongs to the adapter. An attribute that is missing here is looked up on the
+    layer, so that code that asks an attention for its ``num_heads`` still gets it.
     """
 
     may_skip_steps: bool = False
-    """Whether it sits out some steps by design (a random depth), so that a step without a gradient is no fault."""
+    """Whether it is left out of some steps by design (a random depth), so that a missing gradient is no error."""
     not_scalable_reason: ClassVar[str] = ""
-    """Why it cannot take part by halves, in one sentence; empty where it can."""
+    """Why it has no strength between off and on, as one sentence; empty if it has one."""
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
@@ -61,47 +68,54 @@ class AdaptedLayer(nn.Module):
         self.training = False
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer with its adapter, or the layer alone while the attachment is switched off."""
+        """Run the layer with its adapter, or the layer alone while the attachment is disabled."""
         if not self.enabled:
             return self.base_layer(*args, **kwargs)
         return self.forward_adapted(*args, **kwargs) if self.strength == 1 else self.forward_scaled(*args, **kwargs)
 
     def forward_scaled(self, *args: Any, **kwargs: Any) -> Any:
-        """On the line from the layer alone (0) to the layer with its adapter (1) and beyond.
+        """Interpolate linearly from the layer alone (strength 0) to the layer with its adapter (1) and beyond.
 
-        A layer whose :meth:`adapted` heeds ``strength`` itself returns that.
+        A layer whose :meth:`forward_adapted` already applies ``strength`` sets ``forward_scaled = forward_adapted``.
         """
         output = self.base_layer(*args, **kwargs)
         return output + self.strength * (self.forward_adapted(*args, **kwargs) - output)
 
     def set_enabled(self, enabled: bool) -> None:
-        """Take part from now on, or let the layer work alone."""
+        """Enable the adapter, or let the layer work alone."""
         self.enabled = enabled
 
+    def draw_depths_from(self, generator: torch.Generator) -> None:
+        """Draw a random depth, if the layer has one, from ``generator`` in all further training steps.
+
+        Distributed training calls it on every adapted layer: its processes must draw the same depths, or they average
+        gradients of different graphs. ``generator`` is seeded alike in all processes before each step.
+        """
+
     def forward_adapted(self, *args: Any, **kwargs: Any) -> Any:
-        """The layer with its adapter."""
+        """Run the layer with its adapter."""
         raise NotImplementedError
 
     def merged_module(self, base: nn.Module) -> nn.Module:
-        """Fold the adapter into ``base``, a plain copy of the layer that may change; return what takes its place."""
+        """Merge the adapter into ``base``, a plain copy of the layer that may change; return the merged layer."""
         raise NotImplementedError
 
     def merge_into_parent(self, parent: nn.Module) -> None:
-        """Fold what acts on tensors that ``parent``, a plain copy of the layer's holder, keeps outside of the layer.
+        """Merge into tensors that ``parent``, a plain copy of the layer's parent, holds outside of the layer.
 
-        Called after :meth:`merged`; timm's BEiT keeps the bias of its qkv in the attention, for one.
+        Called after :meth:`merged_module`. An example is timm's BEiT, whose attention holds the bias of its qkv.
         """
 
     def finalize(self) -> None:
-        """Put what they amount to in the place of tensors that only training needs; the output stays the same."""
+        """Replace tensors that only training needs by their result; the output stays the same."""
 
     @property
     def unwrapped(self) -> nn.Module:
-        """The backbone's own layer, under every adapter that stands in its place."""
+        """The backbone's own layer, below all adapters."""
         return self.base_layer.unwrapped if isinstance(self.base_layer, AdaptedLayer) else self.base_layer
 
     def adapter_state_dict(self) -> dict[str, Tensor]:
-        """The adapter's parameters and persistent buffers by name, without the layer's."""
+        """Return the adapter's parameters and persistent buffers by name, without the layer's."""
         own: dict[str, Tensor] = {name: value for name, value in self._parameters.items() if value is not None}
         own |= {
             name: b
@@ -114,7 +128,7 @@ class AdaptedLayer(nn.Module):
         return own
 
     def train(self, mode: bool = True) -> AdaptedLayer:
-        """Set the mode of the adapter; a frozen layer under it stays as it is."""
+        """Set the mode of the adapter; the frozen layer below keeps its own."""
         self.training = mode
         for name, child in self.named_children():
             if name != "base_layer":
@@ -135,89 +149,106 @@ class AdaptedLayer(nn.Module):
 
 @dataclass
 class AttachmentSite(Generic[C]):
-    """One layer at which one attachment is being attached: what the method may do there.
+    """One layer to which one attachment is being attached, and the changes that the method may make there.
 
-    The engine carries the changes out and undoes them. ``modules`` are the backbone's own layers by path, whatever
-    stands in their place by now; ``shared`` is one dictionary for all sites of the attachment. ``rest_first(n)`` lets
-    everything in the first n blocks rest, whichever attachment it belongs to, until it is told another number.
-    ``backbone_identity()`` is :func:`studio.backbones.loading.weights_digest` of the bare backbone.
+    The engine carries the changes out and undoes them. ``module`` is the layer, ``config`` and ``slices`` come from
+    the recipe, and ``shared`` is one dictionary for all sites of the attachment.
     """
 
+    attachment: str
     layer: Layer
     module: nn.Module
     config: C
     slices: tuple[str, ...]
-    model: nn.Module
-    layers: tuple[Layer, ...]
-    modules: Mapping[str, nn.Module]
     shared: dict[str, Any]
-    skip_first_blocks: Callable[[int], None] = field(repr=False)
-    backbone_identity: Callable[[], str] = field(repr=False)
-    _replace: Callable[[str, Callable[[nn.Module], AdaptedLayer], bool], None] = field(repr=False)
-    _train_parameter: Callable[[str, str], None] = field(repr=False)
-    _set_attribute: Callable[[str, str, Any], None] = field(repr=False)
-    _add_to_count: Callable[[str, str, int], None] = field(repr=False)
+    adapted_model: AdaptedModel = field(repr=False)
+
+    @property
+    def model(self) -> nn.Module:
+        """The backbone, in which other attachments may already be."""
+        return self.adapted_model.module
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows of the backbone's layer tree."""
+        return self.adapted_model.layers
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The backbone's own layers by path, below all adapters."""
+        return self.adapted_model.backbone_modules
 
     @property
     def factory_kwargs(self) -> dict[str, Any]:
-        """``device`` and ``dtype`` of the layer, for the tensors that the method makes."""
+        """``device`` and ``dtype`` of the layer, for the tensors of the adapter."""
         tensor = next(self.module.parameters(), None)
         tensor = next(self.model.parameters()) if tensor is None else tensor
         return {"device": tensor.device, "dtype": tensor.dtype}
 
+    def backbone_identity(self) -> str:
+        """Return :func:`studio.backbones.loading.weights_digest` of the bare backbone."""
+        return self.adapted_model.backbone_identity()
+
+    def skip_first_blocks(self, blocks: int) -> None:
+        """Disable all attachments in the first ``blocks`` blocks, until the next call."""
+        self.adapted_model.skip_first_blocks(self.attachment, blocks)
+
     def replace(
         self, make: Callable[[nn.Module], AdaptedLayer], path: str | None = None, *, innermost: bool = False
     ) -> None:
-        """Put ``make(what is there now)`` in the place of this layer, or of the one at ``path``.
+        """Replace this layer, or the one at ``path``, by ``make(current module)``.
 
-        ``innermost`` puts it under the adapters that already stand there, next to the backbone's own layer.
+        ``innermost`` inserts below the adapters that are already there, next to the backbone's own layer.
         """
-        self._replace(self.layer.path if path is None else path, make, innermost)
+        self.adapted_model.replace_module(self.attachment, self._path(path), make, innermost)
 
     def train_parameter(self, parameter: str, path: str | None = None) -> None:
-        """Put a trainable copy in the place of a parameter of this layer, or of the one at ``path``."""
-        self._train_parameter(self.layer.path if path is None else path, parameter)
-
-    def set_attribute(self, attribute: str, value: Any, path: str | None = None) -> None:
-        """Set a plain attribute of this layer, or of the one at ``path``, while the adapter is switched on."""
-        self._set_attribute(self.layer.path if path is None else path, attribute, value)
+        """Replace a parameter of this layer, or of the one at ``path``, by a trainable copy."""
+        self.adapted_model.train_parameter(self.attachment, self._path(path), parameter)
 
     def add_to_count(self, attribute: str, amount: int, path: str | None = None) -> None:
-        """Add to a count of this layer, or of the one at ``path``, until the adapter is detached or switched off."""
-        self._add_to_count(self.layer.path if path is None else path, attribute, amount)
+        """Add to an integer attribute of this layer, or of the one at ``path``, while the attachment is enabled."""
+        self.adapted_model.add_to_count(self.attachment, self._path(path), attribute, amount)
+
+    def _path(self, path: str | None) -> str:
+        return self.layer.path if path is None else path
 
 
 class Method(ABC, Generic[C]):
-    """A PEFT method. One instance is registered; it keeps no state."""
+    """A PEFT method. One stateless instance is registered."""
 
     name: ClassVar[str]
     label: ClassVar[str]
     family: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
-    when_to_use: ClassVar[str] = ""
-    """When to choose it, in a sentence."""
+    info: ClassVar[MethodInfo] = MethodInfo()
+    """How the method is shown; empty fields are filled from the class."""
     Config: ClassVar[type[MethodConfig]]
     not_mergeable_reason: ClassVar[str] = ""
-    """Why the method cannot be merged into the backbone; empty where it can."""
+    """Why the method cannot be merged into the backbone, as one sentence; empty if it can."""
     default_sites: ClassVar[tuple[DefaultSites, ...]]
-    """Tried in turn.
+    """Tried in order.
 
-    The first that matches an accepted layer is what a drop on a block or on the backbone attaches to.
+    The first that matches an accepted layer is the target of a drop on a block or on the backbone.
     """
     allows_mixed_slices: ClassVar[bool] = False
-    """Whether an attachment to q, k, v slices may take whole layers too, the slices counting where there are any."""
+    """Whether an attachment to q, k, v slices may take whole layers too; slices then count only for a fused qkv."""
     identity_at_init: ClassVar[bool] = True
-    """Whether a freshly attached backbone answers exactly as it did before, bit for bit.
+    """Whether a freshly attached backbone has the same output as before, bit for bit.
 
-    On a qkv that the backbone reads past, as it does when it calls the layer: see decision 5 of ARCHITECTURE.md.
+    A qkv whose weight timm reads without calling the layer is compared with the output of calling it (decision 5 of
+    ARCHITECTURE.md).
     """
-    diagram: ClassVar[str] = ""
-    """Where the module stands, for the diagram: one of :data:`SITS`; empty for what is usual in the family."""
-    peft_type: ClassVar[str] = ""
-    """HF peft's type that holds what this trains; empty where there is none."""
+    peft_form: ClassVar[PeftForm | None] = None
+    """How HF peft stores what this method trains; None if it cannot."""
     learning_rate: ClassVar[float] = 1e-3
-    """A learning rate for AdamW to begin with."""
+    """The default learning rate for AdamW."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in vars(cls):
+            cls.info = cls.info.completed(cls.__doc__ or "", cls.family, tuple(cls.Config.model_fields))
 
     def configure(self, values: Mapping[str, Any]) -> C:
         """Check the method's fields, as strictly as those of a file; StudioError naming the first wrong one."""
@@ -228,33 +259,29 @@ class Method(ABC, Generic[C]):
 
     @abstractmethod
     def unsupported_reason(self, layer: Layer, config: C, slices: tuple[str, ...]) -> str:
-        """Why the method cannot attach to ``layer`` with ``config``, in one sentence; empty where it can."""
+        """Return why the method cannot attach to ``layer`` with ``config``, as one sentence; empty if it can."""
 
     @abstractmethod
     def attach(self, site: AttachmentSite[C]) -> None:
         """Attach at an accepted layer.
 
-        Tensors are made with ``site.factory`` and never from values: it may be the meta device.
+        Make tensors with ``site.factory_kwargs`` and never from values: the layer may be on the meta device.
         """
 
     def max_values(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> Mapping[str, int]:
-        """The largest values of fields that still gain something at ``sites`` among all ``layers``, for forms."""
+        """Return the largest useful values of integer fields at ``sites`` among all ``layers``, for forms."""
         return {}
 
     def unused_fields(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
-        """The fields that change nothing at ``sites`` among all ``layers``; forms leave them out."""
+        """Return the fields without effect at ``sites`` among all ``layers``; forms leave them out."""
         return frozenset()
 
     def finalized_config(self, config: C) -> C:
-        """The fields that describe an adapter of this method after :meth:`AdaptedLayer.settle`."""
+        """Return the fields that describe an adapter of this method after :meth:`AdaptedLayer.finalize`."""
         return config
 
-    def short_text(self, config: C) -> str:
-        """A few characters that tell one configuration from another, such as ``r8``."""
-        return ""
-
     def lr_scale(self, tensor_name: str, config: C) -> float:
-        """Factor on the learning rate of the adapter tensor called ``tensor`` (its last name, such as ``lora_B``)."""
+        """Return the learning rate factor of the adapter tensors with this last name, such as ``lora_B``."""
         return 1.0
 
 
@@ -270,16 +297,19 @@ def _import_builtin() -> None:
 
 METHODS: Registry[Method[Any]] = Registry(N_("PEFT method"), "peft_studio.methods", _import_builtin)
 
-DIAGRAMS = ("weights", "beside", "scale", "after", "parallel", "tokens", "prefix", "mix")
-"""Trains the weights themselves; a branch beside a linear layer; a scale of its output; a small network after or beside
-a layer; tokens in front of the image's; keys and values in front of the attention's; a mixture of other adapters."""
-
-FAMILIES = ("low rank", "scaling", "bottleneck", "tokens", "whole weights", "composition")
-"""In the order in which people look for them."""
+FAMILIES: tuple[str, ...] = (
+    N_("low rank"),
+    N_("scaling"),
+    N_("bottleneck"),
+    N_("tokens"),
+    N_("selective"),
+    N_("composition"),
+)
+"""The families in display order; a plugin may have one of its own."""
 
 
 def methods_by_family() -> list[Method[Any]]:
-    """All methods, family by family; a plugin's own family comes last."""
+    """Return all methods, family by family; a plugin's own family comes last."""
     order = {family: rank for rank, family in enumerate(FAMILIES)}
     return sorted(METHODS, key=lambda method: (order.get(method.family, len(order)), method.family))
 
@@ -288,12 +318,12 @@ M = TypeVar("M", bound=type[Method[Any]])
 
 
 def register(cls: M) -> M:
-    """Class decorator: add a method to the registry."""
+    """Add a method to the registry (class decorator)."""
     METHODS.register(cls())
     return cls
 
 
 def slice_rows(layer: Layer, slices: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Row ranges [start, stop) of a fused qkv's weight (3A, D) for each of ``slices``, in q, k, v order."""
+    """Return the row range [start, stop) in a fused qkv's weight (3A, D) of each of ``slices``, in q, k, v order."""
     width = layer.shape[0] // 3
     return [(i * width, (i + 1) * width) for i, name in enumerate("qkv") if name in slices]

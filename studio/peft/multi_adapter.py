@@ -1,4 +1,4 @@
-"""Adapter packs: several trained adapters on one backbone, each with its own classes, one of them active at a time."""
+"""Adapter sets: several trained adapters on one backbone, each with its own classes, one active at a time."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,13 +11,14 @@ from torch import nn
 from studio.backbones.layer_roles import classifier_paths
 from studio.backbones.loading import weights_digest
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.peft.adapter_file import AdapterManifest, attach_adapter, check_same_backbone, read_manifest
 from studio.peft.attach import AdaptedModel
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterEntry:
-    """One adapter of a pack. ``labels`` are its classes in the order of its head's outputs."""
+    """One adapter of a set; ``labels`` are its classes in the order of its head's outputs."""
 
     name: str
     labels: tuple[str, ...]
@@ -27,19 +28,19 @@ class AdapterEntry:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierHead:
-    """The layers of a classifier by path, and the count of classes that timm keeps beside them."""
+    """The layers of a classifier by path, and timm's number of classes."""
 
     layers: Mapping[str, nn.Module]
     num_classes: int | None
 
     @classmethod
     def from_module(cls, module: nn.Module) -> "ClassifierHead":
-        """The classifier that ``module`` has now."""
+        """Return the current classifier of ``module``."""
         layers = {path: module.get_submodule(path) for path in classifier_paths(module)}
         return cls(layers, getattr(module, "num_classes", None))
 
     def apply_to(self, module: nn.Module) -> None:
-        """Make it the classifier of ``module``."""
+        """Make this the classifier of ``module``."""
         for path, layer in self.layers.items():
             parent, _, name = path.rpartition(".")
             module.get_submodule(parent)._modules[name] = layer
@@ -47,19 +48,20 @@ class ClassifierHead:
 
 
 class AdapterSet:
-    """Adapters that the export ``adapter`` wrote, on a bare timm backbone that they share.
+    """Adapters of the export format ``adapter`` on one shared, bare timm backbone.
 
-    Activating another exchanges what stands in the tree and copies no tensor, so it takes milliseconds however large
-    the backbone is, and its own tensors are never touched. Do not activate while the backbone computes.
+    Activating an adapter exchanges modules and copies no tensor, so it takes milliseconds for any backbone, and the
+    backbone's own tensors are never changed. Do not activate during a forward pass.
     """
 
     def __init__(self, module: nn.Module) -> None:
         if not hasattr(module, "reset_classifier") or not classifier_paths(module):
-            raise StudioError("A pack needs a timm backbone with a classifier, which each adapter replaces by its own.")
+            raise StudioError(
+                "no-classifier", "Cannot make an adapter set: the backbone is not a timm model with a classifier."
+            )
         self.module = module.eval()
         self._backbone_identity = weights_digest(module)
         self._original_head = ClassifierHead.from_module(module)
-        self._requires_grad_flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
         self._entries: dict[str, AdapterEntry] = {}
         self._active: AdapterEntry | None = None
 
@@ -68,63 +70,57 @@ class AdapterSet:
 
     @property
     def active(self) -> AdapterEntry | None:
-        """The adapter that ``module`` answers with; None where the backbone is bare."""
+        """The active adapter; None if the backbone is bare."""
         return self._active
 
     def add(self, name: str, folder: Path) -> AdapterEntry:
-        """Read the adapter in ``folder``; which one is active stays as it is.
+        """Read the adapter in ``folder``; the active adapter stays active.
 
-        Raises StudioError, with everything as it was, where the name is taken, the adapter was made for another
-        backbone, or it has no classes of its own.
+        Raises StudioError, with nothing changed, if the name is in use, the adapter belongs to another backbone, or
+        it does not name its classes.
         """
         if name in self._entries:
-            raise StudioError(f"The pack already has an adapter called {name!r}; choose another name.")
-        description = read_manifest(folder)
-        check_same_backbone(description, self._backbone_identity, folder)
-        labels = _labels(description, folder)
+            raise StudioError("name-taken", "The name {name!r} is already in use. Choose another name.", name=name)
+        manifest = read_manifest(folder)
+        check_same_backbone(manifest, self._backbone_identity, folder)
+        labels = _labels(manifest, folder)
         with self._bare_backbone():
             self.module.reset_classifier(len(labels))  # type: ignore[operator]
             head = ClassifierHead.from_module(self.module)
-            attached = attach_adapter(self.module, folder, description)
+            attached = attach_adapter(self.module, folder, manifest)
             attached.unload()
         self._entries[name] = AdapterEntry(name, labels, attached, head)
         return self._entries[name]
 
     def entry(self, name: str) -> AdapterEntry:
-        """The adapter called ``name``, active or not; StudioError where there is none."""
+        """Return the adapter ``name``, active or not; StudioError if there is none."""
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(self._entries) or "none"
-            raise StudioError(f"The pack has no adapter called {name!r}; there are {known}.") from None
+            known = ", ".join(self._entries) or N_("none")
+            raise StudioError(
+                "unknown-name", "There is no adapter {name!r}. Available adapters: {known}.", name=name, known=known
+            ) from None
 
     def activate(self, name: str) -> AdapterEntry:
-        """Answer with the adapter called ``name`` from now on; StudioError where there is none."""
-        member = self.entry(name)
-        if member is not self._active:
+        """Activate the adapter ``name``; StudioError if there is none."""
+        entry = self.entry(name)
+        if entry is not self._active:
             self.deactivate()
-            self._activate_entry(member)
-        return member
+            self._activate_entry(entry)
+        return entry
 
     def deactivate(self) -> None:
-        """Leave the backbone bare, with the classifier that it came with."""
+        """Leave the backbone bare, with its original classifier."""
         if self._active is not None:
             self._active.attached.unload()
             self._active = None
         self._original_head.apply_to(self.module)
 
     def remove(self, name: str) -> None:
-        """Forget an adapter; where it was active, the backbone is bare afterwards. KeyError where there is none."""
+        """Remove an adapter; if it was active, the backbone is bare afterwards. KeyError if there is none."""
         if self._entries.pop(name) is self._active:
             self.deactivate()
-
-    def release(self) -> nn.Module:
-        """Forget all adapters and return the backbone as it came."""
-        self.deactivate()
-        self._entries.clear()
-        for parameter, flag in self._requires_grad_flags:
-            parameter.requires_grad_(flag)
-        return self.module
 
     def _activate_entry(self, entry: AdapterEntry) -> None:
         entry.head.apply_to(self.module)
@@ -133,7 +129,7 @@ class AdapterSet:
 
     @contextmanager
     def _bare_backbone(self) -> Iterator[None]:
-        """The bare backbone for a while; whatever happens, what was active is so again afterwards."""
+        """Make the backbone bare in the context, and activate the same adapter again afterwards."""
         before = self._active
         self.deactivate()
         try:
@@ -144,8 +140,12 @@ class AdapterSet:
                 self._activate_entry(before)
 
 
-def _labels(description: AdapterManifest, folder: Path) -> tuple[str, ...]:
-    labels: Any = description.metadata.get("labels")
+def _labels(manifest: AdapterManifest, folder: Path) -> tuple[str, ...]:
+    labels: Any = manifest.metadata.get("labels")
     if not isinstance(labels, list) or not labels:
-        raise StudioError(f"The adapter in {folder} does not name its classes, so it cannot be in a pack.")
+        raise StudioError(
+            "no-labels",
+            "Cannot add the adapter in {folder}: it does not name its classes. Export it again.",
+            folder=folder,
+        )
     return tuple(map(str, labels))

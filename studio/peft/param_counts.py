@@ -1,4 +1,4 @@
-"""Counts of an attached backbone: what trains, what is frozen, what goes into the file."""
+"""Parameter counts of a backbone with attachments: trainable, total, and in the adapter file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from studio.peft.patches import ParameterPatch, Patch
 from studio.peft.target_matching import MatchResult, SkippedLayer
 
 HEAD = "head"
-"""What the head is called among the attachments."""
+"""The name of the head among the attachments."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttachmentCounts:
-    """One attachment: where it is, where it is not and why, and how many trainable parameters it has at each site."""
+    """Layers of one attachment, skipped ones with reasons, and its trainable parameters at each site."""
 
     name: str
     method: str
@@ -27,7 +27,7 @@ class AttachmentCounts:
 
 @dataclass(frozen=True, slots=True)
 class ParameterCounts:
-    """All counts. ``adapter_bytes`` is the size of the tensors that the adapter file holds, head included."""
+    """All counts; ``adapter_bytes`` is the size of the tensors in the adapter file, head included."""
 
     total_parameters: int
     trainable_parameters: int
@@ -37,11 +37,11 @@ class ParameterCounts:
 
     @property
     def trainable_percent(self) -> float:
-        """Trainable parameters in percent of all."""
+        """Trainable parameters in percent of the total."""
         return 100 * self.trainable_parameters / self.total_parameters if self.total_parameters else 0.0
 
     def as_json(self, backbone: str) -> dict[str, Any]:
-        """The object that ``inspect --json`` prints."""
+        """Return the object that ``inspect --json`` prints."""
         return {
             "backbone": backbone,
             "total_parameters": self.total_parameters,
@@ -64,7 +64,7 @@ class ParameterCounts:
 
 @dataclass(frozen=True, slots=True)
 class _CountedTensor:
-    """A tensor of the adapter: whose it is, and the layer of the recipe that it counts for."""
+    """A tensor of the adapter, its attachment, and the site that it counts for."""
 
     attachment: str
     site: str
@@ -72,46 +72,46 @@ class _CountedTensor:
 
     @property
     def trainable(self) -> int:
-        """Its trainable parameters."""
+        """Number of trainable parameters."""
         return self.tensor.numel() if self.tensor.requires_grad else 0
 
     @property
     def parameters(self) -> int:
-        """Its parameters, frozen ones included; a buffer has none."""
+        """Number of parameters, frozen ones included; 0 for a buffer."""
         return self.tensor.numel() if isinstance(self.tensor, nn.Parameter) else 0
 
 
 def count_parameters(
     total: int, frozen: Sequence[nn.Parameter], matches: Mapping[str, MatchResult], patches: Sequence[Patch]
 ) -> ParameterCounts:
-    """Count ``changes`` to a backbone of ``total`` parameters, which are ``frozen``, made for ``resolutions``."""
-    parts = list(_counted_tensors(patches))
-    replaced = {id(change.original) for change in patches if isinstance(change, ParameterPatch)}
-    gone = sum(parameter.numel() for parameter in frozen if id(parameter) in replaced)
+    """Count the ``patches`` made for ``matches`` in a backbone with ``total`` parameters, the ``frozen`` ones."""
+    counted = list(_counted_tensors(patches))
+    replaced = {id(patch.original) for patch in patches if isinstance(patch, ParameterPatch)}
+    originals = sum(parameter.numel() for parameter in frozen if id(parameter) in replaced)
     return ParameterCounts(
-        total_parameters=total + sum(part.parameters for part in parts) - gone,
-        trainable_parameters=sum(part.trainable for part in parts),
-        adapter_bytes=sum(part.tensor.numel() * part.tensor.element_size() for part in parts),
-        head_parameters=sum(part.tensor.numel() for part in parts if part.attachment == HEAD),
-        attachments=tuple(_count_attachment(name, resolution, parts) for name, resolution in matches.items()),
+        total_parameters=total + sum(item.parameters for item in counted) - originals,
+        trainable_parameters=sum(item.trainable for item in counted),
+        adapter_bytes=sum(item.tensor.numel() * item.tensor.element_size() for item in counted),
+        head_parameters=sum(item.tensor.numel() for item in counted if item.attachment == HEAD),
+        attachments=tuple(_count_attachment(name, match, counted) for name, match in matches.items()),
     )
 
 
 def _counted_tensors(patches: Sequence[Patch]) -> Iterator[_CountedTensor]:
-    """Each tensor once; shared ones at their first site."""
+    """Yield each tensor once; a shared one at its first site."""
     seen: set[int] = set()
-    for change in patches:
-        for tensor in change.tensors().values():
+    for patch in patches:
+        for tensor in patch.tensors().values():
             if id(tensor) not in seen:
                 seen.add(id(tensor))
-                yield _CountedTensor(change.attachment, change.site, tensor)
+                yield _CountedTensor(patch.attachment, patch.site, tensor)
 
 
-def _count_attachment(name: str, match_result: MatchResult, parts: Sequence[_CountedTensor]) -> AttachmentCounts:
+def _count_attachment(name: str, match_result: MatchResult, counted: Sequence[_CountedTensor]) -> AttachmentCounts:
     per_site: dict[str, int] = {}
-    for part in parts:
-        if part.attachment == name and part.trainable:
-            per_site[part.site] = per_site.get(part.site, 0) + part.trainable
+    for item in counted:
+        if item.attachment == name and item.trainable:
+            per_site[item.site] = per_site.get(item.site, 0) + item.trainable
     return AttachmentCounts(
         name=name,
         method=match_result.method.name if match_result.method else "",

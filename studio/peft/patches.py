@@ -1,4 +1,4 @@
-"""The things a method may change in a backbone, each of which can be switched off and undone."""
+"""The changes that a method may make to a backbone; each can be disabled and undone."""
 
 import copy
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from studio.peft.contract import AdaptedLayer
 
 @dataclass
 class ModulePatch:
-    """An adapted layer stands in the place of ``parent``'s child ``name``."""
+    """An adapted layer in the place of ``parent``'s child ``name``."""
 
     attachment: str
     path: str
@@ -21,34 +21,34 @@ class ModulePatch:
     site: str = ""
 
     def set_enabled(self, enabled: bool) -> None:
-        """Let the adapter take part, or pass the layer's own output on."""
+        """Enable the adapter, or let the layer work alone."""
         self.adapted_layer.set_enabled(enabled)
 
     def set_scale(self, strength: float) -> None:
-        """Let the adapter take part by ``strength``, 1 being as it was trained."""
+        """Set the strength of the adapter; 1 is as trained."""
         self.adapted_layer.strength = strength
 
     def undo(self) -> None:
-        """Put back what stood there."""
+        """Put the original layer back."""
         self.parent._modules[self.name] = self.adapted_layer.base_layer
 
     def redo(self) -> None:
-        """Put the adapted layer there again."""
+        """Put the adapted layer in its place again."""
         self.parent._modules[self.name] = self.adapted_layer
 
     def tensors(self) -> dict[str, Tensor]:
-        """The adapter's tensors by name."""
+        """Return the adapter's tensors by name."""
         return self.adapted_layer.adapter_state_dict()
 
     def merge(self) -> None:
-        """Put the plain layer with the adapter folded in there; adapters under it go first."""
-        if not isinstance(self.parent, AdaptedLayer):  # else it is folded with what stands above it
+        """Put the merged plain layer in its place; adapters below are merged first."""
+        if not isinstance(self.parent, AdaptedLayer):  # else the adapter above merges it
             self.parent._modules[self.name] = _merge_adapters(self.parent._modules[self.name], self.parent)
 
 
 @dataclass
 class ParameterPatch:
-    """A trainable copy stands in the place of ``owner``'s parameter ``name``."""
+    """A trainable copy in the place of ``owner``'s parameter ``name``."""
 
     attachment: str
     path: str
@@ -60,11 +60,11 @@ class ParameterPatch:
     strength: float = 1.0
 
     def set_enabled(self, enabled: bool) -> None:
-        """Use the trained tensor or the original one."""
+        """Use the trained tensor or the original."""
         self.owner._parameters[self.name] = self._interpolated() if enabled else self.original
 
     def set_scale(self, strength: float) -> None:
-        """Use a tensor on the line from the original (0) to the trained one (1) when next switched on."""
+        """Interpolate from the original tensor (0) to the trained one (1) when next enabled."""
         self.strength = strength
 
     def _interpolated(self) -> nn.Parameter:
@@ -81,22 +81,22 @@ class ParameterPatch:
         self.set_enabled(True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The trained tensor by name."""
+        """Return the trained tensor by name."""
         return {self.name: self.trained}
 
     def merge(self) -> None:
-        """Nothing to do: the trained tensor is where it belongs."""
+        """Do nothing: the trained tensor is in its place already."""
 
 
 class _PlainAttributePatch:
-    """A plain attribute of a layer: it holds no tensor, and a merged backbone has its own value of it."""
+    """A change of a plain attribute: it holds no tensor, and a merged backbone has the original value."""
 
     def set_enabled(self, enabled: bool) -> None:
-        """Use the new value or the original one."""
+        """Use the new value or the original."""
         raise NotImplementedError
 
     def set_scale(self, strength: float) -> None:
-        """It is there or it is not."""
+        """Do nothing: the change is made or not."""
 
     def undo(self) -> None:
         """Put the original value back."""
@@ -107,17 +107,17 @@ class _PlainAttributePatch:
         self.set_enabled(True)
 
     def tensors(self) -> dict[str, Tensor]:
-        """There are none."""
+        """Return no tensors."""
         return {}
 
     def merge(self) -> None:
-        """A merged backbone has its own value."""
+        """Put the original value back."""
         self.undo()
 
 
 @dataclass
 class AttributePatch(_PlainAttributePatch):
-    """A plain attribute of ``owner`` has another value."""
+    """Another value of a plain attribute of ``owner``."""
 
     attachment: str
     path: str
@@ -128,13 +128,13 @@ class AttributePatch(_PlainAttributePatch):
     site: str = ""
 
     def set_enabled(self, enabled: bool) -> None:
-        """Use the new value or the original one."""
+        """Use the new value or the original."""
         setattr(self.owner, self.name, self.value if enabled else self.original)
 
 
 @dataclass
 class CounterPatch(_PlainAttributePatch):
-    """A count of ``owner`` is larger by ``amount``. Several add up, whichever of them are switched off."""
+    """``amount`` added to an integer attribute of ``owner``; several add up, whichever of them are enabled."""
 
     attachment: str
     path: str
@@ -145,7 +145,7 @@ class CounterPatch(_PlainAttributePatch):
     site: str = ""
 
     def set_enabled(self, enabled: bool) -> None:
-        """Add the amount or take it off again."""
+        """Add the amount or subtract it again."""
         if enabled != self.enabled:
             self.enabled = enabled
             setattr(self.owner, self.name, getattr(self.owner, self.name) + (self.amount if enabled else -self.amount))
@@ -171,7 +171,7 @@ def _merge_adapters(layer: nn.Module | None, parent: nn.Module) -> nn.Module | N
 
 
 def _scale_merged(merged: nn.Module, base: nn.Module, strength: float) -> None:
-    """Draw the parameters that merging has changed back to those of ``base``: exact, as layers are linear in them."""
+    """Interpolate merged parameters between ``base`` and full strength: exact, because layers are linear in them."""
     if strength == 1:
         return
     for name, before in base._parameters.items():
@@ -185,8 +185,8 @@ def _interpolate(before: Tensor, after: Tensor, strength: float) -> Tensor:
 
 
 def _shallow_clone(layer: nn.Module) -> nn.Module:
-    """The layer with dictionaries of its own: it may stand in several places, and each folds its own adapter in."""
-    if next(layer.children(), None) is not None:  # what is inside is folded where it stands
+    """Copy the layer with its own dictionaries: it may be shared, and each place merges its own adapter."""
+    if next(layer.children(), None) is not None:  # children are merged in their own place
         return layer
     twin = copy.copy(layer)
     vars(twin).update(_parameters=dict(layer._parameters), _buffers=dict(layer._buffers))

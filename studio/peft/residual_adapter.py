@@ -1,7 +1,7 @@
-"""Adding a small network's output to what an attention, an MLP or a block gives: what all adapters of that kind share.
+"""Residual adapters: a small network whose output is added to that of an attention, an MLP or a block.
 
-A serial adapter reads the sub-layer's output, a parallel one its input or the block's stream. Either is added to the
-sub-layer's output, before the block's layer scale or after it.
+A serial adapter reads the sub-layer's output, a parallel one its input or the block's residual stream. Both are added
+to the sub-layer's output, before or after the block's layer scale.
 """
 
 from __future__ import annotations
@@ -17,35 +17,37 @@ from torch import Tensor, nn
 from studio.backbones.residual_branches import ResidualBranch, find_residual_branch
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 from studio.peft.contract import AdaptedLayer, AttachmentSite, Method, MethodConfig
 
 InputSource = Literal["output", "input", "stream"]
-"""What an adapter reads: the sub-layer's output, its input, or the block's stream before any normalisation."""
+"""The input of an adapter: the sub-layer's output or input, or the residual stream before any normalization."""
 
 SUBLAYERS = (Role.ATTENTION, Role.MLP)
 
 
 class AdapterConfig(MethodConfig):
-    """The field that all adapters have."""
+    """The field that all residual adapters have."""
 
     layer_scale: Literal["after", "before"] = Field(
         "after",
-        description="where a block scales what its layers give (DINOv2, BEiT, ConvNeXt): add after that or before it",
+        title=N_("Layer scale"),
+        description=N_("add the adapter's output after or before the block's layer scale (DINOv2, BEiT, ConvNeXt)"),
     )
 
 
 class TensorSlot:
-    """One tensor on its way from where it is read to where it is added, within one forward pass of one block."""
+    """Holder of one tensor between an :class:`InputTap` and its adapter, within one forward pass of a block."""
 
     def __init__(self) -> None:
         self._tensor: Tensor | None = None
 
     def put(self, tensor: Tensor) -> None:
-        """Take a tensor along."""
+        """Store a tensor."""
         self._tensor = tensor
 
     def pop(self) -> Tensor:
-        """Hand it over; nothing is kept."""
+        """Return the tensor and forget it."""
         tensor, self._tensor = self._tensor, None
         assert tensor is not None
         return tensor
@@ -55,14 +57,14 @@ class TensorSlot:
 
 
 class InputTap(AdaptedLayer):
-    """Lets an adapter further on read this layer's input."""
+    """A layer whose input a later adapter reads."""
 
     def __init__(self, base: nn.Module, slot: TensorSlot) -> None:
         super().__init__(base)
         self.slot = slot
 
     def forward_adapted(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """The layer's own output."""
+        """Store the input and return the layer's own output."""
         self.slot.put(x)
         return self.base_layer(x, *args, **kwargs)
 
@@ -70,9 +72,9 @@ class InputTap(AdaptedLayer):
 
 
 class ResidualAdapter(AdaptedLayer):
-    """h + adapter(x, h), with h the layer's output and x the layer's input, its output, or what a :class:`Tap` read.
+    """h + adapter(x, h): h is the layer's output; x its output, its input, or the tensor of an :class:`InputTap`.
 
-    ``adapter`` works on channels last, (N, ..., D); ``first`` tells of x and of h whether they come as (N, D, H, W).
+    ``adapter`` works on channels last, (N, ..., D); ``channels_first`` tells whether x and h are (N, D, H, W).
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class ResidualAdapter(AdaptedLayer):
         self.channels_first = channels_first
 
     def forward_adapted(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The layer's output with the adapter's added, in the layer's own layout."""
+        """Return the layer's output plus the adapter's, in the layer's own layout."""
         output = self.base_layer(*args, **kwargs)
         x = self._read(args, output)
         added = self.adapter(
@@ -97,7 +99,11 @@ class ResidualAdapter(AdaptedLayer):
         added = added if self.strength == 1 else self.strength * added
         added = added.permute(0, 3, 1, 2) if self.channels_first[1] else added
         if added.shape != output.shape:
-            raise StudioError("This block cuts its tokens into windows in between; choose layer_scale = before.")
+            raise StudioError(
+                "unsupported-layer",
+                "Cannot add an adapter after the layer scale: this block splits its tokens into windows. "
+                "Set layer_scale to before.",
+            )
         return output + added
 
     forward_scaled = forward_adapted
@@ -115,86 +121,85 @@ def _to_channels_last(x: Tensor, channels_first: bool) -> Tensor:
 def insert_adapter(
     site: AttachmentSite[Any], adapter: nn.Module, source: InputSource, layer_scale: str
 ) -> ResidualBranch:
-    """Add ``adapter(source, output)`` to what the site's layer gives, and return its branch: added at the branch's end.
+    """Add ``adapter(source, output)`` at the end of the residual branch of the site's layer; return the branch.
 
-    Raises StudioError where the block has a layer scale that cannot be passed.
+    Raises StudioError if nothing can be added after the block's layer scale.
     """
     path, first = site.layer.path, site.layer.channels_first
     found = find_residual_branch(path, site.modules, first)
     if layer_scale == "before":
         found = replace(found, end=path, end_channels_first=first)
     elif not found.hookable:
-        raise StudioError(f"{path}: this block's layer scale cannot be passed; choose layer_scale = before.")
+        raise StudioError(
+            "unsupported-layer",
+            "{layer}: an adapter cannot be added after this block's layer scale. Set layer_scale to before.",
+            layer=path,
+        )
     end, end_first = found.end, found.end_channels_first
     start = {"output": end, "input": path, "stream": found.start}[source]
     if start == end:
         own: InputSource = "output" if source == "output" else "input"
         site.replace(lambda base: ResidualAdapter(base, adapter, own, (end_first, end_first)), end)
     else:
-        carried = TensorSlot()
-        site.replace(lambda base: InputTap(base, carried), start)
-        site.replace(lambda base: ResidualAdapter(base, adapter, carried, (first, end_first)), end)
+        slot = TensorSlot()
+        site.replace(lambda base: InputTap(base, slot), start)
+        site.replace(lambda base: ResidualAdapter(base, adapter, slot, (first, end_first)), end)
     return found
-
-
-def _wrong_layer_reason(layer: Layer) -> str:
-    if layer.role in (Role.BACKBONE, Role.STAGE, Role.BLOCK):
-        return f"not to a whole {layer.type}, and convolutional networks have none that it fits"
-    return f"and this is a {layer.type}"
 
 
 A = TypeVar("A", bound=AdapterConfig)
 
 
 def unsupported_width_reason(layer: Layer) -> str:
-    """Why nothing as wide as its tokens can be added to what ``layer`` gives; empty where it can."""
-    return "" if layer.width else f"What this {layer.type} gives is not known to be tokens as wide as what it takes."
+    """Return why no residual adapter can be added to the output of ``layer``; empty if it can."""
+    if layer.width:
+        return ""
+    return N_("{type} may change the token width, so no residual adapter can be added.", type=layer.type)
 
 
 class AdapterMethod(Method[A]):
-    """A method that adds a small network's output to a sub-layer's."""
+    """A method that adds the output of a small network to that of a sub-layer."""
 
-    family = "bottleneck"
-    not_mergeable_reason = (
-        "An adapter with an activation inside is not a change of any weight, so it cannot be merged; "
-        "export it as adapter, onnx or torch."
+    family = N_("bottleneck")
+    not_mergeable_reason = N_(
+        "An adapter with an activation inside cannot be merged: no weight can represent it. "
+        "Export it as adapter, onnx or torch."
     )
     roles: ClassVar[tuple[Role, ...]] = SUBLAYERS
-    """The layers that it goes to."""
+    """The roles of the layers that it supports."""
 
     @abstractmethod
     def build_adapter(self, width: int, config: A, factory_kwargs: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
-        """The network, called with source and output (N, ..., width), whose result is added to the output.
+        """Return the network, called with source and output (N, ..., width); its result is added to the output.
 
         ``shared`` is one dictionary for all layers of an attachment.
         """
 
     def input_source(self, config: A) -> InputSource:
-        """What the adapter reads."""
+        """Return the input of the adapter."""
         return "output"
 
     def trains_norms(self, config: A) -> bool:
-        """Whether the branch's normalisation trains too."""
+        """Return whether the branch's normalization trains too."""
         return False
 
     def unsupported_reason(self, layer: Layer, config: A, slices: tuple[str, ...]) -> str:
-        """Attention and MLP layers, whole, whose tokens are as wide going in as coming out."""
+        """Support whole layers with one of ``roles`` whose input and output tokens have the same width."""
         if layer.role not in self.roles:
-            return f"{self.label} goes to {self._role_names()} layers, {_wrong_layer_reason(layer)}."
+            return _unsupported_role_reason(self.label, self.roles, layer)
         if slices:
-            return f"{self.label} takes what the layer gives as a whole, so it cannot take only some of q, k and v."
+            return N_(
+                "{method} adapts the whole output of a layer, so it cannot take q, k or v slices.", method=self.label
+            )
         return unsupported_width_reason(layer)
 
     def unused_fields(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
-        """Which side of the layer scale, where no block has one."""
+        """Return the ``layer_scale`` field if no block has a layer scale."""
         blocks = {layer.parent for layer in sites if layer.role in SUBLAYERS}
         holders = (layer for layer in layers if layer.path in blocks)
         scaled = any(name.startswith(("gamma", "layer_scale")) for h in holders for name in h.parameter_names)
         inside = any(layer.role is Role.SCALE and layer.parent in blocks for layer in layers)
         return frozenset() if scaled or inside else frozenset({"layer_scale"})
-
-    def _role_names(self) -> str:
-        return " and ".join("MLP" if role is Role.MLP else str(role) for role in self.roles)
 
     def attach(self, site: AttachmentSite[A]) -> None:
         """Add the adapter's output to the layer's."""
@@ -203,3 +208,19 @@ class AdapterMethod(Method[A]):
         if self.trains_norms(site.config) and found.norm:
             for name, _ in list(site.modules[found.norm].named_parameters(recurse=False)):
                 site.train_parameter(name, found.norm)
+
+
+_ROLE_NAMES = {
+    SUBLAYERS: N_("attention and MLP layers"),
+    (Role.MLP,): N_("MLP layers"),
+    (Role.BLOCK, *SUBLAYERS): N_("blocks, attention and MLP layers"),
+}
+
+
+def _unsupported_role_reason(label: str, roles: tuple[Role, ...], layer: Layer) -> str:
+    names = _ROLE_NAMES.get(roles, ", ".join(roles))
+    if layer.role in (Role.BACKBONE, Role.STAGE, Role.BLOCK):
+        return N_(
+            "{method} needs {roles}; {type} has none that it supports.", method=label, roles=names, type=layer.type
+        )
+    return N_("{method} needs {roles}; this is a {type}.", method=label, roles=names, type=layer.type)

@@ -1,4 +1,4 @@
-"""Whether attachments fit beside one another, and tensors from elsewhere into an adapter."""
+"""Checks of attachment names, and of foreign tensors before they are loaded into an adapter."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,32 +6,51 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.peft.param_counts import HEAD
 
 
 def check_unique_names(names: Sequence[str]) -> None:
-    """Raise StudioError for a name twice: tensors are called after their attachment, so one would be lost on disk."""
+    """Raise StudioError for a repeated name: tensors are stored under their attachment, so one would be lost."""
     taken = {HEAD}
     for name in names:
         if name in taken:
-            raise StudioError(f"The name {name!r} is taken already; give each attachment its own.")
+            raise StudioError(
+                "name-taken", "The name {name!r} is already in use. Give each attachment its own name.", name=name
+            )
         taken.add(name)
 
 
 def state_dict_mismatch(expected: Mapping[str, Tensor], loaded: Mapping[str, Tensor]) -> str:
-    """What is wrong with ``given``, in one sentence; empty where it fits."""
+    """Return why ``loaded`` does not fit ``expected``, as one sentence; empty if it fits."""
     for name in expected.keys() ^ loaded.keys():
-        lacking = "lacks" if name in expected else "has an unexpected"
-        return f"The adapter {lacking} {name}; it was made for other attachments or another backbone."
-    for name, tensor in expected.items():
-        if loaded[name].shape != tensor.shape:
-            return (
-                f"In the adapter {name} is {tuple(loaded[name].shape)}, but this backbone needs {tuple(tensor.shape)}."
-            )
-        if loaded[name].is_floating_point() != tensor.is_floating_point() or loaded[name].is_complex():
-            return f"In the adapter {name} is of type {loaded[name].dtype}, but this backbone needs {tensor.dtype}."
-        if not bool(
-            torch.isfinite(loaded[name].to(tensor.dtype)).all()
-        ):  # as it will be, beyond whose range it may lie
-            return f"In the adapter {name} has values that are not numbers; the file is damaged or its training failed."
+        if name in expected:
+            return N_("The adapter has no {tensor}; it belongs to other attachments or another backbone.", tensor=name)
+        return N_(
+            "The adapter has an unexpected {tensor}; it belongs to other attachments or another backbone.", tensor=name
+        )
+    return next((problem for name in expected if (problem := _mismatch(name, expected[name], loaded[name]))), "")
+
+
+def _mismatch(name: str, expected: Tensor, loaded: Tensor) -> str:
+    if loaded.shape != expected.shape:
+        return N_(
+            "The shape of {tensor} in the adapter is {shape}, but this backbone needs {expected}.",
+            tensor=name,
+            shape=tuple(loaded.shape),
+            expected=tuple(expected.shape),
+        )
+    if loaded.is_floating_point() != expected.is_floating_point() or loaded.is_complex():
+        return N_(
+            "The type of {tensor} in the adapter is {dtype}, but this backbone needs {expected}.",
+            tensor=name,
+            dtype=loaded.dtype,
+            expected=expected.dtype,
+        )
+    # Checked in the type it is loaded as: a float64 value may be infinite in float32.
+    if not bool(torch.isfinite(loaded.to(expected.dtype)).all()):
+        return N_(
+            "{tensor} in the adapter has values that are not finite; the file is damaged or its training diverged.",
+            tensor=name,
+        )
     return ""

@@ -1,4 +1,4 @@
-"""From an attachment in a recipe to the layers it attaches to, with the reason for each miss."""
+"""From an attachment in a recipe to its layers, with a reason for each layer that is skipped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer
+from studio.core.messages import N_, N_n
 from studio.core.recipe import Attachment
 from studio.peft.contract import METHODS, Method, MethodConfig
 from studio.peft.targets import match_layers, unsupported_reason
@@ -13,7 +14,7 @@ from studio.peft.targets import match_layers, unsupported_reason
 
 @dataclass(frozen=True, slots=True)
 class SkippedLayer:
-    """A layer that a pattern matches and the method refuses."""
+    """A layer that a pattern matches and the method does not support."""
 
     path: str
     reason: str
@@ -21,7 +22,7 @@ class SkippedLayer:
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """What an attachment comes to on one backbone. ``problem`` is a sentence where it cannot be used, else empty."""
+    """The layers of an attachment on one backbone. ``problem`` says why it cannot be used; empty if it can."""
 
     method: Method[Any] | None = None
     config: MethodConfig | None = None
@@ -31,12 +32,12 @@ class MatchResult:
 
 
 def match_targets(attachment: Attachment, layers: Sequence[Layer]) -> MatchResult:
-    """Find the method, check its fields, and sort the layers that the patterns match into accepted and refused."""
+    """Look up the method, check its fields, and split the layers that match into supported and skipped ones."""
     try:
         method = METHODS.get(attachment.method)
         config = method.configure(attachment.config)
     except StudioError as error:
-        return MatchResult(problem=str(error))
+        return MatchResult(problem=error.message)
     found = match_layers(attachment.at, layers)
     reasons = {layer.path: unsupported_reason(method, layer, config, attachment.slices) for layer in found}
     matched = tuple(layer for layer in found if not reasons[layer.path])
@@ -49,6 +50,12 @@ def _problem(attachment: Attachment, matched: tuple[Layer, ...], skipped: tuple[
     if matched:
         return ""
     if skipped:
-        reason = skipped[0].reason
-        return f"{attachment.method} attaches to none of the {len(skipped)} layers that {targets} matches: {reason}"
-    return f"No layer matches {targets}; see the layer tree for the names that this backbone has."
+        return N_n(
+            "{method} does not support the layer that {targets} matches: {reason}",
+            "{method} supports none of the {n} layers that {targets} matches: {reason}",
+            len(skipped),
+            method=attachment.method,
+            targets=targets,
+            reason=skipped[0].reason,
+        )
+    return N_("No layer matches {targets}. See the layer tree for the layers of this backbone.", targets=targets)

@@ -1,4 +1,4 @@
-"""Patterns over layer paths, and where a method goes by default."""
+"""Patterns over layer paths, and the default targets of a method."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any, cast
 
 from studio.core.errors import StudioError
-from studio.core.layers import Layer, Role, wildcard_path
+from studio.core.layers import Layer, Role, is_within, wildcard_path
+from studio.core.messages import N_
 from studio.core.recipe import Attachment, Slice
 from studio.peft.contract import DefaultSites, Method, MethodConfig
 
@@ -15,13 +16,14 @@ _TOKEN = re.compile(r"\*\*\.?|\*|\{(\d{1,4})\.\.(\d{1,4})\}|[^*{]+|\{")
 
 @lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a target: ``*`` is one part of a path, ``**`` any number, ``{6..11}`` a range of numbers.
+    """Compile a target: ``*`` is one part of a path, ``**`` any number of them, ``{6..11}`` a range of numbers.
 
     "." is the backbone.
     """
     if pattern in ("", "."):
         return re.compile(r"\Z")
-    single = re.sub(r"(?:\*\*\.){2,}", "**.", re.sub(r"\*{3,}", "**", pattern))  # the same, and matched in linear time
+    # Repeated ** are equivalent to one, and matching one takes linear time.
+    single = re.sub(r"(?:\*\*\.){2,}", "**.", re.sub(r"\*{3,}", "**", pattern))
     return re.compile("".join(_translate(token) for token in _TOKEN.finditer(single)) + r"\Z")
 
 
@@ -37,19 +39,19 @@ def _translate(token: re.Match[str]) -> str:
 
 
 def match_layers(patterns: Iterable[str], layers: Sequence[Layer]) -> list[Layer]:
-    """The layers that any of ``patterns`` matches, in the order of the tree."""
+    """Return the layers that any of ``patterns`` matches, in the order of the tree."""
     compiled = [compile_pattern(pattern) for pattern in patterns]
     return [layer for layer in layers if any(p.match(layer.path) for p in compiled)]
 
 
 def unsupported_reason(method: Method[Any], layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
-    """Why ``method`` does not attach to ``layer``, in one sentence; empty where it does."""
+    """Return why ``method`` cannot attach to ``layer``, as one sentence; empty if it can."""
     if layer.role is Role.HEAD:
-        return "The head is trained as a whole, so nothing attaches to it."
+        return N_("The head is trained as a whole, so nothing can be attached to it.")
     if layer.bypass_reason:
         return layer.bypass_reason
     if slices and not layer.slices and not method.allows_mixed_slices:
-        return "This layer has no q, k and v rows to choose from."
+        return N_("This layer has no q, k and v slices.")
     return method.unsupported_reason(layer, config, slices)
 
 
@@ -60,21 +62,18 @@ def default_attachment(
     taken_names: Iterable[str] = (),
     config: Mapping[str, Any] | None = None,
 ) -> Attachment:
-    """What dropping ``method`` on the layer called ``under`` means.
+    """Return the attachment that a drop of ``method`` on the layer ``target`` makes.
 
-    A layer that the method accepts is its own target; anything else stands for the method's default sites inside it.
-    Raises StudioError with the reason where there are none.
+    A layer that the method supports is the target itself; any other stands for the method's default sites inside it.
+    Raises StudioError with the reason if there are none.
     """
     values = method.configure(config or {})
     row = next((layer for layer in layers if layer.path == target), None)
     if row is None:
-        raise StudioError(f"There is no layer called {target!r}.")
-    chosen = default_sites(method, values, row, [layer for layer in layers if is_within(layer, row)])
+        raise StudioError("unknown-name", "This backbone has no layer {layer!r}.", layer=target)
+    chosen = default_sites(method, values, row, [layer for layer in layers if is_within(layer.path, row.path)])
     if chosen is None:
-        raise StudioError(
-            unsupported_reason(method, row, values, ())
-            or f"{method.label} has nowhere to go in {target or 'this backbone'}."
-        )
+        raise StudioError("unsupported-layer", no_sites_reason(method, row, values))
     sites, slices = chosen
     return Attachment(
         name=unique_name(method.name, taken_names),
@@ -85,12 +84,19 @@ def default_attachment(
     )
 
 
+def no_sites_reason(method: Method[Any], row: Layer, config: MethodConfig) -> str:
+    """Return why there are no :func:`default_sites` of ``method`` in ``row``, as one sentence."""
+    reason = unsupported_reason(method, row, config, ())
+    target = row.path or N_("this backbone")
+    return reason or N_("{method} supports no layer in {target}.", method=method.label, target=target)
+
+
 def default_sites(
     method: Method[Any], config: Any, row: Layer, subtree: Sequence[Layer]
 ) -> tuple[tuple[Layer, ...], tuple[Slice, ...]] | None:
-    """Where ``method`` goes when it is dropped on ``row`` with the layers ``inside`` it, and on which slices.
+    """Return the layers and slices for a drop of ``method`` on ``row``, whose ``subtree`` includes ``row`` itself.
 
-    None where there is no such place.
+    None if no layer is supported.
     """
     for default in method.default_sites:
         roles = [layer for layer in subtree if layer.role in default.roles]
@@ -104,15 +110,10 @@ def _slices(default: DefaultSites, layer: Layer) -> tuple[Slice, ...]:
     return cast(tuple[Slice, ...], default.slices) if layer.slices else ()
 
 
-def is_within(layer: Layer, row: Layer) -> bool:
-    """Whether ``layer`` is ``row`` or somewhere in it."""
-    return not row.path or layer.path == row.path or layer.path.startswith(row.path + ".")
-
-
 def minimal_patterns(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str, ...]:
-    """Patterns that match exactly ``paths``.
+    """Return patterns that match exactly ``paths``.
 
-    Numbers that differ become ``*`` or ``{a..b}`` where that adds no layer.
+    Numbers that differ become ``*`` or ``{a..b}`` if that adds no other layer.
     """
     groups: dict[str, list[str]] = {}
     for path in paths:
@@ -121,7 +122,7 @@ def minimal_patterns(paths: Sequence[str], layers: Sequence[Layer]) -> tuple[str
 
 
 def _patterns(members: list[str], layers: Sequence[Layer]) -> list[str]:
-    """As few patterns as it takes for ``members``, which differ in numbers alone."""
+    """Return as few patterns as possible for ``members``, which differ in numbers only."""
     columns = [sorted(set(column)) for column in zip(*(path.split(".") for path in members), strict=True)]
     wide = ".".join(column[0] if len(column) == 1 else "*" for column in columns)
     narrow = ".".join(column[0] if len(column) == 1 else _range_pattern(column) for column in columns)
@@ -141,7 +142,7 @@ def _matches_only(pattern: str, members: Sequence[str], layers: Sequence[Layer])
 
 
 def _consecutive_runs(members: Iterable[str], position: int) -> list[list[str]]:
-    """``members`` in runs of numbers that follow each other at ``position``."""
+    """Split ``members`` into runs of consecutive numbers at ``position``."""
     runs: list[list[str]] = []
     last = None
     for member in sorted(members, key=lambda path: int(path.split(".")[position])):
@@ -168,6 +169,6 @@ def _range_pattern(numbers: Sequence[str]) -> str:
 
 
 def unique_name(stem: str, taken_names: Iterable[str]) -> str:
-    """``stem``, or ``stem-2`` and so on where it is taken."""
+    """Return ``stem``, or ``stem-2`` and so on if it is in use."""
     names = set(taken_names)
     return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, len(names) + 3))) if n not in names)

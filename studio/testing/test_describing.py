@@ -5,15 +5,17 @@ from typing import Any
 
 from studio.core.recipe import Attachment, Recipe
 from studio.peft import Method
+from studio.peft.method_info import DIAGRAMS
 from studio.testing import observing
-
-METHOD_FAMILIES = {"whole weights", "low rank", "scaling", "bottleneck", "tokens", "composition"}
 
 
 def test_it_introduces_itself(method: Method[Any]) -> None:
     assert method.name == method.name.lower()
     assert method.label
-    assert method.family in METHOD_FAMILIES
+    assert method.family
+    assert method.info.when_to_use
+    assert method.info.diagram in DIAGRAMS
+    assert method.info.size_field in {"", *method.Config.model_fields}
     assert observing.is_sentence(method.summary)
     assert method.paper
     assert method.not_mergeable_reason == "" or observing.is_sentence(method.not_mergeable_reason)
@@ -29,7 +31,7 @@ def test_every_field_is_described(method: Method[Any]) -> None:
 def test_its_defaults_are_allowed(method: Method[Any]) -> None:
     config = method.configure({})
     assert method.configure(config.model_dump()) == config
-    assert isinstance(method.short_text(config), str)
+    assert isinstance(method.info.short_text(config), str)
 
 
 def test_a_recipe_keeps_its_fields(method: Method[Any]) -> None:

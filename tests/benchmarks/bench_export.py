@@ -39,7 +39,7 @@ def pack_switch() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         pack = packed(module, Path(folder), before)
     times = [milliseconds(pack, name) for name in ("one", "other") * SWITCHES]
-    assert loading.weights_digest(pack.release()) == before
+    assert loading.weights_digest(module) == before
     return Measured(max(times), {"median": statistics.median(times), "switches": len(times)})
 
 

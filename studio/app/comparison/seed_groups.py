@@ -171,7 +171,7 @@ def _attachment_label(attachment: Attachment) -> str:
 
     try:
         method = METHODS.get(attachment.method)
-        return f"{method.label} {method.short_text(method.configure(attachment.config))}".strip()
+        return f"{method.label} {method.info.short_text(method.configure(attachment.config))}".strip()
     except StudioError:
         return attachment.method
 

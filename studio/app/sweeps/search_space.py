@@ -23,8 +23,6 @@ DEFAULT_AXES = (
     f"{LEARNING_RATE}=0.0003..0.03",
 )
 """The default search space."""
-SIZE_FIELDS = ("rank", "bottleneck", "length")
-"""Fields that ``size`` stands for, of which the first that a method has counts."""
 PLACEMENTS = {"all": 1.0, "last-half": 0.5, "last-quarter": 0.25}
 _RANGE = re.compile(r"([-+\d.eE]+)\.\.([-+\d.eE]+)")
 _LOG_RATIO = 10
@@ -101,9 +99,8 @@ def _with_size(attachment: Attachment, size: int) -> Attachment:
     """Return the attachment with its size field, if it has one, set to ``size``."""
     from studio.peft.contract import METHODS
 
-    fields = METHODS.get(attachment.method).Config.model_fields
-    name = next((field for field in SIZE_FIELDS if field in fields), None)
-    return attachment if name is None else attachment.model_copy(update={"config": {**attachment.config, name: size}})
+    name = METHODS.get(attachment.method).info.size_field
+    return attachment.model_copy(update={"config": {**attachment.config, name: size}}) if name else attachment
 
 
 def _with_placement(attachment: Attachment, share: float, layers: "Sequence[Layer]") -> Attachment:

@@ -1,4 +1,4 @@
-"""How HF peft calls layers and tensors, and which layers it takes a name for."""
+"""HF peft's names of layers and tensors, and the layers that it matches with a name."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,13 +11,12 @@ CONFIG_NAME = "adapter_config.json"
 SAFETENSORS_WEIGHTS_NAME = "adapter_model.safetensors"
 KEY_PREFIX = "base_model.model."
 TIMM_WRAPPER_PREFIX = "timm_model."
-"""What transformers' wrapper of timm networks puts before every layer."""
-OTHER_FORMATS = "export as merged, adapter, onnx or torch"
+"""The prefix of every layer in transformers' wrapper of timm networks."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeftFolder:
-    """A folder of HF peft: the configuration for ``adapter_config.json``, and the tensors under HF peft's names."""
+    """The content of ``adapter_config.json``, and the tensors under HF peft's names."""
 
     config: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -25,9 +24,9 @@ class PeftFolder:
 
 @dataclass(frozen=True, slots=True)
 class PeftState:
-    """HF peft's type, the keys of its configuration that belong to the type, and the tensors under its names.
+    """HF peft's type, the keys of its configuration for this type, and the tensors under its names.
 
-    ``target_modules`` is among the keys.
+    ``target_modules`` is one of the keys.
     """
 
     peft_type: str
@@ -36,20 +35,20 @@ class PeftState:
 
 
 def tensor_key(path: str, name: str) -> str:
-    """HF peft's name for a tensor at a layer of the plain backbone."""
+    """Return HF peft's name for a tensor of a layer of the plain backbone."""
     return f"{KEY_PREFIX}{path}.{name}"
 
 
 def int_if_whole(value: float) -> int | float:
-    """An integer where the value is one, as older versions of peft expect."""
+    """Return whole numbers as int, which older versions of peft expect."""
     return int(value) if float(value).is_integer() else value
 
 
 def target_modules(paths: Sequence[str], all_paths: Iterable[str]) -> list[str] | str:
-    """``paths`` so that HF peft matches exactly these of ``layers``.
+    """Return ``target_modules`` with which HF peft matches exactly ``paths`` among ``all_paths``.
 
-    It takes a name in a list for every layer that ends with it too, as ``conv1`` for ``layer1.0.conv1``. Where that
-    would hit another layer, they are one regular expression, which it matches whole.
+    HF peft matches a name in a list with every layer that ends with it, such as ``conv1`` with ``layer1.0.conv1``. If
+    that would match another layer, the result is one regular expression, which HF peft matches as a whole.
     """
     wanted = set(paths)
     ends = tuple(paths)
@@ -58,7 +57,7 @@ def target_modules(paths: Sequence[str], all_paths: Iterable[str]) -> list[str] 
 
 
 def pattern_value(path: str, patterns: dict[str, float], default: float) -> float:
-    """The value for ``path`` in a ``rank_pattern`` or ``alpha_pattern``: the first whose regular expression ends it."""
+    """Return the value for ``path`` in a ``rank_pattern`` or ``alpha_pattern``: the first whose key matches its end."""
     found = (
         value
         for key, value in patterns.items()
@@ -69,7 +68,7 @@ def pattern_value(path: str, patterns: dict[str, float], default: float) -> floa
 
 
 def matches(path: str, targets: str | list[str] | None) -> bool:
-    """Whether HF peft takes ``path`` for one of ``given``: a regular expression, or a list of ends of names."""
+    """Return whether HF peft matches ``path`` with ``targets``: a regular expression, or a list of ends of names."""
     if isinstance(targets, str):
         return bool(re.fullmatch(targets, path))
     return any(path.endswith(name) for name in targets or ())

@@ -1,7 +1,7 @@
-"""From an attached backbone to what HF peft stores."""
+"""Convert a backbone with attachments to what HF peft stores."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -9,9 +9,8 @@ from studio.backbones.layer_roles import classifier_paths
 from studio.core.errors import StudioError
 from studio.peft.attach import AdaptedModel
 from studio.peft.contract import AdaptedLayer
-from studio.peft.hf import ia3, lora
-from studio.peft.hf.keys import OTHER_FORMATS, PeftFolder, PeftState, target_modules, tensor_key
-from studio.peft.methods.lora import LowRankLayer
+from studio.peft.hf.form import PeftForm
+from studio.peft.hf.keys import PeftFolder, PeftState, tensor_key
 from studio.peft.param_counts import HEAD
 from studio.peft.patches import ModulePatch, ParameterPatch, Patch
 
@@ -24,39 +23,58 @@ _COMMON: Mapping[str, Any] = {
 }
 
 
-def to_peft(attached: AdaptedModel) -> PeftFolder:
-    """What HF peft stores for everything that is attached and switched on, the head under ``modules_to_save``.
+def to_peft(model: AdaptedModel) -> PeftFolder:
+    """Return what HF peft stores for all enabled attachments; the head goes under ``modules_to_save``.
 
-    Norms that train beside another method go there too. Raises StudioError with the reason where HF peft has no form
-    for an attachment, or none for the mix. The tensors are copies, on the CPU.
+    So do norms that train beside another method. Raises StudioError with the reason if HF peft has no form for an
+    attachment, or none for the mix. The tensors are copies on the CPU.
     """
-    changes = [change for change in attached.patches if attached.is_enabled(change.attachment)]
-    _check_representable(attached, changes)
-    paths = [layer.path for layer in attached.layers]
-    norms = list(dict.fromkeys(c.path for c in changes if isinstance(c, ParameterPatch) and c.attachment != HEAD))
-    heads = classifier_paths(attached.module) if attached.is_enabled(HEAD) else ()
-    form = _layer_state(_adapter_chains(changes), paths)
-    saved = [*heads, *(norms if form else ())]
-    form = form or _norm_state(norms, attached.module, paths)
-    config = {"peft_type": form.peft_type, **_COMMON, **form.config, "modules_to_save": saved or None}
-    tensors = form.tensors | _modules_to_save_tensors(saved, attached.module, paths)
+    patches = [patch for patch in model.patches if model.is_enabled(patch.attachment)]
+    forms = _forms(model, patches)
+    paths = [layer.path for layer in model.layers]
+    trained = list(dict.fromkeys(p.path for p in patches if isinstance(p, ParameterPatch) and p.attachment != HEAD))
+    heads = classifier_paths(model.module) if model.is_enabled(HEAD) else ()
+    chains = _adapter_chains(patches)
+    state = _layer_form(forms).to_state(chains, paths) if chains else None
+    saved = [*heads, *(trained if state else ())]
+    state = state or _parameter_state(forms, trained, model.module, paths)
+    config = {"peft_type": state.peft_type, **_COMMON, **state.config, "modules_to_save": saved or None}
+    tensors = state.tensors | _modules_to_save_tensors(saved, model.module, paths)
     return PeftFolder(config, {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
 
 
-def _check_representable(attached: AdaptedModel, changes: Sequence[Patch]) -> None:
-    methods = [method for name in {c.attachment for c in changes} if (method := attached.method(name))]
-    for method in methods:
-        if not method.peft_type:
-            raise StudioError(f"HF peft has no form for {method.label} on images; {OTHER_FORMATS}.")
-    types = sorted({method.peft_type for method in methods} - {"LN_TUNING"})
+def _forms(model: AdaptedModel, patches: Sequence[Patch]) -> dict[str, PeftForm]:
+    """Return the forms of all attachments by type; StudioError if a method has none or the types cannot be mixed."""
+    forms: dict[str, PeftForm] = {}
+    for name in {patch.attachment for patch in patches}:
+        method = model.method(name)
+        if method is not None and method.peft_form is None:
+            raise StudioError(
+                "no-peft-form",
+                "HF peft has no form for {method} on images. Export as merged, adapter, onnx or torch.",
+                method=method.label,
+            )
+        if method is not None and method.peft_form is not None:
+            forms[method.peft_form.peft_type] = method.peft_form
+    types = sorted(name for name, form in forms.items() if not form.stores_parameters)
     if len(types) > 1:
-        raise StudioError(f"HF peft holds one type in a folder, and here are {' and '.join(types)}; {OTHER_FORMATS}.")
+        raise StudioError(
+            "no-peft-form",
+            "HF peft stores one type in a folder, but the attachments have several: {types}. "
+            "Export as merged, adapter, onnx or torch.",
+            types=", ".join(types),
+        )
+    return forms
 
 
-def _adapter_chains(changes: Sequence[Patch]) -> dict[str, list[AdaptedLayer]]:
-    """The adapted layers that stand in each layer's place, the innermost first."""
-    places = {c.path: c.parent._modules[c.name] for c in changes if isinstance(c, ModulePatch)}
-    return {path: [layer for layer in reversed(list(_stack(top))) if layer.enabled] for path, top in places.items()}
+def _layer_form(forms: Mapping[str, PeftForm]) -> PeftForm:
+    return next(form for form in forms.values() if not form.stores_parameters)
+
+
+def _adapter_chains(patches: Sequence[Patch]) -> dict[str, list[AdaptedLayer]]:
+    """Return the enabled adapters of each layer, the innermost first."""
+    modules = {p.path: p.parent._modules[p.name] for p in patches if isinstance(p, ModulePatch)}
+    return {path: [layer for layer in reversed(list(_stack(top))) if layer.enabled] for path, top in modules.items()}
 
 
 def _stack(layer: nn.Module | None) -> Iterator[AdaptedLayer]:
@@ -65,29 +83,22 @@ def _stack(layer: nn.Module | None) -> Iterator[AdaptedLayer]:
         layer = layer.base_layer
 
 
-def _layer_state(chains: Mapping[str, list[AdaptedLayer]], paths: Sequence[str]) -> PeftState | None:
-    """The form of replaced layers; None where there are none."""
-    if not chains:
-        return None
-    if all(isinstance(layer, LowRankLayer) for chain in chains.values() for layer in chain):
-        return lora.to_peft_state(cast("Mapping[str, list[LowRankLayer]]", chains), paths)
-    return ia3.to_peft_state(chains, paths)
-
-
-def _norm_state(norms: Sequence[str], module: nn.Module, paths: Sequence[str]) -> PeftState:
-    """LayerNorm tuning by itself: the trained norms as they are."""
-    if not norms:
-        raise StudioError(f"HF peft has no form for a head that was trained alone; {OTHER_FORMATS}.")
-    tensors: dict[str, Tensor] = {
-        tensor_key(path, f"ln_tuning_layers.{name}"): tensor
-        for path in norms
-        for name, tensor in module.get_submodule(path).named_parameters()
-    }
-    return PeftState("LN_TUNING", {"target_modules": target_modules(norms, paths)}, tensors)
+def _parameter_state(
+    forms: Mapping[str, PeftForm], trained: Sequence[str], module: nn.Module, paths: Sequence[str]
+) -> PeftState:
+    """Return the state of layers whose own parameters train, without any adapter."""
+    states = (form.parameter_state(trained, module, paths) for form in forms.values() if trained)
+    state = next((state for state in states if state), None)
+    if state is None:
+        raise StudioError(
+            "no-peft-form",
+            "HF peft has no form for a head that trains alone. Export as merged, adapter, onnx or torch.",
+        )
+    return state
 
 
 def _modules_to_save_tensors(saved: Sequence[str], module: nn.Module, paths: Sequence[str]) -> dict[str, Tensor]:
-    """Everything in the layers that HF peft saves whole, those included that it takes for them by the end of a name."""
+    """Return all tensors of the layers that HF peft saves whole, including others that end with the same name."""
     ends = tuple(saved)
     found = [path for path in paths if ends and path.endswith(ends)]
     states = {path: _plain_state(module.get_submodule(path), path) for path in found}
@@ -97,6 +108,8 @@ def _modules_to_save_tensors(saved: Sequence[str], module: nn.Module, paths: Seq
 def _plain_state(layer: nn.Module, path: str) -> dict[str, Tensor]:
     if any(isinstance(inner, AdaptedLayer) for inner in layer.modules()):
         raise StudioError(
-            f"HF peft would take {path} for a layer that is saved whole, but it is adapted; {OTHER_FORMATS}."
+            "no-peft-form",
+            "HF peft would save {layer} as a whole, but it is adapted. Export as merged, adapter, onnx or torch.",
+            layer=path,
         )
     return layer.state_dict()

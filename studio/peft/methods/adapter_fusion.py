@@ -1,7 +1,7 @@
-"""AdapterFusion: several trained adapters at once, with an attention over what they give.
+"""AdapterFusion: several trained adapters at once, combined by an attention over their outputs.
 
-Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247. The adapters are read from folders that the export ``adapter``
-writes, and stay as they are. An exported fusion carries them with it and needs the folders no longer.
+Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247. The adapters are read from folders of the export format
+``adapter`` and stay frozen. An exported fusion contains them and no longer needs the folders.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 from studio.core.paths import resolve_path
 from studio.core.recipe import Attachment
-from studio.peft.adapter_file import MANIFEST_NAME, TENSORS_NAME, AdapterManifest, read_manifest
+from studio.peft.adapter_file import MANIFEST_NAME, TENSORS_NAME, AdapterManifest, check_same_backbone, read_manifest
 from studio.peft.contract import METHODS, AttachmentSite, DefaultSites, Method, MethodConfig, register
+from studio.peft.method_info import MethodInfo
 from studio.peft.residual_adapter import (
     AdapterConfig,
     AdapterMethod,
@@ -40,25 +42,34 @@ class FusionConfig(MethodConfig):
     adapters: tuple[str, ...] = Field(
         (),
         max_length=16,
-        description="two or more folders of trained adapters, as the export adapter writes them",
+        title=N_("Adapters"),
+        description=N_("two or more folders of trained adapters in the export format adapter"),
         json_schema_extra={"folders": True},
     )
     mixing: MixingMode = Field(
         "full",
-        description="full: an attention with query, key and value, 3 D² weights a layer; static: without the value, "
-        "2 D²; gates: one number for each adapter and layer",
+        title=N_("Mixing"),
+        description=N_(
+            "full: an attention with query, key and value, 3 D² weights in each layer; static: without value, 2 D²; "
+            "gates: one number for each adapter and layer"
+        ),
     )
-    temperature: float = Field(1.0, ge=0.01, le=100, description="T, which the attention's scores are divided by")
+    temperature: float = Field(
+        1.0, ge=0.01, le=100, title=N_("Temperature"), description=N_("divisor T of the attention scores")
+    )
     layouts: tuple[str, ...] = Field(
-        (), max_length=16, description="how the adapters are built; an exported fusion says it, so leave it empty"
+        (),
+        max_length=16,
+        title=N_("Layouts"),
+        description=N_("descriptions of the adapters, set in an exported fusion; leave it empty"),
     )
 
 
 class FusionLayer(nn.Module):
-    """sum over i of a_i V u_i, with u_i what adapter i gives and a = softmax over i of (Q h) · (K u_i) / T.
+    """sum over i of a_i V u_i, with u_i the output of adapter i and a = softmax over i of (Q h) · (K u_i) / T.
 
-    ``fused`` are the n trained adapters, frozen. V begins as the identity. With gates, a = softmax of n numbers, and
-    neither Q, K nor V.
+    ``fused`` are the n trained adapters, frozen. V is initialized to the identity. With gates, a is the softmax of n
+    numbers, and there are no Q, K and V.
     """
 
     def __init__(
@@ -79,21 +90,21 @@ class FusionLayer(nn.Module):
             self.value.weight = nn.Parameter(torch.eye(width, **factory_kwargs) * (1 - 1e-6) + 1e-6)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        """What is added to ``output`` h (N, ..., D), from what the adapters read, x (N, ..., D)."""
-        given = torch.stack([adapter(x, output) for adapter in self.fused], dim=-2)
-        weights = self.attention_weights(given, output).unsqueeze(-1)
-        values = self.value(given) if hasattr(self, "value") else given
+        """Return the addition to ``output`` h (N, ..., D), from the adapters' input x (N, ..., D)."""
+        outputs = torch.stack([adapter(x, output) for adapter in self.fused], dim=-2)
+        weights = self.attention_weights(outputs, output).unsqueeze(-1)
+        values = self.value(outputs) if hasattr(self, "value") else outputs
         return (weights * values).sum(-2)
 
-    def attention_weights(self, given: Tensor, output: Tensor) -> Tensor:
-        """a, (N, ..., n), from u (N, ..., n, D) and h (N, ..., D)."""
+    def attention_weights(self, adapter_outputs: Tensor, output: Tensor) -> Tensor:
+        """Return a, (N, ..., n), from u (N, ..., n, D) and h (N, ..., D)."""
         if hasattr(self, "gates"):
-            return self.gates.div(self.temperature).softmax(-1).expand(given.shape[:-1])
-        scores = (self.query(output).unsqueeze(-2) * self.key(given)).sum(-1)
+            return self.gates.div(self.temperature).softmax(-1).expand(adapter_outputs.shape[:-1])
+        scores = (self.query(output).unsqueeze(-2) * self.key(adapter_outputs)).sum(-1)
         return scores.div(self.temperature).softmax(-1)
 
     def train(self, mode: bool = True) -> Self:
-        """The fused adapters stay in evaluation mode."""
+        """Set the mode; the fused adapters stay in evaluation mode."""
         super().train(mode)
         self.fused.eval()
         return self
@@ -101,15 +112,16 @@ class FusionLayer(nn.Module):
 
 @register
 class AdapterFusion(Method[FusionConfig]):
-    """Trained adapters side by side, and an attention that chooses among them for each token."""
+    """Trained adapters in parallel, combined by an attention for each token."""
 
     name = "fusion"
-    label = "AdapterFusion"
-    family = "composition"
-    summary = (
-        "Combines adapters trained on other tasks and learns which to listen to. Weighs much: a quarter of a ViT-B."
+    label = N_("AdapterFusion")
+    family = N_("composition")
+    summary = N_("Combines adapters of other tasks by a trained attention. Large: a quarter of the weights of a ViT-B.")
+    info = MethodInfo(
+        diagram="mix",
+        when_to_use=N_("Several trained adapters of related tasks, and few images of the new one."),
     )
-    when_to_use = "Several trained adapters of related tasks, and few images of the new one."
     paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
     Config = FusionConfig
     not_mergeable_reason = AdapterMethod.not_mergeable_reason
@@ -118,44 +130,50 @@ class AdapterFusion(Method[FusionConfig]):
     learning_rate = 5e-5
 
     def unsupported_reason(self, layer: Layer, config: FusionConfig, slices: tuple[str, ...]) -> str:
-        """Layers at which each of the adapters has been trained, all of them placed alike.
+        """Support layers at which every adapter was trained, all of them with the same input and insertion point.
 
-        Before any adapter is named, all where one could be: only then is there a form to name them in.
+        Without adapters, support every layer that could have one, so that there is a form to choose them in.
         """
         if slices:
-            return "AdapterFusion takes what the layer gives as a whole, so it cannot take only some of q, k and v."
+            return N_(
+                "{method} adapts the whole output of a layer, so it cannot take q, k or v slices.", method=self.label
+            )
         if not config.layouts and not config.adapters:
             return _unsupported_role_reason(layer)
         try:
-            placed = {_insertion_point(attachment) for attachment in _attachments(config, layer)}
+            points = {_insertion_point(attachment) for attachment in _attachments(config, layer)}
         except StudioError as error:
-            return str(error)
-        return "" if len(placed) < 2 else "The adapters read or add in different places here, so they cannot be fused."
+            return error.message
+        if len(points) < 2:
+            return ""
+        return N_("The adapters have different insertion points in this layer, so they cannot be fused.")
 
     def unused_fields(self, sites: Sequence[Layer], layers: Sequence[Layer]) -> frozenset[str]:
-        """What an exported fusion says of itself."""
+        """Return the field that only an exported fusion has."""
         return frozenset({"layouts"})
 
     def attach(self, site: AttachmentSite[FusionConfig]) -> None:
-        """Build the adapters, mix what they give, and fill in their values."""
+        """Build the adapters and the fusion of their outputs, and load their values."""
         if len(site.config.layouts or site.config.adapters) < 2:
-            raise StudioError("Name at least two folders of trained adapters in the field adapters.")
+            raise StudioError(
+                "bad-value", "Cannot attach AdapterFusion: it needs at least two adapters. Add folders to adapters."
+            )
         attachments = _attachments(site.config, site.layer)
         fused = [_build_adapter(site, number, attachment) for number, attachment in enumerate(attachments)]
-        mixture = FusionLayer(fused, site.layer.width, site.config, site.factory_kwargs)
-        found = insert_adapter(site, mixture, *_insertion_point(attachments[0]))
+        fusion = FusionLayer(fused, site.layer.width, site.config, site.factory_kwargs)
+        found = insert_adapter(site, fusion, *_insertion_point(attachments[0]))
         if site.factory_kwargs["device"].type != "meta":
             for number, attachment in enumerate(attachments):
                 _load_weights(site, number, fused[number], f"{attachment.name}/{found.end}/adapter")
 
     def finalized_config(self, config: FusionConfig) -> FusionConfig:
-        """How the adapters are built instead of where they are."""
+        """Return the fields with the layouts of the adapters instead of their folders."""
         layouts = tuple(d.model_dump_json(exclude={"metadata"}) for d in _manifests(config))
         return config.model_copy(update={"adapters": (), "layouts": layouts})
 
 
 def _manifests(config: FusionConfig) -> tuple[AdapterManifest, ...]:
-    """What the adapters are; StudioError where a folder or a layout cannot be read."""
+    """Return the manifests of the adapters; StudioError if a folder or a layout cannot be read."""
     if config.layouts:
         return tuple(_parse_layout(text) for text in config.layouts)
     return tuple(_read_folder(folder) for folder in config.adapters)
@@ -166,7 +184,11 @@ def _parse_layout(text: str) -> AdapterManifest:
     try:
         return AdapterManifest.model_validate_json(text)
     except ValidationError as error:
-        raise StudioError("AdapterFusion: layouts is not what an exported fusion says; leave it empty.") from error
+        raise StudioError(
+            "bad-value",
+            "{method}: layouts is not that of an exported fusion. Leave it empty.",
+            method=AdapterFusion.label,
+        ) from error
 
 
 def _read_folder(folder: str) -> AdapterManifest:
@@ -174,14 +196,24 @@ def _read_folder(folder: str) -> AdapterManifest:
     try:
         changed = (path / MANIFEST_NAME).stat().st_mtime_ns
     except OSError as error:
-        raise StudioError(f"There is no trained adapter in {path} to fuse: {MANIFEST_NAME} is missing.") from error
+        raise StudioError(
+            "unreadable-file",
+            "{folder} is not an adapter: {file} cannot be read. Choose the folder of an exported adapter.",
+            folder=path,
+            file=MANIFEST_NAME,
+        ) from error
     return _read_cached(path, changed)
 
 
 def _unsupported_role_reason(layer: Layer) -> str:
-    """Why no adapter that could be fused stands at ``layer``; empty where one may."""
+    """Return why no adapter can be fused at ``layer``; empty if one can."""
     if layer.role not in _ROLES:
-        return f"AdapterFusion goes to attention and MLP layers and to blocks, and this is a {layer.type}."
+        return N_(
+            "{method} needs {roles}; this is a {type}.",
+            method=AdapterFusion.label,
+            roles=N_("blocks, attention and MLP layers"),
+            type=layer.type,
+        )
     return unsupported_width_reason(layer)
 
 
@@ -191,7 +223,7 @@ def _read_cached(path: Path, modified_ns: int) -> AdapterManifest:
 
 
 def _attachments(config: FusionConfig, layer: Layer) -> list[Attachment]:
-    """The attachment of each adapter that stands at ``layer``; StudioError where one has none, or more than one."""
+    """Return the attachment of each adapter at ``layer``; StudioError unless each has exactly one."""
     return [_attachment(number, d, layer) for number, d in enumerate(_manifests(config), start=1)]
 
 
@@ -201,13 +233,25 @@ def _attachment(number: int, manifest: AdapterManifest, layer: Layer) -> Attachm
         method = METHODS.get(attachment.method)
         config = method.configure(attachment.config)
         if not isinstance(method, AdapterMethod) or method.trains_norms(config):
-            extra = "trained norms" if isinstance(method, AdapterMethod) else method.label
-            raise StudioError(f"Adapter {number} cannot be fused: it has {extra}, which is more than an added network.")
+            extra = N_("trained norms") if isinstance(method, AdapterMethod) else method.label
+            raise StudioError(
+                "cannot-fuse",
+                "Adapter {number} cannot be fused: it has {extra} besides its added networks. Choose another adapter.",
+                number=number,
+                extra=extra,
+            )
         if match_layers(attachment.at, [layer]) and not unsupported_reason(method, layer, config, attachment.slices):
             found.append(attachment)
-    if len(found) != 1:
-        count = "more than one network" if found else "nothing"
-        raise StudioError(f"Adapter {number} cannot be fused here: it has {count} at this layer.")
+    if not found:
+        raise StudioError(
+            "cannot-fuse", "Adapter {number} cannot be fused here: it has nothing at this layer.", number=number
+        )
+    if len(found) > 1:
+        raise StudioError(
+            "cannot-fuse",
+            "Adapter {number} cannot be fused here: it has more than one network at this layer.",
+            number=number,
+        )
     return found[0]
 
 
@@ -231,7 +275,7 @@ def _build_adapter(site: AttachmentSite[FusionConfig], number: int, attachment: 
 
 @torch.no_grad()
 def _load_weights(site: AttachmentSite[FusionConfig], number: int, adapter: nn.Module, prefix: str) -> None:
-    """Give the adapter its trained values; not a number where they are still to come, from the fusion's own file."""
+    """Load the trained values of an adapter; fill in NaN if they come later, from the fusion's own file."""
     tensors = None if site.config.layouts else _adapter_tensors(site, number)
     for name, parameter in adapter.named_parameters():
         if tensors is None:
@@ -241,23 +285,26 @@ def _load_weights(site: AttachmentSite[FusionConfig], number: int, adapter: nn.M
 
 
 def _adapter_tensors(site: AttachmentSite[FusionConfig], number: int) -> dict[str, Tensor]:
-    """The tensors of an adapter, read once; StudioError where it was trained on another backbone."""
+    """Return the tensors of an adapter, read once; StudioError if it belongs to another backbone."""
     key = f"tensors of {number}"
     if key not in site.shared:
         folder = resolve_path(site.config.adapters[number])
         if "identity" not in site.shared:
             site.shared["identity"] = site.backbone_identity()
-        if read_manifest(folder).backbone_identity != site.shared["identity"]:
-            raise StudioError(f"The adapter in {folder} was made for another backbone: the weights differ.")
+        check_same_backbone(read_manifest(folder), site.shared["identity"], folder)
         site.shared[key] = load_tensors(folder / TENSORS_NAME)
     return site.shared[key]
 
 
 def _find_tensor(tensors: dict[str, Tensor], prefix: str, name: str, shape: torch.Size) -> Tensor:
-    """One tensor; one that all layers share is stored at the first of them only."""
+    """Return one tensor; one that all layers share is stored at the first layer only."""
     attachment = prefix.partition("/")[0]
     elsewhere = (t for n, t in tensors.items() if n.startswith(f"{attachment}/") and n.endswith(f"/adapter.{name}"))
     found = tensors.get(f"{prefix}.{name}", next(elsewhere, None))
     if found is None or found.shape != shape:
-        raise StudioError(f"An adapter to fuse lacks {prefix}.{name} or has it in another shape.")
+        raise StudioError(
+            "adapter-mismatch",
+            "Cannot fuse an adapter: {tensor} is missing or has another shape. Export the adapter again.",
+            tensor=f"{prefix}.{name}",
+        )
     return found

@@ -1,10 +1,8 @@
-"""Bottleneck adapters: a projection down to r features, an activation, and a projection up again.
+"""Bottleneck adapters: a down projection to r features, an activation, and an up projection.
 
 Houlsby et al. 2019, https://arxiv.org/abs/1902.00751. Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247.
 Parallel: He et al. 2022, https://arxiv.org/abs/2110.04366. AdaptFormer: Chen et al. 2022, https://arxiv.org/abs/2205.13535.
 Adapter+: Steitz and Roth 2024, https://arxiv.org/abs/2406.06820.
-
-All of them project down first, from D features to r, and then up, from r to D.
 """
 
 import math
@@ -20,14 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from studio.core.layers import Role
+from studio.core.messages import N_
 from studio.peft.contract import DefaultSites, register
+from studio.peft.method_info import MethodInfo
 from studio.peft.residual_adapter import AdapterConfig, AdapterMethod, InputSource
 
 Activation = Literal["relu", "gelu", "gelu_tanh", "quick_gelu", "silu"]
 
 
 def quick_gelu(x: Tensor) -> Tensor:
-    """x sigmoid(1.702 x), the approximation that CLIP uses."""
+    """Return x sigmoid(1.702 x), CLIP's approximation of GELU."""
     return x * torch.sigmoid(1.702 * x)
 
 
@@ -45,54 +45,83 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 class BottleneckConfig(AdapterConfig):
     """Fields of bottleneck adapters."""
 
-    bottleneck: int = Field(64, ge=1, le=4096, description="r, the width that tokens are projected down to")
-    activation: Activation = Field("relu", description="the activation in the bottleneck")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout in the bottleneck while training")
+    bottleneck: int = Field(
+        64, ge=1, le=4096, title=N_("Bottleneck"), description=N_("width r of the bottleneck, in features")
+    )
+    activation: Activation = Field(
+        "relu", title=N_("Activation"), description=N_("activation function in the bottleneck")
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, title=N_("Dropout"), description=N_("dropout rate in the bottleneck; 0 disables it")
+    )
     init: Literal["zero", "small"] = Field(
-        "zero", description="zero: the projection up begins at zero, so nothing changes at first; small: both near it"
+        "zero",
+        title=N_("Initialization"),
+        description=N_("zero: the up projection is zero, so the output is unchanged at first; small: both near zero"),
     )
 
 
 class SerialConfig(BottleneckConfig):
-    """Fields of adapters after a sub-layer."""
+    """Fields of serial adapters."""
 
-    train_norms: bool = Field(False, description="train the norm in front of the layer too, as the paper does")
+    train_norms: bool = Field(
+        False, title=N_("Train norms"), description=N_("also train the normalization before the layer, as in the paper")
+    )
 
 
 class HoulsbyConfig(SerialConfig):
-    """Fields of Houlsby's adapter."""
+    """Fields of the Houlsby adapter."""
 
-    activation: Activation = Field("gelu", description="the activation in the bottleneck")
+    activation: Activation = Field(
+        "gelu", title=N_("Activation"), description=N_("activation function in the bottleneck")
+    )
 
 
 class ParallelConfig(BottleneckConfig):
     """Fields of the parallel adapter."""
 
-    scale: float = Field(4.0, gt=0, le=1000, description="s, by which the adapter's output is multiplied")
-    learn_scale: bool = Field(False, description="train s too")
+    scale: float = Field(4.0, gt=0, le=1000, title=N_("Scale"), description=N_("factor s of the adapter's output"))
+    learn_scale: bool = Field(False, title=N_("Train scale"), description=N_("also train s"))
 
 
 class AdaptFormerConfig(ParallelConfig):
     """Fields of AdaptFormer."""
 
-    scale: float = Field(0.1, gt=0, le=1000, description="s, by which the adapter's output is multiplied")
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the bottleneck while training")
+    scale: float = Field(0.1, gt=0, le=1000, title=N_("Scale"), description=N_("factor s of the adapter's output"))
+    dropout: float = Field(
+        0.1, ge=0, lt=1, title=N_("Dropout"), description=N_("dropout rate in the bottleneck; 0 disables it")
+    )
     norm: Literal["none", "own", "shared"] = Field(
         "none",
-        description="the adapter reads the block's stream as it is (the authors' code), through its own LayerNorm, "
-        "or through the MLP's (the paper)",
+        title=N_("Input norm"),
+        description=N_(
+            "normalization of the adapter's input: none (the authors' code), an own LayerNorm, "
+            "or the MLP's, shared (the paper)"
+        ),
     )
 
 
 class AdapterPlusConfig(BottleneckConfig):
     """Fields of Adapter+."""
 
-    bottleneck: int = Field(8, ge=1, le=4096, description="r, the width that tokens are projected down to")
-    activation: Activation = Field("gelu", description="the activation in the bottleneck")
-    init: Literal["zero", "small"] = Field(
-        "small", description="small: both projections begin near zero; zero: the projection up begins at zero"
+    bottleneck: int = Field(
+        8, ge=1, le=4096, title=N_("Bottleneck"), description=N_("width r of the bottleneck, in features")
     )
-    drop_path: float = Field(0.1, ge=0, lt=1, description="how often the adapter rests for an image while training")
+    activation: Activation = Field(
+        "gelu", title=N_("Activation"), description=N_("activation function in the bottleneck")
+    )
+    init: Literal["zero", "small"] = Field(
+        "small",
+        title=N_("Initialization"),
+        description=N_("small: both projections near zero; zero: the up projection is zero"),
+    )
+    drop_path: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title=N_("Drop path"),
+        description=N_("probability of skipping the adapter for an image in training; 0 disables it"),
+    )
 
 
 class Bottleneck(nn.Module):
@@ -116,14 +145,14 @@ class Bottleneck(nn.Module):
         init_adapter(self.down, self.up, config.init)
 
     def forward(self, x: Tensor, output: Tensor) -> Tensor:
-        """What is added to ``output``, from x (N, ..., D)."""
+        """Return the addition to ``output``, from x (N, ..., D)."""
         low = self.dropout(ACTIVATIONS[self.activation](self.down(self.norm(x))))
         return self.drop_path(self.up(low)) * self.scale
 
 
 def init_adapter(down: nn.Linear, up: nn.Linear, init: str) -> None:
-    """Houlsby's beginning near zero (truncated normal, 0.01), or LoRA's, which is zero exactly."""
-    if down.weight.is_meta:  # counting needs no values
+    """Initialize like Houlsby (truncated normal, 0.01), or like LoRA (exactly zero output)."""
+    if down.weight.is_meta:  # no values needed for counting
         return
     if init == "small":
         nn.init.trunc_normal_(down.weight, std=0.01, a=-0.02, b=0.02)
@@ -139,24 +168,22 @@ B = TypeVar("B", bound=BottleneckConfig)
 
 
 class BottleneckMethod(AdapterMethod[B]):
-    """What the methods of this file share."""
+    """Base of the bottleneck methods."""
+
+    info = MethodInfo(badge="r{bottleneck}")
 
     def build_adapter(self, width: int, config: B, factory_kwargs: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
-        """A bottleneck."""
+        """Return a bottleneck."""
         return Bottleneck(width, config, factory_kwargs)
-
-    def short_text(self, config: B) -> str:
-        """The width of the bottleneck."""
-        return f"r{config.bottleneck}"
 
 
 class SerialMethod(BottleneckMethod[SerialConfig]):
-    """h + up(activation(down(h))), with h what the sub-layer gives."""
+    """h + up(activation(down(h))), with h the output of the sub-layer."""
 
     Config = SerialConfig
 
     def trains_norms(self, config: SerialConfig) -> bool:
-        """As the field says."""
+        """Return the field."""
         return config.train_norms
 
 
@@ -165,9 +192,12 @@ class Houlsby(SerialMethod):
     """One adapter after the attention and one after the MLP."""
 
     name = "houlsby"
-    label = "Houlsby adapter"
-    summary = "Puts a small network after each attention and each MLP. Learns much; two extra layers in each block."
-    when_to_use = "Much to learn and some time to spare at each image: the largest of the adapters."
+    label = N_("Houlsby adapter")
+    summary = N_("Adds a small network after each attention and each MLP. Accurate, with two adapters in each block.")
+    info = MethodInfo(
+        badge="r{bottleneck}",
+        when_to_use=N_("Difficult tasks, if inference may take longer: it is the largest of the adapters."),
+    )
     paper = "Houlsby et al. 2019, https://arxiv.org/abs/1902.00751"
     Config = HoulsbyConfig
     default_sites = (DefaultSites((Role.ATTENTION, Role.MLP)),)
@@ -178,21 +208,24 @@ class Pfeiffer(SerialMethod):
     """One adapter in each block, after the MLP."""
 
     name = "pfeiffer"
-    label = "Pfeiffer adapter"
-    summary = "Puts a small network after each MLP: half of Houlsby's weights, nearly as good."
-    when_to_use = "A good first adapter, and the kind that AdapterFusion combines."
+    label = N_("Pfeiffer adapter")
+    summary = N_("Adds a small network after each MLP: half the parameters of Houlsby's, with similar accuracy.")
+    info = MethodInfo(
+        badge="r{bottleneck}",
+        when_to_use=N_("The first adapter to try, and the one that AdapterFusion combines."),
+    )
     paper = "Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247"
     default_sites = (DefaultSites((Role.MLP,)),)
 
 
 @register
 class AdapterPlus(BottleneckMethod[AdapterPlusConfig]):
-    """One adapter after each block as a whole, with a learned scale for each channel and stochastic depth."""
+    """One adapter after each whole block, with a trained scale for each channel and stochastic depth."""
 
     name = "adapter_plus"
-    label = "Adapter+"
-    summary = "Puts a small network after each block, with a scale for each channel. A strong choice with few weights."
-    when_to_use = "An adapter that weighs little, for many tasks on one backbone."
+    label = N_("Adapter+")
+    summary = N_("Adds a small network after each block, with a scale for each channel. Accurate with few parameters.")
+    info = MethodInfo(badge="r{bottleneck}", when_to_use=N_("Small adapters, for many tasks on one backbone."))
     paper = "Steitz and Roth 2024, https://arxiv.org/abs/2406.06820"
     Config = AdapterPlusConfig
     roles = (Role.BLOCK, Role.ATTENTION, Role.MLP)
@@ -202,7 +235,7 @@ class AdapterPlus(BottleneckMethod[AdapterPlusConfig]):
     def build_adapter(
         self, width: int, config: AdapterPlusConfig, factory_kwargs: dict[str, Any], shared: dict[str, Any]
     ) -> nn.Module:
-        """A bottleneck with a scale for each channel, ones at first."""
+        """Return a bottleneck with a scale for each channel, 1 at first."""
         network = Bottleneck(width, config, factory_kwargs, nn.Parameter(torch.ones(width, **factory_kwargs)))
         network.drop_path = DropPath(config.drop_path)
         return network
@@ -215,24 +248,27 @@ class ParallelMethod(BottleneckMethod[P]):
     """f(x) + s up(activation(down(x))), with f the sub-layer."""
 
     def build_adapter(self, width: int, config: P, factory_kwargs: dict[str, Any], shared: dict[str, Any]) -> nn.Module:
-        """A bottleneck whose scale is a number or one trainable value."""
+        """Return a bottleneck with a constant or trainable scale."""
         learned = nn.Parameter(torch.full((1,), config.scale, **factory_kwargs)) if config.learn_scale else config.scale
         return Bottleneck(width, config, factory_kwargs, learned)
 
     def input_source(self, config: P) -> InputSource:
-        """What the sub-layer takes."""
+        """Return the input of the sub-layer."""
         return "input"
 
 
 @register
 class Parallel(ParallelMethod[ParallelConfig]):
-    """One adapter beside each MLP; with s = 4 the scaled parallel adapter."""
+    """One adapter beside each MLP; with s = 4 it is the scaled parallel adapter."""
 
     name = "parallel"
-    label = "Parallel adapter"
-    diagram = "parallel"
-    summary = "Puts a small network beside each MLP rather than after it; the two can run at the same time."
-    when_to_use = "As Pfeiffer, where the network's own path should stay as short as it is."
+    label = N_("Parallel adapter")
+    summary = N_("Adds a small network beside each MLP instead of after it; both can run at the same time.")
+    info = MethodInfo(
+        badge="r{bottleneck}",
+        diagram="parallel",
+        when_to_use=N_("Like Pfeiffer, if the network must not become deeper."),
+    )
     paper = "He et al. 2022, https://arxiv.org/abs/2110.04366"
     Config = ParallelConfig
     default_sites = (DefaultSites((Role.MLP,)),)
@@ -240,13 +276,16 @@ class Parallel(ParallelMethod[ParallelConfig]):
 
 @register
 class AdaptFormer(ParallelMethod[AdaptFormerConfig]):
-    """One adapter beside each block's normalisation and MLP, with a small scale."""
+    """One adapter beside each block's normalization and MLP, with a small scale."""
 
     name = "adaptformer"
-    label = "AdaptFormer"
-    diagram = "parallel"
-    summary = "Puts a small network beside each MLP with a small fixed scale, made for vision transformers."
-    when_to_use = "Vision transformers and tasks far from what they were trained on."
+    label = N_("AdaptFormer")
+    summary = N_("Adds a small network beside each MLP, with a small scale; designed for vision transformers.")
+    info = MethodInfo(
+        badge="r{bottleneck}",
+        diagram="parallel",
+        when_to_use=N_("Vision transformers, for tasks that differ much from the pretraining."),
+    )
     paper = "Chen et al. 2022, https://arxiv.org/abs/2205.13535"
     Config = AdaptFormerConfig
     roles = (Role.MLP,)
@@ -255,12 +294,12 @@ class AdaptFormer(ParallelMethod[AdaptFormerConfig]):
     def build_adapter(
         self, width: int, config: AdaptFormerConfig, factory_kwargs: dict[str, Any], shared: dict[str, Any]
     ) -> nn.Module:
-        """A bottleneck, with a LayerNorm of its own where it is wanted."""
+        """Return a bottleneck, with its own LayerNorm if ``norm`` is own."""
         network = super().build_adapter(width, config, factory_kwargs, shared)
         if config.norm == "own":
             network.norm = nn.LayerNorm(width, **factory_kwargs)
         return network
 
     def input_source(self, config: AdaptFormerConfig) -> InputSource:
-        """The block's stream, or what the MLP takes."""
+        """Return the input of the MLP if ``norm`` is shared, else the residual stream."""
         return "input" if config.norm == "shared" else "stream"

@@ -1,8 +1,8 @@
-"""DoRA: a weight's rows are split into length and direction; LoRA turns the direction, a vector scales the length.
+"""DoRA: LoRA for the direction of each row of a weight, and a trainable vector for its magnitude.
 
 Liu et al. 2024, https://arxiv.org/abs/2402.09353. W' = m (W + s B A) / ||W + s B A||, row by row, with the norm held
-constant in the backward pass (section 4.3). The norm comes from ||W||^2 + 2 s <W A^T, B> + s^2 <B A A^T, B>, so that
-B A, which is as large as the weight, is never built.
+constant in the backward pass (section 4.3). The norm is computed from ||W||^2 + 2 s <W A^T, B> + s^2 <B A A^T, B>, so
+that B A, which is as large as the weight, is never built.
 """
 
 from typing import Any, cast
@@ -11,12 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.peft.contract import AdaptedLayer, register
+from studio.peft.method_info import MethodInfo
 from studio.peft.methods.lora import LoRAConfig, LoRAConv2d, LoRALinear, LowRankLayer, LowRankMethod
 
 
 def weight_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-    """||weight + scale b a|| of each row, float32: weight (n, rows, in), a (n, r, in), b (n, rows, r) to (n rows,)."""
+    """Return ||weight + scale b a|| of each row, (n rows,) float32.
+
+    ``weight`` is (n, rows, in), ``a`` (n, r, in) and ``b`` (n, rows, r).
+    """
     weight, a, b = weight.float(), a.float(), b.float()
     own = torch.linalg.vector_norm(weight, dim=-1).square()
     cross = (torch.bmm(weight, a.mT) * b).sum(-1)
@@ -26,7 +31,7 @@ def weight_norm(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
 
 
 class _DoRAMixin(LowRankLayer):
-    """What linear layers and convolutions have in common: ``magnitude``, the length of each adapted row."""
+    """``magnitude``, the norm of each adapted row, for linear layers and convolutions."""
 
     magnitude: nn.Parameter
 
@@ -38,34 +43,39 @@ class _DoRAMixin(LowRankLayer):
             self.magnitude.data.copy_(self.norm(effective_weight(self.base_layer)))
 
     def _check_weight(self) -> None:
-        """Lengths are those of a weight, so what is under it on the same rows must come to one."""
+        """Raise StudioError unless all adapters below on the same rows amount to a change of the weight."""
         layer = self.base_layer
         while isinstance(layer, AdaptedLayer):
             if not isinstance(layer, LowRankLayer) and _rows_overlap(self.rows, vars(layer).get("rows")):
                 raise StudioError(
-                    "DoRA scales the rows of a weight, but another attachment is already on this layer; "
-                    "put DoRA before it in the list, or choose other layers."
+                    "attachment-conflict",
+                    "Cannot attach DoRA: it scales the rows of a weight, but this layer has another attachment. "
+                    "Move DoRA before it in the list, or choose other layers.",
                 )
             layer = layer.base_layer
 
+    def peft_magnitude(self) -> Tensor:
+        """Return ``magnitude``."""
+        return self.magnitude
+
     def norm(self, weight: Tensor) -> Tensor:
-        """Length of each adapted row of ``weight`` with the update, (rows,)."""
+        """Return the norm of each adapted row of ``weight`` with the update, (rows,)."""
         with torch.no_grad(), torch.autocast(self.lora_B.device.type, enabled=False):
             return weight_norm(*self._grouped(weight), self.scale)
 
     def _grouped(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Weight, A and B as batches of matrices: one for each range of rows, or for each group of a convolution."""
+        """Return weight, A and B as batches of matrices, one for each range of rows or group of a convolution."""
         if self.rows:
             weight = torch.cat([weight[start:stop] for start, stop in self.rows])
         count = len(self.rows) or self.groups
         return tuple(t.flatten(1).unflatten(0, (count, -1)) for t in (weight, self.lora_A, self.lora_B))  # type: ignore[return-value]
 
     def gain(self, weight: Tensor) -> Tensor:
-        """What each adapted row is multiplied by, m / ||W + s B A||, (rows,)."""
+        """Return the factor of each adapted row, m / ||W + s B A||, (rows,)."""
         return self.magnitude / self.norm(weight).to(self.magnitude.dtype)
 
     def excess(self, gain: Tensor) -> Tensor:
-        """``gain`` - 1 over all rows of the weight, zero where nothing is adapted."""
+        """Return ``gain`` - 1 over all rows of the weight, zero for rows that are not adapted."""
         if not self.rows:
             return gain - 1
         full = gain.new_zeros(self.out_features)
@@ -74,40 +84,40 @@ class _DoRAMixin(LowRankLayer):
         return full
 
     def without_bias(self, y: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The layer's output ``y`` as it was before the bias, which has no part in the length."""
+        """Return the layer's output ``y`` without the bias, which DoRA does not scale."""
         bias = cast("Tensor | None", self.unwrapped.bias)
         return y if bias is None else y - bias.to(y.dtype).view(shape)
 
     def merged_weight(self, weight: Tensor) -> Tensor:
-        """What ``weight`` comes to with its rows turned and stretched."""
+        """Return ``weight`` with the update added and its rows scaled."""
         gain = 1 + self.excess(self.gain(weight).detach())
         return super().merged_weight(weight) * gain.view(-1, *[1] * (weight.ndim - 1)).to(weight.dtype)
 
 
 class DoRALinear(_DoRAMixin, LoRALinear):
-    """DoRA on a linear layer or on some of the q, k, v rows of a fused one; tensors as of :class:`LoRALinear`."""
+    """DoRA on a linear layer, or on some of the q, k, v rows of a fused one; tensors as in :class:`LoRALinear`."""
 
     def forward_adapted(self, x: Tensor) -> Tensor:
-        """x (..., in) to (..., out): base(x) + (gain - 1) W x + gain s B A x, which is base(x) exactly at first."""
+        """Map x (..., in) to base(x) + (gain - 1) W x + gain s B A x, (..., out); exactly base(x) at first."""
         y, gain = self.base_layer(x), self.gain(effective_weight(self.base_layer))
         b = self.expand_rows(self.lora_B * gain.unsqueeze(1))
-        turned = self.add_update(y, x, self.lora_A, b)
-        return torch.addcmul(turned, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
+        updated = self.add_update(y, x, self.lora_A, b)
+        return torch.addcmul(updated, self.without_bias(y, (-1,)), self.excess(gain).to(y.dtype))
 
 
 class DoRAConv2d(_DoRAMixin, LoRAConv2d):
-    """DoRA on a convolution: each output channel has a length; tensors as of :class:`LoRAConv2d`."""
+    """DoRA on a convolution, with a norm for each output channel; tensors as in :class:`LoRAConv2d`."""
 
     def forward_adapted(self, x: Tensor) -> Tensor:
-        """x (N, in, H, W) to (N, out, H', W')."""
+        """Map x (N, in, H, W) to (N, out, H', W')."""
         y, gain = self.base_layer(x), self.gain(effective_weight(self.base_layer))
-        turned = y + self.lora_output(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
+        updated = y + self.lora_output(x, self.lora_A, self.lora_B * (self.scale * gain).view(-1, 1, 1, 1))
         excess = self.excess(gain).to(y.dtype).view(-1, 1, 1)
-        return torch.addcmul(turned, self.without_bias(y, (-1, 1, 1)), excess)
+        return torch.addcmul(updated, self.without_bias(y, (-1, 1, 1)), excess)
 
 
 def effective_weight(layer: nn.Module) -> Tensor:
-    """The weight that ``layer`` comes to, with the low-rank updates in it."""
+    """Return the weight of ``layer`` with its low-rank updates."""
     if not isinstance(layer, AdaptedLayer):
         return cast(Tensor, layer.weight)
     under = effective_weight(layer.base_layer)
@@ -118,7 +128,7 @@ def effective_weight(layer: nn.Module) -> Tensor:
 
 
 def _rows_overlap(one: list[tuple[int, int]], other: list[tuple[int, int]] | None) -> bool:
-    """Whether two lists of row ranges share a row; an empty or unknown list stands for all rows."""
+    """Return whether two lists of row ranges share a row; an empty or unknown list means all rows."""
     return not one or not other or any(a < d and c < b for a, b in one for c, d in other)
 
 
@@ -127,9 +137,12 @@ class DoRA(LowRankMethod[LoRAConfig]):
     """Weight-Decomposed Low-Rank Adaptation."""
 
     name = "dora"
-    label = "DoRA"
-    summary = "LoRA for the direction of each row of a weight and a vector for its length. Merges into the weight."
-    when_to_use = "Where LoRA of a small rank falls short of full fine-tuning; each step takes longer."
+    label = N_("DoRA")
+    summary = N_("LoRA for the direction of each row of a weight, and a vector for its magnitude. Merges like LoRA.")
+    info = MethodInfo(
+        badge="r{rank}",
+        when_to_use=N_("If LoRA with a small rank falls short of full fine-tuning; each step takes longer."),
+    )
     paper = "Liu et al. 2024, https://arxiv.org/abs/2402.09353"
     Config = LoRAConfig
     linear = DoRALinear

@@ -1,4 +1,4 @@
-"""Low-rank updates of a weight: LoRA and rsLoRA.
+"""LoRA and rsLoRA: low-rank updates of a weight.
 
 LoRA: Hu et al. 2021, https://arxiv.org/abs/2106.09685. rsLoRA: Kalajdzievski 2023, https://arxiv.org/abs/2312.03732.
 LoRA+: Hayou et al. 2024, https://arxiv.org/abs/2402.12354.
@@ -15,35 +15,52 @@ from timm.layers.padding import pad_same
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 from studio.peft.contract import AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, register, slice_rows
+from studio.peft.hf.lora import LoRAForm
+from studio.peft.method_info import MethodInfo
 
 
 class LowRankConfig(MethodConfig):
     """Fields of every low-rank method."""
 
-    rank: int = Field(8, ge=1, le=1024, description="r, the rank of the update: more learns more and weighs more")
-    alpha: float = Field(8.0, gt=0, le=4096, description="the update is scaled by alpha / rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the input of A while training")
-    plus_ratio: float = Field(1.0, ge=1, le=64, description="LoRA+: B learns this much faster than A; 16 is usual")
+    rank: int = Field(
+        8, ge=1, le=1024, title=N_("Rank"), description=N_("rank r of the update; a larger one has more parameters")
+    )
+    alpha: float = Field(8.0, gt=0, le=4096, title=N_("Alpha"), description=N_("the update is scaled by alpha / rank"))
+    dropout: float = Field(
+        0.0, ge=0, lt=1, title=N_("Dropout"), description=N_("dropout rate on the input of A; 0 disables it")
+    )
+    plus_ratio: float = Field(
+        1.0,
+        ge=1,
+        le=64,
+        title=N_("LoRA+ ratio"),
+        description=N_("learning rate of B relative to A (LoRA+), usually 16; 1 disables it"),
+    )
 
 
 class LoRAConfig(LowRankConfig):
     """Fields of LoRA."""
 
-    init: Literal["kaiming", "gaussian"] = Field("kaiming", description="how A begins; B begins at zero")
+    init: Literal["kaiming", "gaussian"] = Field(
+        "kaiming", title=N_("Initialization"), description=N_("initialization of A; B is zero at first")
+    )
 
 
 class RSLoRAConfig(LoRAConfig):
     """Fields of rsLoRA."""
 
-    alpha: float = Field(8.0, gt=0, le=4096, description="the update is scaled by alpha / the square root of the rank")
+    alpha: float = Field(
+        8.0, gt=0, le=4096, title=N_("Alpha"), description=N_("the update is scaled by alpha / sqrt(rank)")
+    )
 
 
 class LowRankLayer(AdaptedLayer):
-    """y = base(x) + scale B A dropout(x): what linear layers and convolutions have in common.
+    """y = base(x) + scale B A dropout(x), common to linear layers and convolutions.
 
-    ``lora_A`` projects to the rank, ``lora_B`` back, beginning at zero so that nothing changes at first. ``rows`` are
-    the ranges of output rows that are adapted; empty means all.
+    ``lora_A`` projects down to the rank, ``lora_B`` up again; B is zero at first, so that the output is unchanged.
+    ``rows`` are the adapted ranges of output rows; empty means all.
     """
 
     lora_A: nn.Parameter
@@ -64,11 +81,11 @@ class LowRankLayer(AdaptedLayer):
         nn.init.zeros_(self.lora_B)
 
     def lora_factors(self) -> tuple[Tensor, Tensor]:
-        """The two factors of the update over all rows of the weight, whose product times ``scale`` it is."""
+        """Return A and B over all rows of the weight; the update is ``scale`` B A."""
         return self.lora_A, self.expand_rows(self.lora_B)
 
     def expand_rows(self, b: Tensor) -> Tensor:
-        """A tensor of ``lora_B``'s shape over all rows: a block of columns for each range of rows, zero elsewhere."""
+        """Expand a tensor of ``lora_B``'s shape to all rows: one block of columns for each range, zero elsewhere."""
         if not self.rows:
             return b
         blocks = b.split([stop - start for start, stop in self.rows])
@@ -78,15 +95,19 @@ class LowRankLayer(AdaptedLayer):
         return full
 
     def delta_weight(self) -> Tensor:
-        """The update of the weight, scale B A, in float32 and the weight's shape."""
+        """Return the update of the weight, scale B A, in float32 and the weight's shape."""
         raise NotImplementedError
 
     def merged_weight(self, weight: Tensor) -> Tensor:
-        """What ``weight``, that of the layer under this one, comes to with the update."""
+        """Return ``weight``, that of the layer below, with the update added."""
         return weight.detach() + self.delta_weight().to(weight.dtype)
 
+    def peft_magnitude(self) -> Tensor | None:
+        """Return DoRA's row norms of the adapted rows, (rows,), for HF peft; None for other methods."""
+        return None
+
     def merged_module(self, base: nn.Module) -> nn.Module:
-        """The plain layer with the update folded into its weight."""
+        """Add the update to the weight of the plain layer."""
         base.weight = nn.Parameter(self.merged_weight(cast(Tensor, base.weight)), requires_grad=False)
         return base
 
@@ -94,8 +115,8 @@ class LowRankLayer(AdaptedLayer):
 class LoRALinear(LowRankLayer):
     """LoRA on a linear layer, or on some of the q, k, v rows of a fused one.
 
-    With ``rows`` (ranges of output rows, n of them) each range has an A and a B of its own: ``lora_A`` is (n rank, in)
-    and ``lora_B`` (rows in all ranges, rank). Without, (rank, in) and (out, rank).
+    With n ranges of output rows (``rows``), each range has its own A and B: ``lora_A`` is (n rank, in) and ``lora_B``
+    (rows in all ranges, rank). Without, they are (rank, in) and (out, rank).
     """
 
     def __init__(self, base: nn.Module, config: LowRankConfig, scale: float, site: AttachmentSite[Any]) -> None:
@@ -107,9 +128,9 @@ class LoRALinear(LowRankLayer):
         self._reset_parameters(config)
 
     def forward_adapted(self, x: Tensor) -> Tensor:
-        """x (..., in) to (..., out).
+        """Map x (..., in) to (..., out).
 
-        The output of the backbone's own layer is new and nobody else's, so the update is added to it in place.
+        The output of the backbone's own layer is a new tensor with no other user, so the update is added in place.
         """
         a, b = self.lora_factors()
         if isinstance(self.base_layer, AdaptedLayer):
@@ -121,23 +142,23 @@ class LoRALinear(LowRankLayer):
         return y.unflatten(0, x.shape[:-1])
 
     def add_update(self, y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """y (..., out) plus scale b a dropout(x); one addmm adds without an intermediate of the output's size."""
+        """Return y (..., out) + scale b a dropout(x), with one addmm and no intermediate of the output's size."""
         low = nn.functional.linear(self.dropout(x), a).flatten(0, -2)
         return torch.addmm(y.flatten(0, -2), low, _transposed(b), alpha=self.scale).view(y.shape)
 
     def delta_weight(self) -> Tensor:
-        """scale B A, (out, in)."""
+        """Return scale B A, (out, in)."""
         a, b = self.lora_factors()
         return self.scale * (b.detach().float() @ a.detach().float())
 
 
 def _transposed(b: Tensor) -> Tensor:
-    """b's transpose in memory, too: the backward pass then takes a product that is several times faster on a CPU."""
+    """Return the contiguous transpose of b, with which the backward pass is several times faster on a CPU."""
     return b.t().contiguous()
 
 
 class LoRAConv2d(LowRankLayer):
-    """LoRA on a convolution: A is one to ``rank`` channels with the layer's own geometry, B a 1x1 convolution.
+    """LoRA on a convolution: A has the layer's geometry and ``rank`` output channels, B is a 1x1 convolution.
 
     ``lora_A`` is (rank, in / groups, height, width), ``lora_B`` (out, rank / groups, 1, 1), as HF peft stores them.
     """
@@ -151,12 +172,12 @@ class LoRAConv2d(LowRankLayer):
         self._reset_parameters(config)
 
     def forward_adapted(self, x: Tensor) -> Tensor:
-        """x (N, in, H, W) to (N, out, H', W')."""
+        """Map x (N, in, H, W) to (N, out, H', W')."""
         a, b = self.lora_factors()
         return self.base_layer(x) + self.lora_output(x, a, b * self.scale)
 
     def lora_output(self, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        """b a dropout(x), with the layer's own stride, padding, dilation and groups for a."""
+        """Return b a dropout(x), with the layer's own stride, padding, dilation and groups for a."""
         plain = self.unwrapped
         assert isinstance(plain, nn.Conv2d)
         padded = self.dropout(x)
@@ -165,7 +186,7 @@ class LoRAConv2d(LowRankLayer):
         return nn.functional.conv2d(plain._conv_forward(padded, a, None), b, groups=self.groups)
 
     def delta_weight(self) -> Tensor:
-        """scale times the sum over the rank of B's columns and A's kernels, (out, in / groups, height, width)."""
+        """Return scale times the sum over the rank of B's columns and A's kernels, in the weight's shape."""
         a, b = (factor.detach().float() for factor in self.lora_factors())
         a, b = a.unflatten(0, (self.groups, -1)), b.flatten(1).unflatten(0, (self.groups, -1))
         return self.scale * torch.einsum("gor,grihw->goihw", b, a).flatten(0, 1)
@@ -174,17 +195,23 @@ class LoRAConv2d(LowRankLayer):
 L = TypeVar("L", bound=LowRankConfig)
 
 
+def unsupported_kind_reason(label: str, layer: Layer) -> str:
+    """Return the reason of a method ``label`` that supports plain linear layers and convolutions only."""
+    return N_("{method} needs a plain linear or convolution layer; this is a {type}.", method=label, type=layer.type)
+
+
 def max_rank(layer: Layer, slices: tuple[str, ...]) -> int:
-    """The highest rank that the weight of ``layer`` can have; each slice has one of its own."""
+    """Return the largest possible rank of the weight of ``layer``, or of one of its slices."""
     rows = layer.shape[0] // 3 if slices and layer.slices else layer.shape[0]
     return min(rows, layer.groups * math.prod(layer.shape[1:]))
 
 
 class LowRankMethod(Method[L]):
-    """What the low-rank methods have in common; each names the layers that it puts in place."""
+    """Base of the low-rank methods; each names its classes for linear layers and convolutions."""
 
-    family = "low rank"
-    peft_type = "LORA"
+    family = N_("low rank")
+    info = MethodInfo(badge="r{rank}")
+    peft_form = LoRAForm()
     linear: type[LowRankLayer] = LoRALinear
     conv2d: type[LowRankLayer] = LoRAConv2d
     default_sites = (
@@ -195,13 +222,13 @@ class LowRankMethod(Method[L]):
     )
 
     def unsupported_reason(self, layer: Layer, config: L, slices: tuple[str, ...]) -> str:
-        """Linear layers and convolutions; in a grouped one each group needs a part of the rank."""
+        """Support linear layers and convolutions; the groups of a convolution must divide the rank."""
         if layer.kind not in ("linear", "conv2d"):
-            return f"{self.label} needs a plain linear or convolution layer; this is a {layer.type}."
+            return unsupported_kind_reason(self.label, layer)
         if layer.kind == "conv2d" and layer.groups == layer.shape[0] > 1:
-            return "A depthwise convolution has one input channel for each output, so there is no rank to reduce."
+            return N_("A depthwise convolution has one input channel for each output, so there is no rank to reduce.")
         if config.rank % layer.groups:
-            return f"The rank must be a multiple of this convolution's {layer.groups} groups."
+            return N_("The rank must be a multiple of the {groups} groups of this convolution.", groups=layer.groups)
         return ""
 
     def attach(self, site: AttachmentSite[L]) -> None:
@@ -210,19 +237,15 @@ class LowRankMethod(Method[L]):
         site.replace(lambda base: layer(base, site.config, self.scale(site.config), site))
 
     def scale(self, config: L) -> float:
-        """The factor on B A."""
+        """Return the factor of B A."""
         return config.alpha / config.rank
 
     def max_values(self, sites: Sequence[Layer], slices: tuple[str, ...], layers: Sequence[Layer]) -> dict[str, int]:
-        """The highest rank that an update of any of the weights can have."""
+        """Return the largest possible rank of an update of any of the weights."""
         return {"rank": max(max_rank(layer, slices) for layer in sites)} if sites else {}
 
-    def short_text(self, config: L) -> str:
-        """The rank."""
-        return f"r{config.rank}"
-
     def lr_scale(self, tensor_name: str, config: L) -> float:
-        """LoRA+: B learns faster than A."""
+        """Return the LoRA+ ratio for B."""
         return config.plus_ratio if tensor_name == "lora_B" else 1.0
 
 
@@ -231,9 +254,12 @@ class LoRA(LowRankMethod[LoRAConfig]):
     """Low-Rank Adaptation."""
 
     name = "lora"
-    label = "LoRA"
-    summary = "Adds a trainable low-rank matrix to a frozen weight. Merges into it, so it costs nothing afterwards."
-    when_to_use = "The first thing to try: learns much, weighs little and costs nothing once merged."
+    label = N_("LoRA")
+    summary = N_("Adds a trainable low-rank matrix to a frozen weight. Merges, so inference costs nothing extra.")
+    info = MethodInfo(
+        badge="r{rank}",
+        when_to_use=N_("The first method to try: accurate, with few parameters and no cost once merged."),
+    )
     paper = "Hu et al. 2021, https://arxiv.org/abs/2106.09685"
     Config = LoRAConfig
     learning_rate = 5e-3
@@ -241,16 +267,16 @@ class LoRA(LowRankMethod[LoRAConfig]):
 
 @register
 class RSLoRA(LowRankMethod[RSLoRAConfig]):
-    """Rank-stabilised LoRA: the update does not shrink as the rank grows."""
+    """Rank-stabilized LoRA: the update does not shrink as the rank grows."""
 
     name = "rslora"
-    label = "rsLoRA"
-    summary = "LoRA scaled so that a higher rank keeps learning as fast. Merges, so it costs nothing afterwards."
-    when_to_use = "LoRA with a rank of 32 or more."
+    label = N_("rsLoRA")
+    summary = N_("LoRA scaled so that learning does not slow down at a high rank. Merges like LoRA.")
+    info = MethodInfo(badge="r{rank}", when_to_use=N_("LoRA with a rank of 32 or more."))
     paper = "Kalajdzievski 2023, https://arxiv.org/abs/2312.03732"
     Config = RSLoRAConfig
     learning_rate = 1e-3
 
     def scale(self, config: RSLoRAConfig) -> float:
-        """alpha over the square root of the rank."""
+        """Return alpha over the square root of the rank."""
         return config.alpha / math.sqrt(config.rank)

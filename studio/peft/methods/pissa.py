@@ -1,9 +1,9 @@
-"""PiSSA: LoRA that begins at the principal singular vectors of the weight rather than at zero.
+"""PiSSA: LoRA that is initialized with the principal singular vectors of the weight instead of zero.
 
 Meng et al. 2024, https://arxiv.org/abs/2404.02948. W = W_res + s B0 A0, with A0 and B0 from the largest singular
-values; A and B begin there and W_res stays. The backbone's weight is not touched: W_res x + s B A x is computed as
-W x + s (B A - B0 A0) x = W x + s (B - B0) A x + s B0 (A - A0) x, a low-rank update of rank 2r that is zero at first,
-and that is what is merged and exported.
+values; A and B start there and W_res stays frozen. The backbone's weight is not changed: W_res x + s B A x is computed
+as W x + s (B A - B0 A0) x = W x + s (B - B0) A x + s B0 (A - A0) x, a low-rank update of rank 2r that is zero at first
+and that is merged and exported.
 """
 
 from typing import cast
@@ -13,23 +13,29 @@ from pydantic import Field
 from torch import Tensor
 
 from studio.core.layers import Layer
+from studio.core.messages import N_
 from studio.peft.contract import register
+from studio.peft.method_info import MethodInfo
 from studio.peft.methods.lora import LoRAConv2d, LoRALinear, LowRankConfig, LowRankLayer, LowRankMethod, max_rank
 
 _OVERSAMPLING = 8
-"""Directions beyond the rank that the approximation looks at, as without them it misses some."""
+"""Extra directions of the randomized SVD, without which it misses some of the principal ones."""
 
 
 class PiSSAConfig(LowRankConfig):
     """Fields of PiSSA."""
 
     iterations: int = Field(
-        0, ge=0, le=64, description="0 decomposes exactly; 4 or so approximates, which is faster on large layers"
+        0,
+        ge=0,
+        le=64,
+        title=N_("SVD iterations"),
+        description=N_("iterations of the randomized SVD, such as 4, faster on large layers; 0 for the exact SVD"),
     )
 
 
 class _PiSSAMixin(LowRankLayer):
-    """What linear layers and convolutions have in common: ``first_A`` and ``first_B``, where A and B began."""
+    """``first_A`` and ``first_B``, the initial A and B, for linear layers and convolutions."""
 
     first_A: Tensor
     first_B: Tensor
@@ -42,7 +48,7 @@ class _PiSSAMixin(LowRankLayer):
 
     @torch.no_grad()
     def _decompose(self, iterations: int) -> None:
-        """Fill A and B from the weight: each range of rows by itself, as it has an A and a B of its own."""
+        """Fill A and B from the weight, separately for each range of rows, which has its own A and B."""
         weight = cast(Tensor, self.unwrapped.weight).flatten(1)
         rows = self.rows or [(0, self.out_features)]
         pairs = [principal_factors(weight[start:stop], self.rank, self.scale, iterations) for start, stop in rows]
@@ -50,14 +56,14 @@ class _PiSSAMixin(LowRankLayer):
         self.lora_B.copy_(torch.cat([b for _, b in pairs]).view_as(self.lora_B))
 
     def lora_factors(self) -> tuple[Tensor, Tensor]:
-        """[A; A - A0] and [B - B0, B0]: zero at first, exactly, and no difference of large products later."""
+        """Return [A; A - A0] and [B - B0, B0]: their product is exactly zero at first, and cancels no large terms."""
         a = torch.cat([self.lora_A, self.lora_A - self.first_A])
         moved = self.expand_rows(self.lora_B - self.first_B)
         return a, torch.cat([moved, self.expand_rows(self.first_B)], dim=1)
 
 
 def principal_factors(weight: Tensor, rank: int, scale: float, iterations: int) -> tuple[Tensor, Tensor]:
-    """A (rank, in) and B (out, rank) so that scale B A is the best of that rank for ``weight`` (out, in)."""
+    """Return A (rank, in) and B (out, rank) whose scale B A is the best approximation of ``weight`` (out, in)."""
     if iterations:
         more = min(rank + _OVERSAMPLING, *weight.shape)
         u, s, v = torch.svd_lowrank(weight.float(), q=more, niter=iterations)
@@ -69,11 +75,11 @@ def principal_factors(weight: Tensor, rank: int, scale: float, iterations: int) 
 
 
 class PiSSALinear(_PiSSAMixin, LoRALinear):
-    """PiSSA on a linear layer or on some of the q, k, v rows of a fused one; tensors as of :class:`LoRALinear`."""
+    """PiSSA on a linear layer, or on some of the q, k, v rows of a fused one; tensors as in :class:`LoRALinear`."""
 
 
 class PiSSAConv2d(_PiSSAMixin, LoRAConv2d):
-    """PiSSA on a convolution, whose kernels are the rows of a matrix; tensors as of :class:`LoRAConv2d`."""
+    """PiSSA on a convolution, with its kernels as rows of a matrix; tensors as in :class:`LoRAConv2d`."""
 
 
 @register
@@ -81,9 +87,9 @@ class PiSSA(LowRankMethod[PiSSAConfig]):
     """Principal Singular values and Singular vectors Adaptation."""
 
     name = "pissa"
-    label = "PiSSA"
-    summary = "LoRA that begins at the strongest directions of the weight and so learns faster. Merges like LoRA."
-    when_to_use = "As LoRA, where training should get going sooner."
+    label = N_("PiSSA")
+    summary = N_("LoRA initialized with the principal directions of the weight, so it learns faster. Merges like LoRA.")
+    info = MethodInfo(badge="r{rank}", when_to_use=N_("Like LoRA, if training should converge faster."))
     paper = "Meng et al. 2024, https://arxiv.org/abs/2404.02948"
     Config = PiSSAConfig
     linear = PiSSALinear
@@ -91,11 +97,11 @@ class PiSSA(LowRankMethod[PiSSAConfig]):
     learning_rate = 1e-3
 
     def unsupported_reason(self, layer: Layer, config: PiSSAConfig, slices: tuple[str, ...]) -> str:
-        """As LoRA, but for grouped convolutions and ranks beyond what the weight has."""
+        """Support the layers of LoRA except grouped convolutions, with a rank that the weight can have."""
         reason = super().unsupported_reason(layer, config, slices)
         if reason:
             return reason
         if layer.groups > 1:
-            return "PiSSA decomposes a weight as one matrix, and a grouped convolution has several."
+            return N_("PiSSA decomposes a weight as one matrix, but a grouped convolution has several.")
         limit = max_rank(layer, slices)
-        return f"This weight has a rank of {limit} at most, so choose a rank up to that." if config.rank > limit else ""
+        return N_("The rank of this weight is at most {limit}.", limit=limit) if config.rank > limit else ""

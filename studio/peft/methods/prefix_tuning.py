@@ -1,4 +1,4 @@
-"""Further keys and values inside the attention: Prefix Tuning and LLaMA-Adapter.
+"""Prefix Tuning and LLaMA-Adapter: trained keys and values inside the attention.
 
 Prefix Tuning: Li and Liang 2021, https://arxiv.org/abs/2101.00190.
 LLaMA-Adapter: Zhang et al. 2023, https://arxiv.org/abs/2303.16199.
@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 from studio.peft.attention_injection import (
     InjectableAttention,
     kv_width,
@@ -20,29 +21,35 @@ from studio.peft.attention_injection import (
     token_width,
 )
 from studio.peft.contract import AttachmentSite, DefaultSites, Method, MethodConfig, register
+from studio.peft.method_info import MethodInfo
 
 
 class PrefixConfig(MethodConfig):
     """Fields of Prefix Tuning."""
 
-    length: int = Field(10, ge=1, le=1024, description="m, how many keys and values each attention gets")
+    length: int = Field(
+        10, ge=1, le=1024, title=N_("Length"), description=N_("number m of trained keys and values in each attention")
+    )
     std: float = Field(
         0.02,
         gt=0,
         le=10,
-        description="spread of the random values that keys and values begin with",
+        title=N_("Initial spread"),
+        description=N_("standard deviation of the initial keys and values"),
         json_schema_extra={"only_if": {"reparameterize": False}},
     )
     reparameterize: bool = Field(
         False,
         validation_alias=AliasChoices("reparameterize", "reparametrise"),
-        description="train a small network that makes the prefixes, which steadies training; dropped afterwards",
+        title=N_("Reparameterize"),
+        description=N_("train a small network that computes the prefixes, for stability; dropped after training"),
     )
     hidden: int = Field(
         512,
         ge=1,
         le=8192,
-        description="width of that network's hidden layer",
+        title=N_("Hidden width"),
+        description=N_("width of the hidden layer of that network"),
         json_schema_extra={"only_if": {"reparameterize": True}},
     )
 
@@ -50,8 +57,8 @@ class PrefixConfig(MethodConfig):
 class PrefixAttention(InjectableAttention):
     """softmax(q [P_k; K]) [P_v; V]: ``keys`` P_k and ``values`` P_v, (length, width), without position or norm.
 
-    Reparametrised, [P_k; P_v] = outer(tanh(inner(E))), where ``embedding`` E, (length, width), and ``inner`` serve all
-    attentions of the same width.
+    Reparameterized, [P_k; P_v] = outer(tanh(inner(E))); all attentions of the same width share ``embedding`` E,
+    (length, width), and ``inner``.
     """
 
     def __init__(self, base: nn.Module, site: AttachmentSite[PrefixConfig]) -> None:
@@ -78,7 +85,7 @@ class PrefixAttention(InjectableAttention):
         self.outer = nn.Linear(site.config.hidden, 2 * self.width, **site.factory_kwargs)
 
     def prefix_kv(self) -> tuple[Tensor, Tensor]:
-        """P_k and P_v."""
+        """Return P_k and P_v."""
         if self.inner is None or self.outer is None or self.embedding is None:
             assert self.keys is not None
             assert self.values is not None
@@ -87,13 +94,13 @@ class PrefixAttention(InjectableAttention):
         return keys, values
 
     def extra_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The prefixes by heads, the same for every image."""
+        """Return the prefixes by heads, the same for every image."""
         heads = num_kv_heads(self.unwrapped)
         keys, values = (tensor.unflatten(-1, (heads, -1)).transpose(0, 1) for tensor in self.prefix_kv())
         return keys.expand(x.shape[0], -1, -1, -1), values.expand(x.shape[0], -1, -1, -1)
 
     def finalize(self) -> None:
-        """Keep P_k and P_v and drop the network that made them."""
+        """Keep P_k and P_v and drop the network that computes them."""
         if self.outer is not None:
             with torch.no_grad():
                 self.keys, self.values = (nn.Parameter(tensor.clone()) for tensor in self.prefix_kv())
@@ -105,49 +112,50 @@ class PrefixTuning(Method[PrefixConfig]):
     """Prefix Tuning."""
 
     name = "prefix"
-    label = "Prefix Tuning"
-    family = "tokens"
-    diagram = "prefix"
-    summary = "Gives each attention some trained keys and values, which every token can look at."
-    when_to_use = "Attentions that should look for something new, where a few tokens a layer are enough."
+    label = N_("Prefix Tuning")
+    family = N_("tokens")
+    summary = N_("Adds trained keys and values to each attention, which every token can attend to.")
+    info = MethodInfo(
+        badge="m{length}",
+        diagram="prefix",
+        when_to_use=N_("If the attention must select something new and a few tokens in each layer suffice."),
+    )
     paper = "Li and Liang 2021, https://arxiv.org/abs/2101.00190"
     Config = PrefixConfig
-    not_mergeable_reason = (
-        "Prefix Tuning adds keys and values to an attention, and no weight of the backbone can hold them: "
-        "export it as adapter, onnx or torch."
+    not_mergeable_reason = N_(
+        "Prefix Tuning cannot be merged: no weight of the backbone can represent its keys and values. "
+        "Export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.ATTENTION,)),)
     identity_at_init = False
     learning_rate = 5e-3
 
     def unsupported_reason(self, layer: Layer, config: PrefixConfig, slices: tuple[str, ...]) -> str:
-        """Attentions that the engine can open."""
+        """Support attentions that keys and values can be injected into."""
         return _unsupported_reason(self.label, layer)
 
     def attach(self, site: AttachmentSite[PrefixConfig]) -> None:
-        """Open the attention and put the prefixes before its keys and values."""
+        """Inject the prefixes before the keys and values of the attention."""
         site.replace(lambda base: PrefixAttention(base, site), innermost=True)
 
     def finalized_config(self, config: PrefixConfig) -> PrefixConfig:
-        """Without the network that made the prefixes."""
+        """Return the fields without the network that computes the prefixes."""
         return config.model_copy(update={"reparameterize": False})
-
-    def short_text(self, config: PrefixConfig) -> str:
-        """The length."""
-        return f"m{config.length}"
 
 
 class LLaMAAdapterConfig(MethodConfig):
     """Fields of LLaMA-Adapter."""
 
-    length: int = Field(10, ge=1, le=1024, description="K, how many prompts each attention gets")
+    length: int = Field(
+        10, ge=1, le=1024, title=N_("Length"), description=N_("number K of trained prompts in each attention")
+    )
 
 
 class ZeroInitAttention(InjectableAttention):
-    """attention(x) + tanh(gates) softmax(q K_p) V_p, the second softmax apart from the first.
+    """attention(x) + tanh(gates) softmax(q K_p) V_p, with a separate softmax.
 
-    ``prompts`` P, (length, D), become keys and values through the attention's own projections; ``gates``, one a head,
-    begin at zero, so nothing changes at first.
+    The attention's own projections turn ``prompts`` P, (length, D), into keys and values. ``gates``, one for each
+    head, are zero at first, so that the output is unchanged.
     """
 
     def __init__(self, base: nn.Module, site: AttachmentSite[LLaMAAdapterConfig]) -> None:
@@ -157,7 +165,7 @@ class ZeroInitAttention(InjectableAttention):
         self.gates = nn.Parameter(torch.zeros(plain.num_heads, **site.factory_kwargs))
 
     def extra_output(self, query: Tensor) -> Tensor:
-        """tanh(gates) softmax(q K_p) V_p, (batch, heads, N, head width)."""
+        """Return tanh(gates) softmax(q K_p) V_p, (batch, heads, N, head width)."""
         _, key, value = project_qkv(self.unwrapped, self.prompts.unsqueeze(0))
         key, value = (tensor.expand(query.shape[0], -1, -1, -1) for tensor in (key, value))
         return torch.tanh(self.gates).view(-1, 1, 1) * scaled_dot_product(self.unwrapped, query, key, value)
@@ -168,36 +176,35 @@ class LLaMAAdapter(Method[LLaMAAdapterConfig]):
     """LLaMA-Adapter: zero-init attention with gating."""
 
     name = "llama_adapter"
-    label = "LLaMA-Adapter"
-    family = "tokens"
-    diagram = "prefix"
-    summary = "Lets each attention look at some trained prompts too, through a gate that begins closed."
-    when_to_use = "As Prefix Tuning, where training must begin exactly at the pretrained network."
+    label = N_("LLaMA-Adapter")
+    family = N_("tokens")
+    summary = N_("Adds attention over trained prompts to each attention, with a gate that is zero at first.")
+    info = MethodInfo(
+        badge="K{length}",
+        diagram="prefix",
+        when_to_use=N_("Like Prefix Tuning, if training must start exactly at the pretrained network."),
+    )
     paper = "Zhang et al. 2023, https://arxiv.org/abs/2303.16199"
     Config = LLaMAAdapterConfig
-    not_mergeable_reason = (
-        "LLaMA-Adapter adds a second attention over its prompts, and no weight of the backbone can hold it: "
-        "export it as adapter, onnx or torch."
+    not_mergeable_reason = N_(
+        "LLaMA-Adapter cannot be merged: no weight of the backbone can represent its attention over prompts. "
+        "Export it as adapter, onnx or torch."
     )
     default_sites = (DefaultSites((Role.ATTENTION,)),)
     learning_rate = 5e-3
 
     def unsupported_reason(self, layer: Layer, config: LLaMAAdapterConfig, slices: tuple[str, ...]) -> str:
-        """Attentions that the engine can open."""
+        """Support attentions that keys and values can be injected into."""
         return _unsupported_reason(self.label, layer)
 
     def attach(self, site: AttachmentSite[LLaMAAdapterConfig]) -> None:
-        """Open the attention and add the gated branch to its heads."""
+        """Inject the gated branch into the heads of the attention."""
         site.replace(lambda base: ZeroInitAttention(base, site), innermost=True)
-
-    def short_text(self, config: LLaMAAdapterConfig) -> str:
-        """The length."""
-        return f"K{config.length}"
 
 
 def _unsupported_reason(label: str, layer: Layer) -> str:
     if layer.role is Role.ATTENTION and layer.supports_kv_injection:
         return ""
     if layer.role is Role.ATTENTION:
-        return f"{label} cannot add keys and values to this kind of attention ({layer.type})."
-    return f"{label} needs an attention layer; {layer.type} is none."
+        return N_("{method} does not support this type of attention ({type}).", method=label, type=layer.type)
+    return N_("{method} needs an attention layer; this is a {type}.", method=label, type=layer.type)

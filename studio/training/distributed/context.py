@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
-from studio.peft.methods.adapter_drop import RandomDepth
+from studio.peft.contract import AdaptedLayer
 from studio.training.distributed.rendezvous import restart_safe_rendezvous
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ _PEER_LOST_MESSAGE = (
 
 
 class DistributedContext:
-    """How many processes there are (``world_size``) and which one this is (``rank``); the first, which ``is_main_process``, writes."""
+    """The ``world_size`` processes of a training, of which this one is ``rank``; the first is the main process."""
 
     def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank, self.world_size = rank, world_size
@@ -113,13 +113,10 @@ class DistributedContext:
             self._depth_generator.manual_seed(_mix_seeds(seed, step, 0))
 
     def sync_drop_depths(self, module: nn.Module) -> None:
-        """Let AdapterDrop in ``module`` draw the same depths in all processes, else their gradients do not meet."""
+        """Let all processes draw the same random depths, so that they average gradients of the same graph."""
         for layer in () if self.is_single_process else module.modules():
-            if isinstance(layer, RandomDepth):
-                layer.sample = self._draw_depth
-
-    def _draw_depth(self, below: int) -> int:
-        return int(torch.randint(below, (), generator=self._depth_generator))
+            if isinstance(layer, AdaptedLayer):
+                layer.draw_depths_from(self._depth_generator)
 
     def sync_control(self, control: TrainControl) -> TrainControl:
         """``sync_control`` for all: asked of one, a stop is heard by all at the same place."""

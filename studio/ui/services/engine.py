@@ -98,7 +98,7 @@ class Engine(QObject):
     def method_rows(self) -> tuple[MethodRow, ...]:
         """Return the methods as plain rows; none before the engine is loaded."""
         return tuple(
-            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.not_mergeable_reason, m.diagram)
+            MethodRow(m.name, m.label, m.family, m.summary, m.paper, m.not_mergeable_reason, m.info.diagram)
             for m in (_methods_by_family() if self.ready else ())
         )
 

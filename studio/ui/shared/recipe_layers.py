@@ -62,7 +62,7 @@ def describe_attachment(attachment: Attachment) -> str:
         config = method.configure(attachment.config)
     except StudioError:
         return attachment.method
-    badge = method.short_text(config)
+    badge = method.info.short_text(config)
     fields = method.Config.model_fields
     named = [
         f"{name} {value}"

@@ -27,4 +27,4 @@ def test_it_says_what_the_figures_hold_for() -> None:
     assert found["measured"]
     page = plain_text(*method_parts(describe_method("lora")))
     assert "parameters" in page
-    assert METHODS.get("lora").when_to_use in page
+    assert METHODS.get("lora").info.when_to_use in page

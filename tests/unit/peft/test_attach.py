@@ -80,10 +80,10 @@ REFUSED: dict[str, tuple[Attachment, str]] = {
     "wrong field": (lora("0", rank=0), "rank"),
     "unknown field": (lora("0", colour=1), "colour is not a known key"),
     "no layer": (lora("blocks.*.attn.qkv"), "No layer matches blocks"),
-    "no accepted layer": (lora("1"), "attaches to none of the 1 layers"),
+    "no accepted layer": (lora("1"), "lora does not support the layer that 1 matches"),
     "no slices": (
         Attachment(name="a", method="lora", at=("0",), slices=("q",)),
-        "no q, k and v rows",
+        "no q, k and v slices",
     ),
 }
 
@@ -159,12 +159,12 @@ def test_one_of_two_on_a_layer_is_switched_off_alone() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("lora/0/lora_A"), "lacks lora/0/lora_A"),
+        (lambda state: state.pop("lora/0/lora_A"), "has no lora/0/lora_A"),
         (lambda state: state.update(stranger=torch.zeros(1)), "unexpected stranger"),
-        (lambda state: state.update({"lora/0/lora_A": torch.zeros(1, 4)}), r"lora/0/lora_A is \(1, 4\)"),
-        (lambda state: state["lora/0/lora_B"].fill_(torch.nan), "not numbers"),
+        (lambda state: state.update({"lora/0/lora_A": torch.zeros(1, 4)}), r"lora/0/lora_A in the adapter is \(1, 4\)"),
+        (lambda state: state["lora/0/lora_B"].fill_(torch.nan), "not finite"),
         (lambda state: state.update({"lora/0/lora_B": torch.ones(4, 8).int()}), "torch.int32"),
-        (lambda state: state.update({"lora/0/lora_B": torch.full((4, 8), 1e300, dtype=torch.float64)}), "not numbers"),
+        (lambda state: state.update({"lora/0/lora_B": torch.full((4, 8), 1e300, dtype=torch.float64)}), "not finite"),
     ],
     ids=["missing", "extra", "misshapen", "nan", "whole numbers", "out of range"],
 )
@@ -182,8 +182,9 @@ def test_a_layer_that_is_read_and_not_called_is_found() -> None:
     attached = attach(Bypass(), [lora("read"), lora("called", name="good")]).train()
     attached.module(torch.ones(1, 4)).sum().backward()
     assert attached.unused_parameters() == ("lora/read/lora_A", "lora/read/lora_B")
-    with pytest.raises(StudioError, match="lora is never used in read") as raised:
+    with pytest.raises(StudioError, match="lora has no effect in read:") as raised:
         attached.check_all_used()
+    assert raised.value.code == "unused-layer"
     assert observing.is_sentence(raised.value)
 
 
@@ -245,7 +246,7 @@ def test_a_layer_at_two_places_is_trained_at_both() -> None:
 def test_names_that_are_taken_are_refused(name: str) -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     tree = observing.ModuleSnapshot(module)
-    with pytest.raises(StudioError, match=f"{name}' is taken"):
+    with pytest.raises(StudioError, match=f"{name}' is already in use"):
         attach(module, [lora("0"), lora("1", name=name)])
     assert tree.differences() == []
 

@@ -160,7 +160,7 @@ def test_a_reparametrised_prefix_is_one_network_over_one_embedding() -> None:
     assert first.outer is not second.outer
     hidden = torch.tanh(first.embedding @ first.inner.weight.T + first.inner.bias)
     both = hidden @ second.outer.weight.T + second.outer.bias
-    torch.testing.assert_close(torch.cat(second.prefix(), dim=1), both)
+    torch.testing.assert_close(torch.cat(second.prefix_kv(), dim=1), both)
     shared = 3 * 32 + 32 * 7 + 7
     assert attached.parameter_counts().attachments[0].parameters == shared + 2 * (7 * 64 + 64)
 
@@ -336,9 +336,9 @@ def test_bfloat16_autocast_and_deepcopy(family: str) -> None:
 @pytest.mark.parametrize("method", TOKENS)
 def test_it_does_not_merge_and_says_why(method: str) -> None:
     attached = on(build_backbone("vit"), attachment(method))
-    with pytest.raises(StudioError, match="no weight of the backbone can hold") as refusal:
+    with pytest.raises(StudioError, match="no weight of the backbone can represent") as refusal:
         attached.merge()
-    assert "export it as adapter, onnx or torch" in str(refusal.value)
+    assert "Export it as adapter, onnx or torch" in str(refusal.value)
 
 
 @pytest.mark.parametrize("method", TOKENS)
@@ -347,7 +347,7 @@ def test_refusals_are_sentences(method: str) -> None:
     config = chosen.configure({})
     rows = {layer.path: layer for layer in backbone_layers("maxvit")}
     attention = next(layer for layer in rows.values() if layer.role == "attention")
-    assert "this kind of attention" in chosen.unsupported_reason(attention, config, ())
-    assert "needs an attention layer; ResNet is none." in chosen.unsupported_reason(
+    assert "this type of attention" in chosen.unsupported_reason(attention, config, ())
+    assert "needs an attention layer; this is a ResNet." in chosen.unsupported_reason(
         backbone_layers("resnet")[0], config, ()
     )

@@ -245,15 +245,15 @@ def test_what_is_random_is_random_in_training_only(field: str) -> None:
 
 def test_a_convolutional_network_is_told_why() -> None:
     for method in SMALL:
-        with pytest.raises(StudioError, match="convolutional networks have none that it fits"):
+        with pytest.raises(StudioError, match="ResNet has none that it supports"):
             default_attachment(METHODS.get(method), backbone_layers("resnet"))
 
 
 @pytest.mark.parametrize(
     ("family", "path", "reason"),
     [
-        ("vit", "blocks.0.norm1", "Houlsby adapter goes to attention and MLP layers, and this is a LayerNorm."),
-        ("vit", "blocks.0", "Houlsby adapter goes to attention and MLP layers, not to a whole Block"),
+        ("vit", "blocks.0.norm1", "Houlsby adapter needs attention and MLP layers; this is a LayerNorm."),
+        ("vit", "blocks.0", "Houlsby adapter needs attention and MLP layers; Block has none that it supports."),
     ],
 )
 def test_a_wrong_layer_is_named(family: str, path: str, reason: str) -> None:
@@ -262,12 +262,12 @@ def test_a_wrong_layer_is_named(family: str, path: str, reason: str) -> None:
 
 
 def test_slices_are_refused() -> None:
-    with pytest.raises(StudioError, match="no q, k and v rows"):
+    with pytest.raises(StudioError, match="no q, k and v slices"):
         attach(build_backbone("vit"), [Attachment(name="a", method="houlsby", at=("blocks.0.attn",), slices=("q",))])
 
 
 def test_a_block_of_unknown_layout_is_refused() -> None:
-    with pytest.raises(StudioError, match="not known to be tokens"):
+    with pytest.raises(StudioError, match="may change the token width"):
         attach(build_backbone("resnet"), [Attachment(name="a", method="adapter_plus", at=("layer1.0",))])
 
 
@@ -278,7 +278,7 @@ def test_a_squeeze_and_excitation_is_no_mlp() -> None:
 def test_a_layer_scale_that_cannot_be_passed_says_the_way_out() -> None:
     module = Cait(**VIT, depth_token_only=1).eval()
     attachment = Attachment(name="a", method="pfeiffer", at=("blocks.*.mlp",))
-    with pytest.raises(StudioError, match="choose layer_scale = before"):
+    with pytest.raises(StudioError, match="Set layer_scale to before"):
         attach(module, [attachment])
     attach(module, [attachment.model_copy(update={"config": {"layer_scale": "before"}})])
 
@@ -289,7 +289,7 @@ def test_windows_between_input_and_layer_scale_say_the_way_out() -> None:
     module = MaxxVit(cfg, img_size=16, num_classes=3).eval()
     at = ("stages.0.blocks.0.attn_block.attn",)
     attached = attach(module, [Attachment(name="a", method="parallel", at=at)])
-    with pytest.raises(StudioError, match="layer_scale = before"):
+    with pytest.raises(StudioError, match="Set layer_scale to before"):
         module(torch.randn(1, 3, 16, 16))
     attached.detach()
     attach(module, [Attachment(name="a", method="parallel", at=at, config={"layer_scale": "before"})])

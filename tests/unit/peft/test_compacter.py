@@ -98,7 +98,7 @@ def test_the_bottleneck_is_a_multiple_of_the_products(width: int, n: int, expect
 
 def test_a_width_that_cannot_be_divided_is_refused() -> None:
     attachment = Attachment(name="a", method="compacter", at=("blocks.*.mlp",), config={"products": 5})
-    with pytest.raises(StudioError, match="32 features cannot be divided by products = 5"):
+    with pytest.raises(StudioError, match="32 of this layer is not divisible by products = 5"):
         attach(build_backbone("vit"), [attachment])
 
 

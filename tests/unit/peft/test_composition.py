@@ -178,7 +178,7 @@ def test_a_fixed_range_is_a_pattern() -> None:
 
 
 def test_a_layer_is_not_a_backbone() -> None:
-    with pytest.raises(StudioError, match=r"give a pattern such as blocks\.\{5\.\.11\}"):
+    with pytest.raises(StudioError, match=r"use a pattern such as blocks\.\{5\.\.11\}"):
         attach(build_backbone("vit"), [DROP.model_copy(update={"at": ("blocks.0.mlp",)})])
 
 
@@ -327,10 +327,10 @@ def test_what_cannot_be_fused_says_why(two: list[str], tmp_path: Path) -> None:
     for other, reason in {
         "lora": "it has LoRA",
         "norms": "trained norms",
-        "beside": "read or add in different places",
+        "beside": "different insertion points",
         "late": "nothing at this layer",
         "swin": "nothing at this layer",
-        "gone": "no trained adapter in",
+        "gone": "is not an adapter",
     }.items():
         with pytest.raises(StudioError, match=reason):
             attach(build_backbone("vit"), [configured(at_mlp, adapters=[two[0], str(tmp_path / other)])])
@@ -343,7 +343,7 @@ def test_adapters_of_another_backbone_are_refused(two: list[str]) -> None:
     other = build_backbone("vit")
     with torch.no_grad():
         other.patch_embed.proj.weight[0] += 1
-    with pytest.raises(StudioError, match="made for another backbone"):
+    with pytest.raises(StudioError, match="belongs to another backbone"):
         attach(other, [by_default("lora"), fused(two)])
     attach(build_backbone("vit"), [by_default("lora"), fused(two)])
 

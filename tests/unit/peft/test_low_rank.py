@@ -164,7 +164,7 @@ def test_dora_stands_on_other_updates() -> None:
 
 
 def test_dora_over_a_scale_is_refused() -> None:
-    with pytest.raises(StudioError, match="put DoRA before it"):
+    with pytest.raises(StudioError, match="Move DoRA before it"):
         attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("v",))])
     attach(build_backbone("vit"), [site("ia3", QKV, slices=("k", "v")), site("dora", QKV, name="b", slices=("q",))])
 
@@ -231,7 +231,7 @@ def test_counts_on_vit_b(method: str, at: tuple[str, ...], slices: tuple[str, ..
         ("lora", nn.Conv2d(8, 8, 3, groups=8), {}, "depthwise"),
         ("lora", nn.Conv2d(8, 8, 3, groups=4), {"rank": 6}, "multiple of"),
         ("pissa", nn.Conv2d(8, 8, 3, groups=2), {}, "grouped"),
-        ("pissa", nn.Linear(8, 5), {"rank": 6}, "rank of 5 at most"),
+        ("pissa", nn.Linear(8, 5), {"rank": 6}, "at most 5"),
         ("lora", timm.layers.StdConv2d(8, 8, 3), {}, "StdConv2d"),
     ],
 )
@@ -256,4 +256,4 @@ def test_dropout_acts_in_training_alone() -> None:
 @pytest.mark.parametrize("method", ["lora", "rslora", "dora", "pissa"])
 def test_the_badge_says_the_rank(method: str) -> None:
     found = METHODS.get(method)
-    assert found.short_text(found.configure({"rank": 12})) == "r12"
+    assert found.info.short_text(found.configure({"rank": 12})) == "r12"

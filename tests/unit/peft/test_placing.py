@@ -32,7 +32,7 @@ def test_several_places_of_one_kind_make_one_attachment():
 
 
 def test_a_qkv_and_another_layer_make_an_attachment_each_since_only_one_has_slices():
-    qkv, fc1 = placed("lora", [("blocks.0.attn.qkv", None), ("blocks.0.mlp.fc1", None)], taken=["lora"])
+    qkv, fc1 = placed("lora", [("blocks.0.attn.qkv", None), ("blocks.0.mlp.fc1", None)], taken_names=["lora"])
     assert (qkv.name, qkv.slices) == ("lora-2", ("q", "v"))
     assert (fc1.name, fc1.slices, fc1.at) == ("lora-3", (), ("blocks.0.mlp.fc1",))
 
@@ -57,7 +57,7 @@ def test_what_refuses_is_left_out_where_something_else_accepts():
 def test_where_nothing_accepts_the_reason_is_told():
     with pytest.raises(StudioError, match="head is trained as a whole"):
         placed("lora", [("head", None)])
-    with pytest.raises(StudioError, match="no such layer"):
+    with pytest.raises(StudioError, match="none of the chosen layers"):
         placed("lora", [("nowhere", None)])
 
 

@@ -258,12 +258,12 @@ def test_what_a_drop_means(method: str, under: str, at: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("method", "family", "under", "words"),
     [
-        ("vpt_shallow", "vit", "blocks.1", "VPT-deep gives this block prompts of its own"),
-        ("vpt_shallow", "swin", "", "SwinTransformer is not one"),
-        ("vpt_shallow", "resnet", "", "ResNet is not one"),
+        ("vpt_shallow", "vit", "blocks.1", "use VPT-deep here"),
+        ("vpt_shallow", "swin", "", "this is a SwinTransformer"),
+        ("vpt_shallow", "resnet", "", "this is a ResNet"),
         ("vpt_deep", "vit", "blocks.1.attn", "needs a block"),
-        ("vpt_deep", "convnext", "", "ConvNeXt is none"),
-        ("vpt_deep", "maxvit", "", "MaxxVit is none"),
+        ("vpt_deep", "convnext", "", "this is a ConvNeXt"),
+        ("vpt_deep", "maxvit", "", "this is a MaxxVit"),
     ],
 )
 def test_refusals_are_sentences(method: str, family: str, under: str, words: str) -> None:
@@ -274,7 +274,7 @@ def test_refusals_are_sentences(method: str, family: str, under: str, words: str
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"dynamic_img_size": True}, "adapts its position embedding to each image"),
+        ({"dynamic_img_size": True}, "resizes its position embedding"),
         ({"global_pool": "avg", "pool_include_prefix": True}, "averages over all tokens"),
     ],
 )
@@ -406,7 +406,7 @@ def test_saving_and_loading_gives_the_same_bits(method: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("method", ["vpt_shallow", "vpt_deep"])
 def test_it_does_not_merge_and_says_why(method: str) -> None:
     with pytest.raises(
-        StudioError, match="no weight of the backbone can hold them: export it as adapter, onnx or torch"
+        StudioError, match=r"no weight of the backbone can represent its tokens\. Export it as adapter, onnx or torch"
     ):
         on(build_backbone("vit"), attachment(method)).merge()
 

@@ -116,7 +116,7 @@ def test_ia3_on_a_convolution(scales: str, groups: int) -> None:
 
 
 def test_slices_of_an_input_are_refused() -> None:
-    with pytest.raises(StudioError, match="scale of the output"):
+    with pytest.raises(StudioError, match="slices need scales = output"):
         attach(build_backbone("vit"), [site("ia3", QKV, slices=("k",), scales="input")])
 
 
@@ -156,7 +156,7 @@ def test_ssf_begins_as_in_the_paper_or_at_the_identity() -> None:
 
 
 def test_a_shift_without_a_bias_to_merge_into_is_refused() -> None:
-    with pytest.raises(StudioError, match="no bias that a shift could merge into"):
+    with pytest.raises(StudioError, match="no bias that a shift could be merged into"):
         attach(build_backbone("beit"), [site("ssf", "**.qkv")])
     with pytest.raises(StudioError, match="no bias"):
         attach(build_backbone("resnet"), [site("ssf", "layer1.0.conv1")])

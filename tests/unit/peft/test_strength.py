@@ -105,7 +105,7 @@ def test_what_is_switched_off_does_not_stand_in_the_way_of_merging() -> None:
 
 def test_wrong_strengths_are_refused() -> None:
     attached = attach(build_backbone("vit"), [Attachment(name="low", method="lora", at=("blocks.*.attn.qkv",))])
-    with pytest.raises(StudioError, match="between 0 and 2"):
+    with pytest.raises(StudioError, match="from 0 to 2"):
         attached.set_strength("low", 2.5)
     with pytest.raises(StudioError, match="The head has no strength"):
         attached.set_strength("head", 0.5)

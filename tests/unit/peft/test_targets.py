@@ -116,7 +116,7 @@ def test_a_drop_where_it_cannot_go_is_answered_with_the_reason(under: str) -> No
 
 
 def test_a_drop_on_no_layer_is_refused() -> None:
-    with pytest.raises(StudioError, match="There is no layer called 'nowhere'"):
+    with pytest.raises(StudioError, match="no layer 'nowhere'"):
         default_attachment(METHODS.get("lora"), backbone_layers("vit"), target="nowhere")
 
 

@@ -75,8 +75,8 @@ def test_slices_are_refused() -> None:
     [
         ("bitfit", "blocks.0.attn.q_norm", "no bias"),
         ("full", "blocks.0.attn.q_norm", "no weights"),
-        ("norm_tuning", "blocks.0.attn.qkv", "normalisation layer"),
-        ("linear_probe", "blocks.0", "whole backbone"),
+        ("norm_tuning", "blocks.0.attn.qkv", "normalization layer"),
+        ("linear_probe", "blocks.0", "backbone as a whole"),
     ],
 )
 def test_other_layers_are_refused_with_a_sentence(method: str, at: str, sentence: str) -> None:

@@ -155,7 +155,7 @@ def test_ten_thousand_layers_keep_their_order(qapp, check_model, rows):
 def palette(qapp, check_model):
     model = Palette()
     check_model(model)
-    rows = [("lora", "low rank"), ("dora", "low rank"), ("bitfit", "whole weights"), ("mine", "of a plugin")]
+    rows = [("lora", "low rank"), ("dora", "low rank"), ("bitfit", "selective"), ("mine", "of a plugin")]
     model.show_methods([MethodRow(name, name.upper(), family, f"About {name}.", "", "") for name, family in rows])
     return model
 

@@ -270,17 +270,18 @@ def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtb
 
 
 def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
-    from studio.peft.contract import DIAGRAMS, METHODS
+    from studio.peft.contract import METHODS
+    from studio.peft.method_info import DIAGRAMS
 
     drawn = {}
     diagram = PlacementDiagram()
     diagram.resize(260, 86)
     for sits in DIAGRAMS:
-        diagram.show_diagram(sits, "", "qkv")
+        diagram.show_diagram(sits, "qkv")
         drawn[sits] = diagram.grab().toImage()
         assert "qkv" in diagram.accessibleName()
     assert len({image.constBits().tobytes() for image in drawn.values()}) == len(DIAGRAMS)
-    assert all(not method.diagram or method.diagram in DIAGRAMS for method in METHODS)
+    assert {method.info.diagram for method in METHODS} <= set(DIAGRAMS)
 
 
 # what is alike, minimap

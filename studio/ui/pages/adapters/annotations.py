@@ -50,7 +50,7 @@ def attachment_label(attachment: Attachment, engine: Engine) -> str:
     """Return ``LoRA r8``; the method's name alone if the method is not installed."""
     try:
         method = engine.method(attachment.method)
-        detail = method.short_text(method.configure(attachment.config))
+        detail = method.info.short_text(method.configure(attachment.config))
     except StudioError:
         return attachment.method
     return f"{localized(method.label)} {detail}".strip()

@@ -219,7 +219,7 @@ class AttachmentForm(QWidget):
         except StudioError:
             return
         name = ", ".join(shown[:3]) if len(shown) < 4 else tr("layers")
-        self.diagram.show_diagram(method.diagram, method.family, name)
+        self.diagram.show_diagram(method.info.diagram, name)
 
     def _show_match_text(self, message: str, is_error: bool) -> None:
         self.matches_label.setText(message)

@@ -10,19 +10,11 @@ from studio.ui.i18n.language import tr
 from studio.ui.style.theme import color
 from studio.ui.widgets.painting import small_font
 
-_DIAGRAM_BY_FAMILY = {
-    "low rank": "beside",
-    "scaling": "scale",
-    "bottleneck": "after",
-    "tokens": "tokens",
-    "whole weights": "weights",
-    "composition": "mix",
-}
 _CENTER = int(Qt.AlignmentFlag.AlignCenter)
 
 
 class PlacementDiagram(QWidget):
-    """Draws one of :data:`studio.peft.contract.DIAGRAMS`, with the name of the layer in its box."""
+    """Draws one of :data:`studio.peft.method_info.DIAGRAMS`, with the name of the layer in its box."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,10 +26,9 @@ class PlacementDiagram(QWidget):
         """Qt: wide and low."""
         return QSize(240, 86)
 
-    def show_diagram(self, diagram: str, family: str, layer: str) -> None:
-        """Draw ``diagram``, by default the one of the ``family``, at ``layer``."""
-        self.diagram = diagram or _DIAGRAM_BY_FAMILY.get(family, "after")
-        self.layer = layer
+    def show_diagram(self, diagram: str, layer: str) -> None:
+        """Draw ``diagram`` at ``layer``."""
+        self.diagram, self.layer = diagram, layer
         description = _description(self.diagram, layer or tr("the layer"))
         self.setAccessibleName(description)
         self.setToolTip(description)

@@ -15,7 +15,7 @@ FAMILY_ADVICE: dict[str, Message] = {
     "scaling": N_("Fewest parameters to train and store, for tasks close to the pretraining data."),
     "bottleneck": N_("One small file per task on a shared backbone, with a small inference cost."),
     "tokens": N_("Changes no weights. For transformers and few images; longer inputs cost time."),
-    "whole weights": N_("For many images far from the pretraining data; training only the head is cheapest."),
+    "selective": N_("For many images far from the pretraining data; training only the head is cheapest."),
     "composition": N_("Combines adapters that are already trained for a new task."),
 }
 """When to use a method, by family."""
@@ -24,7 +24,7 @@ _FAMILY_TITLES: dict[str, Message] = {
     "scaling": N_("scaling"),
     "bottleneck": N_("bottleneck"),
     "tokens": N_("tokens"),
-    "whole weights": N_("whole weights"),
+    "selective": N_("selective"),
     "composition": N_("composition"),
 }
 

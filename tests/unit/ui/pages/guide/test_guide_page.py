@@ -62,7 +62,7 @@ def test_the_selected_method_is_described(page, qtbot):
 
     page.show_method("lora")
     assert page.name.text() == "LoRA"
-    assert page.advice_banner.message == METHODS.get("lora").when_to_use
+    assert page.advice_banner.message == METHODS.get("lora").info.when_to_use
     assert "merged" in page.exports.text()
     assert page.paper.isVisible()
     row = next(i for i, row in enumerate(page.model.rows) if row.name == "prefix")
