@@ -9,7 +9,8 @@ import pyqtgraph as pg
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QWidget
 
-from studio.app.comparison.svg_charts import Scale, short_count
+from studio.app.comparison.scale import Scale
+from studio.core.formatting import format_short_count
 from studio.ui.i18n.language import tr
 from studio.ui.shared.line_plot import PercentAxis, color_axes
 from studio.ui.style.formatting import format_percent
@@ -95,7 +96,7 @@ class ParetoPlot(QWidget):
             ticks = Scale(
                 min(counts) / _X_MARGIN_FACTOR, max(counts) * _X_MARGIN_FACTOR, 0, 1, logarithmic=True
             ).ticks()
-            self.item.getAxis("bottom").setTicks([[(np.log10(tick), short_count(tick)) for tick in ticks]])
+            self.item.getAxis("bottom").setTicks([[(np.log10(tick), format_short_count(tick)) for tick in ticks]])
 
     def _draw_numbers(self, x: Any, y: Any) -> None:
         for label in self._labels:
