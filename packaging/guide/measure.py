@@ -2,8 +2,8 @@
 
     python packaging/guide/measure.py [--only NAME ...] [--out FILE]
 
-One thread. Times are ratios of neighbouring measurements, so that they hold on a busy machine: a training step against
-one of full fine-tuning, a forward pass against the bare backbone's. Takes some minutes.
+Uses one thread and takes some minutes. Times are ratios of alternating measurements, so that they hold on a busy
+machine: a training step relative to full fine-tuning, a forward pass relative to the backbone alone.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from studio.app.inspection import Inspector
 from studio.backbones import loading
 from studio.backbones.safetensors_io import load_tensors
 from studio.core import events, paths
+from studio.core.control import TrainControl
+from studio.core.files import write_text
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
 from studio.export.contract import formats_for
@@ -43,31 +45,31 @@ PIXELS = (3, 32, 32)
 
 
 def main() -> None:
-    """Measure the methods asked for, or all, and write the file; others in it stay as they are."""
+    """Measure the given methods, or all, and update the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
+        suite = MeasurementSuite(Path(folder))
         for name in arguments.only or [method.name for method in METHODS]:
-            figures = bench.measured(METHODS.get(name))
-            print(name, figures, flush=True)
-            keep(arguments.out, name, figures)
+            stats = suite.measure(METHODS.get(name))
+            print(name, stats, flush=True)
+            save_stats(arguments.out, name, stats)
 
 
-def keep(path: Path, name: str, figures: dict[str, Any]) -> None:
-    """Put one method's figures into the file."""
+def save_stats(path: Path, name: str, stats: dict[str, Any]) -> None:
+    """Write one method's measurements to the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     known = json.loads(path.read_text(encoding="utf-8"))["methods"] if path.exists() else {}
-    rows = dict(sorted((known | {name: figures}).items()))
-    found = {"measured": datetime.now(UTC).date().isoformat(), **conditions(), "methods": rows}
-    path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    rows = dict(sorted((known | {name: stats}).items()))
+    guide = {"measured": datetime.now(UTC).date().isoformat(), **conditions(), "methods": rows}
+    write_text(path, json.dumps(guide, indent=1, ensure_ascii=False) + "\n")
 
 
 def conditions() -> dict[str, Any]:
-    """What the figures hold for."""
+    """Return the conditions of the measurements."""
     return {
         "versions": {
             "python": platform.python_version(),
@@ -81,19 +83,19 @@ def conditions() -> dict[str, Any]:
     }
 
 
-class Bench:
-    """The sample images in a folder, and what is compared with."""
+class MeasurementSuite:
+    """The sample images in a folder, and full fine-tuning as the reference."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = sample(folder / "digits")
         self.layers = Inspector(BACKBONE, CLASSES).layers
-        self.full = self.on_backbone([self.attachment(METHODS.get("full"))])
+        self.full = self.attached([self.attachment(METHODS.get("full"))])
 
-    def measured(self, method: Method[Any]) -> dict[str, Any]:
-        """Everything about one method."""
+    def measure(self, method: Method[Any]) -> dict[str, Any]:
+        """Return all measurements of one method."""
         attachment = self.attachment(method)
-        attached = self.on_backbone([attachment])
+        attached = self.attached([attachment])
         counted = attached.parameter_counts()
         merged = None if method.not_mergeable_reason else attached.merge()
         run = self.trained(method.learning_rate, attachment, method.name)
@@ -113,12 +115,12 @@ class Bench:
         }
 
     def attachment(self, method: Method[Any]) -> Attachment:
-        """The method where it goes by default; a fusion of two adapters that were trained just before."""
+        """Return the method on its default layers; a fusion gets two trained adapters."""
         fields = {"adapters": [str(self.fused(seed)) for seed in (1, 2)]} if method.name == "fusion" else {}
         return default_attachment(method, self.layers, config=fields)
 
     def fused(self, seed: int) -> Path:
-        """The folder of a Pfeiffer adapter."""
+        """Return the folder of a trained Pfeiffer adapter."""
         folder = self.folder / f"fused-{seed}"
         if not folder.exists():
             made = default_attachment(METHODS.get("pfeiffer"), self.layers)
@@ -132,41 +134,43 @@ class Bench:
         return folder
 
     def bare(self) -> nn.Module:
-        """The backbone alone."""
+        """Return the backbone without attachments."""
         torch.manual_seed(SEED)
         return loading.load_backbone(BACKBONE, CLASSES)
 
-    def on_backbone(self, attachments: Sequence[Attachment]) -> AdaptedModel:
-        """The backbone with attachments, as training begins."""
+    def attached(self, attachments: Sequence[Attachment]) -> AdaptedModel:
+        """Return the backbone with attachments, as at the start of a training."""
         return attach(self.bare(), attachments)
 
     def trained(self, rate: float, attachment: Attachment, name: str, seed: int = SEED) -> Run:
-        """A run with the method's own learning rate."""
+        """Train a run with the method's own learning rate."""
         settings = {"epochs": EPOCHS, "batch_size": BATCH, "learning_rate": rate, "seed": seed, "device": "cpu"}
         data = {"path": str(self.data), "split": {"validation": VALIDATION}}
         raw = {"data": data, "training": settings, "attachments": [attachment.model_dump()]}
         run = training.create_run(Recipe.from_mapping(raw), self.folder / name)
-        for _ in training.train(run, TrainTrainControl()):
+        for _ in training.train(run, TrainControl()):
             pass
         return run
 
     def switching(self, attached: AdaptedModel, attachment: Attachment) -> float:
-        """Seconds to put this in the place of another task on the same backbone; the median of some times."""
+        """Return the median seconds to switch to another task on the same backbone."""
         module = self.bare()
-        pack, origin = AdapterSet(module), loading.weights_digest(module)
+        adapters, origin = AdapterSet(module), loading.weights_digest(module)
         labels = [str(number) for number in range(CLASSES)]
         for name in ("one", "other"):
             folder = self.folder / f"pack-{attachment.name}-{name}"
             folder.mkdir(parents=True)
-            settled = copy.deepcopy(attached)
-            kept = settled.finalize([attachment])
-            save_adapter(settled, kept, folder, origin, {"labels": labels})
-            pack.add(name, folder)
-        return statistics.median(wall(lambda n=name: pack.activate(n)) for name in ("one", "other") * ROUNDS)
+            final = copy.deepcopy(attached)
+            attachments = final.finalize([attachment])
+            save_adapter(final, attachments, folder, origin, {"labels": labels})
+            adapters.add(name, folder)
+        return statistics.median(
+            wall_seconds(lambda n=name: adapters.activate(n)) for name in ("one", "other") * ROUNDS
+        )
 
 
 def sample(folder: Path) -> Path:
-    """Links to so many sample digits of each class."""
+    """Create links to some sample digits of each class, and return the folder."""
     for source in sorted(path for path in paths.resource("digits").iterdir() if path.is_dir()):
         target = folder / source.name
         target.mkdir(parents=True)
@@ -176,7 +180,7 @@ def sample(folder: Path) -> Path:
 
 
 def step(attached: AdaptedModel) -> Callable[[], None]:
-    """One training step without the optimiser's part."""
+    """Return a training step without the optimizer's part."""
     attached.train()
     images, labels = torch.randn(BATCH, *PIXELS), torch.randint(0, CLASSES, (BATCH,))
 
@@ -187,7 +191,7 @@ def step(attached: AdaptedModel) -> Callable[[], None]:
 
 
 def forward(module: nn.Module) -> Callable[[], None]:
-    """One batch through a network."""
+    """Return a forward pass of one batch."""
     images = torch.randn(BATCH, *PIXELS)
 
     def once() -> None:
@@ -198,24 +202,24 @@ def forward(module: nn.Module) -> Callable[[], None]:
 
 
 def ratio(ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> float:
-    """How much longer ``ours`` takes: the median over neighbouring measurements of processor time."""
+    """Return the median ratio of CPU time over alternating measurements."""
     ours(), theirs()
-    pairs = [(processor(ours), processor(theirs)) for _ in range(rounds)]
+    pairs = [(cpu_seconds(ours), cpu_seconds(theirs)) for _ in range(rounds)]
     return round(statistics.median(mine / other for mine, other in pairs), 3)
 
 
-def processor(action: Callable[[], None]) -> float:
-    """Processor seconds of one call."""
-    begun = time.process_time()
+def cpu_seconds(action: Callable[[], None]) -> float:
+    """Return the CPU seconds of one call."""
+    began = time.process_time()
     action()
-    return time.process_time() - begun
+    return time.process_time() - began
 
 
-def wall(action: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    begun = time.perf_counter()
+def wall_seconds(action: Callable[[], object]) -> float:
+    """Return the wall-clock seconds of one call."""
+    began = time.perf_counter()
     action()
-    return time.perf_counter() - begun
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":
