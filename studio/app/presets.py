@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
-from studio.core.messages import N_, N_n
+from studio.core.messages import Message, N_n
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
 
@@ -50,7 +50,8 @@ def presets() -> tuple[Preset, ...]:
 def _read(name: str, text: str) -> Preset:
     raw = tomllib.loads(text)
     preset = Preset(name=name, recipe=Recipe.from_mapping(raw.pop("recipe"), name), **raw)
-    return preset.model_copy(update={"label": N_(preset.label), "summary": N_(preset.summary)})
+    label, summary = (Message.of(text, "", {}) for text in (preset.label, preset.summary))
+    return preset.model_copy(update={"label": label, "summary": summary})
 
 
 def get_preset(name: str) -> Preset:
