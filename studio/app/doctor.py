@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from studio.core import paths
 from studio.core.errors import StudioError
 from studio.core.files import sha256_file
 from studio.core.formatting import format_bytes
+from studio.core.packages import installed_version
 
 CheckState = Literal["ok", "note", "broken"]
 PACKAGES = ("torch", "torchvision", "timm", "safetensors", "pillow", "numpy")
@@ -67,23 +67,16 @@ def _check_python() -> CheckResult:
 
 
 def _check_packages() -> CheckResult:
-    installed = {name: _installed_version(name) for name in PACKAGES}
+    installed = {name: installed_version(name) for name in PACKAGES}
     missing = [name for name, found in installed.items() if not found]
     detail = ", ".join(f"{name} {found or 'missing'}" for name, found in installed.items())
     return CheckResult("packages", "broken" if missing else "ok", detail)
 
 
 def _check_extras() -> CheckResult:
-    installed = {name: _installed_version(name) for name in EXTRAS}
+    installed = {name: installed_version(name) for name in EXTRAS}
     detail = ", ".join(f"{name} {found or 'not installed'}" for name, found in installed.items())
     return CheckResult("optional packages", "ok" if all(installed.values()) else "note", detail)
-
-
-def _installed_version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _check_device() -> CheckResult:

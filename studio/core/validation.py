@@ -49,11 +49,13 @@ def bad_value(error: ValidationError, origin: object = "") -> StudioError:
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).removeprefix(".")
     reason = _reason(first["type"], first.get("ctx", {}), first["msg"])
     values = {"origin": origin, "key": key, "reason": reason}
+    if origin and key:
+        return StudioError("bad-value", "{origin}: {key} {reason}.", **values)
     if origin:
-        template = "{origin}: {key} {reason}." if key else "{origin}: {reason}."
-    else:
-        template = "{key} {reason}." if key else "{reason}."
-    return StudioError("bad-value", template, **values)
+        return StudioError("bad-value", "{origin}: {reason}.", **values)
+    if key:
+        return StudioError("bad-value", "{key} {reason}.", **values)
+    return StudioError("bad-value", "{reason}.", **values)
 
 
 def _reason(kind: str, context: Mapping[str, Any], text: str) -> str:

@@ -5,7 +5,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from studio.core.errors import StudioError
+from studio.core.packages import installed_version
 from studio.data.dataset import split_manifest
 from studio.data.dataset.dataset import build_index, dataset_for_split
 from studio.data.images import decode
@@ -88,14 +88,8 @@ def _load_in_process(
 
 
 def _versions(packages: Sequence[str]) -> str:
-    return ", ".join(f"{name} {_version(name)}" for name in packages)
-
-
-def _version(package: str) -> str:
-    try:
-        return version("peft-studio" if package == _OWN_PACKAGE else package)
-    except PackageNotFoundError:
-        return "(no version)"
+    names = {name: "peft-studio" if name == _OWN_PACKAGE else name for name in packages}
+    return ", ".join(f"{name} {installed_version(package) or '(no version)'}" for name, package in names.items())
 
 
 def _compare(

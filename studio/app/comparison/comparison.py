@@ -8,7 +8,7 @@ from typing import Any
 from studio.app.training import last_event
 from studio.core import events
 from studio.core.attachment_spec import format_spec
-from studio.core.messages import N_, Message
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.core.run import ADAPTER_FILE, Run
 
@@ -115,11 +115,11 @@ def _best_evaluation(history: Sequence[events.Event]) -> events.Evaluation | Non
     return last_event([e for e in history if isinstance(e, events.Evaluation) and e.best], events.Evaluation)
 
 
-def _run_state(history: Sequence[events.Event]) -> Message:
+def _run_state(history: Sequence[events.Event]) -> str:
     ends = [e for e in history if isinstance(e, events.Started | events.Error | events.Finished)]
     if not ends:
         return _STATES["not started"]
     last = ends[-1]
     if isinstance(last, events.Finished):
-        return _STATES.get(last.reason) or N_(last.reason)
+        return _STATES.get(last.reason, last.reason)
     return _STATES["failed" if isinstance(last, events.Error) else "unfinished"]

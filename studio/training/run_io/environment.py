@@ -2,11 +2,11 @@
 
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
 
+from studio.core.packages import installed_version
 from studio.training.backend import device as devices
 
 _PACKAGES = ("peft-studio", "torch", "torchvision", "timm", "pillow", "numpy", "safetensors")
@@ -18,7 +18,7 @@ def collect_environment(
     """Versions, machine, device, threads and precision; ``weights_digest`` is the hash of the base weights."""
     return {
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "device": devices.device_name(device),
         "threads": torch.get_num_threads(),
@@ -34,10 +34,3 @@ def environment_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str
     rows += [("processes", before.get("processes", 1), now["processes"])]
     rows += [(name, before.get("packages", {}).get(name), now["packages"][name]) for name in ("torch", "timm")]
     return [f"{name} was {old} and is {new}" for name, old, new in rows if old != new]
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
