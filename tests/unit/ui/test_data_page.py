@@ -319,7 +319,7 @@ def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
     assert not kinds(page)
     window.undo()
     settled_page(window, qtbot)
-    press(page, "duplicate", "Keep")
+    press(page, "duplicate", "Ignore")
     settled_page(window, qtbot)
     assert "duplicate" not in kinds(page)
     assert page.issues_tab.show_acknowledged_button.isVisibleTo(page.issues_tab)
