@@ -51,7 +51,7 @@ def test_copies_inflate_the_score_unless_kept_together(planted: Path) -> None:
 
 def test_the_check_reports_leakage_until_copies_are_kept_together(planted: Path) -> None:
     def kinds(split: Split) -> set[str]:
-        return {finding.kind for finding in check(planted, Data(split=split)).issues}
+        return {issue.kind for issue in check(planted, Data(split=split)).issues}
 
     assert kinds(Split()) == {"near-duplicate", "leakage"}
     assert kinds(Split(copies_together=True)) == {"near-duplicate"}

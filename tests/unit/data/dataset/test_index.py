@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def _texts(summary: DatasetIndex) -> list[str]:
-    return [finding.text for finding in summary.issues]
+    return [issue.text for issue in summary.issues]
 
 
 def test_a_folder_per_class_in_natural_order(tmp_path: Path, make_images: MakeImages) -> None:

@@ -88,7 +88,7 @@ def test_a_duplicate_name_is_refused(tmp_path: Path, pack: Pack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "expected_text"),
     [
         (tarfile.SYMTYPE, "a link"),
         (tarfile.LNKTYPE, "a link"),
@@ -96,23 +96,23 @@ def test_a_duplicate_name_is_refused(tmp_path: Path, pack: Pack) -> None:
         (tarfile.FIFOTYPE, "a dev"),
     ],
 )
-def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, said: str) -> None:
+def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes, expected_text: str) -> None:
     with tarfile.open(tmp_path / "packed.tar", "w") as archive:
         info = tarfile.TarInfo("a/x.png")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    assert f"its entry a/x.png is {said}" in _refusal(tmp_path / "packed.tar")
+    assert f"its entry a/x.png is {expected_text}" in _refusal(tmp_path / "packed.tar")
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device"), (stat.S_IFIFO, "a dev")]
+    ("kind", "expected_text"), [(stat.S_IFLNK, "a link"), (stat.S_IFCHR, "a device"), (stat.S_IFIFO, "a dev")]
 )
-def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, kind: int, said: str) -> None:
+def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, kind: int, expected_text: str) -> None:
     info = zipfile.ZipInfo("a/x.png")
     info.external_attr = (kind | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
         archive.writestr(info, "/etc/passwd")
-    assert f"its entry a/x.png is {said}" in _refusal(tmp_path / "packed.zip")
+    assert f"its entry a/x.png is {expected_text}" in _refusal(tmp_path / "packed.zip")
 
 
 @packers
@@ -155,7 +155,7 @@ def test_every_entry_is_extracted_inside_or_refused(
     (folder / "outer" / "target").mkdir(parents=True)
     try:
         extract(archive, folder / "outer" / "target")
-    except (StudioError, OSError):  # OSError: a file where a folder should be, said by the caller
+    except (StudioError, OSError):  # OSError: a file in place of a folder, reported by the caller
         pass
     else:
         assert all(is_safe_name(name) for name, _ in entries if "\0" not in name)
@@ -214,14 +214,14 @@ def test_the_compression_of_a_tar_is_detected_by_content(tmp_path: Path, mode: s
 def test_extraction_reports_progress(tmp_path: Path, pack: Pack) -> None:
     draw = random.Random(0)
     archive = pack(tmp_path, [(f"a/{n}", draw.randbytes(200_000)) for n in range(5)])
-    told: list[tuple[str, int, int]] = []
-    extract(archive, tmp_path / "target", progress=lambda *given: told.append(given))
+    calls: list[tuple[str, int, int]] = []
+    extract(archive, tmp_path / "target", progress=lambda *given: calls.append(given))
     size = archive.stat().st_size
-    assert len(told) >= 5
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-    assert all((doing, total) == ("unpack", size) for doing, _, total in told)
-    assert 0 < told[0][1] < size * 0.7
-    assert told[-1][1] > size * 0.8
+    assert len(calls) >= 5
+    assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
+    assert all((doing, total) == ("unpack", size) for doing, _, total in calls)
+    assert 0 < calls[0][1] < size * 0.7
+    assert calls[-1][1] > size * 0.8
 
 
 @packers

@@ -153,7 +153,7 @@ def test_numbers_as_labels_and_rows_without_one(tmp_path: Path, folder: Path) ->
     names = [f"set/{c}/{n:03}.png" for c in ("cat", "dog") for n in range(6)]
     found = index_source(_write_parquet(tmp_path / "list.parquet", path=names, label=[1] * 6 + [2] * 5 + [None]))
     assert found.classes == ("1", "2")
-    assert [finding.text for finding in found.issues] == ["1 row without a path or a label is ignored (line 12)."]
+    assert [issue.text for issue in found.issues] == ["1 row without a path or a label is ignored (line 12)."]
 
 
 def test_a_wrong_or_damaged_parquet_list_is_refused(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_parquet_list_without_pyarrow_names_the_package_to_install(
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "expected_text"),
     [
         (["file,label", "a.png,a"], "must name the columns path and label"),
         ([""], "must name the columns"),
@@ -183,8 +183,8 @@ def test_a_parquet_list_without_pyarrow_names_the_package_to_install(
         (["path,label"], "There are no images"),
     ],
 )
-def test_a_wrong_list_is_refused(tmp_path: Path, rows: list[str], said: str) -> None:
-    with pytest.raises(StudioError, match=said):
+def test_a_wrong_list_is_refused(tmp_path: Path, rows: list[str], expected_text: str) -> None:
+    with pytest.raises(StudioError, match=expected_text):
         index_source(_write_list(tmp_path / "list.csv", *rows))
 
 
@@ -231,10 +231,10 @@ def test_idx_files_are_found_where_torchvision_keeps_them(tmp_path: Path, idx_fo
 
 
 def test_idx_files_report_progress(idx_folder: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    check(idx_folder, progress=lambda *given: told.append(given))
-    assert told[:20] == [("unpack", done, 20) for done in range(1, 21)]
-    assert told[-1] == ("check", 26, 26)
+    calls: list[tuple[str, int, int]] = []
+    check(idx_folder, progress=lambda *given: calls.append(given))
+    assert calls[:20] == [("unpack", done, 20) for done in range(1, 21)]
+    assert calls[-1] == ("check", 26, 26)
 
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

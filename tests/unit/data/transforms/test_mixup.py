@@ -70,7 +70,7 @@ def _loader(dataset: ImageDataset, share: tuple[int, int] = (0, 1), views: int =
 
 
 def _images(batches: list[Batch]) -> dict[int, tuple[bytes, int, float]]:
-    """What each image was made into: its pixels, the other's class and its own share."""
+    """Return pixels, the partner's class and the own share of each image."""
     found = {}
     for batch in batches:
         assert batch.mix_targets is not None
