@@ -94,7 +94,7 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(digits: Path, tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert f"go on with: {sys.executable} -m studio train {run} --resume" in said
+    assert f"Resume it: {sys.executable} -m studio train {run} --resume" in said
     assert "Traceback" not in said
     stopped_at = Run(run).events()[-1]
     assert (type(stopped_at).__name__, stopped_at.reason) == ("Finished", "stopped")

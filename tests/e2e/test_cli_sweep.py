@@ -25,5 +25,5 @@ def test_a_sweep_ends_in_a_report_and_is_not_trained_twice(tmp_path: Path) -> No
 
     again = studio(*command, home=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert again.stderr.count("complete already") == 2
+    assert again.stderr.count("already complete") == 2
     assert json.loads(again.stdout)["runs"] == answer["runs"]

@@ -1,4 +1,4 @@
-"""The number to beat is that of a linear probe, honest, kept, and measured again only where something changed."""
+"""The baseline: a linear probe, cached, and measured again only after a change."""
 
 import json
 import subprocess
@@ -57,13 +57,13 @@ def _features(data: Data, split: str) -> tuple[np.ndarray, np.ndarray]:
         return module(torch.stack([tensor for tensor, _, _ in images])).numpy(), images.labels.numpy()
 
 
-def test_classes_that_are_told_apart_by_their_colour_are_found(data: Data) -> None:
+def test_the_probe_separates_classes_by_color(data: Data) -> None:
     found = measure_baseline(data, STARTER, TrainControl())
     assert found.accuracy > 0.8
     assert (found.classes, found.images) == (3, 36)
 
 
-def test_it_is_kept_until_images_or_decisions_change(
+def test_the_baseline_is_cached_until_images_or_overrides_change(
     data: Data, make_images: MakeImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cached_baseline(data, STARTER) is None
@@ -117,6 +117,6 @@ def test_damage_is_as_if_nothing_was_known(data: Data, monkeypatch: pytest.Monke
     assert isinstance(cached_baseline(data, STARTER), Baseline)
 
 
-def test_asking_what_is_known_imports_no_torch() -> None:
+def test_reading_the_cache_imports_no_torch() -> None:
     code = "import sys, studio.app.baseline; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Presets: each is a recipe, fits the backbones that it can fit, and says why it does not fit others."""
+"""Presets: each fits a backbone, or gives the reason why it does not."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_the_last_blocks_are_counted_from_the_end():
     assert one.at == ("blocks.{8..11}",)
 
 
-def test_a_preset_means_the_same_layers_whatever_name_is_free():
+def test_a_preset_has_the_same_layers_under_any_name():
     (one,) = fit_to_backbone(get_preset("last-4-blocks"), deep(12), taken_names=["full"])
     assert (one.name, one.at) == ("full-2", ("blocks.{8..11}",))
 

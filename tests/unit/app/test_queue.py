@@ -1,4 +1,4 @@
-"""Recipes that wait: kept in order, through restarts, and never lost."""
+"""The queue: order, restarts and damage."""
 
 import pytest
 
@@ -55,7 +55,7 @@ def test_a_row_that_cannot_be_trained_stays_and_is_passed_over(three, file):
     assert three.next_runnable.id == first.id
 
 
-def test_a_damaged_file_is_put_aside_and_kept(file):
+def test_a_damaged_file_is_renamed(file):
     file.parent.mkdir()
     file.write_text("{half of it")
     queue = QueueFile(file)
@@ -64,7 +64,7 @@ def test_a_damaged_file_is_put_aside_and_kept(file):
     assert file.with_suffix(".damaged.json").read_text() == "{half of it"
 
 
-def test_a_row_of_a_newer_version_says_so_when_it_is_read_and_is_kept(three, file):
+def test_a_row_of_a_newer_version_stays_and_is_refused_when_read(three, file):
     file.write_text(file.read_text().replace("schema = 1", "schema = 9"))
     queue = QueueFile(file)
     with pytest.raises(StudioError, match="queued recipe"):

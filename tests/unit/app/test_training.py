@@ -1,4 +1,4 @@
-"""What can be wrong with a recipe is found before anything is written."""
+"""Errors of a recipe are found before anything is written."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_weights_that_do_not_load_leave_nothing(make_recipe: MakeRecipe, tmp_pat
     assert not run.path.exists()
 
 
-def test_a_run_that_fails_after_its_first_steps_is_kept(
+def test_a_run_that_fails_after_its_first_steps_stays(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = loop.train
@@ -55,9 +55,7 @@ def test_a_run_that_fails_after_its_first_steps_is_kept(
     assert training.has_steps(run)
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_a_resumed_one_keeps_its_recipe(
-    make_recipe: MakeRecipe, tmp_path: Path
-) -> None:
+def test_a_resumed_run_keeps_its_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     control = TrainControl()
     run = training.create_run(make_recipe(epochs=2), tmp_path / "run")
     for event in training.train(run, control):

@@ -1,4 +1,4 @@
-"""What the command line does when it is asked to end."""
+"""Signals and progress on the command line."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The disk cache: what is found is what was put there, and the least recently used goes first."""
+"""The disk cache: hits, damage and eviction."""
 
 import os
 import time
@@ -71,7 +71,7 @@ def test_the_least_recently_used_is_evicted_by_bytes(tmp_path: Path) -> None:
     assert [bool(cache.get(key)) for key in "abcd"] == [True, False, True, True]
 
 
-def test_the_newest_and_what_is_in_use_stay(tmp_path: Path) -> None:
+def test_the_newest_and_recently_used_entries_stay(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 10, keep_seconds=3600)
     _age(_put(cache, "old") / "manifest.json", 7200)
     _put(cache, "recent")
@@ -79,7 +79,7 @@ def test_the_newest_and_what_is_in_use_stay(tmp_path: Path) -> None:
     assert [bool(cache.get(key)) for key in ("old", "recent", "new")] == [False, True, True]
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed_after_a_day(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 10_000)
     for name, age in ((".part-old", 100_000), (".part-new", 10)):
         (tmp_path / name).mkdir()

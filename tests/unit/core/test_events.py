@@ -62,12 +62,12 @@ def test_a_loss_that_is_no_number_is_null_and_comes_back_as_nan(value: float) ->
         b"\xff\xfe",
     ],
 )
-def test_what_cannot_be_read_is_none(line: str | bytes) -> None:
+def test_an_unreadable_line_is_none(line: str | bytes) -> None:
     assert events.parse_event(line) is None
 
 
 def test_keys_of_a_newer_version_are_left_out() -> None:
-    assert events.parse_event('{"event": "warning", "time": 1.0, "text": "x", "colour": "red"}') == events.Warning(
+    assert events.parse_event('{"event": "warning", "time": 1.0, "text": "x", "new_key": "red"}') == events.Warning(
         time=1.0, text="x"
     )
 

@@ -56,7 +56,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
         registry("b", "a").get("c")
 
 
-def test_of_many_names_those_that_are_like_it_are_told() -> None:
+def test_of_many_names_similar_ones_are_suggested() -> None:
     many = registry(*(f"method{number}" for number in range(20)), "lora")
     with pytest.raises(StudioError, match=r"'lroa'\. Did you mean lora\?"):
         many.get("lroa")

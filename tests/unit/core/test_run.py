@@ -1,4 +1,4 @@
-"""The run directory and the one who follows it."""
+"""The run directory and its event reader."""
 
 import os
 import shutil
@@ -39,13 +39,13 @@ def test_a_second_run_never_overwrites_the_first(run: Run, tmp_path: Path) -> No
     assert Run.create(Recipe(), tmp_path / "empty").recipe == Recipe()
 
 
-def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StudioError, match=r"Cannot write the run to .*\.$"):
         Run.create(Recipe(), tmp_path / "file" / "run")
 
 
-def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="is not a run"):
         Run.open(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Searches: what may be chosen, that they go on where they stopped, and that two processes share one."""
+"""Searches: search space, resuming, and two processes in one study."""
 
 import os
 import subprocess
@@ -62,7 +62,7 @@ def test_a_choice_becomes_a_recipe() -> None:
     assert inspector.parameter_counts([kept]).attachments[0].matched == ("blocks.4.attn.qkv", "blocks.5.attn.qkv")
 
 
-def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Path, tmp_path: Path) -> None:
+def test_a_search_resumes_and_can_get_more_trials(recipe: Path, tmp_path: Path) -> None:
     out, control = tmp_path / "search", TrainControl()
 
     def stop_in_the_second(label: str, happening: Iterable[events.Event]) -> None:
@@ -92,7 +92,7 @@ def test_a_search_goes_on_where_it_was_stopped_and_can_be_given_more(recipe: Pat
         searches.open_or_create_search(recipe, out, AXES[:2], 4, 1, "")
 
 
-def test_a_trial_is_the_mean_of_its_seeds_and_one_that_cannot_be_trained_is_told(recipe: Path, tmp_path: Path) -> None:
+def test_a_trial_is_the_mean_of_its_seeds_and_a_failed_one_is_reported(recipe: Path, tmp_path: Path) -> None:
     search = searches.open_or_create_search(recipe, tmp_path / "search", ("method=lora", "size=1,2"), 1, 2, "")
     searches.run_search(search, TrainControl(), quietly, print)
     assert [run.recipe.training.seed for run in search.runs()] == [0, 1]

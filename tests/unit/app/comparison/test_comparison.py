@@ -1,4 +1,4 @@
-"""Runs side by side, from their directories alone."""
+"""Comparison of runs, read from their directories."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def evaluation(epoch: int, accuracy: float, best: bool) -> events.Evaluation:
     )
 
 
-def test_a_finished_run_shows_its_best_and_an_unfinished_one_what_it_has(tmp_path: Path) -> None:
+def test_finished_and_unfinished_runs_show_their_best_accuracy(tmp_path: Path) -> None:
     end = events.Finished(step=4, reason="completed", seconds=61.0, best_accuracy=0.75, best_epoch=1)
     one = made(tmp_path / "one", recipe(), started(), evaluation(1, 0.75, True), evaluation(2, 0.5, False), end)
     two = made(tmp_path / "two", recipe(rank=8, epochs=3), started(), evaluation(1, 0.25, True))
@@ -54,7 +54,7 @@ def test_a_finished_run_shows_its_best_and_an_unfinished_one_what_it_has(tmp_pat
     assert "training.epochs" in text
 
 
-def test_a_resumed_run_is_no_longer_what_it_was_stopped_as(tmp_path: Path) -> None:
+def test_a_resumed_run_is_not_stopped(tmp_path: Path) -> None:
     stop = events.Finished(step=2, reason="stopped", seconds=1.0, best_accuracy=0.0, best_epoch=0)
     run = made(tmp_path / "run", recipe(), started(), stop)
     assert compare([run]).runs[0].state == "stopped"

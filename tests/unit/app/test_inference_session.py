@@ -1,4 +1,4 @@
-"""Trying runs beside each other, and looking inside them."""
+"""Inference sessions: predictions of several adapters, and saliency."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The guide knows every method, from measurements alone."""
+"""The method guide: measurements of every method."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def test_every_method_is_measured_and_says_when_to_use_it() -> None:
         assert (row.stats.latency_merged is None) != row.stats.mergeable
 
 
-def test_it_says_what_the_figures_hold_for() -> None:
+def test_the_guide_lists_its_conditions() -> None:
     found = method_guide.load_guide()
     assert {"torch", "timm", "peft-studio"} <= set(found["versions"])
     assert found["measured"]

@@ -1,4 +1,4 @@
-"""Reports: seeds taken together, means and intervals, the front, and pages that can be trusted with any name."""
+"""Reports: seed groups, intervals, Pareto front, and escaping."""
 
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -67,11 +67,11 @@ def test_the_interval_is_student_s(count: int) -> None:
     assert confidence_halfwidth(values[:1]) is None
 
 
-def test_the_front_holds_what_nothing_as_small_beats(runs: list[Run]) -> None:
+def test_the_pareto_front(runs: list[Run]) -> None:
     assert [group.label for group in group_runs(runs).pareto_front] == ["LoRA r2", "LoRA r4"]
 
 
-def test_recipes_with_the_same_methods_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+def test_labels_of_equal_methods_show_the_difference(tmp_path: Path) -> None:
     slow = made(tmp_path / "a", recipe(2, 0), 100, 0.5)
     fast = made(tmp_path / "b", recipe(2, 0, learning_rate=0.5), 100, 0.6)
     assert [g.label for g in group_runs([slow, fast]).groups] == [

@@ -1,4 +1,4 @@
-"""What a recipe decides about single images holds in its run, from training to evaluation."""
+"""Overrides of single images hold in the run, from training to evaluation."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def recipe(make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return made.model_copy(update={"data": made.data.model_copy(update=decided)})
 
 
-def test_training_and_evaluation_use_what_was_decided(recipe: Recipe, tmp_path: Path) -> None:
+def test_training_and_evaluation_use_the_overrides(recipe: Recipe, tmp_path: Path) -> None:
     run = create_run(recipe, tmp_path / "run")
     started = next(event for event in train(run, TrainControl()) if isinstance(event, events.Started))
     for _ in train(run, TrainControl(), resume=True):

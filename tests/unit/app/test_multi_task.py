@@ -1,4 +1,4 @@
-"""Tasks: each answers as its own run does, through the same backbone; strengths, fusion, and the command line."""
+"""Tasks: each predicts as its own run on the shared backbone; strengths and fusion."""
 
 import json
 from pathlib import Path
@@ -113,7 +113,7 @@ def test_the_command_line_shows_them_side_by_side(runs: list[Run], images: list[
     assert len(text) == 1 + len(images)
 
 
-def test_what_is_no_task_is_refused(tmp_path: Path, runs: list[Run]) -> None:
+def test_a_folder_without_an_adapter_is_refused(tmp_path: Path, runs: list[Run]) -> None:
     with pytest.raises(StudioError, match="neither an adapter nor a run"):
         TaskSet.open([tmp_path])
     folder = runs[0].path / "exports" / "adapter"

@@ -1,4 +1,4 @@
-"""A folder that HF peft saved becomes a run that gives the same logits and goes wherever a run goes."""
+"""Import of a folder of HF peft: same logits, usable as any run."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,9 @@ def saved(backbone: Path, folder: Path, *, head: bool = True) -> torch.Tensor:
 
 
 @pytest.mark.slow
-def test_it_gives_the_same_logits_and_goes_on_as_a_run(tiny_backbone: Path, images: Path, tmp_path: Path) -> None:
+def test_an_imported_run_has_the_same_logits_and_can_be_used_as_a_run(
+    tiny_backbone: Path, images: Path, tmp_path: Path
+) -> None:
     theirs = saved(tiny_backbone, tmp_path / "theirs")
     run = import_peft(tmp_path / "theirs", str(images), str(tiny_backbone), tmp_path / "run").run
 
@@ -61,7 +63,7 @@ def test_it_gives_the_same_logits_and_goes_on_as_a_run(tiny_backbone: Path, imag
         assert float((restore.load_trained(again).model.module(PICTURES) - theirs).abs().max()) < 1e-5
 
 
-def test_the_verb_makes_it_and_says_what_came_of_it(tiny_backbone: Path, images: Path, tmp_path: Path) -> None:
+def test_the_command_imports_and_lists_the_attachments(tiny_backbone: Path, images: Path, tmp_path: Path) -> None:
     saved(tiny_backbone, tmp_path / "theirs")
     asked = [str(tmp_path / "theirs"), "--backbone", str(tiny_backbone), "--data", str(images)]
     done = CliRunner().invoke(import_, [*asked, "--out", str(tmp_path / "run"), "--json"], catch_exceptions=False)
@@ -69,7 +71,7 @@ def test_the_verb_makes_it_and_says_what_came_of_it(tiny_backbone: Path, images:
     assert (tmp_path / "run" / "recipe.toml").is_file()
 
 
-def test_what_does_not_fit_is_refused_and_leaves_nothing(
+def test_a_folder_that_does_not_fit_is_refused_and_leaves_nothing(
     tiny_backbone: Path, images: Path, make_images: MakeImages, tmp_path: Path
 ) -> None:
     saved(tiny_backbone, tmp_path / "headless", head=False)

@@ -1,4 +1,4 @@
-"""Sweeps: which points there are, and that they are trained once each, whatever happens in between."""
+"""Sweeps: their points, each of which is trained once."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_without_axes_there_is_the_recipe_itself() -> None:
     assert expand_grid(DIGITS) == [SweepPoint("run", DIGITS)]
 
 
-def test_keys_that_end_alike_are_told_apart() -> None:
+def test_keys_with_the_same_ending_stay_distinct() -> None:
     two = DIGITS.model_copy(
         update={"attachments": (*DIGITS.attachments, DIGITS.attachments[0].model_copy(update={"name": "b"}))}
     )
@@ -107,7 +107,7 @@ def stopping_at_first_step(folder: Path, what: list[SweepPoint]) -> None:
     sweep.run_sweep(sweep.Sweep.create(folder, what), control, show, lambda text: None)
 
 
-def test_a_sweep_goes_on_where_it_was_stopped_and_trains_nothing_twice(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_a_sweep_resumes_and_trains_nothing_twice(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     what = expand_grid(make_recipe(epochs=1), ["attachments.lora.rank=1,2"])
     folder, straight = tmp_path / "sweep", tmp_path / "straight"
     stopping_at_first_step(folder, what)
