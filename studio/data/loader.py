@@ -47,7 +47,7 @@ class Batch:
         return len(self.labels)
 
     def microbatches(self, count: int) -> Iterator["Batch"]:
-        """Yield the batch in ``count`` parts of nearly equal size, fewer if there are fewer images."""
+        """Yield ``count`` parts of nearly equal size, fewer if there are fewer images."""
         parts = [None if t is None else t.chunk(count) for t in (self.inputs, self.labels, self.indices)]
         mixed = [t.chunk(count) if t is not None else [None] * count for t in (self.mix_targets, self.mix_lambdas)]
         for inputs, labels, indices, mix_targets, mix_lambdas in zip(*parts, *mixed, strict=False):
@@ -67,7 +67,7 @@ class BatchSource(Protocol):
 
 
 class Loader:
-    """Reads a dataset in batches; close it, or use it in a ``with`` statement, to end its threads.
+    """Batch reader; close it, or use it in a ``with`` statement, to end its threads.
 
     ``shard`` is (rank, world size): the part of each batch that this loader reads, which may be empty. ``num_views``
     repeats the random augmentation of that many first epochs; 0 draws anew in each. ``pin_memory`` puts inputs into
@@ -107,7 +107,7 @@ class Loader:
         return self.augmentation is not None or self.mixing is not None
 
     def batch_indices(self, epoch: int = 0, start: int = 0) -> Iterator[torch.Tensor]:
-        """Yield the dataset indices of this shard's part of each batch of an epoch, from the batch at ``start``."""
+        """Yield the dataset indices of this shard's part of each batch, from ``start``."""
         rank, world_size = self.shard
         return (indices[rank::world_size] for indices in self.global_batch_indices(epoch, start))
 
@@ -180,7 +180,7 @@ class Loader:
         return pixels if self.augmentation is None else self.augmentation.apply(pixels, self.seed, view, index)
 
     def _mix_partners(self, view: int) -> torch.Tensor | None:
-        """Return the index of each image's partner: its neighbor in the global batch of epoch ``view``."""
+        """Return each image's partner: its neighbor in the global batch of epoch ``view``."""
         if self.mixing is None:
             return None
         partners = torch.arange(len(self.dataset))
@@ -191,7 +191,7 @@ class Loader:
     def _mix_images(
         self, mixing: MixupCutmix, images: dict[int, Pixels], view: int, partners: torch.Tensor
     ) -> tuple[list[Pixels], list[int], list[float]]:
-        """Return mixed images, partners' indices and shares; an image with an unreadable partner stays alone."""
+        """Return mixed images, partners and shares; unmixed if the partner is unreadable."""
         mixed, seconds, lambdas = [], [], []
         for index, own in images.items():
             second = int(partners[index])

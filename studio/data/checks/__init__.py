@@ -25,7 +25,7 @@ _IMBALANCE_RATIO = 10
 
 @dataclass(frozen=True, slots=True)
 class SourceScan:
-    """Scan of a source, independent of the recipe: files, their metadata, and duplicates."""
+    """Scan of a source, independent of the recipe: files, metadata and duplicates."""
 
     source: Path
     file_index: FileIndex
@@ -36,7 +36,7 @@ class SourceScan:
 
 
 def check(path: Path, data: Data | None = None, progress: ProgressCallback = no_progress) -> DatasetIndex:
-    """Open the images of a source that are new or changed, and return the index with all issues.
+    """Open new or changed images of a source, and return the index with all issues.
 
     ``progress`` is called in the caller's thread; an exception from it stops the check, and the metadata so far is
     cached. StudioError if there is nothing to train on.
@@ -57,7 +57,7 @@ def scan_source(path: Path, progress: ProgressCallback = no_progress) -> SourceS
 
 
 def check_scan(scan: SourceScan, data: Data) -> DatasetIndex:
-    """Return the index of a scanned source for a recipe, with all issues that the recipe does not acknowledge."""
+    """Return the index of a scanned source, with issues not acknowledged in ``data``."""
     together = scan.near_duplicates if data.split.copies_together else ()
     listed = index_from_files(scan.file_index, data, scan.source, together)
     metadata = {image.path: scan.metadata[image.path] for image in listed.images}
@@ -78,7 +78,7 @@ def check_scan(scan: SourceScan, data: Data) -> DatasetIndex:
 
 
 def _duplicate_issues(scan: SourceScan, index: DatasetIndex) -> Iterator[Issue]:
-    """Yield issues of duplicates, of those in several classes, and of those in several splits."""
+    """Yield issues of duplicates, also in several classes and in several splits."""
     images = {image.path: image for image in index.images}
     exact, similar = _restrict_groups(scan.exact_duplicates, images), _restrict_groups(scan.near_duplicates, images)
     near = [group for group in similar if len({scan.metadata[path].digest for path in group}) > 1]

@@ -1,4 +1,4 @@
-"""Fixes of issues, each as a new version of the recipe's data, so that it can be undone."""
+"""Fixes of issues, each as new data of the recipe, so that it can be undone."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from studio.data.images.path_text import recipe_path
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """One fix: a short label, one sentence of what it does, and the function that returns the new data."""
+    """One fix: a short label, a one-sentence description, and the new data."""
 
     label: Message
     description: Message

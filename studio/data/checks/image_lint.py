@@ -53,7 +53,7 @@ def unreadable_images(unreadable: Mapping[Path, ImageMetadata]) -> Iterator[Issu
 
 
 def unusual_images(readable: Mapping[Path, ImageMetadata]) -> Iterator[Issue]:
-    """Yield an issue for each kind of images that are usable, but were converted or are unusual."""
+    """Yield an issue for each kind of usable images that are converted or unusual."""
     for kind, (is_unusual, text) in _UNUSUAL_KINDS.items():
         files = tuple(path for path, image in readable.items() if is_unusual(path, image))
         if files:

@@ -46,7 +46,7 @@ class ImageDataset:
         return self.root / self.images[index].path
 
     def pixels(self, index: int) -> Pixels:
-        """Return the resized and cropped 8-bit image (height, width, 3); do not write to it."""
+        """Return the resized, cropped 8-bit image (height, width, 3); do not write to it."""
         if self._cache is None:
             return self._decode(index)
         if not self._decoded[index]:
@@ -62,7 +62,7 @@ class ImageDataset:
 
     @cached_property
     def _cache(self) -> Pixels | None:
-        """Memory for all images, or None if too large; the system allocates its pages when they are filled."""
+        """Memory for all images, None if too large; pages are allocated when filled."""
         shape = (len(self), *self.preprocessing.size, 3)
         return np.empty(shape, np.uint8) if np.prod(shape, dtype=np.int64) <= MAX_CACHE_BYTES else None
 
@@ -71,7 +71,7 @@ class ImageDataset:
 
 
 def build_index(data: Data, progress: ProgressCallback = no_progress) -> DatasetIndex:
-    """List and split the images of a recipe; they are opened only if near duplicates are to stay together."""
+    """List and split a recipe's images; opened only to keep near duplicates together."""
     if not data.path:
         raise StudioError(
             "no-data", "The recipe has no images. Choose a folder with a folder of images for each class."

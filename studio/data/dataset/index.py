@@ -89,7 +89,7 @@ class DatasetIndex:
 
 
 def index_source(path: Path, data: Data | None = None, progress: ProgressCallback = no_progress) -> DatasetIndex:
-    """List and split a source's images as ``data`` says; they are opened only if near duplicates stay together.
+    """List and split a source's images; opened only to keep near duplicates together.
 
     The split depends on the list of files, and on their contents only if near duplicates stay together. StudioError if
     there is no such source, it has no images, or only one class.
@@ -100,7 +100,7 @@ def index_source(path: Path, data: Data | None = None, progress: ProgressCallbac
 
 
 def index_from_files(file_index: FileIndex, data: Data, source: Path, near_duplicates: PathGroups) -> DatasetIndex:
-    """Return the index of a listed ``source``, split as ``data`` says; ``near_duplicates`` stay together."""
+    """Return the index of a listed source; ``near_duplicates`` stay together."""
     if not file_index.files:
         raise _no_images_error(file_index, display_path(source))
     used = apply_image_overrides(file_index, data)
@@ -138,7 +138,7 @@ def _no_images_error(file_index: FileIndex, name: str) -> StudioError:
 
 
 def exclude_unreadable(index: DatasetIndex, unreadable: Container[Path], issues: Sequence[Issue]) -> DatasetIndex:
-    """Return ``index`` without its ``unreadable`` images, with the ``issues`` added and those of the classes left.
+    """Return ``index`` without ``unreadable`` images, with issues of classes added.
 
     StudioError if fewer than two classes are left.
     """
@@ -167,7 +167,7 @@ def _require_two_classes(name: str, classes: Sequence[str], images: Sequence[Ima
 def _assign_splits(
     file_index: FileIndex, classes: Sequence[str], split: Split | None, near_duplicates: PathGroups
 ) -> list[ImageFile]:
-    """Return the images with class index and split: by ``split``, or as the source says if it is None.
+    """Return the images with class index and split, the source's if ``split`` is None.
 
     Images that the user moved are in that split, and so are the images of their group; no others move.
     """
@@ -191,7 +191,7 @@ def _split_groups(file_index: FileIndex, split: Split) -> Sequence[Sequence[Path
 
 
 def _innermost_folder_groups(file_index: FileIndex) -> list[list[Path]]:
-    """Return the images of each innermost folder, for classes that have several of them."""
+    """Return the images of each innermost folder, for classes with several of them."""
     folders: dict[str, dict[Path, list[Path]]] = defaultdict(lambda: defaultdict(list))
     for path, label, _ in file_index.files:
         folders[label][path.parent].append(path)
@@ -204,7 +204,7 @@ def _innermost_folder_groups(file_index: FileIndex) -> list[list[Path]]:
 
 
 def _near_duplicate_groups(file_index: FileIndex, progress: ProgressCallback) -> list[tuple[Path, ...]]:
-    """Return the groups of images that look alike; only files that changed since the last time are opened."""
+    """Return the groups of similar images; only new or changed files are opened."""
     paths = [path for path, _, _ in file_index.files]
     return find_near_duplicates(
         {path: image for path, image in read_all_metadata(file_index.root, paths, progress) if not image.error_kind}

@@ -1,4 +1,4 @@
-"""Overrides of single images: saved in the recipe, applied to a source's list; no file changes."""
+"""Overrides of single images: saved in the recipe, applied to a source's list."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from studio.data.images.path_text import recipe_path
 
 
 def apply_image_overrides(file_index: FileIndex, data: Data) -> FileIndex:
-    """Return ``file_index`` without the excluded images, with the classes and splits of ``data``.
+    """Return ``file_index`` with the exclusions, classes and splits of ``data``.
 
     Classes without images are removed. Overrides of images that do not exist become an issue.
     """
@@ -48,7 +48,7 @@ def _missing_image_issues(names: set[str]) -> Iterable[Issue]:
 def spread_to_group(
     split_overrides: Mapping[Path, SplitName], groups: Iterable[Sequence[Path]]
 ) -> dict[Path, SplitName]:
-    """Return ``split_overrides`` for all images of the groups that have one: the others follow the first that does."""
+    """Return ``split_overrides`` for whole groups: the others follow the first image."""
     if not split_overrides:
         return {}
     spread = dict(split_overrides)

@@ -1,4 +1,4 @@
-"""Training and validation split: stratified by class, a function of file names and seed."""
+"""Stratified training and validation split, a function of file names and seed."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ ImageGroup = tuple[Path, ...]
 def stratified_group_split(
     images: Iterable[tuple[Path, int]], split: Split, groups: Iterable[Sequence[Path]] = ()
 ) -> frozenset[Path]:
-    """Return the validation images of (path, label) pairs: a fraction of each class, or one fold of it.
+    """Return the validation images: a fraction of each class, or one fold of it.
 
     No group is split. Each class with at least two images or groups has some in both splits (with folds: some in
     training); a single one is in training. The order is a hash of seed and path, so that adding one image moves few
@@ -30,7 +30,7 @@ def stratified_group_split(
 
 
 def _labeled_groups(labels: Mapping[Path, int], groups: Iterable[Sequence[Path]]) -> Iterator[tuple[ImageGroup, int]]:
-    """Yield disjoint groups, also of single images, each with the class of most of its images."""
+    """Yield disjoint groups, also of one image, with the class of most of its images."""
     for merged in merge_groups(
         [[path for path in group if path in labels] for group in groups] + [[path] for path in labels]
     ):
@@ -50,7 +50,7 @@ def merge_groups(groups: Iterable[Sequence[Path]]) -> list[ImageGroup]:
 
 
 def _pick_fraction(groups: Sequence[ImageGroup], split: Split) -> list[ImageGroup]:
-    """Return the first groups by rank that fit, or the smallest if none does; never all of them."""
+    """Return the first groups by rank that fit, else the smallest; never all of them."""
     left = max(1, round(split.validation * sum(map(len, groups))))
     ranked = sorted(groups, key=lambda group: _hash_rank(group, split.seed))
     chosen: list[ImageGroup] = []

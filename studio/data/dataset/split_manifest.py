@@ -1,4 +1,4 @@
-"""Split manifest of a run: images added to the folder later do not change its scores."""
+"""Split manifest of a run: images added to the folder later change no score."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ def write_split(summary: DatasetIndex, folder: Path) -> None:
 
 
 def images_of_run(folder: Path, data: Data) -> DatasetIndex:
-    """Return the images that the run in ``folder`` is trained on: as recorded, or by its recipe before it started.
+    """Return a run's images: as recorded, or by its recipe before it started.
 
     If they have moved, as after the run was copied to another machine, the recipe's path is used.
     """
@@ -37,7 +37,7 @@ def images_of_run(folder: Path, data: Data) -> DatasetIndex:
 
 
 def read_split(folder: Path) -> DatasetIndex | None:
-    """Return what :func:`write_split` wrote, None if nothing; StudioError if it is damaged."""
+    """Return the result of :func:`write_split`, None if none; StudioError if damaged."""
     try:
         raw = json.loads((folder / SPLIT_FILE).read_text(encoding="utf-8"))
         images = tuple(

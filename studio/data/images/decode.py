@@ -45,7 +45,7 @@ class _ExtremeShapeError(ValueError):
 
 
 def read_image(path: Path, target_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode a file to upright RGB; UnreadableImageError if it is not a complete image.
+    """Decode a file to upright RGB; UnreadableImageError if it is incomplete.
 
     ``target_size`` (height, width) is the size after scaling: a JPEG several times larger is decoded smaller.
     """
@@ -58,7 +58,7 @@ def read_image(path: Path, target_size: tuple[int, int] | None = None) -> Image.
 
 
 def to_upright_rgb(image: Image.Image, target_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decode an opened image as :func:`read_image` does; raises what its decoder raises."""
+    """Decode an opened image as :func:`read_image`; raises what its decoder raises."""
     if target_size is not None:
         image.draft("RGB", (target_size[1] * _DRAFT_OVERSAMPLING, target_size[0] * _DRAFT_OVERSAMPLING))
     _check_aspect_ratio(image)
@@ -71,7 +71,7 @@ def _check_aspect_ratio(image: Image.Image) -> None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow image to 8-bit RGB: deep gray is scaled by its depth, transparency blended with white."""
+    """Convert to 8-bit RGB; scales deep gray and blends transparency with white."""
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_uint8(image)).convert("RGB")
     if image.has_transparency_data:
@@ -86,7 +86,7 @@ def _to_uint8(image: Image.Image) -> np.ndarray:
 
 
 def _white_value(mode: str, values: np.ndarray) -> float:
-    """Return the value of white: by the depth if the mode has it, else the smallest depth that holds the values."""
+    """Return the value of white: by the mode, else the smallest depth that is enough."""
     if mode.startswith("I;16"):
         return 65_535
     highest = float(values.max(initial=0))
@@ -110,12 +110,12 @@ def decode_error(path: Path, error: Exception) -> tuple[str, str]:
 
 
 def irregular_file_error() -> tuple[str, str]:
-    """Return kind and reason, as :func:`decode_error` does, for a pipe, a device or a folder."""
+    """Return kind and reason, as :func:`decode_error`, for a pipe, device or folder."""
     return "unreadable", _REASONS["not-regular"]
 
 
 def restore_reason(text: str) -> str:
-    """Return a reason that was read from a file as the message it was, for translation."""
+    """Return a reason read from a file as the message that it was."""
     return _REASON_BY_TEXT.get(text, text)
 
 

@@ -1,4 +1,4 @@
-"""File index: the files of an image source with their classes, and issues of the list itself."""
+"""File index: the files of a source with their classes, and issues of the list."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence

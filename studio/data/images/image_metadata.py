@@ -73,7 +73,7 @@ def read_metadata(path: Path, cached: Mapping[str, ImageMetadata] | None = None)
 
 
 def _header_metadata(image: Image.Image) -> dict[str, Any]:
-    """Return the values of the header; call it before decoding, which may reduce the size."""
+    """Return the header's values; call it before decoding, which may reduce the size."""
     animated = bool(getattr(image, "is_animated", False)) and image.format != "MPO"  # a phone's photo with its preview
     return {
         "format": image.format or "",
@@ -92,7 +92,7 @@ def _content_metadata(image: Image.Image) -> dict[str, Any]:
 
 
 def dhash(image: Image.Image) -> int:
-    """Return the 64-bit difference hash: whether each pixel of a 9 x 8 gray copy is brighter than its left neighbor."""
+    """Return the 64-bit difference hash: 9 x 8 gray pixels against the left neighbors."""
     gray = np.asarray(image.convert("L").resize((_HASH_EDGE + 1, _HASH_EDGE), Image.Resampling.BOX), dtype=np.int16)
     bits = np.packbits(gray[:, 1:] > gray[:, :-1])
     return int.from_bytes(bits.tobytes(), "big")
@@ -100,7 +100,7 @@ def dhash(image: Image.Image) -> int:
 
 @dataclass(slots=True)
 class MetadataCache:
-    """Cached metadata of one folder's files, by stamp (path, size, time of change) and by digest."""
+    """Cached metadata of a folder, by stamp (path, size, time of change) and digest."""
 
     root: Path
     by_stamp: dict[str, ImageMetadata] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class MetadataCache:
 
     @classmethod
     def load(cls, root: Path) -> Self:
-        """Return the cache of the folder ``root``, empty if there is none or it is damaged."""
+        """Return the cache of the folder ``root``, empty if there is none or it is broken."""
         cached = cls(root)
         folder = _disk_cache().get(_cache_key(root))
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
@@ -118,7 +118,7 @@ class MetadataCache:
         return cached
 
     def get_or_read(self, root: Path, path: Path) -> tuple[str, ImageMetadata]:
-        """Return a file's stamp, "" if it has none, and its metadata; only unknown files are opened."""
+        """Return a file's stamp, "" for none, and its metadata; opens unknown files only."""
         try:
             now = (root / path).stat()
         except OSError as error:
@@ -154,7 +154,7 @@ def _cache_key(root: Path) -> str:
 def read_all_metadata(
     root: Path, paths: Sequence[Path], progress: ProgressCallback = no_progress
 ) -> Generator[tuple[Path, ImageMetadata], None, None]:
-    """Yield each file's metadata in order, read by several threads; closing the iterator stops them.
+    """Yield each file's metadata in order; closing the iterator stops its threads.
 
     ``progress`` is called for each in the caller's thread. At the end, or when stopped, all metadata is cached.
     """

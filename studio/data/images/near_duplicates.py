@@ -1,4 +1,4 @@
-"""Duplicate images: exact copies, and copies that were scaled, recompressed or slightly changed."""
+"""Duplicate images: exact copies, and scaled, recompressed or changed ones."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ def exact_duplicates(metadata: Mapping[Path, ImageMetadata]) -> list[tuple[Path,
 
 
 def find_near_duplicates(metadata: Mapping[Path, ImageMetadata]) -> list[tuple[Path, ...]]:
-    """Return the groups of images that look alike, exact copies included, each in the order of ``metadata``.
+    """Return the groups of similar images, exact copies included, in the given order.
 
     Similarity is transitive: of three frames of a film the first and the last may differ more.
     """
@@ -40,7 +40,7 @@ def find_near_duplicates(metadata: Mapping[Path, ImageMetadata]) -> list[tuple[P
 
 
 def connected_components(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Return for each of ``count`` indices the lowest one that ``pairs`` connect it to (union-find)."""
+    """Return the lowest index that ``pairs`` connect each of ``count`` indices to."""
     parent = list(range(count))
 
     def root(index: int) -> int:

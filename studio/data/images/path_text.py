@@ -1,4 +1,4 @@
-"""Names of image files: their suffixes, and their text even if it is not valid Unicode."""
+"""Names of image files: suffixes, and text even if a name is not valid Unicode."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,10 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def display_path(path: Path | str) -> str:
-    """Return ``path`` as printable text, with "?" for bytes that are not valid Unicode."""
+    """Return ``path`` as printable text, with "?" for bytes that are invalid Unicode."""
     return os.fspath(path).encode("utf-8", "replace").decode("utf-8")
 
 
 def recipe_path(path: Path) -> str:
-    r"""Return an image's path as recipes write it: with slashes, invalid Unicode as ``\xe9``."""
+    r"""Return a path as recipes write it: with slashes, invalid Unicode as ``\xe9``."""
     return os.fsencode(path.as_posix()).decode("utf-8", "backslashreplace")

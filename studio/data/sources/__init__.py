@@ -10,13 +10,13 @@ from studio.data.sources.contract import Source, find_source
 
 
 def list_source(path: Path, progress: ProgressCallback = no_progress) -> FileIndex:
-    """Return the images of a source, unpacked if needed; StudioError if it is none, or is damaged."""
+    """Return the images of a source, unpacked if needed; StudioError if not readable."""
     source, unpacked = _unpack(path, progress)
     return source.list(unpacked)
 
 
 def source_root(path: Path, progress: ProgressCallback = no_progress) -> Path:
-    """Return the folder that the paths of a source's images are relative to, unpacked if needed."""
+    """Return the folder that a source's paths are relative to, unpacked if needed."""
     source, unpacked = _unpack(path, progress)
     return source.root(unpacked)
 

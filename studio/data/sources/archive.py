@@ -69,14 +69,14 @@ class Archive(Source):
 
 
 def cached_archive_folder(path: Path, progress: ProgressCallback = no_progress) -> Path:
-    """Return a folder in the cache with an archive's content; StudioError if it is damaged or breaks a rule."""
+    """Return a cached folder with the content; StudioError if damaged or refused."""
     return cached_extract([path], partial(extract, path, progress=progress))
 
 
 def extract(
     path: Path, folder: Path, limits: ExtractLimits | None = None, progress: ProgressCallback = no_progress
 ) -> None:
-    """Extract ``path`` into the empty ``folder``; ``progress`` counts bytes of the archive."""
+    """Extract ``path`` into an empty folder; ``progress`` counts bytes of the archive."""
     limits, size = limits or ExtractLimits(), path.stat().st_size
     members = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     with path.open("rb") as file:
@@ -145,7 +145,7 @@ def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
 
 
 class _BoundedReader:
-    """A file that refuses to read more than a chunk at once, such as a header with a forged length of gigabytes."""
+    """A file that refuses to read a header with a forged length of gigabytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -197,7 +197,7 @@ class _Extraction:
             self._copy(member, target)
 
     def _safe_parts(self, name: str) -> tuple[str, ...]:
-        """Return the parts of an entry's name; refuse one outside the folder, or spelled in two ways."""
+        """Return the parts of a name; refuse it if outside or spelled in two ways."""
         if not is_safe_name(name):
             self._refuse(N_("its entry {entry} would be written outside its folder", entry=display_path(name)))
         parts = tuple(part for part in re.split(r"[/\\]", name) if part not in ("", "."))

@@ -1,4 +1,4 @@
-"""Contract and registry of sources: each file in this package adds one kind of image source.
+"""Contract and registry of sources: each file here adds one kind of image source.
 
 A plugin adds its own by an entry point in the group ``peft_studio.sources``.
 """
@@ -35,7 +35,7 @@ class Source(ABC):
         """Return whether ``path``, which exists, is such a source; must be fast."""
 
     def unpack(self, path: Path, progress: ProgressCallback) -> Path:
-        """Return the path of another source with the same images, or ``path`` itself; StudioError if damaged."""
+        """Return a source with the same images, or ``path``; StudioError if damaged."""
         return path
 
     def list(self, path: Path) -> FileIndex:
@@ -70,7 +70,7 @@ def register(cls: S) -> S:
 
 
 def find_source(path: Path) -> Source:
-    """Return the source that accepts ``path``; StudioError if there is no such path or none does."""
+    """Return the source that accepts ``path``; StudioError if none does."""
     if not path.exists():
         raise StudioError("no-source", "There is no folder {path}. Choose a folder of images.", path=display_path(path))
     for source in sorted(SOURCES, key=lambda source: -source.precedence):

@@ -1,4 +1,4 @@
-"""Cache of extracted sources: folders that are filled once from files that stay as they are."""
+"""Cache of extracted sources: folders filled once from files that do not change."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _CONTENT = "content"
 
 
 def cached_extract(sources: Sequence[Path], fill: Callable[[Path], None]) -> Path:
-    """Return the folder that ``fill`` made from ``sources``, which is called again only after one of them changed.
+    """Return the folder that ``fill`` made; fills again only if a source changed.
 
     The folder is complete or missing. StudioError if it cannot be written.
     """
@@ -41,6 +41,6 @@ def cached_extract(sources: Sequence[Path], fill: Callable[[Path], None]) -> Pat
 
 
 def _stamp(source: Path) -> tuple[str, int, int]:
-    """Return path, size and time of change; a path that is not valid Unicode has its bytes in hexadecimal."""
-    now = source.stat()
+    """Return the path's bytes in hexadecimal digits, size and time of change."""
+    now = source.stat()  # hexadecimal, because a path need not be valid Unicode
     return os.fsencode(source.resolve()).hex(), now.st_size, now.st_mtime_ns

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and Fashion-MNIST: http://yann.lecun.com/exdb/mnist.
+"""IDX files, the format of MNIST: http://yann.lecun.com/exdb/mnist.
 
 They are converted to PNG files in the cache.
 """
@@ -29,7 +29,7 @@ _UINT8_TYPE_CODE = 8
 
 @register
 class IdxFolder(Source):
-    """A folder of IDX files, or one in which torchvision keeps them at ``raw`` or ``NAME/raw``."""
+    """A folder of IDX files, or torchvision's with them at ``raw`` or ``NAME/raw``."""
 
     name = "idx"
     label = N_("IDX files")
@@ -53,7 +53,7 @@ class IdxFolder(Source):
 
 
 def _idx_folders(path: Path) -> list[Path]:
-    """Return ``path`` if the training images are in it, else the folders for torchvision's data sets that have them."""
+    """Return ``path`` if it holds the training images, else torchvision's folders."""
     folders = [path] if _has_training_images(path) else [path / "raw", *sorted(path.glob("*/raw"))]
     return [folder for folder in folders if _has_training_images(folder)]
 
@@ -63,13 +63,13 @@ def _has_training_images(folder: Path) -> bool:
 
 
 def cached_png_folder(folder: Path, progress: ProgressCallback = no_progress) -> Path:
-    """Return a folder in the cache with the images as PNG, by split and class; StudioError if a file is damaged."""
+    """Return a cached folder with the images as PNG; StudioError if a file is damaged."""
     files = [file for part in _FILE_PREFIXES.values() for file in _image_label_files(folder, part) or ()]
     return cached_extract(files, partial(_write_all, folder, progress))
 
 
 def read_idx(path: Path, dimensions: int) -> "NDArray[np.uint8]":
-    """Return the array of an IDX file of unsigned bytes, gzipped or not; StudioError for anything else."""
+    """Return the array of an IDX file of bytes, gzipped or not; else StudioError."""
     import numpy as np
 
     try:

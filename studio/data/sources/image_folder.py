@@ -1,4 +1,4 @@
-"""Folder with one folder of images per class, optionally below folders for the splits."""
+"""Folder with a folder of images per class, optionally below split folders."""
 
 import os
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class ImageFolder(Source):
         return path.is_dir()
 
     def unpack(self, path: Path, progress: ProgressCallback) -> Path:
-        """Return the only folder inside if it holds a whole source; else it is a class, and ``path`` is returned."""
+        """Return the only folder inside if it is a whole source and not a class."""
         inside = [entry for entry in sorted_entries(path) if entry.is_dir() or is_image(entry)]
         if len(inside) != 1 or not inside[0].is_dir() or inside[0].name.lower() in SPLIT_ALIASES:
             return path
@@ -62,7 +62,7 @@ def has_only_subfolders(path: Path) -> bool:
 
 
 def _add_class_folders(root: Path, folder: Path, split: SplitName | None, listing: FileIndex) -> None:
-    """Add the images of each class folder in ``folder``; files elsewhere become an issue."""
+    """Add the images of each class folder; files elsewhere become an issue."""
     loose = [entry.relative_to(root) for entry in sorted_entries(folder) if is_image(entry)]
     other: list[Path] = []
     for class_folder in _subfolders(folder):
@@ -89,14 +89,14 @@ def _add_class_folders(root: Path, folder: Path, split: SplitName | None, listin
 
 
 def _walk_files(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder in a fixed order; linked folders are not followed, because they may loop."""
+    """Yield the files below in fixed order, without linked folders, which may loop."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         yield from (Path(parent, name) for name in sorted(files) if not is_hidden(name))
 
 
 def sorted_entries(path: Path) -> list[Path]:
-    """Return the visible entries of a folder, sorted; StudioError if it cannot be read."""
+    """Return the visible entries of a folder, sorted; StudioError if unreadable."""
     try:
         return sorted(entry for entry in path.iterdir() if not is_hidden(entry.name))
     except OSError as error:
@@ -118,5 +118,5 @@ def is_image(path: Path) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Return whether a name is of a hidden file or folder, or one of the operating system."""
+    """Return whether a name is hidden or one of the operating system."""
     return name.startswith(".") or name.lower() in _SYSTEM_NAMES

@@ -1,4 +1,4 @@
-"""Image list in a CSV or Parquet file: columns path and label, optionally split and group."""
+"""CSV or Parquet list of images: columns path, label, optionally split and group."""
 
 import csv
 from collections import defaultdict
@@ -54,7 +54,7 @@ class _Row:
 
 
 def _is_new(path: Path, row: _Row, seen: dict[Path, _Row]) -> bool:
-    """Return whether an image was not listed before; StudioError if it was, with another class or split."""
+    """Return whether an image is new; StudioError if listed with other class or split."""
     before = seen.setdefault(row.path, row)
     if (before.label, before.split) != (row.label, row.split):
         raise StudioError(
@@ -101,7 +101,7 @@ def _row(path: Path, line: int, values: Mapping[str, str]) -> _Row:
 
 
 def _read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with the number of its line, by column in lower case, every value stripped."""
+    """Yield line number and stripped values, by column name in lower case."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=_separator(file.readline()))

@@ -1,4 +1,4 @@
-"""Random changes of training images: a function of (seed, epoch, image), on any thread.
+"""Random augmentation: a function of (seed, epoch, image), on any thread.
 
 Each sample has a random generator of its own, so that a resumed run sees the same images. No preset mirrors: that turns
 some digits, letters and signs into others.
@@ -54,7 +54,7 @@ class Augmentation:
         return changed
 
     def _random_affine(self, image: Image.Image, pixels: Pixels, rng: random.Random) -> Image.Image:
-        """Rotate, shift, scale and shear; pixels from outside get the mean color of the border."""
+        """Rotate, shift, scale and shear; pixels from outside get the border's mean color."""
         angle = _uniform(rng, self.rotation)
         shift = [round(_uniform(rng, self.translation) * edge) for edge in image.size]
         scale = 1 + _uniform(rng, self.scale)

@@ -29,7 +29,7 @@ PRESETS: dict[str, dict[str, float]] = {
 
 
 def preset_magnitudes(transforms: Transforms) -> dict[str, float]:
-    """Return the magnitude of each change: the preset's, or the recipe's own for "custom"."""
+    """Return the magnitudes of a preset, or the recipe's own for "custom"."""
     if transforms.augmentation == "custom":
         return {name: getattr(transforms, name) for name in MAGNITUDE_NAMES}
     return dict.fromkeys(MAGNITUDE_NAMES, 0.0) | PRESETS[transforms.augmentation]

@@ -1,7 +1,8 @@
-"""Mixup (https://arxiv.org/abs/1710.09412) and CutMix (https://arxiv.org/abs/1905.04899).
+"""Mixup and CutMix of training images.
 
-Pairs and shares are a function of seed, epoch and image, so that a resumed run sees the same ones. An image's own share
-is at least a half, so that accuracy can count its own class as correct.
+See https://arxiv.org/abs/1710.09412 and https://arxiv.org/abs/1905.04899. Pairs and shares are a function of seed,
+epoch and image, so that a resumed run sees the same ones. An image's own share is at least a half, so that accuracy can
+count its own class as correct.
 """
 
 import math
@@ -17,7 +18,7 @@ from studio.data.transforms.preprocessing import Pixels
 
 @dataclass(frozen=True, slots=True)
 class MixupCutmix:
-    """Parameters of the Beta distributions of the shares; 0 disables one, and both get half of the images each."""
+    """Beta distributions of the shares; 0 disables one, both get half of the images."""
 
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -28,7 +29,10 @@ class MixupCutmix:
         return cls(training.mixup, training.cutmix) if training.mixup or training.cutmix else None
 
     def apply(self, own: Pixels, other: Pixels, seed: int, epoch: int, index: int) -> tuple[Pixels, float]:
-        """Return two 8-bit images (height, width, 3) as one, and the share of the first, from about 0.5 to 1."""
+        """Return two 8-bit images (height, width, 3) as one, and the first's share.
+
+        The share is from 0.5 to 1, or slightly less than 0.5 if a CutMix box is rounded to pixels.
+        """
         rng = random.Random(f"{seed}/{epoch}/{index}/mix")
         use_cutmix = rng.random() * (bool(self.mixup) + bool(self.cutmix)) >= bool(self.mixup)
         lam = rng.betavariate(*[self.cutmix if use_cutmix else self.mixup] * 2)
@@ -42,7 +46,7 @@ def _mixup(own: Pixels, other: Pixels, lam: float) -> Pixels:
 
 
 def _cutmix(own: Pixels, other: Pixels, lam: float, rng: random.Random) -> tuple[Pixels, float]:
-    """Return the first image with a random rectangle of the second, and the share of the first in whole pixels."""
+    """Return the first image with a random box of the second, and the first's share."""
     edges = own.shape[:2]
     height, width = (round(edge * math.sqrt(1 - lam)) for edge in edges)
     top, left = (rng.randint(0, edge - part) for edge, part in zip(edges, (height, width), strict=True))

@@ -1,4 +1,4 @@
-"""Preprocessing of images, the same in training, evaluation, prediction and export.
+"""Preprocessing, the same in training, evaluation, prediction and export.
 
 The geometry is that of timm's evaluation transform, pixel for pixel, so that published accuracies hold. Images are
 resized and cropped as 8-bit RGB and normalized afterwards, so that the 8-bit result can be cached and augmented.
@@ -29,7 +29,7 @@ _INTERPOLATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """Size (height, width) in pixels, normalization per channel in [0, 1] units, and the crop.
+    """Size (height, width) in pixels, normalization per channel in [0, 1], and crop.
 
     ``crop_mode`` as in timm: "center" scales the shorter edge and crops the middle, "squash" ignores the aspect ratio,
     "border" scales the longer edge and pads. The edge is scaled to ``size / crop_pct`` before the crop.
@@ -69,7 +69,7 @@ class Preprocessing:
         return np.array(self.resize_crop(image), dtype=np.uint8)
 
     def normalize(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Convert 8-bit values (..., height, width, 3) to normalized float32 (..., 3, height, width)."""
+        """Normalize 8-bit (..., height, width, 3) to float32 (..., 3, height, width)."""
         scaled = pixels.movedim(-1, -3).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         mean = torch.tensor(self.mean, device=pixels.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(-1, 1, 1)
