@@ -23,6 +23,7 @@ from studio.core.layers import Layer
 from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import localized, tr, tr_n
+from studio.ui.services.error_text import field_titles
 from studio.ui.shared.recipe_layers import LayerPair, compare_layers
 from studio.ui.style.theme import color
 from studio.ui.widgets.components import Banner, HBox, VBox, container, text_label
@@ -46,16 +47,16 @@ _SEPARATOR = "   ·   "
 
 
 class SettingDiffModel(RowTableModel[tuple[str, str, str]]):
-    """Table model of the recipe keys whose values differ."""
+    """Table model of the differing settings: recipe key and two values."""
 
     columns = (N_("Setting"), "A", "B")
 
     def cells(self, row: tuple[str, str, str]) -> tuple[str, str, str]:
-        """Return the key and its two values."""
-        return row
+        """Return the title of the setting and its two values."""
+        return localized(field_titles().get(row[0], row[0])), row[1], row[2]
 
     def tool_tip(self, row: tuple[str, str, str]) -> str:
-        """Return the row in full, because a value may be long."""
+        """Return recipe key and values in full."""
         return f"{row[0]}\nA: {row[1]}\nB: {row[2]}"
 
 
@@ -164,6 +165,7 @@ class RecipeDiff(QWidget):
             self.tree.expandAll()
         else:
             self.tree.expandToDepth(1)
+        self.tree.setVisible(bool(items))
 
     def _visible_paths(self) -> set[str]:
         """Return the paths of the layers with attachments and of their ancestors."""

@@ -1,20 +1,20 @@
 """Export page: choose a format, export, and see the verification."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, Qt, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QKeyEvent, QMouseEvent
-from PySide6.QtWidgets import QCheckBox, QFileDialog, QFrame, QLineEdit, QProgressBar, QStackedWidget, QWidget
+from PySide6.QtCore import Qt, QUrl
+from PySide6.QtGui import QDesktopServices
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QProgressBar, QStackedWidget, QWidget
 
-from studio.core.errors import StudioError
 from studio.core.run import Run
-from studio.ui.i18n.language import localized, tr, tr_n
+from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.base import Page
 from studio.ui.pages.export.copy_line import CopyLine
-from studio.ui.services.background import WorkerThread
+from studio.ui.pages.export.export_job import ExportJob
+from studio.ui.pages.export.export_options import ExportOptions, license_text, load_export_options
+from studio.ui.pages.export.option_card import OptionCard
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.run_picker import RunPicker
@@ -24,110 +24,16 @@ from studio.ui.widgets.components import (
     Card,
     EmptyState,
     HBox,
-    Icon,
     VBox,
     button,
     clear_layout,
     container,
-    repolish,
     scroll_area,
     text_label,
 )
 
 if TYPE_CHECKING:
     from studio.export import Verification
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """Export formats of a run and the license of its backbone's weights."""
-
-    options: tuple["ExportOption", ...]
-    weights_license: str
-    non_commercial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOption:
-    """One export format for a run; ``unsupported_reason`` is empty if the run supports it."""
-
-    name: str
-    label: str
-    summary: str
-    unsupported_reason: str
-
-
-class _OptionCard(QFrame):
-    """Card of one export format."""
-
-    chosen = Signal(object)
-
-    def __init__(self, option: ExportOption) -> None:
-        super().__init__()
-        self.option = option
-        self.setObjectName("choice")
-        self.setProperty("refused", bool(option.unsupported_reason))
-        label, description = localized(option.label), localized(option.unsupported_reason or option.summary)
-        self.setAccessibleName(label)
-        self.setAccessibleDescription(description)
-        tint = "faint" if option.unsupported_reason else "accent"
-        texts = VBox(
-            text_label(label[:1].upper() + label[1:], "field"), text_label(description, "caption", wrap=True), gap=2
-        )
-        icon = Icon("error" if option.unsupported_reason else "export", tint, 20)
-        row = HBox(icon, (texts, 1), gap=12, margins=(14, 10, 14, 10))
-        row.setAlignment(icon, Qt.AlignmentFlag.AlignTop)
-        self.setLayout(row)
-        if not option.unsupported_reason:
-            self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            self.setCursor(Qt.CursorShape.PointingHandCursor)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Qt: choose this format."""
-        self._emit_chosen()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: choose with Enter or space."""
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Space):
-            self._emit_chosen()
-        else:
-            super().keyPressEvent(event)
-
-    def _emit_chosen(self) -> None:
-        if not self.option.unsupported_reason:
-            self.chosen.emit(self.option.name)
-
-    def set_selected(self, selected: bool) -> None:
-        """Mark it as the selected format."""
-        self.setProperty("chosen", selected)
-        repolish(self)
-
-
-class ExportJob(QObject):
-    """An export on the worker thread; it outlives a page that is built anew meanwhile.
-
-    ``verified`` carries the verification and the folder, ``failed`` the error.
-    """
-
-    verified = Signal(object, object)
-    failed = Signal(object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.running = False
-
-    def start(self, worker: WorkerThread, work: "Callable[[], Verification]", out: Path) -> None:
-        """Do ``work``, which exports to ``out``, on the thread of ``worker``."""
-        self.running = True
-        worker.submit(work, lambda verification: self._end(verification, out), self._fail)
-
-    def _end(self, verification: "Verification", out: Path) -> None:
-        self.running = False
-        self.verified.emit(verification, out)
-
-    def _fail(self, error: Exception) -> None:
-        self.running = False
-        self.failed.emit(error)
 
 
 class ExportPage(Page):
@@ -141,7 +47,7 @@ class ExportPage(Page):
         )
         self.picker = RunPicker(workspace.runs)
         self.header.addWidget(self.picker)
-        self.cards: dict[str, _OptionCard] = {}
+        self.cards: dict[str, OptionCard] = {}
         self.format = ""
         self._listed: Path | None = None
         self._export_folder: Path | None = None
@@ -231,9 +137,9 @@ class ExportPage(Page):
 
     def _show_options(self, options: ExportOptions) -> None:
         formats = options.options
-        self.license_banner.show_message(*_license_text(options))
+        self.license_banner.show_message(*license_text(options))
         clear_layout(self.option_list)
-        self.cards = {option.name: _OptionCard(option) for option in formats}
+        self.cards = {option.name: OptionCard(option) for option in formats}
         for card in self.cards.values():
             card.chosen.connect(self.select_format)
             self.option_list.addWidget(card)
@@ -364,46 +270,6 @@ class ExportPage(Page):
             self._show_running()
         elif (finished := state.get("verification")) is not None:
             self._show_verification(*finished)
-
-
-def load_export_options(run: Run) -> ExportOptions:
-    """Return the export formats and the license of the weights for a run."""
-    from studio.backbones.licenses import is_non_commercial, license_name
-    from studio.backbones.loading import resolve_backbone
-
-    name = license_name(resolve_backbone(run.recipe.backbone).license)
-    return ExportOptions(options_for_run(run), name, is_non_commercial(name))
-
-
-def options_for_run(run: Run) -> tuple[ExportOption, ...]:
-    """Return every export format, with the reason if the run's methods do not support it."""
-    from studio.export.contract import exporters
-    from studio.peft.contract import METHODS
-
-    used = dict.fromkeys(a.method for a in run.recipe.attachments if a.enabled)
-    options = []
-    for exporter in exporters:
-        try:
-            reason = next((text for name in used if (text := exporter.unsupported_reason(METHODS.get(name)))), "")
-        except StudioError as error:
-            reason = error.message
-        options.append(ExportOption(exporter.name, exporter.label, exporter.summary, reason))
-    return tuple(options)
-
-
-def _license_text(options: ExportOptions) -> tuple[str, str]:
-    """Return the note on the license of the weights and its tone."""
-    name = options.weights_license
-    if options.non_commercial:
-        return tr(
-            "The license of the backbone's weights ({license}) forbids commercial use, also of every export.",
-            license=name,
-        ), "warn"
-    if name == "not stated":
-        return tr(
-            "No license is stated for these weights. Ask the authors before redistributing derived models."
-        ), "warn"
-    return tr("License of the backbone's weights: {license}. It is written into every export.", license=name), "info"
 
 
 def _quoted(path: Path) -> str:

@@ -30,8 +30,9 @@ _FAMILY_TITLES: dict[str, Message] = {
 
 
 def family_title(family: str) -> str:
-    """Return the title of ``family`` in the window's language; a plugin's own family stays as it is."""
-    return localized(_FAMILY_TITLES.get(family, family))
+    """Return the title of ``family`` in the window's language, or the name of a plugin's own family."""
+    title = localized(_FAMILY_TITLES.get(family, family))
+    return title[:1].upper() + title[1:]
 
 
 @dataclass(frozen=True, slots=True)

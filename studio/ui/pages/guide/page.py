@@ -57,7 +57,7 @@ class GuidePage(Page):
         header.setStretchLastSection(True)
         table.selectionModel().currentRowChanged.connect(self._method_selected)
         self.conditions = text_label("", "caption", wrap=True)
-        return Card(tr("Measured"), (table, 1), self.conditions, padding=14)
+        return Card(tr("Measurements"), (table, 1), self.conditions, padding=14)
 
     def _detail(self) -> QWidget:
         self.name, self.family = text_label("", "heading", wrap=True), text_label("", "caption")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import QUrl
+from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QComboBox, QHeaderView, QLineEdit, QPlainTextEdit, QSplitter, QTableView
 
@@ -61,7 +61,8 @@ class LogPage(Page):
         )
         split = QSplitter()
         self.empty_label = text_label("", "muted", wrap=True)
-        split.addWidget(container(VBox(self.empty_label, (self._table(), 1))))
+        self.empty_label.setAlignment(Qt.AlignmentFlag.AlignTop)
+        split.addWidget(container(VBox((self.empty_label, 1), (self._table(), 1))))
         self.entry_view = QPlainTextEdit()
         self.entry_view.setReadOnly(True)
         self.entry_view.setTabChangesFocus(True)
@@ -95,12 +96,16 @@ class LogPage(Page):
             if app_log().lines
             else tr("No entries yet.")
         )
-        self.empty_label.setVisible(not self.model.rows)
+        self._show_table()
 
     def _add(self, entry: LogLine) -> None:
         if self._matches_filter(entry):
             self.model.add(entry)
-            self.empty_label.hide()
+            self._show_table()
+
+    def _show_table(self) -> None:
+        self.empty_label.setVisible(not self.model.rows)
+        self.table.setVisible(bool(self.model.rows))
 
     def _show(self, entry: LogLine | None) -> None:
         self.entry_view.setPlainText(entry.text if entry else "")

@@ -41,6 +41,9 @@ class PredictionCard(QFrame):
         self.fuse_box.setToolTip(tr("Select for fusion"))
         self.fuse_box.setAccessibleName(tr("Fuse {name}", name=name))
         remove = IconButton(tr("Remove"), "close", lambda: self.remove_requested.emit(name))
+        policy = remove.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        remove.setSizePolicy(policy)
         remove.setVisible(removable)
         self.best_label = text_label("", "heading")
         self.probability_bars = ProbabilityBars()
@@ -61,7 +64,7 @@ class PredictionCard(QFrame):
         self.best_label.setText(tr("{label}, {share}", label=label, share=format_percent(share)))
         self.timing_label.setText(
             tr(
-                "switched in {switch:.2g} ms, predicted in {predict:.0f} ms",
+                "switched in {switch:.1f} ms, predicted in {predict:.0f} ms",
                 switch=prediction.switch_ms,
                 predict=prediction.predict_ms,
             )

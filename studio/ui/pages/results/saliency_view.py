@@ -53,11 +53,6 @@ class SaliencyView(QWidget):
             self._heat = _heat_image(saliency.heatmap)
         self.update()
 
-    @property
-    def has_overlay(self) -> bool:
-        """Whether a map is drawn over the image."""
-        return not self._heat.isNull()
-
     def paintEvent(self, event: QPaintEvent) -> None:
         """Qt: draw."""
         painter = QPainter(self)

@@ -67,11 +67,6 @@ class TryItTab(QWidget):
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         paste.activated.connect(self.paste)
 
-    @property
-    def has_predictions(self) -> bool:
-        """Whether every adapter has a prediction for the image."""
-        return bool(self.cards) and all(card.probability_bars.rows for card in self.cards.values())
-
     # building
 
     def _build_image_card(self) -> QWidget:

@@ -45,11 +45,10 @@ class LRAdvice(QWidget):
                 gap=4,
             )
         )
-        workspace.document.changed.connect(lambda recipe: self._show())
-        workspace.images.changed.connect(lambda scan: self._show())
-        workspace.engine.loaded.connect(self._show)
-        for signal in (workspace.trainer.preparing, workspace.trainer.ended):
-            signal.connect(lambda *_: self._show())
+        workspace.document.changed.connect(self._show)
+        workspace.images.changed.connect(self._show)
+        for signal in (workspace.engine.loaded, workspace.trainer.preparing, workspace.trainer.ended):
+            signal.connect(self._show)
         self._show()
 
     def _show(self) -> None:

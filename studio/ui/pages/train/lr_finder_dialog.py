@@ -10,7 +10,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Banner, HBox, VBox, button, container, text_label
+from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, text_label
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -44,7 +44,7 @@ class LRFinderDialog(QDialog):
                 text_label(tr("Find learning rate"), "title"),
                 self.description,
                 self.bar,
-                (container(self._plot_layout), 1),
+                (Card("", (self._plot_layout, 1), padding=12), 1),
                 self.banner,
                 HBox(None, button(tr("Cancel"), self.reject), self.use_button),
                 gap=10,

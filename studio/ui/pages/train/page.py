@@ -100,18 +100,18 @@ class TrainPage(Page):
         workspace, trainer = self.workspace, self.workspace.trainer
         workspace.document.changed.connect(self._show_recipe)
         trainer.preparing.connect(self._preparing)
-        trainer.started.connect(lambda run: self._started())
+        trainer.started.connect(self._started)
         trainer.request_changed.connect(self._update_run)
-        trainer.ended.connect(lambda run: self._ended())
-        trainer.failed.connect(lambda words: self.banner.show_message(words, "bad"))
-        workspace.queue.failed.connect(lambda words: self.banner.show_message(words, "bad"))
+        trainer.ended.connect(self._ended)
+        trainer.failed.connect(self._show_error)
+        workspace.queue.failed.connect(self._show_error)
         workspace.runs.changed.connect(self._show_runs)
-        workspace.runs.selected_changed.connect(lambda run: self._watch_selected())
+        workspace.runs.selected_changed.connect(self._watch_selected)
         self.run_list.selection_changed.connect(self._draw_selected)
         self.watcher.updated.connect(self._update_run)
         self.watcher.run_changed.connect(self._run_changed)
 
-    # acting
+    # actions
 
     def start(self) -> None:
         """Train the current recipe."""
@@ -156,6 +156,9 @@ class TrainPage(Page):
         self.banner.show_message("")
         self.plots_card.show_checking()
         self._show_buttons()
+
+    def _show_error(self, message: str) -> None:
+        self.banner.show_message(message, "bad")
 
     def _started(self) -> None:
         self.watcher.watch(self.workspace.trainer.run, live=True)

@@ -46,7 +46,7 @@ class RunList(Card):
         self.body.addWidget(self.empty_label, 1)
         self.body.addWidget(self.table, 1)
         runs.changed.connect(self.show_rows)
-        runs.selected_changed.connect(lambda run: self.select_current_run())
+        runs.selected_changed.connect(self.select_current_run)
         self.show_rows(runs.rows)
 
     def _make_table(self) -> None:

@@ -25,18 +25,18 @@ def widget(qtbot, qapp):
     return made
 
 
-def shown(widget):
-    found = {}
+def differences(widget):
+    texts = {}
 
     def walk(item):
         if item.text(3):
-            found[item.toolTip(0) if item.parent() is None else path(item)] = item.text(3)
+            texts[item.toolTip(0) if item.parent() is None else path(item)] = item.text(3)
         for number in range(item.childCount()):
             walk(item.child(number))
 
     for number in range(widget.tree.topLevelItemCount()):
         walk(widget.tree.topLevelItem(number))
-    return found
+    return texts
 
 
 def path(item):
@@ -45,20 +45,20 @@ def path(item):
 
 def test_rows_show_attachments_of_one_recipe_and_different_ones(widget, rows):
     widget.show_recipes(recipe(LORA, ON_O), recipe(ON_ONE), rows)
-    assert shown(widget) == {"blocks.0.attn.qkv": "only in A", "blocks.0.attn.proj": "only in A"}
+    assert differences(widget) == {"blocks.0.attn.qkv": "only in A", "blocks.0.attn.proj": "only in A"}
     widget.show_recipes(recipe(ON_ONE), recipe(LARGER), rows)
-    assert shown(widget) == {"blocks.0.attn.qkv": "only in B", "blocks.1.attn.qkv": "different"}
+    assert differences(widget) == {"blocks.0.attn.qkv": "only in B", "blocks.1.attn.qkv": "different"}
     cells = widget.tree.findItems("qkv", Qt.MatchFlag.MatchRecursive | Qt.MatchFlag.MatchExactly)
     assert {cells[1].text(1), cells[1].text(2)} == {"LoRA r4 on q, v", "LoRA r16 on q, v"}
 
 
 def test_equal_layers_are_shown_on_request(widget, rows, qtbot):
     widget.show_recipes(recipe(LORA), recipe(LORA, ON_O), rows)
-    assert set(shown(widget)) == {"blocks.0.attn.proj"}
-    place = widget.only_different.rect().center()
-    place.setX(8)
-    qtbot.mouseClick(widget.only_different, Qt.MouseButton.LeftButton, pos=place)
-    assert shown(widget) == {
+    assert set(differences(widget)) == {"blocks.0.attn.proj"}
+    box = widget.only_different.rect().center()
+    box.setX(8)
+    qtbot.mouseClick(widget.only_different, Qt.MouseButton.LeftButton, pos=box)
+    assert differences(widget) == {
         "blocks.0.attn.qkv": "the same",
         "blocks.0.attn.proj": "only in B",
         "blocks.1.attn.qkv": "the same",
@@ -70,9 +70,11 @@ def test_other_settings_that_differ_are_listed(widget, rows):
     other = Recipe.from_mapping({"training": {"epochs": 3}, "head": {"trainable": False}})
     widget.show_recipes(Recipe(), other, rows)
     assert widget.settings.rows == (("training.epochs", "10", "3"),)
-    assert shown(widget) == {"head": "only in A"}
+    assert widget.settings.cells(widget.settings.rows[0])[0] == "Epochs"
+    assert differences(widget) == {"head": "only in A"}
     widget.show_recipes(Recipe(), Recipe(), rows)
     assert widget.summary.text() == "The two recipes are the same."
     assert not widget.settings_section.isVisible()
+    assert not widget.tree.isVisible()
     widget.show_recipes(Recipe(), other, rows)
     assert widget.summary.text() == "1 layer differs   ·   1 other setting differs"

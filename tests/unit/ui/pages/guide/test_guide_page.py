@@ -67,8 +67,8 @@ def test_the_selected_method_is_described(page, qtbot):
     assert page.paper.isVisible()
     row = next(i for i, row in enumerate(page.model.rows) if row.name == "prefix")
     page.table.scrollTo(page.model.index(row, 0))
-    place = page.table.visualRect(page.model.index(row, 0)).center()
-    qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    cell = page.table.visualRect(page.model.index(row, 0))
+    qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=cell.center())
     assert page.name.text() == "Prefix Tuning"
     assert "no weight of the backbone can hold them" in page.merging.text()
 

@@ -51,6 +51,11 @@ def shown(page, train, qtbot):
     return page
 
 
+def has_predictions(tab):
+    """Return whether every adapter has a prediction for the image."""
+    return bool(tab.cards) and all(card.probability_bars.rows for card in tab.cards.values())
+
+
 def middle(confusion, row, column):
     left, top, width, height = confusion._cell_rect(row, column, confusion._cell_size())
     return QPoint(int(left + width / 2), int(top + height / 2))
@@ -90,7 +95,7 @@ def test_the_image_to_try_is_read_on_the_worker_thread(shown, qtbot, tmp_path, m
 
     monkeypatch.setattr(try_it_tab, "render_thumbnail", read)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: shown.try_it_tab.has_predictions and bool(readers), timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(shown.try_it_tab) and bool(readers), timeout=LONG)
     assert set(readers) == {"results"}
 
 
@@ -125,8 +130,8 @@ def test_the_arrow_keys_move_through_the_matrix(shown, qtbot):
 def test_a_class_shows_its_images_and_show_all_the_rest(shown, qtbot):
     view = shown.confusion_tab
     qtbot.mouseClick(view.view_switch.button_at(1), LEFT)
-    place = view.table.visualRect(view.table.model().index(1, 0)).center()
-    qtbot.mouseClick(view.table.viewport(), LEFT, pos=place)
+    cell = view.table.visualRect(view.table.model().index(1, 0))
+    qtbot.mouseClick(view.table.viewport(), LEFT, pos=cell.center())
     view.order.setCurrentIndex(1)
     view.order.activated.emit(1)
     assert [one.label for one in view.grid.images.rows] == [1, 1]
@@ -144,7 +149,7 @@ def test_an_image_shows_its_saliency_map(shown, qtbot):
     for number in (1, 2, 3):
         view.saliency_mode.setCurrentIndex(number)
         view.saliency_mode.activated.emit(number)
-        qtbot.waitUntil(lambda: view.view.has_overlay, timeout=LONG)
+        qtbot.waitUntil(lambda: view.view.saliency is not None, timeout=LONG)
         assert view.view.saliency.pixels.shape == (32, 32, 3)
         view.view.show_saliency(None)
     qtbot.mouseClick(view.try_button, LEFT)
@@ -159,7 +164,7 @@ def test_a_dropped_and_a_pasted_image_are_predicted_and_a_broken_one_is_an_error
     data.setUrls([QUrl.fromLocalFile(str(path))])
     action, none = Qt.DropAction.CopyAction, Qt.KeyboardModifier.NoModifier
     zone.dropEvent(QDropEvent(QPointF(5, 5), action, data, LEFT, none))
-    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(view), timeout=LONG)
     odds = view.cards["first"].probability_bars.rows
     assert sum(share for _, share in odds) == pytest.approx(1, abs=1e-5)
     assert view.cards["first"].best_label.text().startswith(odds[0][0])
@@ -167,27 +172,27 @@ def test_a_dropped_and_a_pasted_image_are_predicted_and_a_broken_one_is_an_error
     view.setFocus()
     view.paste()
     assert view.image.name == "pasted.png"
-    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(view), timeout=LONG)
     assert view.cards["first"].probability_bars.rows != odds
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"x")
     view.try_image(broken)
     qtbot.waitUntil(lambda: bool(view.banner.message), timeout=LONG)
     assert "broken.png" in view.banner.message
-    assert not view.has_predictions
+    assert not has_predictions(view)
 
 
 def test_adapters_predict_side_by_side_with_adjustable_attachments(shown, train, qtbot, tmp_path):
     second = train("second", seed=4)
     view = shown.try_it_tab
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: view.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(view), timeout=LONG)
     view.add_adapter(second.path)
-    qtbot.waitUntil(lambda: len(view.cards) == 2 and view.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: len(view.cards) == 2 and has_predictions(view), timeout=LONG)
     assert [row.control.name for row in view.control_rows] == ["lora", "narrow"]
     before = {name: answer.probability_bars.rows for name, answer in view.cards.items()}
-    place = QPoint(8, view.control_rows[0].switch.height() // 2)
-    qtbot.mouseClick(view.control_rows[0].switch, LEFT, pos=place)
+    box = QPoint(8, view.control_rows[0].switch.height() // 2)
+    qtbot.mouseClick(view.control_rows[0].switch, LEFT, pos=box)
     qtbot.waitUntil(lambda: view.cards["first"].probability_bars.rows != before["first"], timeout=LONG)
     assert view.cards["second"].probability_bars.rows == before["second"]
     assert view.control_rows[0].value_label.text() == "off"
@@ -205,7 +210,7 @@ def test_checked_adapters_are_fused_and_an_error_is_shown(shown, train, qtbot, t
     view, undo_stack = shown.try_it_tab, shown.workspace.document.undo_stack
     asked = []
 
-    def fused(bench, recipe, names):
+    def fused(session, recipe, names):
         asked.append(tuple(names))
         if len(asked) == 1:
             raise StudioError("cannot-fuse", "Adapter 0 cannot be fused.")
@@ -214,7 +219,7 @@ def test_checked_adapters_are_fused_and_an_error_is_shown(shown, train, qtbot, t
     monkeypatch.setattr("studio.app.inference_session.InferenceSession.fusion_recipe", fused)
     view.add_adapter(train("second", NARROW, lora=False, seed=1).path)
     shown.try_image(next((tmp_path / "images/c").glob("*.png")))
-    qtbot.waitUntil(lambda: len(view.cards) == 2 and view.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: len(view.cards) == 2 and has_predictions(view), timeout=LONG)
     view.cards["first"].fuse_box.click()
     assert not view.fuse_button.isEnabled()
     view.cards["second"].fuse_box.click()
@@ -270,7 +275,7 @@ def test_tab_selection_and_evaluation_survive_a_rebuild_of_the_page(shown, train
     view.add_adapter(second.path)
     shown.try_it_tab.try_image(next((tmp_path / "images/c").glob("*.png")))
     qtbot.waitUntil(
-        lambda: ablation.analysis is not None and len(view.cards) == 2 and view.has_predictions, timeout=LONG
+        lambda: ablation.analysis is not None and len(view.cards) == 2 and has_predictions(view), timeout=LONG
     )
     view.control_rows[0].slider.setValue(50)
     view.activate("second")
@@ -281,7 +286,7 @@ def test_tab_selection_and_evaluation_survive_a_rebuild_of_the_page(shown, train
     qtbot.addWidget(rebuilt)
     rebuilt.restore_view_state(shown.view_state())
     rebuilt.show()
-    qtbot.waitUntil(lambda: rebuilt.try_it_tab.has_predictions and len(rebuilt.try_it_tab.cards) == 2, timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(rebuilt.try_it_tab) and len(rebuilt.try_it_tab.cards) == 2, timeout=LONG)
     assert rebuilt.views.currentIndex() == ABLATION_TAB
     assert rebuilt.accuracy.text() == shown.accuracy.text()
     before, after = (page.confusion_tab.view_state() | {"sizes": []} for page in (shown, rebuilt))
@@ -314,7 +319,7 @@ def test_a_running_run_shows_its_best_checkpoint(page, make_recipe, home, qtbot,
     qtbot.waitUntil(evaluated, timeout=LONG)
     assert "still training" in page.banner.message
     page.try_image(Path(next((tmp_path / "images/a").glob("*.png"))))
-    qtbot.waitUntil(lambda: page.try_it_tab.has_predictions, timeout=LONG)
+    qtbot.waitUntil(lambda: has_predictions(page.try_it_tab), timeout=LONG)
     assert workspace.trainer.running
     workspace.trainer.stop()
     qtbot.waitUntil(lambda: not workspace.trainer.running, timeout=LONG)
