@@ -218,7 +218,7 @@ class ResultsPage(Page):
 
 
 def _figure(name: str, value: QLabel) -> QWidget:
-    return container(VBox(text_label(name, "caption"), value, gap=0))
+    return container(VBox(text_label(name, "caption"), value, None, gap=0))
 
 
 def _evaluate_run(run: Run) -> "tuple[Predictions, Baseline | None]":

@@ -61,7 +61,7 @@ class TryItTab(QWidget):
         self._sources: dict[Path, str] = {}
         self._active_after_restore = ""
         self.banner = Banner()
-        right = VBox(self.banner, (self._build_cards(), 5), (self._build_controls(), 3), gap=12)
+        right = VBox(self.banner, (self._build_cards(), 5), (self._build_controls(), 2), gap=12)
         self.setLayout(HBox(self._build_image_card(), (right, 1), gap=14))
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), self)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
