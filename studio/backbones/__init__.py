@@ -1,1 +1,1 @@
-"""Pretrained networks: the catalogue, loading them, and the anatomy of their layers."""
+"""Pretrained networks: the catalog, loading, and the roles of their layers."""

@@ -1,4 +1,4 @@
-"""Which backbones there are: the bundled ones and timm's architectures. Lists without building any."""
+"""The catalog of backbones, the bundled ones and timm's architectures; builds none of them."""
 
 import fnmatch
 import json
@@ -26,16 +26,16 @@ WELL_KNOWN = (
     "vit_small_patch14_dinov2.lvd142m",
     "vit_base_patch16_clip_224.openai",
 )
-"""What a newcomer looks for; they stand before the other 1,800."""
+"""Popular backbones, listed before the other 1,800."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """One backbone of the catalogue.
+    """One backbone of the catalog.
 
-    ``input_size`` is (height, width) in pixels; ``available`` says whether the weights are on this machine. Parameters
-    and ``flops`` (floating point operations for one image) are None where unknown. ``repository`` is where the
-    weights are on the hub; empty where they are not there.
+    ``input_size`` is (height, width) in pixels; ``available`` tells whether the weights are on this machine.
+    ``parameters`` and ``flops`` (floating point operations for one image) are None if unknown. ``repository`` is the
+    hub repository of the weights, empty for none.
     """
 
     name: str
@@ -50,38 +50,38 @@ class CatalogEntry:
 
     @property
     def backbone(self) -> Backbone:
-        """The recipe's words for it."""
+        """The entry as a recipe's backbone."""
         return Backbone.model_validate({"name": self.name, "source": self.source})
 
     @property
     def non_commercial(self) -> bool:
-        """Whether the licence of the weights forbids commercial use."""
+        """Whether the license of the weights forbids commercial use."""
         return is_non_commercial(self.license)
 
     @property
     def weight_bytes(self) -> int | None:
-        """About how large the weights are, at four bytes a parameter; None where unknown."""
+        """Approximate size of the weights in bytes, at four bytes for each parameter; None if unknown."""
         return None if self.parameters is None else 4 * self.parameters
 
 
 def search(pattern: str = "") -> list[CatalogEntry]:
-    """The entries that ``pattern`` asks for: by words of names, families and sizes, or by a name with ``*`` in it.
+    """Return the entries that match ``pattern``: words of names, families and sizes, or a name with ``*`` in it.
 
-    Names that begin with it come first, then bundled ones, what is on this machine, and what is well known.
+    Names that begin with it come first, then bundled, downloaded and popular backbones.
     """
     here = weights.cached_repos()
-    found = _match_glob(pattern.lower()) if "*" in pattern else _match_words(split_words(pattern))
-    entries = ((far, replace(e, available=True) if e.repository in here else e) for far, e in found)
+    matches = _match_glob(pattern.lower()) if "*" in pattern else _match_words(split_words(pattern))
+    entries = ((far, replace(e, available=True) if e.repository in here else e) for far, e in matches)
     return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], _sort_rank(pair[1])))]
 
 
 def did_you_mean(pattern: str) -> str:
-    """``pattern``, or with a slip in it mended where nothing is called so; empty where nothing is like it either."""
+    """Return ``pattern`` if it matches, else with corrected spelling; empty if nothing is similar."""
     words, known = split_words(pattern), _all_entries().values()
-    if "*" in pattern or any(its.matches(words) for its in known):
+    if "*" in pattern or any(terms.matches(words) for terms in known):
         return pattern
-    likely = correct_spelling(words, known)
-    return " ".join(likely) if any(its.matches(likely) for its in known) else ""
+    corrected = correct_spelling(words, known)
+    return " ".join(corrected) if any(terms.matches(corrected) for terms in known) else ""
 
 
 def _match_glob(pattern: str) -> Iterator[tuple[int, CatalogEntry]]:
@@ -91,7 +91,7 @@ def _match_glob(pattern: str) -> Iterator[tuple[int, CatalogEntry]]:
 
 
 def _match_words(words: tuple[str, ...]) -> Iterator[tuple[int, CatalogEntry]]:
-    return ((its.distance(words), entry) for entry, its in _all_entries().items() if its.matches(words))
+    return ((terms.distance(words), entry) for entry, terms in _all_entries().items() if terms.matches(words))
 
 
 def _sort_rank(entry: CatalogEntry) -> int:
@@ -113,7 +113,7 @@ def _entry_terms(entry: CatalogEntry) -> SearchTerms:
 
 
 def bundled_names() -> list[str]:
-    """The names of the backbones that come with the program."""
+    """Return the names of the bundled backbones."""
     return sorted(config.parent.name for config in resource().glob("*/config.json"))
 
 
@@ -157,7 +157,7 @@ def _timm_entries() -> Iterator[CatalogEntry]:
 
 
 def _family(name: str) -> str:
-    """The file in timm that the architecture is in, as words: vision transformer, resnet, convnext."""
+    """Return timm's file of the architecture as words, such as vision transformer, resnet or convnext."""
     from timm.models import model_entrypoint
 
     return str(model_entrypoint(name.partition(".")[0]).__module__).rpartition(".")[2].replace("_", " ")

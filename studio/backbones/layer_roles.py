@@ -1,4 +1,4 @@
-"""The layer tree of a backbone as plain rows, each with its role. Works on the meta device."""
+"""The layer tree of a backbone as plain rows with roles; works on the meta device too."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from timm.models.vision_transformer import Block, ResPostBlock, VisionTransforme
 from torch import nn
 
 from studio.backbones.residual_branches import token_width
-from studio.core.layers import Layer, Role
+from studio.core.layers import Layer, Role, is_within
+from studio.core.messages import N_
 
 FUSED_QKV_ATTENTIONS = (Attention, AttentionRope, BeitAttention, EvaAttention, WindowAttention, WindowAttentionV2)
-"""Attentions whose fused qkv has the rows [q; k; v]. Others interleave them by head or give them unequal widths."""
+"""Attentions whose fused qkv has the rows [q; k; v]; others interleave heads or have unequal widths."""
 
 PRE_NORM_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock)
-"""Blocks that hand ``norm1(x)`` to their ``attn``."""
+"""Blocks that call ``attn(norm1(x))``."""
 
 POST_NORM_BLOCKS = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block)
-"""Blocks that hand ``x`` itself to their ``attn``."""
+"""Blocks that call ``attn(x)``."""
 
 BIAS_NAMES = frozenset({"bias", "q_bias", "v_bias", "in_proj_bias"})
 """Names of bias parameters: BEiT, EVA and Swin V2 hold those of q and v in the attention, as torch's own does."""
@@ -62,7 +63,7 @@ _MLP_ROLES = {"fc1": Role.FC1, "fc1_g": Role.FC1, "fc1_x": Role.FC1, "fc2": Role
 
 
 def describe_layers(module: nn.Module) -> tuple[Layer, ...]:
-    """One row a layer, in pre-order; the first is the backbone itself, with an empty path."""
+    """Return one row for each layer, in pre-order; the first is the backbone itself, with an empty path."""
     heads = classifier_paths(module)
     modules = dict(module.named_modules(remove_duplicate=False))
     blocks = _block_indices(modules)
@@ -95,7 +96,7 @@ def describe_layers(module: nn.Module) -> tuple[Layer, ...]:
 
 
 def classifier_paths(module: nn.Module) -> tuple[str, ...]:
-    """Paths of the classifier's layers: one, two for distilled DeiT, none where the network has no classifier."""
+    """Return the paths of the classifier's layers: one, two for distilled DeiT, none without a classifier."""
     named = (getattr(module, "pretrained_cfg", None) or {}).get("classifier") or ()
     candidates = (named,) if isinstance(named, str) else tuple(named)
     found = tuple(path for path in candidates if _has_parameters(module, path))
@@ -109,12 +110,10 @@ def classifier_paths(module: nn.Module) -> tuple[str, ...]:
 
 
 def call_through_flag(parent: nn.Module, name: str) -> str:
-    """The flag that makes ``parent`` call its child ``name`` rather than read the weight past it.
+    """Return the flag that makes ``parent`` call its child ``name`` instead of only reading its weight.
 
-    Empty where it always calls it.
-
-    timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it is set, which would bypass an
-    adapter.
+    Empty if it always calls it. timm's BEiT, EVA and Swin V2 compute ``F.linear(x, self.qkv.weight, bias)`` unless it
+    is set, which bypasses an adapter.
     """
     return "qkv_bias_separate" if name == "qkv" and hasattr(parent, "qkv_bias_separate") else ""
 
@@ -131,7 +130,7 @@ def _is_parametric(layer: nn.Module) -> bool:
 
 
 def _block_indices(modules: dict[str, nn.Module]) -> dict[str, int]:
-    """Paths of the residual blocks, numbered through the whole network."""
+    """Return the paths of the residual blocks, numbered through the whole network."""
     found = [
         p
         for p, m in modules.items()
@@ -152,7 +151,7 @@ def _self_and_ancestors(path: str) -> Iterator[str]:
 
 
 def _subtree_parameters(modules: dict[str, nn.Module]) -> dict[str, int]:
-    """Parameters in each subtree; a tensor that is shared counts once in each subtree that has it."""
+    """Return the parameters in each subtree; a shared tensor counts once in each subtree that has it."""
     own = {path: {id(p): p.numel() for p in layer.parameters(recurse=False)} for path, layer in modules.items()}
     inside: dict[str, dict[int, int]] = {path: dict(sizes) for path, sizes in own.items()}
     for path in reversed(list(modules)):
@@ -162,10 +161,10 @@ def _subtree_parameters(modules: dict[str, nn.Module]) -> dict[str, int]:
 
 
 def _kind(layer: nn.Module) -> str:
-    """The torch type, only where the layer computes exactly what that type computes."""
+    """Return the torch type, but only if the layer computes exactly the same."""
     forward = type(layer).forward
     if isinstance(layer, nn.Linear | nn.Conv2d) and not _weight_shape(layer):
-        return ""  # made from other parameters at each call (weight norm)
+        return ""  # computed from other parameters at each call (weight norm)
     if isinstance(layer, nn.Linear) and forward is nn.Linear.forward:
         return "linear"
     if isinstance(layer, nn.Conv2d) and forward in (nn.Conv2d.forward, Conv2dSame.forward):
@@ -174,7 +173,7 @@ def _kind(layer: nn.Module) -> str:
 
 
 def _subtree_names(modules: dict[str, nn.Module]) -> dict[str, frozenset[str]]:
-    """The last names of the parameters in each subtree."""
+    """Return the last names of the parameters in each subtree."""
     inside = {path: {n for n, _ in m.named_parameters(recurse=False)} for path, m in modules.items()}
     for path in reversed(list(modules)):
         if path:
@@ -187,7 +186,7 @@ def _role(
 ) -> Role:
     if not path:
         return Role.BACKBONE
-    if any(path == head or path.startswith(head + ".") for head in heads):
+    if any(is_within(path, head) for head in heads):
         return Role.HEAD
     if path in blocks:
         return Role.BLOCK
@@ -197,7 +196,7 @@ def _role(
 
 
 def _child_roles(path: str, modules: dict[str, nn.Module]) -> Mapping[str, Role]:
-    """What the layers of an attention or of an MLP are for, by their names; empty in other layers."""
+    """Return the roles of the layers of an attention or an MLP by name; empty for other layers."""
     if _is_attention(modules[path]):
         return _ATTENTION_ROLES
     return _MLP_ROLES if _is_block_mlp(path, modules) else {}
@@ -221,17 +220,17 @@ def _named_role(path: str, layer: nn.Module, modules: dict[str, nn.Module]) -> R
 
 
 def _has_weight(layer: nn.Module) -> bool:
-    """Linear layers and convolutions, alone or together with their normalisation."""
+    """Return whether it is a linear layer or a convolution, alone or with its normalization."""
     return any(isinstance(part, nn.Linear | nn.Conv2d) for part in layer.modules())
 
 
 def _is_block_mlp(path: str, modules: dict[str, nn.Module]) -> bool:
-    """Inside an attention an MLP computes position biases, inside a pooling it belongs to that."""
+    """Return whether it is an MLP outside of attention (position biases) and of attention pooling."""
     return _is_mlp(modules[path]) and not any(_has_query_projection(modules[p]) for p in _self_and_ancestors(path))
 
 
 def _is_mlp(layer: nn.Module) -> bool:
-    """A squeeze-and-excitation calls its layers fc1 and fc2 too, but it weighs channels."""
+    """Return whether it has fc1 and fc2 and is no squeeze-and-excitation, which scales channels."""
     has_both = hasattr(layer, "fc1") and hasattr(layer, "fc2")
     return (has_both or hasattr(layer, "fc1_g")) and not isinstance(layer, SEModule)
 
@@ -241,7 +240,7 @@ def _is_deeply_nested(path: str) -> bool:
 
 
 def _is_attention(layer: nn.Module) -> bool:
-    """A pooling by attention (SigLIP) is none: it has an MLP of its own."""
+    """Return whether it is an attention and no attention pooling (SigLIP), which has its own MLP."""
     return _has_query_projection(layer) and not hasattr(layer, "mlp")
 
 
@@ -267,16 +266,18 @@ def _prefix_tokens(path: str, modules: dict[str, nn.Module], blocks: dict[str, i
 
 
 def _supports_kv_injection(layer: nn.Module) -> bool:
-    """Subclasses are left out: their forward may be another one."""
+    """Return whether keys and values can be injected; subclasses are excluded: their forward may differ."""
     attention = layer.attn if type(layer) in PRE_NORM_BLOCKS + POST_NORM_BLOCKS else layer
     return type(attention) in FUSED_QKV_ATTENTIONS
 
 
 def _bypass_reason(path: str, modules: dict[str, nn.Module]) -> str:
-    """torch's own attention and encoder layer hand weights to one fused function."""
+    """Return why the layer is never called: torch's own attention passes weights to a fused function."""
     parent = modules[path.rpartition(".")[0]] if path else None
     if isinstance(parent, nn.MultiheadAttention):
-        return "torch's MultiheadAttention reads this layer's weight and never calls the layer."
+        return N_("torch's MultiheadAttention reads this layer's weight and never calls the layer.")
     if isinstance(parent, nn.TransformerEncoderLayer):
-        return "torch's TransformerEncoderLayer reads this layer's weight past it as soon as nothing is being trained."
+        return N_(
+            "torch's TransformerEncoderLayer reads this layer's weight without calling the layer in evaluation mode."
+        )
     return ""

@@ -1,4 +1,4 @@
-"""From a recipe's backbone to a network: its shape alone on the meta device, or with its weights."""
+"""Build the network of a recipe's backbone, on the meta device or with its weights."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from studio.backbones.layer_roles import classifier_paths
 from studio.backbones.licenses import license_name
 from studio.backbones.safetensors_io import load_tensors
 from studio.core.errors import StudioError
+from studio.core.messages import N_, Message
 from studio.core.paths import resolve_path, resource
 from studio.core.recipe import Backbone
 from studio.data.transforms.preprocessing import Preprocessing
@@ -28,9 +29,9 @@ from studio.data.transforms.preprocessing import Preprocessing
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """How timm builds the network: its entry point's name and arguments, its configuration, and where the weights are.
+    """How timm builds the network: entry point, arguments, configuration, and weights.
 
-    ``weights`` is a safetensors file, or None where timm fetches them (or where there are none).
+    ``weights`` is a safetensors file, or None if they come from the hub or there are none.
     """
 
     name: str
@@ -40,31 +41,39 @@ class ModelSpec:
 
     @property
     def license(self) -> str:
-        """The licence of the weights as their makers state it; "not stated" is an answer too."""
+        """The license of the weights; "not stated" if there is none."""
         return license_name(self.pretrained_cfg.get("license"))
 
 
 def resolve_backbone(backbone: Backbone) -> ModelSpec:
-    """Look a backbone up; StudioError where there is no such name, folder or file. Reads no weights."""
+    """Look a backbone up without reading weights; StudioError if there is no such name, folder or file."""
     if backbone.source == "bundled":
-        return _spec_from_folder(resource(backbone.name), f"There is no bundled backbone called {backbone.name!r}.")
+        missing = N_("There is no bundled backbone {name!r}. Choose another backbone.", name=backbone.name)
+        return _spec_from_folder(resource(backbone.name), missing)
     if backbone.source == "timm":
         return _spec_from_timm(backbone.name)
     weights = resolve_path(backbone.weights)
     if not backbone.weights or not weights.exists():
-        raise StudioError(f"There is no file or folder {backbone.weights!r} to load the local backbone from.")
+        raise StudioError(
+            "missing-file",
+            "Cannot load the local backbone: there is no file or folder {path!r}. Choose another local checkpoint.",
+            path=backbone.weights,
+        )
     if weights.is_dir():
-        return _spec_from_folder(weights, f"{weights} is not a timm model folder: it has no config.json.")
+        missing = N_(
+            "{folder} is not a timm model folder: it has no config.json. Choose another folder.", folder=weights
+        )
+        return _spec_from_folder(weights, missing)
     known = _spec_from_timm(backbone.name)
     return ModelSpec(known.name, {}, known.pretrained_cfg, weights)
 
 
-def _spec_from_folder(folder: Path, missing: str) -> ModelSpec:
+def _spec_from_folder(folder: Path, missing: Message) -> ModelSpec:
     try:
         raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         name, args, cfg = raw["architecture"], raw.get("model_args", {}), raw.get("pretrained_cfg", {})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudioError(missing) from error
+        raise StudioError("unreadable-file", missing) from error
     _check_name(name)
     return ModelSpec(
         name,
@@ -84,39 +93,47 @@ def _check_name(name: str) -> None:
     stem = split_model_name_tag(name)[0] if not set(name) & set("/\\:") else name
     if not is_model(stem):
         close = difflib.get_close_matches(stem, timm.list_models(), n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(close)}?" if close else "; see `peft-studio backbones` for the names."
-        raise StudioError(f"There is no backbone called {name!r}{hint}")
+        if close:
+            raise StudioError(
+                "unknown-name",
+                "There is no backbone {name!r}. Similar names: {known}.",
+                name=name,
+                known=", ".join(close),
+            )
+        raise StudioError(
+            "unknown-name", "There is no backbone {name!r}. See `peft-studio backbones` for the names.", name=name
+        )
 
 
 def build_on_meta(backbone: Backbone, num_classes: int | None = None) -> nn.Module:
-    """The network on the meta device: every shape, no values, no weights read.
+    """Return the network on the meta device, with shapes but no values; reads no weights.
 
-    ``num_classes`` outputs, or those it came with.
+    It has ``num_classes`` outputs, or those of the pretrained network.
     """
-    found = resolve_backbone(backbone)
-    return _create_model(found, _pretrained_num_classes(found) if num_classes is None else num_classes, "meta")
+    spec = resolve_backbone(backbone)
+    return _create_model(spec, _pretrained_num_classes(spec) if num_classes is None else num_classes, "meta")
 
 
 def load_backbone(backbone: Backbone, num_classes: int | None = None) -> nn.Module:
-    """The network with its weights, in evaluation mode, on the CPU in float32.
+    """Return the network with its weights, in evaluation mode, on the CPU in float32.
 
-    With ``num_classes`` the classifier is a new one of that many outputs, made with torch's global random numbers. Raises
-    StudioError where the weights are missing, unreadable, a pickle, or of another shape.
+    With ``num_classes`` it gets a new classifier with so many outputs, initialized with torch's global random numbers.
+    Raises StudioError if the weights are missing, unreadable, a pickle, or of another shape.
     """
-    found = resolve_backbone(backbone)
+    spec = resolve_backbone(backbone)
     if not backbone.pretrained:
-        module = _create_model(found, _pretrained_num_classes(found), "cpu")
-    elif found.weights is None:
-        module = _load_from_hub(found)
+        module = _create_model(spec, _pretrained_num_classes(spec), "cpu")
+    elif spec.weights is None:
+        module = _load_from_hub(spec)
     else:
-        module = _load_from_file(found)
+        module = _load_from_file(spec)
     if num_classes is not None:
         module.reset_classifier(num_classes)  # type: ignore[operator]
     return module.float().eval()
 
 
 def resolve_preprocessing(module: nn.Module) -> Preprocessing:
-    """What the network expects of an image, from timm's configuration of it."""
+    """Return the preprocessing of the network's images, from timm's configuration."""
     config = resolve_model_data_config(module)
     return Preprocessing(
         size=tuple(config["input_size"][-2:]),
@@ -129,15 +146,15 @@ def resolve_preprocessing(module: nn.Module) -> Preprocessing:
 
 
 def weights_digest(module: nn.Module) -> str:
-    """SHA-256 over names, shapes and values of every tensor but the classifier's.
+    """Return the SHA-256 of names, shapes and values of all tensors except the classifier's.
 
-    Which backbone an adapter belongs to.
+    It identifies the backbone that an adapter belongs to.
     """
     return tensors_digest(module.state_dict(), classifier_paths(module))
 
 
 def tensors_digest(tensors: Mapping[str, Tensor], heads: Sequence[str]) -> str:
-    """:func:`weights_digest` from the tensors of a network and the paths of its classifier's layers."""
+    """Return :func:`weights_digest` for the tensors of a network and the paths of its classifier's layers."""
     prefixes = tuple(f"{path}." for path in heads)
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
@@ -158,20 +175,25 @@ def _create_model(spec: ModelSpec, num_classes: int, device: str) -> nn.Module:
 
 
 def _load_from_hub(spec: ModelSpec) -> nn.Module:
-    """Take the weights from the hub's cache on this machine, or fetch them into it."""
+    """Load the weights from the hub's cache on this machine; download them if they are missing."""
     repository = spec.pretrained_cfg.get("hf_hub_id")
     if not repository:
         raise StudioError(
-            f"The weights of {spec.name} are published only in a form that can run code when it is opened; choose "
-            "another backbone, a local checkpoint, or switch pretrained off to start from random weights."
+            "unavailable-weights",
+            "Cannot load the weights of {name}: they are published only as a file that can run code when opened. "
+            "Choose another backbone, a local checkpoint, or random weights (pretrained = false).",
+            name=spec.name,
         )
     overlay = {"file": str(weights.download(repository)), "custom_load": False}
     try:
         return timm.create_model(spec.name, pretrained=True, pretrained_cfg_overlay=overlay, **spec.model_args)
     except Exception as error:
         raise StudioError(
-            f"The weights of {spec.name} on this machine cannot be loaded ({type(error).__name__}: {error}); choose "
-            "another backbone, or switch pretrained off to start from random weights."
+            "unreadable-file",
+            "Cannot load the weights of {name} on this machine: {reason}. "
+            "Choose another backbone, or random weights (pretrained = false).",
+            name=spec.name,
+            reason=f"{type(error).__name__}: {error}",
         ) from error
 
 
@@ -182,23 +204,34 @@ def _load_from_file(spec: ModelSpec) -> nn.Module:
     own = module.state_dict()
     problem = _state_dict_mismatch(own, tensors)
     if problem:
-        raise StudioError(f"{spec.weights} does not fit {spec.name}: {problem}.")
+        raise StudioError(
+            "checkpoint-mismatch",
+            "{file} does not fit {name}: {problem}. Choose another local checkpoint.",
+            file=spec.weights,
+            name=spec.name,
+            problem=problem,
+        )
     module.load_state_dict(tensors)
     return module
 
 
 def _checkpoint_num_classes(tensors: dict[str, Tensor], spec: ModelSpec) -> int:
-    """How many classes the classifier in a checkpoint has; 0 where it has none."""
+    """Return the number of classes of a checkpoint's classifier; 0 if it has none."""
     named = spec.pretrained_cfg.get("classifier") or ""
     weight = tensors.get(f"{named if isinstance(named, str) else named[0]}.weight")
     return 0 if weight is None else len(weight)
 
 
-def _state_dict_mismatch(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+def _state_dict_mismatch(own: dict[str, Tensor], loaded: dict[str, Tensor]) -> str:
     for name in own:
-        if name not in given:
-            return f"it has no {name}"
-        if given[name].shape != own[name].shape:
-            return f"its {name} is {tuple(given[name].shape)} where {tuple(own[name].shape)} is needed"
-    extra = next((name for name in given if name not in own), "")
-    return f"it has {extra}, which the network does not" if extra else ""
+        if name not in loaded:
+            return N_("it has no {tensor}", tensor=name)
+        if loaded[name].shape != own[name].shape:
+            return N_(
+                "its {tensor} has the shape {shape} instead of {expected}",
+                tensor=name,
+                shape=tuple(loaded[name].shape),
+                expected=tuple(own[name].shape),
+            )
+    extra = next((name for name in loaded if name not in own), "")
+    return N_("it has an unexpected {tensor}", tensor=extra) if extra else ""

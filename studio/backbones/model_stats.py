@@ -1,4 +1,4 @@
-"""Parameters and operations of timm's architectures, as ``packaging/catalogue/measure.py`` counted them."""
+"""Parameters and operations of timm's architectures, counted by ``packaging/catalogue/measure.py``."""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ STATS_FILE = "catalogue.json"
 class ModelStats(NamedTuple):
     """Parameters, and floating point operations for one image (a multiplication and an addition are two).
 
-    None where it is unknown.
+    None if unknown.
     """
 
     parameters: int | None = None
@@ -21,12 +21,12 @@ class ModelStats(NamedTuple):
 
 
 def stats_key(name: str, size: Sequence[int], num_classes: int) -> str:
-    """What figures depend on: the architecture behind ``name``, (height, width) of the images, and the classes."""
+    """Return the key of a measurement: architecture, (height, width) of the images, and number of classes."""
     return f"{name.partition('.')[0]} {'x'.join(map(str, size))} {num_classes}"
 
 
 def lookup_stats(name: str, size: Sequence[int], num_classes: int) -> ModelStats:
-    """The figures of a backbone; unknown ones where it was not measured."""
+    """Return the measured values of a backbone; None for each if it was not measured."""
     return ModelStats(*_table().get(stats_key(name, size, num_classes), ()))
 
 

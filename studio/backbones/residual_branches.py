@@ -1,7 +1,7 @@
-"""The residual branches of a block: how wide their tokens are, where a branch begins and where it ends.
+"""The residual branches of a block: token width, first and last layer.
 
-A block computes ``x + drop_path(scale(sublayer(norm(x))))``, with a norm before the sub-layer or after it, and with a
-layer scale that is a layer (DINOv2), a bare parameter (BEiT, EVA, DINOv3, ConvNeXt) or not there at all.
+A block computes ``x + drop_path(scale(sublayer(norm(x))))``, with a norm before or after the sub-layer, and with a
+layer scale that is a layer (DINOv2), a bare parameter (BEiT, EVA, DINOv3, ConvNeXt) or missing.
 """
 
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ _POST_NORM = (ResPostBlock, EvaBlockPostNorm, SwinTransformerV2Block, SwinTransf
 _TOKEN_BLOCKS = (Block, EvaBlock, BeitBlock, SwinTransformerBlock, *_POST_NORM)
 _IMAGE_BLOCKS = (ConvNeXtBlock, MaxxVitBlock)
 _SPATIAL_ATTENTIONS = (MultiScaleAttention, MultiScaleAttentionPoolFirst)
-"""Attentions that return their tokens together with the tokens' height and width."""
+"""Attentions that return the height and width of the tokens with the tokens."""
 
 _SUBLAYER_NUMBERS = {"attn": "1", "mlp": "2"}
-"""timm numbers what belongs to a block's attention (norm1, ls1, drop_path1) and to its MLP (norm2, ls2, drop_path2)."""
+"""timm's numbers of the layers around a block's attention (norm1, ls1, drop_path1) and MLP (norm2, ls2, drop_path2)."""
 
 
 def token_width(layer: nn.Module) -> tuple[int, bool]:
-    """Features of the tokens that an attention, an MLP or a block takes in and gives out, and whether they come first.
+    """Return the token width of an attention, an MLP or a block, and whether the features are the first dimension.
 
-    They come first in (N, C, H, W) and last in (N, tokens, C) and (N, H, W, C). (0, False) where that is not known, or
-    where as many do not come out as go in.
+    They are first in (N, C, H, W) and last in (N, tokens, C) and (N, H, W, C). (0, False) if they are unknown or differ
+    between input and output.
     """
     if isinstance(layer, _TOKEN_BLOCKS + _IMAGE_BLOCKS):
-        inner = [found for part in layer.modules() if hasattr(part, "fc2") and (found := token_width(part))[0]]
+        inner = [width for part in layer.modules() if hasattr(part, "fc2") and (width := token_width(part))[0]]
         return (inner[-1][0], isinstance(layer, _IMAGE_BLOCKS)) if inner else (0, False)
     first = _first_projection(layer, "fc1", "fc1_g", "qkv", "q_proj", "q")
     last = _first_projection(layer, "fc2", "proj", "out_proj")
@@ -57,7 +57,7 @@ def _first_projection(layer: nn.Module, *names: str) -> nn.Module | None:
 
 
 def _out_in_features(layer: nn.Module) -> tuple[int, int]:
-    """Features out and in."""
+    """Return output and input features."""
     if isinstance(layer, nn.Conv2d):
         return layer.out_channels, layer.in_channels
     assert isinstance(layer, nn.Linear)
@@ -68,10 +68,10 @@ def _out_in_features(layer: nn.Module) -> tuple[int, int]:
 class ResidualBranch:
     """The residual branch around one sub-layer, as paths of layers.
 
-    ``start`` takes the block's stream as it is, before any normalisation; ``norm`` is the branch's normalisation, empty
-    where none is known. The output of ``end`` is the sub-layer's output after the layer scale; it is the sub-layer
-    itself without one. ``end_channels_first`` tells (N, C, H, W) there. ``hookable`` is False where there is a layer
-    scale, but no layer after it whose output could be caught.
+    ``start`` gets the residual stream before any normalization; ``norm`` is the branch's normalization, empty if
+    unknown. The output of ``end`` is the sub-layer's output after the layer scale; without a layer scale it is the
+    sub-layer itself. ``end_channels_first`` tells whether that output is (N, C, H, W). ``hookable`` is False if there
+    is a layer scale but no layer after it.
     """
 
     start: str
@@ -82,7 +82,7 @@ class ResidualBranch:
 
 
 def find_residual_branch(path: str, modules: Mapping[str, nn.Module], channels_first: bool) -> ResidualBranch:
-    """The branch around the sub-layer at ``path``, whose own output is ``channels_first`` or not."""
+    """Return the branch around the sub-layer at ``path``, whose own output is ``channels_first`` or not."""
     parent_path, _, name = path.rpartition(".")
     parent, number = modules[parent_path], _SUBLAYER_NUMBERS.get(name, "")
     norm = _child_path(parent_path, parent, f"norm{number}", "norm") if number else ""
@@ -100,7 +100,7 @@ def find_residual_branch(path: str, modules: Mapping[str, nn.Module], channels_f
 
 
 def _child_path(path: str, parent: nn.Module, *names: str) -> str:
-    """Path of the first of the children called ``names`` that there is; empty where there is none."""
+    """Return the path of the first existing child among ``names``; empty for none."""
     return next((f"{path}.{n}" if path else n for n in names if getattr(parent, n, None) is not None), "")
 
 

@@ -1,4 +1,4 @@
-"""Reading tensors from files that strangers made: safetensors only, never a pickle."""
+"""Read tensors from foreign files: safetensors only, never a pickle."""
 
 from pathlib import Path
 
@@ -9,25 +9,28 @@ from torch import Tensor
 from studio.core.errors import StudioError
 
 MAX_HEADER_BYTES = 32 << 20
-"""Bytes. The header of a network with 100,000 tensors takes a third of it."""
+"""Largest header in bytes; that of a network with 100,000 tensors has a third of it."""
 
 _PICKLE_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".npz")
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU; StudioError where it is missing, damaged or of another kind."""
+    """Return the tensors of a safetensors file on the CPU; StudioError if it is missing, damaged or another format."""
     _check_header(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise StudioError(f"{path} is damaged or is not a safetensors file: {error}.") from error
+        raise StudioError("damaged-file", "{file} is damaged: {reason}.", file=path, reason=error) from error
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what is not worth opening, before any memory is taken for it."""
+    """Raise StudioError for files that cannot be safetensors, before any memory is allocated."""
     if path.suffix.lower() in _PICKLE_SUFFIXES:
         raise StudioError(
-            f"{path} is a {path.suffix} file, which can run code when it is opened; convert it to .safetensors first."
+            "unsafe-file",
+            "Cannot open {file}: a {suffix} file can run code when opened. Convert it to .safetensors first.",
+            file=path,
+            suffix=path.suffix,
         )
     try:
         size = path.stat().st_size
@@ -35,6 +38,10 @@ def _check_header(path: Path) -> None:
             length = int.from_bytes(file.read(8), "little")
             start = file.read(1)
     except OSError as error:
-        raise StudioError(f"{path} cannot be read: {error.strerror}.") from error
+        raise StudioError(
+            "unreadable-file", "Cannot read {file}: {reason}. Choose another file.", file=path, reason=error.strerror
+        ) from error
     if length > MAX_HEADER_BYTES or length + 8 > size or start != b"{":
-        raise StudioError(f"{path} is not a safetensors file, or it is damaged: its header does not fit.")
+        raise StudioError(
+            "damaged-file", "{file} is damaged or not a safetensors file: its header is invalid.", file=path
+        )

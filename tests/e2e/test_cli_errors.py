@@ -93,7 +93,7 @@ def case_no_folder(folder: Path, photos: Path) -> tuple[Path, str]:
 
 def case_unknown_backbone(folder: Path, photos: Path) -> tuple[Path, str]:
     named = 'name = "vit_small_patch16_225"\nsource = "timm"'
-    return recipe(folder, photos, named), "did you mean vit_small_patch16_224"
+    return recipe(folder, photos, named), "Similar names: vit_small_patch16_224"
 
 
 def case_pattern_without_match(folder: Path, photos: Path) -> tuple[Path, str]:
@@ -107,7 +107,7 @@ def case_checkpoint_of_other_shapes(folder: Path, photos: Path) -> tuple[Path, s
 
 def case_pickle(folder: Path, photos: Path) -> tuple[Path, str]:
     (folder / "model.pth").write_bytes(pickle.dumps({"a": 1}))
-    return recipe(folder, photos, local(folder / "model.pth")), "can run code when it is opened"
+    return recipe(folder, photos, local(folder / "model.pth")), "can run code when opened"
 
 
 def case_unknown_key(folder: Path, photos: Path) -> tuple[Path, str]:
@@ -152,7 +152,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_nothing(
         (["compare", "nowhere"], "nowhere is not a run"),
         (["data", "check", "nowhere"], "There is no folder"),
         (["methods", "magic"], "There is no PEFT method called 'magic'. Install its plugin"),
-        (["inspect", "vit_nothing_at_all"], "There is no backbone called 'vit_nothing_at_all'"),
+        (["inspect", "vit_nothing_at_all"], "There is no backbone 'vit_nothing_at_all'"),
         (["inspect", "starter", "--attach", "magic@blocks"], "There is no PEFT method called 'magic'"),
         (["inspect", "starter", "--attach", "lora@nothing"], "No layer matches nothing"),
         (["inspect", "starter", "--attach", "lora@blocks.*.attn.qkv,rank=0"], "rank must be at least 1"),

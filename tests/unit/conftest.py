@@ -141,4 +141,5 @@ def hub(remote_weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
         )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1 << 16)  # smaller than the file, as for real weights
         yield made

@@ -299,7 +299,7 @@ SPOILS: dict[str, tuple[Callable[[dict[str, Any], dict[str, Tensor]], None], str
     "half a LoRA": (lambda c, t: t.pop(f"{FIRST}lora_B.weight"), "are missing"),
     "an unknown layer": (lambda c, t: t.update({"base_model.model.nowhere.weight": torch.ones(1)}), "no such layer"),
     "an unknown tensor": (lambda c, t: t.update({f"{FIRST}lora_C.weight": torch.ones(1)}), "no such layer"),
-    "does not fit its shape": (
+    "another shape": (
         lambda c, t: t.update({f"{FIRST}lora_A.weight": torch.ones(8, 7)}),
         "does not fit its shape",
     ),

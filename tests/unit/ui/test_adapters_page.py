@@ -251,7 +251,7 @@ def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp
 def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, ready, settled):
     ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
     settled(ready)
-    assert page.banner.message.startswith("There is no backbone called 'vit_of_oz'")
+    assert page.banner.message.startswith("There is no backbone 'vit_of_oz'")
     assert page.tree_panel.model.rowCount() == 0
     assert ready.status_bar.trainable.value.text() == "–"
     ready.undo()

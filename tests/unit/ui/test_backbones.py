@@ -144,7 +144,7 @@ def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
     assert not dialog.isVisible()
 
 
-def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtbot, ready):
+def test_a_canceled_download_leaves_no_file_and_can_be_started_again(hub, dialog, qtbot, ready):
     hub.pause = 0.05
     find(dialog, qtbot, REMOTE)
     chosen = []
@@ -160,8 +160,7 @@ def test_a_fetch_is_cancelled_at_once_and_nothing_half_is_taken(hub, dialog, qtb
     hub.pause = 0
     dialog.accept_button.click()
     qtbot.waitUntil(lambda: bool(chosen), timeout=20_000)
-    assert hub.asked[-1][0] == "HEAD"  # only the snapshot was asked for once more
-    assert any(wanted.startswith("bytes=") for _, _, wanted in hub.asked)
+    assert weights.cached_file(f"timm/{REMOTE}") is not None
 
 
 def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot, monkeypatch):

@@ -1,4 +1,4 @@
-"""The catalogue: figures that were counted, licences as they are stated, and an order that helps."""
+"""The catalog: counted figures, stated licenses, and the order of the entries."""
 
 import pytest
 import timm
@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from studio.backbones import catalog
 from studio.backbones.licenses import is_non_commercial, license_name
 from studio.cli import backbones_text
+from studio.cli.tables import plain_text
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +78,14 @@ def test_licences_that_forbid_commercial_use(licence, forbidden):
     assert is_non_commercial(licence) is forbidden
 
 
-@pytest.mark.parametrize("licence", [None, "", "unknown"])
-def test_a_licence_that_is_not_stated_is_called_that(licence):
-    assert license_name(licence) == "not stated"
+@pytest.mark.parametrize("license_id", [None, "", "unknown"])
+def test_a_missing_license_is_not_stated(license_id):
+    assert license_name(license_id) == "not stated"
 
 
 def test_the_list_for_the_command_line_has_every_column():
     found = backbones_text.search_backbones("convnextv2_tiny")
-    text = backbones_text.format_backbones(found)
+    text = plain_text(backbones_text.backbones_table(found))
     assert "GFLOPs" in text
     assert "convnext" in text
     assert "cc-by-nc-4.0, non-commercial" in text
