@@ -57,7 +57,7 @@ class ImagesTab(QWidget):
         self.filter.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         guard_wheel(self.filter)
         self.count_label = text_label("", "muted")
-        self.label_button = button(tr("Class…"), lambda: self._open_below(self.label_menu(), self.label_button))
+        self.label_button = button(tr("Move to class…"), lambda: self._open_below(self.label_menu(), self.label_button))
         self.split_button = button(tr("Use for…"), lambda: self._open_below(self.split_menu(), self.split_button))
         self.exclude_button = button(tr("Exclude"), self.exclude)
         self.include_button = button(tr("Include"), self.include)

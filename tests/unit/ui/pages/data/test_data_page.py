@@ -1,4 +1,4 @@
-"""Choosing images in the window, looking at them, and deciding what is used."""
+"""The Data page: choosing images, viewing them, and deciding which are used."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from studio.app.baseline import Baseline
 from studio.core.recipe import Data
 from studio.ui.pages.data.class_list import ALL_CLASSES
 from studio.ui.pages.data.image_model import IMAGES_MIME
+from studio.ui.pages.data.page import DataPage
 from studio.ui.services import transform_preview as previews
 from studio.ui.services.baseline import BaselineRunner
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, cached_thumbnail, render_thumbnail
@@ -53,7 +54,7 @@ def kinds(page):
 
 
 def press(page, kind, words):
-    """Press the button called so of the finding."""
+    """Press the button ``text`` of the issue."""
     card = next(card for card in page.issues_tab.cards if card.issue.kind == kind)
     next(one for one in card.buttons if one.text() == words).click()
 
@@ -104,7 +105,7 @@ def test_a_folder_can_be_dropped(window, pets, qapp):
     assert window.workspace.recipe.data.path == str(pets)
 
 
-def test_the_whole_window_takes_images_and_recipes(window, pets, qapp, tmp_path):
+def test_the_whole_window_accepts_images_and_recipes(window, pets, qapp, tmp_path):
     window.show_train()
     data = urls(pets)
     dropped(qapp, window, data)
@@ -141,7 +142,7 @@ def test_choosing_a_folder_can_be_undone(window, qtbot, pets):
     assert window.workspace.images.scan.summary is None
 
 
-def test_another_folder_begins_without_decisions(window, qtbot, pets, tmp_path):
+def test_another_folder_starts_without_overrides(window, qtbot, pets, tmp_path):
     page = scanned(window, qtbot, pets)
     select(page, 0)
     page.images_tab.exclude()
@@ -160,7 +161,7 @@ def test_another_folder_begins_without_decisions(window, qtbot, pets, tmp_path):
         ({"set/cats": 3}, "All images in"),
     ],
 )
-def test_a_folder_that_cannot_be_used_is_one_clear_sentence(window, qtbot, make_images, tmp_path, folders, sentence):
+def test_an_unusable_folder_is_one_clear_sentence(window, qtbot, make_images, tmp_path, folders, sentence):
     for folder, count in folders.items():
         make_images(folder, count)
     page = scanned(window, qtbot, tmp_path / "set")
@@ -179,14 +180,14 @@ def test_an_unreadable_image_is_named_and_the_rest_is_used(window, qtbot, pets):
     assert page.tabs.tabText(1) == "Issues (1)"
 
 
-def test_looking_again_finds_new_images(window, qtbot, pets):
+def test_checking_again_finds_new_images(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     picture(77).save(pets / "dogs" / "new.png")
     window.workspace.images.rescan()
     qtbot.waitUntil(lambda: counts(page) == {"cats": 6, "dogs": 5}, timeout=30_000)
 
 
-def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monkeypatch):
+def test_the_images_can_be_used_after_the_check_is_stopped(window, qtbot, pets, monkeypatch):
     images = window.workspace.images
     monkeypatch.setattr("studio.ui.services.image_scan._PROGRESS_SECONDS", 0.0)
     images.progressed.connect(lambda *given: images.stop())
@@ -203,7 +204,7 @@ def test_the_check_can_be_stopped_and_the_list_be_used(window, qtbot, pets, monk
 
 
 def slow_facts(root, paths, progress):
-    """Facts of nothing, told for ever."""
+    """Report progress forever."""
     while True:
         progress("check", 1, 10)
         QTest.qSleep(5)
@@ -220,10 +221,10 @@ def test_progress_is_shown_with_a_button_to_stop(window, qtbot, pets):
     assert page.source_card.progress.bar.value() == 250
 
 
-# deciding
+# overrides
 
 
-def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets):
+def test_selected_images_are_excluded_and_included_by_keyboard(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     select(page, 0, 3)
     QTest.keyClick(page.images_tab.grid, Qt.Key.Key_Delete)
@@ -244,7 +245,7 @@ def test_selected_images_are_taken_out_and_back_by_keyboard(window, qtbot, pets)
     )
 
 
-def test_a_drag_onto_a_class_relabels_in_the_recipe_alone(window, qtbot, qapp, pets):
+def test_a_drag_onto_a_class_relabels_in_the_recipe_only(window, qtbot, qapp, pets):
     page = scanned(window, qtbot, pets)
     classes = page.images_tab.classes
     data = page.images_tab.grid.images.mimeData(
@@ -287,7 +288,7 @@ def test_menus_relabel_and_move(window, qtbot, pets):
     assert window.workspace.images.scan.summary.counts["test"] == 1
 
 
-def test_images_are_moved_to_a_class_that_there_was_not(window, qtbot, pets, monkeypatch):
+def test_images_are_moved_to_a_new_class(window, qtbot, pets, monkeypatch):
     page = scanned(window, qtbot, pets)
     monkeypatch.setattr("studio.ui.pages.data.images_tab.QInputDialog.getText", lambda *given: (" birds ", True))
     select(page, 0, 1)
@@ -296,7 +297,7 @@ def test_images_are_moved_to_a_class_that_there_was_not(window, qtbot, pets, mon
     assert counts(page) == {"birds": 2, "cats": 4, "dogs": 4}
 
 
-def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
+def test_the_grid_is_filtered_by_class_and_issue(window, qtbot, pets):
     for name in ("one", "two"):
         picture(1).save(pets / "dogs" / f"{name}.png")
     page = scanned(window, qtbot, pets)
@@ -308,7 +309,7 @@ def test_the_grid_is_filtered_by_class_and_by_finding(window, qtbot, pets):
     assert page.images_tab.count_label.text() == "2 images"
 
 
-def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
+def test_a_fix_is_applied_and_undone(window, qtbot, pets):
     for name in ("one", "two"):
         picture(1).save(pets / "dogs" / f"{name}.png")
     page = scanned(window, qtbot, pets)
@@ -328,7 +329,7 @@ def test_a_finding_is_acted_on_and_that_is_taken_back(window, qtbot, pets):
     assert "duplicate" in kinds(page)
 
 
-def test_a_leak_is_kept_together(window, qtbot, pets):
+def test_copies_are_kept_on_one_side(window, qtbot, pets):
     for number in range(8):
         picture(1, 64 + number, 48).save(pets / "dogs" / f"copy{number}.png")
     page = scanned(window, qtbot, pets)
@@ -338,7 +339,7 @@ def test_a_leak_is_kept_together(window, qtbot, pets):
     assert "leakage" not in kinds(page)
 
 
-def test_a_finding_shows_its_images_in_the_grid(window, qtbot, pets):
+def test_an_issue_shows_its_images_in_the_grid(window, qtbot, pets):
     picture(1, 9_000, 40).save(pets / "dogs" / "long.png")
     page = scanned(window, qtbot, pets)
     page.tabs.setCurrentIndex(1)
@@ -347,7 +348,7 @@ def test_a_finding_shows_its_images_in_the_grid(window, qtbot, pets):
     assert [image.path.name for image in page.images_tab.grid.images.rows] == ["long.png"]
 
 
-def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
+def test_excluding_all_images_can_be_undone_on_the_page(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     page.images_tab.grid.selectAll()
     page.images_tab.exclude()
@@ -359,10 +360,10 @@ def test_all_excluded_stays_on_the_page_and_can_be_undone(window, qtbot, pets):
     assert counts(page) == {"cats": 6, "dogs": 4}
 
 
-# division and augmentation
+# split and augmentation
 
 
-def test_the_division_is_a_form_and_says_what_comes_of_it(window, qtbot, pets):
+def test_the_split_form_shows_the_resulting_split(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     assert set(page.split_tab.form.fields) == {"validation", "seed", "copies_together", "group", "folds", "fold"}
     page.split_tab.form.fields["validation"].setValue(0.5)
@@ -372,7 +373,7 @@ def test_the_division_is_a_form_and_says_what_comes_of_it(window, qtbot, pets):
     assert page.split_tab.split_bar.counts == (5, 5, 0)
 
 
-def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_path):
+def test_predefined_splits_disable_the_form(window, qtbot, make_images, tmp_path):
     for folder in ("set/train/a", "set/train/b", "set/val/a", "set/val/b"):
         make_images(folder, 2)
     page = scanned(window, qtbot, tmp_path / "set")
@@ -380,7 +381,7 @@ def test_ready_made_splits_switch_the_form_off(window, qtbot, make_images, tmp_p
     assert "already define the split" in page.split_tab.banner.message
 
 
-def test_a_preset_sets_the_sliders_and_a_slider_makes_it_ones_own(window, qtbot, pets):
+def test_a_preset_sets_the_sliders_and_a_slider_makes_it_custom(window, qtbot, pets):
     page = scanned(window, qtbot, pets)
     page.transforms_tab.preset.edited.emit("light")
     assert page.transforms_tab.sliders["rotation"].value == 8
@@ -420,16 +421,16 @@ def test_the_preview_is_what_training_and_validation_do(ready, qtbot, pets):
     assert [row.name for row in page.transforms_tab.view.preview.rows] != before
 
 
-# the number to beat
+# the baseline
 
 
 @pytest.fixture
-def at_once(monkeypatch):
-    """No pause before the number to beat is measured."""
+def no_delay(monkeypatch):
+    """Measure the baseline without a delay."""
     monkeypatch.setattr("studio.ui.services.baseline.DELAY_MS", 0)
 
 
-def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
+def test_the_baseline_is_measured_automatically(no_delay, ready, qtbot, pets):
     page = scanned(ready, qtbot, pets)
     qtbot.waitUntil(lambda: ready.workspace.baseline.status.baseline is not None, timeout=60_000)
     found = ready.workspace.baseline.status.baseline
@@ -438,7 +439,7 @@ def test_the_number_to_beat_is_measured_by_itself(at_once, ready, qtbot, pets):
     assert page.source_card.baseline.isVisibleTo(page.source_card)
 
 
-def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeypatch):
+def test_the_baseline_of_a_large_backbone_is_measured_on_request(no_delay, ready, qtbot, pets, monkeypatch):
     monkeypatch.setattr("studio.ui.services.baseline._MAX_PARAMETERS", 10)
     monkeypatch.setattr("studio.ui.services.baseline.measure_baseline", lambda *given: Baseline(0.5, 2, 10, 1.0))
     page = scanned(ready, qtbot, pets)
@@ -450,7 +451,7 @@ def test_a_large_backbone_waits_to_be_asked(at_once, ready, qtbot, pets, monkeyp
     assert page.source_card.baseline.figure.text() == "50.0 %"
 
 
-def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot, pets, settled):
+def test_the_baseline_is_measured_again_only_for_relevant_changes(no_delay, ready, qtbot, pets, settled):
     scanned(ready, qtbot, pets)
     number = ready.workspace.baseline
     qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=60_000)
@@ -464,10 +465,10 @@ def test_it_is_not_measured_again_for_what_does_not_matter(at_once, ready, qtbot
     qtbot.waitUntil(lambda: number.status.baseline is not None, timeout=60_000)
 
 
-# what depends on the images
+# effects of the images
 
 
-def test_the_sample_images_have_ten_classes_and_set_the_heads_size(ready, qtbot):
+def test_the_sample_images_set_the_size_of_the_head(ready, qtbot):
     ready.data.use_sample()
     qtbot.waitUntil(lambda: ready.workspace.images.scan.summary is not None, timeout=30_000)
     assert len(ready.data.images_tab.classes.rows) == 10
@@ -483,10 +484,10 @@ def test_a_folder_of_three_classes_gives_a_head_of_three_outputs(ready, qtbot, m
     assert ready.workspace.engine.last_counts.parameter_counts.head_parameters == 3 * 96 + 3
 
 
-# pictures and models
+# thumbnails and models
 
 
-def test_an_upright_thumbnail_of_a_photograph_that_lies_on_its_side(qapp, tmp_path):
+def test_a_thumbnail_follows_the_exif_rotation(qapp, tmp_path):
     image = Image.new("RGB", (80, 40), "red")
     image.paste("blue", (0, 0, 40, 40))
     exif = image.getexif()
@@ -499,7 +500,7 @@ def test_an_upright_thumbnail_of_a_photograph_that_lies_on_its_side(qapp, tmp_pa
     assert render_thumbnail(Path("missing.png"), 20).isNull()
 
 
-def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_path, home, monkeypatch):
+def test_the_thumbnail_of_a_large_file_is_cached_until_the_file_changes(qapp, tmp_path, home, monkeypatch):
     path = tmp_path / "large.png"
     Image.effect_noise((400, 400), 90).save(path)
     first = cached_thumbnail(path)
@@ -512,7 +513,7 @@ def test_the_picture_of_a_large_file_is_kept_until_the_file_changes(qapp, tmp_pa
     assert cached_thumbnail(path).pixelColor(9, 9).blue() > 200
 
 
-def test_an_image_that_cannot_be_read_is_asked_for_once(window, qtbot, tmp_path):
+def test_an_unreadable_image_is_read_once(window, qtbot, tmp_path):
     thumbnails = window.workspace.images.thumbnails
     missing = tmp_path / "missing.png"
     assert thumbnails.pixmap(missing) is None
@@ -520,9 +521,33 @@ def test_an_image_that_cannot_be_read_is_asked_for_once(window, qtbot, tmp_path)
     assert thumbnails.pixmap(missing).isNull()
 
 
-def test_qt_is_content_with_the_models(window, qtbot, pets, check_model):
+def test_qt_accepts_the_models(window, qtbot, pets, check_model):
     page = scanned(window, qtbot, pets)
     check_model(page.images_tab.grid.images)
     check_model(page.images_tab.classes.model())
     page.images_tab.classes.select_class(1)
     page.images_tab.classes.select_class(ALL_CLASSES)
+
+
+def test_a_rebuilt_page_looks_like_the_old_one(window, qtbot, pets):
+    for name in ("one", "two"):
+        picture(1).save(pets / "dogs" / f"{name}.png")
+    page = scanned(window, qtbot, pets)
+    page.images_tab.show_issue("duplicate")
+    select(page, 1)
+    page.tabs.setCurrentIndex(2)
+    rebuilt = DataPage(window.workspace, lambda: None)
+    qtbot.addWidget(rebuilt)
+    rebuilt.refresh()
+    rebuilt.restore_view_state(page.view_state())
+    assert rebuilt.tabs.currentIndex() == 2
+    assert [image.path.name for image in rebuilt.images_tab.grid.images.rows] == ["one.png", "two.png"]
+    assert [image.path.name for image in rebuilt.images_tab.grid.selected_images] == ["two.png"]
+    assert rebuilt.view_state() == page.view_state()
+
+
+def test_a_page_without_a_state_is_as_built(window, qtbot, pets):
+    page = scanned(window, qtbot, pets)
+    before = page.view_state()
+    page.restore_view_state({})
+    assert page.view_state() == before

@@ -1,4 +1,4 @@
-"""The rule line, presets, taking off, settings of several attachments, the minimap, the comparison, the history."""
+"""Tools of the tree: bulk attach bar, presets, removal, several attachments, minimap, comparison, history."""
 
 import pytest
 from PySide6.QtCore import QPoint, QRect, Qt
@@ -33,7 +33,7 @@ def at(workspace):
     return [(a.name, a.at, a.slices) for a in workspace.recipe.attachments]
 
 
-# what is carried
+# payloads
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def at(workspace):
     ],
     ids=["method", "preset", "attachment"],
 )
-def test_what_is_dragged_comes_out_as_it_went_in(qapp, carried):
+def test_a_payload_survives_the_drag(qapp, carried):
     assert from_mime(to_mime(carried)) == carried
 
 
-def test_damaged_data_carries_nothing(qapp):
+def test_damaged_data_is_no_payload(qapp):
     from PySide6.QtCore import QMimeData
 
     data = QMimeData()
@@ -60,10 +60,10 @@ def test_damaged_data_carries_nothing(qapp):
     assert from_mime(data) == ""
 
 
-# the rule line
+# the bulk attach bar
 
 
-def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, qtbot, settled, ready):
+def test_a_pattern_is_counted_while_it_is_typed_and_attached_as_one_step(page, workspace, qtbot, settled, ready):
     rule = page.tree_panel.bulk_attach_bar
     qtbot.keyClicks(rule.pattern_edit, "attn.qkv")
     rule.first_block.setValue(2)
@@ -78,13 +78,13 @@ def test_a_rule_counts_as_it_is_typed_and_attaches_as_one_step(page, workspace, 
     assert rule.pattern_edit.text() == ""
 
 
-def test_a_rule_lists_what_it_skips_with_reasons(page):
+def test_skipped_layers_are_listed_with_reasons(page):
     page.tree_panel.bulk_attach_bar.pattern_edit.setText("attn.*")
     assert ", skips " in page.tree_panel.bulk_attach_bar.result_label.text()
     assert "LoRA needs a plain linear" in page.tree_panel.bulk_attach_bar.details.text()
 
 
-def test_a_rule_that_matches_nothing_is_an_error_and_attaches_nothing(page, workspace, qtbot):
+def test_a_pattern_without_matches_attaches_nothing(page, workspace, qtbot):
     page.tree_panel.bulk_attach_bar.pattern_edit.setText("nowhere")
     assert page.tree_panel.bulk_attach_bar.result_label.property("role") == "bad"
     qtbot.keyClick(page.tree_panel.bulk_attach_bar.pattern_edit, Qt.Key.Key_Return)
@@ -95,7 +95,7 @@ def test_a_rule_that_matches_nothing_is_an_error_and_attaches_nothing(page, work
     assert "first block is after the last" in page.tree_panel.bulk_attach_bar.result_label.text()
 
 
-def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
+def test_the_bulk_attach_bar_follows_the_palette(page):
     page.palette_panel.list_view.setCurrentIndex(page.palette_panel.model.index(page.palette_panel.model.row_of("ssf")))
     assert page.tree_panel.bulk_attach_bar.method_box.currentData() == "ssf"
 
@@ -103,7 +103,7 @@ def test_the_rule_follows_the_method_that_is_chosen_in_the_palette(page):
 # presets
 
 
-def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, ready):
+def test_presets_are_in_the_palette_and_each_is_one_step(page, workspace, ready):
     page.palette_panel.kind_switch.button_at(PRESETS_TAB).click()
     rows = page.palette_panel.model.methods
     assert {"LoRA on q, v", "VPT-deep", "BitFit", "Last 4 blocks", "SSF"} <= {row.label for row in rows}
@@ -115,7 +115,7 @@ def test_presets_are_items_of_the_palette_and_each_is_one_step(page, workspace, 
         assert workspace.recipe == before
 
 
-def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, workspace, qtbot, settled, ready):
+def test_unsupported_presets_are_dimmed_with_the_reason(page, workspace, qtbot, settled, ready):
     workspace.set_value("backbone", {"name": "resnet10t", "source": "timm", "pretrained": False})
     settled(ready)
     page.palette_panel.kind_switch.button_at(PRESETS_TAB).click()
@@ -127,10 +127,10 @@ def test_what_a_backbone_has_no_place_for_is_dimmed_with_the_reason(page, worksp
     assert not index.flags() & Qt.ItemFlag.ItemIsDragEnabled
 
 
-# copying and taking off
+# copying and removing
 
 
-def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
+def test_one_slice_is_removed_and_the_other_stays(page, workspace):
     workspace.attach("lora", (NodeRef("blocks.0"), NodeRef("blocks.1")))
     workspace.detach_at((("lora", NodeRef(QKV.path, "q")),))
     assert at(workspace) == [
@@ -139,7 +139,7 @@ def test_one_slice_is_taken_off_and_the_other_stays(page, workspace):
     ]
 
 
-def test_delete_on_a_block_takes_off_what_is_inside_it(page, workspace, qtbot):
+def test_delete_on_a_block_removes_the_attachments_inside(page, workspace, qtbot):
     workspace.attach("lora", (NodeRef(),))
     page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.3")))
     qtbot.keyClick(page.tree_panel.tree, Qt.Key.Key_Delete)
@@ -155,7 +155,7 @@ def test_a_copy_keeps_its_settings(page, workspace):
     assert "Already" in workspace.attachment_editor.attach_error(lifted, (QKV,))
 
 
-def test_paste_without_a_copy_says_so(page, workspace):
+def test_paste_without_a_copy_is_reported(page, workspace):
     QGuiApplication.clipboard().clear()
     page.paste()
     assert "Nothing to paste" in page.tree_panel.hint.text()
@@ -164,7 +164,7 @@ def test_paste_without_a_copy_says_so(page, workspace):
     assert "No attachments" in page.tree_panel.hint.text()
 
 
-def test_the_menu_offers_all_of_the_kind_and_to_take_off_here(page, workspace):
+def test_the_menu_attaches_to_all_of_the_kind_and_removes_here(page, workspace):
     workspace.attach("lora", (NodeRef(),))
     place = page.tree_panel.tree.visualRect(page.tree_panel.model.index_of(QKV)).center()
     actions = {a.text(): a for a in page.menu_at(place).actions()}
@@ -186,7 +186,7 @@ def two(page, workspace, settled, ready):
     return page.inspector.settings
 
 
-def test_several_values_are_shown_as_such_and_an_edit_goes_to_all_in_one_step(two, workspace, qtbot):
+def test_an_edit_of_several_values_is_one_step_for_all(two, workspace, qtbot):
     rank, alpha = two.form.fields["rank"], two.form.fields["alpha"]
     assert rank.text() == mixed_text()
     assert alpha.value() == 8.0
@@ -208,7 +208,7 @@ def test_typing_the_value_that_a_mixed_field_holds_unseen_counts_too(two, worksp
     assert len({a.config["rank"] for a in workspace.recipe.attachments}) == 1
 
 
-def test_what_is_no_number_leaves_several_values(two, workspace, qtbot):
+def test_an_invalid_number_leaves_several_values(two, workspace, qtbot):
     before, rank = workspace.recipe, two.form.fields["rank"]
     rank.selectAll()
     qtbot.keyClick(rank, Qt.Key.Key_Backspace)
@@ -227,7 +227,7 @@ def test_leaving_a_mixed_field_changes_nothing(two, workspace, qtbot):
     assert rank.text() == mixed_text()
 
 
-def test_mixed_slices_are_neither_on_nor_off_and_a_click_switches_all_on(two, workspace):
+def test_a_click_on_mixed_slices_turns_all_on(two, workspace):
     workspace.change_attachment("lora", {"slices": ("v",)})
     assert two.slice_switches["q"].checkState() == Qt.CheckState.PartiallyChecked
     two.slice_switches["q"].click()
@@ -245,7 +245,7 @@ def test_methods_of_one_family_share_the_fields_that_are_the_same(page, workspac
     assert page.inspector.settings.form is None
 
 
-def test_a_field_is_in_view_only_where_it_matters(page, workspace, settled, ready):
+def test_a_field_is_shown_only_if_it_has_an_effect(page, workspace, settled, ready):
     workspace.attach("prefix", (NodeRef(),))
     settled(ready)
     fields = page.inspector.settings.form.fields
@@ -256,7 +256,7 @@ def test_a_field_is_in_view_only_where_it_matters(page, workspace, settled, read
     assert not fields["std"].isVisible()
 
 
-def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtbot):
+def test_rows_are_selected_together_with_ctrl_and_by_keyboard(page, workspace, qtbot):
     workspace.attach("lora", (QKV,))
     workspace.attach("lora", (NodeRef("blocks.1"),))
     rows = page.inspector.rows
@@ -269,7 +269,7 @@ def test_rows_are_chosen_together_with_ctrl_and_by_keyboard(page, workspace, qtb
     assert [a.name for a in workspace.recipe.attachments] == ["lora"]
 
 
-def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
+def test_each_placement_is_drawn_and_described(qapp):
     from studio.peft.contract import METHODS
     from studio.peft.method_info import DIAGRAMS
 
@@ -284,17 +284,17 @@ def test_each_way_to_sit_in_a_block_is_drawn_and_described(qapp):
     assert {method.info.diagram for method in METHODS} <= set(DIAGRAMS)
 
 
-# what is alike, minimap
+# layers of one kind, minimap
 
 
-def test_layers_of_one_kind_light_up_together(page):
+def test_layers_of_one_kind_are_highlighted_together(page):
     page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(QKV))
     assert page.tree_panel.model.index_of(QKV).data(TARGET_ROLE) == "same kind"
     assert page.tree_panel.model.index_of(NodeRef("blocks.4")).data(TARGET_ROLE) == "same kind ancestor"
     assert page.tree_panel.hint.text().startswith("6 layers of this kind")
 
 
-def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtbot):
+def test_the_minimap_shows_attachments_and_scrolls_to_them(page, workspace, qtbot):
     workspace.attach("lora", (NodeRef("blocks.5"),))
     minimap = page.tree_panel.minimap
     lines = minimap._line_tints()
@@ -306,7 +306,7 @@ def test_the_minimap_shows_what_is_attached_and_leads_there(page, workspace, qtb
     assert minimap.visible_rect().bottom() >= height
 
 
-def test_a_filter_leaves_the_tree_as_it_was_once_it_is_gone(page):
+def test_the_tree_is_as_before_after_a_filter(page):
     opened = page.tree_panel._expanded_refs()
     page.tree_panel.filter_edit.setText("norm")
     assert page.tree_panel.count_label.text().startswith("13 of ")
@@ -339,7 +339,7 @@ def test_another_recipe_is_compared_on_the_tree(page, workspace, tmp_path, settl
     assert model.index_of(QKV).data(PAIR_ROLE) is None
 
 
-def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
+def test_an_unreadable_recipe_is_not_compared(page, tmp_path):
     page.compare_bar.compare_file(tmp_path / "nothing.toml")
     assert "nothing.toml" in page.tree_panel.hint.text()
     assert page.compare_bar.other_recipe is None
@@ -348,7 +348,7 @@ def test_a_recipe_that_cannot_be_read_is_refused_in_a_sentence(page, tmp_path):
 # history
 
 
-def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
+def test_the_history_lists_the_steps_and_goes_to_any(page, workspace, ready):
     first = workspace.recipe
     workspace.attach("lora", (QKV,))
     second = workspace.recipe
@@ -363,7 +363,7 @@ def test_the_history_lists_the_steps_and_leads_to_any(page, workspace, ready):
     assert ready.isWindowModified()
 
 
-def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, workspace, settled, ready):
+def test_a_tag_names_the_additional_attachments_and_leaves_room(page, workspace, settled, ready):
     workspace.attach("lora", (QKV,))
     settled(ready)
     more = (Attachment(name="ia3", method="ia3", at=(QKV.path,), slices=("k", "v")),)
@@ -374,10 +374,10 @@ def test_a_tag_names_only_what_the_other_recipe_has_more_and_leaves_room(page, w
     assert area_after_tags(area, ["B: a very long name of a method with all of its settings"]).width() > 90
 
 
-# what is taken out of a layout
+# removed widgets
 
 
-def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
+def test_removed_widgets_never_become_windows(ready, qapp):
     document = ready.workspace.document
     for method in ("lora", "ssf", "dora"):
         ready.workspace.attach(method, (QKV,))
@@ -387,12 +387,12 @@ def test_what_is_added_and_taken_away_at_once_becomes_no_window(ready, qapp):
     assert [w for w in qapp.topLevelWidgets() if w.isVisible() and w.objectName() == "attachment"] == []
 
 
-def test_a_roll_up_tells_no_sum_where_there_is_none(qapp):
+def test_a_summary_without_counts_has_no_sum(qapp):
     assert summary_text(SubtreeSummary(badges=4, adapter_parameters=49_152)) == "4 adapters, +49.2k"
     assert summary_text(SubtreeSummary(badges=1)) == "1 adapter"
 
 
-def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, settled, ready):
+def test_disabled_attachments_are_dimmed(page, workspace, settled, ready):
     workspace.attach("lora", (NodeRef(),))
     workspace.change_attachment("lora", {"enabled": False})
     settled(ready)
@@ -404,7 +404,7 @@ def test_what_is_switched_off_does_not_look_as_if_it_trained(page, workspace, se
     assert not [tint for _, tint in model.highlighted_layers() if tint == "adapter"]
 
 
-def test_a_pattern_that_is_cleared_is_wrong_no_more(page):
+def test_a_cleared_pattern_is_no_error(page):
     page.tree_panel.bulk_attach_bar.pattern_edit.setText("nowhere")
     assert page.tree_panel.bulk_attach_bar.pattern_edit.property("wrong") is True
     page.tree_panel.bulk_attach_bar.pattern_edit.clear()

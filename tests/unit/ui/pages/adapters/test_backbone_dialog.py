@@ -1,4 +1,4 @@
-"""Choosing a backbone: the catalogue as a table, its filters, licences before use, and fetching from a hub."""
+"""Choosing a backbone: the catalog as a table, its filters, license warnings, and downloads from a hub."""
 
 import pytest
 from PySide6.QtCore import Qt
@@ -38,7 +38,7 @@ def column(model, number):
     return [model.index(row, number).data() for row in range(model.rowCount())]
 
 
-def test_the_columns_say_what_is_known_and_what_is_not(model):
+def test_unknown_values_are_marked(model):
     assert column(model, PARAMETERS) == ["683k", "88.0M", "11.0M", "?"]
     assert column(model, OPERATIONS) == ["?", "30", "3.6", "?"]
     assert column(model, LICENSE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
@@ -50,7 +50,7 @@ def test_the_columns_say_what_is_known_and_what_is_not(model):
     ]
 
 
-def test_only_a_non_commercial_licence_carries_a_sign(model):
+def test_only_a_non_commercial_license_has_an_icon(model):
     signs = [model.index(row, LICENSE).data(Qt.ItemDataRole.DecorationRole) for row in range(4)]
     assert [sign is not None for sign in signs] == [False, True, False, False]
 
@@ -64,7 +64,7 @@ def test_only_a_non_commercial_licence_carries_a_sign(model):
         (-1, Qt.SortOrder.AscendingOrder, ["starter", "big.a", "small.b", "odd.c"]),
     ],
 )
-def test_it_sorts_by_a_column_and_back(model, number, order, names):
+def test_the_table_sorts_by_a_column_and_back(model, number, order, names):
     model.sort(NAME)
     model.sort(number, order)
     assert column(model, NAME) == names
@@ -80,7 +80,7 @@ def test_it_sorts_by_a_column_and_back(model, number, order, names):
         (BackboneFilter(downloaded=True, max_parameters=1_000_000), ["starter"]),
     ],
 )
-def test_filters_leave_what_is_asked_for(wish, names):
+def test_filters_select_entries(wish, names):
     assert [entry.name for entry in ENTRIES if wish.accepts(entry)] == names
 
 
@@ -100,7 +100,7 @@ def find(dialog, qtbot, words):
     )
 
 
-def test_the_first_screen_is_of_use(dialog):
+def test_the_dialog_starts_with_recommended_backbones(dialog):
     names = [row.name for row in dialog.model.rows[:12]]
     assert names[0] == "starter"
     assert "resnet50.a1_in1k" in names
@@ -109,7 +109,7 @@ def test_the_first_screen_is_of_use(dialog):
     assert not dialog.later_button.isVisible()
 
 
-def test_what_a_licence_forbids_is_said_before_use(dialog, qtbot):
+def test_a_license_warning_is_shown_before_use(dialog, qtbot):
     find(dialog, qtbot, "convnextv2_tiny.fcmae_ft_in1k")
     assert "(cc-by-nc-4.0) forbids commercial use" in dialog.license_notice.message
     dialog.random.setChecked(True)
@@ -126,7 +126,7 @@ def test_filters_narrow_the_list(dialog):
     assert all(row.available for row in dialog.model.rows)
 
 
-def test_a_backbone_is_fetched_and_used(hub, dialog, qtbot, ready):
+def test_a_backbone_is_downloaded_and_used(hub, dialog, qtbot, ready):
     hub.pause = 0.005
     find(dialog, qtbot, REMOTE)
     chosen, seen = [], []
@@ -163,7 +163,7 @@ def test_a_canceled_download_leaves_no_file_and_can_be_started_again(hub, dialog
     assert weights.cached_file(f"timm/{REMOTE}") is not None
 
 
-def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot, monkeypatch):
+def test_a_missing_network_is_an_error_and_the_dialog_stays(hub, dialog, qtbot, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -182,7 +182,7 @@ def test_without_a_network_it_says_so_and_the_dialog_goes_on(hub, dialog, qtbot,
     assert chosen[0].name == REMOTE
 
 
-def test_a_dialog_opened_again_says_nothing_of_the_last_checkpoint(remote_weights, dialog, qtbot, ready, tmp_path):
+def test_a_reopened_dialog_has_no_message_of_the_last_checkpoint(remote_weights, dialog, qtbot, ready, tmp_path):
     (tmp_path / "mine.safetensors").write_bytes(remote_weights)
     find(dialog, qtbot, REMOTE)
     dialog.use_file(str(tmp_path / "mine.safetensors"))
@@ -193,7 +193,7 @@ def test_a_dialog_opened_again_says_nothing_of_the_last_checkpoint(remote_weight
     assert dialog.accept_button.isEnabled()
 
 
-def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
+def test_closing_the_window_cancels_a_download(hub, dialog, qtbot, ready):
     hub.pause = 0.2
     find(dialog, qtbot, REMOTE)
     dialog.accept_button.click()
@@ -202,7 +202,7 @@ def test_closing_the_window_during_a_fetch_ends_it(hub, dialog, qtbot, ready):
     assert not ready.workspace.downloads.busy
 
 
-def test_a_slip_in_the_search_is_mended_and_said(dialog, qtbot):
+def test_a_typo_in_the_search_is_corrected_and_reported(dialog, qtbot):
     dialog.search.setText("resent50")
     qtbot.waitUntil(lambda: dialog.result_label.text().startswith("No matches for resent50. Showing "))
     assert dialog.selected_entry.name == "resnet50.a1_in1k"

@@ -1,4 +1,4 @@
-"""Attaching adapters in the window: by drop, key, double-click and menu; counters, inspector, undo."""
+"""The adapters page: attaching by drop, key, double-click and menu; counts, inspector, undo."""
 
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QApplication, QFileDialog
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
 from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, DIM_ROLE, NAME, PARAMETERS
+from studio.ui.pages.adapters.page import AdaptersPage
 from studio.ui.services.drag_payload import METHOD_MIME
 from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
@@ -21,8 +22,8 @@ def page(ready):
     return ready.adapters
 
 
-def drop(page, method, spot, drag):
-    index = page.tree_panel.model.index_of(spot) if spot else page.tree_panel.model.index(-1, -1)
+def drop(page, method, ref, drag):
+    index = page.tree_panel.model.index_of(ref) if ref else page.tree_panel.model.index(-1, -1)
     return page.tree_panel.model.dropMimeData(drag(method), Qt.DropAction.CopyAction, -1, -1, index)
 
 
@@ -43,7 +44,7 @@ def test_the_palette_shows_every_method_of_the_registry(page):
     assert page.palette_panel.list_view.selected_name == "lora"
 
 
-def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model, drag, settled):
+def test_qt_accepts_the_models_while_they_are_used(page, ready, check_model, drag, settled):
     check_model(page.tree_panel.model)
     check_model(page.palette_panel.model)
     drop(page, "lora", QKV, drag)
@@ -53,7 +54,7 @@ def test_the_models_keep_qts_rules_while_they_are_used(page, ready, check_model,
     page.tree_panel.show_empty_button.click()
 
 
-def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, settled):
+def test_a_drop_on_a_layer_attaches_there_and_counts_no_delay(page, ready, drag, settled):
     settled(ready)
     before = figures(ready)
     assert drop(page, "lora", QKV, drag)
@@ -65,7 +66,7 @@ def test_a_drop_on_a_layer_attaches_there_and_counts_at_once(page, ready, drag, 
     assert page.tree_panel.model.index_of(QKV, ATTACHMENTS).data() == "LoRA r8 on q, v +3.1k"
 
 
-def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page, ready, drag):
+def test_drops_on_a_slice_a_block_and_below_the_rows_attach_there(page, ready, drag):
     drop(page, "lora", NodeRef(QKV.path, "k"), drag)
     drop(page, "lora", NodeRef("blocks.2"), drag)
     drop(page, "lora", None, drag)
@@ -76,7 +77,7 @@ def test_a_drop_on_a_slice_a_block_and_the_empty_ground_mean_what_they_say(page,
     assert [a.name for a in (k, block, whole)] == ["lora", "lora-2", "lora-3"]
 
 
-def test_a_drop_that_is_refused_changes_nothing_and_hovering_says_why(page, ready, drag):
+def test_an_impossible_drop_changes_nothing_and_hovering_shows_the_reason(page, ready, drag):
     head = NodeRef("head")
     assert not drop(page, "lora", head, drag)
     assert ready.workspace.recipe.attachments == ()
@@ -135,7 +136,7 @@ def test_a_double_click_attaches_to_every_selected_row(page, ready, qtbot):
     assert only(ready).at == ("blocks.{0..2}.attn.qkv",)
 
 
-def test_the_menu_attaches_and_removes_and_says_why_it_cannot(page, ready, drag):
+def test_the_menu_attaches_removes_and_shows_reasons(page, ready, drag):
     place = page.tree_panel.tree.visualRect(page.tree_panel.model.index_of(QKV)).center()
     actions = {a.text(): a for a in page.menu_at(place).actions()}
     actions["Attach LoRA"].trigger()
@@ -171,7 +172,7 @@ def test_the_inspector_edits_rank_and_the_counter_follows(page, ready, drag, set
     assert "LoRA r16" in page.tree_panel.model.index_of(QKV, ATTACHMENTS).data()
 
 
-def test_everything_is_undone_and_made_again(page, ready, drag, settled):
+def test_everything_is_undone_and_redone(page, ready, drag, settled):
     beginning = ready.workspace.recipe
     drop(page, "lora", QKV, drag)
     page.inspector.settings._form.fields["rank"].setValue(4)
@@ -192,7 +193,7 @@ def test_everything_is_undone_and_made_again(page, ready, drag, settled):
     assert page.inspector.settings._form.fields["rank"].value() == 5
 
 
-def test_switching_an_attachment_off_takes_it_out_of_the_count(page, ready, drag, settled):
+def test_a_disabled_attachment_is_not_counted(page, ready, drag, settled):
     settled(ready)
     before = figures(ready)
     drop(page, "lora", QKV, drag)
@@ -202,7 +203,7 @@ def test_switching_an_attachment_off_takes_it_out_of_the_count(page, ready, drag
     assert page.tree_panel.model.index_of(QKV, ATTACHMENTS).data().endswith("off")
 
 
-def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag):
+def test_slice_switches_are_shown_only_for_a_fused_qkv(page, ready, drag):
     drop(page, "lora", QKV, drag)
     settings = page.inspector.settings
     assert settings.slice_row.isVisible()
@@ -212,7 +213,7 @@ def test_slices_are_switches_that_stand_only_under_a_fused_qkv(page, ready, drag
     assert not settings.slice_row.isVisible()
 
 
-def test_matches_and_misses_are_told_while_the_pattern_is_typed(page, ready, drag, qtbot):
+def test_matches_are_shown_while_the_pattern_is_typed(page, ready, drag, qtbot):
     drop(page, "lora", QKV, drag)
     settings, field = page.inspector.settings, page.inspector.settings.targets
     settings.slice_switches["q"].click()
@@ -225,7 +226,7 @@ def test_matches_and_misses_are_told_while_the_pattern_is_typed(page, ready, dra
     assert only(ready).at == ("blocks.{1..3}.attn.*",)
 
 
-def test_a_pattern_that_matches_nothing_is_one_clear_sentence(page, ready, drag, qtbot, settled):
+def test_a_pattern_without_matches_is_an_error(page, ready, drag, qtbot, settled):
     drop(page, "lora", QKV, drag)
     settings, field = page.inspector.settings, page.inspector.settings.targets
     field.selectAll()
@@ -238,7 +239,7 @@ def test_a_pattern_that_matches_nothing_is_one_clear_sentence(page, ready, drag,
     assert "no matches" in page.inspector.rows["lora"].count_label.text()
 
 
-def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp_path, settled):
+def test_a_recipe_with_an_unknown_method_opens_with_an_error(ready, tmp_path, settled):
     path = tmp_path / "r.toml"
     path.write_text('schema = 1\n[[attachments]]\nname = "a"\nmethod = "unheard_of"\nat = ["blocks.*"]\nwidth = 3\n')
     ready.files.open_path(path)
@@ -248,7 +249,7 @@ def test_a_recipe_of_a_method_that_is_not_installed_opens_and_says_so(ready, tmp
     assert ready.adapters.inspector.settings.title.text() == "a"
 
 
-def test_an_unknown_backbone_is_one_clear_sentence_and_leaves_no_tree(page, ready, settled):
+def test_an_unknown_backbone_is_an_error_and_leaves_no_tree(page, ready, settled):
     ready.workspace.set_value("backbone", {"name": "vit_of_oz", "source": "timm"})
     settled(ready)
     assert page.banner.message.startswith("There is no backbone 'vit_of_oz'")
@@ -283,7 +284,7 @@ def dialog(page, qtbot):
     page.dialog.close()
 
 
-def test_enter_in_the_search_takes_the_backbone(dialog, ready, qtbot, settled):
+def test_enter_in_the_search_chooses_the_backbone(dialog, ready, qtbot, settled):
     dialog.random.click()
     qtbot.keyClick(dialog.search, Qt.Key.Key_Return)
     assert not dialog.isVisible()
@@ -291,13 +292,13 @@ def test_enter_in_the_search_takes_the_backbone(dialog, ready, qtbot, settled):
     settled(ready)
 
 
-def test_another_file_takes_away_what_was_said_of_the_first(dialog):
+def test_another_file_clears_the_error_of_the_first(dialog):
     dialog.banner.show_message("This one does not fit.", "bad")
     dialog.use_file("other.safetensors")
     assert dialog.banner.message == ""
 
 
-def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, ready, qtbot, tmp_path):
+def test_a_checkpoint_of_other_shapes_is_rejected(dialog, ready, qtbot, tmp_path):
     import torch
     from safetensors.torch import save_file
 
@@ -311,7 +312,7 @@ def test_a_checkpoint_of_other_shapes_is_refused_before_it_is_taken(dialog, read
     assert ready.workspace.recipe == before
 
 
-def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
+def test_a_pickle_is_rejected_without_being_opened(dialog, qtbot, tmp_path):
     import torch
 
     torch.save({"weight": torch.zeros(1)}, tmp_path / "x.pth")
@@ -322,7 +323,7 @@ def test_a_pickle_is_refused_without_being_opened(dialog, qtbot, tmp_path):
     assert dialog.banner.message.count("\n") == 0
 
 
-def test_without_the_engine_the_page_says_that_it_loads(window):
+def test_the_page_shows_that_the_engine_is_loading(window):
     window.show_adapters()
     page = window.adapters
     assert page.palette_panel.stack.currentWidget() is page.palette_panel.loading
@@ -331,7 +332,7 @@ def test_without_the_engine_the_page_says_that_it_loads(window):
     assert page.tree_panel.tree.indexAt(QPoint(5, 5)).isValid() is False
 
 
-def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_is(window, qtbot, settled):
+def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_later(window, qtbot, settled):
     window.start(resource("recipes", "digits-lora.toml"))
     settings = window.adapters.inspector.settings
     assert settings.title.text() == "lora"
@@ -341,7 +342,7 @@ def test_a_recipe_opened_before_the_engine_is_loaded_shows_its_settings_once_it_
     assert window.adapters.inspector.rows["lora"].title.text() == "LoRA r8"
 
 
-def test_the_link_to_the_paper_takes_the_colour_of_the_theme(page, ready, settled):
+def test_the_link_to_the_paper_has_the_color_of_the_theme(page, ready, settled):
     ready.workspace.attach("lora", (NodeRef("blocks.0.attn.qkv"),))
     settled(ready)
     before = page.inspector.settings.paper_label.text()
@@ -380,7 +381,7 @@ def test_tab_goes_from_left_to_right(page, ready, qtbot):
     assert page.tree_panel.tree in (*visited, QApplication.focusWidget())
 
 
-# another tree, and a filter
+# another tree, and the filter
 
 
 def backbone(window, name, settled):
@@ -388,7 +389,7 @@ def backbone(window, name, settled):
     settled(window)
 
 
-def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, ready, settled):
+def test_another_backbone_resets_the_hint_and_fits_the_columns(page, ready, settled):
     page.tree_panel.scroll_to_node(QKV)
     page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(QKV))
     assert "of this kind" in page.tree_panel.hint.text()
@@ -402,7 +403,7 @@ def test_another_backbone_begins_anew_and_its_numbers_and_names_have_room(page, 
     assert page.tree_panel.tree.visualRect(query).width() - 34 >= page.fontMetrics().horizontalAdvance("q (query)")
 
 
-def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_comes(page, ready, settled):
+def test_a_resized_column_keeps_its_width_until_another_tree_is_shown(page, ready, settled):
     page.tree_panel.tree.header().resizeSection(NAME, 260)
     ready.resize(1200, 800)
     QApplication.processEvents()
@@ -412,7 +413,7 @@ def test_a_column_that_the_user_has_drawn_keeps_its_width_until_another_tree_com
     assert page.tree_panel.tree.isExpanded(page.tree_panel.model.index_of(NodeRef("layer1")))
 
 
-def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
+def test_the_selection_in_a_filtered_tree_stays_without_the_filter(page):
     page.tree_panel.filter_edit.setText("fc2")
     page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.3.mlp.fc2")))
     page.tree_panel.filter_edit.clear()
@@ -420,14 +421,14 @@ def test_what_is_selected_in_a_filtered_tree_stays_so_without_the_filter(page):
     assert page.tree_panel.tree.visualRect(page.tree_panel.model.index_of(NodeRef("blocks.3.mlp.fc2"))).isValid()
 
 
-def test_a_filter_that_finds_nothing_says_so(page):
+def test_a_filter_without_matches_is_reported(page):
     page.tree_panel.filter_edit.setText("zzz")
     assert "zzz" in page.tree_panel.hint.text()
     page.tree_panel.filter_edit.clear()
     assert "zzz" not in page.tree_panel.hint.text()
 
 
-# what a form lets be set
+# limits of the form
 
 
 def field_of(window, method, name, settled):
@@ -438,14 +439,14 @@ def field_of(window, method, name, settled):
     return window.adapters.inspector.settings.form.fields[name]
 
 
-def test_a_rank_goes_no_higher_than_that_of_the_weights(ready, settled):
+def test_the_rank_is_limited_to_that_of_the_weights(ready, settled):
     assert field_of(ready, "lora", "rank", settled).maximum() == 96
     backbone(ready, "vit_tiny_patch16_224", settled)
     assert ready.adapters.inspector.settings.form.fields["rank"].maximum() == 192
     assert field_of(ready, "adapter_drop", "skip", settled).maximum() == 5
 
 
-def test_a_rank_that_a_recipe_brings_is_shown_as_it_is(ready, settled):
+def test_a_higher_rank_in_a_recipe_is_shown(ready, settled):
     high = Attachment(name="high", method="lora", at=("blocks.*.attn.qkv",), config={"rank": 500})
     ready.workspace.document.new(Recipe(attachments=(high,)))
     settled(ready)
@@ -455,7 +456,7 @@ def test_a_rank_that_a_recipe_brings_is_shown_as_it_is(ready, settled):
     assert (field.maximum(), only(ready).config["rank"]) == (96, 20)
 
 
-def test_steps_go_over_values_that_the_layers_refuse_and_one_that_is_typed_is_refused(page, ready, settled):
+def test_steps_skip_unsupported_values_and_a_typed_one_is_rejected(page, ready, settled):
     field = field_of(ready, "compacter", "products", settled)
     field.stepBy(1)
     settled(ready)
@@ -468,7 +469,7 @@ def test_steps_go_over_values_that_the_layers_refuse_and_one_that_is_typed_is_re
     assert "divided" not in page.tree_panel.hint.text()
 
 
-def test_the_layer_scale_is_asked_about_only_where_there_is_one(page, ready, settled):
+def test_the_layer_scale_field_is_shown_only_for_layers_with_one(page, ready, settled):
     def asks():
         return page.inspector.settings.form.fields["layer_scale"].isVisible()
 
@@ -480,7 +481,7 @@ def test_the_layer_scale_is_asked_about_only_where_there_is_one(page, ready, set
     assert asks()
 
 
-def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(page, ready, settled):
+def test_default_targets_are_offered_if_patterns_do_not_match_another_backbone(page, ready, settled):
     field_of(ready, "lora", "rank", settled).setValue(4)
     backbone(ready, "swin_tiny_patch4_window7_224", settled)
     settings = page.inspector.settings
@@ -494,7 +495,7 @@ def test_what_fits_another_backbone_no_more_goes_to_its_usual_layers_at_a_press(
     assert only(ready).at == ("blocks.*.attn.qkv",)
 
 
-def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page, ready, settled, tmp_path, monkeypatch):
+def test_the_adapters_of_a_fusion_are_chosen_in_the_form(page, ready, settled, tmp_path, monkeypatch):
     from studio.backbones.loading import load_backbone
     from studio.core.recipe import Backbone
     from studio.peft.adapter_file import save_adapter
@@ -522,3 +523,32 @@ def test_a_fusion_is_attached_first_and_its_adapters_are_named_in_the_form(page,
     field.editingFinished.emit()
     assert len(only(ready).config["adapters"]) == 2
     assert "no trained adapter" in page.tree_panel.hint.text()
+
+
+def test_a_rebuilt_page_looks_like_the_old_one(page, ready, settled, qtbot):
+    ready.workspace.attach("lora", (NodeRef(),))
+    ready.workspace.attach("ssf", (QKV,))
+    settled(ready)
+    page.compare_bar.compare(Recipe(), "empty")
+    page.tree_panel.filter_edit.setText("norm")
+    page.tree_panel.filter_edit.clear()
+    page.tree_panel.scroll_to_node(NodeRef("blocks.4.mlp.fc1"))
+    page.tree_panel.tree.setCurrentIndex(page.tree_panel.model.index_of(NodeRef("blocks.4.mlp.fc1")))
+    page.inspector.select("lora")
+    page.palette_panel.kind_switch.button_at(1).click()
+    page.palette_panel.filter_edit.setText("bit")
+    page.tree_panel.bulk_attach_bar.pattern_edit.setText("attn.qkv")
+    page.tree_panel.bulk_attach_bar.first_block.setValue(2)
+    rebuilt = AdaptersPage(ready.workspace)
+    qtbot.addWidget(rebuilt)
+    rebuilt.resize(page.size())
+    rebuilt.show()
+    rebuilt.refresh()
+    rebuilt.restore_view_state(page.view_state())
+    assert rebuilt.palette_panel.model.rowCount() == 1
+    assert rebuilt.inspector.selected_names == ("lora",)
+    assert rebuilt.tree_panel.bulk_attach_bar.result_label.text().startswith("Matches 4 layers")
+    assert rebuilt.compare_bar.summary.text() == page.compare_bar.summary.text()
+    before, after = page.view_state(), rebuilt.view_state()
+    assert set(before["tree"].pop("expanded")) == set(after["tree"].pop("expanded"))
+    assert after == before
