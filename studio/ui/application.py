@@ -83,7 +83,7 @@ class ErrorReporter(QObject):
 def _show_log() -> None:
     for window in QApplication.topLevelWidgets():
         if isinstance(window, MainWindow):
-            window.show_log()
+            window.show_page("log")
 
 
 def make_application(arguments: list[str], theme_choice: str = "light", language_choice: str = ENGLISH) -> QApplication:

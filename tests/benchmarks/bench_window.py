@@ -24,13 +24,14 @@ from studio.core.recipe import Backbone, Recipe
 from studio.data.dataset.index import ImageFile
 from studio.ui.application import make_application
 from studio.ui.pages.data.image_grid import ImageGrid
+from studio.ui.pages.registry import page_specs
 from studio.ui.services.drag_payload import METHOD_MIME
 from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.thumbnails import Thumbnails
 from studio.ui.services.tree_data import build_tree
-from studio.ui.window.main_window import STEPS, MainWindow
 from tests.benchmarks.bench_data import empty_cache
 from tests.benchmarks.harness import Measured, benchmark
+from tests.windows import StudioWindow as MainWindow
 
 GIANT = Recipe(backbone=Backbone(name="vit_giant_patch14_clip_224", source="timm"))
 TICK_MS = 16
@@ -103,17 +104,13 @@ def loop_while_training() -> Measured:
         made.workspace.set_value("training.epochs", 1000)
         made.start_training()
         wait_until(lambda: steps_written(Path(os.environ["PEFT_STUDIO_HOME"])) > 5, seconds=120)
-        beside = {"Compare": made.compare, "Method guide": made.guide, "Log": made.log}
-        pages = {name: number for number, (name, _) in enumerate(STEPS)}
-        pages |= {name: made.pages.indexOf(page) for name, page in beside.items()}
-        assert len(pages) == made.pages.count()
-        took = {name: loop_in(made, number) for name, number in pages.items()}
+        took = {spec.name: loop_in(made, spec.name) for spec in page_specs()}
         return Measured(max(took.values()), took)
 
 
-def loop_in(made: MainWindow, page: int) -> float:
+def loop_in(made: MainWindow, page: str) -> float:
     """The 99th percentile while a page is in view, from when it has had a second to settle."""
-    made.show_step(page)
+    made.show_page(page)
     settled = time.monotonic() + 1
     wait_until(lambda: time.monotonic() > settled, seconds=10)
     return statistics.quantiles(intervals(), n=100)[98]

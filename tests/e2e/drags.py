@@ -15,8 +15,8 @@ from studio.ui.application import make_application
 from studio.ui.pages.adapters.layer_tree_model import ATTACHMENTS, DIM_ROLE
 from studio.ui.pages.adapters.palette_panel import METHODS_TAB, PRESETS_TAB
 from studio.ui.services.tree_data import NodeRef
-from studio.ui.window.main_window import MainWindow
 from tests.e2e.story import pause, wait
+from tests.windows import StudioWindow as MainWindow
 
 STEPS = 12
 QKV = NodeRef("blocks.0.attn.qkv")

@@ -21,7 +21,7 @@ from studio.ui.services.app_log import app_log
 from studio.ui.services.drag_payload import METHOD_MIME
 from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
-from studio.ui.window.main_window import MainWindow
+from tests.windows import StudioWindow as MainWindow
 
 PATIENCE_S = 300
 ONE = ((ENGLISH, "light"),)

@@ -13,7 +13,7 @@ import pytest
 from story import Story, wait
 
 from studio.ui.application import make_application
-from studio.ui.window.main_window import MainWindow
+from tests.windows import StudioWindow as MainWindow
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts" / "story"
 

@@ -7,7 +7,8 @@ from PySide6.QtWidgets import QLayout, QWidget
 
 from studio.ui.i18n.language import tr
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Banner, HBox, VBox, next_button, text_label
+from studio.ui.shared.error_banner import ErrorBanner
+from studio.ui.widgets.components import HBox, VBox, next_button, text_label
 
 
 class Page(QWidget):
@@ -21,7 +22,7 @@ class Page(QWidget):
         super().__init__()
         self.setObjectName("page")
         self.workspace = workspace
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self.next_button = next_button(tr("Next: {page}", page=next_title), self._go_to_next_step)
         self.next_button.setVisible(bool(next_title))
         self.header = HBox()

@@ -46,7 +46,9 @@ class Settings:
     def recent(self) -> list[str]:
         """Recipe files opened or saved lately, the last one first."""
         value = self._file.value("recent", [])
-        return [value] if isinstance(value, str) else [str(path) for path in value or []]
+        if isinstance(value, str):  # Qt writes a list of one as its item
+            return [value]
+        return [str(path) for path in value] if isinstance(value, list) else []
 
     def add_recent(self, path: str) -> None:
         """Put ``path`` at the head of the recent files."""

@@ -1,13 +1,14 @@
 """The services that the pages share: the document, and everything derived from it in the background."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, Signal
 
 from studio.core.errors import StudioError
 from studio.core.messages import N_
-from studio.core.recipe import Attachment, Recipe
+from studio.core.recipe import Attachment, Data, Recipe
 from studio.ui.services import recipe_edits
 from studio.ui.services.attachment_editor import AttachmentEditor, RecipeEdit
 from studio.ui.services.background import WorkerThread
@@ -146,6 +147,13 @@ class Workspace(QObject):
     def detach_at(self, places: Sequence[tuple[str, NodeRef]]) -> bool:
         """Remove the attachments of these names at these places as one step of the history."""
         return self.apply_edit(lambda: self.attachment_editor.detach(places))
+
+    def use_images(self, path: Path | str) -> None:
+        """Use the images at ``path``; decisions about single images of the folder before do not apply to them."""
+        data = self.recipe.data
+        if str(path) != data.path:
+            changed = Data(path=str(path), split=data.split, transforms=data.transforms)
+            self.document.edit(N_("Choose images"), recipe_edits.with_data(self.recipe, changed))
 
     def preview(self, attachments: Sequence[Attachment], done: Callable[[int], None]) -> None:
         """Call ``done`` with the number of parameters that ``attachments`` would add to the trainable ones."""

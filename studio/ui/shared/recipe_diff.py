@@ -24,9 +24,10 @@ from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.services.error_text import field_titles
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.shared.recipe_layers import LayerPair, compare_layers
 from studio.ui.style.theme import color
-from studio.ui.widgets.components import Banner, HBox, VBox, container, text_label
+from studio.ui.widgets.components import HBox, VBox, container, text_label
 from studio.ui.widgets.painting import draw_badge, small_font
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.table_model import RowTableModel
@@ -106,7 +107,7 @@ class RecipeDiff(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.pairs: tuple[LayerPair, ...] = ()
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self.summary = text_label("", "muted", wrap=True)
         self.only_different = QCheckBox(tr("Only differences"))
         self.only_different.setChecked(True)

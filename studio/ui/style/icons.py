@@ -16,7 +16,7 @@ TEXT_GAP = 3
 
 
 def pixmap(name: str, color: str = "text", size: int = 16, ratio: float = 2.0, right_padding: int = 0) -> QPixmap:
-    """The icon ``name`` in ``color``: ``size`` points wide and ``right_padding`` free ones, of ``ratio`` pixels each."""
+    """Return the icon ``name`` in ``color``: ``size`` points plus ``right_padding``, of ``ratio`` pixels each."""
     return _render(name, getattr(theme().tokens, color), size, ratio, right_padding)
 
 
@@ -42,13 +42,12 @@ def icon(name: str, color: str = "text", right_padding: int = 0) -> QIcon:
 
 
 class IconTint(QObject):
-    """Keeps the icon of one button or action in the theme's colours."""
+    """The icon of one button or action, in a color of the theme."""
 
     def __init__(self, target: QAbstractButton | QAction, name: str, color: str = "text") -> None:
         super().__init__(target)
         self.name, self.default_color = name, color
         self._target, self._color = target, color
-        theme().changed.connect(self._update_icon)
         self._update_icon()
 
     def show(self, name: str, color: str | None = None) -> None:

@@ -99,8 +99,12 @@ def build_palette(tokens: Tokens) -> QPalette:
 
 
 class Theme(QObject):
-    """The theme in use. ``choice`` is "system", "light" or "dark"."""
+    """The theme in use. ``choice`` is "system", "light" or "dark".
 
+    ``about_to_change`` lets windows remove widgets that Qt would otherwise polish in vain: one by one, for a second.
+    """
+
+    about_to_change = Signal()
     changed = Signal(object)
 
     def __init__(self) -> None:
@@ -117,6 +121,7 @@ class Theme(QObject):
         self.tokens = DARK if dark else LIGHT
         if self.tokens is before and application.styleSheet():
             return  # Qt would polish every widget anew
+        self.about_to_change.emit()
         application.setPalette(build_palette(self.tokens))
         application.setStyleSheet(style_sheet(self.tokens))
         self.changed.emit(self.tokens)

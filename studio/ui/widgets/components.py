@@ -1,11 +1,10 @@
 """The building blocks of every page: labels, buttons, cards, banners, and layouts with the same spacing."""
 
 from collections.abc import Callable
-from logging import WARNING
 from typing import ClassVar
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -19,9 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from studio.ui.i18n.language import localized, tr
-from studio.ui.services.app_log import app_log, log_message
-from studio.ui.shared import error_actions
+from studio.ui.i18n.language import localized
 from studio.ui.style.icons import TEXT_GAP, IconTint, pixmap
 from studio.ui.style.theme import theme
 
@@ -77,7 +74,6 @@ class Icon(QLabel):
         super().__init__()
         self._name, self._color, self._size = name, color, size
         self.setFixedSize(size, size)
-        theme().changed.connect(self._draw)
         self._draw()
 
     def show_icon(self, name: str, color: str) -> None:
@@ -96,7 +92,6 @@ class ColorSwatch(QFrame):
         super().__init__()
         self._name = name
         self.setFixedSize(8, 8)
-        theme().changed.connect(self._draw)
         self._draw()
 
     def _draw(self) -> None:
@@ -168,7 +163,7 @@ def add_item(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
 
 
 class Banner(QFrame):
-    """A sentence on a colored ground with an icon; hidden while it has no text."""
+    """One sentence on a colored ground with an icon, and buttons for what can be done; hidden while it is empty."""
 
     _ICONS: ClassVar[dict[str, tuple[str, str]]] = {
         "bad": ("error", "bad"),
@@ -183,44 +178,35 @@ class Banner(QFrame):
         self._icon = Icon("info", "accent", 18)
         self._label = text_label("", wrap=True)
         self._label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._english = ""
-        self._action: error_actions.ErrorAction | None = None
-        self._action_button, self._copy_button = (
-            button("", self._run_action),
-            button(tr("Copy report"), self._copy_report, "copy", "quiet"),
-        )
-        self._button_row = container(HBox(self._action_button, self._copy_button, None, gap=6))
+        self._buttons = HBox(gap=6)
+        self._button_row = container(self._buttons)
         row = HBox((self._icon, 0), (VBox(self._label, self._button_row, gap=6), 1), gap=10, margins=(12, 9, 12, 9))
         row.setAlignment(self._icon, Qt.AlignmentFlag.AlignTop)
         self.setLayout(row)
         self.show_message(message, tone)
 
-    def show_message(self, message: str, tone: str = "info", action: "error_actions.ErrorAction | None" = None) -> None:
-        """Show a sentence; an empty one hides the banner. Tones: info, good, warn, bad.
+    def show_message(self, message: str, tone: str = "info", *actions: QAction) -> None:
+        """Show a sentence with a button for each of ``actions``; an empty one hides the banner.
 
-        An error (bad) is logged and comes with a button to copy a report, and with a button for ``action``, by default
-        the one that is known to help.
+        Tones: info, good, warn, bad.
         """
-        text = localized(message)
-        if tone == "bad" and message and text != self.message:
-            log_message(str(message), WARNING)
         self.setProperty("tone", tone)
         self._icon.show_icon(*self._ICONS[tone])
-        self._label.setText(text)
-        self._english = str(message)
-        self._action = (action or error_actions.action_for(message)) if tone == "bad" else None
-        self._action_button.setText(localized(self._action.label) if self._action else "")
-        self._action_button.setVisible(self._action is not None)
-        self._button_row.setVisible(tone == "bad")
+        self._label.setText(localized(message))
+        clear_layout(self._buttons)
+        for action in actions:
+            made = button(action.text(), action.trigger)
+            made.setToolTip(action.toolTip() if action.toolTip() != action.text() else "")
+            self._buttons.addWidget(made)
+        self._buttons.addStretch(1)
+        self._button_row.setVisible(bool(actions))
         self.setVisible(bool(message))
         repolish(self)
 
-    def _run_action(self) -> None:
-        if self._action is not None:
-            error_actions.run_action(self._action, self)
-
-    def _copy_report(self) -> None:
-        QGuiApplication.clipboard().setText(app_log().report(self._english))
+    @property
+    def buttons(self) -> list[QPushButton]:
+        """The buttons of the actions, in their order."""
+        return self._button_row.findChildren(QPushButton)
 
     @property
     def message(self) -> str:

@@ -1,84 +1,97 @@
-"""The window's actions as a table: menus, shortcuts and icons are made from it."""
+"""The window's actions as a table: menus, shortcuts and the list of keys are made from it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 
 from PySide6.QtGui import QAction, QKeySequence
-from PySide6.QtWidgets import QMainWindow
+from PySide6.QtWidgets import QMenuBar
 
-from studio.ui.i18n.language import tr
+from studio.core.messages import N_
+from studio.ui.i18n.language import LANGUAGES, localized
+from studio.ui.pages.registry import page_specs
+from studio.ui.shared.error_actions import ActionWindow
 from studio.ui.style.icons import IconTint
 from studio.ui.widgets.menu import Menu, assign_mnemonics
+
+FILE, EDIT, RUN, VIEW, HELP = N_("File"), N_("Edit"), N_("Run"), N_("View"), N_("Help")
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """One row: ``slot`` is a method of the window or of a part of it; a row without words is a line in the menu."""
+    """One entry of a menu; one without a text is a separator.
+
+    ``slot`` is a method of the window or of a part of it; that of a page is called ``show_`` and the page's name.
+    """
 
     menu: str
     text: str = ""
     slot: str = ""
     shortcut: str = ""
     icon: str = ""
+    page: str = ""
 
 
-ACTIONS = (
-    ActionSpec("File", "New recipe", "files.new", "Ctrl+N", "new"),
-    ActionSpec("File", "Open a recipe…", "files.open", "Ctrl+O", "open"),
-    ActionSpec("File", "Open a run…", "files.open_run", "Ctrl+Shift+O"),
-    ActionSpec("File", "Open the sample project", "files.open_sample", "", "sample"),
-    ActionSpec("File"),
-    ActionSpec("File", "Save", "files.save", "Ctrl+S", "save"),
-    ActionSpec("File", "Save as…", "files.save_as", "Ctrl+Shift+S"),
-    ActionSpec("File"),
-    ActionSpec("File", "Settings…", "show_settings", "Ctrl+,"),
-    ActionSpec("File", "Quit", "close", "Ctrl+Q"),
-    ActionSpec("Edit", "Undo", "undo", "Ctrl+Z", "undo"),
-    ActionSpec("Edit", "Redo", "redo", "Ctrl+Shift+Z", "redo"),
-    ActionSpec("Run", "Start training", "start_training", "Ctrl+R", "train"),
-    ActionSpec("Run", "Stop", "stop_training", "Ctrl+.", "stop"),
-    ActionSpec("View", "Data", "show_data", "Ctrl+1", "data"),
-    ActionSpec("View", "Backbone and adapters", "show_adapters", "Ctrl+2", "layers"),
-    ActionSpec("View", "Train", "show_train", "Ctrl+3", "train"),
-    ActionSpec("View", "Results", "show_results", "Ctrl+4", "results"),
-    ActionSpec("View", "Export", "show_export", "Ctrl+5", "export"),
-    ActionSpec("View", "Compare runs", "show_compare", "Ctrl+6", "results"),
-    ActionSpec("View", "Log", "show_log", "Ctrl+L"),
-    ActionSpec("View"),
-    ActionSpec("View", "Light theme", "light", "", "sun"),
-    ActionSpec("View", "Dark theme", "dark", "", "moon"),
-    ActionSpec("View", "Theme of the system", "system_theme"),
-    ActionSpec("View"),
-    ActionSpec("View", "Language: English", "english"),
-    ActionSpec("View", "语言：简体中文", "chinese"),
-    ActionSpec("Help", "Method guide", "show_guide", "Ctrl+F1", "info"),
-    ActionSpec("Help", "Keys", "show_keys", "F1"),
-    ActionSpec("Help", "About PEFT Studio", "about", "", "info"),
+_BEFORE_PAGES = (
+    ActionSpec(FILE, N_("New recipe"), "files.new", "Ctrl+N", "new"),
+    ActionSpec(FILE, N_("Open a recipe…"), "files.open", "Ctrl+O", "open"),
+    ActionSpec(FILE, N_("Open a run…"), "files.open_run", "Ctrl+Shift+O"),
+    ActionSpec(FILE, N_("Open the sample project"), "files.open_sample", "", "sample"),
+    ActionSpec(FILE),
+    ActionSpec(FILE, N_("Save"), "files.save", "Ctrl+S", "save"),
+    ActionSpec(FILE, N_("Save as…"), "files.save_as", "Ctrl+Shift+S"),
+    ActionSpec(FILE),
+    ActionSpec(FILE, N_("Settings…"), "show_settings", "Ctrl+,"),
+    ActionSpec(FILE, N_("Quit"), "close", "Ctrl+Q"),
+    ActionSpec(EDIT, N_("Undo"), "undo", "Ctrl+Z", "undo"),
+    ActionSpec(EDIT, N_("Redo"), "redo", "Ctrl+Shift+Z", "redo"),
+    ActionSpec(RUN, N_("Start training"), "start_training", "Ctrl+R", "train"),
+    ActionSpec(RUN, N_("Stop"), "stop_training", "Ctrl+.", "stop"),
+)
+_AFTER_PAGES = (
+    ActionSpec(VIEW),
+    ActionSpec(VIEW, N_("Light theme"), "light", "", "sun"),
+    ActionSpec(VIEW, N_("Dark theme"), "dark", "", "moon"),
+    ActionSpec(VIEW, N_("System theme"), "system_theme"),
+    ActionSpec(VIEW),
+    ActionSpec(VIEW, f"Language: {LANGUAGES['en']}", "english"),
+    ActionSpec(VIEW, f"语言：{LANGUAGES['zh_CN']}", "chinese"),
+    ActionSpec(HELP, N_("Keys"), "show_keys", "F1"),
+    ActionSpec(HELP, N_("About PEFT Studio"), "about", "", "info"),
 )
 
 
-def build_menus(window: QMainWindow, table: tuple[ActionSpec, ...] = ACTIONS) -> dict[str, QAction]:
-    """Fill the menu bar; return the actions by the name of their method."""
+def action_specs() -> tuple[ActionSpec, ...]:
+    """Return all actions in the order of the menus, with one for each page."""
+    pages = (
+        ActionSpec(spec.menu, spec.title, f"show_{spec.name}", spec.shortcut, spec.icon, spec.name)
+        for spec in page_specs()
+    )
+    return (*_BEFORE_PAGES, *pages, *_AFTER_PAGES)
+
+
+def build_menus(window: ActionWindow, bar: QMenuBar) -> dict[str, QAction]:
+    """Fill the menu bar; return the actions by their slot."""
     menus: dict[str, Menu] = {}
     actions: dict[str, QAction] = {}
-    for entry in table:
-        if entry.menu not in menus:
-            menus[entry.menu] = Menu(window, tr(entry.menu))
-            window.menuBar().addMenu(menus[entry.menu])
-        menu = menus[entry.menu]
-        if entry.text:
-            menu.addAction(actions.setdefault(entry.slot, _make_action(window, entry)))
+    for spec in action_specs():
+        if spec.menu not in menus:
+            menus[spec.menu] = Menu(bar, localized(spec.menu))
+            bar.addMenu(menus[spec.menu])
+        if spec.text:
+            actions[spec.slot] = _make_action(window, bar, spec)
+            menus[spec.menu].addAction(actions[spec.slot])
         else:
-            menu.addSeparator()
-    assign_mnemonics(window.menuBar().actions())
+            menus[spec.menu].addSeparator()
+    assign_mnemonics(bar.actions())
     return actions
 
 
-def _make_action(window: QMainWindow, spec: ActionSpec) -> QAction:
-    action = QAction(tr(spec.text), window)
+def _make_action(window: ActionWindow, bar: QMenuBar, spec: ActionSpec) -> QAction:
+    action = QAction(localized(spec.text), bar)
     action.setObjectName(spec.slot)
-    call: Callable[[], object] = attrgetter(spec.slot)(window)
+    call: Callable[[], object] = partial(window.show_page, spec.page) if spec.page else attrgetter(spec.slot)(window)
     action.triggered.connect(lambda checked=False: call())
     if spec.shortcut:
         action.setShortcut(QKeySequence(spec.shortcut))

@@ -1,4 +1,4 @@
-"""New, open, save: the document's way to and from files, with the questions that belong to it."""
+"""New, open, save: read and write the document's file, and ask before anything is lost."""
 
 from collections.abc import Callable
 from logging import WARNING
@@ -10,10 +10,11 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.paths import resource
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.services.app_log import app_log, log_message
 from studio.ui.services.document import Document
 from studio.ui.services.settings import Settings
@@ -21,7 +22,7 @@ from studio.ui.window.crash_recovery import CrashRecovery
 
 
 class FileActions(QObject):
-    """``opened`` tells what came into the document: "new", "recipe", "sample", or the run that was opened."""
+    """``opened`` carries the source of the document: "new", "recipe", "sample", or the run that was opened."""
 
     opened = Signal(object)
 
@@ -30,7 +31,7 @@ class FileActions(QObject):
         self._window, self._document, self._settings = window, document, settings
 
     def new(self) -> None:
-        """Begin a new recipe."""
+        """Start a new recipe."""
         if self.confirm_discard():
             self._document.new()
             self.opened.emit("new")
@@ -55,17 +56,15 @@ class FileActions(QObject):
         return self.confirm_discard() and bool(path := ask()) and self.open_path(Path(path))
 
     def confirm_and_open(self, path: Path) -> bool:
-        """Open another recipe or run, unless there are edits that the user wants to keep."""
+        """Open another recipe or run, unless the user wants to keep unsaved edits."""
         return self.confirm_discard() and self.open_path(path)
 
     def open_path(self, path: Path) -> bool:
-        """Open a recipe file or a run directory; say why where it cannot be. Whether it, or another, was opened."""
+        """Open a recipe file or a run directory, or show why not; return whether it, or another, was opened."""
         try:
             self._open_run(Run.open(path)) if path.is_dir() else self._open_recipe(path)
         except StudioError as error:
-            return self._show_problem(
-                tr("This cannot be opened"), tr(str(error)), tr("Open another recipe…"), self.open
-            )
+            return self._show_problem(tr("Cannot open the file"), error.message, tr("Open another recipe…"), self.open)
         return True
 
     def _open_run(self, run: Run) -> None:
@@ -78,44 +77,44 @@ class FileActions(QObject):
         self.opened.emit("recipe")
 
     def offer_recovery(self, recovery: CrashRecovery) -> None:
-        """Offer what windows that ended badly had not saved, until one is taken; without an answer it stays."""
+        """Offer unsaved edits of windows that crashed, until one is restored; without an answer they are kept."""
         buttons = QMessageBox.StandardButton
-        for kept in recovery.find_orphans():
+        for edits in recovery.find_orphans():
             answer = QMessageBox.question(
                 self._window,
                 tr("Restore unsaved edits?"),
                 tr(
-                    "PEFT Studio ended without saving edits of {name}, made {time}. Restore them?",
-                    name=kept.path.name if kept.path else tr("Untitled recipe"),
-                    time=strftime("%Y-%m-%d %H:%M", localtime(kept.time)),
+                    "PEFT Studio ended before edits of {name} were saved, made {time}. Restore them?",
+                    name=edits.path.name if edits.path else tr("Untitled recipe"),
+                    time=strftime("%Y-%m-%d %H:%M", localtime(edits.time)),
                 ),
                 buttons.Yes | buttons.Discard | buttons.Cancel,
             )
             if answer == buttons.Yes:
-                self._document.recover(kept.recipe, kept.path)
+                self._document.recover(edits.recipe, edits.path)
                 recovery.save()
                 self.opened.emit("recipe")
             if answer in (buttons.Yes, buttons.Discard):
-                recovery.discard(kept)
+                recovery.discard(edits)
             if answer != buttons.Discard:
                 return
 
     def save(self) -> bool:
-        """Save to the document's file; ask for one where it has none."""
+        """Save to the document's file; ask for one if it has none."""
         path = self._document.path
         if path is None:
             return self.save_as()
         return self._confirm_overwrite() and self._save_to(path)
 
     def _confirm_overwrite(self) -> bool:
-        """Whether the document's file is as it was left here, or the user wants it replaced all the same."""
+        """Return whether the file is as it was left here, or the user wants to replace it anyway."""
         if not self._document.changed_on_disk:
             return True
         buttons = QMessageBox.StandardButton
         answer = QMessageBox.question(
             self._window,
             tr("Replace the file?"),
-            tr("{name} was changed by another window or program since it was opened here.", name=self._document.name),
+            tr("{name} was changed by another window or program since it was opened.", name=self._document.name),
             buttons.Save | buttons.Cancel,
             buttons.Cancel,
         )
@@ -130,35 +129,35 @@ class FileActions(QObject):
         try:
             self._document.save(path)
         except OSError as error:
-            words = tr(
-                "{path} cannot be written: {reason}. Save it under another name, or in another folder.",
-                path=path,
-                reason=error.strerror,
+            message = N_(
+                "Cannot write {path}: {reason}. Choose another name or folder.", path=str(path), reason=error.strerror
             )
-            return self._show_problem(tr("The recipe is not saved"), words, tr("Save as…"), self.save_as)
+            return self._show_problem(tr("The recipe is not saved"), message, tr("Save as…"), self.save_as)
         self._settings.add_recent(str(path))
         return True
 
     def confirm_discard(self) -> bool:
-        """Whether the document may be given up: saved, or the user does not want it."""
+        """Return whether the document may be replaced: it is saved, or the user discards it."""
         if not self._document.modified:
             return True
         buttons = QMessageBox.StandardButton
-        words = tr("{name} has changes that are not saved.", name=self._document.name)
+        question = tr("{name} has unsaved changes.", name=self._document.name)
         choices = buttons.Save | buttons.Discard | buttons.Cancel
-        answer = QMessageBox.question(self._window, tr("Save the recipe?"), words, choices)
+        answer = QMessageBox.question(self._window, tr("Save the recipe?"), question, choices)
         return self.save() if answer == buttons.Save else answer == buttons.Discard
 
     def _show_problem(self, heading: str, message: str, action_text: str, action: Callable[[], bool]) -> bool:
-        """Say what is wrong, with a button that leads on; whether what it leads to was done."""
-        log_message(message, WARNING)
-        box = QMessageBox(QMessageBox.Icon.Warning, heading, message, QMessageBox.StandardButton.Close, self._window)
+        """Show what is wrong, with a button for ``action``; return whether that was chosen and succeeded."""
+        log_message(str(message), WARNING)
+        box = QMessageBox(
+            QMessageBox.Icon.Warning, heading, localized(message), QMessageBox.StandardButton.Close, self._window
+        )
         box.setTextFormat(Qt.TextFormat.PlainText)
-        leads_on = box.addButton(action_text, QMessageBox.ButtonRole.AcceptRole)
+        chosen = box.addButton(action_text, QMessageBox.ButtonRole.AcceptRole)
         copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(message)))
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(str(message))))
         box.exec()
-        return box.clickedButton() is leads_on and action()
+        return box.clickedButton() is chosen and action()
 
 
 def _file_filter() -> str:

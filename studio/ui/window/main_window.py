@@ -1,298 +1,222 @@
-"""The main window: steps from left to right over one document, counts at the foot."""
+"""The main window: menus, pages and status bar over one document."""
 
 from logging import WARNING
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer
-from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QFrame, QMainWindow, QMessageBox, QStackedWidget
+from PySide6.QtGui import QAction, QCloseEvent
+from PySide6.QtWidgets import QApplication, QDialog, QMainWindow, QMenu, QMenuBar, QMessageBox
+from shiboken6 import delete
 
 from studio import __version__
 from studio.core import paths
+from studio.core.messages import N_
 from studio.core.run import Run
 from studio.ui.i18n.language import CHINESE, ENGLISH, language, tr
-from studio.ui.pages.adapters.page import AdaptersPage
-from studio.ui.pages.compare.page import ComparePage
-from studio.ui.pages.data.page import DataPage
-from studio.ui.pages.export.page import ExportPage
-from studio.ui.pages.guide.page import GuidePage
-from studio.ui.pages.log.page import LogPage
-from studio.ui.pages.results.page import ResultsPage
-from studio.ui.pages.train.page import TrainPage
+from studio.ui.pages.base import Page
+from studio.ui.pages.registry import PAGES
 from studio.ui.services.app_log import log_message
-from studio.ui.services.engine import RecipeCounts
+from studio.ui.services.background import listen
 from studio.ui.services.settings import Settings
 from studio.ui.services.workspace import Workspace
 from studio.ui.style.theme import theme
-from studio.ui.widgets.components import HBox, IconButton, VBox, container
 from studio.ui.widgets.drop_zone import FileDropFilter
-from studio.ui.widgets.menu import assign_mnemonics
-from studio.ui.window import actions
+from studio.ui.window.actions import build_menus
 from studio.ui.window.crash_recovery import CrashRecovery
 from studio.ui.window.file_actions import FileActions
 from studio.ui.window.recent_menu import RecentMenu
-from studio.ui.window.resource_button import ResourceButton
 from studio.ui.window.settings_dialogs import SettingsDialog, ShortcutsDialog, set_language, set_theme, show_folder
-from studio.ui.window.status_bar import StatusBar
-from studio.ui.window.step_bar import StepBar
-from studio.ui.window.undo_history import UndoHistoryButton
+from studio.ui.window.status_bar import Status
+from studio.ui.window.view import WindowState, WindowView, title
 
-STEPS = (
-    ("Data", "data"),
-    ("Backbone and adapters", "layers"),
-    ("Train", "train"),
-    ("Results", "results"),
-    ("Export", "export"),
-)
-DATA, ADAPTERS, TRAIN, RESULTS, EXPORT = range(5)
+_RETRY_MS = 200
+"""Pause before the window is built anew, while a dialog or a task of a page must not be interrupted."""
 
 
 class MainWindow(QMainWindow):
-    """Wires pages, actions and document together; decides nothing about recipes itself."""
+    """Owns the services; its content is built anew from them when language or theme change."""
+
+    actions_by_slot: dict[str, QAction]
+    view: WindowView
 
     def __init__(self, settings: Settings | None = None) -> None:
         super().__init__()
         self.settings = settings or Settings()
         self.workspace = Workspace()
         self.files = FileActions(self, self.workspace.document, self.settings)
-        self.data = DataPage(self.workspace, self.files.open_sample)
-        self.adapters = AdaptersPage(self.workspace)
-        self.train = TrainPage(self.workspace)
-        self.results = ResultsPage(self.workspace)
-        self.export = ExportPage(self.workspace)
-        self.log = LogPage(self.workspace)
-        self.compare, self.guide = ComparePage(self.workspace), GuidePage(self.workspace)
         self.recovery = CrashRecovery(self.workspace.document)
-        self.steps, self.status_bar = StepBar(STEPS), StatusBar(ResourceButton(self.workspace))
-        self.actions_by_slot = actions.build_menus(self)
-        self.recent = RecentMenu(self.settings, self.files.confirm_and_open, self)
-        self.menuBar().actions()[0].menu().insertMenu(self.actions_by_slot["files.open_run"], self.recent)
-        self._build()
-        self._connect()
-        self.show_step(DATA)
-        self._update_title()
-        self.status_bar.show_status(tr("Loading the engine…"), "refresh")
-
-    def _build(self) -> None:
-        self.pages = QStackedWidget()
-        steps = (self.data, self.adapters, self.train, self.results, self.export)
-        for page in (*steps, self.log, self.compare, self.guide):
-            self.pages.addWidget(page)
-        self.undo_button = IconButton(tr("Undo (Ctrl+Z)"), "undo", self.undo)
-        self.redo_button = IconButton(tr("Redo (Ctrl+Shift+Z)"), "redo", self.redo)
-        self.history_button = UndoHistoryButton(self.workspace.document.undo_stack)
-        self.theme_button = IconButton(tr("Light or dark"), "moon", self._toggle_theme)
-        theme().changed.connect(self._show_theme)
-        self._show_theme()
-        header = QFrame()
-        header.setObjectName("header")
-        header.setLayout(
-            HBox(
-                self.steps,
-                None,
-                self.undo_button,
-                self.redo_button,
-                self.history_button,
-                8,
-                self.theme_button,
-                gap=4,
-                margins=(16, 6, 16, 6),
-            )
-        )
-        self.setCentralWidget(container(VBox(header, (self.pages, 1), self.status_bar, gap=0)))
+        self._rebuild_timer = QTimer(self)
+        self._rebuild_timer.setSingleShot(True)
+        self._rebuild_timer.timeout.connect(self._rebuild)
+        self._saved_state: WindowState | None = None
         self.setMinimumSize(1080, 680)
         self.resize(1360, 860)
+        self._build(WindowState(status=Status(N_("Loading the engine…"), "refresh")))
+        self._connect()
+
+    def _build(self, state: WindowState) -> None:
+        bar = QMenuBar()
+        self.actions_by_slot = build_menus(self, bar)
+        self.recent = RecentMenu(self.settings, self.files.confirm_and_open, bar)
+        file_menu = self.actions_by_slot["files.open_run"].associatedObjects()[0]
+        if isinstance(file_menu, QMenu):
+            file_menu.insertMenu(self.actions_by_slot["files.open_run"], self.recent)
+        self.setMenuBar(bar)
+        self.view = WindowView(self.workspace, self.actions_by_slot, state)
+        self.setCentralWidget(self.view)
+        self._update_title()
 
     def _connect(self) -> None:
-        workspace, document = self.workspace, self.workspace.document
-        self.steps.chosen.connect(self.show_step)
+        workspace = self.workspace
         FileDropFilter(self).dropped.connect(self._dropped)
         self.files.opened.connect(self._opened)
-        self.results.compare_requested.connect(self.show_compare)
-        self.adapters.palette_panel.guide_requested.connect(self.show_guide)
-        workspace.step_requested.connect(lambda by: self.show_step(self.pages.currentIndex() + by))
-        document.file_changed.connect(self._update_title)
-        document.changed.connect(lambda recipe: self._recipe_changed())
-        document.undo_stack.canUndoChanged.connect(lambda on: self._update_undo_actions())
-        document.undo_stack.canRedoChanged.connect(lambda on: self._update_undo_actions())
-        document.undo_stack.indexChanged.connect(lambda index: self._update_undo_actions())
-        workspace.engine.counted.connect(self._show_counts)
-        workspace.engine.loaded.connect(self._loaded)
-        workspace.engine.load_failed.connect(
-            lambda words: self.status_bar.show_status(tr("The engine could not be loaded"), "error", "bad")
+        workspace.sample_requested.connect(self.files.open_sample)
+        workspace.document.file_changed.connect(self._update_title)
+        workspace.document.changed.connect(self._update_title)
+        workspace.engine.loaded.connect(self._report_plugin_errors)
+        language().changed.connect(self._rebuild)
+        theme().about_to_change.connect(self._remove_view)
+        theme().changed.connect(self._rebuild)
+        for signal in (workspace.edit_rejected, workspace.engine.load_failed):
+            listen(self, signal, lambda text: log_message(str(text), WARNING))
+        listen(self, workspace.trainer.started, lambda run: log_message(f"Training of {run.path} started."))
+        listen(
+            self, workspace.trainer.ended, lambda run: log_message(f"Training of {run.path} ended.") if run else None
         )
-        workspace.images.changed.connect(lambda scan: self._update_done_steps())
-        workspace.runs.changed.connect(lambda rows: self._update_done_steps())
-        workspace.edit_rejected.connect(lambda words: self.status_bar.show_status(words, "error", "bad"))
-        workspace.trainer.preparing.connect(self._update_training_actions)
-        workspace.trainer.ended.connect(lambda run: self._update_training_actions())
-        language().changed.connect(self._language_changed)
-        for told in (workspace.edit_rejected, workspace.engine.load_failed):
-            told.connect(lambda words: log_message(words, WARNING))
-        workspace.trainer.started.connect(lambda run: log_message(f"Training of {run.path} began."))
-        workspace.trainer.ended.connect(lambda run: log_message(f"Training of {run.path} ended.") if run else None)
-        self._update_undo_actions()
-        self._update_training_actions()
 
     def start(self, path: Path | None = None) -> None:
-        """Begin to load the engine; open the recipe or run at ``path``, or offer what a crash left unsaved."""
+        """Start to load the engine; open the recipe or run at ``path``, or offer edits that a crash left unsaved."""
         if path is not None:
             self.files.open_path(path)
         self.files.offer_recovery(self.recovery)
         QTimer.singleShot(0, self.workspace.start)
 
-    # steps
+    # another language or theme
 
-    def show_step(self, number: int) -> None:
-        """Bring a page into view."""
-        self.pages.setCurrentIndex(number)
-        self.steps.show_step(number)
-        self._update_done_steps()
+    @property
+    def _busy(self) -> bool:
+        """Whether a dialog is open or a page waits for its task, which must not be interrupted."""
+        modal = QApplication.activeModalWidget()
+        return (modal is not None and not isinstance(modal, SettingsDialog)) or self.workspace.worker.busy
 
-    def show_data(self) -> None:
-        """The first step."""
-        self.show_step(DATA)
+    def _remove_view(self) -> None:
+        """Delete the content before the theme changes: with it, that took Qt one to two seconds."""
+        if not self._busy:
+            self._saved_state = self.view.state()
+            delete(self.view)
 
-    def show_adapters(self) -> None:
-        """The second step."""
-        self.show_step(ADAPTERS)
+    def _rebuild(self, *_: object) -> None:
+        """Build menus and pages anew from the services, now or when the window is not busy."""
+        if self._saved_state is None and self._busy:
+            self._rebuild_timer.start(_RETRY_MS)
+            return
+        self.workspace.document.retranslate_history()
+        state, self._saved_state = self._saved_state or self.view.state(), None
+        reopen = self._close_dialogs()
+        self.setUpdatesEnabled(False)
+        self._build(state)
+        self.setUpdatesEnabled(True)
+        if reopen:
+            self.show_settings()
 
-    def show_train(self) -> None:
-        """The third step."""
-        self.show_step(TRAIN)
+    def _close_dialogs(self) -> bool:
+        """Close the dialogs, whose texts are of the language before; return whether that of the settings was open."""
+        shown = [dialog for dialog in self.findChildren(QDialog) if dialog.isVisible()]
+        for dialog in shown:
+            dialog.reject()
+        return any(isinstance(dialog, SettingsDialog) for dialog in shown)
 
-    def show_results(self) -> None:
-        """The fourth step."""
-        self.show_step(RESULTS)
+    def light(self) -> None:
+        """Use the light theme."""
+        set_theme(self.settings, "light")
 
-    def show_compare(self) -> None:
-        """The page beside the steps that compares runs."""
-        self.show_step(self.pages.indexOf(self.compare))
+    def dark(self) -> None:
+        """Use the dark theme."""
+        set_theme(self.settings, "dark")
 
-    def show_guide(self) -> None:
-        """The page beside the steps that says which method to choose, at the one chosen in the palette."""
-        chosen = self.adapters.palette_panel.payload
-        if isinstance(chosen, str) and chosen:
-            self.guide.show_method(chosen)
-        self.show_step(self.pages.indexOf(self.guide))
+    def system_theme(self) -> None:
+        """Use the theme of the system."""
+        set_theme(self.settings, "system")
 
-    def show_export(self) -> None:
-        """The fifth step."""
-        self.show_step(EXPORT)
+    def english(self) -> None:
+        """Use English."""
+        self._use_language(ENGLISH)
 
-    def show_log(self) -> None:
-        """What the program did and what went wrong."""
-        self.show_step(self.pages.indexOf(self.log))
+    def chinese(self) -> None:
+        """Use Chinese."""
+        self._use_language(CHINESE)
 
-    # remedies
+    def _use_language(self, choice: str) -> None:
+        if problem := set_language(self.settings, choice):
+            self.view.status_bar.show_status(Status(problem, "warning", "adapter"))
 
-    def halve_batch(self) -> None:
-        """Train fewer images at once."""
-        self.workspace.set_value("training.batch_size", max(1, self.workspace.recipe.training.batch_size // 2))
+    # pages
 
-    def halve_rate(self) -> None:
-        """Train at half the learning rate."""
-        self.workspace.set_value("training.learning_rate", self.workspace.recipe.training.learning_rate / 2)
+    def page(self, name: str) -> Page:
+        """Return the page called ``name``, built now if it is not yet."""
+        return self.view.pages.page(name)
 
-    def use_any_device(self) -> None:
-        """Train on the best device that there is."""
-        self.workspace.set_value("training.device", "auto")
-
-    def show_runs_folder(self) -> None:
-        """Show where runs are kept, in the system's own window; its parent where there is none yet."""
-        show_folder(str(paths.runs_dir() if paths.runs_dir().is_dir() else paths.data_dir()))
+    def show_page(self, name: str) -> None:
+        """Bring the page called ``name`` into view."""
+        self.view.show_page(name)
 
     # the document
 
     def _opened(self, source: object) -> None:
         if isinstance(source, Run):
             self.workspace.runs.select(source)
-        self.show_step(TRAIN if isinstance(source, Run) else DATA if source == "new" else ADAPTERS)
+        self.show_page("train" if isinstance(source, Run) else "data" if source == "new" else "adapters")
 
     def _dropped(self, path: Path) -> None:
-        """A recipe or a run is opened, anything else taken for images."""
+        """Open a recipe or a run; use anything else as images."""
         if path.suffix == ".toml" or (path / "events.jsonl").is_file():
             self.files.confirm_and_open(path)
             return
-        self.data.use_images(path)
-        self.show_step(DATA)
+        self.workspace.use_images(path)
+        self.show_page("data")
 
     def undo(self) -> None:
-        """Take back the last edit."""
+        """Undo the last edit."""
         self.workspace.document.undo_stack.undo()
 
     def redo(self) -> None:
-        """Make the edit again."""
+        """Redo the edit that was undone."""
         self.workspace.document.undo_stack.redo()
+
+    def _update_title(self, *_: object) -> None:
+        self.setWindowTitle(title(self.workspace))
+        self.setWindowModified(self.workspace.document.modified)
 
     # training
 
     def start_training(self) -> None:
-        """Go to the third step and start."""
-        self.show_step(TRAIN)
-        self.train.start()
+        """Show the page of the training and train the recipe."""
+        self.show_page("train")
+        if not self.workspace.trainer.running:
+            self.workspace.trainer.start(self.workspace.recipe)
 
     def stop_training(self) -> None:
         """Ask the run to stop."""
         self.workspace.trainer.stop()
 
-    # the look
+    def show_runs_folder(self) -> None:
+        """Show the runs folder in the file manager; its parent if there is none yet."""
+        show_folder(str(paths.runs_dir() if paths.runs_dir().is_dir() else paths.data_dir()))
 
-    def light(self) -> None:
-        """Light theme."""
-        self._use_theme("light")
-
-    def dark(self) -> None:
-        """Dark theme."""
-        self._use_theme("dark")
-
-    def system_theme(self) -> None:
-        """Theme of the system."""
-        self._use_theme("system")
-
-    def _toggle_theme(self) -> None:
-        self._use_theme("light" if theme().tokens.dark else "dark")
-
-    def _show_theme(self) -> None:
-        dark = theme().tokens.dark
-        self.theme_button.icon_tint.show("sun" if dark else "moon")
-        self.theme_button.setToolTip(tr("Light theme") if dark else tr("Dark theme"))
-
-    def _use_theme(self, choice: str) -> None:
-        set_theme(self.settings, choice)
-
-    def english(self) -> None:
-        """Speak English."""
-        self._use_language(ENGLISH)
-
-    def chinese(self) -> None:
-        """Speak Chinese."""
-        self._use_language(CHINESE)
-
-    def _use_language(self, choice: str) -> None:
-        if problem := set_language(self.settings, choice):
-            self.status_bar.show_status(problem, "warning", "adapter")
-
-    def _language_changed(self) -> None:
-        """Say everything again in another language."""
-        assign_mnemonics(self.menuBar().actions())
-        self.workspace.re_emit()
-        self._update_title()
-        self._update_undo_actions()
-        self._show_theme()
+    # dialogs
 
     def show_settings(self) -> None:
-        """Language, theme and folders."""
+        """Show language, theme and folders."""
         dialog = SettingsDialog(self.settings, self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 
     def show_keys(self) -> None:
-        """Which keys do what."""
+        """Show the keyboard shortcuts."""
         ShortcutsDialog(self).open()
 
     def about(self) -> None:
-        """Say what this is."""
+        """Show what the program is."""
         QMessageBox.about(
             self,
             tr("About PEFT Studio"),
@@ -302,66 +226,13 @@ class MainWindow(QMainWindow):
             ),
         )
 
-    # showing
+    def _report_plugin_errors(self) -> None:
+        """Log the plugins that cannot be loaded, and show the last of them."""
+        for text in (*self.workspace.engine.plugin_errors(), *PAGES.failures.values()):
+            log_message(str(text), WARNING)
+            self.view.status_bar.show_status(Status(text, "warning", "adapter"))
 
-    def _update_title(self) -> None:
-        document = self.workspace.document
-        self.setWindowTitle(tr("{name}[*] · PEFT Studio", name=document.name))
-        self.setWindowModified(document.modified)
-
-    def _update_undo_actions(self) -> None:
-        history = self.workspace.document.undo_stack
-        pairs = (
-            ("undo", history.canUndo(), history.undoText(), self.undo_button),
-            ("redo", history.canRedo(), history.redoText(), self.redo_button),
-        )
-        for call, possible, words, button in pairs:
-            action = self.actions_by_slot[call]
-            action.setEnabled(possible)
-            name = {"undo": tr("Undo"), "redo": tr("Redo")}[call]
-            action.setText(f"{name}: {words}" if words else name)
-            button.setEnabled(possible)
-            button.setToolTip(f"{action.text()} ({action.shortcut().toString()})")
-
-    def _loaded(self) -> None:
-        """The engine is there; what of the plugins is not, is said."""
-        self.status_bar.show_status("")
-        for words in self.workspace.engine.plugin_errors():
-            log_message(words, WARNING)
-            self.status_bar.show_status(tr(words), "warning", "adapter")
-
-    def _recipe_changed(self) -> None:
-        self.status_bar.show_status("")
-
-    def _show_counts(self, counts: RecipeCounts) -> None:
-        census = counts.parameter_counts
-        if census is None:
-            self.status_bar.clear_counts()
-            return
-        self.status_bar.show_counts(
-            census.trainable_parameters, census.total_parameters, census.adapter_bytes, census.head_parameters
-        )
-        problem = next(iter(counts.problems.values()), "")
-        if problem:
-            self.status_bar.show_status(problem, "error", "bad")
-        self._update_done_steps()
-
-    def _update_training_actions(self) -> None:
-        running = self.workspace.trainer.running
-        self.actions_by_slot["start_training"].setEnabled(not running)
-        self.actions_by_slot["stop_training"].setEnabled(running)
-        self._update_done_steps()
-
-    def _update_done_steps(self) -> None:
-        """Tick the steps that are done."""
-        workspace = self.workspace
-        counted = workspace.engine.last_counts
-        row = workspace.runs.find(workspace.runs.selected)
-        self.steps.show_done(DATA, workspace.images.scan.summary is not None)
-        self.steps.show_done(ADAPTERS, bool(workspace.recipe.attachments) and bool(counted and not counted.problems))
-        self.steps.show_done(TRAIN, row is not None and row.state == "completed")
-
-    # leaving
+    # closing
 
     def _confirm_stop(self) -> bool:
         if not self.workspace.trainer.running:
@@ -374,10 +245,11 @@ class MainWindow(QMainWindow):
         return answer == buttons.Yes
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Qt: ask about unsaved changes and a running training, then end all threads."""
+        """Ask about unsaved changes and a running training, then end all threads."""
         if not (self._confirm_stop() and self.files.confirm_discard()):
             event.ignore()
             return
+        self._rebuild_timer.stop()
         self.settings.geometry = self.saveGeometry()
         self.hide()
         self.recovery.clear()

@@ -10,8 +10,9 @@ from studio.core.events import ResourceEstimate
 from studio.ui.i18n.language import tr
 from studio.ui.services.resource_estimator import MemorySaving, ResourceEstimator, memory_savings
 from studio.ui.services.workspace import Workspace
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_bytes, format_duration
-from studio.ui.widgets.components import Banner, HBox, Icon, VBox, button, clear_layout, separator, text_label
+from studio.ui.widgets.components import HBox, Icon, VBox, button, clear_layout, separator, text_label
 
 
 class ResourceButton(QWidget):
@@ -25,10 +26,10 @@ class ResourceButton(QWidget):
         self.summary_label, self.time_label = text_label("", "field"), text_label("", "caption")
         self.open_button = button(tr("Will it fit?"), self.open_panel, "chevron-up", "quiet")
         self.setLayout(HBox(self._icon, VBox(self.summary_label, self.time_label, gap=0), self.open_button, gap=10))
-        self.estimator.changed.connect(self.retranslate)
-        self.retranslate()
+        self.estimator.changed.connect(self.refresh)
+        self.refresh()
 
-    def retranslate(self) -> None:
+    def refresh(self) -> None:
         """Say how things stand."""
         needs, found = self.estimator, self.estimator.estimate
         icon, tint = _status_icon(needs)
@@ -38,12 +39,12 @@ class ResourceButton(QWidget):
         self.time_label.setText(_time_text(needs))
         for label in (self.summary_label, self.time_label):
             label.setVisible(bool(label.text()))
-        self.panel.retranslate()
+        self.panel.refresh()
 
     def open_panel(self) -> None:
         """Open the panel over the bar."""
         self.panel.show_savings()
-        self.panel.retranslate()
+        self.panel.refresh()
         self.panel.place_above(self.mapToGlobal(QPoint(self.width(), 0)))
         self.panel.show()
         self.panel.measure_button.setFocus()
@@ -58,7 +59,7 @@ class ResourcePanel(QFrame):
         self.setObjectName("needs")
         self.setProperty("role", "card")
         self.setAccessibleName(tr("Will it fit?"))
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self.details_label = text_label("", wrap=True)
         self.measure_button = button(tr("Measure now"), self._measure, "refresh")
         self.savings_layout = VBox(gap=6)
@@ -82,7 +83,7 @@ class ResourcePanel(QFrame):
         )
         self.setFixedWidth(400)
 
-    def retranslate(self) -> None:
+    def refresh(self) -> None:
         """Say how things stand."""
         needs, found = self.estimator, self.estimator.estimate
         self.details_label.setText("\n".join(_detail_lines(found)) if found else tr("Not measured yet."))

@@ -1,4 +1,4 @@
-"""Small dialogs of the menu: settings, and which keys do what."""
+"""Dialogs of the menu: settings, and the keyboard shortcuts."""
 
 from functools import partial
 
@@ -15,49 +15,49 @@ from PySide6.QtWidgets import (
 )
 
 from studio.core import paths
-from studio.ui.i18n.language import CHINESE, LANGUAGES, SYSTEM, has_glyphs, language, tr
+from studio.core.messages import N_
+from studio.ui.i18n.language import LANGUAGES, SYSTEM, has_glyphs, language, localized, tr
 from studio.ui.services.app_log import app_log
 from studio.ui.services.settings import Settings
 from studio.ui.style.theme import theme
 from studio.ui.widgets.components import Banner, HBox, VBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
-from studio.ui.window.actions import ACTIONS
+from studio.ui.window.actions import action_specs
 
-THEMES = {"system": "Like the system", "light": "Light", "dark": "Dark"}
+THEMES = {"system": N_("System"), "light": N_("Light"), "dark": N_("Dark")}
 FOCUS_SHORTCUTS = (
-    ("Enter", "Attach the chosen method to the selected layers"),
-    ("Ctrl+Shift+Enter", "Attach it to all layers of the same kind"),
-    ("Delete", "Remove what is attached to the selected layers"),
-    ("Ctrl+C, Ctrl+X, Ctrl+V", "Copy, move and paste an attachment in the tree"),
-    ("Tab", "Go to the next control"),
-    ("Shift+Tab", "Go to the control before"),
-    ("Space", "Press the button, or turn the switch"),
-    ("Esc", "Close a dialog"),
+    ("Enter", N_("Attach the chosen method to the selected layers")),
+    ("Ctrl+Shift+Enter", N_("Attach it to all layers of the same kind")),
+    ("Delete", N_("Remove the attachments of the selected layers")),
+    ("Ctrl+C, Ctrl+X, Ctrl+V", N_("Copy, move and paste an attachment in the tree")),
+    ("Tab", N_("Move to the next control")),
+    ("Shift+Tab", N_("Move to the previous control")),
+    ("Space", N_("Press the button or toggle the switch")),
+    ("Esc", N_("Close a dialog")),
 )
-"""Keys that work where the focus is."""
+"""Keys that work in the control with the focus."""
 
 
 class SettingsDialog(QDialog):
-    """Language, theme, and where things are kept; what is chosen holds at once."""
+    """Language, theme and folders; a choice takes effect at once."""
 
     def __init__(self, settings: Settings, parent: QWidget) -> None:
         super().__init__(parent)
-        self._settings = settings
         self.setWindowTitle(tr("Settings"))
         self.setMinimumWidth(420)
         self.language = _combo_box(tr("Language"))
-        self.language.addItem(tr("Like the system"), SYSTEM)
+        self.language.addItem(tr("System"), SYSTEM)
         for code, name in LANGUAGES.items():
             self.language.addItem(name, code)
         self.theme = _combo_box(tr("Theme"))
-        for name, words in THEMES.items():
-            self.theme.addItem(tr(words), name)
-        self.banner = Banner()
+        for name, label in THEMES.items():
+            self.theme.addItem(localized(label), name)
+        self.banner = Banner("warn", glyph_warning())
         self._build()
         self.language.setCurrentIndex(max(0, self.language.findData(settings.language)))
         self.theme.setCurrentIndex(max(0, self.theme.findData(settings.theme)))
-        self.language.activated.connect(lambda row: self._change_language())
-        self.theme.activated.connect(lambda row: set_theme(self._settings, self.theme.currentData()))
+        self.language.activated.connect(lambda row: set_language(settings, self.language.currentData()))
+        self.theme.activated.connect(lambda row: set_theme(settings, self.theme.currentData()))
 
     def _build(self) -> None:
         grid = QGridLayout()
@@ -70,7 +70,7 @@ class SettingsDialog(QDialog):
             grid.addWidget(label, row, 0)
             grid.addWidget(field, row, 1)
         for row, (name, folder) in enumerate(folders, 2):
-            show = button(tr("Show the folder"), partial(show_folder, str(folder)), "folder")
+            show = button(tr("Show folder"), partial(show_folder, str(folder)), "folder")
             show.setToolTip(str(folder))
             show.setAccessibleDescription(name)
             grid.addWidget(text_label(name, "field"), row, 0)
@@ -79,20 +79,16 @@ class SettingsDialog(QDialog):
         close.setDefault(True)
         self.setLayout(VBox(grid, self.banner, 4, HBox(None, close), gap=12, margins=(20, 18, 20, 18)))
 
-    def _change_language(self) -> None:
-        self.banner.show_message(set_language(self._settings, self.language.currentData()), "warn")
-
 
 class ShortcutsDialog(QDialog):
-    """Every shortcut, from the table of actions."""
+    """The shortcuts of the actions, and the keys of the focused control."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Keys"))
         self.resize(460, 560)
-        rows = [(QKeySequence(entry.shortcut), tr(entry.text)) for entry in ACTIONS if entry.shortcut]
-        shown = [(keys.toString(QKeySequence.SequenceFormat.NativeText), words) for keys, words in rows]
-        shown += [(tr(keys), tr(words)) for keys, words in FOCUS_SHORTCUTS]
+        shown = [(_key_text(spec.shortcut), localized(spec.text)) for spec in action_specs() if spec.shortcut]
+        shown += [(keys, localized(text)) for keys, text in FOCUS_SHORTCUTS]
         self.table = QTableWidget(len(shown), 2)
         self.table.setAccessibleName(tr("Keys"))
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -104,12 +100,16 @@ class ShortcutsDialog(QDialog):
         self.table.horizontalHeader().setStretchLastSection(True)
         self.table.setColumnWidth(0, 170)
         for row, pair in enumerate(shown):
-            for column, words in enumerate(pair):
-                self.table.setItem(row, column, QTableWidgetItem(words))
+            for column, text in enumerate(pair):
+                self.table.setItem(row, column, QTableWidgetItem(text))
         close = button(tr("Close"), self.accept, kind="primary")
         close.setDefault(True)
         self.setLayout(VBox((self.table, 1), HBox(None, close), gap=12, margins=(20, 18, 20, 18)))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+
+def _key_text(shortcut: str) -> str:
+    return QKeySequence(shortcut).toString(QKeySequence.SequenceFormat.NativeText)
 
 
 def _combo_box(name: str) -> QComboBox:
@@ -126,18 +126,19 @@ def set_theme(settings: Settings, choice: str) -> None:
 
 
 def set_language(settings: Settings, choice: str) -> str:
-    """Let the window speak a language, now and from now on; a sentence where this machine cannot draw its letters."""
+    """Show the window in a language, now and from now on; return :func:`glyph_warning`."""
     settings.language = choice
     language().set_language(choice)
+    return glyph_warning()
+
+
+def glyph_warning() -> str:
+    """Return a sentence if this machine has no typeface for the window's language, else an empty text."""
     if has_glyphs(language().code):
         return ""
-    return (
-        tr("This machine has no Chinese typeface; install one, such as Noto Sans CJK.")
-        if language().code == CHINESE
-        else ""
-    )
+    return N_("This machine has no Chinese typeface. Install one, such as Noto Sans CJK.")
 
 
 def show_folder(path: str) -> None:
-    """Open a folder in the system's own window."""
+    """Open a folder in the file manager."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(path))

@@ -1,17 +1,32 @@
-"""The bar at the foot of the window: what trains, of how much, and what the engine is doing."""
+"""The bar at the bottom of the window: parameter counts, the status, and the resources of a training."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.style.formatting import format_bytes, format_count, format_small_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.components import HBox, Icon, VBox, text_label
 
+if TYPE_CHECKING:
+    from studio.peft.param_counts import ParameterCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A sentence at the right end of the status bar, with its icon; empty for none."""
+
+    message: str = ""
+    icon: str = "info"
+    color: str = "muted"
+
 
 class TrainableShareBar(QWidget):
-    """A thin bar: the share of adapter and head parameters in all."""
+    """A thin bar: the share of adapter and head parameters in all parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,12 +34,12 @@ class TrainableShareBar(QWidget):
         self.setFixedSize(QSize(96, 6))
 
     def show_shares(self, adapter: float, head: float) -> None:
-        """Show two shares in [0, 1]; each that is not zero is at least 2 points wide."""
+        """Show two shares in [0, 1]; each above zero is at least 3 points wide."""
         self._adapter, self._head = adapter, head
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Qt: draw."""
+        """Draw the shares."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(color("line_strong"))
@@ -39,7 +54,7 @@ class TrainableShareBar(QWidget):
 
 
 class _Figure(QWidget):
-    """A number with its name above."""
+    """A number below its name."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -49,7 +64,7 @@ class _Figure(QWidget):
 
 
 class StatusBar(QFrame):
-    """Always in view: trainable, total, percent, size of the adapter file, what a training ``needs``, what goes on."""
+    """Trainable and total parameters, their share, size of the adapter file, status, and ``resource_widget``."""
 
     def __init__(self, resource_widget: QWidget) -> None:
         super().__init__()
@@ -72,29 +87,32 @@ class StatusBar(QFrame):
                 margins=(24, 8, 24, 8),
             )
         )
-        self.show_status("")
+        self.current_status = Status()
+        self.show_status(Status())
 
-    def show_counts(self, trainable: int, total: int, adapter_bytes: int, head: int) -> None:
+    def show_counts(self, counts: "ParameterCounts") -> None:
         """Show the counts."""
+        trainable, total, head = counts.trainable_parameters, counts.total_parameters, counts.head_parameters
         self.trainable.value.setText(format_count(trainable))
         self.total.value.setText(format_count(total))
         self.share.value.setText(format_small_percent(100 * trainable / total if total else 0))
-        self.file.value.setText(format_bytes(adapter_bytes))
+        self.file.value.setText(format_bytes(counts.adapter_bytes))
         self.bar.show_shares((trainable - head) / max(1, total), head / max(1, total))
 
     def clear_counts(self) -> None:
-        """There is nothing to count."""
+        """Show that there are no counts."""
         for figure in (self.trainable, self.total, self.share, self.file):
             figure.value.setText("–")
         self.bar.show_shares(0, 0)
 
-    def show_status(self, message: str, icon: str = "info", color_name: str = "muted") -> None:
-        """Say what goes on at the right end."""
-        self._icon.show_icon(icon, color_name)
-        self._icon.setVisible(bool(message))
-        self._status_label.setText(tr(message))
+    def show_status(self, status: Status) -> None:
+        """Show ``status`` at the right end."""
+        self.current_status = status
+        self._icon.show_icon(status.icon, status.color)
+        self._icon.setVisible(bool(status.message))
+        self._status_label.setText(localized(status.message))
 
     @property
     def status(self) -> str:
-        """What is said at the right end."""
+        """The sentence shown at the right end."""
         return self._status_label.text()

@@ -1,54 +1,56 @@
-"""The steps from left to right, at the head of the window."""
+"""The steps from left to right, at the top of the window."""
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QToolButton, QWidget
 
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
+from studio.ui.pages.registry import PageSpec
 from studio.ui.style.icons import IconTint
 from studio.ui.widgets.components import HBox, Icon
 
 
 class StepBar(QWidget):
-    """A button for each step; ``chosen`` carries its number, counted from 0."""
+    """A button for each step; ``chosen`` carries the name of its page."""
 
     chosen = Signal(object)
 
-    def __init__(self, steps: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, specs: tuple[PageSpec, ...]) -> None:
         super().__init__()
-        self._buttons: list[QToolButton] = []
-        self._icons = [icon for _, icon in steps]
-        self._tints: list[IconTint] = []
+        self._specs = {spec.name: spec for spec in specs}
+        self._buttons: dict[str, QToolButton] = {}
+        self._tints: dict[str, IconTint] = {}
         row = HBox(gap=2)
-        for number, (words, icon) in enumerate(steps):
-            if number:
+        for spec in specs:
+            if self._buttons:
                 row.addWidget(Icon("chevron-right", "faint", 12))
-            row.addWidget(self._add(number, words, icon))
+            row.addWidget(self._add(spec))
         self.setLayout(row)
 
-    def _add(self, number: int, text: str, icon: str) -> QToolButton:
+    def _add(self, spec: PageSpec) -> QToolButton:
         button = QToolButton()
-        button.setText(f" {text}")
-        button.setToolTip(tr("{words} (Ctrl+{number})", words=text, number=number + 1))
-        button.setAccessibleName(tr("Step {number}: {words}", number=number + 1, words=text))
+        title = localized(spec.title)
+        button.setText(f" {title}")
+        button.setToolTip(tr("{page} ({shortcut})", page=title, shortcut=spec.shortcut) if spec.shortcut else title)
+        button.setAccessibleName(tr("Step {number}: {page}", number=spec.step, page=title))
         button.setProperty("role", "step")
         button.setCheckable(True)
         button.setCursor(Qt.CursorShape.PointingHandCursor)
         button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         button.setIconSize(QSize(16, 16))
-        self._tints.append(IconTint(button, icon, "muted"))
-        button.clicked.connect(lambda checked: self.chosen.emit(number))
-        self._buttons.append(button)
+        self._tints[spec.name] = IconTint(button, spec.icon, "muted")
+        button.clicked.connect(lambda checked: self.chosen.emit(spec.name))
+        self._buttons[spec.name] = button
         return button
 
-    def show_step(self, number: int) -> None:
-        """Mark the step that is in view; a page beside the steps leaves none of them marked."""
-        for other, (button, tint) in enumerate(zip(self._buttons, self._tints, strict=True)):
-            button.setChecked(other == number)
-            tint.show(tint.name, "accent" if other == number else tint.default_color)
+    def show_step(self, name: str) -> None:
+        """Mark the step that is in view; none for a page beside the steps."""
+        for other, button in self._buttons.items():
+            tint = self._tints[other]
+            button.setChecked(other == name)
+            tint.show(tint.name, "accent" if other == name else tint.default_color)
 
-    def show_done(self, number: int, done: bool) -> None:
-        """Mark a step as done with a tick."""
-        tint = self._tints[number]
+    def show_done(self, name: str, done: bool) -> None:
+        """Mark a step as done by a tick."""
+        tint, checked = self._tints[name], self._buttons[name].isChecked()
         tint.default_color = "good" if done else "muted"
-        checked = self._buttons[number].isChecked()
-        tint.show("check" if done else self._icons[number], "accent" if checked else tint.default_color)
+        tint.show("check" if done else self._specs[name].icon, "accent" if checked else tint.default_color)

@@ -9,17 +9,20 @@ from studio.ui.widgets.components import IconButton, VBox, text_label
 
 
 class UndoHistoryButton(IconButton):
-    """Opens the list under itself."""
+    """Opens the list below itself."""
 
     def __init__(self, undo_stack: QUndoStack) -> None:
-        super().__init__(tr("All steps (history)"), "chevron-down", self.open_popup)
+        super().__init__(tr("History"), "chevron-down", self.open_popup)
+        self._undo_stack = undo_stack
         self.popup = UndoHistoryPopup(undo_stack, self)
-        undo_stack.indexChanged.connect(lambda _: self.setEnabled(undo_stack.count() > 0))
-        self.setEnabled(undo_stack.count() > 0)
+        undo_stack.indexChanged.connect(self._update_enabled)
+        self._update_enabled()
+
+    def _update_enabled(self, *_: object) -> None:
+        self.setEnabled(self._undo_stack.count() > 0)
 
     def open_popup(self) -> None:
-        """Show the list; the keys go there."""
-        self.popup.retranslate()
+        """Show the list and give it the keyboard focus."""
         corner = self.mapToGlobal(QPoint(self.width(), self.height() + 4))
         self.popup.move(corner - QPoint(self.popup.width(), 0))
         self.popup.show()
@@ -32,23 +35,15 @@ class UndoHistoryPopup(QFrame):
     def __init__(self, undo_stack: QUndoStack, parent: IconButton) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
         self.setProperty("role", "card")
-        self._undo_stack = undo_stack
         self.view = QUndoView(undo_stack)
         self.view.setAccessibleName(tr("Steps of the history"))
         self.view.setUniformItemSizes(True)
-        self._heading = text_label(tr("History"), "heading")
-        self.setLayout(VBox(self._heading, (self.view, 1), gap=6, margins=(12, 10, 8, 10)))
-        self.setFixedSize(300, 340)
-        self.retranslate()
-
-    def retranslate(self) -> None:
-        """Name the beginning and the steps in the window's language."""
         self.view.setEmptyLabel(tr("Beginning"))
-        for number in range(self._undo_stack.count()):
-            self._undo_stack.command(number).setText(self._undo_stack.text(number))
+        self.setLayout(VBox(text_label(tr("History"), "heading"), (self.view, 1), gap=6, margins=(12, 10, 8, 10)))
+        self.setFixedSize(300, 340)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter closes, as Escape does."""
+        """Close on Enter, as Escape does."""
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.close()
             return

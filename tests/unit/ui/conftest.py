@@ -18,8 +18,8 @@ from studio.core.layers import Layer, Role
 from studio.ui.application import make_application
 from studio.ui.services.drag_payload import METHOD_MIME
 from studio.ui.services.workspace import Workspace
-from studio.ui.window.main_window import MainWindow
 from tests.unit.conftest import MakeRecipe
+from tests.windows import StudioWindow as MainWindow
 
 LANES = {"engine", "preflight", "images", "training", "results", "thumbnails", "preview", "baseline", "runs", "weights"}
 ENGINE_MS = 60_000

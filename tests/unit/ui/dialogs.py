@@ -10,9 +10,9 @@ from studio.training.estimation.lr_finder import LRFinderResult
 from studio.ui.pages.adapters.compare_bar import CompareBar
 from studio.ui.pages.train import lr_finder_dialog
 from studio.ui.pages.train.lr_finder_dialog import LRFinderDialog
-from studio.ui.window.main_window import MainWindow
 from studio.ui.window.resource_button import ResourceButton
 from studio.ui.window.settings_dialogs import SettingsDialog, ShortcutsDialog
+from tests.windows import StudioWindow as MainWindow
 
 FOUND = LRFinderResult((1e-5, 1e-4, 1e-3, 1e-2), (2.3, 2.0, 1.2, 3.0), 2e-4, clear=True)
 

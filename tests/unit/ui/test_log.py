@@ -169,5 +169,5 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
     reporter.handle_error(ValueError, ValueError("of all things"), None)
     assert {"Copy the report", "Open the log"} <= set(pressed)
     assert "of all things" in QGuiApplication.clipboard().text()
-    assert window.pages.currentWidget() is window.log
+    assert window.pages.current_page is window.log
     assert logs.app_log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows

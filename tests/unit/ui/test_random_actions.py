@@ -23,7 +23,7 @@ from studio.ui.services.drag_payload import to_mime
 from studio.ui.services.tree_data import NodeRef
 from studio.ui.style.theme import theme
 from studio.ui.widgets.fields import ChoiceField, FloatField, IntField, SwitchField, TextField
-from studio.ui.window.main_window import MainWindow
+from tests.windows import StudioWindow as MainWindow
 
 USUAL = 2_000
 WANTED = int(os.environ.get("PEFT_STUDIO_ACTIONS", USUAL))

@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from studio.ui.application import make_application
-from studio.ui.main_window import MainWindow
+from studio.ui.window.main_window import MainWindow
 app = make_application(["x"])
 window = MainWindow()
 window.show()
@@ -121,5 +121,5 @@ def test_a_damaged_file_is_passed_over(home, window, answer):
 def test_a_folder_that_takes_no_files_disturbs_nobody(home, window):
     (home / "recovery").write_text("a file stands in the way")
     window.workspace.set_value("training.epochs", 5)
-    window.recovery.keep()
+    window.recovery.save()
     assert window.workspace.recipe.training.epochs == 5

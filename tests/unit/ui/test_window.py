@@ -18,7 +18,7 @@ def test_the_window_needs_no_torch_to_come_up():
     program = (
         "import sys\n"
         "from studio.ui.application import make_application\n"
-        "from studio.ui.main_window import MainWindow\n"
+        "from studio.ui.window.main_window import MainWindow\n"
         "app = make_application(['x'])\n"
         "window = MainWindow()\n"
         "window.show()\n"
@@ -31,12 +31,12 @@ def test_the_window_needs_no_torch_to_come_up():
 
 
 def test_steps_lead_from_left_to_right(window):
-    assert window.pages.currentWidget() is window.data
-    window.data.next.click()
-    assert window.pages.currentWidget() is window.adapters
+    assert window.pages.current_page is window.data
+    window.data.next_button.click()
+    assert window.pages.current_page is window.adapters
     window.actions_by_slot["show_export"].trigger()
-    assert window.pages.currentWidget() is window.export
-    assert not window.export.next.isVisible()
+    assert window.pages.current_page is window.export
+    assert not window.export.next_button.isVisible()
 
 
 def test_the_sample_project_fills_in_everything(ready, settled, qtbot):
@@ -47,8 +47,8 @@ def test_the_sample_project_fills_in_everything(ready, settled, qtbot):
     assert recipe.backbone.name == "starter"
     assert recipe.data.path == "bundled:digits"
     assert recipe.attachments[0].slices == ("q", "v")
-    assert ready.pages.currentWidget() is ready.adapters
-    assert ready.workspace.engine.last.problems == {}
+    assert ready.pages.current_page is ready.adapters
+    assert ready.workspace.engine.last_counts.problems == {}
 
 
 def test_the_star_comes_and_goes_and_a_recipe_is_saved_and_opened(window, tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
         window.workspace.engine, "plugin_errors", lambda: ("The plugin x (y) could not be loaded (no z).",)
     )
     window.workspace.engine.loaded.emit()
-    assert any("could not be loaded" in label.text() for label in window.summary.findChildren(QLabel))
+    assert any("could not be loaded" in label.text() for label in window.status_bar.findChildren(QLabel))
 
 
 def luminance(colour):
@@ -184,13 +184,13 @@ def test_the_style_sheet_uses_no_colour_that_is_not_in_the_table():
 
 
 @pytest.mark.slow
-def test_light_and_dark_are_switched_live_and_remembered(window, qapp):
+def test_light_and_dark_are_switched_live_and_remembered(window, qapp, qtbot):
     window.dark()
-    assert qapp.build_palette().window().color() == QColor(DARK.ground)
+    assert qapp.palette().window().color() == QColor(DARK.ground)
     assert window.settings.theme == "dark"
     window.theme_button.click()
-    assert theme().tokens is LIGHT
-    assert qapp.build_palette().window().color() == QColor(LIGHT.ground)
+    qtbot.waitUntil(lambda: theme().tokens is LIGHT)
+    assert qapp.palette().window().color() == QColor(LIGHT.ground)
 
 
 def test_an_error_in_any_thread_reaches_the_user(qapp, qtbot, monkeypatch, capsys):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, Qt, Signal
-from PySide6.QtGui import QHideEvent
+from PySide6.QtGui import QAction, QHideEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -25,7 +25,7 @@ from studio.ui.pages.adapters.backbone_model import NAME, BackboneFilter, Backbo
 from studio.ui.pages.adapters.download_bar import DownloadBar
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.shared.error_actions import ErrorAction
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.widgets.components import Banner, HBox, VBox, button, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
@@ -34,8 +34,6 @@ from studio.ui.widgets.table_model import ROW_ROLE
 if TYPE_CHECKING:
     from studio.backbones.catalog import CatalogEntry
 
-_SHOW_DOWNLOADED = ErrorAction("", "Show those on this machine", "adapters.dialog.show_downloaded")
-_CHOOSE_FILE = ErrorAction("", "Choose another file…", "adapters.dialog.choose_file")
 _COLUMN_WIDTHS = {1: 128, 2: 88, 3: 84, 4: 70, 5: 262, 6: 158}
 _PARAMETER_LIMITS = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (400, 400_000_000))
 
@@ -55,7 +53,11 @@ class BackboneDialog(QDialog):
         self.model = BackboneModel(self)
         self.table = self._make_table()
         self.result_label = text_label("", "caption")
-        self.license_notice, self.banner = Banner(), Banner()
+        self.license_notice, self.banner = Banner(), ErrorBanner()
+        self._downloaded_action = QAction(tr("Show downloaded only"), self)
+        self._downloaded_action.triggered.connect(self.show_downloaded)
+        self._file_action = QAction(tr("Choose another file…"), self)
+        self._file_action.triggered.connect(self.choose_file)
         self.download_bar = DownloadBar(workspace.downloads)
         self.download_bar.finished.connect(self._download_finished)
         self._build()
@@ -276,20 +278,20 @@ class BackboneDialog(QDialog):
             self._show_choice()
         else:
             words = tr("These weights are published only as a pickle, which can run code. Choose another backbone.")
-            self.banner.show_message(words, "bad", _SHOW_DOWNLOADED)
+            self.banner.show_message(words, "bad", self._downloaded_action)
 
-    def _download_finished(self, error: object) -> None:
+    def _download_finished(self, error: str | None) -> None:
         """Use the downloaded backbone, or show why the download failed; None if it was canceled."""
         self._show_choice()
         if error:
-            self.banner.show_message(str(error), "bad", _SHOW_DOWNLOADED)
+            self.banner.show_message(error, "bad", self._downloaded_action)
         elif error is not None and (backbone := self.selected_backbone()) is not None:
             self._search(self.search.text())
             self._accept(backbone)
 
     def _show_check_error(self, error: Exception) -> None:
         self.accept_button.setEnabled(True)
-        self.banner.show_message(error_message(error), "bad", _CHOOSE_FILE)
+        self.banner.show_message(error_message(error), "bad", self._file_action)
 
     def _accept(self, backbone: Backbone) -> None:
         self.banner.show_message("")

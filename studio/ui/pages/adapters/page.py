@@ -16,6 +16,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QMenu, QSplitter, QWidget
 
 from studio.core.layers import Layer
+from studio.core.messages import N_
 from studio.core.recipe import Backbone, Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.pages.adapters.backbone_dialog import BackboneDialog
@@ -25,6 +26,7 @@ from studio.ui.pages.adapters.palette_panel import PalettePanel
 from studio.ui.pages.adapters.tree_context_menu import MenuContext, TreeContextMenu
 from studio.ui.pages.adapters.tree_panel import TreePanel
 from studio.ui.pages.base import Page
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.drag_payload import DragPayload, LiftedAttachment, from_mime, to_mime
 from studio.ui.services.engine import RecipeCounts
 from studio.ui.services.tree_data import NodeRef
@@ -302,3 +304,13 @@ class AdaptersPage(Page):
         """Show the settings of the attachments at the selected rows together."""
         if names:
             self.inspector.select(*dict.fromkeys(names))
+
+
+def _is_done(workspace: Workspace) -> bool:
+    counts = workspace.engine.last_counts
+    return bool(workspace.recipe.attachments) and counts is not None and not counts.problems
+
+
+PAGE = register(
+    PageSpec("adapters", N_("Backbone and adapters"), "layers", AdaptersPage, "Ctrl+2", step=2, is_done=_is_done)
+)

@@ -27,7 +27,6 @@ class PalettePanel(QWidget):
 
     backbone_requested = Signal()
     attach_requested = Signal()
-    guide_requested = Signal()
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -62,7 +61,8 @@ class PalettePanel(QWidget):
         self.filter_edit.setClearButtonEnabled(True)
         self.filter_edit.setAccessibleName(tr("Find method"))
         self.filter_edit.textChanged.connect(self._apply_filter)
-        find = HBox((self.filter_edit, 1), IconButton(tr("Method guide"), "info", self.guide_requested.emit), gap=4)
+        guide_button = IconButton(tr("Method guide"), "info", lambda: self._workspace.page_requested.emit("guide"))
+        find = HBox((self.filter_edit, 1), guide_button, gap=4)
         return Card("", self.kind_switch, find, (self.stack, 1), self.attach_button, gap=8, padding=12)
 
     @property

@@ -24,6 +24,7 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.base import Page
 from studio.ui.pages.compare.comparison_models import BASELINE_COLUMN, RunOptionModel, SeedGroupModel, group_color
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.error_text import error_message
 from studio.ui.services.trainer import RunRow
 from studio.ui.services.workspace import Workspace
@@ -376,3 +377,6 @@ def _table(model: RunOptionModel | SeedGroupModel, name: str) -> QTableView:
     header.setHighlightSections(False)
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     return table
+
+
+PAGE = register(PageSpec("compare", N_("Compare runs"), "results", ComparePage, "Ctrl+6"))

@@ -79,13 +79,13 @@ class ImageGrid(ThumbnailGrid):
     @property
     def selected_images(self) -> "tuple[ImageFile, ...]":
         """The selected images in the order of the grid."""
-        ranges = sorted((part.top(), part.bottom() + 1) for part in self.selectionModel().selection())
+        ranges = sorted((part.top(), part.bottom() + 1) for part in self.selectionModel().selection())  # type: ignore[attr-defined]
         return tuple(row for first, end in ranges for row in self.images.rows[first:end])
 
     @property
     def selected_count(self) -> int:
         """The number of selected images."""
-        return sum(part.bottom() + 1 - part.top() for part in self.selectionModel().selection())
+        return sum(part.bottom() + 1 - part.top() for part in self.selectionModel().selection())  # type: ignore[attr-defined]
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Qt: Delete excludes the selected images; Enter or the menu key opens the menu."""

@@ -1,6 +1,6 @@
 """The Data page: choose images, check them, and decide how they are used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from studio.ui.pages.data.issues_tab import IssuesTab
 from studio.ui.pages.data.source_card import SAMPLE_SOURCE, SourceCard, SourceChooser, file_source_text, file_sources
 from studio.ui.pages.data.split_tab import SplitTab
 from studio.ui.pages.data.transforms_tab import TransformsTab
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.recipe_edits import with_data
 from studio.ui.services.workspace import Workspace
@@ -29,7 +30,7 @@ from studio.ui.widgets.drop_zone import DropZone
 class DataPage(Page):
     """The first step."""
 
-    def __init__(self, workspace: Workspace, open_sample: Callable[[], object]) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         super().__init__(
             workspace,
             tr("Data"),
@@ -41,7 +42,7 @@ class DataPage(Page):
         self.images_tab, self.issues_tab = ImagesTab(workspace), IssuesTab(workspace)
         self.split_tab, self.transforms_tab = SplitTab(workspace), TransformsTab(workspace)
         self.stack = QStackedWidget()
-        self.stack.addWidget(self._welcome(open_sample))
+        self.stack.addWidget(self._welcome())
         self.stack.addWidget(self._content())
         self.set_content(self.stack)
         paste = QShortcut(QKeySequence.StandardKey.Paste, self, self.chooser.paste)
@@ -56,7 +57,7 @@ class DataPage(Page):
         self._show_recipe(self.workspace.recipe)
         self._show(self.workspace.images.scan)
 
-    def _welcome(self, open_sample: Callable[[], object]) -> QWidget:
+    def _welcome(self) -> QWidget:
         empty = EmptyState(
             "data",
             tr("Choose a folder of images"),
@@ -74,7 +75,7 @@ class DataPage(Page):
             text_label(description, "muted", wrap=True),
             gap=2,
         )
-        start = button(tr("Open sample project"), open_sample, "sample", "primary")
+        start = button(tr("Open sample project"), self.workspace.sample_requested.emit, "sample", "primary")
         tour = Card("", HBox(Icon("sample", "accent", 32), (text, 1), start, gap=16))
         return container(VBox(tour, (self.drop_zone, 1), gap=14))
 
@@ -147,3 +148,16 @@ class DataPage(Page):
         self.issues_tab.restore_view_state(state.get("issues", {}))
         self.transforms_tab.restore_view_state(state.get("transforms", {}))
         self.tabs.setCurrentIndex(state.get("tab", 0))
+
+
+PAGE = register(
+    PageSpec(
+        "data",
+        N_("Data"),
+        "data",
+        DataPage,
+        "Ctrl+1",
+        step=1,
+        is_done=lambda workspace: workspace.images.scan.summary is not None,
+    )
+)

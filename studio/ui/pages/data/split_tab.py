@@ -9,8 +9,9 @@ from studio.ui.pages.data.split_bar import SPLIT_COLORS, SplitBar
 from studio.ui.services.image_scan import ScanResult
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.config_form import ConfigForm
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_count, format_percent
-from studio.ui.widgets.components import Banner, Card, ColorSwatch, HBox, VBox, container, scroll_area, text_label
+from studio.ui.widgets.components import Card, ColorSwatch, HBox, VBox, container, scroll_area, text_label
 
 _FORM_WIDTH = 380
 
@@ -22,7 +23,7 @@ class SplitTab(QWidget):
         super().__init__()
         self.form = ConfigForm(Split)
         self.form.edited.connect(lambda name, value: workspace.set_value(f"data.split.{name}", value))
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self.split_bar = SplitBar()
         self.count_labels = {split: text_label("", "figure") for split in SPLIT_TITLES}
         form = Card(tr("Split settings"), (scroll_area(self.form), 1))

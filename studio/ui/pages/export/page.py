@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QProgressBar, QStackedWidget, QWidget
 
+from studio.core.messages import N_
 from studio.core.run import Run
 from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.base import Page
@@ -15,8 +16,10 @@ from studio.ui.pages.export.copy_line import CopyLine
 from studio.ui.pages.export.export_job import ExportJob
 from studio.ui.pages.export.export_options import ExportOptions, license_text, load_export_options
 from studio.ui.pages.export.option_card import OptionCard
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.shared.run_picker import RunPicker
 from studio.ui.style.formatting import format_bytes, format_percent
 from studio.ui.widgets.components import (
@@ -99,7 +102,7 @@ class ExportPage(Page):
             gap=10,
         )
         self.result = Card(tr("Result"), gap=10)
-        self.result_notice = Banner()
+        self.result_notice = ErrorBanner()
         self.result_details = text_label("", "muted", wrap=True)
         self.path = text_label("", "field", wrap=True)
         self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -281,3 +284,6 @@ def _export(run: Run, name: str, out: Path, overwrite: bool, precision: str) -> 
     from studio.export import export
 
     return export(run, name, out, overwrite, precision)
+
+
+PAGE = register(PageSpec("export", N_("Export"), "export", ExportPage, "Ctrl+5", step=5))

@@ -7,9 +7,11 @@ from PySide6.QtCore import QModelIndex, Qt
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QSplitter, QTableView, QWidget
 
+from studio.core.messages import N_
 from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.guide.guide_model import FAMILY_ADVICE, Guide, GuideModel, GuideRow, family_title, read_guide
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, scroll_area, text_label
@@ -81,6 +83,8 @@ class GuidePage(Page):
         if not self._requested:
             self._requested = True
             self.workspace.worker.submit(read_guide, self._show, self._failed, "guide")
+        if self.workspace.chosen_method:
+            self.show_method(self.workspace.chosen_method)
 
     def show_method(self, name: str) -> None:
         """Select the method called ``name``, now or once the guide is read."""
@@ -126,3 +130,6 @@ class GuidePage(Page):
     def restore_view_state(self, state: Mapping[str, Any]) -> None:
         """Look like the page that returned ``state``."""
         self.show_method(state.get("method", ""))
+
+
+PAGE = register(PageSpec("guide", N_("Method guide"), "info", GuidePage, "Ctrl+F1", menu=N_("Help")))

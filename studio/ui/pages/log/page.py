@@ -12,6 +12,7 @@ from studio.core.messages import N_
 from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.base import Page
 from studio.ui.pages.log.log_model import LogModel
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.services.app_log import LogLine, app_log
 from studio.ui.services.workspace import Workspace
 from studio.ui.widgets.components import Card, HBox, VBox, button, container, text_label
@@ -135,3 +136,6 @@ class LogPage(Page):
         self._apply_filter()
         self.table.selectRow(state.get("row", -1))
         restore_scroll(self.table, state.get("scroll", 0))
+
+
+PAGE = register(PageSpec("log", N_("Log"), "", LogPage, "Ctrl+L"))

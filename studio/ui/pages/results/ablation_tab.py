@@ -25,6 +25,7 @@ from studio.ui.i18n.language import tr, tr_n
 from studio.ui.services import recipe_edits
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_count, format_percent
 from studio.ui.style.theme import color
 from studio.ui.widgets.checkable_model import CheckableTableModel
@@ -122,7 +123,7 @@ class AblationTab(QWidget):
             self.measure_button,
             self.bar,
         )
-        self.error_banner = Banner()
+        self.error_banner = ErrorBanner()
         self.stack.addWidget(self.empty)
         self.stack.addWidget(self._content())
         self.setLayout(VBox(self.error_banner, (self.stack, 1), gap=10))

@@ -17,8 +17,9 @@ from studio.ui.pages.results.prediction_grid import PredictionGrid
 from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, Thumbnails, render_thumbnail
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_percent
-from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, container, text_label
+from studio.ui.widgets.components import Card, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 from studio.ui.widgets.row_table import set_up_row_table
 from studio.ui.widgets.segmented_control import SegmentedControl
@@ -138,7 +139,7 @@ class ConfusionTab(QWidget):
         self.saliency_mode.activated.connect(lambda row: self._show_saliency())
         self.prediction_label = text_label("", "field", wrap=True)
         self.loss_label = text_label("", "caption", wrap=True)
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self.try_button = button(tr("Try it"), self._request_try, "eye")
         self.details = container(
             VBox(

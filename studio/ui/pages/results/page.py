@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QLabel, QStackedWidget, QWidget
 
+from studio.core.messages import N_
 from studio.core.run import Run
 from studio.ui.i18n.language import localized, tr
 from studio.ui.pages.base import Page
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.pages.results.ablation_tab import AblationTab
 from studio.ui.pages.results.confusion_tab import ConfusionTab
 from studio.ui.pages.results.inference_worker import InferenceWorker
@@ -30,9 +32,7 @@ _RETRY_MS = 500
 
 
 class ResultsPage(Page):
-    """The fourth step. ``compare_requested`` asks for the page that compares runs."""
-
-    compare_requested = Signal()
+    """The fourth step."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
@@ -43,7 +43,7 @@ class ResultsPage(Page):
         )
         self.picker = RunPicker(workspace.runs)
         self.header.addWidget(self.picker)
-        self.header.addWidget(button(tr("Compare runs"), self.compare_requested.emit, "results"))
+        self.header.addWidget(button(tr("Compare runs"), lambda: workspace.page_requested.emit("compare"), "results"))
         self.inference = InferenceWorker(workspace.worker, self)
         self.shown_path: Path | None = None
         self._shown_accuracy: float | None = None
@@ -227,3 +227,6 @@ def _evaluate_run(run: Run) -> "tuple[Predictions, Baseline | None]":
 
     recipe = run.recipe
     return predict_split(run), baseline.cached_baseline(recipe.data, recipe.backbone)
+
+
+PAGE = register(PageSpec("results", N_("Results"), "results", ResultsPage, "Ctrl+4", step=4))

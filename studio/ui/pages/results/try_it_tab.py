@@ -19,18 +19,9 @@ from studio.ui.pages.results.saliency_view import SaliencyView
 from studio.ui.services.error_text import error_message
 from studio.ui.services.thumbnails import THUMBNAIL_PIXELS, render_thumbnail
 from studio.ui.services.workspace import Workspace
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_percent
-from studio.ui.widgets.components import (
-    Banner,
-    Card,
-    HBox,
-    VBox,
-    button,
-    clear_layout,
-    container,
-    scroll_area,
-    text_label,
-)
+from studio.ui.widgets.components import Card, HBox, VBox, button, clear_layout, container, scroll_area, text_label
 from studio.ui.widgets.drop_zone import DropZone
 from studio.ui.widgets.menu import Menu
 from studio.ui.widgets.segmented_control import SegmentedControl
@@ -60,7 +51,7 @@ class TryItTab(QWidget):
         self.control_rows: list[AdapterStrengthRow] = []
         self._sources: dict[Path, str] = {}
         self._active_after_restore = ""
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         right = VBox(self.banner, (self._build_cards(), 5), (self._build_controls(), 2), gap=12)
         self.setLayout(HBox(self._build_image_card(), (right, 1), gap=14))
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), self)

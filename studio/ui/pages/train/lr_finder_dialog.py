@@ -10,7 +10,8 @@ from studio.core.recipe import Recipe
 from studio.ui.i18n.language import tr
 from studio.ui.services.error_text import error_message
 from studio.ui.services.workspace import Workspace
-from studio.ui.widgets.components import Banner, Card, HBox, VBox, button, text_label
+from studio.ui.shared.error_banner import ErrorBanner
+from studio.ui.widgets.components import Card, HBox, VBox, button, text_label
 
 if TYPE_CHECKING:
     from studio.core.control import TrainControl
@@ -34,7 +35,7 @@ class LRFinderDialog(QDialog):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 0)
         self.bar.setAccessibleName(tr("Progress"))
-        self.banner = Banner()
+        self.banner = ErrorBanner()
         self._plot_layout = QVBoxLayout()
         self._plot_layout.setContentsMargins(0, 0, 0, 0)
         self.use_button = button("", self._use, kind="primary")

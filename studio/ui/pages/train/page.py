@@ -10,10 +10,12 @@ from PySide6.QtWidgets import QInputDialog, QSplitter
 from studio.app.baseline import cached_baseline
 from studio.core import events
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.recipe import Recipe, Training
 from studio.core.run import Run
 from studio.ui.i18n.language import tr, tr_n
 from studio.ui.pages.base import Page
+from studio.ui.pages.registry import PageSpec, register
 from studio.ui.pages.train.lr_advice import LRAdvice
 from studio.ui.pages.train.plots_card import PlotsCard
 from studio.ui.pages.train.queue_card import QueueCard
@@ -299,3 +301,11 @@ def _baseline_accuracy_of(run: Run | None) -> float | None:
     except StudioError:
         return None
     return baseline.accuracy if baseline else None
+
+
+def _is_done(workspace: Workspace) -> bool:
+    row = workspace.runs.find(workspace.runs.selected)
+    return row is not None and row.state == "completed"
+
+
+PAGE = register(PageSpec("train", N_("Train"), "train", TrainPage, "Ctrl+3", step=3, is_done=_is_done))

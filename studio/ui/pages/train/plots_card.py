@@ -23,6 +23,7 @@ from studio.ui.i18n.language import tr
 from studio.ui.pages.train import run_status_text
 from studio.ui.pages.train.run_history import RunHistory
 from studio.ui.services.background import FrameScheduler
+from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.widgets.components import Banner, Card, EmptyState, HBox, VBox, button, container, text_label
 from studio.ui.widgets.fields import guard_wheel
 
@@ -88,7 +89,7 @@ class PlotsCard(Card):
         self.bar.setTextVisible(False)
         self.bar.setRange(0, 1000)
         self.bar.setAccessibleName(tr("Progress"))
-        self.problem_banner, self.advice_banner = Banner(), Banner()
+        self.problem_banner, self.advice_banner = ErrorBanner(), Banner()
         self.plots: tuple[LinePlot, ...] = ()
         self._scheduler = FrameScheduler(self)
         self._advised_evaluation: events.Evaluation | None = None

@@ -93,7 +93,7 @@ def test_an_old_run_opens_with_its_curves(trained, prepared):
     trained.files.open_path(run.path)
     assert trained.train.watcher.history.ended is not None
     assert trained.workspace.recipe == run.recipe
-    assert trained.pages.currentWidget() is trained.train
+    assert trained.pages.current_page is trained.train
 
 
 def test_closing_during_training_asks_and_stops(prepared, qtbot, monkeypatch):

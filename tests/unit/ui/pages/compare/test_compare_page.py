@@ -132,11 +132,11 @@ def test_the_menu_and_the_results_page_lead_to_the_page(window, qtbot, train):
     window.workspace.runs.reload()
     window.workspace.runs.select(run)
     window.actions_by_slot["show_compare"].trigger()
-    assert window.pages.currentWidget() is window.compare
+    assert window.pages.current_page is window.compare
     assert window.compare.selected_runs == (run.path,)
     window.show_results()
     window.results.compare_requested.emit()
-    assert window.pages.currentWidget() is window.compare
+    assert window.pages.current_page is window.compare
     window.show_data()
     qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)
 

@@ -110,7 +110,7 @@ def test_the_whole_window_accepts_images_and_recipes(window, pets, qapp, tmp_pat
     data = urls(pets)
     dropped(qapp, window, data)
     assert window.workspace.recipe.data.path == str(pets)
-    assert window.pages.currentWidget() is window.data
+    assert window.pages.current_page is window.data
     window.workspace.recipe.save(tmp_path / "mine.toml")
     window.undo()
     data = urls(tmp_path / "mine.toml")

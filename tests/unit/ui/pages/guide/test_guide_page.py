@@ -95,6 +95,6 @@ def test_the_palette_opens_the_guide_at_the_selected_method(ready, qtbot):
     palette = ready.adapters.palette_panel
     palette.list_view.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
     palette.guide_requested.emit()
-    assert ready.pages.currentWidget() is ready.guide
+    assert ready.pages.current_page is ready.guide
     qtbot.waitUntil(lambda: bool(ready.guide.model.rows), timeout=LONG)
     assert ready.guide.name.text() == ready.workspace.engine.method("ssf").label

@@ -24,9 +24,9 @@ def test_edits_are_undone_and_made_again_exactly(document):
     lora = Attachment(name="lora", method="lora", at=("blocks.*",))
     document.edit("Attach", recipe_edits.with_attachments(first, (lora,)))
     second = document.recipe
-    document.history.undo()
+    document.undo_stack.undo()
     assert document.recipe is first
-    document.history.redo()
+    document.undo_stack.redo()
     assert document.recipe is second
     assert document.recipe.attachments == (lora,)
 
@@ -35,28 +35,28 @@ def test_edits_of_one_thing_become_one_step(document):
     first = document.recipe
     for number in (11, 12, 13):
         document.edit("Change epochs", epochs(document.recipe, number), "training.epochs")
-    assert document.history.count() == 1
+    assert document.undo_stack.count() == 1
     assert document.recipe.training.epochs == 13
-    document.history.undo()
+    document.undo_stack.undo()
     assert document.recipe == first
 
 
 def test_edits_of_two_things_stay_two_steps(document):
     document.edit("a", epochs(document.recipe, 3), "training.epochs")
     document.edit("b", recipe_edits.with_value(document.recipe, "training.seed", 3), "training.seed")
-    assert document.history.count() == 2
+    assert document.undo_stack.count() == 2
 
 
 def test_coming_back_to_the_beginning_leaves_no_step(document):
     document.edit("a", epochs(document.recipe, 3), "e")
     document.edit("a", epochs(document.recipe, 10), "e")
-    assert document.history.count() == 0
+    assert document.undo_stack.count() == 0
     assert not document.modified
 
 
 def test_an_edit_that_changes_nothing_is_no_step(document):
     document.edit("nothing", document.recipe)
-    assert document.history.count() == 0
+    assert document.undo_stack.count() == 0
 
 
 def test_the_star_goes_with_saving_and_comes_with_editing(document, tmp_path, qtbot):
@@ -66,7 +66,7 @@ def test_the_star_goes_with_saving_and_comes_with_editing(document, tmp_path, qt
         document.save(tmp_path / "r.toml")
     assert not document.modified
     assert document.name == "r.toml"
-    document.history.undo()
+    document.undo_stack.undo()
     assert document.modified
     assert Recipe.load(tmp_path / "r.toml").training.epochs == 3
 
@@ -76,7 +76,7 @@ def test_opening_makes_paths_absolute_and_forgets_the_history(document, tmp_path
     document.edit("a", epochs(document.recipe, 3))
     document.open(tmp_path / "r.toml")
     assert document.recipe.data.path == str(tmp_path / "images")
-    assert document.history.count() == 0
+    assert document.undo_stack.count() == 0
 
 
 def test_a_broken_file_leaves_the_document_as_it_is(document, tmp_path):
