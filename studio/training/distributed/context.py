@@ -2,9 +2,6 @@
 
 They are started by torchrun, on one host or several. A training alone is a team of one, for which nothing here costs
 anything. Whatever decides how the training goes on is decided by all together, so that none waits for another in vain.
-
-Gradients are averaged by torch's DistributedDataParallel, after the whole backward pass: only then is it known whether
-the memory was enough everywhere. Adapters are small, so little is lost by not averaging during it.
 """
 
 import json
@@ -12,13 +9,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
@@ -124,36 +121,27 @@ class DistributedContext:
 
 
 class GradientSync:
-    """Averages the gradients of ``parameters`` over a team; their values become the first process's at once."""
+    """Averages the gradients of ``parameters`` over all processes; construction copies their values from the first.
+
+    It runs after the whole backward pass, because only then is it known whether the memory was enough in every process.
+    Adapters are small, so the communication that could overlap with the backward pass is short.
+    """
 
     def __init__(self, distributed: DistributedContext, parameters: Sequence[nn.Parameter]) -> None:
         self._distributed, self._parameters = distributed, parameters
-        self._ddp = (
-            None
-            if distributed.is_single_process
-            else _collective(lambda: DistributedDataParallel(_ZeroLoss(parameters)))
-        )
+        for parameter in () if distributed.is_single_process else parameters:
+            _collective(partial(dist.broadcast, parameter.data, src=0))
 
     def __call__(self) -> None:
-        """Average; a parameter that no process computed a gradient for keeps having none."""
-        if self._ddp is None:
+        """Average the gradients; one that no process has stays None."""
+        if self._distributed.is_single_process:
             return
         used = self._distributed.any_rank([parameter.grad is not None for parameter in self._parameters])
-        _collective(lambda: self._ddp().backward())  # type: ignore[misc]
-        for parameter, kept in zip(self._parameters, used, strict=True):
-            if not kept:
-                parameter.grad = None
-
-
-class _ZeroLoss(nn.Module):
-    """Adds nothing to any gradient: a backward pass through it averages what is there."""
-
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        super().__init__()
-        self.parts = nn.ParameterList(parameters)
-
-    def forward(self) -> Tensor:
-        return torch.stack([parameter.sum() * 0 for parameter in self.parts]).sum()
+        shared = [parameter for parameter, is_used in zip(self._parameters, used, strict=True) if is_used]
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in shared])
+        mean = _collective(lambda: _all_reduce(flat, dist.ReduceOp.SUM)) / self._distributed.world_size
+        for parameter, grad in zip(shared, mean.split([p.numel() for p in shared]), strict=True):
+            parameter.grad = grad.view_as(parameter)
 
 
 class _SyncedControl(TrainControl):
@@ -236,7 +224,8 @@ def _all_reduce(values: Tensor, op: Any) -> Tensor:
 
 
 def _all_gather_text(text: str, world_size: int) -> list[str]:
-    """A text of each process."""
+    """Return a text from each process, by rank."""
+    # Not all_gather_object(): it unpickles, so that one process could run code in another.
     content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size)]
     dist.all_gather(lengths, torch.tensor([len(content)]))
