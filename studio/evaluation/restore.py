@@ -54,7 +54,8 @@ def _trained_weights_digest(folder: Path) -> str:
 def _load_tensors(folder: Path, version: AdapterVersion) -> dict[str, Tensor]:
     if version == "best" and (folder / ADAPTER_FILE).exists():
         return load_tensors(folder / ADAPTER_FILE)
-    saved = checkpoint.read(folder / "checkpoints" / version)
+    reserves = [folder / "checkpoints" / "epoch"] if version == "last" else []
+    saved = checkpoint.read(folder / "checkpoints" / version, *reserves)
     if saved is None:
         raise StudioError(f"The run {folder} has no {version} adapter yet; train it first.")
     return saved.section("adapter")

@@ -66,6 +66,8 @@ def _run_training(trainer: Trainer, control: TrainControl) -> Iterator[events.Ev
     yield from trainer.start()
     if trainer.train_state.step == 0:
         yield from _run_evaluation(trainer, control, epoch=0)
+        if not control.stopping:
+            yield trainer.save("epoch")
     while not trainer.complete and not control.stopping:
         yield from _run_epoch(trainer, control)
     if not trainer.complete:

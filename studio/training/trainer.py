@@ -6,16 +6,15 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
-from safetensors.torch import save
 
 from studio.backbones.loading import resolve_backbone
 from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
-from studio.core.files import write_bytes, write_json
+from studio.core.files import write_json
 from studio.core.recipe import Recipe
 from studio.core.run import ADAPTER_FILE, Run
 from studio.data.dataset import split_manifest
@@ -95,7 +94,7 @@ class Trainer:
 
     @staticmethod
     def _last_checkpoint(run: Run, recipe: Recipe) -> checkpoint.Checkpoint | None:
-        saved = checkpoint.read(run.path / "checkpoints" / "last")
+        saved = checkpoint.read(run.path / "checkpoints" / "last", run.path / "checkpoints" / "epoch")
         progress = TrainState.from_json(saved.values["progress"]) if saved else TrainState()
         if progress.epoch >= recipe.training.epochs:
             raise StudioError(f"This run is complete, with {progress.epoch} epochs; raise training.epochs to go on.")
@@ -274,12 +273,11 @@ class Trainer:
         return loss, int(correct)
 
     def roll_back(self) -> Iterator[events.Event]:
-        """Go back to the beginning of the epoch, to go on at half the rate; StudioError where that was done too often.
+        """Return to the start of the epoch with half the learning rate; raise StudioError after too many times.
 
-        Not to the last checkpoint: when that was written depends on the clock and on who stopped the run.
+        Not to the last checkpoint: its step depends on the clock and on who stopped the run.
         """
-        folder, before = self.run.path / "checkpoints", self.train_state
-        saved = checkpoint.read(folder / "epoch") or checkpoint.read(folder / "best")
+        saved, before = self._epoch_checkpoint(), self.train_state
         if saved is None or not before.can_roll_back:
             raise StudioError(_DIVERGED_MESSAGE)
         self._load_state(saved)
@@ -289,6 +287,12 @@ class Trainer:
             f"{self.train_state.step} and on from there at half the learning rate."
         )
         yield self.save("last")
+
+    def _epoch_checkpoint(self) -> checkpoint.Checkpoint | None:
+        """Return the state at the start of the epoch; in runs of the first version the first epoch starts at "best"."""
+        folder = self.run.path / "checkpoints"
+        saved = checkpoint.read(folder / "epoch") or checkpoint.read(folder / "best")
+        return saved if saved and saved.section("random") else None
 
     def epoch_event(self) -> events.Epoch:
         """The training's means over the epoch; StudioError where no image could be read at all."""
@@ -338,20 +342,23 @@ class Trainer:
         measured.accumulator.sync(self.distributed.all_reduce_sum)
         return measured.accumulator.compute("validation") if measured.complete else None
 
-    def save(self, name: str) -> events.Checkpoint:
-        """Write a checkpoint; "best" also becomes the run's adapter, and "epoch" is where :meth:`roll_back` leads."""
+    def save(self, name: Literal["last", "epoch", "best"]) -> events.Checkpoint:
+        """Write a checkpoint: "last" to resume from, "epoch" to roll back to, "best" as the run's adapter."""
         self._last_save_time = time.monotonic()
         if self.distributed.is_main_process:
-            self._write_checkpoint(name)
+            self._write_best() if name == "best" else self._write_checkpoint(name)
         return events.Checkpoint(step=self.train_state.step, name=name)
 
     def _write_checkpoint(self, name: str) -> None:
-        checkpoint.write(
-            self.run.path / "checkpoints" / name, self._checkpoint_state.state_tensors(), self._checkpoint_values()
-        )
-        if name == "best":
-            adapter = {key: tensor.cpu().contiguous() for key, tensor in self._checkpoint_state.adapter_tensors.items()}
-            write_bytes(self.run.path / ADAPTER_FILE, save(adapter, metadata={"format": "pt"}))
+        folder = self.run.path / "checkpoints" / name
+        checkpoint.write(folder, self._checkpoint_state.state_tensors(), self._checkpoint_values())
+
+    def _write_best(self) -> None:
+        """Write the adapter alone: nothing resumes from the best epoch."""
+        adapter = self._checkpoint_state.adapter_tensors
+        named = {f"adapter/{name}": tensor for name, tensor in adapter.items()}
+        checkpoint.write(self.run.path / "checkpoints" / "best", named, self._checkpoint_values())
+        checkpoint.write_tensors(self.run.path / ADAPTER_FILE, adapter, {"format": "pt"})
 
     def usage_events(self) -> Iterator[events.Event]:
         """What the training took so far, where it has made a step."""

@@ -33,8 +33,8 @@ from studio.training.trainer import Trainer
 
 _STEPS_PER_EPOCH = 3
 """Steps of each of the two epochs of a trial; the first of all pays for what happens once."""
-_SAVES_PER_EPOCH = 3
-"""Checkpoints of an epoch: the last, the epoch's, and often the best."""
+_SAVES_PER_EPOCH = 2
+"""Checkpoints with the optimizer in an epoch: "epoch" and "last"; "best" is much smaller."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,80 +1,99 @@
-"""Checkpoints that survive a kill at any instant, and tell when the disk has damaged them.
+"""Checkpoints that survive a kill at any instant, and are checked for damage when they are read.
 
-A checkpoint is a folder. Its tensors (safetensors) and values (JSON) are written beside the earlier ones under names of
-their own, then ``manifest.json`` with their hashes replaces the one before, which stays as ``previous.json`` with its
-files. So at any moment one of the two is whole.
+A checkpoint is a folder. Its tensors (safetensors) and values (JSON) are written under new names, then
+``manifest.json`` with their SHA-256 replaces the old manifest, and the old files are removed. So the manifest names
+intact files at every instant. If the disk has damaged them, another checkpoint of the run is the reserve.
 """
 
+import errno
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load, save
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from studio.core.errors import StudioError
-from studio.core.files import write_bytes, write_json
+from studio.core.files import atomic_write, sha256_file, write_bytes, write_json
 
-MANIFEST, PREVIOUS = "manifest.json", "previous.json"
+MANIFEST = "manifest.json"
+_PREVIOUS = "previous.json"
+"""The manifest of a second, older generation in runs of the first version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Named tensors and plain values. ``damaged`` names the newer files that could not be used, usually none."""
+    """Named tensors and JSON values; ``damaged`` names newer files that could not be used, usually none."""
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
     damaged: tuple[str, ...] = ()
 
     def section(self, name: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with ``name/``, without that."""
+        """Return the tensors whose names begin with ``name/``, without that prefix."""
         return {key.removeprefix(f"{name}/"): t for key, t in self.tensors.items() if key.startswith(f"{name}/")}
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the one before stays until this one is complete, and after as the reserve."""
+    """Write a checkpoint in place of the one before; raise OSError if it cannot be written, with that one intact."""
     folder.mkdir(parents=True, exist_ok=True)
-    number = _next_number(folder)
-    contents = {
-        f"{number:06}.safetensors": save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}),
-        f"{number:06}.json": json.dumps(values, allow_nan=False).encode(),
+    number, content = _next_number(folder), json.dumps(values, allow_nan=False).encode()
+    hashes = {
+        f"{number:06}.safetensors": write_tensors(folder / f"{number:06}.safetensors", tensors),
+        f"{number:06}.json": hashlib.sha256(content).hexdigest(),
     }
-    for name, content in contents.items():
-        write_bytes(folder / name, content)
-    if _is_intact(folder, MANIFEST):
-        write_bytes(folder / PREVIOUS, (folder / MANIFEST).read_bytes())
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    write_bytes(folder / f"{number:06}.json", content)
     write_json(folder / MANIFEST, {"format": 1, "files": hashes})
-    _remove_unreferenced(folder)
+    _remove_others(folder, {MANIFEST, *hashes})
 
 
-def read(folder: Path) -> Checkpoint | None:
-    """The newest whole checkpoint of a folder; None where none was ever completed.
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write a safetensors file atomically and return its SHA-256; raise OSError if it cannot be written."""
+    try:
+        with atomic_write(path) as temporary:
+            save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
+            return sha256_file(temporary)
+    except SafetensorError as error:
+        # The library reports a full disk as text alone: "... (os error 28)".
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code) if number else str(error)) from error
 
-    Raises StudioError where there were some and all are damaged.
+
+def read(folder: Path, *reserves: Path) -> Checkpoint | None:
+    """Return the checkpoint in ``folder``, or the first intact one of ``reserves``; None if none was completed.
+
+    Raise StudioError if there are some and all are damaged.
     """
     damaged: list[str] = []
-    for manifest in (MANIFEST, PREVIOUS):
-        if not (folder / manifest).exists():
-            continue
-        try:
-            return _read(folder, manifest, tuple(damaged))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            damaged.append(f"{folder.name}/{manifest} ({error})")
+    for manifest in (place / name for place in (folder, *reserves) for name in (MANIFEST, _PREVIOUS)):
+        if manifest.exists():
+            try:
+                return _read(manifest, tuple(damaged))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+                damaged.append(f"{manifest.parent.name}/{manifest.name} ({error})")
     if damaged:
-        raise StudioError(f"The checkpoint {folder} is damaged, and so is the one before: {'; '.join(damaged)}.")
+        raise StudioError(
+            "damaged-checkpoint",
+            "No checkpoint in {path} can be read: {damaged}. Train the recipe as a new run.",
+            path=str(folder.parent),
+            damaged="; ".join(damaged),
+        )
     return None
 
 
-def _read(folder: Path, manifest: str, damaged: tuple[str, ...]) -> Checkpoint:
+def _read(manifest: Path, damaged: tuple[str, ...]) -> Checkpoint:
     tensors, values = None, None
-    for name, digest in json.loads((folder / manifest).read_text(encoding="utf-8"))["files"].items():
-        content = (folder / name).read_bytes()
+    for name, digest in json.loads(manifest.read_text(encoding="utf-8"))["files"].items():
+        content = (manifest.parent / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ValueError(f"{name} is not what was written")
+            raise ValueError(f"{name} differs from its SHA-256")
         if name.endswith(".safetensors"):
             tensors = load(content)
         else:
@@ -85,28 +104,12 @@ def _read(folder: Path, manifest: str, damaged: tuple[str, ...]) -> Checkpoint:
 
 
 def _next_number(folder: Path) -> int:
-    """A number that no file in the folder has: writing never touches a file that a manifest names."""
+    """Return a number that no file in the folder has, so that files named by the manifest are never touched."""
     return 1 + max((int(path.stem) for path in folder.iterdir() if path.stem.isdecimal()), default=0)
 
 
-def _is_intact(folder: Path, manifest: str) -> bool:
-    try:
-        _read(folder, manifest, ())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return True
-
-
-def _listed_files(folder: Path, manifest: str) -> set[str]:
-    try:
-        return set(json.loads((folder / manifest).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return set()
-
-
-def _remove_unreferenced(folder: Path) -> None:
-    """Remove files that neither manifest names, temporary ones of a killed process included."""
-    kept = _listed_files(folder, MANIFEST) | _listed_files(folder, PREVIOUS) | {MANIFEST, PREVIOUS}
+def _remove_others(folder: Path, kept: set[str]) -> None:
+    """Remove the files of older checkpoints, and temporary ones of a killed process."""
     for path in folder.iterdir():
         if path.name not in kept and path.is_file():
             path.unlink(missing_ok=True)

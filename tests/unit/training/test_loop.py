@@ -262,7 +262,7 @@ def test_a_second_writer_is_refused(make_run: Callable[..., Run]) -> None:
     run = make_run()
     first = train(run, TrainControl())
     next(first)
-    with pytest.raises(StudioError, match="is being trained already"):
+    with pytest.raises(StudioError, match="is already being trained"):
         next(iter(train(run, TrainControl(), resume=True)))
     rest = list(first)
     assert rest[-1].kind == "finished"

@@ -1,10 +1,15 @@
-"""Checkpoints: whole or absent at every instant, and damage is noticed."""
+"""Checkpoints: intact or absent at every instant, and damage is noticed."""
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from studio.core import files
 from studio.core.errors import StudioError
 from studio.training.run_io import checkpoint
 
@@ -41,69 +46,107 @@ def test_none_was_written(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path / "missing") is None
 
 
-def test_the_last_two_are_kept_and_no_more(tmp_path: Path) -> None:
+def test_one_checkpoint_is_kept(tmp_path: Path) -> None:
     for value in range(6):
         _write(tmp_path, value)
     assert _value(tmp_path) == 5
-    assert len(list(tmp_path.glob("*.safetensors"))) == 2
-    assert len(list(tmp_path.iterdir())) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000006.json", "000006.safetensors", "manifest.json"]
 
 
 @pytest.mark.parametrize("pattern", ["*.safetensors", "0*.json", "manifest.json"])
-def test_damage_is_noticed_and_the_one_before_used(tmp_path: Path, pattern: str) -> None:
-    _write(tmp_path, 1), _write(tmp_path, 2)
-    _flip(max(tmp_path.glob(pattern)))
-    assert _value(tmp_path) == 1
-    saved = checkpoint.read(tmp_path)
+def test_damage_is_noticed_and_the_reserve_used(tmp_path: Path, pattern: str) -> None:
+    last, reserve = tmp_path / "last", tmp_path / "epoch"
+    _write(reserve, 1), _write(last, 2)
+    _flip(max(last.glob(pattern)))
+    saved = checkpoint.read(last, reserve)
     assert saved is not None
+    assert saved.values["value"] == 1
     assert len(saved.damaged) == 1
-
-
-def test_a_damaged_one_never_becomes_the_reserve(tmp_path: Path) -> None:
-    _write(tmp_path, 1), _write(tmp_path, 2)
-    _flip(max(tmp_path.glob("*.safetensors")))
-    _write(tmp_path, 3)
-    _flip(max(tmp_path.glob("*.safetensors")))
-    assert _value(tmp_path) == 1
+    _write(last, 3)
+    saved = checkpoint.read(last, reserve)
+    assert saved is not None
+    assert (saved.values["value"], saved.damaged) == (3, ())
 
 
 def test_all_damaged(tmp_path: Path) -> None:
-    _write(tmp_path, 1), _write(tmp_path, 2)
-    for path in tmp_path.glob("*.safetensors"):
+    last, reserve = tmp_path / "last", tmp_path / "epoch"
+    _write(reserve, 1), _write(last, 2)
+    for path in tmp_path.rglob("*.safetensors"):
         _flip(path)
-    with pytest.raises(StudioError, match="is damaged, and so is the one before"):
-        checkpoint.read(tmp_path)
+    with pytest.raises(StudioError, match=r"No checkpoint in .* can be read") as failed:
+        checkpoint.read(last, reserve)
+    assert failed.value.code == "damaged-checkpoint"
+
+
+def test_the_second_generation_of_an_old_run_is_read_and_then_replaced(tmp_path: Path) -> None:
+    _write(tmp_path, 1)
+    (tmp_path / "previous.json").write_bytes((tmp_path / "manifest.json").read_bytes())
+    (tmp_path / "manifest.json").write_text('{"files": {"000002.json": "0"}}')
+    (tmp_path / "000002.json").write_text("{}")
+    assert _value(tmp_path) == 1
+    _write(tmp_path, 3)
+    assert _value(tmp_path) == 3
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_previous_checkpoint_is_not_read_while_a_new_one_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path, 1)
+    hashed, true = [], checkpoint.sha256_file
+    monkeypatch.setattr(checkpoint, "sha256_file", lambda path: hashed.append(path.name) or true(path))
+    monkeypatch.setattr(checkpoint, "load", lambda _: pytest.fail("a checkpoint was read"))
+    _write(tmp_path, 2)
+    assert len(hashed) == 1
+    assert hashed[0].endswith("000002.safetensors")
+
+
+def test_a_full_disk_is_an_oserror_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    _write(tmp_path, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save_file", full)
+        with pytest.raises(OSError, match="No space left on device") as failed:
+            _write(tmp_path, 2)
+    assert failed.value.errno == errno.ENOSPC
+    assert _value(tmp_path) == 1
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 class Killed(BaseException):
     """Ends a write at a chosen point, as a kill would."""
 
 
-@pytest.mark.parametrize("at", range(8))
+@pytest.mark.parametrize("at", range(7))
 def test_killed_between_any_two_of_its_steps_the_old_or_the_new_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     _write(tmp_path, 1), _write(tmp_path, 2)
-    calls = iter(range(100))
-    true = checkpoint.write_bytes
+    calls, true = iter(range(100)), files.atomic_write
 
-    def write_bytes(path: Path, content: bytes) -> None:
+    @contextmanager
+    def atomic_write(path: Path) -> Iterator[Path]:
         number = next(calls)
         if 2 * number == at:
-            path.with_name(f".{path.name}.1.tmp").write_bytes(content[:3])
+            path.with_name(f".0123.{path.name}").write_bytes(b"cut")
             raise Killed
-        true(path, content)
+        with true(path) as temporary:
+            yield temporary
         if 2 * number + 1 == at:
             raise Killed
 
-    monkeypatch.setattr(checkpoint, "write_bytes", write_bytes)
-    monkeypatch.setattr(
-        checkpoint, "write_json", lambda path, raw: write_bytes(path, checkpoint.json.dumps(raw).encode())
-    )
+    def killed(folder: Path, kept: set[str]) -> None:
+        raise Killed
+
+    monkeypatch.setattr(files, "atomic_write", atomic_write)
+    monkeypatch.setattr(checkpoint, "atomic_write", atomic_write)
+    monkeypatch.setattr(checkpoint, "_remove_others", killed)
     with pytest.raises(Killed):
         _write(tmp_path, 3)
     monkeypatch.undo()
-    assert _value(tmp_path) == (3 if at == 7 else 2)
+    assert _value(tmp_path) == (3 if at >= 5 else 2)
     _write(tmp_path, 4)
     assert _value(tmp_path) == 4
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 3
