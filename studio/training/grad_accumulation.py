@@ -1,4 +1,4 @@
-"""The gradient of one batch, computed in as many parts as the memory needs; the step is the same."""
+"""Gradient of a batch, accumulated over as many micro-batches as the memory needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from studio.core.messages import N_, Message
 from studio.data.loader import Batch
 from studio.peft import AdaptedModel
 from studio.training.backend.precision import Precision, autocast
@@ -15,19 +16,19 @@ from studio.training.run_io import rng_state
 from studio.training.train_state import TrainState
 
 LossFn = Callable[[Tensor, Tensor, tuple[Tensor, Tensor] | None], Tensor]
-"""Logits (images, classes) in float32 and classes to their mean loss: see :mod:`studio.training.loss`."""
+"""Maps float32 logits (N, C), class indices (N) and mixed targets to the mean loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What a batch came to: its loss, and the number of its images that were right."""
+    """Loss and correct predictions of a batch."""
 
     loss: Tensor
     correct: int
 
 
 class GradientAccumulator:
-    """Computes the gradients of batches; ``warn`` hears where the memory is too small for that at once."""
+    """Computes the gradients of batches; ``warn`` is told of a lack of memory."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class GradientAccumulator:
         distributed: DistributedContext,
         device: torch.device,
         precision: Precision,
-        warn: Callable[[str], None],
+        warn: Callable[[Message], None],
     ) -> None:
         self._model, self._network, self._loss_fn = model, network, loss_fn
         self._distributed, self._device, self._precision, self._warn = distributed, device, precision, warn
@@ -45,52 +46,59 @@ class GradientAccumulator:
         self._sync_gradients = GradientSync(distributed, self._parameters)
         self._adapters_checked = False
 
-    def backward(self, batch: Batch, num_images: int, train_state: TrainState) -> BatchResult:
-        """The gradient of a batch; where the memory is too small, in twice as many parts, down to single images.
+    def forward_backward(self, batch: Batch, num_images: int, train_state: TrainState) -> BatchResult:
+        """Compute the gradient of a batch of ``num_images`` over all processes.
 
-        ``num_images`` are the team's together. The parts are kept in ``train_state`` for the batches to come.
+        After an out-of-memory error there are twice as many micro-batches, down to single images. Their number stays in
+        ``train_state`` for later batches.
         """
-        drawn = rng_state.get_rng_state(self._device)
+        generators = rng_state.get_rng_state(self._device)
         while True:
             for parameter in self._parameters:
                 parameter.grad = None
-            outcome = None
+            result = None
             try:
-                outcome = self._backward_local(batch, num_images, train_state.parts)
+                result = self._forward_backward_local(batch, num_images, train_state.parts)
             except torch.OutOfMemoryError:
                 if train_state.parts >= len(batch):
                     raise
-            # Not inside the handler, as the exception keeps the tensors of the failed attempt alive.
-            if not self._distributed.any_rank([outcome is None])[0] and outcome is not None:
+            # Not inside the handler, because the exception keeps the tensors of the failed attempt alive.
+            if not self._distributed.any_rank([result is None])[0] and result is not None:
                 self._sync_gradients()
-                return outcome
+                return result
             self._split_further(-(-num_images // self._distributed.world_size), train_state)
-            rng_state.set_rng_state(self._device, drawn)
+            rng_state.set_rng_state(self._device, generators)
 
-    def _backward_local(self, batch: Batch, num_images: int, parts: int) -> BatchResult:
-        """The gradient of this process's share of a batch, so that the team's average is that of the mean loss."""
+    def _forward_backward_local(self, batch: Batch, num_images: int, parts: int) -> BatchResult:
+        """Compute the gradient of this shard, scaled for averaging over processes."""
         if not len(batch):
             return BatchResult(torch.zeros(()), 0)
-        of = num_images / self._distributed.world_size
-        found = accumulate_gradients(self._network, batch, parts, self._loss_fn, self._device, self._precision, of)
+        divisor = num_images / self._distributed.world_size
+        result = accumulate_gradients(
+            self._network, batch, parts, self._loss_fn, self._device, self._precision, divisor
+        )
         self._check_adapters_used()
-        return found
+        return result
 
     def _check_adapters_used(self) -> None:
-        """After the first backward pass: an attachment that the backbone never calls is an error, not a silence."""
+        """Raise StudioError if the first pass never called an attachment."""
         if not self._adapters_checked:
             self._model.check_all_used()
             self._adapters_checked = True
 
     def _split_further(self, num_images: int, train_state: TrainState) -> None:
-        """Compute batches in smaller parts from now on, and say so."""
+        """Double the number of micro-batches, with a warning."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         tried = -(-num_images // train_state.parts)
         train_state.parts *= 2
         self._warn(
-            f"The memory is not enough for {tried} images at once; from now on each batch of {num_images} is computed in "
-            f"{train_state.parts} parts, which takes longer and comes to the same."
+            N_(
+                "Out of memory at {tried} images. Each batch of {images} is now split into {parts} micro-batches.",
+                tried=tried,
+                images=num_images,
+                parts=train_state.parts,
+            )
         )
 
 
@@ -101,26 +109,26 @@ def accumulate_gradients(
     loss_fn: LossFn,
     device: torch.device,
     precision: Precision,
-    num_images: float,
+    divisor: float,
 ) -> BatchResult:
-    """Add the gradient of the batch's loss to the parameters, of one of ``parts`` parts after the other.
+    """Run forward and backward on each micro-batch, and sum the gradients.
 
-    The loss is the images' sum divided by ``num_images``: their number makes it the mean.
+    The loss is the sum over the images divided by ``divisor``; with their number it is the mean.
     """
-    loss, correct = torch.zeros((), device=device), 0
-    for part in batch.microbatches(parts):
-        labels = to_device(part.labels, device)
+    total_loss, correct = torch.zeros((), device=device), 0
+    for microbatch in batch.microbatches(parts):
+        targets = to_device(microbatch.labels, device)
         with autocast(device, precision):
-            logits = network(to_device(part.inputs, device))
-        share = loss_fn(logits.float(), labels, _mix_targets(part, device)) * (len(labels) / num_images)
-        share.backward()  # type: ignore[no-untyped-call]
-        loss += share.detach()
-        correct += int((logits.argmax(1) == labels).sum())
-    return BatchResult(loss, correct)
+            logits = network(to_device(microbatch.inputs, device))
+        loss = loss_fn(logits.float(), targets, _mix_targets(microbatch, device)) * (len(targets) / divisor)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total_loss += loss.detach()
+        correct += int((logits.argmax(1) == targets).sum())
+    return BatchResult(total_loss, correct)
 
 
 def _mix_targets(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor] | None:
-    """Of images made of two, the other one's class and the first one's share."""
+    """Return second classes and first shares for mixup, None without it."""
     if batch.mix_targets is None or batch.mix_lambdas is None:
         return None
     return to_device(batch.mix_targets, device), to_device(batch.mix_lambdas, device)

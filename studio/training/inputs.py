@@ -1,11 +1,12 @@
-"""What training and validation read, and the network that turns it into logits.
+"""Batch sources of training and validation, and the network for them.
 
-Both are chosen together: images and the whole backbone, or what its frozen part makes of the images, computed once, and
-the rest of it.
+Both are chosen together: images and the whole backbone, or cached features of the frozen prefix and the rest of it.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,15 +24,16 @@ from studio.training.backend.precision import Precision, autocast
 from studio.training.feature_cache import frozen_prefix
 from studio.training.feature_cache.disk_cache import FeatureCache
 from studio.training.feature_cache.feature_loader import CachedFeatureLoader
+from studio.training.feature_cache.frozen_prefix import ModelSplit
 
 Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainInputs:
-    """``network`` takes the inputs of either source, on the training's device, to logits (batch, classes).
+    """Two batch sources, and the network that maps their inputs to logits (N, C).
 
-    ``first_trained_layer`` is the path of the first layer that it runs, empty where that is the whole backbone.
+    ``first_trained_layer`` is the path of the first layer of the network, "" for the whole backbone.
     """
 
     network: Network
@@ -48,29 +50,41 @@ def build_inputs(
     device: torch.device,
     precision: Precision,
     memory_format: torch.memory_format = torch.contiguous_format,
-    feature_cache: FeatureCache | None = None,
+    cache_key_data: Mapping[str, Any] | None = None,
 ) -> TrainInputs:
-    """Features behind the frozen part of the backbone where it has one and images do not always change, else images."""
-    cut = None if training.is_random and not training.num_views else frozen_prefix.find_split(model, preprocessing.size)
-    if cut is None:
+    """Return cached features for a frozen prefix if images repeat; else images.
+
+    With ``cache_key_data``, what features depend on besides the loader, they are also shared with other runs on disk.
+    """
+    always_new = training.is_random and not training.num_views
+    split = None if always_new else frozen_prefix.find_split(model, preprocessing.size)
+    if split is None:
         return TrainInputs(model_with_preprocessing(model, preprocessing, memory_format), training, validation)
 
     def features(pixels: Tensor) -> Tensor:
         with torch.no_grad(), autocast(device, precision):
-            return cut.prefix(to_memory_format(preprocessing.normalize(to_device(pixels, device)), memory_format))
+            return split.prefix(to_memory_format(preprocessing.normalize(to_device(pixels, device)), memory_format))
 
     def source(loader: Loader) -> CachedFeatureLoader:
-        return CachedFeatureLoader(
-            loader, features, feature_cache.entry(cut.first_trained_layer, loader) if feature_cache else None
-        )
+        return CachedFeatureLoader(loader, features, _feature_cache(split, loader, precision, cache_key_data))
 
-    return TrainInputs(cut.tail, source(training), source(validation), cut.first_trained_layer)
+    return TrainInputs(split.tail, source(training), source(validation), split.first_trained_layer)
+
+
+def _feature_cache(
+    split: ModelSplit, loader: Loader, precision: Precision, key_data: Mapping[str, Any] | None
+) -> FeatureCache | None:
+    if key_data is None:
+        return None
+    # With autocast the last layer of the prefix decides between 2 and 4 bytes.
+    row_bytes = math.prod(split.feature_shape) * (2 if precision == "bfloat16" else 4)
+    return FeatureCache({**key_data, "first_trained_layer": split.first_trained_layer}, loader, row_bytes)
 
 
 def model_with_preprocessing(
     model: AdaptedModel, preprocessing: Preprocessing, memory_format: torch.memory_format = torch.contiguous_format
 ) -> Network:
-    """The backbone behind its preprocessing: 8-bit images (batch, height, width, 3) to logits."""
+    """Return a network from 8-bit images (N, H, W, 3) to logits (N, C)."""
 
     def network(pixels: Tensor) -> Tensor:
         logits: Tensor = model.module(to_memory_format(preprocessing.normalize(pixels), memory_format))
@@ -82,7 +96,10 @@ def model_with_preprocessing(
 def build_loaders(
     recipe: Recipe, images: DatasetIndex, preprocessing: Preprocessing, shard: tuple[int, int] = (0, 1)
 ) -> tuple[Loader, Loader]:
-    """Shuffled and changed training images, and validation images as they are; of both a share of each batch."""
+    """Return the loaders of training and validation.
+
+    Training is shuffled and augmented. ``shard`` is (rank, world size).
+    """
     settings = recipe.training
     training = Loader(
         dataset_for_split(images, preprocessing, "train"),
@@ -98,5 +115,5 @@ def build_loaders(
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Move a batch without waiting for the copy where the device allows it."""
+    """Move a tensor; from pinned memory to a GPU the copy overlaps with computation."""
     return tensor.to(device, non_blocking=True)

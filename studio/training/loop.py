@@ -1,5 +1,6 @@
-"""The training loop: a generator of events that writes the run directory. It knows neither window nor command line."""
+"""The training loop: a generator of events that writes the run directory."""
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -19,50 +20,28 @@ from studio.training.trainer import Trainer
 def train(
     run: Run, control: TrainControl, resume: bool = False, distributed: DistributedContext | None = None
 ) -> Iterator[events.Event]:
-    """Train ``run``, yielding each event once it is in ``events.jsonl``.
+    """Train ``run``, and yield each event once it is in ``events.jsonl``.
 
-    With ``resume`` it goes on from the last checkpoint, or from the beginning where there is none yet.
-    Raises StudioError, with nothing written, where the recipe cannot be trained, another process trains the run, or it
-    is complete; and where the training itself fails, after an error event and with the best adapter kept.
+    With ``resume`` it continues from the last checkpoint, or starts if there is none. Raise StudioError, with nothing
+    written, if the recipe cannot be trained, another process trains the run or it is complete. A failure of the
+    training itself is raised after an error event, with the best adapter saved.
     """
     distributed = distributed or DistributedContext()
     with ExitStack() as stack:
         distributed.broadcast_from_main(lambda: _acquire_run(run, resume, stack))
-        session = stack.enter_context(Trainer.prepare(run, resume, distributed))
-        record = stack.enter_context(_event_recorder(session))
+        trainer = stack.enter_context(Trainer.prepare(run, resume, distributed))
+        record = stack.enter_context(_event_recorder(trainer))
         try:
-            yield from map(record, _run_training(session, distributed.sync_control(control)))
-        except Exception as error:  # whatever it is, the run says so before it ends
+            yield from map(record, _run_training(trainer, distributed.sync_control(control)))
+        except Exception as error:  # of any kind: the run says why it ended
             failure = _user_error(error)
-            with suppress(OSError):  # where the disk is full, there is no room for this either
-                yield record(events.Error(text=str(failure)))
+            with suppress(OSError):  # a full disk has no space for the event either
+                yield record(_error_event(failure))
             raise failure from error
 
 
-def _acquire_run(run: Run, resume: bool, stack: ExitStack) -> None:
-    """Become the only writer of a run."""
-    stack.enter_context(run_lock(run.path))
-    _require_new(run, resume)
-
-
-@contextmanager
-def _event_recorder(trainer: Trainer) -> Iterator[Callable[[events.Event], events.Event]]:
-    """A function that writes an event down and returns it; of several processes the first alone writes."""
-    if not trainer.distributed.is_main_process:
-        yield lambda event: event
-        return
-    with EventLogger(trainer.run.path) as journal:
-        status = StatusWriter(trainer.run, trainer.recipe.training.epochs)
-
-        def record(event: events.Event) -> events.Event:
-            status.update(journal.write(event))
-            return event
-
-        yield record
-
-
 def _run_training(trainer: Trainer, control: TrainControl) -> Iterator[events.Event]:
-    """The whole training, from wherever the session stands."""
+    """Run all epochs that are left."""
     yield from trainer.start()
     if trainer.train_state.step == 0:
         yield from _run_evaluation(trainer, control, epoch=0)
@@ -74,13 +53,13 @@ def _run_training(trainer: Trainer, control: TrainControl) -> Iterator[events.Ev
         yield trainer.save("last")
     yield from trainer.early_stop_warning()
     yield from trainer.usage_events()
-    yield trainer.finished_event("completed" if trainer.complete else "stopped")
+    yield trainer.train_state.finished_event("completed" if trainer.complete else "stopped")
 
 
 def _run_epoch(trainer: Trainer, control: TrainControl) -> Iterator[events.Event]:
-    """What is left of an epoch, and its evaluation.
+    """Run the rest of an epoch and its evaluation.
 
-    Asked to stop, or having gone back to a checkpoint, it leaves the session where it can go on.
+    After a stop or a roll back it returns early, with the trainer in a state to continue from.
     """
     for batch in trainer.batches():
         yield from trainer.step(batch)
@@ -96,19 +75,19 @@ def _run_epoch(trainer: Trainer, control: TrainControl) -> Iterator[events.Event
     yield from _run_evaluation(trainer, control, trainer.train_state.epoch + 1)
     if not control.stopping:
         trainer.train_state.next_epoch()
-        # In this order: killed between the two, the run reaches this place again before it needs to go back.
+        # In this order: killed between the two, the run reaches this point again before it can roll back.
         yield trainer.save("epoch")
         yield trainer.save("last")
 
 
 def _run_evaluation(trainer: Trainer, control: TrainControl, epoch: int) -> Iterator[events.Event]:
-    """An evaluation; a pause cuts it short, and it begins anew after."""
+    """Evaluate; after a pause the evaluation starts again."""
     while not (yield from trainer.evaluate(control, epoch)) and not control.stopping:
         yield from _wait_while_paused(trainer, control)
 
 
 def _wait_while_paused(trainer: Trainer, control: TrainControl) -> Iterator[events.Event]:
-    """Where a pause is asked for, wait with a checkpoint until it is over or the run is stopped."""
+    """If a pause is requested, save a checkpoint and wait for its end or a stop."""
     if not control.paused:
         return
     yield trainer.save("last")
@@ -119,21 +98,56 @@ def _wait_while_paused(trainer: Trainer, control: TrainControl) -> Iterator[even
         yield events.Resumed(step=trainer.train_state.step)
 
 
-def _require_new(run: Run, resume: bool) -> None:
+def _acquire_run(run: Run, resume: bool, stack: ExitStack) -> None:
+    """Lock the run; raise StudioError if it has started and is not resumed."""
+    stack.enter_context(run_lock(run.path))
     if not resume and not all(isinstance(event, events.ResourceEstimate) for event in run.events()):
-        raise StudioError(f"The run {run.path} has begun already; resume it, or train the recipe as a new run.")
+        raise StudioError(
+            "already-started",
+            "The run {path} has already started. Resume it, or train the recipe as a new run.",
+            path=str(run.path),
+        )
+
+
+@contextmanager
+def _event_recorder(trainer: Trainer) -> Iterator[Callable[[events.Event], events.Event]]:
+    """Yield a function that writes (in the main process) and returns an event."""
+    if not trainer.distributed.is_main_process:
+        yield lambda event: event
+        return
+    with EventLogger(trainer.run.path) as event_log:
+        status = StatusWriter(trainer.run, trainer.recipe.training.epochs)
+
+        def record(event: events.Event) -> events.Event:
+            status.update(event_log.write(event))
+            return event
+
+        yield record
+
+
+def _error_event(failure: Exception) -> events.Error:
+    if isinstance(failure, StudioError):
+        return events.Error(text=failure.message, code=failure.code)
+    return events.Error(text=str(failure))
 
 
 def _user_error(error: Exception) -> Exception:
-    """What ends a run as a sentence where it can happen to anyone; a fault of the program stays as it is."""
+    """Return a StudioError for what can happen to any user; another error as it is."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return StudioError("The memory is not enough for this training; lower training.batch_size, and train again.")
+        return StudioError("out-of-memory", "Out of memory. Reduce the batch size and try again.")
     if isinstance(error, FileNotFoundError):
-        return StudioError("The folder of this run, or a file in it, was moved or deleted meanwhile; train again.")
+        return StudioError(
+            "run-moved", "The run failed: its folder or a file in it was moved or deleted. Train the recipe again."
+        )
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
+            return StudioError(
+                "disk-full",
+                "The run cannot be written: {reason}. Free some disk space and resume it.",
+                reason=reason,
+            )
         return StudioError(
-            f"The run cannot be written any more ({reason}); make room on the disk, then resume it from its last "
-            "checkpoint."
+            "cannot-write", "The run cannot be written: {reason}. Check its folder and resume it.", reason=reason
         )
     return error

@@ -1,29 +1,31 @@
-"""Where a training stands, and the best that it has had; everything that a checkpoint needs besides tensors."""
+"""Position and best result of a run: a checkpoint without its tensors."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
+from studio.core import events
+from studio.core.messages import N_, Message
 from studio.training.metrics import Metrics
 
 MAX_SKIPPED_STEPS = 3
-"""After this many steps in a row whose loss is not a number the training goes back."""
+"""Steps in a row without a finite loss after which training rolls back."""
 MAX_ROLLBACKS = 3
-"""A training goes back this often; then it ends."""
+"""Times that training rolls back before it fails."""
 
 DATA_BOUND_FRACTION, MIN_EPOCH_SECONDS = 0.2, 5.0
-"""Waiting for images is said where it takes this share of an epoch of at least so many seconds."""
+"""A warning is due if this share of an epoch, of at least so many seconds, was spent waiting for images."""
 
 
 @dataclass(slots=True)
 class TrainState:
-    """Position as epochs done, batches done in the epoch after them, and optimiser steps done; then this epoch's sums.
+    """Epochs, batches of the current epoch and steps done, with sums.
 
-    ``skipped`` counts the last steps in a row whose loss was not a number; ``best_loss`` is None before an evaluation.
-    ``waited`` are the seconds in which nothing could be done for want of images.
-    ``parts`` is the number of parts that a batch is computed in; ``slowing`` the factor on the learning rate after
-    ``rollbacks`` times of going back.
+    ``loss_sum``, ``correct`` and ``images`` are sums over the current epoch. ``skipped`` counts the last steps in a row
+    without a finite loss. ``best_loss`` is None before an evaluation. ``seconds`` and ``waited`` (for images) are of
+    the epoch, ``total_seconds`` and ``total_waited`` of the run. ``parts`` is the number of micro-batches in a batch.
+    ``slowing`` is the factor on the learning rate after ``rollbacks`` roll backs.
     """
 
     epoch: int = 0
@@ -46,16 +48,19 @@ class TrainState:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Rebuild from :meth:`as_json` of this or another version: unknown keys are left out, missing ones default."""
+        """Rebuild from :meth:`as_json` of any version.
+
+        Unknown keys are ignored; missing ones get their defaults.
+        """
         known = {each.name for each in fields(cls)}
         return cls(**{name: value for name, value in raw.items() if name in known})
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def add_batch(self, loss: float, correct: int, images: int) -> None:
-        """Add a batch to the epoch's sums; a loss that is not a number is left out and counted as skipped."""
+        """Add a batch to the epoch; one without a finite loss counts as skipped."""
         if math.isfinite(loss):
             self.skipped = 0
             self.loss_sum += loss * images
@@ -66,63 +71,93 @@ class TrainState:
 
     @property
     def diverging(self) -> bool:
-        """Whether so many steps were skipped that going on would lead nowhere."""
+        """Whether so many steps in a row were skipped that training must roll back."""
         return self.skipped >= MAX_SKIPPED_STEPS
 
     @property
     def can_roll_back(self) -> bool:
-        """Whether going back has not been tried often enough yet."""
+        """Whether the limit of roll backs is not reached."""
         return self.rollbacks < MAX_ROLLBACKS
 
     def halve_lr(self, previous: "TrainState") -> None:
-        """Just put back from a checkpoint: go on at half the rate of ``previous``, where the training did not work."""
+        """Halve the learning rate of ``previous``, the state that diverged.
+
+        Call it on the state that training rolled back to.
+        """
         self.skipped, self.parts, self.total_seconds = 0, previous.parts, previous.total_seconds
         self.total_waited = previous.total_waited
         self.slowing, self.rollbacks = previous.slowing / 2, previous.rollbacks + 1
 
     def add_step_time(self, seconds: float, wait_seconds: float = 0.0) -> None:
-        """Count the time of a step, of which so much was spent waiting for images."""
+        """Add the seconds of a step, and those of them spent waiting for images."""
         self.seconds += seconds
         self.waited += wait_seconds
         self.add_idle_time(seconds, wait_seconds)
 
     def add_idle_time(self, seconds: float, wait_seconds: float = 0.0) -> None:
-        """Count time that is no step's."""
+        """Add seconds outside a step, such as those of an evaluation."""
         self.total_seconds += seconds
         self.total_waited += wait_seconds
 
-    def data_bound_warning(self) -> str:
-        """A sentence where, after images were read once, much of an epoch went by waiting for them; else empty."""
+    def data_bound_warning(self) -> Message | None:
+        """Return a warning if much of the epoch was spent waiting for images.
+
+        Only the second epoch counts, because the first one fills caches.
+        """
         share = self.waited / max(self.seconds, 1e-9)
         if self.epoch != 1 or share < DATA_BOUND_FRACTION or self.seconds < MIN_EPOCH_SECONDS:
-            return ""
-        return (
-            f"{share:.0%} of an epoch is spent waiting for images; smaller image files, a faster disk, or "
-            f"training.fixed_views where images are changed at random make it faster."
+            return None
+        return N_(
+            "{share} of the epoch was spent waiting for images. Smaller files, a faster disk or fixed views help.",
+            share=f"{share:.0%}",
         )
 
     def patience_exhausted(self, patience: int) -> bool:
-        """Whether the last ``patience`` epochs, if that is any, brought nothing better."""
+        """Return whether none of the last ``patience`` epochs was the best.
+
+        0 disables early stopping.
+        """
         return bool(patience) and self.epoch - self.best_epoch >= patience
 
-    def early_stop_message(self, epochs: int, patience: int) -> str:
-        """A sentence where the training ends before its last epoch for want of patience; else empty."""
+    def early_stop_message(self, epochs: int, patience: int) -> Message | None:
+        """Return a warning if training stops before its last epoch."""
         if self.epoch >= epochs or not self.patience_exhausted(patience):
-            return ""
-        best = f"epoch {self.best_epoch}" if self.best_epoch else "the state before the first epoch"
-        return (
-            f"Nothing was better than {best} for {patience} epochs, so the training ends after {self.epoch} of "
-            f"{epochs} epochs with that kept; raise training.patience to let it go on."
+            return None
+        if not self.best_epoch:
+            return N_(
+                "Early stopping after {epoch} of {epochs} epochs: no epoch was better than the untrained adapter.",
+                epoch=self.epoch,
+                epochs=epochs,
+            )
+        return N_(
+            "Early stopping after {epoch} of {epochs} epochs: no epoch after {best} was better.",
+            epoch=self.epoch,
+            epochs=epochs,
+            best=self.best_epoch,
+        )
+
+    def finished_event(self, reason: str) -> events.Finished:
+        """Return the end of the run: ``reason`` is "completed" or "stopped"."""
+        return events.Finished(
+            step=self.step,
+            reason=reason,
+            seconds=self.total_seconds,
+            best_accuracy=self.best_accuracy,
+            best_epoch=self.best_epoch,
+            waited=self.total_waited,
         )
 
     def next_epoch(self) -> None:
-        """Go on to the first batch of the next epoch."""
+        """Advance to the first batch of the next epoch."""
         self.epoch += 1
         self.batch = self.correct = self.images = 0
         self.loss_sum = self.seconds = self.waited = 0.0
 
     def update_best(self, metrics: Metrics, epoch: int, by: Literal["accuracy", "loss"] = "accuracy") -> bool:
-        """Whether ``metrics`` is the best so far, by accuracy and then loss, or by loss; if so it is kept as that."""
+        """Record ``metrics`` if it is the best so far, and return whether it is.
+
+        The order is by accuracy and then loss, or by loss alone.
+        """
         if not math.isfinite(metrics.loss):
             return False
         if self.best_loss is not None:

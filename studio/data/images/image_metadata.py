@@ -120,10 +120,9 @@ class MetadataCache:
     def get_or_read(self, root: Path, path: Path) -> tuple[str, ImageMetadata]:
         """Return a file's stamp, "" for none, and its metadata; opens unknown files only."""
         try:
-            now = (root / path).stat()
+            stamp = file_stamp(root, path)
         except OSError as error:
             return "", ImageMetadata("", *decode_error(root / path, error))
-        stamp = f"{path.as_posix()}/{now.st_size}/{now.st_mtime_ns}"
         return stamp, self.by_stamp.get(stamp) or read_metadata(root / path, self.by_digest)
 
     def save(self, metadata: Mapping[str, ImageMetadata]) -> None:
@@ -149,6 +148,12 @@ def _disk_cache() -> DiskCache:
 
 def _cache_key(root: Path) -> str:
     return cache_key(_VERSION, os.fsencode(root.resolve()).hex())
+
+
+def file_stamp(root: Path, path: Path) -> str:
+    """Return a file's path, size and time of change; raise OSError if it is gone."""
+    status = (root / path).stat()
+    return f"{path.as_posix()}/{status.st_size}/{status.st_mtime_ns}"
 
 
 def read_all_metadata(

@@ -1,9 +1,8 @@
-"""What a frozen prefix makes of each image, computed once and kept in memory, or in a file where that is too small.
+"""Features of a frozen prefix, cached in memory or a memory-mapped file.
 
-The last digits of a product depend on which images are in a batch together. So that a resumed run has the same
-features, an image's are always computed in the batch in which the first epoch shows it, also where a later epoch asks
-for them first. Where a loader has several views of each image, each is an image of its own here, and the first epoch
-that shows it is the view's.
+The last digits of a matrix product depend on the other images of the batch. So that a resumed run has the same
+features, those of an image are always computed in its batch of the first epoch, even if a later epoch needs them first.
+Each fixed view of an image counts as an image of its own (a row), and its first epoch is that of the view.
 """
 
 import shutil
@@ -19,46 +18,44 @@ from torch import Tensor
 from studio.core import paths
 from studio.data.images.decode import UnreadableImageError
 from studio.data.loader import Batch, Loader
-from studio.training.feature_cache.disk_cache import CachedFeatures, CacheEntry
+from studio.training.feature_cache.disk_cache import CachedFeatures, FeatureCache
 
 MAX_MEMORY_BYTES = 1 << 30
-"""Features of a split that fit in this are kept in memory; larger ones in a file, which the system caches as it can."""
+"""Features of a split up to this size are cached in memory, larger ones in a file."""
 MAX_DISK_FRACTION = 0.5
-"""That file takes no more than this share of the free disk; beyond it features are computed again in every epoch."""
+"""Largest share of the free disk for that file; larger features are computed in every epoch."""
 
 
 class CachedFeatureLoader:
-    """Batches of features in the order of a loader's images; ``prefix`` turns its inputs into features.
+    """A batch source of features, to which ``prefix`` maps the images.
 
-    They are taken from ``cache_entry``, where another run has left them, or left there when they are complete.
+    Features are read from ``cache`` if another run saved them there, and saved there when they are complete.
     """
 
-    def __init__(
-        self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache_entry: CacheEntry | None = None
-    ) -> None:
+    def __init__(self, loader: Loader, prefix: Callable[[Tensor], Tensor], cache: FeatureCache | None = None) -> None:
         self.dataset = loader.dataset
         self._loader, self._prefix = loader, prefix
         self._views, images = max(1, loader.num_views), len(self.dataset)
-        self._groups = [view * images + places for view in range(self._views) for places in loader.batch_indices(view)]
+        self._groups = [view * images + batch for view in range(self._views) for batch in loader.batch_indices(view)]
         rows = self._views * images
         self._group_of = torch.full((rows,), -1)
-        for number, places in enumerate(self._groups):
-            self._group_of[places] = number
+        for number, group in enumerate(self._groups):
+            self._group_of[group] = number
         self._computed = torch.zeros(len(self._groups), dtype=torch.bool)
         self._readable = torch.ones(rows, dtype=torch.bool)
         self._store: Tensor | None = None
         self._mix_targets, self._mix_lambdas = torch.zeros(rows, dtype=torch.int64), torch.ones(rows)
         self._has_storage = True
-        self._cache_entry = cache_entry
-        if cache_entry and (kept := cache_entry.read()):
-            self._store, self._mix_targets, self._mix_lambdas = kept.features, kept.mix_targets, kept.mix_lambdas
+        self._cache = cache
+        if cache and (cached := cache.get()):
+            self._store, self._mix_targets, self._mix_lambdas = cached.features, cached.mix_targets, cached.mix_lambdas
             self._computed[:] = True
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def batches(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the one at ``start`` on."""
+        """Return the batches of an epoch, from the batch at ``start``."""
         view, groups = self._view(epoch), len(self._loader)
         first = view * groups + start
         if not self._has_storage:
@@ -69,74 +66,74 @@ class CachedFeatureLoader:
             for number, batch in enumerate(self._loader.batches(view, start), first):
                 yield self._compute_group(number, batch)
         else:
-            yield from (self._gather(places, view) for places in self._batch_indices(epoch, start))
+            yield from (self._gather(indices, view) for indices in self._batch_indices(epoch, start))
 
     def _view(self, epoch: int) -> int:
         return epoch % self._views
 
     def _in_order(self, epoch: int) -> bool:
-        """Whether an epoch shows its view in the batches that its features are computed in."""
+        """Return whether the batches of an epoch are those that features are computed in."""
         return epoch < self._views or not self._loader.shuffle
 
     def _batch_indices(self, epoch: int, start: int) -> Iterator[Tensor]:
-        """Of each batch the images that the loader's share of the view has: of others nothing is kept here."""
+        """Yield the images of each batch that are in the shard of this process."""
         owned = self._group_of.view(self._views, -1)[self._view(epoch)] >= 0
-        return (places[owned[places]] for places in self._loader.global_batch_indices(epoch, start))
+        return (indices[owned[indices]] for indices in self._loader.global_batch_indices(epoch, start))
 
     def _run_prefix(self, batch: Batch) -> Batch:
         return replace(batch, inputs=self._prefix(batch.inputs)) if len(batch) else batch
 
     def _compute_group(self, number: int, batch: Batch) -> Batch:
-        """Compute the features of one of the groups and keep them."""
-        made, group = self._run_prefix(batch), self._groups[number]
-        rows = made.indices + number // len(self._loader) * len(self.dataset)
-        if len(made):
+        """Compute the features of a group and cache them."""
+        features, group = self._run_prefix(batch), self._groups[number]
+        rows = features.indices + number // len(self._loader) * len(self.dataset)
+        if len(features):
             if self._store is None and self._has_storage:
-                self._store = _allocate(len(self._group_of), made.inputs)
+                self._store = _allocate(len(self._group_of), features.inputs)
                 self._has_storage = self._store is not None
             if self._store is not None:
-                self._store[rows] = made.inputs.cpu()
-            if made.mix_targets is not None and made.mix_lambdas is not None:
-                self._mix_targets[rows], self._mix_lambdas[rows] = made.mix_targets, made.mix_lambdas
+                self._store[rows] = features.inputs.cpu()
+            if features.mix_targets is not None and features.mix_lambdas is not None:
+                self._mix_targets[rows], self._mix_lambdas[rows] = features.mix_targets, features.mix_lambdas
         self._readable[group] = torch.isin(group, rows)
         self._computed[number] = True
-        if self._cache_entry and self._store is not None and bool(self._computed.all() & self._readable.all()):
-            self._cache_entry.write(CachedFeatures(self._store, self._mix_targets, self._mix_lambdas))
-        return made
+        if self._cache and self._store is not None and bool(self._computed.all() & self._readable.all()):
+            self._cache.put(CachedFeatures(self._store, self._mix_targets, self._mix_lambdas))
+        return features
 
     def _gather(self, indices: Tensor, view: int) -> Batch:
-        """Kept features; what is not kept yet is computed first."""
+        """Return cached features; missing ones are computed first."""
         unreadable: list[UnreadableImageError] = []
         first = view * len(self.dataset)
         for number in self._group_of[first + indices].unique().tolist():
             if not self._computed[number]:
                 batch = self._loader.read_batch(view, number % len(self._loader))
                 unreadable += self._compute_group(number, batch).unreadable
-        kept = indices[self._readable[first + indices]]
-        rows = first + kept
+        readable = indices[self._readable[first + indices]]
+        rows = first + readable
         features = self._store[rows] if self._store is not None else torch.empty(0)
         mixed = (self._mix_targets[rows], self._mix_lambdas[rows]) if self._loader.mixing else (None, None)
-        return Batch(features, self.dataset.labels[kept], kept, tuple(unreadable), *mixed)
+        return Batch(features, self.dataset.labels[readable], readable, tuple(unreadable), *mixed)
 
 
 def _allocate(num_rows: int, features: Tensor) -> Tensor | None:
-    """Room for the features of all images like ``features`` (batch, ...); None where neither memory nor disk has it."""
+    """Allocate rows like those of ``features`` (N, ...); None without space."""
     shape = (num_rows, *features.shape[1:])
     size = num_rows * features[0].numel() * features.element_size()
-    where = storage_for(size)
-    if where == "memory":
+    storage = storage_for(size)
+    if storage == "memory":
         return torch.empty(shape, dtype=features.dtype)
-    if where == "nowhere":
+    if storage == "nowhere":
         return None
     folder = paths.cache_dir()
-    # The file has no name, so that it is gone with the process, however that ends.
+    # The file has no name, so that the system removes it when the process ends.
     with tempfile.TemporaryFile(dir=folder) as file:
         raw = np.memmap(file, dtype=np.uint8, mode="w+", shape=(size,))
     return torch.from_numpy(raw).view(features.dtype).view(shape)
 
 
 def storage_for(size: int) -> Literal["memory", "disk", "nowhere"]:
-    """Where ``size`` bytes of features are kept."""
+    """Return the storage for ``size`` bytes of features."""
     if size <= MAX_MEMORY_BYTES:
         return "memory"
     folder = paths.cache_dir()

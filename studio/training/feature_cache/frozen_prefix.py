@@ -1,11 +1,11 @@
-"""The frozen part of a backbone: everything before the first layer that trains.
+"""The frozen prefix of a backbone: all layers before the first trainable one.
 
-What it makes of an image never changes, so it is computed once for each image, and only the rest is trained: for the
-classifier alone that leaves next to nothing, for attachments in the last third of the blocks about a third.
+Its features of an image never change, so they are computed once, and an epoch runs the tail only: almost nothing if the
+classifier alone trains, about a third for attachments in the last third of the blocks.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,27 +17,29 @@ from studio.training.feature_cache.sequential import as_sequential
 
 @dataclass(frozen=True, slots=True)
 class ModelSplit:
-    """A backbone as two functions: normalised images to features, frozen; and features to logits.
+    """A backbone as a frozen ``prefix``, to features, and a ``tail``, to logits.
 
-    ``first_trained_layer`` is the path of the first layer that is not in the frozen part.
+    Images are normalized, (N, 3, H, W). ``first_trained_layer`` is the path of the first layer of the tail, and
+    ``feature_shape`` the shape of the features of one image.
     """
 
     first_trained_layer: str
     prefix: Callable[[Tensor], Tensor]
     tail: Callable[[Tensor], Tensor]
+    feature_shape: tuple[int, ...] = ()
 
 
 def find_split(model: AdaptedModel, size: tuple[int, int]) -> ModelSplit | None:
-    """Where to cut a backbone with attachments for images of ``size``; None where no place is known."""
+    """Split a model for images of ``size`` (height, width); None if no split is known."""
     device = next(model.module.parameters()).device
     images = torch.linspace(-1, 1, 2 * 3 * size[0] * size[1]).view(2, 3, *size).to(device)
     model.eval()
-    cut = _split_before_head(model) or _split_before_block(model, images)
-    return cut if cut is not None and _matches_whole_model(cut, model, images) else None
+    split = _split_before_head(model) or _split_before_block(model, images)
+    return split and _checked(split, model, images)
 
 
 def _split_before_head(model: AdaptedModel) -> ModelSplit | None:
-    """Any timm network of which nothing but its one classifier trains."""
+    """Split any timm model of which nothing but the single classifier trains."""
     module = model.module
     heads = classifier_paths(module)
     if len(heads) != 1 or not all(_is_within(path, heads[0]) for path in _patched_paths(model)):
@@ -51,21 +53,21 @@ def _split_before_head(model: AdaptedModel) -> ModelSplit | None:
 
 
 def _split_before_block(model: AdaptedModel, images: Tensor) -> ModelSplit | None:
-    """A backbone that is a chain, of which some first blocks are frozen."""
-    whole = as_sequential(model.module, images)
-    first = min((whole.first_affected(path) for path in _patched_paths(model)), default=0) if whole else 0
-    if whole is None or not whole.has_blocks_before(first):
+    """Split a sequential backbone whose first blocks are frozen."""
+    view = as_sequential(model.module, images)
+    first = min((view.first_affected(path) for path in _patched_paths(model)), default=0) if view else 0
+    if view is None or not view.has_blocks_before(first):
         return None
-    parts = [part for _, part in whole.parts]
+    parts = [part for _, part in view.parts]
     return ModelSplit(
-        whole.path_at(first),
+        view.path_at(first),
         lambda images: _run_parts(parts[:first], images),
-        lambda features: whole.head(_run_parts(parts[first:], features)),
+        lambda features: view.head(_run_parts(parts[first:], features)),
     )
 
 
 def _patched_paths(model: AdaptedModel) -> set[str]:
-    return {change.path for change in model.patches}
+    return {patch.path for patch in model.patches}
 
 
 def _is_within(path: str, layer: str) -> bool:
@@ -79,6 +81,12 @@ def _run_parts(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def _matches_whole_model(split: ModelSplit, model: AdaptedModel, images: Tensor) -> bool:
-    """Whether both parts together are the whole: a network may do something of its own between them."""
-    return torch.allclose(split.tail(split.prefix(images)), model.module(images), rtol=1e-4, atol=1e-5)
+def _checked(split: ModelSplit, model: AdaptedModel, images: Tensor) -> ModelSplit | None:
+    """Return the split if it computes the same logits as the model.
+
+    A model may do something of its own between both parts.
+    """
+    features = split.prefix(images)
+    if not torch.allclose(split.tail(features), model.module(images), rtol=1e-4, atol=1e-5):
+        return None
+    return replace(split, feature_shape=tuple(features.shape[1:]))

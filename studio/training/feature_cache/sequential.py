@@ -1,7 +1,7 @@
-"""Backbones that are a chain: each part takes what the one before gives, and nothing else of it.
+"""Backbones as a sequence of parts.
 
-Which families are, is known by the very function that runs them, so that a network which overrides it is not mistaken
-for one. Whether a chain is really the network is tried out by whoever cuts it.
+Each part takes only the output of the one before. Families are recognized by their ``forward_features`` function, so
+that a model that overrides it is not mistaken for one. Callers check that the sequence computes the same as the model.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ TensorFn = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class SequentialView:
-    """``parts`` go from images (batch, 3, height, width) to features, by their paths; ``head`` from those to logits.
+    """Parts by path, from images (N, 3, H, W) to features, and the head to logits.
 
-    The first part is everything before the blocks. ``head_paths`` are the paths of what ``head`` runs, in its order.
+    The first part is everything before the blocks. ``head_paths`` are the paths of the layers of ``head``, in order.
     """
 
     parts: tuple[tuple[str, TensorFn], ...]
@@ -28,23 +28,26 @@ class SequentialView:
     head_paths: tuple[str, ...]
 
     def first_affected(self, path: str) -> int:
-        """The first part that the layer at ``path_at`` has an influence on; 0 where that is not known."""
+        """Return the first part that depends on a layer; 0 if that is unknown."""
         if any(_is_within(path, after) for after in self.head_paths):
             return len(self.parts)
         touched = (i for i, (own, _) in enumerate(self.parts) if i and (_is_within(path, own) or _is_within(own, path)))
         return next(touched, 0) if path else 0
 
     def path_at(self, index: int) -> str:
-        """The path of a part, or of what comes after all of them."""
+        """Return the path of a part, or of the head after the last one."""
         return self.parts[index][0] if index < len(self.parts) else self.head_paths[0]
 
     def has_blocks_before(self, index: int) -> bool:
-        """Whether there is a block among the first ``index`` parts."""
+        """Return whether a block is among the first ``index`` parts."""
         return any(path.rpartition(".")[2].isdecimal() for path, _ in self.parts[1:index])
 
 
 def as_sequential(module: nn.Module, images: Tensor) -> SequentialView | None:
-    """``module`` as a chain for images like ``images``; None where it is not known to be one."""
+    """Return ``module`` as a sequence; None for an unknown family.
+
+    Positions that depend on the image size are taken from ``images``.
+    """
     make = _FAMILIES.get(getattr(type(module), "forward_features", None))
     return make(module, images) if make else None
 
@@ -54,7 +57,7 @@ def _is_within(path: str, layer: str) -> bool:
 
 
 def _call_in_order(module: Any, *names: str) -> TensorFn:
-    """Layers of a network one after the other."""
+    """Return a function that runs layers of a model one after the other."""
 
     def run(x: Tensor) -> Tensor:
         for name in names:
@@ -81,7 +84,7 @@ def _vit(module: Any, images: Tensor) -> SequentialView:
 
 @torch.no_grad()
 def _eva(module: Any, images: Tensor) -> SequentialView:
-    """Its blocks are told the positions, which are the same for all images."""
+    """Pass the rotary position embedding, the same for all images, to each block."""
     rope = module._pos_embed(module.patch_embed(images))[1]  # noqa: SLF001
     each = rope if getattr(module, "rope_mixed", False) and rope is not None else [rope] * len(module.blocks)
 
@@ -101,18 +104,18 @@ def _beit(module: Any, images: Tensor) -> SequentialView:
         tokens: Tensor = module.pos_drop(x if module.pos_embed is None else x + module.pos_embed)
         return tokens
 
-    def told(block: nn.Module) -> TensorFn:
+    def with_bias(block: nn.Module) -> TensorFn:
         bias = module.rel_pos_bias
         return lambda x: block(x, shared_rel_pos_bias=None if bias is None else bias())
 
-    blocks = ((f"blocks.{number}", told(block)) for number, block in enumerate(module.blocks))
+    blocks = ((f"blocks.{number}", with_bias(block)) for number, block in enumerate(module.blocks))
     return SequentialView(
         (("patch_embed", stem), *blocks), _head_from(module, "norm"), ("norm", "fc_norm", "head_drop", "head")
     )
 
 
 def _stages(stages: Any, name: str) -> Iterator[tuple[str, TensorFn]]:
-    """Of each stage first what makes the image smaller, then its blocks."""
+    """Yield the downsampling layer and then the blocks of each stage."""
     for number, stage in enumerate(stages):
         yield f"{name}.{number}.downsample", stage.downsample
         yield from ((f"{name}.{number}.blocks.{i}", block) for i, block in enumerate(stage.blocks))

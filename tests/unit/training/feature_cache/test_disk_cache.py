@@ -1,9 +1,7 @@
-"""Features of a frozen prefix on disk between runs: found again only where they are what would be computed."""
+"""Features on disk between runs: used only if they are equal to those that would be computed."""
 
 import errno
-import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,10 @@ from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.core.run import Run
+from studio.data.images.image_metadata import read_all_metadata
 from studio.training import inputs
-from studio.training.feature_cache import disk_cache
-from studio.training.feature_cache.disk_cache import CachedFeatures, FeatureCache
+from studio.training.feature_cache import disk_cache, image_digests
+from studio.training.feature_cache.disk_cache import CachedFeatures
 from studio.training.loop import train
 
 MakeRecipe = Callable[..., Recipe]
@@ -152,36 +151,49 @@ def test_a_disk_that_is_full_costs_nothing_but_time(
     assert _losses(trained("again", **LAST_BLOCK)[0]) == _losses(first)
 
 
-def _kept(number: int, dtype: torch.dtype = torch.float32) -> CachedFeatures:
-    features = torch.arange(100).view(10, 5, 2).to(dtype) + number
-    return CachedFeatures(features, torch.arange(10), torch.rand(10))
+def test_an_unchanged_image_is_hashed_once(
+    trained: Callable[..., tuple[Run, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, true = [], image_digests.sha256_file
+    monkeypatch.setattr(image_digests, "sha256_file", lambda path: hashed.append(path.name) or true(path))
+    trained("first", **LAST_BLOCK)
+    assert len(hashed) == TRAINING + VALIDATION
+    trained("again", **LAST_BLOCK)
+    assert len(hashed) == TRAINING + VALIDATION
+    changed = tmp_path / "images" / "a" / "001.png"
+    os.utime(changed, (1, 1))
+    trained("touched", **LAST_BLOCK)
+    assert hashed[TRAINING + VALIDATION :] == [changed.name]
+
+
+def test_a_check_of_the_data_spares_the_hashes(
+    trained: Callable[..., tuple[Run, int]], tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "images"
+    make_recipe(**LAST_BLOCK)
+    files = sorted(path.relative_to(images) for path in images.rglob("*.png"))
+    list(read_all_metadata(images, files))
+    monkeypatch.setattr(image_digests, "sha256_file", lambda path: pytest.fail(f"{path} was read"))
+    assert trained("run", **LAST_BLOCK)[1] == TRAINING + VALIDATION
+
+
+def test_features_beyond_the_budget_need_no_hashes(
+    trained: Callable[..., tuple[Run, int]], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_cache, "MAX_BYTES", 1000)
+    monkeypatch.setattr(disk_cache, "image_digests", lambda *_: pytest.fail("images were hashed"))
+    assert trained("run", **LAST_BLOCK)[1] == TRAINING + VALIDATION
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_read_is_what_was_written(tmp_path: Path, dtype: torch.dtype) -> None:
-    kept, place = _kept(0, dtype), FeatureCache({}, tmp_path)
-    place.write("key", kept)
-    found = place.read("key")
+def test_features_are_read_as_they_were_written(tmp_path: Path, dtype: torch.dtype) -> None:
+    cached = CachedFeatures(torch.arange(100).view(10, 5, 2).to(dtype), torch.arange(10), torch.rand(10))
+    disk_cache._write(cached, tmp_path)
+    found = disk_cache._read(tmp_path)
     assert found is not None
     assert found.features.dtype == dtype
     for name in ("features", "mix_targets", "mix_lambdas"):
-        assert torch.equal(getattr(found, name), getattr(kept, name))
-    assert place.read("other") is None
-
-
-def test_what_is_longest_unused_makes_room(tmp_path: Path) -> None:
-    FeatureCache({}, tmp_path).write("0", _kept(0))
-    size = sum(path.stat().st_size for path in (tmp_path / "0").iterdir())
-    keeper = FeatureCache({}, tmp_path, max_bytes=int(2.5 * size))
-    keeper.write("1", _kept(1))
-    for number, age in enumerate((300, 200)):
-        long_ago = time.time() - age
-        os.utime(tmp_path / str(number) / "manifest.json", (long_ago, long_ago))
-    assert keeper.read("0") is not None
-    (tmp_path / "9.1.part").mkdir()
-    os.utime(tmp_path / "9.1.part", (1, 1))
-    keeper.write("2", _kept(2))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
-    keeper.write("3", CachedFeatures(torch.zeros(10, size), torch.arange(10), torch.ones(10)))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2"]
-    assert json.loads((tmp_path / "2" / "manifest.json").read_text())["shape"] == [10, 5, 2]
+        assert torch.equal(getattr(found, name), getattr(cached, name))
+    (tmp_path / "layout.json").unlink()
+    assert disk_cache._read(tmp_path) is None

@@ -25,7 +25,7 @@ FIRST_EPOCH = [("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("step"
 
 @pytest.fixture(autouse=True)
 def _nothing_is_kept_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("studio.training.trainer.Trainer._feature_cache", lambda session: None)
+    monkeypatch.setattr("studio.training.trainer.Trainer._cache_key_data", lambda trainer: None)
 
 
 @pytest.fixture
