@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from studio.core.messages import Message
 from studio.core.recipe import Recipe, Training
 
 
@@ -23,8 +24,8 @@ def suggested_training(recipe: Recipe, images: int) -> Training:
     return default_hparams.suggest_training(recipe, images)
 
 
-def too_few_steps_warning(recipe: Recipe, images: int) -> str:
-    """Return a warning if ``images`` give too few steps to learn much; else ""."""
+def too_few_steps_warning(recipe: Recipe, images: int) -> Message | None:
+    """Return a warning if the training makes too few steps; None otherwise."""
     from studio.training import default_hparams
 
     return default_hparams.too_few_steps_warning(recipe, images)

@@ -1,1 +1,1 @@
-"""Training: from a run directory with a recipe in it to an adapter, as a stream of events, without a window."""
+"""Training of a run directory, as a stream of events, without a window."""

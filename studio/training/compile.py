@@ -1,21 +1,25 @@
-"""torch.compile where it is asked for and works; where it does not, the training goes on without."""
+"""torch.compile, with a fallback to eager mode if compilation fails."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from studio.core.messages import N_, Message
 from studio.training.inputs import Network
 
 
 class CompiledModel:
-    """A network that trains compiled; what needs no gradient runs as it is. ``warn`` hears why compiling failed."""
+    """A network that runs compiled with gradients, and eagerly without.
+
+    ``warn`` is told why compilation failed.
+    """
 
     def __init__(
         self,
         network: Network,
         parameters: Sequence[nn.Parameter],
-        warn: Callable[[str], None],
+        warn: Callable[[Message], None],
         compiler: Callable[[Network], Network] = torch.compile,
     ) -> None:
         self._network, self._parameters, self._warn = network, parameters, warn
@@ -23,7 +27,7 @@ class CompiledModel:
         self._compile_attempted = False
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Logits (batch, classes)."""
+        """Return logits (N, C)."""
         if not torch.is_grad_enabled():
             return self._network(inputs)
         if not self._compile_attempted:
@@ -31,7 +35,10 @@ class CompiledModel:
         return (self._compiled or self._network)(inputs)
 
     def _try_compile(self, inputs: Tensor) -> None:
-        """Compile both directions now: in the middle of a backward pass it would be too late to do without."""
+        """Compile forward and backward now.
+
+        A failure within a real backward pass could not be undone.
+        """
         self._compile_attempted = True
         assert self._compiled is not None
         devices = [inputs.device] if inputs.device.type == "cuda" else []
@@ -44,5 +51,5 @@ class CompiledModel:
             self._compiled = None
             reason = str(error).strip().split("\n")[0].rstrip(".")[:200] or type(error).__name__
             self._warn(
-                f"The backbone cannot be compiled here ({reason}); the training goes on without, at usual speed."
+                N_("The backbone cannot be compiled: {reason}. Training continues without compilation.", reason=reason)
             )

@@ -1,4 +1,7 @@
-"""A running average of the adapter, which often answers better than its last state (https://arxiv.org/abs/1306.0294)."""
+"""Exponential moving average (EMA) of the adapter weights.
+
+It is often more accurate than the last step. See https://arxiv.org/abs/1306.0294.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from studio.peft import AdaptedModel
 
 
 class ModelEma:
-    """Follows the trainable tensors of an adapter; what does not train is taken as it is."""
+    """The EMA of the trainable adapter tensors; other tensors are copied."""
 
     def __init__(self, model: AdaptedModel, decay: float) -> None:
         self._model, self._decay = model, decay
@@ -19,22 +22,25 @@ class ModelEma:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the adapter after the step number ``step`` (from 0); the first steps weigh more than later ones."""
-        kept = min(self._decay, (1 + step) / (10 + step))
+        """Update with the adapter after step ``step`` (from 0).
+
+        The decay is lower in the first steps.
+        """
+        decay = min(self._decay, (1 + step) / (10 + step))
         for name, tensor in self._model.state_dict().items():
             if name in self._trainable_names:
-                self.tensors[name].lerp_(tensor, 1 - kept)
+                self.tensors[name].lerp_(tensor, 1 - decay)
             else:
                 self.tensors[name].copy_(tensor)
 
     def load_state_dict(self, saved: Mapping[str, Tensor]) -> None:
-        """Put back ``tensors`` as they were saved."""
+        """Load tensors that were saved from ``tensors``."""
         for name, tensor in self.tensors.items():
             tensor.copy_(saved[name])
 
     @contextmanager
     def swapped_in(self) -> Iterator[None]:
-        """Let the backbone answer with the average for a while."""
+        """Run the block with the EMA in place of the trained weights."""
         trained = _clone_tensors(self._model.state_dict())
         self._model.load_state_dict(self.tensors)
         try:

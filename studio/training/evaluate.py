@@ -1,4 +1,4 @@
-"""One pass over a split without training."""
+"""One evaluation pass over a split."""
 
 from dataclasses import dataclass, field
 
@@ -14,9 +14,9 @@ from studio.training.metrics import MetricAccumulator
 
 @dataclass(slots=True)
 class EvalPass:
-    """The batches measured so far, and the images that could not be read and are not among them.
+    """Metrics of the batches so far, and the images that could not be read.
 
-    ``complete`` where that is the whole split.
+    ``complete`` is True for a whole split.
     """
 
     accumulator: MetricAccumulator
@@ -27,15 +27,15 @@ class EvalPass:
 def run_eval_pass(
     network: Network, source: BatchSource, device: torch.device, precision: Precision, control: TrainControl
 ) -> EvalPass:
-    """Run ``network`` over all of ``source``, or until ``control`` asks to stop or to wait."""
-    measured = EvalPass(MetricAccumulator(source.dataset.classes))
+    """Evaluate ``network`` until ``control`` is asked to stop or pause."""
+    result = EvalPass(MetricAccumulator(source.dataset.classes))
     for batch in source.batches():
         if control.stopping or control.paused:
-            return measured
-        measured.unreadable += batch.unreadable
+            return result
+        result.unreadable += batch.unreadable
         if len(batch):
             with torch.no_grad(), autocast(device, precision):
                 logits = network(to_device(batch.inputs, device))
-            measured.accumulator.update(logits, to_device(batch.labels, device))
-    measured.complete = True
-    return measured
+            result.accumulator.update(logits, to_device(batch.labels, device))
+    result.complete = True
+    return result

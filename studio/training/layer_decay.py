@@ -1,4 +1,4 @@
-"""Lower learning rates for layers further from the classifier (layer-wise decay, https://arxiv.org/abs/1801.06146)."""
+"""Layer-wise learning rate decay (https://arxiv.org/abs/1801.06146)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,16 +6,19 @@ from studio.core.layers import Layer
 
 
 def layer_lr_scales(scales: Mapping[str, float], layers: Sequence[Layer], decay: float) -> dict[str, float]:
-    """``scales``, by names of adapter tensors, times ``decay`` for each step from the classifier back to its layer."""
+    """Return ``scales`` times ``decay`` for each block up to the classifier.
+
+    The keys are names of adapter tensors.
+    """
     distances = _distances(layers)
     return {name: scale * decay ** distances.get(name.split("/")[1], 0) for name, scale in scales.items()}
 
 
 def _distances(layers: Sequence[Layer]) -> dict[str, int]:
-    """1 for layers in the last block and one more in each block before it.
+    """Return distances by layer path: 1 in the last block, 2 before it, ....
 
-    What stands before a block is as far as the block, or one further before the first. What comes after all blocks is
-    at 0, and so is the backbone as a whole, which is everywhere.
+    A layer between blocks has the distance of the next block; one before all blocks has 1 more than the first block.
+    Layers after all blocks, and the backbone as a whole, have 0.
     """
     blocks = 1 + max((layer.block for layer in layers if layer.block is not None), default=-1)
     found = {layers[0].path: 0}

@@ -1,4 +1,4 @@
-"""The loss that a training minimises, as a function of logits and classes."""
+"""Cross entropy with label smoothing, class weights and mixed targets."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,10 @@ from studio.core.recipe import Training
 
 
 class ClassificationLoss:
-    """Cross entropy as the recipe wants it; ``targets`` holds the class of every training image."""
+    """Cross entropy with the settings of the recipe.
+
+    ``targets`` (images) are the classes of all training images.
+    """
 
     def __init__(self, settings: Training, num_classes: int, targets: Tensor, device: torch.device) -> None:
         self._smoothing = settings.label_smoothing
@@ -17,9 +20,10 @@ class ClassificationLoss:
         )
 
     def __call__(self, logits: Tensor, targets: Tensor, mix: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """The mean loss of logits (images, classes) in float32 against class indices (images).
+        """Return the mean loss of float32 logits (N, C) and class indices (N).
 
-        ``mix`` is, for images made of two, the other one's class and the first one's share (images).
+        ``mix`` holds the class indices of the second images (N) and the shares of the first ones (N), for mixup and
+        CutMix.
         """
         if mix is None:
             return self._losses(logits, targets).mean()
@@ -27,11 +31,17 @@ class ClassificationLoss:
         return (self._losses(logits, targets) * shares + self._losses(logits, others) * (1 - shares)).mean()
 
     def _losses(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Image by image: so their mean divides by the images and not by their weights, in parts of a batch too."""
+        """Return the loss of each image (N).
+
+        So the mean divides by the images, not by their weights, in micro-batches too.
+        """
         return cross_entropy(logits, targets, weight=self._weights, label_smoothing=self._smoothing, reduction="none")
 
 
 def balanced_class_weights(targets: Tensor, num_classes: int) -> Tensor:
-    """Weights (labels) with which each class counts the same in all, and the mean over the images is 1."""
+    """Return weights (C) with which each class has the same sum.
+
+    Their mean over all images is 1.
+    """
     counts = torch.bincount(targets, minlength=num_classes).clamp(min=1)
     return len(targets) / (len(targets.unique()) * counts.float())

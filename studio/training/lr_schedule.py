@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that there is no scheduler state to lose."""
+"""Learning rate schedule as a pure function of the step."""
 
 import math
 
@@ -6,11 +6,10 @@ from studio.core.recipe import Training
 
 
 def lr_factor(step: int, steps: int, training: Training) -> float:
-    """Factor on the learning rate for the optimiser's step number ``step`` (from 0) out of ``steps``.
+    """Return the learning rate factor of step ``step`` (from 0) of ``steps``.
 
-    It rises evenly over the warm-up and then follows half a cosine to zero, or stays. The first step is never at zero.
-    One cycle rises along a cosine too, from a 25th, and ends at a ten-thousandth of that
-    (https://arxiv.org/abs/1708.07120).
+    It is never 0 at step 0. Linear warmup, then cosine decay to 0 or a constant. "one-cycle"
+    (https://arxiv.org/abs/1708.07120) rises along a cosine from 1/25, and ends at 1/25e4, as torch's OneCycleLR.
     """
     if training.schedule == "one-cycle":
         return _one_cycle(step, steps - 1, max(0.0, training.warmup * steps - 1))
@@ -23,7 +22,7 @@ def lr_factor(step: int, steps: int, training: Training) -> float:
 
 
 def _one_cycle(step: int, last: int, peak: float) -> float:
-    """The factor where the rate is highest at the step ``peak``, which may lie between two."""
+    """Return the one-cycle factor, highest at ``peak``, maybe between two steps."""
     if step < peak:
         return _cosine_interpolate(1 / 25, 1.0, step / peak)
     return _cosine_interpolate(1.0, 1 / 25e4, (step - peak) / ((last - peak) or 1))

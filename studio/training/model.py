@@ -1,4 +1,4 @@
-"""From a recipe to the network that it describes: the same for training and for whatever reads a run."""
+"""Build the model of a recipe, for training and for everything that reads a run."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,10 @@ from studio.peft import AdaptedModel, attach
 
 @dataclass(frozen=True, slots=True)
 class BuiltModel:
-    """A backbone with the recipe's attachments. ``weights_digest`` is the hash of its base weights."""
+    """A backbone with the attachments of a recipe.
+
+    ``weights_digest`` is the hash of its base weights.
+    """
 
     model: AdaptedModel
     preprocessing: Preprocessing
@@ -20,9 +23,10 @@ class BuiltModel:
 
 
 def build_model(recipe: Recipe, num_classes: int, device: torch.device) -> BuiltModel:
-    """Load the backbone onto ``device`` and attach everything; StudioError where the recipe does not allow it.
+    """Load the backbone onto ``device`` and attach all methods.
 
-    What begins at random is decided by the recipe's seed, through torch's global random numbers.
+    Raise StudioError if the recipe does not fit the backbone. Random initial values depend on the seed of the recipe,
+    through torch's global generator.
     """
     torch.manual_seed(recipe.training.seed)
     module = loading.load_backbone(recipe.backbone, num_classes)

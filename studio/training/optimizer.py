@@ -1,4 +1,4 @@
-"""AdamW and SGD over the adapter's parameters, and their state as named tensors."""
+"""AdamW and SGD for the adapter parameters, with their state as named tensors."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,10 @@ NamedParameters = list[tuple[str, nn.Parameter]]
 
 
 def build_optimizer(named_parameters: NamedParameters, lr_scales: Mapping[str, float], training: Training) -> Optimizer:
-    """The recipe's optimiser. Biases, norms and other vectors are not decayed; ``lr_scales`` are factors on the rate."""
+    """Build the optimizer of the recipe.
+
+    Biases, norms and other vectors have no weight decay. ``lr_scales`` are factors on the learning rate by parameter.
+    """
     groups = list(_param_groups(named_parameters, lr_scales, training))
     if training.optimizer == "sgd":
         return SGD(groups, lr=training.learning_rate, momentum=0.9, nesterov=True)
@@ -21,13 +24,13 @@ def build_optimizer(named_parameters: NamedParameters, lr_scales: Mapping[str, f
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
-    """Set the learning rate of every group, each with its own factor."""
+    """Set the learning rate of every parameter group, times the factor of the group."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 
 
 def state_tensors(optimizer: Optimizer, named_parameters: NamedParameters) -> dict[str, Tensor]:
-    """The optimiser's state as ``parameter name:key``."""
+    """Return the optimizer state as tensors named ``parameter:key``."""
     state = optimizer.state
     return {
         f"{name}:{key}": value
@@ -37,7 +40,7 @@ def state_tensors(optimizer: Optimizer, named_parameters: NamedParameters) -> di
 
 
 def load_state_tensors(optimizer: Optimizer, named_parameters: NamedParameters, saved: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`state_tensors` gave."""
+    """Load the tensors of :func:`state_tensors`."""
     numbers = {id(p): i for i, p in enumerate(p for group in optimizer.param_groups for p in group["params"])}
     state: dict[int, dict[str, Tensor]] = {}
     for name, parameter in named_parameters:
@@ -50,7 +53,7 @@ def load_state_tensors(optimizer: Optimizer, named_parameters: NamedParameters, 
 def _param_groups(
     named_parameters: NamedParameters, lr_scales: Mapping[str, float], training: Training
 ) -> Iterable[dict[str, object]]:
-    """Parameters that share decay and rate; matrices are decayed."""
+    """Yield groups of parameters with the same weight decay and learning rate factor."""
     grouped: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for name, parameter in named_parameters:
         grouped.setdefault((parameter.ndim > 1, lr_scales.get(name, 1.0)), []).append(parameter)
@@ -59,5 +62,8 @@ def _param_groups(
 
 
 def clip_grad_norm(parameters: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """The norm of all gradients together; above ``max_norm`` they are scaled down to it, 0 leaves them as they are."""
+    """Clip all gradients to a total norm, and return their norm before.
+
+    ``max_norm`` 0 disables clipping.
+    """
     return nn.utils.clip_grad_norm_(parameters, max_norm or torch.inf)

@@ -1,32 +1,41 @@
-"""What a training has to tell the user besides its figures, gathered until it can be said."""
+"""Warnings that wait until the training loop can yield them as events."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from studio.core import events
+from studio.core.messages import N_, Message
 from studio.data.images.decode import UnreadableImageError
+from studio.data.images.path_text import display_path
 
 
 class PendingWarnings:
-    """Sentences that wait; each image that cannot be read is named once."""
+    """Warnings in the order in which they came; each unreadable image is named once."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._messages: list[Message] = []
         self._reported_paths: set[Path] = set()
 
-    def add(self, text: str) -> None:
-        """One more sentence; an empty one is none."""
-        if text:
-            self._texts.append(text)
+    def add(self, message: Message | None) -> None:
+        """Add a warning; None adds nothing."""
+        if message is not None:
+            self._messages.append(message)
 
     def add_unreadable(self, unreadable: Iterable[UnreadableImageError]) -> None:
-        """Say which images cannot be read, and how many that makes."""
+        """Add a warning for each image that was not reported before."""
         for error in unreadable:
             if error.path not in self._reported_paths:
                 self._reported_paths.add(error.path)
-                self.add(f"{error} It is left out ({len(self._reported_paths)} so far).")
+                self.add(
+                    N_(
+                        "The image {path} cannot be read: {reason}. It is left out ({n} so far).",
+                        path=display_path(error.path),
+                        reason=error.reason,
+                        n=len(self._reported_paths),
+                    )
+                )
 
     def pop_events(self) -> Iterator[events.Warning]:
-        """What there is to say since the last time."""
-        texts, self._texts = self._texts, []
-        return (events.Warning(text=text) for text in texts)
+        """Return the warnings since the last call."""
+        messages, self._messages = self._messages, []
+        return (events.Warning(text=message) for message in messages)

@@ -1,7 +1,7 @@
-"""Gradient checkpointing: what a block computed is computed again when its gradient is (https://arxiv.org/abs/1604.06174).
+"""Gradient checkpointing of the blocks (https://arxiv.org/abs/1604.06174).
 
-Memory then holds what goes into each block and the inside of one block, instead of the inside of all. A step takes
-about a third longer, and its results are the same, bit for bit, as random numbers are drawn alike both times.
+Memory holds the inputs of all blocks and the activations of one, instead of the activations of all. A step takes about
+a third longer. Results are the same bit for bit, because random numbers are the same in both computations.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,23 +15,26 @@ from studio.peft import AdaptedModel
 
 
 def checkpoint_blocks(model: AdaptedModel) -> None:
-    """Let each block of the backbone forget its inside; whoever calls the blocks, in whatever order."""
+    """Checkpoint each block of the backbone.
+
+    Its ``forward`` is replaced, so that it works for every caller of the blocks.
+    """
     for path in _outermost_blocks(model):
         block = model.module.get_submodule(path)
         block.forward = _checkpointed(block.forward)
 
 
 def _checkpointed(forward: Callable[..., Any]) -> Callable[..., Any]:
-    def forgetful(*args: Any, **kwargs: Any) -> Any:
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
-    return forgetful
+    return checkpointed
 
 
 def _outermost_blocks(model: AdaptedModel) -> Iterator[str]:
-    """The outermost blocks."""
+    """Yield the paths of the outermost blocks."""
     outer = "\0"
     for layer in model.layers:
         if layer.role is Role.BLOCK and not layer.path.startswith(f"{outer}."):

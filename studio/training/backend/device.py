@@ -1,4 +1,4 @@
-"""Which device trains, as a value; the rest of the code is the same for all of them."""
+"""The training device."""
 
 import torch
 
@@ -6,22 +6,29 @@ from studio.core.errors import StudioError
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of a recipe: "auto" is the best there is. StudioError where it does not exist on this machine."""
+    """Return the device of a recipe; "auto" is the fastest one.
+
+    Raise StudioError if this machine does not have it.
+    """
     if name == "auto":
         return torch.device(_best_device())
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise StudioError(f"{name!r} is not a device; use auto, cpu, cuda, cuda:1 or mps.") from error
+        raise StudioError(
+            "unknown-device", "{name} is not a device. Use auto, cpu, cuda, cuda:1 or mps.", name=repr(name)
+        ) from error
     if device.type not in ("cpu", "cuda", "mps"):
-        raise StudioError(f"Training on {name} is not supported; use auto, cpu, cuda, cuda:1 or mps.")
+        raise StudioError(
+            "unknown-device", "Training on {name} is not supported. Use auto, cpu, cuda, cuda:1 or mps.", name=name
+        )
     if not _is_available(device):
-        raise StudioError(f"This machine has no {name}; set training.device to auto or cpu.")
+        raise StudioError("no-device", "This machine has no {name}. Set the device to auto or cpu.", name=name)
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words, such as "cuda (NVIDIA H100)"."""
+    """Return the name of a device, such as "cuda (NVIDIA H100)"."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)

@@ -1,4 +1,4 @@
-"""Memory that training takes: from the allocator on a GPU, from the operating system elsewhere."""
+"""Memory in use, from the allocator of a GPU or from the operating system."""
 
 import ctypes
 import gc
@@ -18,7 +18,7 @@ _CGROUPS = (
 
 
 class PeakMemory:
-    """Peak memory since construction or :meth:`reset`, in bytes above the memory in use at construction.
+    """Peak memory since :meth:`reset`, in bytes above the use at construction.
 
     On a GPU it is exact. Elsewhere it is the resident memory of the whole process, libraries included. Only Linux can
     reset its counter; on other systems memory counts only above the highest value that the process ever had.
@@ -49,7 +49,10 @@ class PeakMemory:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Return the bytes that training on ``device`` can take now; on a CPU within the limit of the container too."""
+    """Return the bytes that training on ``device`` can take now.
+
+    On a CPU the limit of the container counts too.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -59,7 +62,7 @@ def available_bytes(device: torch.device) -> int:
 
 
 def _release_free_memory() -> None:
-    """Let the C library return free memory to the system, so that the baseline is what is in use."""
+    """Return free memory to the system, so that the baseline is memory in use."""
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
@@ -81,7 +84,7 @@ def _peak_rss_bytes() -> int:
 
 
 def _cgroup_free_bytes(limit: Path, usage: Path) -> int:
-    """Return the bytes that the container can still take; ``sys.maxsize`` without a limit, which reads "max"."""
+    """Return the bytes left to the container; ``sys.maxsize`` without a limit."""
     try:
         return max(0, int(limit.read_text()) - int(usage.read_text()))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How a convolutional backbone's numbers lie in memory: channels last is what processors read fastest."""
+"""Memory format: channels_last is faster for convolutional backbones."""
 
 from typing import Literal
 
@@ -10,10 +10,10 @@ from studio.peft import AdaptedModel
 
 
 def choose_memory_format(model: AdaptedModel, requested: Literal["auto", "on", "off"]) -> torch.memory_format:
-    """What images should come in; "auto" is channels last where the backbone is convolutional throughout.
+    """Return the memory format for images, and convert the frozen weights.
 
-    The frozen weights are put in the same order, with their values as they are. What trains stays in torch's own, as
-    optimisers and checkpoints expect it.
+    With "auto" it depends on the backbone. Trainable weights keep torch's contiguous format, which optimizers and
+    checkpoints expect.
     """
     if requested == "off" or (requested == "auto" and not _is_convolutional(model)):
         return torch.contiguous_format
@@ -24,7 +24,7 @@ def choose_memory_format(model: AdaptedModel, requested: Literal["auto", "on", "
 
 
 def to_memory_format(images: Tensor, memory_format: torch.memory_format) -> Tensor:
-    """Images (batch, 3, height, width) in that order."""
+    """Return images (N, 3, H, W) in ``memory_format``."""
     return images.contiguous(memory_format=memory_format)
 
 

@@ -1,7 +1,7 @@
-"""float32 or bfloat16: decided by what the device has and by what it measures, never by assumption.
+"""The choice between float32 and bfloat16, by hardware support and a measurement.
 
-bfloat16 halves memory traffic and is about twice as fast where the hardware has it. Where it has not, it is emulated,
-and 50 to 500 times slower.
+bfloat16 halves memory traffic and is about twice as fast with hardware support. Without it, bfloat16 is emulated and 50
+to 500 times slower.
 """
 
 import time
@@ -19,36 +19,42 @@ _CPU_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
 
 
 def resolve_precision(requested: Literal["float32", "bfloat16", "auto"], device: torch.device) -> Precision:
-    """What to train in. "auto" takes bfloat16 where the hardware has it and a short measurement shows the gain."""
+    """Return the precision to train in.
+
+    "auto" is bfloat16 if the hardware supports it and it is measurably faster.
+    """
     if requested != "auto":
         return requested
     return "bfloat16" if supports_bfloat16(device) and bfloat16_speedup(device) >= _MIN_SPEEDUP else "float32"
 
 
 def supports_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices in hardware."""
+    """Return whether the device multiplies bfloat16 matrices in hardware."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in _CPU_BFLOAT16)
 
 
 def bfloat16_speedup(device: torch.device) -> float:
-    """How many times faster a transformer's matrix product is in bfloat16; takes a fraction of a second."""
+    """Measure how many times faster a matrix product is in bfloat16.
+
+    The matrices are those of a small transformer; it takes a fraction of a second.
+    """
     x = torch.randn(1024, 384, device=device)
     weight = torch.randn(1536, 384, device=device)
     return _matmul_seconds(x, weight) / _matmul_seconds(x.bfloat16(), weight.bfloat16())
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which matrix products are done in ``precision``."""
+    """Return a context in which matrix products run in ``precision``."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _matmul_seconds(x: Tensor, weight: Tensor) -> float:
-    """The shortest time of a product: whatever else the machine does can only make it longer."""
+    """Return the shortest of 15 times, because other work only adds to it."""
     times = []
     for _ in range(15):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         torch.nn.functional.linear(x, weight).sum().item()
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return min(times)

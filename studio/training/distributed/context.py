@@ -1,7 +1,7 @@
-"""The processes that train one run together, data-parallel: one batch is shared out, and gradients are averaged.
+"""Data-parallel training: each process computes a shard of the batch.
 
-They are started by torchrun, on one host or several. A training alone is a team of one, for which nothing here costs
-anything. Whatever decides how the training goes on is decided by all together, so that none waits for another in vain.
+torchrun starts the processes, on one host or several. With a single process nothing here communicates. All decisions
+about control flow are made by all processes together, so that none waits for another in vain.
 """
 
 import json
@@ -19,19 +19,17 @@ from torch import Tensor, nn
 
 from studio.core.control import TrainControl
 from studio.core.errors import StudioError
+from studio.core.messages import N_n
 from studio.peft.contract import AdaptedLayer
 from studio.training.distributed.rendezvous import restart_safe_rendezvous
 
 T = TypeVar("T")
 _TIMEOUT = timedelta(hours=2)
-"""One process may have to wait this long for the others, as for a slow disk; one that ended is noticed at once."""
-_PEER_LOST_MESSAGE = (
-    "Another process of this training ended, so this one did too; started again, the run goes on where it was."
-)
+"""Time to wait for a slow process; a process that ended is noticed at once."""
 
 
 class DistributedContext:
-    """The ``world_size`` processes of a training, of which this one is ``rank``; the first is the main process."""
+    """The rank of this process and the world size; the main process writes."""
 
     def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank, self.world_size = rank, world_size
@@ -39,7 +37,7 @@ class DistributedContext:
 
     @property
     def is_main_process(self) -> bool:
-        """Whether this process writes the run and speaks to the user."""
+        """Whether this process writes the run and its output."""
         return self.rank == 0
 
     @property
@@ -48,19 +46,26 @@ class DistributedContext:
         return self.world_size == 1
 
     def local_device(self, requested: str) -> str:
-        """The device that this process takes where the recipe wants ``requested``: each has a GPU of its own."""
+        """Return the device of this process; each has its own GPU."""
         if self.is_single_process or not requested.startswith(("auto", "cuda")):
             return requested
         if not torch.cuda.is_available():
             return "cpu" if requested == "auto" else requested
-        here, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
-        if here >= there:
-            raise StudioError(f"This machine has {there} GPUs; start no more processes than that (--nproc-per-node).")
-        torch.cuda.set_device(here)
-        return f"cuda:{here}"
+        local_rank, num_gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local_rank >= num_gpus:
+            raise StudioError(
+                "too-many-processes",
+                N_n(
+                    "This machine has {n} GPU, but more processes. Reduce --nproc-per-node.",
+                    "This machine has {n} GPUs, but more processes. Reduce --nproc-per-node.",
+                    num_gpus,
+                ),
+            )
+        torch.cuda.set_device(local_rank)
+        return f"cuda:{local_rank}"
 
     def all_reduce_sum_scalars(self, values: Sequence[float]) -> list[float]:
-        """Numbers added up over all processes."""
+        """Return numbers summed over all processes."""
         return (
             list(values)
             if self.is_single_process
@@ -68,11 +73,11 @@ class DistributedContext:
         )
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:
-        """A tensor on the CPU added up over all processes."""
+        """Return a CPU tensor summed over all processes."""
         return values if self.is_single_process else _collective(lambda: _all_reduce(values.clone(), dist.ReduceOp.SUM))
 
     def any_rank(self, flags: Sequence[bool]) -> list[bool]:
-        """Which of the flags any process has set."""
+        """Return which of the flags any process has set."""
         if self.is_single_process:
             return list(flags)
         return (
@@ -80,48 +85,52 @@ class DistributedContext:
         )
 
     def all_gather_object(self, value: Any) -> list[Any]:
-        """A plain value (as in JSON) of every process, in the order of their ranks."""
+        """Return a JSON value from each process, by rank."""
         if self.is_single_process:
             return [value]
         return [json.loads(text) for text in _collective(lambda: _all_gather_text(json.dumps(value), self.world_size))]
 
     def broadcast_from_main(self, make: Callable[[], T]) -> T:
-        """A plain value that the first process makes, for all; its StudioError is raised in all."""
+        """Return the JSON value that rank 0 makes; raise its StudioError everywhere."""
         if self.is_single_process:
             return make()
-        value, error = None, ""
+        value, error = None, None
         if self.is_main_process:
             try:
                 value = make()
             except StudioError as failure:
-                error = str(failure)
-        made, failed = self.all_gather_object([value, error])[0]
+                error = failure
+        value, failed = self.all_gather_object([value, str(error or "")])[0]
         if failed:
-            raise StudioError(failed)
-        return made
+            raise error or StudioError("main-process-failed", "{reason}", reason=failed)
+        return value
 
     def seed_rank(self, seed: int, step: int) -> None:
-        """Before a step: each process draws other random numbers (for dropout), decided by ``seed_rank`` and ``step``.
+        """Seed the generators for a step, so that dropout differs between ranks.
 
-        So they need not be kept in a checkpoint. What all have to draw alike is left out (:meth:`sync_drop_depths`).
+        It depends on ``seed``, ``step`` and rank, so that no generator state needs saving. Depths, which all ranks must
+        draw alike, have a generator of their own (:meth:`sync_drop_depths`).
         """
         if not self.is_single_process:
             torch.manual_seed(_mix_seeds(seed, step, 1 + self.rank))
             self._depth_generator.manual_seed(_mix_seeds(seed, step, 0))
 
     def sync_drop_depths(self, module: nn.Module) -> None:
-        """Let all processes draw the same random depths, so that they average gradients of the same graph."""
+        """Let all processes draw the same random depths.
+
+        Otherwise gradients of different graphs are averaged.
+        """
         for layer in () if self.is_single_process else module.modules():
             if isinstance(layer, AdaptedLayer):
                 layer.draw_depths_from(self._depth_generator)
 
     def sync_control(self, control: TrainControl) -> TrainControl:
-        """``sync_control`` for all: asked of one, a stop is heard by all at the same place."""
+        """Return a control whose stops and pauses reach all processes alike."""
         return control if self.is_single_process else _SyncedControl(control, self)
 
 
 class GradientSync:
-    """Averages the gradients of ``parameters`` over all processes; construction copies their values from the first.
+    """Averages gradients over all processes; construction copies rank 0's values.
 
     It runs after the whole backward pass, because only then is it known whether the memory was enough in every process.
     Adapters are small, so the communication that could overlap with the backward pass is short.
@@ -145,7 +154,7 @@ class GradientSync:
 
 
 class _SyncedControl(TrainControl):
-    """A control whose questions go to all processes; so each of them has to ask at the same places."""
+    """A control shared by all processes, which must query it at the same points."""
 
     def __init__(self, local: TrainControl, distributed: DistributedContext) -> None:
         super().__init__()
@@ -160,34 +169,34 @@ class _SyncedControl(TrainControl):
 
     @property
     def paused(self) -> bool:
-        """Whether any process has been asked to wait."""
+        """Whether any process has been asked to pause."""
         return self._distributed.any_rank([self._local.paused])[0]
 
     def wait_tick(self) -> None:
-        """The one that was asked waits a moment, and the others for it."""
+        """Wait for a moment in the process that was asked to pause."""
         self._local.wait_tick()
 
     def pop_checkpoint_request(self) -> bool:
-        """Whether any process was asked for a checkpoint since the last call."""
+        """Return whether any process was asked for a checkpoint since the last call."""
         return self._distributed.any_rank([self._local.pop_checkpoint_request()])[0]
 
 
 def elastic_run_id() -> str:
-    """The name of torchrun's start that this process belongs to, the same after a restart; empty without torchrun."""
+    """Return torchrun's run id, the same after a restart; "" without torchrun."""
     name = os.environ.get("TORCHELASTIC_RUN_ID", "")
     return f"{name}-{os.getppid()}" if name == "none" else name
 
 
 def elastic_restart_count() -> int:
-    """How often torchrun has started the processes anew."""
+    """Return the number of restarts by torchrun."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
 def init_distributed() -> Iterator[DistributedContext]:
-    """The team that torchrun made this process part of; alone without it.
+    """Initialize the process group of torchrun; without it yield a single process.
 
-    Errors for the user leave by the first process alone; the others end with the same exit code and say nothing.
+    Only rank 0 raises a StudioError; the other processes exit with the same code and no output.
     """
     if not dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield DistributedContext()
@@ -195,11 +204,11 @@ def init_distributed() -> Iterator[DistributedContext]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, size = restart_safe_rendezvous(_TIMEOUT)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
-    team = DistributedContext(rank, size)
+    context = DistributedContext(rank, size)
     try:
-        yield team
+        yield context
     except StudioError:
-        if team.is_main_process:
+        if context.is_main_process:
             raise
         raise SystemExit(2) from None
     finally:
@@ -207,15 +216,15 @@ def init_distributed() -> Iterator[DistributedContext]:
 
 
 def _collective(exchange: Callable[[], T]) -> T:
-    """Do something that needs all processes; StudioError where one is gone."""
+    """Run a collective operation; raise StudioError if another process ended."""
     try:
         return exchange()
-    except dist.DistError as error:
-        raise StudioError(_PEER_LOST_MESSAGE) from error
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        raise StudioError(_PEER_LOST_MESSAGE) from error
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # torch's DistError is one too
+        raise StudioError(
+            "peer-lost", "Another process of this job ended. Restart the job to resume the run."
+        ) from error
 
 
 def _all_reduce(values: Tensor, op: Any) -> Tensor:
@@ -229,12 +238,12 @@ def _all_gather_text(text: str, world_size: int) -> list[str]:
     content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world_size)]
     dist.all_gather(lengths, torch.tensor([len(content)]))
-    most = int(max(lengths))
-    room = [torch.zeros(most, dtype=torch.uint8) for _ in range(world_size)]
-    dist.all_gather(room, nn.functional.pad(content, (0, most - len(content))))
-    return [bytes(raw[: int(length)].tolist()).decode() for raw, length in zip(room, lengths, strict=True)]
+    longest = int(max(lengths))
+    padded = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world_size)]
+    dist.all_gather(padded, nn.functional.pad(content, (0, longest - len(content))))
+    return [bytes(raw[: int(length)].tolist()).decode() for raw, length in zip(padded, lengths, strict=True)]
 
 
 def _mix_seeds(*numbers: int) -> int:
-    """One seed from several numbers."""
+    """Return one seed from several numbers."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & (1 << 63) - 1

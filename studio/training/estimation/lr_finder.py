@@ -1,6 +1,7 @@
-"""The learning rate range test (https://arxiv.org/abs/1506.01186): the loss while the rate rises from step to step.
+"""Learning rate finder: the loss while the learning rate rises.
 
-It makes real steps on the recipe's own images, backbone and device. Nothing of them is kept, and no run is changed.
+See https://arxiv.org/abs/1506.01186. It makes real steps with the images, backbone and device of the recipe, and keeps
+none of them.
 """
 
 import math
@@ -27,14 +28,14 @@ STEPS = 100
 MIN_LR, MAX_LR = 1e-6, 1.0
 _SMOOTHING = 0.9
 _DIVERGENCE_FACTOR = 3.0
-"""The test ends where the smoothed loss is this many times the lowest."""
+"""Smoothed loss, as a multiple of the lowest, at which the test ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class LRFinderResult:
-    """Learning rates, rising, and the smoothed loss at each; ``suggestion`` is a rate to train with.
+    """Rising learning rates, the smoothed loss at each, and a suggestion.
 
-    It is ``clear`` where the loss fell enough to tell; else the suggestion is the methods' own rate.
+    ``clear`` is False if the loss did not fall enough; the suggestion is then the default of the methods.
     """
 
     rates: tuple[float, ...]
@@ -44,18 +45,17 @@ class LRFinderResult:
 
 
 def find_lr(recipe: Recipe, control: TrainControl | None = None, steps: int = STEPS) -> LRFinderResult:
-    """Try rates for ``steps`` steps, fewer where the loss goes up for good.
+    """Test learning rates until the loss diverges, and suggest one.
 
-    torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
-    ``control`` asks to stop.
+    The random generators are restored. Raise StudioError if the recipe cannot be trained or ``control`` is stopped.
     """
     with rng_state.preserve_rng_state(devices.resolve_device(recipe.training.device)):
-        found = list(sweep_lr(recipe, control or TrainControl(), steps))
-    return suggest_lr(found, default_hparams.default_lr(recipe))
+        points = list(sweep_lr(recipe, control or TrainControl(), steps))
+    return suggest_lr(points, default_hparams.default_lr(recipe))
 
 
 def sweep_lr(recipe: Recipe, control: TrainControl, steps: int = STEPS) -> Iterator[tuple[float, float]]:
-    """Each rate and the smoothed loss there, as they are measured."""
+    """Yield each learning rate and its smoothed loss as they are measured."""
     mean, lowest = 0.0, math.inf
     for number, (rate, loss) in enumerate(_losses(recipe, control, steps), 1):
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
@@ -70,21 +70,24 @@ def _losses(recipe: Recipe, control: TrainControl, steps: int) -> Iterator[tuple
     rates = np.geomspace(MIN_LR, MAX_LR, steps).tolist()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Trainer(Run(Path(folder)), recipe, build_index(recipe.data)) as session,
+        Trainer(Run(Path(folder)), recipe, build_index(recipe.data)) as trainer,
     ):
         for epoch in count():
-            session.train_state.epoch, session.train_state.batch = epoch, 0
-            for batch in session.batches():
-                if session.train_state.step >= steps:
+            trainer.train_state.epoch, trainer.train_state.batch = epoch, 0
+            for batch in trainer.batches():
+                if trainer.train_state.step >= steps:
                     return
                 if control.stopping:
-                    raise StudioError("The test of learning rates was stopped.")
-                rate = rates[session.train_state.step]
-                yield from ((rate, e.loss) for e in session.step(batch, rate) if isinstance(e, events.Step))
+                    raise StudioError("stopped", "The learning rate finder was stopped.")
+                rate = rates[trainer.train_state.step]
+                yield from ((rate, e.loss) for e in trainer.step(batch, rate) if isinstance(e, events.Step))
 
 
 def suggest_lr(points: list[tuple[float, float]], default_lr: float) -> LRFinderResult:
-    """A curve with its suggestion: between a tenth of the rate of the lowest loss and where it falls most steeply."""
+    """Suggest a learning rate from pairs of rate and smoothed loss.
+
+    It is the geometric mean of a tenth of the rate of the lowest loss and the rate of the steepest fall.
+    """
     rates, losses = (tuple(values) for values in zip(*points, strict=True)) if points else ((), ())
     end = int(np.argmin(losses)) if losses else 0
     clear = end >= 3 and losses[end] < 0.95 * losses[0]

@@ -1,8 +1,7 @@
-"""What a training will take, from a few real steps at two batch sizes: memory and time, before the hours are spent.
+"""Memory and time of a training run, estimated from a few real steps.
 
-Memory grows linearly with the images in a batch, so it is measured at small batches and carried on to the recipe's,
-which need not fit. The steps are those of the training itself, on the recipe's own images, backbone and device; nothing
-of them is kept.
+Memory grows linearly with the batch size, so it is measured at two small sizes and extrapolated to that of the recipe,
+which need not fit. The steps use the images, backbone and device of the recipe; none of their results is train_cost.
 """
 
 import math
@@ -32,16 +31,17 @@ from studio.training.run_io import rng_state
 from studio.training.trainer import Trainer
 
 _STEPS_PER_EPOCH = 3
-"""Steps of each of the two epochs of a trial; the first of all pays for what happens once."""
+"""Steps in each of the two epochs of a trial; the first one includes warm-up costs."""
 _SAVES_PER_EPOCH = 2
 """Checkpoints with the optimizer in an epoch: "epoch" and "last"; "best" is much smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class _TrialRun:
-    """What a few steps at ``batch`` images took: bytes at most, and seconds a step or an image.
+    """Costs of a few steps at batch size ``batch``: peak bytes, and seconds.
 
-    ``first_step_seconds`` is a step of the first epoch, in which what is kept of the images is computed, and ``later_step_seconds`` one after it.
+    ``first_step_seconds`` is of the first epoch, which fills the caches, ``later_step_seconds`` of a later one. The
+    seconds of validation, decoding and batching, and the bytes of pixels and features, are per image.
     """
 
     batch: int
@@ -63,7 +63,7 @@ class _TrialRun:
 
 @dataclass(frozen=True, slots=True)
 class _LinearFit:
-    """A figure as a linear function of the images in a batch, through two trials."""
+    """A linear function of the batch size through two trials."""
 
     batch: int
     value: float
@@ -71,21 +71,20 @@ class _LinearFit:
 
     @classmethod
     def from_trials(cls, small: _TrialRun, large: _TrialRun, value_of: Callable[[_TrialRun], float]) -> "_LinearFit":
-        """Noise may bend a line: it falls nowhere, and is not steeper than one through nothing."""
+        """Fit the line; against noise its slope and its value at 0 are not negative."""
         value, rise = value_of(large), value_of(large) - value_of(small)
-        steep = rise / (large.batch - small.batch) if large.batch > small.batch else value / large.batch
-        return cls(large.batch, value, min(max(steep, 0.0), value / large.batch))
+        slope = rise / (large.batch - small.batch) if large.batch > small.batch else value / large.batch
+        return cls(large.batch, value, min(max(slope, 0.0), value / large.batch))
 
     def __call__(self, images: int) -> float:
         return self.value + (images - self.batch) * self.slope
 
 
 def estimate_resources(recipe: Recipe, control: TrainControl | None = None) -> ResourceEstimate:
-    """Try the recipe for a few steps in this process, and say what the whole training takes.
+    """Train a few steps in this process, and estimate the costs of the whole run.
 
-    torch's random numbers are as they were afterwards. Raises StudioError where the recipe cannot be trained or
-    ``control`` is asked to stop. In a process that does more than this, measure
-    through :mod:`studio.app.estimate_cache`.
+    The random generators are restored. Raise StudioError if the recipe cannot be trained or ``control`` is stopped.
+    Other programs measure in a process of its own, through :mod:`studio.app.estimate_cache`.
     """
     control = control or TrainControl()
     device = devices.resolve_device(recipe.training.device)
@@ -96,84 +95,85 @@ def estimate_resources(recipe: Recipe, control: TrainControl | None = None) -> R
 
 
 def _microbatch_size(recipe: Recipe, images: DatasetIndex) -> int:
-    """Images that a step computes at once."""
+    """Return the number of images in a micro-batch."""
     batch = min(recipe.training.batch_size, max(1, images.counts["train"]))
     return -(-batch // recipe.training.accumulation)
 
 
 def _trial_batch_sizes(recipe: Recipe, images: DatasetIndex) -> tuple[int, ...]:
-    """The batch sizes to try: a half and the whole of a small batch, a quarter and a half of a large one."""
-    most = _microbatch_size(recipe, images)
-    large = most if most <= 16 else most // 2
+    """Return 1/2 and 1/1 of a small micro-batch, or 1/4 and 1/2 of a large one."""
+    full = _microbatch_size(recipe, images)
+    large = full if full <= 16 else full // 2
     return (large // 2, large) if large > 1 else (large,)
 
 
 def _run_trial(
     recipe: Recipe, images: DatasetIndex, batch: int, peak: memory.PeakMemory, control: TrainControl
 ) -> _TrialRun:
-    some = _trial_subset(images, batch)
+    subset = _trial_subset(images, batch)
     # With a second view the second epoch would again compute everything.
     views = min(1, recipe.training.fixed_views)
     plan = {"batch_size": batch, "accumulation": 1, "epochs": 2, "patience": 0, "fixed_views": views}
     small = recipe.model_copy(update={"training": recipe.training.model_copy(update=plan)})
-    with tempfile.TemporaryDirectory() as folder, Trainer(Run(Path(folder)), small, some) as session:
-        started: Any = next(event for event in list(session.start()) if event.kind == "started")
+    with tempfile.TemporaryDirectory() as folder, Trainer(Run(Path(folder)), small, subset) as trainer:
+        started: Any = next(event for event in list(trainer.start()) if event.kind == "started")
         loading = peak.peak_bytes()
         peak.reset()
-        checked = _time_validation(session, control), _time_validation(session, control)
-        first, later = (_time_epoch(session, control) for _ in range(2))
-        saving = _elapsed_seconds(lambda: session.save("last"))
+        checked = _time_validation(trainer, control), _time_validation(trainer, control)
+        first, later = (_time_epoch(trainer, control) for _ in range(2))
+        saving = _elapsed_seconds(lambda: trainer.save("last"))
         return _TrialRun(
             batch=batch,
             bytes=peak.peak_bytes(),
-            fits_in_memory=session.train_state.parts == 1,
+            fits_in_memory=trainer.train_state.parts == 1,
             first_step_seconds=statistics.median(first[1:] or first),
             later_step_seconds=statistics.median(later),
             first_validation_seconds=checked[0],
             validation_seconds=checked[1],
             save_seconds=saving,
-            pixel_bytes=math.prod(session.inputs.training.dataset.preprocessing.size) * 3,
-            feature_bytes=_feature_bytes_per_image(session),
+            pixel_bytes=math.prod(trainer.inputs.training.dataset.preprocessing.size) * 3,
+            feature_bytes=_feature_bytes_per_image(trainer),
             loading_bytes=loading,
             trainable=started.trainable_parameters,
             device=started.device,
-            **_time_loading(small, some, session.inputs.training),
+            **_time_loading(small, subset, trainer.inputs.training),
         )
 
 
 def _trial_subset(images: DatasetIndex, batch: int) -> DatasetIndex:
-    """The folder with as many images as a trial looks at; the classes stay."""
-    train, held = images.in_split("train"), images.in_split("validation")
-    return replace(images, images=(*_evenly_spaced(train, _STEPS_PER_EPOCH * batch), *_evenly_spaced(held, batch)))
+    """Return the index with the images of a trial and all classes."""
+    train, validation = images.in_split("train"), images.in_split("validation")
+    subset = (*_evenly_spaced(train, _STEPS_PER_EPOCH * batch), *_evenly_spaced(validation, batch))
+    return replace(images, images=subset)
 
 
 def _evenly_spaced(items: tuple[Any, ...], max_items: int) -> tuple[Any, ...]:
-    """``max_items`` of the items, evenly from first to last: images of one class may all be small."""
+    """Return evenly spaced items, because the images of one class may all be small."""
     count = min(max_items, len(items))
     return tuple(items[index * len(items) // count] for index in range(count))
 
 
 def _time_validation(trainer: Trainer, control: TrainControl) -> float:
-    """Seconds an image of looking at the validation images."""
+    """Return the seconds per image of an evaluation."""
     trainer.model.eval()
-    feed, device, precision = trainer.inputs, trainer.device, trainer.precision
+    inputs, device, precision = trainer.inputs, trainer.device, trainer.precision
     seconds = _elapsed_seconds(
-        lambda: evaluate.run_eval_pass(feed.network, feed.validation, device, precision, control)
+        lambda: evaluate.run_eval_pass(inputs.network, inputs.validation, device, precision, control)
     )
     trainer.model.train()
     _check_not_stopped(control)
-    return seconds / max(1, len(feed.validation.dataset))
+    return seconds / max(1, len(inputs.validation.dataset))
 
 
 def _time_epoch(trainer: Trainer, control: TrainControl) -> list[float]:
-    """Seconds of each step of an epoch, with reading its images."""
-    times, begun = [], time.perf_counter()
+    """Return the seconds of each step of an epoch, with loading its images."""
+    times, start = [], time.perf_counter()
     for batch in trainer.batches():
         for _ in trainer.step(batch):
             pass
         now = time.perf_counter()
-        times.append(now - begun)
-        begun = now
+        times.append(now - start)
+        start = now
         _check_not_stopped(control)
     trainer.train_state.next_epoch()
     return times
@@ -181,11 +181,11 @@ def _time_epoch(trainer: Trainer, control: TrainControl) -> list[float]:
 
 def _check_not_stopped(control: TrainControl) -> None:
     if control.stopping:
-        raise StudioError("The measurement was stopped.")
+        raise StudioError("stopped", "The measurement was stopped.")
 
 
 def _time_loading(recipe: Recipe, images: DatasetIndex, source: BatchSource) -> dict[str, float]:
-    """Seconds an image of decoding it and, once decoded, of making it part of a batch, on one thread."""
+    """Return the seconds per image of decoding and of batching, on one thread."""
     reader, other = build_loaders(recipe, images, source.dataset.preprocessing)
     with reader, other:
         size = max(1, min(recipe.training.batch_size, len(reader.dataset)))
@@ -195,7 +195,7 @@ def _time_loading(recipe: Recipe, images: DatasetIndex, source: BatchSource) -> 
 
 
 def _feature_bytes_per_image(trainer: Trainer) -> int:
-    """Bytes an image of what the frozen part of the backbone made of it; 0 where nothing is kept."""
+    """Return the bytes of cached features per image; 0 without a cache."""
     if not trainer.inputs.first_trained_layer:
         return 0
     inputs = next(iter(trainer.inputs.training.batches(1))).inputs
@@ -204,7 +204,7 @@ def _feature_bytes_per_image(trainer: Trainer) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _CacheCost:
-    """What is kept of a split: bytes in memory, and whether later epochs need not read or compute it again."""
+    """Caches of a split: bytes in memory, and what later epochs need not repeat."""
 
     bytes: int
     read_once: bool
@@ -212,36 +212,36 @@ class _CacheCost:
 
     @classmethod
     def for_split(cls, images: int, views: int, trial: _TrialRun) -> "_CacheCost":
-        pixels, made = images * trial.pixel_bytes, views * images * trial.feature_bytes
-        where = feature_loader.storage_for(made) if made else "nowhere"
-        in_memory = pixels * (pixels <= MAX_CACHE_BYTES) + made * (where == "memory")
+        pixels, features = images * trial.pixel_bytes, views * images * trial.feature_bytes
+        where = feature_loader.storage_for(features) if features else "nowhere"
+        in_memory = pixels * (pixels <= MAX_CACHE_BYTES) + features * (where == "memory")
         return cls(in_memory, pixels <= MAX_CACHE_BYTES or where != "nowhere", where != "nowhere")
 
 
 def _elapsed_seconds(work: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def _extrapolate(
     recipe: Recipe, images: DatasetIndex, small: _TrialRun, large: _TrialRun, free: int
 ) -> ResourceEstimate:
-    """From both trials to the whole training."""
-    settings, at_once = recipe.training, _microbatch_size(recipe, images)
-    training, held = images.counts["train"], images.counts["validation"]
-    views = max(1, recipe.training.fixed_views)
-    kept, kept_held = _CacheCost.for_split(training, views, large), _CacheCost.for_split(held, 1, large)
-    most = _LinearFit.from_trials(small, large, lambda trial: trial.bytes)(at_once) + kept.bytes + kept_held.bytes
-    later = settings.accumulation * _LinearFit.from_trials(small, large, lambda trial: trial.later_step_seconds)(
-        at_once
-    )
-    seconds = _training_seconds(recipe, training, kept, views, small, large)
-    seconds += held * (large.first_validation_seconds + settings.epochs * large.validation_seconds)
+    """Extrapolate from both trials to the whole run."""
+    settings, microbatch = recipe.training, _microbatch_size(recipe, images)
+    training, validation = images.counts["train"], images.counts["validation"]
+    views = max(1, settings.fixed_views)
+    train_cost = _CacheCost.for_split(training, views, large)
+    validation_cost = _CacheCost.for_split(validation, 1, large)
+    peak = _LinearFit.from_trials(small, large, lambda trial: trial.bytes)(microbatch)
+    peak += train_cost.bytes + validation_cost.bytes
+    microbatch_seconds = _LinearFit.from_trials(small, large, lambda trial: trial.later_step_seconds)(microbatch)
+    seconds = _training_seconds(recipe, training, train_cost, views, small, large)
+    seconds += validation * (large.first_validation_seconds + settings.epochs * large.validation_seconds)
     return ResourceEstimate(
-        peak_memory_bytes=int(max(most, large.loading_bytes, 0 if large.fits_in_memory else free + 1)),
+        peak_memory_bytes=int(max(peak, large.loading_bytes, 0 if large.fits_in_memory else free + 1)),
         seconds_per_epoch=seconds / settings.epochs + _SAVES_PER_EPOCH * large.save_seconds,
-        seconds_per_step=later,
+        seconds_per_step=settings.accumulation * microbatch_seconds,
         batch_size=settings.batch_size,
         trainable=large.trainable,
         device=large.device,
@@ -252,7 +252,7 @@ def _extrapolate(
 def _training_seconds(
     recipe: Recipe, images: int, cache_cost: _CacheCost, views: int, small: _TrialRun, large: _TrialRun
 ) -> float:
-    """Seconds of all epochs without validation: those that compute everything, and those that take what is kept."""
+    """Return the seconds of all epochs without evaluations."""
     settings, threads = recipe.training, min(8, os.cpu_count() or 1)
     steps = settings.accumulation * -(-images // settings.batch_size)
     at_once = -(-min(settings.batch_size, images) // settings.accumulation)

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any instant, and are checked for damage when they are read.
+"""Checkpoints that survive a kill at any instant, and are checked on reading.
 
 A checkpoint is a folder. Its tensors (safetensors) and values (JSON) are written under new names, then
 ``manifest.json`` with their SHA-256 replaces the old manifest, and the old files are removed. So the manifest names
@@ -29,7 +29,10 @@ _PREVIOUS = "previous.json"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Named tensors and JSON values; ``damaged`` names newer files that could not be used, usually none."""
+    """Named tensors and JSON values.
+
+    ``damaged`` names newer files that could not be used, usually none.
+    """
 
     tensors: dict[str, Tensor]
     values: dict[str, Any]
@@ -41,7 +44,10 @@ class Checkpoint:
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Write a checkpoint in place of the one before; raise OSError if it cannot be written, with that one intact."""
+    """Write a checkpoint in place of the one before.
+
+    Raise OSError if it cannot be written; the one before is then intact.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     number, content = _next_number(folder), json.dumps(values, allow_nan=False).encode()
     hashes = {
@@ -54,7 +60,10 @@ def write(folder: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
-    """Write a safetensors file atomically and return its SHA-256; raise OSError if it cannot be written."""
+    """Write a safetensors file atomically and return its SHA-256.
+
+    Raise OSError if it cannot be written.
+    """
     try:
         with atomic_write(path) as temporary:
             save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, temporary, metadata)
@@ -67,9 +76,10 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 
 def read(folder: Path, *reserves: Path) -> Checkpoint | None:
-    """Return the checkpoint in ``folder``, or the first intact one of ``reserves``; None if none was completed.
+    """Return the checkpoint in ``folder``; None if none was completed.
 
-    Raise StudioError if there are some and all are damaged.
+    If it is missing or damaged, the first intact one of ``reserves`` takes its place. Raise StudioError if there are
+    some and all are damaged.
     """
     damaged: list[str] = []
     for manifest in (place / name for place in (folder, *reserves) for name in (MANIFEST, _PREVIOUS)):
@@ -104,7 +114,7 @@ def _read(manifest: Path, damaged: tuple[str, ...]) -> Checkpoint:
 
 
 def _next_number(folder: Path) -> int:
-    """Return a number that no file in the folder has, so that files named by the manifest are never touched."""
+    """Return a number that no file in the folder has."""
     return 1 + max((int(path.stem) for path in folder.iterdir() if path.stem.isdecimal()), default=0)
 
 

@@ -1,4 +1,4 @@
-"""Writing what a run says: every event to ``events.jsonl``, and what a person would read to ``log.txt``."""
+"""The events of a run in ``events.jsonl``, and as text in ``log.txt``."""
 
 import time
 from contextlib import suppress
@@ -11,21 +11,24 @@ E = TypeVar("E", bound=events.Event)
 
 
 class EventLogger:
-    """Keeps both files of a run open. What is written has left the process when a call returns."""
+    """Both files of a run; every line is flushed when a call returns."""
 
     def __init__(self, folder: Path) -> None:
         self._events = _open_for_append(folder / "events.jsonl")
         self._log = _open_for_append(folder / "log.txt")
 
     def write(self, event: E) -> E:
-        """Append an event, and return it."""
+        """Append an event to both files and return it."""
         _append_line(self._events, event.to_json())
         if text := _log_text(event):
             self.write_line(text, event.time)
         return event
 
     def write_line(self, text: str, timestamp: float | None = None) -> None:
-        """Append a line to the log alone."""
+        """Append a line to ``log.txt`` only.
+
+        ``timestamp`` is in seconds since 1970, now by default.
+        """
         _append_line(self._log, f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(timestamp))}  {text}")
 
     def __enter__(self) -> Self:
@@ -33,12 +36,12 @@ class EventLogger:
 
     def __exit__(self, *_: object) -> None:
         for file in (self._events, self._log):
-            with suppress(OSError):  # each line has been flushed: what cannot be written now was said then
+            with suppress(OSError):  # every line has been flushed, and a failure to do so was raised then
                 file.close()
 
 
 def _open_for_append(path: Path) -> IO[bytes]:
-    """Open for appending; a last line that a kill cut short is ended, so that the next one stays whole."""
+    """Open for appending, after the end of the last line if a kill cut it short."""
     file = path.open("ab+")
     if file.tell():
         file.seek(-1, 2)
@@ -55,17 +58,15 @@ def _append_line(file: IO[bytes], text: str) -> None:
 def _log_text(event: events.Event) -> str:
     match event:
         case events.Started():
-            begun = f"goes on from step {event.step}" if event.step else "begins"
+            start = f"resumes from step {event.step}" if event.step else "starts"
             return (
-                f"Training {begun} on {event.device}: {event.steps} steps in {event.epochs} epochs, "
+                f"Training {start} on {event.device}: {event.steps} steps in {event.epochs} epochs, "
                 f"{event.training_images} training and {event.validation_images} validation images, "
-                f"{event.trainable_parameters:,} of {event.total_parameters:,} parameters train."
+                f"{event.trainable_parameters:,} of {event.total_parameters:,} parameters are trainable."
             )
         case events.Epoch():
             means = f"training loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
-            return (
-                f"Epoch {event.epoch}: {means}, {event.seconds:.1f} s, {event.waited:.1f} s of it waiting for images."
-            )
+            return f"Epoch {event.epoch}: {means}, {event.seconds:.1f} s ({event.waited:.1f} s waiting for images)."
         case events.Evaluation():
             means = f"{event.split} loss {event.loss:.4f}, accuracy {event.accuracy:.2%}"
             return f"After epoch {event.epoch}: {means}{', the best so far' if event.best else ''}."
@@ -74,7 +75,7 @@ def _log_text(event: events.Event) -> str:
         case events.Paused():
             return f"Paused at step {event.step}."
         case events.Resumed():
-            return f"Goes on from step {event.step}."
+            return f"Resumed at step {event.step}."
         case events.Finished():
             return f"Training {event.reason} at step {event.step} after {event.seconds:.0f} s."
     return ""

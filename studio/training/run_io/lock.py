@@ -1,4 +1,7 @@
-"""One writer for each run directory, by a lock that the system releases when the process ends."""
+"""One writer for each run directory.
+
+The system releases the lock when the process ends.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +30,10 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Be the only writer of a run directory; raise StudioError if there is another one, or it cannot be written."""
+    """Be the only writer of a run directory.
+
+    Raise StudioError if there is another one, or the directory cannot be written.
+    """
     if not folder.is_dir():
         raise _cannot_write(folder, N_("there is no such folder"))
     lock = _file_lock(folder)

@@ -1,4 +1,4 @@
-"""The states of torch's global generators, which dropout draws from."""
+"""States of torch's global random number generators, which dropout uses."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,17 +8,20 @@ from torch import Tensor
 
 
 def get_rng_state(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that training on ``device`` uses."""
-    found = {"cpu": torch.get_rng_state()}
+    """Return the states of the generators that training on ``device`` uses."""
+    states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
-        found["cuda"] = torch.cuda.get_rng_state(device)
+        states["cuda"] = torch.cuda.get_rng_state(device)
     elif device.type == "mps":
-        found["mps"] = torch.mps.get_rng_state()
-    return found
+        states["mps"] = torch.mps.get_rng_state()
+    return states
 
 
 def set_rng_state(device: torch.device, saved: Mapping[str, Tensor]) -> None:
-    """Put back what :func:`get_rng_state` gave; a generator that was not in use then stays as it is."""
+    """Set the states of :func:`get_rng_state`.
+
+    A generator that was not in use then keeps its own.
+    """
     torch.set_rng_state(saved["cpu"])
     if device.type == "cuda" and "cuda" in saved:
         torch.cuda.set_rng_state(saved["cuda"], device)
@@ -28,7 +31,7 @@ def set_rng_state(device: torch.device, saved: Mapping[str, Tensor]) -> None:
 
 @contextmanager
 def preserve_rng_state(device: torch.device) -> Iterator[None]:
-    """Leave the generators afterwards as they were before."""
+    """Restore the generators at the end of the block."""
     before = get_rng_state(device)
     try:
         yield

@@ -1,4 +1,4 @@
-"""``status.json``: where a run stands, for whoever lists runs without reading their events."""
+"""``status.json``: the state of a run, for lists of runs."""
 
 import math
 
@@ -7,14 +7,14 @@ from studio.core.run import Run
 
 
 class StatusWriter:
-    """Follows a run's events, and writes the status when it changes for a reader: not at every step."""
+    """Updates the status from the events of a run; steps alone do not write it."""
 
     def __init__(self, run: Run, epochs: int) -> None:
         self._run = run
         self._values = {**run.status, "state": "running", "epochs": epochs, "text": "", **_resource_estimate(run)}
 
     def update(self, event: events.Event) -> None:
-        """Take an event in."""
+        """Apply an event."""
         match event:
             case events.Started():
                 self._set(step=event.step, steps=event.steps, device=event.device, begun=event.time)
@@ -41,7 +41,7 @@ class StatusWriter:
 
 
 def _resource_estimate(run: Run) -> dict[str, object]:
-    """What was measured before the training, for comparison with what it took."""
+    """Return the last resource estimate, for comparison with the usage."""
     last = next((event for event in reversed(run.events()) if isinstance(event, events.ResourceEstimate)), None)
     return {"expected": _resource_values(last)} if last else {}
 

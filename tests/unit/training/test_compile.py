@@ -54,6 +54,6 @@ def test_where_compiling_fails_the_training_goes_on_and_says_so(
         list(train(run, TrainControl()))
     said = [event.text for event in failing.events() if isinstance(event, events.Warning)]
     assert said[1:] == [
-        "The backbone cannot be compiled here (No C++ compiler found); the training goes on without, at usual speed."
+        "The backbone cannot be compiled: No C++ compiler found. Training continues without compilation."
     ]
     assert _losses(failing) == _losses(usual)

@@ -45,7 +45,7 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
     assert run.status["waited"] == app.read_result(run).waited == finished[0].waited
     said = [event.text for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
     assert len(said) == 1
-    assert said[0].startswith(f"{epochs[1].waited / epochs[1].seconds:.0%} of an epoch is spent waiting for images")
+    assert said[0].startswith(f"{epochs[1].waited / epochs[1].seconds:.0%} of the epoch was spent waiting for images")
 
 
 def test_without_waiting_nothing_is_said(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:

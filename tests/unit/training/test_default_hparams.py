@@ -57,7 +57,7 @@ def test_what_is_suggested_makes_steps_enough(images: int) -> None:
     steps = better.epochs * -(-images // better.batch_size)
     assert images < 20 or steps >= default_hparams.MIN_STEPS
     if steps >= default_hparams.MIN_STEPS:
-        assert suggested_hparams.too_few_steps_warning(recipe.model_copy(update={"training": better}), images) == ""
+        assert suggested_hparams.too_few_steps_warning(recipe.model_copy(update={"training": better}), images) is None
 
 
 def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
@@ -65,12 +65,13 @@ def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, ma
     control.stop()
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
     assert said == [suggested_hparams.too_few_steps_warning(run.recipe, 18)]
-    assert said[0].startswith("4 steps are few to learn from; with 18 training images training.batch_size = 4")
+    assert said == [
+        "The training makes 4 steps only. For 18 training images, batch size 4, 40 epochs and learning rate "
+        "0.005 are suggested."
+    ]
     list(train(run, TrainControl(), resume=True))
-    assert (
-        suggested_hparams.too_few_steps_warning(run.recipe.model_copy(update={"training": Training(epochs=150)}), 18)
-        == ""
-    )
+    enough = run.recipe.model_copy(update={"training": Training(epochs=150)})
+    assert suggested_hparams.too_few_steps_warning(enough, 18) is None
 
 
 def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> None:

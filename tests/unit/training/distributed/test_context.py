@@ -105,13 +105,13 @@ def features_are_kept(run: Run) -> None:
 
 
 def memory_is_small_for_both(run: Run) -> None:
-    assert [text.split(";")[0] for text in warnings(run)[1:]] == ["The memory is not enough for 3 images at once"]
+    assert warnings(run)[1:] == ["Out of memory at 3 images. Each batch of 3 is now split into 2 micro-batches."]
 
 
 def both_go_back(run: Run) -> None:
     steps = [event for event in run.events() if isinstance(event, events.Step)]
     assert [step.step for step in steps if step.loss != step.loss] == [2, 6, 7, 8]
-    assert "goes back to step 4 and on from there at half" in warnings(run)[-1]
+    assert "returns to step 4 with half the learning rate" in warnings(run)[-1]
 
 
 def both_stop(run: Run, whole: Run) -> None:

@@ -10,6 +10,6 @@ def test_what_changed_between_two_environments_is_said() -> None:
     before = now | {"threads": 64, "packages": now["packages"] | {"torch": "1.0"}}
     assert environment.environment_changes(now, now) == []
     assert environment.environment_changes(before, now) == [
-        f"threads was 64 and is {now['threads']}",
-        f"torch was 1.0 and is {now['packages']['torch']}",
+        f"Results may differ in their last digits: number of threads was 64 and is now {now['threads']}.",
+        f"Results may differ in their last digits: torch was 1.0 and is now {now['packages']['torch']}.",
     ]
