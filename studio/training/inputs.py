@@ -94,11 +94,16 @@ def model_with_preprocessing(
 
 
 def build_loaders(
-    recipe: Recipe, images: DatasetIndex, preprocessing: Preprocessing, shard: tuple[int, int] = (0, 1)
+    recipe: Recipe,
+    images: DatasetIndex,
+    preprocessing: Preprocessing,
+    shard: tuple[int, int] = (0, 1),
+    pin_memory: bool = False,
 ) -> tuple[Loader, Loader]:
     """Return the loaders of training and validation.
 
-    Training is shuffled and augmented. ``shard`` is (rank, world size).
+    Training is shuffled and augmented. ``shard`` is (rank, world size). With ``pin_memory`` copies to a GPU overlap with
+    computation.
     """
     settings = recipe.training
     training = Loader(
@@ -110,8 +115,10 @@ def build_loaders(
         mixing=MixupCutmix.from_training(settings),
         num_views=settings.fixed_views,
         shard=shard,
+        pin_memory=pin_memory,
     )
-    return training, Loader(dataset_for_split(images, preprocessing, "validation"), settings.batch_size, shard=shard)
+    dataset = dataset_for_split(images, preprocessing, "validation")
+    return training, Loader(dataset, settings.batch_size, shard=shard, pin_memory=pin_memory)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

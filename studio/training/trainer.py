@@ -103,7 +103,8 @@ class Trainer:
         scales = layer_lr_scales(self.model.lr_scales(), self.model.layers, settings.layer_decay)
         self.optimizer = optimizer.build_optimizer(self.named_parameters, scales, settings)
         shard = (self.distributed.rank, self.distributed.world_size)
-        self._loaders = build_loaders(self.recipe, self.images, built.preprocessing, shard)
+        on_gpu = self.device.type == "cuda"
+        self._loaders = build_loaders(self.recipe, self.images, built.preprocessing, shard, pin_memory=on_gpu)
         self._ema = ModelEma(self.model, settings.ema) if settings.ema else None
         self._checkpoint_state = CheckpointState(
             self.model, self._ema, self.optimizer, self.named_parameters, self.device
