@@ -102,8 +102,8 @@ def build_loaders(
 ) -> tuple[Loader, Loader]:
     """Return the loaders of training and validation.
 
-    Training is shuffled and augmented. ``shard`` is (rank, world size). With ``pin_memory`` copies to a GPU overlap with
-    computation.
+    Training is shuffled and augmented. ``shard`` is (rank, world size). With ``pin_memory`` copies to a GPU overlap
+    with computation.
     """
     settings = recipe.training
     training = Loader(

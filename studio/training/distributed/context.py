@@ -102,7 +102,7 @@ class DistributedContext:
                 error = failure
         value, failed = self.all_gather_object([value, str(error or "")])[0]
         if failed:
-            raise error or StudioError("main-process-failed", "{reason}", reason=failed)
+            raise error or StudioError("main-process-failed", "The main process failed: {reason}", reason=failed)
         return value
 
     def seed_rank(self, seed: int, step: int) -> None:

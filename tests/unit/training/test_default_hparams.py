@@ -66,8 +66,8 @@ def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, ma
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
     assert said == [suggested_hparams.too_few_steps_warning(run.recipe, 18)]
     assert said == [
-        "The training makes 4 steps only. For 18 training images, batch size 4, 40 epochs and learning rate "
-        "0.005 are suggested."
+        "The number of optimizer steps is low: 4. Suggested for 18 training images: batch size 4, 40 epochs and "
+        "learning rate 0.005."
     ]
     list(train(run, TrainControl(), resume=True))
     enough = run.recipe.model_copy(update={"training": Training(epochs=150)})
