@@ -21,14 +21,14 @@ def _distances(layers: Sequence[Layer]) -> dict[str, int]:
     Layers after all blocks, and the backbone as a whole, have 0.
     """
     blocks = 1 + max((layer.block for layer in layers if layer.block is not None), default=-1)
-    found = {layers[0].path: 0}
+    distances = {layers[0].path: 0}
     distance = 0
     for layer in reversed(layers[1:]):
         if layer.block is not None:
             distance = blocks - layer.block
-        found[layer.path] = distance
+        distances[layer.path] = distance
     for layer in layers[1:]:
         if layer.block is not None:
             break
-        found[layer.path] += bool(blocks)
-    return found
+        distances[layer.path] += bool(blocks)
+    return distances

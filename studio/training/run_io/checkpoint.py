@@ -82,7 +82,7 @@ def read(folder: Path, *reserves: Path) -> Checkpoint | None:
     some and all are damaged.
     """
     damaged: list[str] = []
-    for manifest in (place / name for place in (folder, *reserves) for name in (MANIFEST, _PREVIOUS)):
+    for manifest in (each / name for each in (folder, *reserves) for name in (MANIFEST, _PREVIOUS)):
         if manifest.exists():
             try:
                 return _read(manifest, tuple(damaged))
@@ -118,8 +118,8 @@ def _next_number(folder: Path) -> int:
     return 1 + max((int(path.stem) for path in folder.iterdir() if path.stem.isdecimal()), default=0)
 
 
-def _remove_others(folder: Path, kept: set[str]) -> None:
+def _remove_others(folder: Path, names: set[str]) -> None:
     """Remove the files of older checkpoints, and temporary ones of a killed process."""
     for path in folder.iterdir():
-        if path.name not in kept and path.is_file():
+        if path.name not in names and path.is_file():
             path.unlink(missing_ok=True)
