@@ -40,7 +40,7 @@ def test_a_compiled_run_has_the_same_losses(make_run: Callable[..., Run], monkey
     assert _losses(compiled) == pytest.approx(_losses(usual), rel=1e-4)
 
 
-def test_where_compiling_fails_the_training_goes_on_and_says_so(
+def test_training_continues_with_a_warning_if_compilation_fails(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual, failing = make_run("usual"), make_run("failing", compile=True)

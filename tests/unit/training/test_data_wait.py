@@ -28,7 +28,7 @@ def _slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr("studio.data.loader.os.cpu_count", lambda: 1)
 
 
-def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
+def test_waiting_for_images_is_measured_and_recorded(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _slow(monkeypatch, 0.02)
@@ -48,14 +48,14 @@ def test_waiting_for_images_is_measured_and_a_figure_of_the_run(
     assert said[0].startswith(f"{epochs[1].waited / epochs[1].seconds:.0%} of the epoch was spent waiting for images")
 
 
-def test_without_waiting_nothing_is_said(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_waiting_there_is_no_warning(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_state, "MIN_EPOCH_SECONDS", 0.0)
     monkeypatch.setattr(train_state, "DATA_BOUND_FRACTION", 0.9)
     happened = list(train(make_run(), TrainControl()))
     assert not [event for event in happened if isinstance(event, events.Warning) and "waiting" in event.text]
 
 
-def test_the_figure_goes_on_after_a_stop(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_waiting_time_continues_after_a_stop(make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
     _slow(monkeypatch, 0.01)
     run, control = make_run(), TrainControl()
     for event in train(run, control):

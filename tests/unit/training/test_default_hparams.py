@@ -24,7 +24,7 @@ def _recipe(*methods: str, **training: object) -> Recipe:
     return Recipe(attachments=attached, training=Training.model_validate(training))
 
 
-def test_the_rate_is_that_of_the_method_that_bears_least() -> None:
+def test_the_learning_rate_is_the_lowest_of_the_methods() -> None:
     assert suggested_hparams.suggested_learning_rate(_recipe("lora")) == METHODS.get("lora").learning_rate
     assert suggested_hparams.suggested_learning_rate(_recipe("lora", "full")) == METHODS.get("full").learning_rate
     assert suggested_hparams.suggested_learning_rate(_recipe()) == METHODS.get("linear_probe").learning_rate
@@ -40,7 +40,7 @@ def test_full_fine_tuning_takes_a_lower_rate_than_any_adapter() -> None:
     assert all(whole < method.learning_rate for method in METHODS if method.name not in ("full", "fusion"))
 
 
-def test_what_is_switched_off_does_not_count() -> None:
+def test_a_disabled_attachment_does_not_count() -> None:
     recipe = _recipe("lora", "full")
     off = recipe.attachments[1].model_copy(update={"enabled": False})
     recipe = recipe.model_copy(update={"attachments": (recipe.attachments[0], off)})
@@ -48,7 +48,7 @@ def test_what_is_switched_off_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("images", [1, 5, 20, 96, 400, 1437, 50_000])
-def test_what_is_suggested_makes_steps_enough(images: int) -> None:
+def test_suggestions_make_enough_steps(images: int) -> None:
     recipe = _recipe("lora", ema=0.9)
     better = suggested_hparams.suggested_training(recipe, images)
     assert better.ema == 0.9
@@ -60,7 +60,7 @@ def test_what_is_suggested_makes_steps_enough(images: int) -> None:
         assert suggested_hparams.too_few_steps_warning(recipe.model_copy(update={"training": better}), images) is None
 
 
-def test_a_run_of_few_steps_says_so_once_and_how_to_do_better(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+def test_a_run_of_few_steps_warns_once_with_a_suggestion(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     run, control = Run.create(make_recipe(epochs=1), tmp_path / "run"), TrainControl()
     control.stop()
     said = [event.text for event in train(run, control) if isinstance(event, events.Warning)]
@@ -81,7 +81,7 @@ def test_a_recipe_is_suggested_for_its_own_images(make_recipe: MakeRecipe) -> No
     )
 
 
-def test_what_is_suggested_comes_before_what_is_set(tmp_path: Path, make_recipe: MakeRecipe) -> None:
+def test_suggestions_come_before_assignments(tmp_path: Path, make_recipe: MakeRecipe) -> None:
     make_recipe().save(tmp_path / "recipe.toml")
     found = suggested_hparams.suggested_assignments(tmp_path / "recipe.toml", ["training.epochs=2"])
     assert found == ("training.learning_rate=0.005", "training.batch_size=4", "training.epochs=40", "training.epochs=2")

@@ -8,7 +8,7 @@ from studio.peft import attach
 from studio.training.ema import ModelEma
 
 
-def test_the_average_follows_the_formula_and_steps_in_for_a_while() -> None:
+def test_the_ema_follows_the_formula_and_can_be_swapped_in() -> None:
     torch.manual_seed(0)
     attached = attach(nn.Sequential(nn.Linear(3, 3)), [Attachment(name="x", method="bitfit", at=("0",))], head=False)
     (name, bias), = attached.named_parameters()  # fmt: skip

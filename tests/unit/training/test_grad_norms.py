@@ -17,13 +17,13 @@ def named():
     return list(parameters.items())
 
 
-def test_norms_are_taken_place_by_place_and_nothing_is_zero(named):
+def test_norms_are_by_layer_and_zero_without_a_gradient(named):
     (seen,) = GradNormMonitor(named).measure(7)
     assert seen.step == 7
     assert seen.norms == {"lora/blocks.0": pytest.approx(5.0), "ssf/norm": 0.0}
 
 
-def test_it_is_read_now_and_then(named, monkeypatch):
+def test_gradient_norms_are_measured_at_intervals(named, monkeypatch):
     gauge = GradNormMonitor(named)
     assert list(gauge.measure(1))
     assert not list(gauge.measure(2))
@@ -31,17 +31,17 @@ def test_it_is_read_now_and_then(named, monkeypatch):
     assert next(gauge.measure(3)).step == 3
 
 
-def test_what_is_not_a_number_is_left_out(named):
+def test_norms_that_are_not_finite_are_left_out(named):
     named[0][1].grad[:] = torch.nan
     assert next(GradNormMonitor(named).measure(1)).norms == {"ssf/norm": 0.0}
 
 
-def test_it_comes_back_from_its_line(named):
+def test_gradient_norms_are_read_from_their_event(named):
     (seen,) = GradNormMonitor(named).measure(1)
     assert events.parse_event(seen.to_json()) == seen
 
 
-def test_a_training_says_what_it_pulls_at(make_recipe, tmp_path):
+def test_a_run_reports_gradient_norms(make_recipe, tmp_path):
     from studio.core.control import TrainControl
     from studio.core.run import Run
     from studio.training import loop

@@ -68,7 +68,7 @@ def _stop_at(run: Run, step: int, resume: bool = False) -> list[events.Event]:
     return happened
 
 
-def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
+def test_the_events_of_a_run(make_run: Callable[..., Run]) -> None:
     run = make_run()
     happened = []
     for event in train(run, TrainControl()):
@@ -93,7 +93,7 @@ def test_what_happens_in_a_training(make_run: Callable[..., Run]) -> None:
     assert finished.best_accuracy == max(event.accuracy for event in _of(happened, events.Evaluation)) == 1.0
 
 
-def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> None:
+def test_the_files_of_a_complete_run(make_run: Callable[..., Run]) -> None:
     run = make_run()
     happened = list(train(run, TrainControl()))
     evaluations = _of(happened, events.Evaluation)
@@ -116,7 +116,7 @@ def test_what_is_in_the_directory_afterwards(make_run: Callable[..., Run]) -> No
 @pytest.mark.parametrize("step", [1, 3, 4, 6, 11])
 @pytest.mark.parametrize("values", [{}, {"augmentation": "light"}, {"mixup": 0.4, "cutmix": 1.0}])
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: int, values: dict[str, Any]) -> None:
+def test_a_stopped_run_resumes_bit_for_bit(make_run: Callable[..., Run], step: int, values: dict[str, Any]) -> None:
     whole = make_run("whole", **values)
     list(train(whole, TrainControl()))
     parts = make_run("parts", **values)
@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(make_run: Callable[..., Run], step: i
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.slow
-def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer: str) -> None:
+def test_two_stops_with_either_optimizer(make_run: Callable[..., Run], optimizer: str) -> None:
     whole, parts = make_run("whole", optimizer=optimizer), make_run("parts", optimizer=optimizer)
     list(train(whole, TrainControl()))
     _stop_at(parts, 2)
@@ -143,7 +143,7 @@ def test_two_stops_and_either_optimiser(make_run: Callable[..., Run], optimizer:
 
 @pytest.mark.parametrize("count", [1, 2, 5, 9, 13, 20])
 @pytest.mark.slow
-def test_a_run_that_was_just_dropped_goes_on_too(make_run: Callable[..., Run], count: int) -> None:
+def test_a_run_that_was_closed_resumes(make_run: Callable[..., Run], count: int) -> None:
     whole, parts = make_run("whole"), make_run("parts")
     list(train(whole, TrainControl()))
     training = train(parts, TrainControl())
@@ -240,7 +240,7 @@ def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
     assert _same_outcome(whole, killed)
 
 
-def test_a_complete_run_says_so_and_can_be_given_more_epochs(make_run: Callable[..., Run]) -> None:
+def test_a_complete_run_is_refused_and_can_get_more_epochs(make_run: Callable[..., Run]) -> None:
     run = make_run(schedule="constant", warmup=0.0)
     list(train(run, TrainControl()))
     before = sorted(path.name for path in run.path.rglob("*"))
@@ -314,7 +314,7 @@ def _rates(happened: list[events.Event]) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize(("broken", "back_to"), [({10, 11, 12}, 8), ({2, 3, 4}, 0)])
-def test_three_of_them_go_back_to_where_the_epoch_began_at_half_the_rate(
+def test_three_skipped_steps_roll_back_to_the_start_of_the_epoch_at_half_the_rate(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, broken: set[int], back_to: int
 ) -> None:
     _broken_losses(monkeypatch, broken)
@@ -329,7 +329,7 @@ def test_three_of_them_go_back_to_where_the_epoch_began_at_half_the_rate(
 
 
 @pytest.mark.parametrize("step", [2, 10, 11])
-def test_a_run_that_went_back_resumes_bit_for_bit(
+def test_a_run_that_rolled_back_resumes_bit_for_bit(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
@@ -343,7 +343,7 @@ def test_a_run_that_went_back_resumes_bit_for_bit(
     assert _same_outcome(whole, parts)
 
 
-def test_a_loss_that_stays_broken_ends_the_run_with_its_best_kept(
+def test_a_run_that_keeps_diverging_fails_with_its_best_adapter_saved(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _broken_losses(monkeypatch, set(range(8, 100)))
@@ -371,7 +371,7 @@ def _small_memory(monkeypatch: pytest.MonkeyPatch, images: int) -> None:
     monkeypatch.setattr(objective, "cross_entropy", narrow)
 
 
-def test_where_the_memory_is_small_batches_are_computed_in_parts(
+def test_batches_are_split_into_microbatches_after_out_of_memory(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, found, parts = make_run("asked", accumulation=4), make_run("found"), make_run("parts")
@@ -389,7 +389,7 @@ def test_where_the_memory_is_small_batches_are_computed_in_parts(
     assert _same_outcome(found, parts)
 
 
-def test_a_memory_too_small_for_one_image_ends_the_run_with_a_sentence(
+def test_out_of_memory_at_one_image_is_an_error_for_the_user(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _small_memory(monkeypatch, 0)
@@ -408,7 +408,7 @@ def test_a_batch_in_parts_makes_the_same_step(make_run: Callable[..., Run], mixu
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 @pytest.mark.slow
-def test_a_disk_that_is_full_or_read_only_ends_the_run_with_a_sentence_and_loses_nothing(
+def test_a_full_or_read_only_disk_is_an_error_and_loses_nothing(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
@@ -457,7 +457,7 @@ def test_a_checkpoint_that_the_system_cuts_short_loses_nothing(make_run: Callabl
     assert _same_outcome(whole, parts)
 
 
-def test_a_disk_that_is_full_for_events_too_ends_the_run_with_a_sentence(
+def test_a_disk_too_full_for_events_is_an_error_for_the_user(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, parts = make_run("whole"), make_run("parts")
@@ -507,7 +507,7 @@ def test_images_added_later_do_not_change_the_run(
     assert _same_outcome(whole, parts)
 
 
-def test_what_cannot_be_trained_is_refused_with_nothing_written(make_run: Callable[..., Run]) -> None:
+def test_an_untrainable_recipe_is_refused_with_nothing_written(make_run: Callable[..., Run]) -> None:
     run = make_run(head=False, lora=False)
     with pytest.raises(StudioError, match="Nothing is trainable"):
         list(train(run, TrainControl()))
@@ -532,7 +532,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(make_run: Callable
     assert not _same_outcome(runs[0], runs[2])
 
 
-def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]) -> None:
+def test_a_run_stops_early_if_nothing_improves(make_run: Callable[..., Run]) -> None:
     whole, parts = (make_run(name, epochs=9, patience=2, learning_rate=1e-12) for name in ("whole", "parts"))
     happened = list(train(whole, TrainControl()))
     evaluations = _of(happened, events.Evaluation)
@@ -552,7 +552,7 @@ def test_a_run_ends_early_where_nothing_gets_better(make_run: Callable[..., Run]
         list(train(whole, TrainControl(), resume=True))
 
 
-def test_the_average_is_what_is_measured_and_kept(make_run: Callable[..., Run]) -> None:
+def test_the_ema_is_evaluated_and_saved(make_run: Callable[..., Run]) -> None:
     plain, run = make_run("plain"), make_run(ema=0.9)
     list(train(plain, TrainControl()))
     happened = list(train(run, TrainControl()))
@@ -578,7 +578,7 @@ def test_every_setting_together_resumes_bit_for_bit(make_run: Callable[..., Run]
     assert _same_outcome(whole, parts)
 
 
-def test_bfloat16_trains_and_goes_on_in_bfloat16(make_run: Callable[..., Run]) -> None:
+def test_bfloat16_trains_and_resumes_in_bfloat16(make_run: Callable[..., Run]) -> None:
     whole, parts, exact = make_run("w", precision="bfloat16"), make_run("p", precision="bfloat16"), make_run("e")
     for run in (whole, exact):
         list(train(run, TrainControl()))

@@ -26,7 +26,7 @@ def _step(named: list[tuple[str, nn.Parameter]], made: torch.optim.Optimizer, co
 
 
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
-def test_an_optimiser_goes_on_from_its_named_tensors(kind: str) -> None:
+def test_an_optimizer_resumes_from_its_named_tensors(kind: str) -> None:
     training = Training(optimizer=kind)  # type: ignore[arg-type]
     first, second = _named(), _named()
     whole, part = (optimizer.build_optimizer(named, {"c": 4.0}, training) for named in (first, second))

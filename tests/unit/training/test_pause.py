@@ -41,7 +41,7 @@ def test_a_pause_ends_the_step_with_a_checkpoint_and_changes_nothing(make_run: C
     assert _outcome(run) == _outcome(whole)
 
 
-def test_a_pause_during_an_evaluation_begins_it_anew(make_run: Callable[..., Run]) -> None:
+def test_a_pause_restarts_an_evaluation(make_run: Callable[..., Run]) -> None:
     whole, run = make_run("whole"), make_run("run")
     list(train(whole, TrainControl()))
     happened = [event for event, _ in _paused_at(run, lambda e: isinstance(e, events.Epoch) and e.epoch == 2)]
@@ -51,7 +51,7 @@ def test_a_pause_during_an_evaluation_begins_it_anew(make_run: Callable[..., Run
     assert _outcome(run) == _outcome(whole)
 
 
-def test_a_paused_run_says_so_waits_idly_and_can_be_stopped(make_run: Callable[..., Run]) -> None:
+def test_a_paused_run_waits_idly_and_can_be_stopped(make_run: Callable[..., Run]) -> None:
     whole, run = make_run("whole"), make_run("run")
     list(train(whole, TrainControl()))
     control = TrainControl()

@@ -18,7 +18,7 @@ def test_the_best_is_by_accuracy_and_then_by_loss() -> None:
     assert TrainState.from_json(progress.as_json()) == progress
 
 
-def test_the_best_is_by_loss_where_asked_for() -> None:
+def test_the_best_is_by_loss_if_requested() -> None:
     progress = TrainState()
     results = [(0.5, 1.0), (0.9, 1.0), (0.4, 0.9), (0.9, 0.95), (0.9, float("nan"))]
     found = [progress.update_best(_metrics(*result), epoch, "loss") for epoch, result in enumerate(results)]

@@ -43,7 +43,7 @@ def _step(attached: AdaptedModel, images: torch.Tensor) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("at", ["blocks.*.attn.qkv", "blocks.1.attn.qkv"], ids=["all blocks", "cached"])
-def test_computing_blocks_again_gives_the_same_run_bit_for_bit(make_run: Callable[..., Run], at: str) -> None:
+def test_gradient_checkpointing_gives_the_same_run_bit_for_bit(make_run: Callable[..., Run], at: str) -> None:
     usual, saving = make_run("usual", at=at), make_run("saving", at=at, gradient_checkpointing=True)
     for run in (usual, saving):
         list(train(run, TrainControl()))
@@ -52,7 +52,7 @@ def test_computing_blocks_again_gives_the_same_run_bit_for_bit(make_run: Callabl
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m.name != "fusion"], ids=lambda method: method.name)
-def test_every_method_bears_it(method: Any) -> None:
+def test_every_method_works_with_gradient_checkpointing(method: Any) -> None:
     torch.manual_seed(0)
     layers = describe_layers(timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT))
     attachment = targets.default_attachment(method, layers)
@@ -71,7 +71,7 @@ def _kept_bytes(attached: AdaptedModel, images: torch.Tensor) -> int:
     return sum(event.self_cpu_memory_usage for event in found.key_averages())
 
 
-def test_it_needs_much_less_memory() -> None:
+def test_gradient_checkpointing_needs_much_less_memory() -> None:
     usual, saving = _vit(LORA, depth=8), _vit(LORA, depth=8)
     checkpoint_blocks(saving)
     images = torch.randn(16, 3, 32, 32)

@@ -83,7 +83,7 @@ def trained(make_run: Callable[..., Run]) -> dict[str, Run]:
 
 
 @pytest.mark.slow
-def test_two_processes_come_to_what_one_comes_to(trained: dict[str, Run], make_run: Callable[..., Run]) -> None:
+def test_two_processes_have_the_losses_of_one(trained: dict[str, Run], make_run: Callable[..., Run]) -> None:
     for name in SAME:
         alone = make_run(f"{name}-alone", **PLANS[name])
         list(train(alone, TrainControl()))
@@ -129,7 +129,7 @@ def workers(agent: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 @pytest.mark.slow
-def test_a_killed_process_is_started_again_and_goes_on(make_run: Callable[..., Run], tmp_path: Path) -> None:
+def test_a_killed_process_restarts_and_resumes(make_run: Callable[..., Run], tmp_path: Path) -> None:
     alone = make_run("alone", epochs=25)
     list(train(alone, TrainControl()))
     recipe, out = tmp_path / "recipe.toml", Run(tmp_path / "killed")

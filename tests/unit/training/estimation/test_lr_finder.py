@@ -28,7 +28,7 @@ def _curve(valley: float) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize("valley", [1e-3, 1e-2, 1e-1])
-def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
+def test_the_suggestion_lies_on_the_falling_part_of_the_curve(valley: float) -> None:
     found = lr_finder.suggest_lr(_curve(valley), default_lr=123.0)
     assert found.clear
     assert valley / 50 < found.suggestion < valley / 3
@@ -36,7 +36,7 @@ def test_the_suggestion_lies_where_the_loss_falls(valley: float) -> None:
 
 
 @pytest.mark.parametrize("found", [[], [(1e-6, 2.0)], [(1e-6, 2.0), (1e-5, 2.1), (1e-4, 2.0), (1e-3, 2.2)]])
-def test_where_nothing_falls_the_methods_own_rate_is_suggested(found: list[tuple[float, float]]) -> None:
+def test_without_a_fall_the_default_of_the_method_is_suggested(found: list[tuple[float, float]]) -> None:
     curve = lr_finder.suggest_lr(found, default_lr=0.002)
     assert (curve.suggestion, curve.clear) == (0.002, False)
     assert "default of the methods" in lr_curve_parts(curve)[1]
@@ -67,12 +67,12 @@ def test_a_loss_that_explodes_ends_the_test(make_recipe: MakeRecipe, monkeypatch
     assert [rate for rate, _ in lr_finder.sweep_lr(make_recipe(), TrainControl())] == [1e-6, 1e-5]
 
 
-def test_it_can_be_stopped(make_recipe: MakeRecipe) -> None:
+def test_the_lr_finder_can_be_stopped(make_recipe: MakeRecipe) -> None:
     control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
         app_lr_finder.find_lr(make_recipe(), control)
 
 
-def test_what_cannot_be_told_is_the_rate_of_the_method(make_recipe: MakeRecipe) -> None:
+def test_an_unclear_curve_suggests_the_default_of_the_method(make_recipe: MakeRecipe) -> None:
     assert lr_finder.find_lr(make_recipe(), steps=2).suggestion == METHODS.get("lora").learning_rate

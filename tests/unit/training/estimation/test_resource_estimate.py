@@ -56,14 +56,14 @@ def test_random_numbers_and_the_training_after_it_are_the_same(make_recipe: Make
     assert (plain.path / "adapter.safetensors").read_bytes() == (measured.path / "adapter.safetensors").read_bytes()
 
 
-def test_asked_to_stop_it_stops(make_recipe: MakeRecipe) -> None:
+def test_an_estimate_can_be_stopped(make_recipe: MakeRecipe) -> None:
     control = TrainControl()
     control.stop()
     with pytest.raises(StudioError, match="was stopped"):
         estimate_resources(make_recipe(), control)
 
 
-def test_what_does_not_fit_says_so(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_that_does_not_fit_is_reported(make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1)
     found = estimate_resources(make_recipe())
     assert not found.fits_in_memory
@@ -84,7 +84,7 @@ def test_memory_on_a_line_through_two_batch_sizes() -> None:
     assert at(trial(1, 50), trial(1, 50), 1) == 50
 
 
-def test_a_run_tells_what_was_expected_and_what_it_took(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+def test_a_run_records_its_estimate_and_its_usage(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(epochs=2)
     assert shown.cached_estimate(recipe) is None
     found = shown.estimate_in_process(recipe)

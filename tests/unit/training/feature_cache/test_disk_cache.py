@@ -59,7 +59,7 @@ def _losses(run: Run) -> list[float]:
 
 
 @pytest.mark.parametrize("values", [LAST_BLOCK, MIXED], ids=["plain", "views"])
-def test_another_run_finds_them_and_trains_bit_for_bit_alike(
+def test_another_run_reads_features_and_trains_alike_bit_for_bit(
     trained: Callable[..., tuple[Run, int]], folder: Path, values: dict[str, Any]
 ) -> None:
     first, computed = trained("first", **values)
@@ -84,7 +84,7 @@ def test_another_run_finds_them_and_trains_bit_for_bit_alike(
         ({"at": "blocks.1.attn.qk*", "weight_decay": 0.1}, 0),
     ],
 )
-def test_what_they_depend_on_is_in_the_key(
+def test_the_key_covers_everything_that_features_depend_on(
     trained: Callable[..., tuple[Run, int]], change: dict[str, Any], expected: int
 ) -> None:
     trained("first", **LAST_BLOCK)
@@ -106,7 +106,7 @@ def test_an_image_that_changed_is_noticed(
     assert computed in (TRAINING, VALIDATION)
 
 
-def test_an_incomplete_set_is_not_kept(
+def test_incomplete_features_are_not_saved(
     trained: Callable[..., tuple[Run, int]], folder: Path, tmp_path: Path, make_recipe: MakeRecipe
 ) -> None:
     run, control = Run.create(make_recipe(**LAST_BLOCK), tmp_path / "run"), TrainControl()
@@ -116,9 +116,7 @@ def test_an_incomplete_set_is_not_kept(
     assert len(list(folder.iterdir())) == 1
 
 
-def test_features_of_images_that_cannot_be_read_are_not_kept(
-    folder: Path, tmp_path: Path, make_recipe: MakeRecipe
-) -> None:
+def test_features_of_unreadable_images_are_not_saved(folder: Path, tmp_path: Path, make_recipe: MakeRecipe) -> None:
     run = Run.create(make_recipe(**LAST_BLOCK), tmp_path / "run")
     for name in ("a/000", "b/001", "c/002", "a/004", "b/005", "c/006", "a/007", "b/003"):
         (tmp_path / "images" / f"{name}.png").write_bytes(b"no image")
@@ -126,7 +124,7 @@ def test_features_of_images_that_cannot_be_read_are_not_kept(
     assert not folder.exists()
 
 
-def test_a_damaged_one_is_computed_again(trained: Callable[..., tuple[Run, int]], folder: Path) -> None:
+def test_damaged_features_are_computed_again(trained: Callable[..., tuple[Run, int]], folder: Path) -> None:
     first, _ = trained("first", **LAST_BLOCK)
     for path in folder.glob("*/features.bin"):
         content = bytearray(path.read_bytes())
@@ -137,7 +135,7 @@ def test_a_damaged_one_is_computed_again(trained: Callable[..., tuple[Run, int]]
     assert _losses(again) == _losses(first)
 
 
-def test_a_disk_that_is_full_costs_nothing_but_time(
+def test_a_full_disk_is_no_error(
     trained: Callable[..., tuple[Run, int]], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

@@ -90,7 +90,7 @@ def test_every_image_goes_through_the_frozen_part_once(
     [{}, LAST_BLOCK | {"augmentation": "light"}, HEAD_ALONE | {"mixup": 0.4}],
     ids=["all blocks", "augmented", "mixed"],
 )
-def test_without_a_frozen_part_or_with_random_images_nothing_is_kept(
+def test_nothing_is_cached_without_a_frozen_prefix_or_with_random_images(
     make_run: Callable[..., Run], images_seen: list[int], values: dict[str, Any]
 ) -> None:
     list(train(make_run("run", **values), TrainControl()))
@@ -101,7 +101,7 @@ MIXED: dict[str, Any] = {"augmentation": "light", "mixup": 0.4, "cutmix": 1.0, "
 
 
 @pytest.mark.parametrize("values", [LAST_BLOCK | MIXED, HEAD_ALONE | MIXED], ids=["last block", "head alone"])
-def test_with_fixed_views_each_is_kept_and_losses_are_equal(
+def test_fixed_views_are_cached_and_losses_are_equal(
     make_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, images_seen: list[int], values: dict[str, Any]
 ) -> None:
     cached, uncached = make_run("cached", **values), make_run("uncached", **values)
@@ -193,7 +193,7 @@ VIT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth"
         ("patch_embed.proj", ""),
     ],
 )
-def test_where_a_vision_transformer_is_cut(at: str | None, expected: str) -> None:
+def test_the_split_of_a_vision_transformer(at: str | None, expected: str) -> None:
     assert _cut("vit_tiny_patch16_224", at, **VIT) == expected
 
 
@@ -219,12 +219,12 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize(("name", "args", "at", "expected"), FAMILIES)
-def test_where_other_families_are_cut(name: str, args: dict[str, Any], at: str, expected: str) -> None:
+def test_the_split_of_other_families(name: str, args: dict[str, Any], at: str, expected: str) -> None:
     assert _cut(name, at, **args) == expected
 
 
 @pytest.mark.parametrize(("name", "args", "at", "expected"), [row for row in FAMILIES if row[-1]])
-def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, Any], at: str, expected: str) -> None:
+def test_both_parts_of_other_families_equal_the_model(name: str, args: dict[str, Any], at: str, expected: str) -> None:
     torch.manual_seed(0)
     module = timm.create_model(name, num_classes=3, **args)
     for parameter in module.parameters():
@@ -245,13 +245,13 @@ def test_both_parts_of_other_families_are_the_whole(name: str, args: dict[str, A
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_other_networks_are_cut_before_their_head_or_not_at_all() -> None:
+def test_other_models_are_split_before_their_head_or_not_at_all() -> None:
     assert _cut("resnet10t", None) == "fc"
     assert _cut("efficientnet_lite0", "blocks.5.0.conv_pw") == ""
     assert _cut("convnext_atto", None) == "head.fc"
 
 
-def test_a_network_that_does_more_than_its_parts_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_more_than_its_parts_is_not_split(monkeypatch: pytest.MonkeyPatch) -> None:
     module = timm.create_model("vit_tiny_patch16_224", num_classes=3, **VIT)
     torch.nn.init.normal_(module.head.weight)
     attached = attach(module, [], head=True)

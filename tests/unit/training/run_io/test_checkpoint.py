@@ -46,7 +46,7 @@ def test_none_was_written(tmp_path: Path) -> None:
     assert checkpoint.read(tmp_path / "missing") is None
 
 
-def test_one_checkpoint_is_kept(tmp_path: Path) -> None:
+def test_only_the_newest_checkpoint_remains(tmp_path: Path) -> None:
     for value in range(6):
         _write(tmp_path, value)
     assert _value(tmp_path) == 5
@@ -120,7 +120,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", range(7))
-def test_killed_between_any_two_of_its_steps_the_old_or_the_new_is_whole(
+def test_after_a_kill_at_any_step_the_old_or_the_new_checkpoint_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     _write(tmp_path, 1), _write(tmp_path, 2)

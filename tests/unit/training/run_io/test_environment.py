@@ -5,7 +5,7 @@ import torch
 from studio.training.run_io import environment
 
 
-def test_what_changed_between_two_environments_is_said() -> None:
+def test_changes_between_two_environments_are_reported() -> None:
     now = environment.collect_environment(torch.device("cpu"), "float32", "hash")
     before = now | {"threads": 64, "packages": now["packages"] | {"torch": "1.0"}}
     assert environment.environment_changes(now, now) == []
