@@ -31,7 +31,7 @@ class StatusWriter:
             case events.ResourceUsage():
                 self._set(took=_resource_values(event))
             case events.Error():
-                self._set(state="failed", text=event.text)
+                self._set(state="failed", text=event.text, code=event.code)
             case events.Finished():
                 self._set(state=event.reason, step=event.step, seconds=event.seconds, waited=event.waited)
 
