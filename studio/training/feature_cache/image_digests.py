@@ -20,14 +20,15 @@ def image_digests(root: Path, images: Sequence[Path]) -> list[str]:
     Known are those that a check of the data, or an earlier call, has read. Raise OSError for a file that is gone.
     """
     cache, key = DiskCache(paths.cache_dir() / "digests", _MAX_BYTES), cache_key(str(root.resolve()))
-    remembered = cache.get_json(key)
+    remembered: dict[str, list[str]] = cache.get_json(key) or {}
     known = {stamp: metadata.digest for stamp, metadata in MetadataCache.load(root).by_stamp.items()}
-    known |= remembered if isinstance(remembered, dict) else {}
+    known |= dict(remembered.values())
     with ThreadPoolExecutor(thread_name_prefix="digests") as pool:
         digests = list(pool.map(partial(_digest, root, known), images))
     if any(stamp not in known for stamp, _ in digests):
+        new = {image.as_posix(): list(row) for image, row in zip(images, digests, strict=True)}
         with suppress(OSError):
-            cache.put_json(key, dict(digests))
+            cache.put_json(key, remembered | new)
     return [digest for _, digest in digests]
 
 
