@@ -1,7 +1,6 @@
 """Features on disk between runs: used only if they are equal to those that would be computed."""
 
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from studio.core import events
 from studio.core.control import TrainControl
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.data.images.image_metadata import read_all_metadata
 from studio.training import inputs
-from studio.training.feature_cache import disk_cache, image_digests
+from studio.training.feature_cache import disk_cache
 from studio.training.feature_cache.disk_cache import CachedFeatures
 from studio.training.loop import train
 
@@ -147,32 +145,6 @@ def test_a_full_disk_is_no_error(
     assert computed == TRAINING + VALIDATION
     assert not list(folder.iterdir())
     assert _losses(trained("again", **LAST_BLOCK)[0]) == _losses(first)
-
-
-def test_an_unchanged_image_is_hashed_once(
-    trained: Callable[..., tuple[Run, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashed, true = [], image_digests.sha256_file
-    monkeypatch.setattr(image_digests, "sha256_file", lambda path: hashed.append(path.name) or true(path))
-    trained("first", **LAST_BLOCK)
-    assert len(hashed) == TRAINING + VALIDATION
-    trained("again", **LAST_BLOCK)
-    assert len(hashed) == TRAINING + VALIDATION
-    changed = tmp_path / "images" / "a" / "001.png"
-    os.utime(changed, (1, 1))
-    trained("touched", **LAST_BLOCK)
-    assert hashed[TRAINING + VALIDATION :] == [changed.name]
-
-
-def test_a_check_of_the_data_spares_the_hashes(
-    trained: Callable[..., tuple[Run, int]], tmp_path: Path, make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = tmp_path / "images"
-    make_recipe(**LAST_BLOCK)
-    files = sorted(path.relative_to(images) for path in images.rglob("*.png"))
-    list(read_all_metadata(images, files))
-    monkeypatch.setattr(image_digests, "sha256_file", lambda path: pytest.fail(f"{path} was read"))
-    assert trained("run", **LAST_BLOCK)[1] == TRAINING + VALIDATION
 
 
 def test_features_beyond_the_budget_need_no_hashes(
