@@ -16,12 +16,15 @@ def apply_overrides(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     return apply_values(recipe, dict(map(parse_assignment, assignments)))
 
 
-def apply_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """Return the recipe with ``values`` by dotted key, as :func:`apply_overrides`."""
+def apply_values(recipe: Recipe, values: Mapping[str, Any], origin: str = "--set") -> Recipe:
+    """Return the recipe with ``values`` by dotted key, as :func:`apply_overrides`.
+
+    Raises StudioError, which names ``origin``, if a value is invalid.
+    """
     raw = recipe.model_dump(by_alias=True)
     for path, value in values.items():
         _set_value(raw, path.split("."), value, path)
-    return Recipe.from_mapping(raw, "--set")
+    return Recipe.from_mapping(raw, origin)
 
 
 def _set_value(holder: Any, keys: list[str], value: Any, path: str) -> None:

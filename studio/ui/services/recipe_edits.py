@@ -3,21 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
+from studio.app.overrides import apply_values
 from studio.core.recipe import Attachment, Data, Recipe
-from studio.core.validation import bad_value
 
 
 def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
     """Return ``recipe`` with another value at ``path``, such as ``training.epochs``; raise StudioError if invalid."""
-    raw = recipe.model_dump(by_alias=True)
-    *tables, key = path.split(".")
-    table = raw
-    for name in tables:
-        table = table[name]
-    table[key] = value
-    return _validated(raw)
+    return apply_values(recipe, {path: value}, origin="")
 
 
 def with_data(recipe: Recipe, data: Data) -> Recipe:
@@ -39,11 +31,4 @@ def with_changed_attachments(recipe: Recipe, changes: Mapping[str, Mapping[str, 
     """Return ``recipe`` with other values in the attachments of ``changes``; raise StudioError if one is invalid."""
     raw = recipe.model_dump(by_alias=True)
     raw["attachments"] = [a | dict(changes.get(a["name"], {})) for a in raw["attachments"]]
-    return _validated(raw)
-
-
-def _validated(raw: dict[str, Any]) -> Recipe:
-    try:
-        return Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise bad_value(error) from error
+    return Recipe.from_mapping(raw, origin="")
