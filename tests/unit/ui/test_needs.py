@@ -52,7 +52,7 @@ def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(rea
     answer(figures())
     assert bar.words.text() == ""
     measured(bar, qtbot)
-    assert bar.words.text() == "2.0 GB memory · 14 s an epoch"
+    assert bar.words.text() == "2 GB memory · 14 s an epoch"
     assert bar.when.text().startswith("measured today ")
     assert bar.panel.banner.words == "It fits."
     ready.workspace.set_value("training.learning_rate", 0.123)

@@ -39,7 +39,7 @@ def column(model, number):
 
 
 def test_unknown_values_are_marked(model):
-    assert column(model, PARAMETERS) == ["683k", "88.0M", "11.0M", "?"]
+    assert column(model, PARAMETERS) == ["683k", "88M", "11M", "?"]
     assert column(model, OPERATIONS) == ["?", "30", "3.6", "?"]
     assert column(model, LICENSE) == ["mit", "cc-by-nc-4.0, non-commercial", "apache-2.0", "not stated"]
     assert column(model, WEIGHTS) == [

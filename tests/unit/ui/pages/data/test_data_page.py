@@ -217,7 +217,7 @@ def test_progress_is_shown_with_a_button_to_stop(window, qtbot, pets):
     page.source_card.progress.show_progress("check", 1234, 10_000)
     assert page.source_card.progress.label.text() == "Checking images: 1,234 of 10,000"
     page.source_card.progress.show_progress("unpack", 5_000_000, 20_000_000)
-    assert page.source_card.progress.label.text() == "Unpacking: 5.0 MB of 20.0 MB"
+    assert page.source_card.progress.label.text() == "Unpacking: 5 MB of 20 MB"
     assert page.source_card.progress.bar.value() == 250
 
 
