@@ -1,1 +1,1 @@
-"""Contract tests for PEFT methods, built in and of plugins: ``pytest --pyargs studio.testing --method NAME``."""
+"""Contract tests for PEFT methods, built in or of plugins: ``pytest --pyargs studio.testing --method NAME``."""

@@ -1,4 +1,4 @@
-"""Which method meets which family, and with which fields: what the contract tests are parametrised over."""
+"""The cases of the contract tests: methods, backbone families, and fields."""
 
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,9 +19,9 @@ from studio.testing.observing import train_briefly
 
 @dataclass(frozen=True)
 class Case:
-    """A method on the small backbone of a family, with some fields other than their defaults.
+    """A method on the small backbone of a family, with ``overrides`` of its default fields.
 
-    It is where it goes by default, or ``everywhere``: on each layer that it does not refuse.
+    It is attached to its default sites, or with ``all_layers`` to every layer that it supports.
     """
 
     method: str
@@ -34,13 +34,13 @@ class Case:
 
     @property
     def attachment(self) -> Attachment:
-        """What a drop of the method on the backbone means; StudioError with the reason where it is refused."""
+        """The attachment of a drop of the method on the backbone; StudioError with the reason if it is unsupported."""
         fields = {**example_fields(self.method, self.family), **self.overrides}
-        found = default_attachment(METHODS.get(self.method), backbone_layers(self.family), config=fields)
-        return found.model_copy(update={"at": ("**",), "slices": ()}) if self.all_layers else found
+        attachment = default_attachment(METHODS.get(self.method), backbone_layers(self.family), config=fields)
+        return attachment.model_copy(update={"at": ("**",), "slices": ()}) if self.all_layers else attachment
 
     def require_attachment(self) -> None:
-        """Raise StudioError with the reason where the method is refused."""
+        """Raise StudioError with the reason if the method is unsupported."""
         _ = self.attachment
 
     def attach(self, *, meta: bool = False) -> AdaptedModel:
@@ -58,7 +58,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case: a sentence where the method refuses the family, an exception where the attempt failed."""
+    """The result of a case: the reason if the family is unsupported, or an unexpected exception."""
 
     case: Case
     refusal: str | None = None
@@ -67,39 +67,39 @@ class Outcome:
 
 @cache
 def case_outcome(method: str, family: str) -> Outcome:
-    """Ask a method whether it goes on a family."""
+    """Try a method on a family."""
     case = Case(method, family)
     try:
         case.require_attachment()
     except StudioError as error:
         return Outcome(case, refusal=str(error))
-    except Exception as error:  # a stranger's method may raise anything, and the tests are to show it
+    except Exception as error:  # a plugin's method may raise anything, which the tests must show
         return Outcome(case, failure=error)
     return Outcome(case)
 
 
 def outcomes(methods: Iterable[str]) -> Iterator[Outcome]:
-    """Every method on every family."""
+    """Yield the outcome of every method on every family."""
     return (case_outcome(method, family) for method in methods for family in FAMILIES)
 
 
 def accepted(methods: Iterable[str]) -> list[Case]:
-    """The cases to test, those that failed among them: running them shows how."""
-    return [found.case for found in outcomes(methods) if found.refusal is None]
+    """Return the cases to test, including failed ones, whose tests show the failure."""
+    return [outcome.case for outcome in outcomes(methods) if outcome.refusal is None]
 
 
 def on_all_layers(methods: Iterable[str]) -> list[Case]:
-    """The accepted cases, each on every layer that the method does not refuse."""
+    """Return the accepted cases, each on every layer that the method supports."""
     return [replace(case, all_layers=True) for case in accepted(methods)]
 
 
 def first_accepted(methods: Iterable[str]) -> list[Case]:
-    """The first family that each method goes on."""
+    """Return the first family that each method supports."""
     return [case for method in methods for case in accepted([method])[:1]]
 
 
 def variants(methods: Iterable[str]) -> list[Case]:
-    """Each method at home with one choice or switch of its fields set to something other than the default."""
+    """Return each method on its first family, with one choice or switch different from the default."""
     return [
         Case(case.method, case.family, {name: value})
         for case in first_accepted(methods)

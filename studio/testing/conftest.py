@@ -1,4 +1,4 @@
-"""Hands pytest what the contract tests need."""
+"""Fixtures and hooks of the contract tests."""
 
 from studio.testing.plugin import fixed_seed, one_thread, pytest_generate_tests, pytest_terminal_summary
 

@@ -1,4 +1,4 @@
-"""Fields for methods that their defaults alone do not suffice for."""
+"""Example fields for methods that cannot be tried with their defaults."""
 
 import tempfile
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from studio.testing.observing import train_briefly
 
 
 def example_fields(method: str, family: str) -> Mapping[str, Any]:
-    """The fields with which to try ``method`` on a family; StudioError with the reason where there are none."""
+    """Return the fields with which to try ``method`` on a family; StudioError with the reason if there are none."""
     return EXAMPLES[method](family) if method in EXAMPLES else {}
 
 
@@ -37,9 +37,9 @@ def _trained(family: str, number: int) -> Path:
 
 @cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
-    """Kept as long as the process."""
+    """Return a temporary folder that lives as long as the process."""
     return tempfile.TemporaryDirectory(prefix="peft-studio-examples-")
 
 
 EXAMPLES: dict[str, Callable[[str], Mapping[str, Any]]] = {"fusion": _two_adapters}
-"""By method; a plugin's tests may add to it."""
+"""Functions by method; the tests of a plugin may add theirs."""

@@ -1,4 +1,4 @@
-"""One small backbone of each timm family, with random weights that make every layer matter."""
+"""One small backbone for each timm family, with random weights for which every layer matters."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ from studio.backbones.layer_roles import describe_layers
 from studio.core.layers import Layer
 
 CLASSES = 5
-"""Outputs of every small backbone."""
+"""Number of outputs of every small backbone."""
 
 _VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 _SWIN = {"img_size": 32, "patch_size": 4, "window_size": 4, "embed_dim": 16, "depths": (2, 1), "num_heads": (2, 2)}
@@ -30,9 +30,9 @@ _MBCONV = (("ds_r1_k3_s1_e1_c16_se0.25",), ("ir_r2_k3_s2_e2_c16_se0.25",), ("ir_
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A row of :data:`FAMILIES`: how to make the backbone, and its input's height and width in pixels.
+    """A small backbone: timm's name or a constructor, its arguments, and its input size in pixels.
 
-    ``architecture`` is timm's name or a constructor. ``exported`` chooses those that ``torch.export`` is tried on.
+    ``exported`` selects the families for the tests of ``torch.export``.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Family:
     exported: bool = False
 
     def make(self) -> nn.Module:
-        """A new backbone with timm's own initial values, on torch's default device."""
+        """Return a new backbone with timm's own initialization, on torch's default device."""
         if callable(self.architecture):
             return self.architecture(num_classes=CLASSES, **self.arguments)
         return timm.create_model(self.architecture, num_classes=CLASSES, **self.arguments)
@@ -76,24 +76,24 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 
 def build_backbone(family: str) -> nn.Module:
-    """The small backbone of ``family``, in evaluation mode; the same values every time."""
+    """Return the small backbone of ``family`` in evaluation mode, with the same values every time."""
     return copy.deepcopy(_prototype(family))
 
 
 def build_on_meta(family: str) -> nn.Module:
-    """The same on the meta device."""
+    """Return the small backbone of ``family`` on the meta device."""
     with torch.device("meta"):
         return FAMILIES[family].make().eval()
 
 
 @cache
 def backbone_layers(family: str) -> tuple[Layer, ...]:
-    """The rows of the family's layer tree."""
+    """Return the rows of the family's layer tree."""
     return describe_layers(_prototype(family))
 
 
 def random_images(family: str, count: int = 4, seed: int = 0) -> Tensor:
-    """Random images, (count, 3, height, width)."""
+    """Return random images, (count, 3, height, width)."""
     size = FAMILIES[family].size
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
@@ -109,10 +109,10 @@ def _prototype(family: str) -> nn.Module:
 
 @torch.no_grad()
 def randomize_tensors(module: nn.Module) -> None:
-    """Draw every tensor anew, so that no branch is closed and no bias, scale or running mean is the neutral one."""
+    """Randomize every tensor, so that no branch is zero and no bias, scale or running mean is neutral."""
     for layer in module.modules():
         for name, tensor in layer.named_parameters(recurse=False):
-            if name != "logit_scale":  # Swin V2's temperature: a logarithm with a bound
+            if name != "logit_scale":  # Swin V2's logit scale has an upper bound
                 tensor.copy_(_values(layer, name, tensor))
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.running_mean.normal_(std=0.1)

@@ -1,4 +1,4 @@
-"""Which method goes on which family: ``python -m studio.testing.matrix [NAME...]`` prints it."""
+"""The families that each method supports: ``python -m studio.testing.matrix [NAME...]`` prints them."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,28 @@ from studio.testing.families import FAMILIES
 
 
 def matrix_lines(methods: Sequence[str]) -> Iterator[str]:
-    """A table with a row for each method, then every refusal and failure in words."""
+    """Yield a table with a row for each method, then the reasons of all unsupported families and failures."""
     width = max(map(len, methods), default=0)
     yield "  ".join([" " * width, *FAMILIES])
     for method in methods:
         marks = (_mark(case_outcome(method, family)).center(len(family)) for family in FAMILIES)
         yield "  ".join([method.ljust(width), *marks]).rstrip()
-    yield "+ attached, - refused, ! failed"
+    yield "+ attached, - unsupported, ! failed"
     yield from (text for method in methods for text in _reasons(method))
 
 
-def _mark(found: Outcome) -> str:
-    return "!" if found.failure else "-" if found.refusal is not None else "+"
+def _mark(outcome: Outcome) -> str:
+    return "!" if outcome.failure else "-" if outcome.refusal is not None else "+"
 
 
 def _reasons(method: str) -> Iterator[str]:
-    """One line for each reason, with the families that it was given for."""
+    """Yield one line for each reason, with its families."""
     families: dict[str, list[str]] = {}
-    for found in (case_outcome(method, family) for family in FAMILIES):
-        if found.failure:
-            families.setdefault(f"failed with {found.failure!r}", []).append(found.case.family)
-        elif found.refusal is not None:
-            families.setdefault(found.refusal, []).append(found.case.family)
+    for outcome in (case_outcome(method, family) for family in FAMILIES):
+        if outcome.failure:
+            families.setdefault(f"failed with {outcome.failure!r}", []).append(outcome.case.family)
+        elif outcome.refusal is not None:
+            families.setdefault(outcome.refusal, []).append(outcome.case.family)
     return (f"{method} on {', '.join(names)}: {reason}" for reason, names in families.items())
 
 

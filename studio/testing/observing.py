@@ -1,4 +1,4 @@
-"""Looking at backbones closely: bytes of tensors, everything in a module tree, a few steps of training."""
+"""Helpers for tests: bytes of tensors, snapshots of module trees, a few training steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,26 +10,26 @@ from studio.peft import AdaptedModel
 from studio.testing.families import CLASSES, random_images
 
 LEARNING_RATE = 1e-2
-"""Large enough that a few steps of AdamW move every value well beyond rounding."""
+"""Large enough that a few steps of AdamW change every value by more than rounding errors."""
 
 
 def all_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Every parameter and buffer by name, those that are not saved among them."""
+    """Return every parameter and buffer by name, including non-persistent ones."""
     return dict(module.named_parameters()) | dict(module.named_buffers())
 
 
 def clone_tensors(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The values as they are now."""
+    """Return copies of the current values."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def changed_names(state: dict[str, Tensor], before: dict[str, Tensor]) -> list[str]:
-    """Names whose bytes are not those of ``before``."""
+    """Return the names whose bytes differ from ``before``."""
     return [name for name, tensor in state.items() if not same_bytes(tensor, before[name])]
 
 
 def same_bytes(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors agree bit for bit, signs of zero and NaN included."""
+    """Return whether two tensors are equal bit for bit, including signs of zero and NaN."""
     return a.dtype == b.dtype and a.shape == b.shape and torch.equal(_bytes(a), _bytes(b))
 
 
@@ -38,14 +38,14 @@ def _bytes(tensor: Tensor) -> Tensor:
 
 
 class ModuleSnapshot:
-    """Everything that a module tree consists of: the objects, their attributes, hooks, modes, and what trains."""
+    """Snapshot of a module tree: objects, attributes, hooks, modes, and requires_grad flags."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._before = dict(_module_state(module))
 
     def differences(self) -> list[str]:
-        """What is no longer as it was when this was made."""
+        """Return the names of everything that changed since the snapshot."""
         now = dict(_module_state(self._module))
         names = self._before.keys() | now.keys()
         return sorted(name for name in names if not _same(self._before.get(name, _ABSENT), now.get(name, _ABSENT)))
@@ -69,7 +69,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def backward_pass(attached: AdaptedModel, x: Tensor) -> Tensor:
-    """One backward pass of cross-entropy on ``x`` (N, 3, H, W) and made-up labels; returns the logits (N, classes)."""
+    """Run one backward pass of cross-entropy on ``x`` (N, 3, H, W) and fixed labels; return logits (N, classes)."""
     logits = attached.module(x)
     labels = torch.arange(len(x)) % CLASSES
     nn.functional.cross_entropy(logits.float(), labels).backward()
@@ -77,35 +77,35 @@ def backward_pass(attached: AdaptedModel, x: Tensor) -> Tensor:
 
 
 def make_optimizer(attached: AdaptedModel) -> torch.optim.Optimizer:
-    """AdamW over what trains."""
+    """Return AdamW for the trainable parameters."""
     return torch.optim.AdamW(list(attached.parameters()), lr=LEARNING_RATE, weight_decay=0.0)
 
 
 def train_briefly(attached: AdaptedModel, family: str, steps: int = 3) -> AdaptedModel:
     """Train on random images, then put everything in evaluation mode."""
     attached.train()
-    stepping = make_optimizer(attached)
+    optimizer = make_optimizer(attached)
     for number in range(steps):
-        stepping.zero_grad()
+        optimizer.zero_grad()
         backward_pass(attached, random_images(family, seed=number))
-        stepping.step()
-    stepping.zero_grad()
+        optimizer.step()
+    optimizer.zero_grad()
     return attached.eval()
 
 
 @torch.no_grad()
 def logits(module: nn.Module, family: str) -> Tensor:
-    """The answers to the same random images each time, (4, classes)."""
+    """Return the logits for the same random images each time, (4, classes)."""
     return module(random_images(family, seed=99))
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
-    """The largest absolute difference, relative to the larger of 1 and the largest value."""
+    """Return the largest absolute difference, relative to the larger of 1 and the largest value."""
     a, b = a.detach(), b.detach()
     return float((a - b).abs().max() / max(1.0, float(a.abs().max())))
 
 
 def is_sentence(text: object) -> bool:
-    """Whether ``text`` can stand before a user: a few words on one line, with a full stop."""
-    said = str(text)
-    return len(said.split()) > 3 and said.endswith(".") and "\n" not in said
+    """Return whether ``text`` can be shown to a user: a few words on one line, with a full stop."""
+    sentence = str(text)
+    return len(sentence.split()) > 3 and sentence.endswith(".") and "\n" not in sentence

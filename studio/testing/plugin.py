@@ -1,4 +1,4 @@
-"""What pytest needs for the contract tests: the cases that they run over, and a quiet place to run in."""
+"""The pytest hooks and fixtures of the contract tests: their cases, threads and seeds."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -23,13 +23,13 @@ _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each contract test over the methods and families that its arguments ask for."""
+    """Parametrize each contract test by the cases that its arguments name."""
     for name in set(_PARAMETERS) & set(metafunc.fixturenames):
         metafunc.parametrize(name, _PARAMETERS[name](selected_methods(metafunc.config)), ids=_label)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the matrix where it was asked for."""
+    """Print the matrix with ``--matrix``."""
     if config.getoption("--matrix", default=False):
         terminalreporter.section("methods on families")
         for line in matrix_lines(selected_methods(config)):
@@ -38,7 +38,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """One torch thread: small backbones are slower on several, and two tests may run at once."""
+    """Use one torch thread: small backbones are slower with several, and tests run in parallel."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -47,14 +47,14 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fixed_seed() -> Iterator[None]:
-    """The same random numbers for each test, whatever ran before it."""
+    """Use the same random numbers in each test, independent of the order."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         yield
 
 
 def selected_methods(config: pytest.Config) -> list[str]:
-    """Names of the methods to test: those of ``--method``, or all."""
+    """Return the names of the methods to test: those of ``--method``, or all."""
     names = config.getoption("--method", default=None)
     return [METHODS.get(name).name for name in names] if names else [method.name for method in METHODS]
 

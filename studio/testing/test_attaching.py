@@ -1,4 +1,4 @@
-"""What attaching does to a backbone and what it leaves alone."""
+"""Effects of attaching on a backbone."""
 
 import torch
 
@@ -9,10 +9,10 @@ from studio.testing.cases import Case, case_outcome
 from studio.testing.families import backbone_layers, build_backbone, random_images
 
 MAX_STEPS = 40
-"""Steps within which a method with a random depth has used every layer."""
+"""Steps after which a method with a random depth has used every layer."""
 
 
-def test_a_refused_family_is_told_why(refused: Case) -> None:
+def test_an_unsupported_family_has_a_reason(refused: Case) -> None:
     assert observing.is_sentence(case_outcome(refused.method, refused.family).refusal)
 
 
@@ -30,11 +30,11 @@ def test_every_trainable_tensor_has_a_gradient_within_two_steps(case: Case) -> N
     _check_every_tensor_learns(case)
 
 
-def test_every_trainable_tensor_has_a_gradient_whatever_is_chosen(variant: Case) -> None:
+def test_every_trainable_tensor_has_a_gradient_with_any_choice(variant: Case) -> None:
     _check_every_tensor_learns(variant)
 
 
-def test_no_accepted_layer_is_silently_dead(everywhere: Case) -> None:
+def test_no_supported_layer_is_without_effect(everywhere: Case) -> None:
     _check_every_tensor_learns(everywhere)
 
 
@@ -42,14 +42,14 @@ def _check_every_tensor_learns(case: Case) -> None:
     attached = case.attach().train()
     assert attached.unused_parameters(), "before any backward pass nothing has a gradient"
     waiting = dict(attached.named_parameters())
-    idles = any(getattr(layer, "may_skip_steps", False) for layer in attached.module.modules())
-    stepping = observing.make_optimizer(attached)
-    for number in range(MAX_STEPS if idles else 2):
-        stepping.zero_grad()
+    may_skip = any(getattr(layer, "may_skip_steps", False) for layer in attached.module.modules())
+    optimizer = observing.make_optimizer(attached)
+    for number in range(MAX_STEPS if may_skip else 2):
+        optimizer.zero_grad()
         observing.backward_pass(attached, random_images(case.family, seed=number))
         assert attached.unused_parameters() == ()
         waiting = {n: p for n, p in waiting.items() if p.grad is None or not p.grad.any()}
-        stepping.step()
+        optimizer.step()
     assert list(waiting) == []
 
 
@@ -71,7 +71,7 @@ def test_only_declared_tensors_change(case: Case) -> None:
     assert observing.changed_names(observing.all_tensors(plain), values) == []
 
 
-def test_what_trains_is_what_requires_a_gradient(case: Case) -> None:
+def test_trainable_parameters_require_a_gradient(case: Case) -> None:
     attached = case.attach()
     listed = [id(p) for p in attached.parameters()]
     assert len(listed) == len(set(listed))
@@ -92,7 +92,7 @@ def test_detach_restores_the_module_tree(case: Case) -> None:
     assert observing.same_bytes(observing.logits(plain.eval(), case.family), before)
 
 
-def test_switched_off_it_is_the_plain_backbone(case: Case) -> None:
+def test_disabled_it_is_the_plain_backbone(case: Case) -> None:
     before = observing.logits(build_backbone(case.family), case.family)
     attached = case.trained()
     after = observing.logits(attached.module, case.family)
@@ -107,19 +107,19 @@ def test_the_count_is_the_same_on_the_meta_device(case: Case) -> None:
     _check_same_counts(case)
 
 
-def test_the_count_is_the_same_whatever_is_chosen(variant: Case) -> None:
+def test_the_count_is_the_same_with_any_choice(variant: Case) -> None:
     _check_same_counts(variant)
 
 
 def _check_same_counts(case: Case) -> None:
     attached = case.attach()
-    census = attached.parameter_counts()
-    assert case.attach(meta=True).parameter_counts() == census
+    counts = attached.parameter_counts()
+    assert case.attach(meta=True).parameter_counts() == counts
     parameters = list(attached.module.parameters())
-    assert census.trainable_parameters == sum(p.numel() for p in parameters if p.requires_grad)
-    assert census.total_parameters == sum(p.numel() for p in parameters)
-    assert census.adapter_bytes == sum(t.numel() * t.element_size() for t in attached.state_dict().values())
-    assert census.attachments[0].matched
+    assert counts.trainable_parameters == sum(p.numel() for p in parameters if p.requires_grad)
+    assert counts.total_parameters == sum(p.numel() for p in parameters)
+    assert counts.adapter_bytes == sum(t.numel() * t.element_size() for t in attached.state_dict().values())
+    assert counts.attachments[0].matched
 
 
 def test_batch_norm_stays_frozen(case: Case) -> None:
@@ -131,7 +131,7 @@ def test_batch_norm_stays_frozen(case: Case) -> None:
     assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(frozen, means, strict=True))
 
 
-def test_two_of_a_kind_stack_or_are_refused(home: Case) -> None:
+def test_two_attachments_of_one_method_stack_or_are_rejected(home: Case) -> None:
     first = home.attachment.model_copy(update={"name": "first"})
     second = home.attachment.model_copy(update={"name": "second"})
     plain = build_backbone(home.family)

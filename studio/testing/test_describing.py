@@ -1,4 +1,4 @@
-"""What a method says of itself: the palette, the form and the help are made from it."""
+"""The description of a method, from which the palette, the form and the help are made."""
 
 import inspect
 from typing import Any
@@ -9,7 +9,7 @@ from studio.peft.method_info import DIAGRAMS
 from studio.testing import observing
 
 
-def test_it_introduces_itself(method: Method[Any]) -> None:
+def test_it_is_described(method: Method[Any]) -> None:
     assert method.name == method.name.lower()
     assert method.label
     assert method.family
@@ -22,9 +22,10 @@ def test_it_introduces_itself(method: Method[Any]) -> None:
     assert 0 < method.learning_rate < 10
 
 
-def test_every_field_is_described(method: Method[Any]) -> None:
+def test_every_field_has_a_title_a_description_and_a_default(method: Method[Any]) -> None:
     for name, field in method.Config.model_fields.items():
         assert not field.is_required(), name
+        assert field.title, name
         assert field.description, name
 
 

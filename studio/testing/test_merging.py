@@ -1,4 +1,4 @@
-"""Folding a trained method into the backbone's weights."""
+"""Merging a trained method into the backbone's weights."""
 
 import pytest
 
@@ -15,11 +15,11 @@ def test_merged_is_unmerged(case: Case) -> None:
     _check_merge(case)
 
 
-def test_merged_is_unmerged_whatever_is_chosen(variant: Case) -> None:
+def test_merged_is_unmerged_with_any_choice(variant: Case) -> None:
     _check_merge(variant)
 
 
-def test_merged_is_unmerged_on_every_accepted_layer(everywhere: Case) -> None:
+def test_merged_is_unmerged_on_every_supported_layer(everywhere: Case) -> None:
     _check_merge(everywhere)
 
 

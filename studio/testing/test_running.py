@@ -1,4 +1,4 @@
-"""An attached backbone under what people do with backbones."""
+"""A backbone with attachments in autocast, copies, checkpointing and export."""
 
 import copy
 import warnings
@@ -11,7 +11,7 @@ from studio.testing.cases import Case
 from studio.testing.families import build_backbone, random_images
 
 BFLOAT16_TOLERANCE = 0.15
-"""bfloat16 has three digits; what is looked for is a branch that is left out or counted twice."""
+"""bfloat16 has three digits; the test looks for a branch that is left out or counted twice."""
 
 
 def test_bfloat16_autocast(case: Case) -> None:
@@ -67,7 +67,7 @@ def test_forward_intermediates(case: Case) -> None:
 
 
 def _without_prefix(module: nn.Module, features: Tensor) -> Tensor:
-    """Leave class token, registers and prompts out, which a method may add to."""
+    """Return the features without class token, registers and prompts, which a method may add."""
     return features[:, getattr(module, "num_prefix_tokens", 0) :]
 
 

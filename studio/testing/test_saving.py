@@ -1,4 +1,4 @@
-"""An adapter on disk: it comes back bit for bit, and a damaged or foreign one is refused with nothing changed."""
+"""The adapter on disk: restored bit for bit; a damaged or foreign one is rejected with nothing changed."""
 
 import json
 import struct
@@ -23,7 +23,7 @@ def test_saved_and_loaded_bit_for_bit(case: Case, tmp_path: Path) -> None:
     _check_round_trip(case, tmp_path)
 
 
-def test_saved_and_loaded_whatever_is_chosen(variant: Case, tmp_path: Path) -> None:
+def test_saved_and_loaded_with_any_choice(variant: Case, tmp_path: Path) -> None:
     _check_round_trip(variant, tmp_path)
 
 
@@ -103,21 +103,21 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_adapter_is_refused(home: Case, damage: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_damaged_adapter_is_rejected(home: Case, damage: Callable[[Path], None], tmp_path: Path) -> None:
     _save(home.attach(), home, tmp_path)
     damage(tmp_path)
-    _refused(build_backbone(home.family), tmp_path)
+    _check_rejected(build_backbone(home.family), tmp_path)
 
 
-def test_another_backbone_is_refused(home: Case, tmp_path: Path) -> None:
+def test_another_backbone_is_rejected(home: Case, tmp_path: Path) -> None:
     _save(home.attach(), home, tmp_path)
     other = build_backbone(home.family)
     with torch.no_grad():
         next(p for p in other.parameters() if p.ndim > 1).view(-1)[0] += 1
-    _refused(other, tmp_path)
+    _check_rejected(other, tmp_path)
 
 
-def _refused(module: nn.Module, folder: Path) -> None:
+def _check_rejected(module: nn.Module, folder: Path) -> None:
     tree = observing.ModuleSnapshot(module)
     values = observing.clone_tensors(observing.all_tensors(module))
     with pytest.raises(StudioError) as raised:
