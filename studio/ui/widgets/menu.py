@@ -41,16 +41,25 @@ def strip_mnemonic(text: str) -> str:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Yield the letters to try: the first ones of words, then all others of the text, then any."""
-    letters = [letter for letter in text.upper() if letter.isascii() and letter.isalnum()]
-    yield from (word[0].upper() for word in text.split() if word[0].isascii() and word[0].isalnum())
-    yield from (*letters, *digits[1:], *ascii_uppercase)
+    """Yield the letters to try: the first ones of words, then all others of the text, then any.
+
+    A text in another script gets a number: the letters in it belong to names.
+    """
+    if not any(map(_is_ideograph, text)):
+        letters = [letter for letter in text.upper() if letter.isascii() and letter.isalnum()]
+        yield from (word[0].upper() for word in text.split() if word[0].isascii() and word[0].isalnum())
+        yield from letters
+    yield from (*digits[1:], *ascii_uppercase)
+
+
+def _is_ideograph(letter: str) -> bool:
+    return "\u2e80" <= letter <= "\u9fff"
 
 
 def _with_mnemonic(text: str, letter: str) -> str:
-    """Return ``&File``, or ``文件(&F)`` if the letter is not in the text."""
+    """Return ``&File``, or ``文件(&1)`` if the letter is not in the text or the text is in another script."""
     found = re.search(rf"\b{letter}", text, re.IGNORECASE | re.ASCII) or re.search(letter, text, re.IGNORECASE)
-    if found:
+    if found and not any(map(_is_ideograph, text)):
         return f"{text[: found.start()]}&{text[found.start() :]}"
     dots = "…" if text.endswith("…") else ""
     return f"{text.removesuffix('…')}(&{letter}){dots}"

@@ -212,14 +212,15 @@ def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
     assert [menu.title() for menu in menus[:5]] == ["&File", "&Edit", "&Run", "&View", "&Help"]
 
 
-def test_the_ampersand_of_a_name_is_not_taken_for_a_mark(qtbot):
+def test_the_ampersand_of_a_name_is_not_taken_for_a_mnemonic(qtbot):
     menu = Menu()
     qtbot.addWidget(menu)
-    for words in ("R&&D", "Relabel", "猫"):
-        menu.addAction(words)
+    for text in ("R&&D", "Relabel", "猫", "编辑 lora", "&Delete"):
+        menu.addAction(text)
     for _ in range(2):
         menu.aboutToShow.emit()
-        assert [action.text() for action in menu.actions()] == ["&R&&D", "R&elabel", "猫(&1)"]
+        texts = [action.text() for action in menu.actions()]
+        assert texts == ["&R&&D", "R&elabel", "猫(&1)", "编辑 lora(&2)", "&Delete"]
 
 
 def test_what_has_no_ring_of_its_own_gets_one_from_the_keyboard(qtbot):
