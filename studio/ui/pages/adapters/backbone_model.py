@@ -97,6 +97,12 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
             weights_location_text(row),
         )
 
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        """Qt: names of the columns, aligned like their cells."""
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in _RIGHT_ALIGNED:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        return super().headerData(section, orientation, role)
+
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Qt: also a warning icon for a non-commercial license, and numbers aligned to the right."""
         if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENSE:

@@ -4,7 +4,7 @@ from studio.core.messages import N_
 
 ISSUE_TITLES = {
     "leakage": N_("Leakage"),
-    "two-labels": N_("Two labels"),
+    "two-labels": N_("Conflicting labels"),
     "no-training-images": N_("No training images"),
     "unreadable": N_("Unreadable"),
     "truncated": N_("Truncated"),

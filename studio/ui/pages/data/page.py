@@ -61,7 +61,7 @@ class DataPage(Page):
         empty = EmptyState(
             "data",
             tr("Choose a folder of images"),
-            tr("Drop a folder here, or choose one. Each folder inside it is one class, such as cats and dogs."),
+            tr("Drop a folder here, or choose one. Each subfolder is one class, such as cats or dogs."),
             button(tr("Choose folder…"), self.chooser.choose_folder, "folder", "primary"),
             *(button(file_source_text(source), partial(self.chooser.choose_file, source)) for source in file_sources()),
             button(tr("Use sample images"), self.use_sample, "sample"),

@@ -212,3 +212,10 @@ def test_a_typo_in_the_search_is_corrected_and_reported(dialog, qtbot):
     dialog.search.setText("efficientnet_b0")
     dialog.downloaded_only.setChecked(True)
     qtbot.waitUntil(lambda: dialog.result_label.text().endswith("with these filters."))
+
+
+def test_headers_are_aligned_like_their_cells(model):
+    role = Qt.ItemDataRole.TextAlignmentRole
+    for column_number in (NAME, PARAMETERS, OPERATIONS, LICENSE):
+        header = model.headerData(column_number, Qt.Orientation.Horizontal, role)
+        assert header == model.index(0, column_number).data(role)
