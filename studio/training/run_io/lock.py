@@ -3,13 +3,15 @@
 The system releases the lock when the process ends.
 """
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from studio.core.errors import StudioError
+from studio.core.errors import StudioError, write_error
 from studio.core.messages import N_
 
 LOCK_FILE = ".lock"
@@ -35,7 +37,8 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raise StudioError if there is another one, or the directory cannot be written.
     """
     if not folder.is_dir():
-        raise _cannot_write(folder, N_("there is no such folder"))
+        missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        raise write_error(N_("the run"), folder, missing)
     lock = _file_lock(folder)
     try:
         lock.acquire(timeout=_RETRY_SECONDS)
@@ -44,7 +47,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             "run-in-use", "The run {path} is already being trained. Wait for it, or stop it first.", path=str(folder)
         ) from error
     except OSError as error:
-        raise _cannot_write(folder, error.strerror or str(error)) from error
+        raise write_error(N_("the run"), folder, error) from error
     try:
         yield
     finally:
@@ -54,12 +57,3 @@ def run_lock(folder: Path) -> Iterator[None]:
 def _file_lock(folder: Path) -> FileLock:
     # A generator that trains may be closed in another thread than the one that started it.
     return FileLock(folder / LOCK_FILE, thread_local=False)
-
-
-def _cannot_write(folder: Path, reason: str) -> StudioError:
-    return StudioError(
-        "cannot-write",
-        "The run cannot be written to {path}: {reason}. Choose another folder.",
-        path=str(folder),
-        reason=reason,
-    )

@@ -30,7 +30,7 @@ def test_the_lock_ends_with_its_block(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="everything can be written here")
 def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(StudioError, match="cannot be written"), run_lock(tmp_path):
+    with pytest.raises(StudioError, match="Cannot write the run"), run_lock(tmp_path):
         pass
 
 
@@ -39,12 +39,12 @@ def test_a_read_only_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(FileLock, "acquire", refuse)
-    with pytest.raises(StudioError, match=r"cannot be written to .*: Read-only file system"), run_lock(tmp_path):
+    with pytest.raises(StudioError, match=r"Cannot write the run to .*: Read-only file system"), run_lock(tmp_path):
         pass
 
 
 def test_a_folder_that_is_gone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudioError, match="cannot be written") as refused, run_lock(tmp_path / "gone"):
+    with pytest.raises(StudioError, match="Cannot write the run") as refused, run_lock(tmp_path / "gone"):
         pass
     assert refused.value.code == "cannot-write"
     assert not (tmp_path / "gone").exists()
