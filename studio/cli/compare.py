@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json, print_note
 from studio.cli.tables import print_parts
-from studio.core.run import Run
+
+if TYPE_CHECKING:
+    from studio.core.run import Run
 
 
 @click.command()
@@ -18,6 +21,7 @@ def compare(runs: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Compare the recipes and results of runs."""
     from studio.app.comparison import comparison
     from studio.cli.comparison_text import comparison_parts
+    from studio.core.run import Run
 
     opened = [Run.open(path) for path in runs]
     result = comparison.compare(opened)

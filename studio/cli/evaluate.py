@@ -6,7 +6,6 @@ import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.cli.tables import print_parts
-from studio.core.run import Run
 
 
 @click.command()
@@ -16,6 +15,7 @@ from studio.core.run import Run
 def evaluate(run: Path, split: str, as_json: bool) -> None:
     """Evaluate a run's best adapter on a split."""
     from studio.cli.metrics_text import metrics_parts
+    from studio.core.run import Run
     from studio.evaluation import evaluate as evaluate_run
 
     metrics = evaluate_run(Run.open(run), split)

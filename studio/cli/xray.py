@@ -6,7 +6,6 @@ import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
 from studio.cli.tables import print_parts
-from studio.core.run import Run
 
 
 @click.command()
@@ -16,6 +15,7 @@ from studio.core.run import Run
 def xray(run: Path, split: str, as_json: bool) -> None:
     """Show the accuracy that each attachment adds and the change of each weight."""
     from studio.cli.ablation_text import ablation_parts
+    from studio.core.run import Run
     from studio.evaluation.ablation import analyze_run
 
     analysis = analyze_run(Run.open(run), split)

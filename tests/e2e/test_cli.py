@@ -127,7 +127,7 @@ def test_no_verbs_help_imports_what_is_slow(tmp_path: Path) -> None:
 import contextlib, io, sys
 from studio.cli.main import main
 for verb in ("", "app", "demo", "methods", "backbones", "inspect", "data", "train", "evaluate", "predict", "export",
-             "compare", "doctor"):
+             "compare", "doctor", "sweep", "import", "xray"):
     with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.suppress(SystemExit):
         main([*verb.split(), "--help"])
     assert "Usage:" in said.getvalue(), verb

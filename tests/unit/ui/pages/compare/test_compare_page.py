@@ -98,7 +98,7 @@ def test_the_runs_of_a_sweep_are_opened_and_another_folder_is_an_error(page, mak
         run = training.create_run(point.recipe, sweep.folder / point.name)
         list(training.train(run, TrainControl()))
     page.open_sweep(tmp_path)
-    qtbot.waitUntil(lambda: "not the description of a sweep" in page.banner.message, timeout=LONG)
+    qtbot.waitUntil(lambda: "does not describe a sweep" in page.banner.message, timeout=LONG)
     page.open_sweep(sweep.folder)
     qtbot.waitUntil(lambda: page.comparison is not None, timeout=LONG)
     assert [option.name for option in page.sweeps] == ["sweep/rank-2", "sweep/rank-4"]
@@ -124,7 +124,7 @@ def test_a_recipe_unsuitable_for_a_preset_is_an_error(page, make_recipe, qtbot):
     assert page.workspace.queue.rows == ()
     page.workspace.document.new(Recipe())
     page.queue_sweep("ranks")
-    qtbot.waitUntil(lambda: "names no images" in page.banner.message, timeout=LONG)
+    qtbot.waitUntil(lambda: "has no images" in page.banner.message, timeout=LONG)
 
 
 def test_the_menu_and_the_results_page_lead_to_the_page(window, qtbot, train):
