@@ -70,7 +70,7 @@ def test_the_selected_method_is_described(page, qtbot):
     cell = page.table.visualRect(page.model.index(row, 0))
     qtbot.mouseClick(page.table.viewport(), Qt.MouseButton.LeftButton, pos=cell.center())
     assert page.name.text() == "Prefix Tuning"
-    assert page.merging.text() == METHODS.get("prefix").info.not_mergeable_reason
+    assert page.merging.text() == METHODS.get("prefix").not_mergeable_reason
 
 
 def test_the_selected_method_survives_a_rebuild_of_the_page(page, qtbot):
