@@ -49,5 +49,5 @@ CHOICE_LABELS = {
 
 
 def choice_label(value: object) -> str:
-    """Return the label of a choice; a value without one, such as a plugin's, is shown as it is."""
+    """Return the label of a choice; a plugin's own value is shown as it is."""
     return localized(CHOICE_LABELS.get(str(value), str(value)))

@@ -1,4 +1,4 @@
-"""Form built from the fields of a pydantic config: types, bounds, choices, titles and descriptions."""
+"""Form built from the fields of a pydantic config."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,9 @@ FOLDERS = "folders"
 
 
 class ConfigForm(QWidget):
-    """Form of the fields of ``config`` named in ``only``, or all; ``edited`` carries a name and a value.
+    """Form of the fields ``only`` of ``config``, or all.
+
+    ``edited`` carries a name and a value.
 
     With a ``section_title``, the fields not in ``only`` are in a collapsible section of that title.
     """
@@ -90,14 +92,14 @@ class ConfigForm(QWidget):
         return box
 
     def set_limits(self, max_values: Mapping[str, int], unused: Collection[str]) -> None:
-        """Limit integers to ``max_values`` and hide ``unused`` fields, from the next values on."""
+        """Limit integers to ``max_values``, hide ``unused`` fields with the next values."""
         self._unused = unused
         for name, field in self.fields.items():
             if isinstance(field, IntField):
                 field.set_limit(min(self._max_values[name], max_values.get(name, math.inf)))
 
     def show_values(self, values: Mapping[str, Any], mixed: Collection[str] = ()) -> None:
-        """Show ``values`` without a signal; ``mixed`` fields show that there are several values."""
+        """Show ``values`` without a signal; ``mixed`` fields have several."""
         for name, field in self.fields.items():
             if name in mixed:
                 field.show_mixed()
@@ -138,7 +140,7 @@ def _plain_type(annotation: Any) -> Any:
 
 
 def field_bounds(info: FieldInfo, step: float) -> tuple[float, float]:
-    """Return the smallest and largest value of a field; an exclusive bound moves inward by ``step``."""
+    """Return the bounds of a field; an exclusive one moves inward by ``step``."""
     low, high = -math.inf, math.inf
     for rule in info.metadata:
         low = _bound(rule, "ge", 0, _bound(rule, "gt", step, low))
@@ -152,7 +154,7 @@ def _bound(rule: Any, name: str, shift: float, otherwise: float) -> float:
 
 
 def field_title(name: str, info: FieldInfo) -> str:
-    """Return the title of the field in the window's language, or "Learning rate" for ``learning_rate``."""
+    """Return the translated title, or "Learning rate" for ``learning_rate``."""
     return localized(info.title or name.replace("_", " ").capitalize())
 
 

@@ -1,4 +1,4 @@
-"""Smoothing of noisy curves as in TensorBoard: a bias-corrected exponential moving average (EMA)."""
+"""Smoothing as in TensorBoard: bias-corrected exponential moving average (EMA)."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,10 @@ def ema_smooth(values: Sequence[float] | FloatArray, weight: float) -> FloatArra
 
 
 def _biased_ema(values: FloatArray, weight: float) -> FloatArray:
-    """Return the biased average, in chunks of equal length: a Python loop takes 0.5 s for a million points."""
+    """Return the biased average, computed in chunks of equal length.
+
+    A Python loop takes 0.5 s for a million points.
+    """
     length = max(1, min(len(values), int(np.log(_MIN_POWER) / np.log(weight))))
     chunks = np.pad(values, (0, -len(values) % length)).reshape(-1, length)
     powers = np.power(weight, np.arange(1, length + 1))

@@ -12,7 +12,10 @@ _DECADES = 3.0
 
 @dataclass(frozen=True, slots=True)
 class GradNorms:
-    """Gradient norms by ``attachment/path``, and the keys whose norm has always been zero; empty without a run."""
+    """Gradient norms by ``attachment/path``, and the keys that are always zero.
+
+    Both are empty without a run.
+    """
 
     norms: Mapping[str, float] = field(default_factory=dict)
     without_gradient: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Live line plots. Importing this module imports pyqtgraph, so it is imported with the first plot."""
+"""Live line plots; imports pyqtgraph, so import this with the first plot."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _WHOLE_EPOCH_SPAN = 1.5
 
 @dataclass(frozen=True, slots=True)
 class PlotSeries:
-    """One curve over epochs: name, theme color, points, and the position of the best point, if any.
+    """One curve over epochs, with the position of its best point, if any.
 
     An ``emphasized`` curve is thicker and shows its points while they are few; a ``smoothable`` one is smoothed.
     """
@@ -42,14 +42,17 @@ class PlotSeries:
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
-        """Value that differs if the curve must be redrawn: curves only grow, or restart from an earlier point."""
+        """Value that differs if the curve must be redrawn.
+
+        Curves only grow, or restart from an earlier point.
+        """
         last = (float(self.x[-1]), float(self.y[-1])) if len(self.x) else ()
         first = float(self.y[0]) if len(self.y) else 0.0
         return self.name, self.color_name, len(self.x), repr(last), repr(first), self.best_point
 
 
 class _LogAxis(pg.AxisItem):
-    """Axis that labels 1, 2 and 5 of each decade if it is logarithmic: nine labels would overlap."""
+    """Axis that labels 1, 2 and 5 of each decade if it is logarithmic."""
 
     def logTickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         """pyqtgraph: the labels of ticks, whose values are logarithms."""
@@ -95,7 +98,7 @@ class _Swatch(QWidget):
 
 
 class _SeriesItems:
-    """Items of one line on the canvas: raw points (faint if smoothed), line and best point."""
+    """Canvas items of one line: raw points (faint if smoothed), line, best point."""
 
     def __init__(self, item: Any) -> None:
         self.raw = item.plot([], [], connect="finite")
@@ -134,7 +137,9 @@ class _SeriesItems:
 
 
 class LinePlot(QWidget):
-    """Titled plot of a few lines over epochs. ``pointer_moved`` carries the epoch under the pointer, or None.
+    """Titled plot of a few lines over epochs.
+
+    ``pointer_moved`` carries the epoch under the pointer, or None.
 
     Values are shown with ``digits`` significant digits, or ``as_percent`` if they are shares in [0, 1]. With the focus,
     the arrow keys move the pointer from point to point, and Escape removes it.
@@ -204,7 +209,7 @@ class LinePlot(QWidget):
         self._update_legend()
 
     def _follow_end(self) -> None:
-        """Keep the end in view; the axis grows in rounded steps, because its layout is the slowest part."""
+        """Keep the end in view; the axis grows in steps, because its layout is slow."""
         if self._log_x or not self._follows_end:
             return
         end = _rounded_up(max((float(line.x[-1]) for line in self.series if len(line.x)), default=1.0))
@@ -236,7 +241,7 @@ class LinePlot(QWidget):
         self.show_all()
 
     def set_log_x(self) -> None:
-        """Use a logarithmic axis at the bottom, for plots over other quantities than epochs."""
+        """Use a logarithmic bottom axis, for other quantities than epochs."""
         self._log_x = True
         self.item.getViewBox().setLimits(xMin=_MIN_LOG)
         self.item.setLogMode(x=True)
@@ -254,11 +259,11 @@ class LinePlot(QWidget):
         self._follow_end()
 
     def zoomed_range(self) -> list[list[float]] | None:
-        """Return the ranges ``[[left, right], [bottom, top]]`` that the user zoomed to; None without a zoom."""
+        """Return ``[[left, right], [bottom, top]]`` of the user's zoom, or None."""
         return None if self._follows_end else self.item.getViewBox().viewRange()
 
     def zoom_to(self, ranges: list[list[float]] | None) -> None:
-        """Show the ranges that :meth:`zoomed_range` of an earlier plot returned; None changes nothing."""
+        """Show ``ranges`` from :meth:`zoomed_range`; None changes nothing."""
         if ranges is not None:
             self._follows_end = False
             view = self.item.getViewBox()
@@ -276,7 +281,7 @@ class LinePlot(QWidget):
         self._update_legend()
 
     def values_at_pointer(self) -> list[float | None]:
-        """Return the value of each line of the legend at the pointer; None for a line without a point there."""
+        """Return the value of each line of the legend at the pointer, or None."""
         return [
             None if self._pointer_epoch is None else _nearest_value(line, self._pointer_epoch)
             for line in self._legend_series
@@ -284,7 +289,7 @@ class LinePlot(QWidget):
 
     @property
     def _legend_series(self) -> list[PlotSeries]:
-        """Named lines; without names, the emphasized ones, as the others are noise beside them."""
+        """Named lines; without names, the emphasized ones."""
         lines = self.series
         return lines if any(line.name for line in lines) else [one for one in lines if one.emphasized] or lines
 
@@ -352,7 +357,7 @@ class LinePlot(QWidget):
 
 
 def _rounded_up(value: float) -> float:
-    """Return the smallest of 1, 1.2, 1.5, 2, 2.5, 3, 4, … 10 times a power of ten that is at least ``value``."""
+    """Return the next round number from ``value`` on: 1, 1.2, 1.5, 2, 2.5, 3, … 10."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""Difference of two recipes: marked rows of the layer tree, and the settings that differ."""
+"""Difference of two recipes: layers and other settings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -99,7 +99,7 @@ class _DiffDelegate(QStyledItemDelegate):
 
 
 class RecipeDiff(QWidget):
-    """Two recipes side by side on one layer tree, and their other differing settings below.
+    """Two recipes on one layer tree, and their other differing settings.
 
     Call :meth:`show_recipes` after the engine is loaded.
     """

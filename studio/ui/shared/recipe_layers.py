@@ -31,7 +31,7 @@ class LayerPair:
 
 
 def compare_layers(left: Recipe, right: Recipe, layers: Sequence[Layer]) -> tuple[LayerPair, ...]:
-    """Return a pair for each layer in tree order, without unusable attachments. Imports the engine."""
+    """Return a pair per layer, without unusable attachments; imports the engine."""
     here, there = _attachment_labels(left, layers), _attachment_labels(right, layers)
     return tuple(_pair(layer, here.get(layer.path, ()), there.get(layer.path, ())) for layer in layers)
 
@@ -54,7 +54,7 @@ def _attachment_labels(recipe: Recipe, layers: Sequence[Layer]) -> dict[str, tup
 
 
 def describe_attachment(attachment: Attachment) -> str:
-    """Return ``LoRA r8 on q, v`` with the non-default fields; for an unknown method its name alone."""
+    """Return ``LoRA r8 on q, v`` with non-default fields; unknown methods by name."""
     from studio.peft.contract import METHODS
 
     try:

@@ -15,5 +15,5 @@ STATES = {
 
 
 def state_text(state: str) -> str:
-    """Return the title of ``state`` in the window's language; an unknown state stays as it is."""
+    """Return the translated title of ``state``; an unknown state stays as it is."""
     return localized(STATES.get(state, state))

@@ -1,4 +1,4 @@
-"""Base of the thumbnail grids: cells of one size with a picture, scrolled by the pixel."""
+"""Base of the thumbnail grids: cells of one size, scrolled by the pixel."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ THUMBNAIL_SIZE = 88
 
 
 class ThumbnailDelegate(QStyledItemDelegate):
-    """Delegate that draws the picture of a cell and a frame; subclasses draw the caption."""
+    """Delegate that draws picture and frame of a cell; subclasses add the caption."""
 
     def __init__(self, thumbnails: Thumbnails, cell: QSize, parent: QListView) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""Compare page: several runs side by side, averaged over seeds; opens and starts sweeps."""
+"""Compare page: several runs side by side, averaged over seeds; sweeps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -352,7 +352,7 @@ class ComparePage(Page):
 
 
 def _read_comparison(paths: Sequence[Path]) -> ComparisonView:
-    """Return the comparison; imports pyqtgraph on the worker thread, because that takes 0.5 s."""
+    """Return the comparison; imports pyqtgraph on the worker thread (0.5 s)."""
     import pyqtgraph  # noqa: F401
 
     return load_comparison(paths)

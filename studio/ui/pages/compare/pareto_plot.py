@@ -1,4 +1,4 @@
-"""Accuracy over trainable parameters: a numbered point for each recipe, and the Pareto front."""
+"""Accuracy over trainable parameters, a point per recipe, and the Pareto front."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _X_MARGIN_FACTOR = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ParetoPoint:
-    """One recipe: number, color, parameters, accuracy in [0, 1], half-width of its confidence interval."""
+    """A recipe in the plot: accuracy in [0, 1] and half-width of its interval."""
 
     number: int
     label: str

@@ -1,4 +1,4 @@
-"""Export formats of a run, with the reason if one is unsupported, and the license of the weights."""
+"""Export formats that a run supports, and the license of its weights."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class ExportOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExportOption:
-    """One export format for a run; ``unsupported_reason`` is empty if the run supports it."""
+    """One export format; ``unsupported_reason`` is empty if the run supports it."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ def load_export_options(run: Run) -> ExportOptions:
 
 
 def options_for_run(run: Run) -> tuple[ExportOption, ...]:
-    """Return every export format, with the reason if the run's methods do not support it."""
+    """Return every export format, with the reason if the run does not support it."""
     from studio.export.contract import exporters
     from studio.peft.contract import METHODS
 

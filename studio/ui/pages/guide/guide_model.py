@@ -30,14 +30,17 @@ _FAMILY_TITLES: dict[str, Message] = {
 
 
 def family_title(family: str) -> str:
-    """Return the title of ``family`` in the window's language, or the name of a plugin's own family."""
+    """Return the translated title of ``family``; a plugin's own family has its name."""
     title = localized(_FAMILY_TITLES.get(family, family))
     return title[:1].upper() + title[1:]
 
 
 @dataclass(frozen=True, slots=True)
 class GuideRow:
-    """One method. Shares are in [0, 1], costs are relative to the bare backbone; None if not measured."""
+    """A method and its measurements.
+
+    Shares are in [0, 1], costs are relative to the bare backbone; None if not measured.
+    """
 
     name: str
     label: str
@@ -98,14 +101,14 @@ def _ratio_text(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
-    """Methods in the order of the palette; ``conditions`` of the measurements are empty without any."""
+    """Methods in palette order, and the ``conditions`` of measurement, if any."""
 
     rows: tuple[GuideRow, ...]
     conditions: str
 
 
 def read_guide() -> Guide:
-    """Return all methods with the measurements in ``resources/guide``; imports the engine."""
+    """Return all methods with their measurements; imports the engine."""
     from studio.app.method_info import describe_methods
 
     measurements = _load_measurements()

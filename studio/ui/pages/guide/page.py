@@ -20,7 +20,7 @@ from studio.ui.widgets.table_model import ROW_ROLE
 
 
 class GuidePage(Page):
-    """Page with advice by family, a table of the methods, and details of the selected one."""
+    """Advice by family, a table of the methods, and details of the selected one."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(workspace, tr("Method guide"), tr("When to use which method, and what it costs."))

@@ -1,4 +1,4 @@
-"""Third tab of the results: ablation of each attachment, and size and rank of each weight change."""
+"""Third tab of the results: ablation of the attachments, and weight changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,7 @@ class AblationModel(CheckableTableModel["Ablation"]):
     columns = (N_("Attachment"), N_("Parameters"), N_("Without it"), N_("Drop, points"), N_("Per 1,000"))
 
     def cells(self, row: "Ablation") -> tuple[str, ...]:
-        """Return name, parameters, and the drop of accuracy in points without the attachment."""
+        """Return name, parameters, and the accuracy drop without it in points."""
         per_1k = "" if row.accuracy_per_1k_params is None else f"{100 * row.accuracy_per_1k_params:.2f}"
         return (
             row.name,
@@ -73,7 +73,7 @@ class AblationModel(CheckableTableModel["Ablation"]):
 
 
 class _ShareBarDelegate(QStyledItemDelegate):
-    """Delegate that draws a number over a bar, whose length is its share of the largest number."""
+    """Delegate that draws a number over a bar of its share of the largest."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Qt: rows of one height."""
@@ -259,11 +259,11 @@ class AblationTab(QWidget):
     # state that survives a rebuild of the window
 
     def view_state(self) -> dict[str, Any]:
-        """Return the analysis and the checked attachments, and whether an ablation is running."""
+        """Return the analysis, the checked attachments, and whether it is measuring."""
         return {"analysis": self.analysis, "checked": self.model.checked, "measuring": not self.bar.isHidden()}
 
     def restore_view_state(self, state: Mapping[str, Any]) -> None:
-        """Look like the tab that returned ``state``, with the same run; a running ablation starts again."""
+        """Look like the tab that returned ``state``; a running ablation starts again."""
         if self.run is not None and (analysis := state.get("analysis")) is not None:
             self._show(self.run, analysis)
             self.model.set_checked(set(state.get("checked", ())))

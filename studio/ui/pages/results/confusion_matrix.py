@@ -24,7 +24,9 @@ _STEPS = {
 
 
 class ConfusionMatrix(QWidget):
-    """Matrix of cells colored by their share of the true class, one color for correct and one for wrong predictions.
+    """Matrix of cells colored by their share of the true class.
+
+    Correct predictions have one color, wrong ones another.
 
     ``chosen`` carries row and column of the cell that is clicked or reached with the arrow keys; None if it is clicked
     again, or for Escape.
@@ -92,7 +94,7 @@ class ConfusionMatrix(QWidget):
         return _MARGIN_LEFT + column * cell, _MARGIN_TOP + row * cell, cell, cell
 
     def _matrix_image(self) -> QImage:
-        """Return an image of one pixel per cell, cached by theme because there may be a million cells."""
+        """Return an image of one pixel per cell, cached for up to a million cells."""
         tokens = theme().tokens
         if self._image_cache is None or self._image_cache[0] is not tokens:
             wrong, right = (_color_ramp(color("sunken"), color(name)) for name in ("bad", "accent"))

@@ -1,4 +1,4 @@
-"""First tab of the results: confusion matrix, class metrics, the images behind them, and saliency maps."""
+"""First tab of the results: confusion matrix, class metrics and their images."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class InferenceWorker(QObject):
-    """Owner of an inference session, opened with the first request and kept until another run is set."""
+    """Owner of an inference session, opened lazily and kept until another run."""
 
     def __init__(self, worker: WorkerThread, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -28,7 +28,7 @@ class InferenceWorker(QObject):
         return self._run
 
     def set_run(self, run: Run | None) -> None:
-        """Use ``run`` as it is now, without the adapters that were added to the session before."""
+        """Use ``run`` as it is now, without the adapters added for another run."""
         self._run = run
         self._generation += 1
 
@@ -39,7 +39,10 @@ class InferenceWorker(QObject):
         failed: Callable[[Exception], None],
         key: str = "",
     ) -> None:
-        """Do ``work`` with the session on the worker thread; drop its result if another run is set meanwhile."""
+        """Do ``work`` with the session on the worker thread.
+
+        Its result is dropped if another run is set meanwhile.
+        """
         run, generation = self._run, self._generation
         if run is None:
             return

@@ -1,4 +1,4 @@
-"""Results page: metrics of a run, the images behind them, predictions of other images, and an ablation."""
+"""Results page: metrics and their images, predictions, ablation."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -93,7 +93,7 @@ class ResultsPage(Page):
         self._refresh()
 
     def _refresh(self) -> None:
-        """Evaluate the selected run, once the page is visible and the run has a checkpoint."""
+        """Evaluate the selected run once it has a checkpoint and the page is visible."""
         run = self.workspace.runs.selected
         row = self.workspace.runs.find(run)
         if row is None or not self.isVisible() or run is None:
@@ -118,7 +118,7 @@ class ResultsPage(Page):
             self._show_live()
 
     def _show_live(self) -> None:
-        """Show that the run is still training; offer another evaluation once it has improved."""
+        """Show that the run is training; offer another evaluation once it improves."""
         row = self.workspace.runs.find(self.workspace.runs.selected)
         shown = row is not None and row.accuracy is not None and row.run.path == self.shown_path
         live = shown and row is not None and row.live
@@ -189,7 +189,7 @@ class ResultsPage(Page):
     # state that survives a rebuild of the window
 
     def view_state(self) -> dict[str, Any]:
-        """Return the open tab, the state of the tabs, and the evaluation, so that it is not repeated."""
+        """Return the state of the tabs, and the evaluation, so that it is not repeated."""
         return {
             "tab": self.views.currentIndex(),
             "path": self.shown_path,

@@ -1,4 +1,4 @@
-"""Prediction of an adapter for an image, and its attachments as switches and sliders."""
+"""Prediction of an adapter, and its attachments as switches and sliders."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING

@@ -76,7 +76,7 @@ class SaliencyView(QWidget):
 
 
 def _heat_image(heat: "np.ndarray[tuple[int, ...], np.dtype[np.float32]]") -> QImage:
-    """Return ``heat`` (rows, columns) in [0, 1] as colors: shade at low values, the theme's glow at high ones."""
+    """Return ``heat`` (rows, columns) in [0, 1] as shade (low) and glow (high)."""
     import numpy as np
 
     tint = color("adapter")

@@ -1,4 +1,4 @@
-"""Second tab of the results: predictions of the run and of other adapters, with adjustable attachments."""
+"""Second tab of the results: predictions of the run and of other adapters."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -127,7 +127,7 @@ class TryItTab(QWidget):
         self._refresh()
 
     def _show_picture(self, path: Path) -> None:
-        """Read the image on the worker thread: a photograph of 50 megapixels takes almost a second."""
+        """Read the image on the worker thread (50 megapixels take almost 1 s)."""
         self.workspace.worker.submit(
             lambda: render_thumbnail(path, 2 * THUMBNAIL_PIXELS),
             lambda image: self._picture_ready(path, image),

@@ -14,7 +14,7 @@ from studio.ui.widgets.components import HBox, VBox, button, text_label
 
 
 class LRAdvice(QWidget):
-    """Suggestions for methods and images; ``change_requested`` carries the training settings to change."""
+    """Suggested settings; ``change_requested`` carries those to change."""
 
     change_requested = Signal(object)
 

@@ -1,4 +1,4 @@
-"""Learning rate range test: the loss while the rate increases, and the suggested rate."""
+"""Learning rate range test: loss over increasing rates, and a suggestion."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LRFinderDialog(QDialog):
-    """Dialog of the range test; ``chosen`` carries the learning rate that the user accepts."""
+    """Dialog of the range test; ``chosen`` carries the accepted learning rate."""
 
     chosen = Signal(object)
 

@@ -14,14 +14,16 @@ MIN_RISE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class OverfitPoint:
-    """Best validation at ``step``; since then its loss rose by the share ``rise`` while the training loss fell."""
+    """Step of the best validation, and the share by which its loss rose since."""
 
     step: float
     rise: float
 
 
 def find_overfit_point(training: Sequence[LossPoint], validation: Sequence[LossPoint]) -> OverfitPoint | None:
-    """Return where the validation loss turned while the training loss still falls, or None.
+    """Return where the validation loss turned while training still improves.
+
+    None if it does not.
 
     ``training`` holds the mean training loss of each epoch, ``validation`` the loss of each validation, in step order.
     """

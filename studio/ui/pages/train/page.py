@@ -295,7 +295,7 @@ class TrainPage(Page):
 
 
 def _baseline_accuracy_of(run: Run | None) -> float | None:
-    """Return the cached accuracy of a linear probe on the run's images and backbone, or None."""
+    """Return the cached accuracy of the run's linear probe, or None."""
     try:
         baseline = cached_baseline(run.recipe.data, run.recipe.backbone) if run else None
     except StudioError:

@@ -1,4 +1,4 @@
-"""Lines of the four plots from run histories, over epochs, so that runs of different batch sizes compare."""
+"""Lines of the four plots over epochs, so that batch sizes compare."""
 
 from collections.abc import Sequence
 

@@ -69,7 +69,7 @@ class BannerStack(QScrollArea):
         self.viewport().setAutoFillBackground(False)
 
     def fit_height(self, height: int) -> None:
-        """Take the height that the banners need of a card of ``height``, less what the plots need."""
+        """Take the height that the banners need, as far as the plots leave it."""
         shown = [banner for banner in self._banners if not banner.isHidden()]
         width = self.viewport().width() or 600
         needed = sum(banner.heightForWidth(width) for banner in shown) + 7 * max(0, len(shown) - 1)
@@ -211,7 +211,7 @@ class PlotsCard(Card):
     def show_run(
         self, history: RunHistory, live: bool, stopping: bool, pausing: bool, baseline_accuracy: float | None = None
     ) -> None:
-        """Show the state of the run; ``baseline_accuracy`` is that of the frozen backbone, if known."""
+        """Show the state of the run, compared with ``baseline_accuracy`` if known."""
         self.stack.setCurrentIndex(1)
         self.status_label.setText(run_status_text.status_text(history, live, stopping, pausing))
         self.progress_label.setText(run_status_text.progress_text(history, live))
@@ -224,7 +224,7 @@ class PlotsCard(Card):
             self._show_message(self.advice_banner, run_status_text.advice_text(history), "warn")
 
     def show_curves(self, runs: Sequence[RunHistory]) -> None:
-        """Draw the runs, one plot per tick so that no tick blocks the window; long curves less often."""
+        """Draw the runs, one plot per tick; long curves less often."""
         self.make_plots()
         self._runs = runs
         for number, name in enumerate(("loss", "accuracy", "rate", "speed")):
@@ -272,7 +272,7 @@ class PlotsCard(Card):
     # state that survives a rebuild of the window
 
     def view_state(self) -> dict[str, Any]:
-        """Return smoothing, the kind of loss axis, the chosen plots and the ranges that were zoomed to."""
+        """Return smoothing, loss axis, the shown plots and their zoom."""
         return {
             "smoothing": self.smoothing.value(),
             "log_loss": self.log_loss_box.isChecked(),

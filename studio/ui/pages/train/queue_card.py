@@ -114,7 +114,7 @@ class QueueCard(Card):
 
 
 def _queue_item(number: int, row: QueuedRecipe) -> QListWidgetItem:
-    """Return a line with position, backbone and methods, and the full recipe as tool tip."""
+    """Return the line of a queued recipe, with the full recipe as tool tip."""
     try:
         recipe = row.recipe
         text = tr_n(

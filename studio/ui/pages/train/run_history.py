@@ -15,13 +15,13 @@ def _float_array() -> "array[float]":
 
 @dataclass(slots=True)
 class Curve:
-    """Points of one line in step order; arrays, because a long run has a million points."""
+    """Points of one line in step order, in arrays: there may be a million."""
 
     x: "array[float]" = field(default_factory=_float_array)
     y: "array[float]" = field(default_factory=_float_array)
 
     def add(self, x: float, y: float) -> None:
-        """Append a point; after a rollback of the training, drop the old points from ``x`` on."""
+        """Append a point; after a rollback, drop the old points from ``x`` on."""
         if self.x and x <= self.x[-1]:
             keep = bisect.bisect_left(self.x, x)
             del self.x[keep:], self.y[keep:]
@@ -118,7 +118,7 @@ class RunHistory:
                 self.ended, self.paused = event, False
 
     def _truncate_after(self, step: int) -> None:
-        """Drop what a killed run wrote after the checkpoint that it resumes from: those steps are repeated."""
+        """Drop the steps after the checkpoint of a resume: they are repeated."""
         for curve in (
             self.training_loss,
             self.training_accuracy,
@@ -167,7 +167,10 @@ class RunHistory:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds left, estimated from the steps since the last start without pauses; NaN before the first step."""
+        """Seconds left, estimated from the steps since the last start without pauses.
+
+        NaN before the first step.
+        """
         since, first = self.start_point
         done = self.step - first
         if self.started is None or done <= 0:

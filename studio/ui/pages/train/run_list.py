@@ -1,4 +1,4 @@
-"""List of runs: one is current; the curves of the others that are selected are drawn beside it."""
+"""List of runs: the current one, and selected ones that are drawn beside it."""
 
 from collections.abc import Collection
 
@@ -28,7 +28,7 @@ class _Table(QTableView):
 
 
 class RunList(Card):
-    """Card with the runs; ``selection_changed`` carries the selected rows, the current one first."""
+    """Card with the runs; ``selection_changed`` carries rows, the current one first."""
 
     selection_changed = Signal(object)
 

@@ -14,7 +14,7 @@ SEPARATOR = "   ·   "
 
 
 def status_text(history: RunHistory, live: bool, stopping: bool, pausing: bool) -> str:
-    """Return the state of the run; one without an end that is not ``live`` was interrupted."""
+    """Return the state; a run without an end that is not ``live`` was interrupted."""
     if history.started is None:
         return tr("Preparing")
     if isinstance(history.ended, events.Finished):
@@ -48,7 +48,7 @@ def progress_text(history: RunHistory, live: bool) -> str:
 
 
 def best_text(history: RunHistory, live: bool, baseline_accuracy: float | None = None) -> str:
-    """Return best and baseline accuracy, last checkpoint, waiting time, estimated and measured resources."""
+    """Return best accuracy, last checkpoint, waiting time and resources."""
     parts = []
     if history.best_evaluation:
         share = format_percent(history.best_evaluation.accuracy)
@@ -94,7 +94,7 @@ def problem_text(history: RunHistory) -> tuple[str, str]:
 
 
 def advice_text(history: RunHistory) -> str:
-    """Return advice on overfitting, layers without gradient and slow data; empty if there is nothing to improve."""
+    """Return advice on overfitting, layers without gradient and slow data, if any."""
     return "\n".join(
         text for text in (_overfitting_text(history), _without_gradient_text(history), _data_wait_text(history)) if text
     )

@@ -1,4 +1,4 @@
-"""Replay of a run directory: at once if it is short, on a thread if it is long, followed while it is live."""
+"""Replay of a run directory, on a thread if it is long, followed while live."""
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -12,7 +12,7 @@ SYNC_READ_BYTES = 200_000
 
 
 class RunWatcher(QObject):
-    """Reader of a run's events into a history, which keeps reading while the run is live."""
+    """Reader of a run's events into a history, while the run is live."""
 
     updated = Signal()
     run_changed = Signal()
