@@ -1,4 +1,4 @@
-"""What the training tests share."""
+"""Fixtures of the training tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.unit.conftest import MakeRecipe
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that another test has kept is found."""
+    """Give each test a data folder of its own."""
     monkeypatch.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture
 def make_run(tmp_path: Path, make_recipe: MakeRecipe) -> Callable[..., Run]:
-    """A run that has not begun, of a tiny recipe; keywords are its training's."""
+    """Make a new run of a tiny recipe; keywords are training settings."""
 
     def make(name: str = "run", **values: Any) -> Run:
         return Run.create(make_recipe(**values), tmp_path / name)

@@ -1,4 +1,4 @@
-"""The time in which a training waits for images is measured, kept with the run and said where it is much."""
+"""Waiting for images is measured, recorded, and a warning if it is long."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What suits a recipe, and saying where it does not."""
+"""Default settings for a recipe, and a warning of too few steps."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The instrument that reads gradients."""
+"""Gradient norms by layer."""
 
 import pytest
 import torch
@@ -24,11 +24,11 @@ def test_norms_are_by_layer_and_zero_without_a_gradient(named):
 
 
 def test_gradient_norms_are_measured_at_intervals(named, monkeypatch):
-    gauge = GradNormMonitor(named)
-    assert list(gauge.measure(1))
-    assert not list(gauge.measure(2))
+    monitor = GradNormMonitor(named)
+    assert list(monitor.measure(1))
+    assert not list(monitor.measure(2))
     monkeypatch.setattr(grad_norms, "INTERVAL_SECONDS", 0.0)
-    assert next(gauge.measure(3)).step == 3
+    assert next(monitor.measure(3)).step == 3
 
 
 def test_norms_that_are_not_finite_are_left_out(named):

@@ -1,4 +1,4 @@
-"""A training as a whole: its events, its directory, stopping, resuming, and what goes wrong."""
+"""A complete run: its events, its directory, stopping, resuming and failures."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ def _of(happened: list[events.Event], kind: type[events.Event]) -> list[Any]:
 
 
 def _losses(run: Run) -> list[tuple[int, float]]:
-    """The loss of every step; where a step was made twice, the later one."""
+    """Return the loss of every step; of a repeated step the later one."""
     return sorted({event.step: event.loss for event in _of(run.events(), events.Step)}.items())
 
 
@@ -233,10 +233,10 @@ def test_a_killed_process_loses_nothing(make_run: Callable[..., Run]) -> None:
         for _ in range(kills):
             _kill_after(template, killed, points.randint(2, 12), points.uniform(0, 0.03))
     list(train(killed, TrainControl(), resume=True))
-    begun = [event.step for event in _of(killed.events(), events.Started)]
-    assert len(begun) == kills + 1
-    assert begun == sorted(begun)
-    assert any(step % 6 for step in begun)
+    starts = [event.step for event in _of(killed.events(), events.Started)]
+    assert len(starts) == kills + 1
+    assert starts == sorted(starts)
+    assert any(step % 6 for step in starts)
     assert _same_outcome(whole, killed)
 
 
@@ -254,7 +254,7 @@ def test_a_complete_run_is_refused_and_can_get_more_epochs(make_run: Callable[..
     assert [event.step for event in _of(happened, events.Step)] == [13, 14, 15, 16]
 
 
-def test_a_run_is_not_begun_twice(make_run: Callable[..., Run]) -> None:
+def test_a_run_is_not_starts_twice(make_run: Callable[..., Run]) -> None:
     run = make_run()
     _stop_at(run, 1)
     with pytest.raises(StudioError, match="has already started"):

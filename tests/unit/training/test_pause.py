@@ -1,4 +1,4 @@
-"""Pausing a training, going on with it, and asking for a checkpoint."""
+"""Pausing, resuming and requesting a checkpoint."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ def _outcome(run: Run) -> tuple[list[tuple[int, float]], bytes]:
 
 
 def _paused_at(run: Run, pause: Callable[[events.Event], bool]) -> Iterator[tuple[events.Event, TrainControl]]:
-    """Train, pause after the event that ``pause`` picks, and go on as soon as the run says that it waits."""
+    """Train, pause after the event that ``pause`` picks, and resume when the run waits."""
     control = TrainControl()
     for event in train(run, control):
         if pause(event):

@@ -64,7 +64,7 @@ def test_every_method_works_with_gradient_checkpointing(method: Any) -> None:
 
 
 def _kept_bytes(attached: AdaptedModel, images: torch.Tensor) -> int:
-    """What a forward pass leaves in memory for the backward pass."""
+    """Return the memory that a forward pass keeps for the backward pass."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
         logits = attached.module(images)
     assert logits.requires_grad

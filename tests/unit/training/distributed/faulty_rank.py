@@ -1,6 +1,6 @@
-"""Run by torchrun in each of two processes: train the runs named on the command line, each with what goes wrong in it.
+"""Run by torchrun in each of two processes: train the runs named on the command line.
 
-Every argument is FAULT=RUN; the fault happens in the second process alone.
+Every argument is FAULT=RUN; the fault happens in the second process only.
 """
 
 import sys

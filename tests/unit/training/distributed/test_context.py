@@ -1,4 +1,4 @@
-"""Several processes train one run and come to what one comes to, also where one of them fails."""
+"""Several processes train one run with the losses of one, also after a failure."""
 
 import json
 import os

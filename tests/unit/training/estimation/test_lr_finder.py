@@ -1,4 +1,4 @@
-"""Trying learning rates: what the curve suggests, and that nothing else is touched."""
+"""The learning rate finder: its suggestion, and no side effects."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a training will take is measured by real steps, and disturbs nothing."""
+"""Memory and time are estimated from real steps, without side effects."""
 
 from collections.abc import Callable
 from pathlib import Path

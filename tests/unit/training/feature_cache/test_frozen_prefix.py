@@ -1,4 +1,4 @@
-"""The frozen part of a backbone is computed once an image, and nothing else about the training changes."""
+"""The frozen prefix is computed once for each image, with the same losses."""
 
 from collections.abc import Callable
 from pathlib import Path
