@@ -79,7 +79,7 @@ class Run:
             file.write(b"\n" * torn + event.to_json().encode() + b"\n")
 
     def events(self) -> list[events.Event]:
-        """All events so far."""
+        """Return all events so far."""
         return EventTail(self).poll()
 
 
