@@ -1,4 +1,4 @@
-"""Adapters on disk: the head travels with them, whether it trained or not."""
+"""The adapter on disk includes the head, trained or frozen."""
 
 import json
 from pathlib import Path

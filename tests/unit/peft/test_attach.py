@@ -1,4 +1,4 @@
-"""Attaching to any module: what is refused leaves it as it was, and nothing is silently dead."""
+"""Attaching to any module: errors leave it unchanged, and unused layers are reported."""
 
 from collections.abc import Callable
 from typing import Any

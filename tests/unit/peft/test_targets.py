@@ -1,4 +1,4 @@
-"""Patterns over layer paths, and where a method goes by default."""
+"""Patterns over layer paths, and the default targets of methods."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Packs: each adapter answers as it does alone, and the backbone is what it was."""
+"""Adapter sets: each adapter has the same output as alone, and the backbone is unchanged."""
 
 import json
 import time

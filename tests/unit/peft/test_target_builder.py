@@ -1,4 +1,4 @@
-"""One thing at several places at once, layers of one kind, and rules for a range of blocks."""
+"""Attachments for several targets at once, layers of one kind, and block ranges."""
 
 import pytest
 

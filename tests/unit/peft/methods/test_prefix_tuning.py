@@ -1,4 +1,4 @@
-"""Prefix Tuning and LLaMA-Adapter against plain formulas, on every attention that they open."""
+"""Prefix Tuning and LLaMA-Adapter against their formulas, on every supported attention."""
 
 import copy
 import zlib

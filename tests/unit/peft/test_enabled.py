@@ -1,4 +1,4 @@
-"""Switching attachments on and off, one by one."""
+"""Enabling and disabling single attachments."""
 
 import timm
 import torch

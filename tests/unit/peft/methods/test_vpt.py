@@ -1,4 +1,4 @@
-"""VPT-shallow and VPT-deep against the paper's plain computation, on every family that takes them."""
+"""VPT-shallow and VPT-deep against the paper's formulas, on every supported family."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Strength: at 0 an attachment is off, at 1 as it was, and merging keeps whatever was chosen."""
+"""Strength: 0 disables an attachment, 1 is as trained, and merging applies it."""
 
 from collections.abc import Iterator
 

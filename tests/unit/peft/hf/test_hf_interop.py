@@ -1,4 +1,4 @@
-"""HF peft reads what we write and we read what it writes, with the same logits; and a LoRA step equals its own."""
+"""HF peft reads our folders and we read its, with the same logits; a LoRA training step equals its own."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The order in which methods are shown."""
+"""The display order of the methods."""
 
 from studio.peft.contract import FAMILIES, METHODS, methods_by_family
 

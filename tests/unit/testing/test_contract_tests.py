@@ -1,4 +1,4 @@
-"""The contract tests notice what they are there for: methods with one fault each."""
+"""The contract tests fail for methods with one fault each, and accept a plugin's own family."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
-from studio.peft import METHODS, AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig
+from studio.peft import METHODS, AdaptedLayer, AttachmentSite, DefaultSites, Method, MethodConfig, MethodInfo
 from studio.testing import test_attaching as attaching
+from studio.testing import test_describing as describing
 from studio.testing import test_merging as merging
 from studio.testing import test_running as running
 from studio.testing import test_saving as saving
@@ -90,7 +91,9 @@ class CountsByValue(Shift):
 
 def method(layer: type[AdaptedLayer]) -> Method[MethodConfig]:
     class Faulty(Method[MethodConfig]):
-        name, label, family, summary, paper = "faulty", "Faulty", "low rank", "Has one fault.", "none"
+        """A method with one fault."""
+
+        name, label, family, summary, paper = "faulty", "Faulty", "low rank", "This method has one fault.", "none"
         Config = MethodConfig
         default_sites = (DefaultSites((Role.QKV,)),)
 
@@ -140,9 +143,34 @@ def test_a_correct_method_passes(test: str, install: Callable[[type], None], tmp
 @pytest.mark.parametrize(
     ("test", "fault"), [(t, f) for t, faults in FAULTS.items() for f in faults], ids=lambda v: getattr(v, "__name__", v)
 )
-def test_a_fault_is_noticed(
+def test_a_fault_makes_its_test_fail(
     test: str, fault: type[AdaptedLayer], install: Callable[[type], None], tmp_path: Path
 ) -> None:
     install(fault)
     with pytest.raises(AssertionError):
         TESTS[test](CASE, tmp_path)
+
+
+def test_a_plugin_may_have_a_family_of_its_own() -> None:
+    plugin = method(Shift)
+    type(plugin).family = "spectral"
+    describing.test_it_is_described(plugin)
+    assert plugin.info.diagram == "beside"
+
+
+def test_a_method_without_display_properties_gets_them_from_its_class() -> None:
+    class Plain(Method[MethodConfig]):
+        """A method of a plugin."""
+
+        name, label, family, summary, paper = "plain", "Plain", "spectral", "It does nothing at all.", "none"
+        Config = MethodConfig
+        default_sites = ()
+
+        def unsupported_reason(self, layer: Layer, config: MethodConfig, slices: tuple[str, ...]) -> str:
+            return ""
+
+        def attach(self, site: AttachmentSite[MethodConfig]) -> None:
+            raise NotImplementedError
+
+    assert Plain.info == MethodInfo("A method of a plugin.", "after")
+    assert Plain().info.short_text(MethodConfig()) == ""

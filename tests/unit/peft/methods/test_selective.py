@@ -1,4 +1,4 @@
-"""Full fine-tuning, linear probe, BitFit and LayerNorm tuning: what trains, counted against the field's numbers."""
+"""Full fine-tuning, linear probe, BitFit and LayerNorm tuning: trained parameters against known counts."""
 
 import pytest
 import timm
