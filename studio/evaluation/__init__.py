@@ -1,4 +1,4 @@
-"""Measuring a run's adapter on images; reads run directories, writes nothing into them."""
+"""Evaluation of a run's adapter on images; only reads run directories."""
 
 from studio.evaluation.evaluate import evaluate
 from studio.training.metrics import Metrics

@@ -1,4 +1,4 @@
-"""X-ray of a trained run: what each attachment is worth, and how large and of what rank each change of a weight is."""
+"""Ablation of a trained run, and the size and rank of each weight change."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -18,7 +18,10 @@ from studio.peft.patches import ModulePatch, ParameterPatch, Patch
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """One attachment and the accuracy without it; ``accuracy_per_1k_params`` is what 1,000 of its parameters are worth."""
+    """Accuracy without one attachment, in [0, 1].
+
+    ``accuracy_per_1k_params`` is the accuracy drop per 1,000 of its parameters, None for an attachment without any.
+    """
 
     name: str
     method: str
@@ -30,10 +33,11 @@ class Ablation:
 
 @dataclass(frozen=True, slots=True)
 class WeightChange:
-    """What training changed in one tensor of the backbone or the head.
+    """Change of one tensor of the backbone or the head by training.
 
-    ``norm`` is Frobenius', ``relative_norm`` in units of the tensor's own (None where that is zero). ``effective_rank``
-    is the exponential of the entropy of the singular values (Roy and Vetterli 2007), None for vectors.
+    ``norm`` is the Frobenius norm, ``relative_norm`` its ratio to the tensor's own (None if that is zero).
+    ``effective_rank`` is the exponential of the entropy of the singular values (Roy and Vetterli 2007), None for
+    vectors.
     """
 
     attachment: str
@@ -46,9 +50,9 @@ class WeightChange:
 
 @dataclass(frozen=True, slots=True)
 class AdapterAnalysis:
-    """Accuracy with everything, what it is without each attachment, and every change of a weight.
+    """Accuracy of a split with all attachments and without each, and every weight change.
 
-    Methods that do not merge into weights (adapters, prompts) have no changes to show.
+    Methods that do not merge into weights (adapters, prompts) have no weight changes.
     """
 
     split: str
@@ -58,62 +62,62 @@ class AdapterAnalysis:
     changes: tuple[WeightChange, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def analyze_run(
     run: Run, split: str = "validation", on_progress: Callable[[int, int], object] = lambda done, total: None
 ) -> AdapterAnalysis:
-    """Measure a run's best adapter on a split with each attachment switched off in turn; reads the run only.
+    """Evaluate a run's best adapter on a split with each attachment disabled in turn.
 
-    ``on_progress`` hears of how many attachments, of all, have been measured.
+    ``on_progress`` receives the number of attachments evaluated so far and the number of all.
     """
-    restored = restore.load_trained(run)
-    changes = tuple(weight_changes(restored.model))
-    whole = evaluate_split(run, restored, split)
+    trained = restore.load_trained(run)
+    changes = tuple(weight_changes(trained.model))
+    full = evaluate_split(run, trained, split)
     ablations: list[Ablation] = []
-    attachments = restored.model.parameter_counts().attachments
-    for counted in attachments:
+    attachments = trained.model.parameter_counts().attachments
+    for counts in attachments:
         on_progress(len(ablations), len(attachments))
-        restored.model.set_enabled(counted.name, enabled=False)
-        accuracy = evaluate_split(run, restored, split).accuracy
-        restored.model.set_enabled(counted.name, enabled=True)
-        lost = whole.accuracy - accuracy
-        worth = 1000 * lost / counted.parameters if counted.parameters else None
-        ablations.append(Ablation(counted.name, counted.method, counted.parameters, accuracy, lost, worth))
-    return AdapterAnalysis(split, whole.images, whole.accuracy, tuple(ablations), changes)
+        trained.model.set_enabled(counts.name, enabled=False)
+        accuracy = evaluate_split(run, trained, split).accuracy
+        trained.model.set_enabled(counts.name, enabled=True)
+        drop = full.accuracy - accuracy
+        per_1k = 1000 * drop / counts.parameters if counts.parameters else None
+        ablations.append(Ablation(counts.name, counts.method, counts.parameters, accuracy, drop, per_1k))
+    return AdapterAnalysis(split, full.images, full.accuracy, tuple(ablations), changes)
 
 
 def weight_changes(model: AdaptedModel) -> Iterator[WeightChange]:
-    """The change of each tensor by each attachment on its own, and by the head's training; what stayed is left out."""
-    for change in model.patches:
-        for name, before, after in _tensor_pairs(model, change):
+    """Yield the change of each tensor by each attachment alone and by the head's training, without zero changes."""
+    for patch in model.patches:
+        for name, before, after in _tensor_pairs(model, patch):
             if not torch.equal(before, after):
-                yield _weight_change(change, name, before.detach().double().cpu(), after.detach().double().cpu())
+                yield _weight_change(patch, name, before.detach().double().cpu(), after.detach().double().cpu())
 
 
-def _tensor_pairs(model: AdaptedModel, change: Patch) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Tensors before and after; folded in double precision, or rounding would look like a change of full rank."""
-    method = model.method(change.attachment)
-    if isinstance(change, ParameterPatch) and (change.attachment == HEAD or method):
-        yield change.name, change.original, change.trained
-    elif isinstance(change, ModulePatch) and method and not method.not_mergeable_reason:
-        adapted = copy.deepcopy(change.adapted_layer).double()
+def _tensor_pairs(model: AdaptedModel, patch: Patch) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield tensors before and after; merged in float64, because rounding looks like a change of full rank."""
+    method = model.method(patch.attachment)
+    if isinstance(patch, ParameterPatch) and (patch.attachment == HEAD or method):
+        yield patch.name, patch.original, patch.trained
+    elif isinstance(patch, ModulePatch) and method and not method.not_mergeable_reason:
+        adapted = copy.deepcopy(patch.adapted_layer).double()
         before = dict(adapted.unwrapped.named_parameters())
         after = dict(adapted.merged_module(copy.deepcopy(adapted.unwrapped)).named_parameters())
         yield from ((n, t, after[n]) for n, t in before.items() if n in after and after[n].shape == t.shape)
 
 
-def _weight_change(change: Patch, name: str, before: Tensor, after: Tensor) -> WeightChange:
+def _weight_change(patch: Patch, name: str, before: Tensor, after: Tensor) -> WeightChange:
     delta, size = after - before, float(before.norm())
     norm = float(delta.norm())
     rank = effective_rank(delta.flatten(1)) if delta.dim() > 1 else None
-    return WeightChange(change.attachment, change.path, name, norm, norm / size if size else None, rank)
+    return WeightChange(patch.attachment, patch.path, name, norm, norm / size if size else None, rank)
 
 
 def effective_rank(matrix: Tensor) -> float:
-    """exp of the entropy of the singular values of a matrix that is not zero: between 1 and its rank."""
+    """Return exp of the entropy of the singular values of a nonzero matrix, between 1 and its rank."""
     values = torch.linalg.svdvals(matrix)
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp())

@@ -15,9 +15,9 @@ from studio.training.metrics import Metrics
 
 
 def evaluate(run: Run, split: str = "validation", control: TrainControl | None = None) -> Metrics:
-    """Metrics in float32 over the images that the run has recorded for ``split``.
+    """Compute metrics in float32 over the images that the run has recorded for ``split``.
 
-    Images that cannot be read are left out. Raises StudioError where the run has no adapter, or the split no images.
+    Unreadable images are skipped. Raises StudioError if the run has no adapter, or the split no images.
     """
     _parse_split(split)
     return evaluate_split(run, restore.load_trained(run), split, control)
@@ -26,7 +26,7 @@ def evaluate(run: Run, split: str = "validation", control: TrainControl | None =
 def evaluate_split(
     run: Run, trained: restore.TrainedModel, split: str = "validation", control: TrainControl | None = None
 ) -> Metrics:
-    """:func:`evaluate` for an adapter that is restored already, with whatever of it is switched on."""
+    """Compute the metrics of :func:`evaluate` for a loaded model, with its enabled attachments."""
     name, recipe = _parse_split(split), run.recipe
     images = split_manifest.images_of_run(run.path, recipe.data)
     device = devices.resolve_device(recipe.training.device)
@@ -37,12 +37,18 @@ def evaluate_split(
         measured = run_eval_pass(network, loader, device, "float32", control or TrainControl())
     metrics = measured.accumulator.compute(split)
     if not metrics.images:
-        raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
+        raise StudioError(
+            "no-readable-images",
+            "Cannot evaluate: none of the {split} images can be read. Restore them and try again.",
+            split=split,
+        )
     return metrics
 
 
 def _parse_split(split: str) -> SplitName:
     name = next((name for name in SPLITS if name == split), None)
     if name is None:
-        raise StudioError(f"There is no split called {split!r}; there are {', '.join(SPLITS)}.")
+        raise StudioError(
+            "unknown-split", "There is no split {split}. Choose {splits}.", split=split, splits=", ".join(SPLITS)
+        )
     return name

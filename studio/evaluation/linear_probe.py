@@ -1,4 +1,4 @@
-"""A linear probe: how far a backbone's own features go, with nothing attached and nothing of it trained."""
+"""Linear probe: logistic regression on the features of a frozen backbone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ from studio.training.backend import device as devices
 from studio.training.inputs import to_device
 
 MAX_TRAINING_IMAGES, MAX_VALIDATION_IMAGES, MIN_IMAGES_PER_CLASS = 2_000, 1_000, 10
-"""At most so many images of a split are looked at, but so many of each class for training."""
+"""Limits of the images used of each split, and the least number of training images for each class."""
 _BATCH = 32
 _L2_PENALTIES = (1.0, 10.0, 100.0)
 _STEPS = 60
@@ -28,10 +28,10 @@ _STEPS = 60
 def linear_probe(
     summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback
 ) -> tuple[float, int]:
-    """Accuracy in [0, 1] on validation images, and the number of images looked at.
+    """Return the accuracy in [0, 1] on validation images, and the number of images used.
 
-    Logistic regression on standardised features; its penalty is chosen on a fifth of the training images, so that the
-    validation images decide nothing. Raises Stopped where ``control`` asks for it.
+    The features are standardized. The L2 penalty is chosen on a fifth of the training images, so that no choice
+    depends on the validation images. Raises Cancelled if ``control`` requests a stop.
     """
     device = devices.resolve_device("auto")
     module = loading.load_backbone(backbone, 0).to(device)
@@ -44,12 +44,14 @@ def linear_probe(
     for images in sets:
         parts.append(_extract_features(module, images, device, control, lambda n: progress("baseline", n, total), done))
         done += len(images)
-    (known, labels), (asked, truth) = parts
+    (features, labels), (held_out, truth) = parts
     if not len(labels) or not len(truth):
-        raise StudioError("The images that the number to beat is measured on cannot be read.")
-    weights = _fit_best(known, labels, len(summary.classes))
-    right = (_standardize(asked, known) @ weights).argmax(dim=1) == truth
-    return float(right.float().mean()), len(labels) + len(truth)
+        raise StudioError(
+            "no-readable-images", "Cannot compute the baseline: the images cannot be read. Check the data."
+        )
+    weights = _fit_best(features, labels, len(summary.classes))
+    correct = (_standardize(held_out, features) @ weights).argmax(dim=1) == truth
+    return float(correct.float().mean()), len(labels) + len(truth)
 
 
 def _split_limits(max_training: int) -> tuple[tuple[SplitName, int], ...]:
@@ -57,10 +59,10 @@ def _split_limits(max_training: int) -> tuple[tuple[SplitName, int], ...]:
 
 
 def _sample_split(summary: DatasetIndex, split: SplitName, max_images: int) -> DatasetIndex:
-    """At most ``max_images`` images of a split, always the same ones."""
+    """Return at most ``max_images`` images of a split, always the same ones."""
     images = summary.in_split(split)
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:max_images])
-    return replace(summary, images=tuple(images[place] for place in chosen))
+    return replace(summary, images=tuple(images[index] for index in chosen))
 
 
 def _extract_features(
@@ -71,7 +73,7 @@ def _extract_features(
     on_progress: Callable[[int], object],
     offset: int,
 ) -> tuple[Tensor, Tensor]:
-    """Features (images, width) on the CPU, and class indices, of those that can be read."""
+    """Return features (N, width) on the CPU and class indices (N,) of the readable images."""
     features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]
     with Loader(images, _BATCH) as loader, torch.no_grad():
         for number, batch in enumerate(loader.batches()):
@@ -86,13 +88,13 @@ def _extract_features(
 
 
 def _standardize(features: Tensor, training: Tensor) -> Tensor:
-    """Standardised by the training images' mean and deviation, with a column of ones for the bias."""
+    """Standardize by the training images' mean and deviation, and append a column of ones for the bias."""
     scaled = (features - training.mean(dim=0)) / training.std(dim=0, correction=0).clamp_min(1e-6)
     return torch.cat([scaled, torch.ones(len(scaled), 1)], dim=1)
 
 
 def _fit_best(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Weights (width + 1, classes) from all training images, with the penalty that is best on a fifth of them."""
+    """Return weights (width + 1, classes) fitted to all images, with the penalty that is best on a fifth of them."""
     inputs = _standardize(features, features)
     held = torch.arange(len(labels)) % 5 == 0
     if len(labels) < 10:
@@ -106,7 +108,7 @@ def _fit_best(features: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> Tensor:
-    """Minimise cross-entropy plus ``penalty`` times half the squared weights, the bias apart, over the images."""
+    """Minimize the cross entropy plus ``penalty / (2 N)`` times the squared weights without the bias."""
     weights = torch.zeros(inputs.shape[1], classes, requires_grad=True)
     search = torch.optim.LBFGS([weights], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
 

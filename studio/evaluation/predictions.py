@@ -1,4 +1,4 @@
-"""What a run's best adapter says of each image of a split: the rows behind a confusion matrix."""
+"""Prediction of a run's best adapter for each image of a split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from studio.training.metrics import MetricAccumulator, Metrics
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image: its ``label`` and the ``predicted`` class by index, its cross entropy, and their shares in [0, 1]."""
+    """Prediction for one image: indices of its ``label`` and ``predicted`` class, cross entropy and probabilities."""
 
     path: Path
     label: int
@@ -34,32 +34,29 @@ class Prediction:
 
     @property
     def is_correct(self) -> bool:
-        """Whether the class was found."""
+        """Whether the predicted class is the label."""
         return self.label == self.predicted
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The metrics of a split and the images behind them, in the split's order."""
+    """Metrics of a split and the prediction for each image, in the split's order."""
 
     metrics: Metrics
     images: tuple[Prediction, ...]
 
 
 def predict_split(run: Run, split: SplitName = "validation", control: TrainControl | None = None) -> Predictions:
-    """Metrics in float32 and each image's prediction, over the images that the run has recorded for ``split``.
+    """Compute metrics in float32 and each image's prediction, over the run's recorded images of ``split``.
 
-    Images that cannot be read are left out. Raises StudioError where the run has no adapter or the split no images.
+    Unreadable images are skipped. Raises StudioError if the run has no adapter or the split no images.
     """
-    restored, recipe = restore.load_trained(run), run.recipe
-    dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), restored.preprocessing, split)
+    trained, recipe = restore.load_trained(run), run.recipe
+    dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), trained.preprocessing, split)
     device = devices.resolve_device(recipe.training.device)
-    restored.model.module.to(device)
-    network, tally = (
-        model_with_preprocessing(restored.model, restored.preprocessing),
-        MetricAccumulator(dataset.classes),
-    )
-    found: list[Prediction] = []
+    trained.model.module.to(device)
+    network = model_with_preprocessing(trained.model, trained.preprocessing)
+    metrics, predictions = MetricAccumulator(dataset.classes), list[Prediction]()
     with Loader(dataset, recipe.training.batch_size) as loader:
         for batch in loader.batches():
             if control is not None and control.stopping:
@@ -67,19 +64,23 @@ def predict_split(run: Run, split: SplitName = "validation", control: TrainContr
             if len(batch):
                 with torch.no_grad():
                     logits = network(to_device(batch.inputs, device)).float().cpu()
-                tally.update(logits, batch.labels)
-                found += _batch_predictions(dataset, batch.indices.tolist(), logits, batch.labels)
-    if not found:
-        raise StudioError(f"None of the {split} images can be read; put them back, and evaluate again.")
-    return Predictions(tally.compute(split), tuple(found))
+                metrics.update(logits, batch.labels)
+                predictions += _batch_predictions(dataset, batch.indices.tolist(), logits, batch.labels)
+    if not predictions:
+        raise StudioError(
+            "no-readable-images",
+            "Cannot evaluate: none of the {split} images can be read. Restore them and try again.",
+            split=split,
+        )
+    return Predictions(metrics.compute(split), tuple(predictions))
 
 
 def _batch_predictions(
     dataset: ImageDataset, indices: Sequence[int], logits: Tensor, labels: Tensor
 ) -> list[Prediction]:
-    """The rows of a batch: logits (batch, classes) and labels (batch)."""
-    losses, shares = cross_entropy(logits, labels, reduction="none"), logits.softmax(1)
-    best, own = shares.max(1), shares.gather(1, labels[:, None])[:, 0]
-    columns = (labels, best.indices, losses, own, best.values)
+    """Return the predictions of a batch from logits (N, classes) and labels (N,)."""
+    losses, probabilities = cross_entropy(logits, labels, reduction="none"), logits.softmax(1)
+    best, of_label = probabilities.max(1), probabilities.gather(1, labels[:, None])[:, 0]
+    columns = (labels, best.indices, losses, of_label, best.values)
     rows = zip(indices, *(column.tolist() for column in columns), strict=True)
     return [Prediction(dataset.path(index), *values) for index, *values in rows]

@@ -1,4 +1,4 @@
-"""From a run directory back to the live model."""
+"""Loading of the trained model of a run directory."""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ AdapterVersion = Literal["best", "last"]
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A trained backbone in evaluation mode on the CPU. ``weights_digest`` is the hash of its base weights."""
+    """A trained model in evaluation mode on the CPU; ``weights_digest`` is the hash of its base weights."""
 
     model: AdaptedModel
     labels: list[str]
@@ -30,25 +30,30 @@ class TrainedModel:
 
 
 def load_trained(run: Run, version: AdapterVersion = "best") -> TrainedModel:
-    """Rebuild the model of a run with its best or last adapter; StudioError where there is none or it does not fit."""
+    """Rebuild the model of a run with its best or last adapter; StudioError if there is none or it does not fit."""
     tensors = _load_tensors(run.path, version)
     labels = run.labels
     with torch.random.fork_rng(devices=[]):
         built = build_model(run.recipe, len(labels), torch.device("cpu"))
     if built.weights_digest != _trained_weights_digest(run.path):
         raise StudioError(
-            f"The backbone's weights are not those that the run {run.path} was trained on; put those back."
+            "other-weights",
+            "Cannot load the run {run}: the backbone's weights have changed since its training. "
+            "Restore the original weights.",
+            run=run.path,
         )
     built.model.load_state_dict(tensors)
     return TrainedModel(built.model.eval(), labels, built.preprocessing, built.weights_digest)
 
 
 def _trained_weights_digest(folder: Path) -> str:
-    """The hash of the base weights that the run was trained on."""
+    """Return the hash of the base weights that the run was trained on."""
     try:
         return str(json.loads((folder / "environment.json").read_text(encoding="utf-8"))["backbone"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudioError(f"The run {folder} is damaged: its environment.json cannot be read.") from error
+        raise StudioError(
+            "damaged-run", "The run {run} is damaged: {file} cannot be read.", run=folder, file="environment.json"
+        ) from error
 
 
 def _load_tensors(folder: Path, version: AdapterVersion) -> dict[str, Tensor]:
@@ -57,5 +62,7 @@ def _load_tensors(folder: Path, version: AdapterVersion) -> dict[str, Tensor]:
     reserves = [folder / "checkpoints" / "epoch"] if version == "last" else []
     saved = checkpoint.read(folder / "checkpoints" / version, *reserves)
     if saved is None:
-        raise StudioError(f"The run {folder} has no {version} adapter yet; train it first.")
+        raise StudioError(
+            "not-finished", "The run {run} has no {version} adapter yet. Train it first.", run=folder, version=version
+        )
     return saved.section("adapter")

@@ -1,4 +1,4 @@
-"""Where a network looks: maps over an image, for every family of backbones.
+"""Saliency maps over an image, for every family of backbones.
 
 Grad-CAM: Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391. Attention rollout: Abnar and Zuidema 2020,
 https://arxiv.org/abs/2005.00928.
@@ -17,60 +17,61 @@ from torch.overrides import TorchFunctionMode
 
 from studio.core.errors import StudioError
 from studio.core.layers import Layer, Role
+from studio.core.messages import N_
 
-ROLLOUT_UNSUPPORTED = (
-    "This backbone has no attention over the whole image in every block; look at it with Grad-CAM instead."
+ROLLOUT_UNSUPPORTED = N_(
+    "Attention rollout needs global attention in every block, which this backbone lacks. Use Grad-CAM instead."
 )
 
 
 def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Layer]) -> Tensor:
-    """Where ``image`` (3, height, width) speaks for the class ``label``: a coarse map (rows, columns) in [0, 1].
+    """Return the Grad-CAM map (rows, columns) in [0, 1] of ``image`` (3, height, width) for the class ``label``.
 
-    Of tokens it takes those that enter the last block, as what leaves it may not reach the class token any more; else
-    the feature map that leaves the last block, or the last layer where there are no blocks.
+    For transformers it uses the tokens that enter the last block, because the patch tokens that leave it may not reach
+    the output; otherwise the feature map that leaves the last block, or the last layer if there are no blocks.
     """
-    kept = _BlockFeatures(module, layers)
-    with torch.enable_grad(), kept:
+    features = _BlockFeatures(module, layers)
+    with torch.enable_grad(), features:
         logits = module(image.unsqueeze(0))
-        leaf = kept.leaf()
+        leaf = features.leaf()
         gradient, *_ = torch.autograd.grad(logits[0, label], leaf)
-    features, slopes = (kept.as_map(tensor.detach()[0]) for tensor in (leaf, gradient))
-    weights = slopes.mean(dim=(1, 2), keepdim=True)
-    return _rescale_to_unit((weights * features).sum(0).relu()).cpu()
+    activations, gradients = (features.as_map(tensor.detach()[0]) for tensor in (leaf, gradient))
+    weights = gradients.mean(dim=(1, 2), keepdim=True)
+    return _rescale_to_unit((weights * activations).sum(0).relu()).cpu()
 
 
 def attention_rollout(module: nn.Module, image: Tensor) -> Tensor:
-    """How much of each patch of ``image`` (3, height, width) reaches the output through all attentions.
+    """Return the attention rollout map (rows, columns) in [0, 1] of ``image`` (3, height, width).
 
-    A coarse map (rows, columns) in [0, 1]: the product over blocks of (A + 1) / 2, with A the mean over heads. Raises
-    StudioError for a network without attention over the whole image in every block.
+    It is the product over blocks of (A + I) / 2, with A the attention's mean over heads. Raises StudioError for a
+    network without global attention in every block.
     """
-    with torch.no_grad(), _AttentionRecorder() as seen:
+    with torch.no_grad(), _AttentionRecorder() as recorder:
         module(image.unsqueeze(0))
     grid = _patch_grid(module)
     if grid is None:
-        raise StudioError(ROLLOUT_UNSUPPORTED)
+        raise StudioError("no-rollout", ROLLOUT_UNSUPPORTED)
     patches = math.prod(grid)
-    means = [attention.mean(0) for attention in seen.weights]
+    means = [attention.mean(0) for attention in recorder.weights]
     steps = [_without_prefix_keys(mean) for mean in means if patches <= mean.shape[0] <= mean.shape[1]]
     windows = any(mean.shape[0] == mean.shape[1] < patches for mean in means)
     if windows or len({len(step) for step in steps}) != 1:
-        raise StudioError(ROLLOUT_UNSUPPORTED)
-    flow = own = torch.eye(len(steps[0]), device=image.device)
+        raise StudioError("no-rollout", ROLLOUT_UNSUPPORTED)
+    rollout = identity = torch.eye(len(steps[0]), device=image.device)
     for step in steps:
-        flow = (step + own) / 2 @ flow
-    return _rescale_to_unit(_output_attention(module, flow, means[-1])[-patches:].reshape(grid)).cpu()
+        rollout = (step + identity) / 2 @ rollout
+    return _rescale_to_unit(_output_attention(module, rollout, means[-1])[-patches:].reshape(grid)).cpu()
 
 
-def _output_attention(module: nn.Module, flow: Tensor, last: Tensor) -> Tensor:
-    """What of each token reaches the output: through the class token, the mean of all, or an attention that pools."""
+def _output_attention(module: nn.Module, rollout: Tensor, last: Tensor) -> Tensor:
+    """Return each token's share of the output: of the class token, the mean of all, or a pooling attention."""
     if last.shape[0] == 1:
-        return (last @ flow)[0]
-    return flow[0] if getattr(module, "global_pool", "token") == "token" else flow.mean(0)
+        return (last @ rollout)[0]
+    return rollout[0] if getattr(module, "global_pool", "token") == "token" else rollout.mean(0)
 
 
 class _BlockFeatures:
-    """Cuts a forward pass open at each block; the last cut that leaves a map is what gradients are taken of."""
+    """Features of a forward pass, detached at each block; gradients are taken of the last ones that form a map."""
 
     def __init__(self, module: nn.Module, layers: Sequence[Layer]) -> None:
         self._module = module
@@ -80,13 +81,13 @@ class _BlockFeatures:
         self._stack = ExitStack()
 
     def __enter__(self) -> "_BlockFeatures":
-        for row in self._blocks:
-            block = self._module.get_submodule(row.path)
+        for layer in self._blocks:
+            block = self._module.get_submodule(layer.path)
             self._add_hook(block.register_forward_pre_hook(self._capture_input, with_kwargs=True))
-            self._add_hook(block.register_forward_hook(partial(self._capture_output, row)))
-        leaves = (layer for layer in self._module.modules() if next(layer.children(), None) is None)
-        for layer in () if self._blocks else leaves:
-            self._add_hook(layer.register_forward_hook(partial(self._capture_output, None)))
+            self._add_hook(block.register_forward_hook(partial(self._capture_output, layer)))
+        leaves = (module for module in self._module.modules() if next(module.children(), None) is None)
+        for module in () if self._blocks else leaves:
+            self._add_hook(module.register_forward_hook(partial(self._capture_output, None)))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -95,17 +96,17 @@ class _BlockFeatures:
     def _add_hook(self, handle: Any) -> None:
         self._stack.callback(handle.remove)
 
-    def _capture_input(self, block: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-        """Tokens (1, tokens, width) are taken as they come in."""
-        if given and isinstance(given[0], Tensor) and given[0].dim() == 3:
-            return (self._as_leaf(given[0]), *given[1:]), named
+    def _capture_input(self, block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Capture tokens (1, tokens, width) at the input."""
+        if args and isinstance(args[0], Tensor) and args[0].dim() == 3:
+            return (self._as_leaf(args[0]), *args[1:]), kwargs
         return None
 
-    def _capture_output(self, row: Layer | None, layer: nn.Module, given: Any, output: Any) -> Any:
-        """A feature map (1, channels, rows, columns), or with channels last, is taken as it goes out."""
+    def _capture_output(self, layer: Layer | None, module: nn.Module, args: Any, output: Any) -> Any:
+        """Capture a feature map (1, channels, rows, columns), or channels last, at the output."""
         if not isinstance(output, Tensor) or output.dim() != 4:
             return None
-        last = row is not None and bool(row.width) and not row.channels_first and output.shape[-1] == row.width
+        last = layer is not None and bool(layer.width) and not layer.channels_first and output.shape[-1] == layer.width
         if math.prod(output.shape[1:3] if last else output.shape[2:]) < 2:
             return None
         self._channels_last = last
@@ -113,16 +114,16 @@ class _BlockFeatures:
 
     def _as_leaf(self, tensor: Tensor) -> Tensor:
         self._leaf = tensor.detach().requires_grad_()
-        return self._leaf.clone()  # what follows may work in place, which a leaf does not allow
+        return self._leaf.clone()  # the next layer may work in place, which a leaf does not allow
 
     def leaf(self) -> Tensor:
-        """The features that were cut out; StudioError where the network has none to make a map of."""
+        """Return the captured features; StudioError if none form a map."""
         if self._leaf is None:
-            raise StudioError("This backbone keeps no map of features that could be drawn over the image.")
+            raise StudioError("no-feature-map", "Grad-CAM needs a feature map, and this backbone has none.")
         return self._leaf
 
     def as_map(self, tensor: Tensor) -> Tensor:
-        """Tokens (tokens, width) or a map, as (channels, rows, columns); tokens that are no patches are left out."""
+        """Return tokens (tokens, width) or a map as (channels, rows, columns), without tokens that are not patches."""
         if tensor.dim() == 3:
             return tensor.movedim(-1, 0) if self._channels_last else tensor
         side = math.isqrt(tensor.shape[0])
@@ -131,7 +132,7 @@ class _BlockFeatures:
 
 
 class _AttentionRecorder(TorchFunctionMode):
-    """Notes the attention weights (heads, queries, keys) of one image, on this thread only."""
+    """Recorder of the attention weights (heads, queries, keys) of one image, on this thread only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,19 +160,19 @@ def _attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: f
 
 
 def _without_prefix_keys(weights: Tensor) -> Tensor:
-    """Without the keys that stand for no token, such as a prefix, which come first."""
+    """Remove the leading keys that belong to no token, such as a prefix, and normalize."""
     queries, keys = weights.shape
     kept = weights[:, keys - queries :]
     return kept / kept.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
 def _patch_grid(module: nn.Module) -> tuple[int, int] | None:
-    """Rows and columns of the patches that a network of tokens cuts an image into."""
+    """Return rows and columns of the patch grid of a transformer, None for other networks."""
     grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
     return (int(grid[0]), int(grid[1])) if grid else None
 
 
 def _rescale_to_unit(values: Tensor) -> Tensor:
-    """From the smallest to the largest value as 0 to 1; zeros where all are the same."""
+    """Rescale from the range of the values to [0, 1]; zeros if all are equal."""
     low, high = values.min(), values.max()
     return (values - low) / (high - low) if high > low else torch.zeros_like(values)

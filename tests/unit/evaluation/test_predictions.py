@@ -1,4 +1,4 @@
-"""What a run says of each image of a split."""
+"""Predictions for each image of a split."""
 
 from pathlib import Path
 
@@ -12,9 +12,7 @@ from studio.evaluation.predictions import predict_split
 from tests.unit.conftest import MakeRecipe
 
 
-def test_each_image_is_told_with_its_loss_and_together_they_are_the_metrics(
-    make_recipe: MakeRecipe, tmp_path: Path
-) -> None:
+def test_each_image_has_its_loss_and_all_together_give_the_metrics(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     run = training.create_run(make_recipe(epochs=1), tmp_path / "run")
     list(training.train(run, TrainControl()))
     found = predict_split(run)
@@ -23,7 +21,7 @@ def test_each_image_is_told_with_its_loss_and_together_they_are_the_metrics(
     assert sum(one.is_correct for one in found.images) / 6 == pytest.approx(found.metrics.accuracy)
     assert sum(one.loss for one in found.images) / 6 == pytest.approx(found.metrics.loss, rel=1e-5)
     for one in found.images:
-        answer = predict(run.path, [one.path])[0]
-        assert answer.top_k(1)[0] == (run.labels[one.predicted], pytest.approx(one.predicted_probability, abs=1e-5))
-        assert answer.probabilities[run.labels[one.label]] == pytest.approx(one.label_probability, abs=1e-5)
+        prediction = predict(run.path, [one.path])[0]
+        assert prediction.top_k(1)[0] == (run.labels[one.predicted], pytest.approx(one.predicted_probability, abs=1e-5))
+        assert prediction.probabilities[run.labels[one.label]] == pytest.approx(one.label_probability, abs=1e-5)
         assert run.labels[one.label] == one.path.parent.name

@@ -1,4 +1,4 @@
-"""Maps of where a network looks."""
+"""Saliency maps: Grad-CAM and attention rollout."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ GLOBAL = ("vit", "deit-distilled", "dinov2-registers", "siglip", "beit", "eva02"
 
 
 @pytest.mark.parametrize("family", sorted(families.FAMILIES))
-def test_grad_cam_gives_a_map_of_every_family_and_leaves_it_as_it_was(family: str) -> None:
+def test_grad_cam_gives_a_map_for_every_family_and_leaves_the_model_unchanged(family: str) -> None:
     module, image = families.build_backbone(family), families.random_images(family, 1)[0]
     before = module(image[None])
     found = [grad_cam(module, image, label, families.backbone_layers(family)) for label in range(families.CLASSES)]
@@ -27,7 +27,7 @@ def test_grad_cam_gives_a_map_of_every_family_and_leaves_it_as_it_was(family: st
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_before_a_mean_and_a_linear_head_grad_cam_is_the_class_activation_map() -> None:
+def test_before_average_pooling_and_a_linear_head_grad_cam_is_the_class_activation_map() -> None:
     """Zhou et al. 2016, https://arxiv.org/abs/1512.04150."""
     module, image = (
         families.build_backbone("resnet"),
@@ -42,18 +42,19 @@ def test_before_a_mean_and_a_linear_head_grad_cam_is_the_class_activation_map() 
         assert torch.allclose(found, (expected - low) / (high - low).clamp_min(1e-12), atol=1e-5)
 
 
-def test_a_network_without_blocks_is_looked_at_by_its_last_map() -> None:
+def test_a_network_without_blocks_is_explained_by_its_last_feature_map() -> None:
     module = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
     )
     assert grad_cam(module, torch.randn(3, 8, 8), 0, describe_layers(module)).shape == (6, 6)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-    with pytest.raises(StudioError, match="no map"):
+    with pytest.raises(StudioError) as raised:
         grad_cam(flat, torch.randn(3, 8, 8), 0, describe_layers(flat))
+    assert raised.value.code == "no-feature-map"
 
 
 @pytest.mark.parametrize("family", GLOBAL)
-def test_rollout_is_the_same_whether_attention_is_fused_or_not(family: str) -> None:
+def test_rollout_is_the_same_with_and_without_fused_attention(family: str) -> None:
     module, image = families.build_backbone(family), families.random_images(family, 1)[0]
     fused = attention_rollout(module, image)
     assert fused.shape == module.patch_embed.grid_size
@@ -64,7 +65,7 @@ def test_rollout_is_the_same_whether_attention_is_fused_or_not(family: str) -> N
     assert torch.allclose(attention_rollout(module, image), fused, atol=1e-5)
 
 
-def test_rollout_is_the_product_of_attentions_with_what_passes_by() -> None:
+def test_rollout_is_the_product_of_attentions_with_residuals() -> None:
     module, image = families.build_backbone("vit"), families.random_images("vit", 1)[0]
     flow = torch.eye(17)
     with torch.no_grad():
@@ -80,13 +81,13 @@ def test_rollout_is_the_product_of_attentions_with_what_passes_by() -> None:
 
 
 @pytest.mark.parametrize("family", ["swin", "swinv2", "convnext", "resnet", "maxvit"])
-def test_without_attention_over_the_whole_image_rollout_says_what_to_use(family: str) -> None:
+def test_without_global_attention_rollout_suggests_grad_cam(family: str) -> None:
     with pytest.raises(StudioError, match="Grad-CAM"):
         attention_rollout(families.build_backbone(family), families.random_images(family, 1)[0])
 
 
 @pytest.mark.parametrize("method", ["lora", "pfeiffer", "prefix", "vpt_deep", "vpt_shallow", "llama_adapter", "full"])
-def test_adapted_networks_are_looked_at_too(method: str) -> None:
+def test_adapted_networks_have_saliency_maps_too(method: str) -> None:
     module, image = families.build_backbone("vit"), families.random_images("vit", 1)[0]
     attached = attach(module, [default_attachment(METHODS.get(method), families.backbone_layers("vit"))])
     assert grad_cam(attached.module, image, 1, attached.layers).shape == (4, 4)

@@ -1,4 +1,4 @@
-"""X-rays: ablations are honest evaluations, and the changes of weights are those of the paper's formula."""
+"""Ablation: real evaluations without each attachment, and weight changes by the paper's formula."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from studio.cli.ablation_text import format_ablation
+from studio.cli.ablation_text import ablation_parts
+from studio.cli.tables import plain_text
 from studio.core.recipe import Attachment
 from studio.core.run import Run
 from studio.evaluation import evaluate, restore
@@ -23,7 +24,7 @@ def run(make_recipe: MakeRecipe, tmp_path: Path) -> Run:
     return trained(recipe.model_copy(update={"attachments": (*recipe.attachments, NARROW)}), tmp_path / "run")
 
 
-def test_each_attachment_is_switched_off_alone(run: Run) -> None:
+def test_each_attachment_is_disabled_alone(run: Run) -> None:
     found = analyze_run(run)
     assert found.accuracy == evaluate(run).accuracy
     assert [(a.name, a.method) for a in found.ablations] == [("lora", "lora"), ("narrow", "pfeiffer")]
@@ -34,7 +35,7 @@ def test_each_attachment_is_switched_off_alone(run: Run) -> None:
 
 
 def _without(run: Run, name: str) -> float:
-    """Accuracy with the tensors that let an attachment do something at zero, which is another way to be without it."""
+    """Return the accuracy with an attachment's output tensors at zero, another way to disable it."""
     restored = restore.load_trained(run)
     with torch.no_grad():
         for key, tensor in restored.model.state_dict().items():
@@ -43,7 +44,7 @@ def _without(run: Run, name: str) -> float:
     return evaluate_split(run, restored).accuracy
 
 
-def test_changes_are_scale_b_a_and_those_of_the_head(run: Run) -> None:
+def test_weight_changes_are_scale_b_a_and_those_of_the_head(run: Run) -> None:
     changes = {(c.attachment, c.layer, c.tensor): c for c in analyze_run(run).changes}
     assert {key[:2] for key in changes} == {
         ("lora", "blocks.0.attn.qkv"),
@@ -66,15 +67,15 @@ def test_changes_are_scale_b_a_and_those_of_the_head(run: Run) -> None:
     assert changes["head", "head", "weight"].norm > 0
 
 
-def test_the_effective_rank_is_the_rank_where_all_directions_weigh_the_same() -> None:
+def test_the_effective_rank_is_the_rank_if_all_singular_values_are_equal() -> None:
     assert effective_rank(torch.eye(5, 8)) == pytest.approx(5)
     assert effective_rank(torch.ones(4, 6)) == pytest.approx(1, abs=1e-4)
     assert 1 < effective_rank(torch.diag(torch.tensor([1.0, 0.1]))) < 2
 
 
-def test_it_can_be_read_by_programs_and_people(run: Run) -> None:
+def test_an_analysis_is_written_as_json_and_as_text(run: Run) -> None:
     found = analyze_run(run, "train")
     assert json.loads(json.dumps(found.as_json()))["split"] == "train"
-    text = format_ablation(found)
+    text = plain_text(*ablation_parts(found))
     assert "blocks.1.attn.qkv.weight" in text
     assert "narrow" in text
