@@ -1,18 +1,20 @@
-"""Classify images: python predict.py IMAGE...  Needs peft-studio."""
+"""Classify images: python predict.py IMAGE...  Requires peft-studio."""
 
 import sys
 
 import torch
-from preprocess import HERE, answer, batch
+from preprocess import HERE, batch, print_predictions
 
 from studio.export.adapter import load
 
+model = load(HERE)
+
 
 def logits(paths: list[str]) -> list[list[float]]:
-    """Class scores of image files, (N, classes)."""
+    """Class scores (N, classes) of image files."""
     with torch.inference_mode():
-        return load(HERE)(torch.from_numpy(batch(paths))).tolist()
+        return model(torch.from_numpy(batch(paths))).tolist()
 
 
 if __name__ == "__main__":
-    answer(logits(sys.argv[1:]), sys.argv[1:])
+    print_predictions(logits, sys.argv[1:])

@@ -1,16 +1,17 @@
-"""Classify images: python predict.py IMAGE...  Needs onnxruntime."""
+"""Classify images: python predict.py IMAGE...  Requires onnxruntime."""
 
 import sys
 
 import onnxruntime
-from preprocess import HERE, answer, batch
+from preprocess import HERE, batch, print_predictions
+
+session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
 
 
 def logits(paths: list[str]) -> list[list[float]]:
-    """Class scores of image files, (N, classes)."""
-    session = onnxruntime.InferenceSession(HERE / "model.onnx", providers=["CPUExecutionProvider"])
+    """Class scores (N, classes) of image files."""
     return session.run(None, {session.get_inputs()[0].name: batch(paths)})[0].tolist()
 
 
 if __name__ == "__main__":
-    answer(logits(sys.argv[1:]), sys.argv[1:])
+    print_predictions(logits, sys.argv[1:])

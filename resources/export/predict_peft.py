@@ -1,4 +1,4 @@
-"""Classify images: python predict.py IMAGE...  Needs timm and peft."""
+"""Classify images: python predict.py IMAGE...  Requires timm and peft."""
 
 import json
 import sys
@@ -6,18 +6,20 @@ import sys
 import timm
 import torch
 from peft import PeftModel
-from preprocess import HERE, answer, batch
+from preprocess import HERE, batch, print_predictions
+
+info = json.loads((HERE / "backbone.json").read_text(encoding="utf-8"))
+backbone = timm.create_model(info["model_name"].format(here=HERE), **info["arguments"])
+for path, values in info["attributes"].items():
+    vars(backbone.get_submodule(path)).update(values)
+model = PeftModel.from_pretrained(backbone, HERE).eval()
 
 
 def logits(paths: list[str]) -> list[list[float]]:
-    """Class scores of image files, (N, classes)."""
-    said = json.loads((HERE / "backbone.json").read_text(encoding="utf-8"))
-    backbone = timm.create_model(said["model_name"].format(here=HERE), **said["arguments"])
-    for path, values in said["attributes"].items():
-        vars(backbone.get_submodule(path)).update(values)
+    """Class scores (N, classes) of image files."""
     with torch.inference_mode():
-        return PeftModel.from_pretrained(backbone, HERE).eval()(torch.from_numpy(batch(paths))).tolist()
+        return model(torch.from_numpy(batch(paths))).tolist()
 
 
 if __name__ == "__main__":
-    answer(logits(sys.argv[1:]), sys.argv[1:])
+    print_predictions(logits, sys.argv[1:])

@@ -1,17 +1,18 @@
-"""Classify images: python predict.py IMAGE...  Needs torch."""
+"""Classify images: python predict.py IMAGE...  Requires torch."""
 
 import sys
 
 import torch
-from preprocess import HERE, answer, batch
+from preprocess import HERE, batch, print_predictions
+
+model = torch.export.load(HERE / "model.pt2").module()
 
 
 def logits(paths: list[str]) -> list[list[float]]:
-    """Class scores of image files, (N, classes)."""
-    model = torch.export.load(HERE / "model.pt2").module()
+    """Class scores (N, classes) of image files."""
     with torch.inference_mode():
         return model(torch.from_numpy(batch(paths))).tolist()
 
 
 if __name__ == "__main__":
-    answer(logits(sys.argv[1:]), sys.argv[1:])
+    print_predictions(logits, sys.argv[1:])

@@ -1,17 +1,22 @@
-"""Image files to the network's input, as preprocessing.json says. Needs numpy and Pillow."""
+"""Image files to the model's input, by preprocessing.json. Requires numpy and Pillow."""
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 HERE = Path(__file__).resolve().parent
+BATCH_SIZE = 16
 
 
 def rgb(path: str) -> Image.Image:
-    """Read a file as an upright 8-bit RGB image; transparency is laid on white, deep greys scaled by depth."""
+    """Read a file as an upright 8-bit RGB image.
+
+    Transparency is composited on white, and grayscale of more than 8 bits is scaled by its bit depth.
+    """
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I") or image.mode == "F":
@@ -27,7 +32,7 @@ def rgb(path: str) -> Image.Image:
 
 
 def scaled_size(width: int, height: int, size: list[int], crop_pct: float, crop_mode: str) -> tuple[int, int]:
-    """(width, height) that an image is scaled to before it is cropped to ``size`` (height, width)."""
+    """Return (width, height) to resize to before the crop to ``size`` (height, width)."""
     tall, wide = (math.floor(edge / crop_pct) for edge in size)
     if crop_mode == "squash":
         return wide, tall
@@ -46,7 +51,7 @@ def fit(
     crop_pct: float = 1.0,
     crop_mode: str = "center",
 ) -> np.ndarray:
-    """Scale, crop and normalise an RGB image: float32 (3, height, width)."""
+    """Resize, crop and normalize an RGB image to float32 (3, height, width)."""
     scaled = scaled_size(*image.size, size, crop_pct, crop_mode)
     if scaled != image.size:
         image = image.resize(scaled, Image.Resampling[interpolation.upper()])
@@ -62,14 +67,16 @@ def fit(
 
 
 def batch(paths: list[str]) -> np.ndarray:
-    """Image files as one float32 array (N, 3, height, width)."""
+    """Read image files as one float32 array (N, 3, height, width)."""
     settings = json.loads((HERE / "preprocessing.json").read_text(encoding="utf-8"))
     return np.ascontiguousarray(np.stack([fit(rgb(path), **settings) for path in paths]))
 
 
-def answer(logits: list[list[float]], paths: list[str]) -> None:
-    """Print the best class of each image with its probability."""
+def print_predictions(logits: Callable[[list[str]], list[list[float]]], paths: list[str]) -> None:
+    """Print the most probable class of each image and its probability, computed in batches."""
     labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
-    for path, row in zip(paths, np.asarray(logits, dtype=np.float64), strict=True):
-        odds = np.exp(row - row.max())
-        print(f"{path}\t{labels[int(row.argmax())]}\t{odds.max() / odds.sum():.4f}")
+    for start in range(0, len(paths), BATCH_SIZE):
+        files = paths[start : start + BATCH_SIZE]
+        for path, row in zip(files, np.asarray(logits(files), dtype=np.float64), strict=True):
+            odds = np.exp(row - row.max())
+            print(f"{path}\t{labels[int(row.argmax())]}\t{odds.max() / odds.sum():.4f}")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from studio.export.contract import Verification
 
 RECIPE = ("recipes", "digits-lora.toml")
-FORMATS = ("adapter", "peft", "merged")
 FOLDER = Path("demo")
 
 ShowEvents = Callable[[str, Iterable[events.Event]], None]
@@ -86,11 +85,20 @@ def run_demo(
     if control.stopping:
         return None
     exports = []
-    for form in FORMATS:
+    for form in _formats(recipe):
         print_line(f"Exporting and verifying: {form}")
         target = folder / "exports" / form
         exports.append(DemoExport(form, str(target), export(tuned, form, target)))
     return _report(alone, tuned, tuple(exports))
+
+
+def _formats(recipe: Recipe) -> list[str]:
+    """Return the export formats that support the recipe, are quick, and need no package that is missing."""
+    from studio.export.contract import EXPORTERS, formats_for, missing_packages
+    from studio.peft.contract import METHODS
+
+    exporters = map(EXPORTERS.get, formats_for(*(METHODS.get(a.method) for a in recipe.attachments)))
+    return [exporter.name for exporter in exporters if not exporter.slow and not missing_packages(exporter.packages)]
 
 
 def _train(recipe: Recipe, path: Path, control: "TrainControl", label: str, show_events: ShowEvents) -> Run:

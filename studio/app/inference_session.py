@@ -127,12 +127,12 @@ def export_snapshot(run: Run, folder: Path) -> None:
     """Write a run's best adapter to ``folder`` without verifying it."""
     from studio.evaluation import restore
     from studio.export import sidecar_files
-    from studio.export.contract import ExportSource, exporters
+    from studio.export.contract import EXPORTERS, ExportSource
 
     trained = restore.load_trained(run)
     labels = tuple(trained.labels)
     source = ExportSource(run, run.recipe, trained.model, labels, trained.preprocessing, trained.weights_digest)
     folder.mkdir(parents=True)
-    exporter = exporters.get("adapter")
+    exporter = EXPORTERS.get("adapter")
     exporter.write(source, folder)
     sidecar_files.write_sidecar_files(exporter, source, folder)

@@ -74,9 +74,9 @@ def predict(source: Path, images: Sequence[Path]) -> list[ImagePrediction]:
 
 def open_classifier(source: Path) -> Classifier:
     """Open a run's best adapter or an export; StudioError if the folder is neither."""
-    from studio.export.contract import exporters
+    from studio.export.contract import EXPORTERS
 
-    for exporter in exporters:
+    for exporter in EXPORTERS:
         if (source / exporter.marker_file).is_file() and (source / "preprocessing.json").is_file():
             return _from_export(exporter.load(source), source)
     if not (source / "recipe.toml").is_file():

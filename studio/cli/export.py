@@ -10,12 +10,22 @@ from studio.cli.console import PATH_TYPE, json_option, print_json
 if TYPE_CHECKING:
     from studio.export.contract import Verification
 
-FORMATS = ("adapter", "peft", "merged", "onnx", "torch")
+
+class _FormatName(click.ParamType):  # type: ignore[type-arg]  # not generic in older click
+    """Name of an export format; the registry is imported only to show the names in the help."""
+
+    name = "format"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the names of all formats, those of plugins too."""
+        from studio.export.contract import EXPORTERS
+
+        return "|".join(exporter.name for exporter in EXPORTERS)
 
 
 @click.command()
 @click.argument("run", type=PATH_TYPE)
-@click.option("--format", "form", required=True, metavar="|".join(FORMATS), help="Export format.")
+@click.option("--format", "form", required=True, type=_FormatName(), help="Export format.")
 @click.option("--out", type=PATH_TYPE, required=True, help="Folder to create.")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @click.option("--precision", default="float32", show_default=True, metavar="float32|float16", help="Weights' format.")

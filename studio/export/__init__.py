@@ -1,6 +1,9 @@
-"""Exports: folders that answer elsewhere exactly as the run did here. One exporter a file; each export is verified."""
+"""Exports: folders that predict elsewhere exactly as the run does here.
 
-from studio.export.contract import Exporter, ExportSource, Verification, exporters, register
+Each exporter is one file, and each export is verified.
+"""
+
+from studio.export.contract import EXPORTERS, Exporter, ExportSource, Verification, register
 from studio.export.write_export import export
 
-__all__ = ["ExportSource", "Exporter", "Verification", "export", "exporters", "register"]
+__all__ = ["EXPORTERS", "ExportSource", "Exporter", "Verification", "export", "register"]

@@ -1,4 +1,4 @@
-"""The adapter alone, in the program's own format: goes onto the same backbone, whatever the method."""
+"""Adapter format: the trained tensors alone, for the same backbone, for every method."""
 
 import copy
 from collections.abc import Callable
@@ -9,27 +9,29 @@ from torch import Tensor, nn
 
 from studio.backbones.loading import load_backbone as load_backbone
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.recipe import Backbone, Recipe
-from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.export.contract import Exporter, ExportSource, register
 from studio.peft.adapter_file import MANIFEST_NAME, load_adapter, read_manifest, save_adapter
 
 
 @register
 class AdapterExporter(Exporter):
-    """``studio_adapter.json`` and ``studio_adapter.safetensors``. Loaded again its operations are the live model's."""
+    """``studio_adapter.json`` and ``studio_adapter.safetensors``, with exactly the live model's operations."""
 
     name = "adapter"
-    label = "adapter"
-    summary = "The trained tensors alone, a small file that goes onto the same backbone with PEFT Studio."
+    label = N_("adapter")
+    summary = N_("Only the trained tensors: a small file that PEFT Studio loads onto the same backbone.")
     marker_file = MANIFEST_NAME
-    predict_script = SCRIPTS_DIR / "predict_adapter.py"
+    python_usage = 'from pathlib import Path\nfrom studio.export.adapter import load\n\nmodel = load(Path("{folder}"))'
+    predict_packages = ("studio", "timm", "torch")
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the tensors without what only training needs, and which backbone they belong to."""
-        settled = copy.deepcopy(source.model)
-        attachments = settled.finalize(source.recipe.attachments)
+        """Write the tensors needed for inference, and the backbone that they belong to."""
+        model = copy.deepcopy(source.model)
+        attachments = model.finalize(source.recipe.attachments)
         save_adapter(
-            settled,
+            model,
             attachments,
             folder,
             source.weights_digest,
@@ -42,30 +44,37 @@ class AdapterExporter(Exporter):
         )
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The backbone with the adapter on it."""
+        """Return the backbone with the adapter attached."""
         return load(folder)
 
 
 def load(folder: Path) -> Callable[[Tensor], Tensor]:
-    """An adapter folder on the backbone that it names, as a function from images to logits."""
+    """Return the adapter in a folder on its backbone, as a function from images to logits.
+
+    The ``predict.py`` of every adapter export calls it.
+    """
     return load_adapter(load_bare_backbone(folder), folder).module
 
 
 def load_bare_backbone(folder: Path) -> nn.Module:
-    """The backbone that an adapter folder names, with a classifier of as many outputs.
+    """Return the backbone of an adapter folder, with one output for each class.
 
-    One without pretrained weights is drawn again from the run's seed.
+    A backbone without pretrained weights is initialized again from the run's seed.
     """
     metadata, backbone = read_manifest(folder).metadata, read_backbone(folder)
     labels, seed = metadata.get("labels"), metadata.get("seed")
     if not isinstance(labels, list) or not isinstance(seed, int):
-        raise StudioError(f"{folder / MANIFEST_NAME} is damaged: it names no classes or no seed.")
+        raise StudioError(
+            "damaged-file",
+            "{file} is damaged: classes or seed are missing. Export the run again.",
+            file=folder / MANIFEST_NAME,
+        )
     if not backbone.pretrained:
         torch.manual_seed(seed)
     return load_backbone(backbone, len(labels))
 
 
 def read_backbone(folder: Path) -> Backbone:
-    """What an adapter folder says of its backbone; StudioError where it says nothing that can be read."""
-    said = read_manifest(folder).metadata.get("backbone")
-    return Recipe.from_mapping({"backbone": said}, str(folder / MANIFEST_NAME)).backbone
+    """Return the backbone named in an adapter folder; StudioError if it cannot be read."""
+    raw = read_manifest(folder).metadata.get("backbone")
+    return Recipe.from_mapping({"backbone": raw}, str(folder / MANIFEST_NAME)).backbone

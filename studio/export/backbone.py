@@ -1,4 +1,4 @@
-"""How timm makes a run's backbone again: what an adapter export says about the network that it goes onto."""
+"""Description of the backbone in a peft export, from which timm creates it."""
 
 import json
 import shutil
@@ -15,43 +15,44 @@ from studio.export.contract import ExportSource
 
 BACKBONE_FILE = "backbone.json"
 BACKBONE_FOLDER = "backbone"
-"""The folder inside the export with a backbone that timm cannot fetch."""
+"""The folder in an export with a backbone that timm cannot download."""
 _SEPARATE_BIAS = "qkv_bias_separate"
 
 
 def write_backbone(source: ExportSource, adapted: list[str], folder: Path) -> None:
-    """Write :data:`BACKBONE_FILE`, and the backbone itself where it is one of the user's own or of this program.
+    """Write :data:`BACKBONE_FILE`, and the backbone itself if it is not one of timm's.
 
     ``model_name`` and ``arguments`` are for ``timm.create_model``, with "{here}" for the export's own folder, so that
-    the export can be taken elsewhere. ``attributes`` is what must be set on which layer afterwards: timm's BEiT, EVA
-    and Swin V2 read the weight of qkv past an adapter unless ``qkv_bias_separate`` is set.
+    the export can be moved. ``attributes`` are the attributes to set on each layer afterwards: timm's BEiT, EVA and
+    Swin V2 read the weight of qkv directly, which bypasses an adapter, unless ``qkv_bias_separate`` is set.
     """
     backbone = source.recipe.backbone
     if not backbone.pretrained:
         raise StudioError(
-            "This backbone began with random weights, which nobody else has; export as merged, onnx or torch."
+            "unsupported-format",
+            "The backbone started from random weights, which this format does not contain. Choose another format.",
         )
     if backbone.source != "timm":
         _copy_backbone(backbone, folder / BACKBONE_FOLDER)
-    described = {
+    description = {
         "model_name": backbone.name if backbone.source == "timm" else f"local-dir:{{here}}/{BACKBONE_FOLDER}",
         "arguments": {"pretrained": True, "num_classes": len(source.labels)},
         "attributes": dict(_layer_attributes(source.model.module, adapted)),
     }
-    write_json(folder / BACKBONE_FILE, described)
+    write_json(folder / BACKBONE_FILE, description)
 
 
 def _copy_backbone(backbone: Backbone, folder: Path) -> None:
-    """The backbone as a folder of its own that timm loads."""
-    found = resolve_backbone(backbone)
-    assert found.weights is not None
+    """Copy the backbone to a folder that timm loads."""
+    resolved = resolve_backbone(backbone)
+    assert resolved.weights is not None
     folder.mkdir()
-    shutil.copyfile(found.weights, folder / "model.safetensors")
+    shutil.copyfile(resolved.weights, folder / "model.safetensors")
     config = {
-        "architecture": found.name,
-        "num_classes": found.pretrained_cfg.get("num_classes", 0),
-        "model_args": found.model_args,
-        "pretrained_cfg": found.pretrained_cfg,
+        "architecture": resolved.name,
+        "num_classes": resolved.pretrained_cfg.get("num_classes", 0),
+        "model_args": resolved.model_args,
+        "pretrained_cfg": resolved.pretrained_cfg,
     }
     write_json(folder / "config.json", config)
 
@@ -63,15 +64,20 @@ def _layer_attributes(module: nn.Module, adapted: list[str]) -> list[tuple[str, 
 
 
 def rebuild_backbone(folder: Path) -> nn.Module:
-    """Make the backbone that :func:`write_backbone` described in ``folder``; StudioError where that cannot be read."""
+    """Create the backbone that :func:`write_backbone` described in ``folder``; StudioError if that fails."""
     import timm
 
     try:
-        said: dict[str, Any] = json.loads((folder / BACKBONE_FILE).read_text(encoding="utf-8"))
-        name = str(said["model_name"]).format(here=folder.absolute())
-        module: nn.Module = timm.create_model(name, **said["arguments"])
-        for path, values in said["attributes"].items():
+        info: dict[str, Any] = json.loads((folder / BACKBONE_FILE).read_text(encoding="utf-8"))
+        name = str(info["model_name"]).format(here=folder.absolute())
+        module: nn.Module = timm.create_model(name, **info["arguments"])
+        for path, values in info["attributes"].items():
             vars(module.get_submodule(path)).update(values)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise StudioError(f"The backbone that {folder / BACKBONE_FILE} describes cannot be made: {error}.") from error
+        raise StudioError(
+            "damaged-file",
+            "Cannot create the backbone described in {file}: {reason}. Export the run again.",
+            file=folder / BACKBONE_FILE,
+            reason=error,
+        ) from error
     return module

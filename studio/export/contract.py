@@ -1,10 +1,16 @@
-"""What an exporter is: one file here, or a plugin of the entry-point group ``peft_studio.exporters``."""
+"""Contract and registry of exporters: each file in this package may add one export format.
+
+A plugin adds its own by an entry point in the group ``peft_studio.exporters``.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 
@@ -23,27 +29,32 @@ if TYPE_CHECKING:
     from studio.peft.contract import Method
 
 SCRIPTS_DIR = resource("export")
-"""Files that are copied into exports; they know nothing of this program."""
+"""Scripts that are copied into exports; only that of the adapter format imports this program."""
 
 
 Precision = Literal["float32", "float16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-"""How weights are stored. Either way everything is computed in float32, so float16 halves the files and no more."""
+"""Data types for stored weights; all computation is in float32, so float16 only halves the files."""
 
 
 def parse_precision(name: str) -> Precision:
-    """The precision called ``name``; StudioError where there is none."""
+    """Return the precision called ``name``; StudioError "bad-value" if there is none."""
     found = next((precision for precision in PRECISIONS if precision == name), None)
     if found is None:
-        raise StudioError(f"Weights are stored as {' or '.join(PRECISIONS)}, not as {name}.")
+        raise StudioError(
+            "bad-value",
+            "Weights cannot be stored as {name}. Choose {choices}.",
+            name=name,
+            choices=", ".join(PRECISIONS),
+        )
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """What is exported: a run's best adapter on its backbone, in evaluation mode, with labels and preprocessing.
+    """Input of an export: a run's best adapter on its backbone in evaluation mode, with labels and preprocessing.
 
-    ``weights_digest`` is the hash of the backbone's own weights; ``precision`` is what the export stores weights in.
+    ``weights_digest`` is the hash of the backbone's own weights, ``precision`` the data type of the stored weights.
     """
 
     run: Run
@@ -55,17 +66,17 @@ class ExportSource:
     precision: Precision = "float32"
 
     def to_stored(self, tensor: Tensor) -> Tensor:
-        """A tensor as the export stores it: on the CPU, in one piece, and in its precision if it has a fraction."""
+        """Return the tensor as stored: contiguous, on the CPU, and in ``precision`` if it is floating-point."""
         plain = tensor.detach().cpu().contiguous()
         return plain.half() if self.precision == "float16" and plain.is_floating_point() else plain
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The export, loaded again from disk in a fresh process, against the live model, on real validation images.
+    """Comparison of an export, loaded from disk in a fresh process, with the live model on validation images.
 
-    ``largest_difference`` is over all logits of all images; ``agreement`` the share of them with the same best class;
-    ``largest_logit`` the live model's, by absolute value, from which ``tolerance`` is made.
+    ``largest_difference`` is over all logits of all images, ``agreement`` the share of images with the same top class,
+    ``largest_logit`` the live model's largest absolute logit, which ``tolerance`` is computed from.
     """
 
     largest_difference: float
@@ -82,62 +93,87 @@ class Verification:
         return self.largest_difference <= self.tolerance
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 class Exporter(ABC):
-    """One kind of export. One instance is registered; it keeps no state."""
+    """An export format. The registry holds one instance, which has no state."""
 
     name: ClassVar[str]
     label: ClassVar[str]
     summary: ClassVar[str]
     marker_file: ClassVar[str]
-    """The file by which a folder of this kind is known."""
+    """The file that identifies a folder of this format."""
     predict_script: ClassVar[Path]
-    """The ``predict.py`` of the folder: it defines ``logits(paths)`` and runs by itself."""
-    required_packages: ClassVar[tuple[str, ...]] = ()
-    """Optional packages that writing takes, by import name; they come with the extra of the exporter's name."""
-    verify_packages: ClassVar[tuple[str, ...]] = ()
-    """Optional packages that ``predict_script`` takes; without them the folder is verified through :meth:`load`."""
+    """The folder's ``predict.py``, which defines ``logits(paths)`` and runs by itself.
+
+    By default ``predict_<name>.py`` in :data:`SCRIPTS_DIR`."""
+    python_usage: ClassVar[str]
+    """Python code that assigns the exported model in ``{folder}`` to ``model``, for the model card."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Optional packages that :meth:`write` imports."""
+    extra: ClassVar[str] = ""
+    """The pip extra of this program that installs ``packages``; empty if they are installed by their own names."""
+    predict_packages: ClassVar[tuple[str, ...]] = ()
+    """Packages that ``predict_script`` imports, besides numpy and Pillow.
+
+    If one is not installed, the folder is verified through :meth:`load`."""
+    slow: ClassVar[bool] = False
+    """Whether writing takes seconds; the demo leaves such a format out, and tests write several methods at once."""
     relative_tolerance: ClassVar[float] = 1e-5
     """Allowed difference of logits, in units of the largest logit (at least 1)."""
     float16_relative_tolerance: ClassVar[float] = 5e-3
-    """The same for weights in float16, each rounded by up to 1 in 2,000: through timm's families that is up to 2e-3."""
+    """The same for weights in float16.
+
+    Each is rounded by at most 1 in 2,000; through timm's families that amounts to at most 2e-3."""
+
+    def __init_subclass__(cls) -> None:
+        """Set the default ``predict_script``."""
+        super().__init_subclass__()
+        if "name" in vars(cls) and "predict_script" not in vars(cls):
+            cls.predict_script = SCRIPTS_DIR / f"predict_{cls.name}.py"
 
     def tolerance(self, source: ExportSource, largest_logit: float) -> float:
-        """The allowed difference of logits, the largest of which is ``largest_logit`` by absolute value."""
+        """Return the allowed difference of logits, given the largest absolute logit."""
         halves = source.precision == "float16"
         return (self.float16_relative_tolerance if halves else self.relative_tolerance) * max(1.0, largest_logit)
 
     def unsupported_reason(self, method: Method[Any]) -> str:
-        """Why attachments of ``method`` cannot be exported in this form, in one sentence; empty where they can."""
+        """Return why this format cannot hold ``method``, in one sentence; empty if it can."""
         return ""
 
     @abstractmethod
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the weights and what belongs to them into ``folder``; StudioError where the run does not allow it."""
+        """Write the weights and their configuration into ``folder``; StudioError if the run does not allow it."""
 
     @abstractmethod
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The export as a function from images (N, 3, height, width) to logits (N, classes)."""
+        """Return the export as a function from images (N, 3, height, width) to logits (N, classes)."""
 
 
 def _import_builtin() -> None:
-    from studio.export import adapter, merged, onnx, peft, torch_program  # noqa: F401 - they register themselves
+    package = __name__.rpartition(".")[0]
+    for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
+        importlib.import_module(f"{package}.{module.name}")
 
 
-exporters: Registry[Exporter] = Registry(N_("export format"), "peft_studio.exporters", _import_builtin)
+EXPORTERS: Registry[Exporter] = Registry(N_("export format"), "peft_studio.exporters", _import_builtin)
 
 E = TypeVar("E", bound=type[Exporter])
 
 
 def register(cls: E) -> E:
     """Class decorator: add an exporter to the registry."""
-    exporters.register(cls())
+    EXPORTERS.register(cls())
     return cls
 
 
-def formats_for(method: Method[Any]) -> list[str]:
-    """The names of the exporters that take ``method``."""
-    return [exporter.name for exporter in exporters if not exporter.unsupported_reason(method)]
+def formats_for(*methods: Method[Any]) -> list[str]:
+    """Return the names of the exporters that support all ``methods``."""
+    return [exporter.name for exporter in EXPORTERS if not any(exporter.unsupported_reason(m) for m in methods)]
+
+
+def missing_packages(packages: tuple[str, ...]) -> list[str]:
+    """Return those of ``packages``, by import name, that are not installed."""
+    return [name for name in packages if find_spec(name) is None]

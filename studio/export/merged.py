@@ -1,4 +1,4 @@
-"""A plain timm model folder with everything folded in: ``timm.create_model("local-dir:DIR", pretrained=True)``."""
+"""Merged format: a plain timm model, ``timm.create_model("local-dir:DIR", pretrained=True)``."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,30 +7,32 @@ from typing import Any
 from torch import Tensor, nn
 
 from studio.backbones.loading import resolve_backbone
-from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.core.messages import N_
+from studio.export.contract import Exporter, ExportSource, register
 from studio.peft.contract import Method
 
 
 @register
 class MergedExporter(Exporter):
-    """``config.json`` and ``model.safetensors`` as timm reads them; neither this program nor peft is needed afterwards.
+    """``config.json`` and ``model.safetensors`` for timm; needs neither this program nor peft.
 
-    Folding rounds each weight once to float32, which through a deep network comes to a few units in the seventh digit
-    of the logits; 1e-5 of the largest one leaves room for that and for little else.
+    Merging rounds each weight once to float32, which through a deep network amounts to a few units in the seventh digit
+    of the logits; a tolerance of 1e-5 of the largest one allows that and little more.
     """
 
     name = "merged"
-    label = "merged timm model"
-    summary = "The backbone with everything folded into its weights. It costs nothing extra and loads with timm alone."
+    label = N_("merged timm model")
+    summary = N_("The backbone with the adapter merged into its weights: no extra inference cost, needs only timm.")
     marker_file = "model.safetensors"
-    predict_script = SCRIPTS_DIR / "predict_merged.py"
+    python_usage = 'import timm\n\nmodel = timm.create_model("local-dir:{folder}", pretrained=True).eval()'
+    predict_packages = ("timm", "torch")
 
     def unsupported_reason(self, method: Method[Any]) -> str:
-        """The method's own reason why it does not merge."""
+        """Return the method's own reason why it does not merge."""
         return method.not_mergeable_reason
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Fold, then write the weights and the configuration that rebuilds the architecture."""
+        """Merge, then write the weights and the configuration of the architecture."""
         from timm.models import save_for_hf
 
         module = _convert_tensors(source, source.model.merge())
@@ -46,7 +48,7 @@ class MergedExporter(Exporter):
         )
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The folder as timm loads it."""
+        """Return the model as timm loads it."""
         import timm
 
         module: Callable[[Tensor], Tensor] = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True).eval()
@@ -54,14 +56,14 @@ class MergedExporter(Exporter):
 
 
 def _convert_tensors(source: ExportSource, module: nn.Module) -> nn.Module:
-    """The tensors as they are stored, each in one piece, as safetensors wants them."""
+    """Convert the tensors to their stored form, in place."""
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.data = source.to_stored(tensor)
     return module
 
 
 def _timm_preprocessing(source: ExportSource) -> dict[str, Any]:
-    """What the run did to its images, in timm's words."""
+    """Return the run's preprocessing as timm's configuration."""
     used = source.preprocessing
     return {
         "input_size": (3, *used.size),

@@ -1,4 +1,4 @@
-"""One ONNX file for onnxruntime and everything else that reads ONNX, for every method."""
+"""ONNX format: one file for onnxruntime and other ONNX readers, for every method."""
 
 import contextlib
 import logging
@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.core.messages import N_
+from studio.export.contract import Exporter, ExportSource, register
 from studio.export.torch_program import trace_program
 
 OPSET = 18
@@ -17,29 +18,31 @@ OPSET = 18
 
 @register
 class OnnxExporter(Exporter):
-    """``model.onnx``, weights inside, input "images" (N, 3, height, width) with any N, output "logits" (N, classes).
+    """``model.onnx`` with its weights: "images" (N, 3, height, width) to "logits" (N, classes), for any N.
 
-    onnxruntime has kernels of its own and fuses operations, so sums run in another order: 1e-4 of the largest logit.
+    The tolerance is 1e-4 of the largest logit, because onnxruntime fuses operations and so adds in another order.
     """
 
     name = "onnx"
-    label = "ONNX"
-    summary = "The attached backbone as one ONNX file, whatever the method. Runs with onnxruntime, without torch."
+    label = N_("ONNX")
+    summary = N_(
+        "The backbone with the adapter as one ONNX file, for every method: runs with onnxruntime, without torch."
+    )
     marker_file = "model.onnx"
-    predict_script = SCRIPTS_DIR / "predict_onnx.py"
-    required_packages = ("onnx", "onnxscript", "onnxruntime")
-    verify_packages = ("onnxruntime",)
+    python_usage = 'import onnxruntime\n\nmodel = onnxruntime.InferenceSession("{folder}/model.onnx")'
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    extra = "onnx"
+    predict_packages = ("onnxruntime",)
+    slow = True
     relative_tolerance = 1e-4
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Trace, translate, check and save."""
+        """Trace, convert, check and save."""
         import onnx
 
         path = folder / "model.onnx"
-        with (
-            _suppress_warnings(),
-            torch.no_grad(),
-        ):  # as when it was traced: attention takes other kernels where gradients are kept
+        # no_grad as while tracing: with gradients attention uses other kernels
+        with _suppress_warnings(), torch.no_grad():
             torch.onnx.export(
                 trace_program(source),
                 f=path,
@@ -53,7 +56,7 @@ class OnnxExporter(Exporter):
         onnx.checker.check_model(path)
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The file as onnxruntime runs it."""
+        """Return the file as a function that onnxruntime runs."""
         import onnxruntime
 
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
@@ -63,7 +66,7 @@ class OnnxExporter(Exporter):
 
 @contextlib.contextmanager
 def _suppress_warnings() -> Iterator[None]:
-    """The translation says much that concerns its own makers; errors still come through."""
+    """Silence warnings and log records below errors, most of which concern the converter itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

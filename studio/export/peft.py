@@ -1,4 +1,4 @@
-"""A Hugging Face peft folder: ``peft.PeftModel.from_pretrained(timm_model, DIR)``. Written without peft."""
+"""HF peft format, ``peft.PeftModel.from_pretrained(timm_model, DIR)``, written without peft."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,41 +8,53 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from studio.core.files import write_json
+from studio.core.messages import N_
 from studio.export import backbone
-from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.export.contract import Exporter, ExportSource, register
 from studio.peft.contract import Method
 from studio.peft.hf import CONFIG_NAME, SAFETENSORS_WEIGHTS_NAME, load_peft, to_peft
 from studio.peft.patches import ModulePatch
+
+_USAGE = """import json
+
+import timm
+from peft import PeftModel
+
+info = json.load(open("{folder}/backbone.json", encoding="utf-8"))
+backbone = timm.create_model(info["model_name"].format(here="{folder}"), **info["arguments"])
+for path, values in info["attributes"].items():
+    vars(backbone.get_submodule(path)).update(values)
+model = PeftModel.from_pretrained(backbone, "{folder}").eval()"""
 
 
 @register
 class PeftExporter(Exporter):
     """``adapter_config.json`` and ``adapter_model.safetensors``, with the head under ``modules_to_save``.
 
-    The sums are those of the live model in another order, as for a merged one, so the tolerance is the same.
+    The model adds in another order than the live one, as a merged one does, so the tolerance is the same.
     """
 
     name = "peft"
-    label = "HF peft adapter"
-    summary = "The adapter and the head as Hugging Face peft reads them, to go onto the same timm backbone."
+    label = N_("HF peft adapter")
+    summary = N_("The adapter and the head in the format of Hugging Face peft, for the same timm backbone.")
     marker_file = CONFIG_NAME
-    predict_script = SCRIPTS_DIR / "predict_peft.py"
-    verify_packages = ("peft",)
+    python_usage = _USAGE
+    predict_packages = ("peft", "timm", "torch")
 
     def unsupported_reason(self, method: Method[Any]) -> str:
-        """HF peft has forms for the LoRA family, (IA)^3 and LayerNorm tuning."""
-        return "" if method.peft_form else f"HF peft has no form for {method.label} on images."
+        """Return the reason for a method without a counterpart in HF peft."""
+        return "" if method.peft_form else N_("HF peft has no counterpart of {method}.", method=method.label)
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the two files of HF peft, and ``backbone.json``, which says how timm makes the backbone."""
-        made = to_peft(source.model)
-        adapted = [change.path for change in source.model.patches if isinstance(change, ModulePatch)]
-        tensors = {name: source.to_stored(tensor) for name, tensor in made.tensors.items()}
+        """Write the two files of HF peft, and ``backbone.json``, from which timm creates the backbone."""
+        converted = to_peft(source.model)
+        adapted = [patch.path for patch in source.model.patches if isinstance(patch, ModulePatch)]
+        tensors = {name: source.to_stored(tensor) for name, tensor in converted.tensors.items()}
         save_file(tensors, folder / SAFETENSORS_WEIGHTS_NAME, {"format": "pt"})
-        write_json(folder / CONFIG_NAME, made.config)
+        write_json(folder / CONFIG_NAME, converted.config)
         backbone.write_backbone(source, list(dict.fromkeys(adapted)), folder)
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The backbone with the adapter attached, without peft."""
+        """Return the backbone with the adapter attached, without peft."""
         module: Callable[[Tensor], Tensor] = load_peft(backbone.rebuild_backbone(folder), folder).module
         return module

@@ -1,4 +1,4 @@
-"""What lies beside the weights in every export: labels, preprocessing, a script that uses them, and the model card."""
+"""Files beside the weights in every export: labels, preprocessing, prediction script, recipe and model card."""
 
 import shutil
 from pathlib import Path
@@ -21,17 +21,17 @@ def write_sidecar_files(exporter: Exporter, source: ExportSource, folder: Path) 
 
 
 def weights_license(source: ExportSource) -> str:
-    """The licence of the backbone's weights, as its makers state it."""
+    """Return the license of the backbone's weights, as their authors state it."""
     return license_name(resolve_backbone(source.recipe.backbone).license)
 
 
 def write_model_card(exporter: Exporter, source: ExportSource, folder: Path, verification: Verification) -> None:
-    """Write ``README.md``: what it is, how to use it, what it was made from, how good it is, under which licence."""
+    """Write ``README.md``: usage, data, recipe, metrics, verification and license."""
     parts = [
         _front_matter(source),
         f"# {source.recipe.backbone.name} for {len(source.labels)} classes ({exporter.label})",
-        exporter.summary,
-        "## Use\n\n```\npython predict.py IMAGE...\n```\n\nThe first line of `predict.py` says what it needs.",
+        str(exporter.summary),
+        _usage_section(exporter),
         _data_section(source),
         _recipe_section(source),
         _metrics_section(source),
@@ -41,9 +41,17 @@ def write_model_card(exporter: Exporter, source: ExportSource, folder: Path, ver
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
 
 
+def _usage_section(exporter: Exporter) -> str:
+    code = exporter.python_usage.replace("{folder}", "FOLDER")
+    return (
+        "## Usage\n\n```\npython predict.py IMAGE...\n```\n\nThe first line of `predict.py` lists its packages. "
+        f"In Python, with the path of this folder for `FOLDER`:\n\n```python\n{code}\n```"
+    )
+
+
 def _license_section(name: str) -> str:
-    limit = " It forbids commercial use, also of what contains them or needs them." if is_non_commercial(name) else ""
-    return f"## Licence\n\nThe backbone's weights: {name}.{limit} What was trained on top of them is yours."
+    limit = " It forbids commercial use, also of models derived from them." if is_non_commercial(name) else ""
+    return f"## License\n\nThe backbone's weights: {name}.{limit} The trained parameters are yours."
 
 
 def _front_matter(source: ExportSource) -> str:
@@ -52,37 +60,37 @@ def _front_matter(source: ExportSource) -> str:
     return f"---\nlicense: {known}\npipeline_tag: image-classification\ntags: [timm, peft]\n---"
 
 
-def _data_section(subject: ExportSource) -> str:
-    happened = next((e for e in subject.run.events() if isinstance(e, events.Started)), None)
-    counts = f" {happened.training_images} to train, {happened.validation_images} to validate." if happened else ""
-    source = Path(subject.recipe.data.path).name or subject.recipe.data.path
-    return f"## Data\n\nImages from `{source}`.{counts} Classes: {', '.join(subject.labels)}."
+def _data_section(source: ExportSource) -> str:
+    started = next((e for e in source.run.events() if isinstance(e, events.Started)), None)
+    counts = f" {started.training_images} for training, {started.validation_images} for validation." if started else ""
+    name = Path(source.recipe.data.path).name or source.recipe.data.path
+    return f"## Data\n\nImages from `{name}`.{counts} Classes: {', '.join(source.labels)}."
 
 
 def _recipe_section(source: ExportSource) -> str:
-    recipe, census = source.recipe, source.model.parameter_counts()
-    attachments = "".join(f"- `{format_spec(a)}`\n" for a in recipe.attachments if a.enabled) or "- the head alone\n"
+    recipe, counts = source.recipe, source.model.parameter_counts()
+    attachments = "".join(f"- `{format_spec(a)}`\n" for a in recipe.attachments if a.enabled) or "- only the head\n"
     training = recipe.training
     return (
         f"## Recipe\n\n{attachments}\n"
-        f"{census.trainable_parameters:,} of {census.total_parameters:,} parameters were trained "
-        f"({census.trainable_percent:.2f} %), for {training.epochs} epochs with {training.optimizer}, learning rate "
-        f"{training.learning_rate:g}, batches of {training.batch_size}, seed {training.seed}. "
-        "The whole recipe is in `recipe.toml`."
+        f"{counts.trainable_parameters:,} of {counts.total_parameters:,} parameters were trained "
+        f"({counts.trainable_percent:.2f} %) for {training.epochs} epochs with {training.optimizer}, learning rate "
+        f"{training.learning_rate:g}, batch size {training.batch_size}, seed {training.seed}. "
+        "`recipe.toml` contains the complete recipe."
     )
 
 
 def _metrics_section(source: ExportSource) -> str:
     best = [e for e in source.run.events() if isinstance(e, events.Evaluation) and e.best]
     if not best:
-        return "## Metrics\n\nNone were recorded."
+        return "## Metrics\n\nNot recorded."
     return f"## Metrics\n\n{best[-1].split.capitalize()} accuracy {best[-1].accuracy:.2%}, loss {best[-1].loss:.4f}."
 
 
 def _verification_section(verification: Verification) -> str:
     return (
-        f"## Verification\n\nWeights in {verification.precision}. Loaded again by {verification.loaded_with}, "
-        f"on {verification.images} validation images: "
+        f"## Verification\n\nWeights in {verification.precision}. Loaded from disk by {verification.loaded_with} and "
+        f"compared with the run on {verification.images} validation images: "
         f"largest logit difference {verification.largest_difference:.2g} ({verification.tolerance:.2g} allowed), "
-        f"the same best class on {verification.agreement:.1%}."
+        f"same top class on {verification.agreement:.1%}."
     )

@@ -1,4 +1,4 @@
-"""The whole computation as one torch.export program: needs torch alone, for every method."""
+"""torch format: the model as one torch.export program, which needs only torch, for every method."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,30 +6,35 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, register
+from studio.core.messages import N_
+from studio.export.contract import Exporter, ExportSource, register
 
 
 @register
 class TorchProgramExporter(Exporter):
-    """``model.pt2``, with any number of images a batch. Its operations are those of the live model."""
+    """``model.pt2``, for batches of any size, with exactly the live model's operations."""
 
     name = "torch"
-    label = "torch program"
-    summary = "The attached backbone as one program for torch.export.load, whatever the method. Needs torch alone."
+    label = N_("torch program")
+    summary = N_(
+        "The backbone with the adapter as one program for torch.export.load, for every method: needs only torch."
+    )
     marker_file = "model.pt2"
-    predict_script = SCRIPTS_DIR / "predict_torch.py"
+    python_usage = 'import torch\n\nmodel = torch.export.load("{folder}/model.pt2").module()'
+    predict_packages = ("torch",)
+    slow = True
 
     def write(self, source: ExportSource, folder: Path) -> None:
         """Trace and save."""
         torch.export.save(trace_program(source), folder / "model.pt2")
 
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """The program as a function."""
+        """Return the program as a function."""
         return torch.export.load(folder / "model.pt2").module()
 
 
 def trace_program(source: ExportSource) -> torch.export.ExportedProgram:
-    """The attached backbone as a program on the CPU, for a batch of any size."""
+    """Trace the adapted model on the CPU, for batches of any size."""
     module = _with_storage_precision(source, source.model.module.cpu().eval())
     example = torch.zeros(2, 3, *source.preprocessing.size)
     batch = torch.export.Dim("batch", min=1, max=1 << 16)
@@ -38,18 +43,18 @@ def trace_program(source: ExportSource) -> torch.export.ExportedProgram:
 
 
 class HalfStorage(nn.Module):
-    """A network whose weights are kept in float16 and computed with in float32."""
+    """A network with weights stored in float16, which computes in float32."""
 
     def __init__(self, network: nn.Module, to_stored: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.network = (network,)  # in a tuple, so that its own tensors are no part of this
+        self.network = (network,)  # in a tuple, so that its own tensors are not registered here
         tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         self.names = tuple(name for name, tensor in tensors.items() if tensor.is_floating_point())
         for index, name in enumerate(self.names):
             self.register_buffer(f"weight_{index}", to_stored(tensors[name]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, 3, height, width)."""
+        """Return logits (N, classes) of images (N, 3, height, width)."""
         weights = {name: self.get_buffer(f"weight_{index}").float() for index, name in enumerate(self.names)}
         return torch.func.functional_call(self.network[0], weights, (images,))
 

@@ -1,17 +1,23 @@
-"""Making an export: built beside its place, verified there, and only then moved into it."""
+"""Export of a run: written to a temporary folder, verified there, then moved into place."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 
-from studio.core.errors import StudioError
-from studio.core.files import write_json
+from studio.core.errors import StudioError, write_error
+from studio.core.files import replace_folder, write_json
+from studio.core.messages import N_
 from studio.core.run import Run
-from studio.export.contract import Exporter, ExportSource, Verification, exporters, formats_for, parse_precision
+from studio.export.contract import (
+    EXPORTERS,
+    Exporter,
+    ExportSource,
+    Verification,
+    formats_for,
+    missing_packages,
+    parse_precision,
+)
 
 
 def export(
@@ -21,23 +27,23 @@ def export(
     overwrite: bool = False,
     precision: str = "float32",
 ) -> Verification:
-    """Export a run's best adapter to the folder ``out`` and return how well it was verified.
+    """Export a run's best adapter to the folder ``out`` and return its verification.
 
-    ``precision`` is what weights are stored in, "float32" or "float16"; they are computed with in float32. Raises
-    StudioError, leaving nothing behind, where ``out`` is there already (unless ``overwrite``), the format cannot hold
-    the run's methods, a package is missing, or the verification fails.
+    ``precision`` is the data type of the stored weights, "float32" or "float16"; all computation is in float32. Raises
+    StudioError, and leaves nothing behind, if ``out`` exists already (without ``overwrite``), the format does not
+    support the run's methods, a package is missing, or the verification fails.
     """
-    exporter = exporters.get(format)
+    exporter = EXPORTERS.get(format)
     _check_packages(exporter)
     _check_output_folder(out, overwrite)
     _check_methods(exporter, run)
-    subject = replace(_load_source(run), precision=parse_precision(precision))
+    source = replace(_load_source(run), precision=parse_precision(precision))
     with _staging_folder(out) as folder:
-        return write_export(exporter, subject, folder)
+        return write_export(exporter, source, folder)
 
 
 def write_export(exporter: Exporter, source: ExportSource, folder: Path) -> Verification:
-    """Write everything of an export into ``folder`` and verify it; StudioError where it is beyond tolerance."""
+    """Write a complete export into ``folder`` and verify it; StudioError if it exceeds the tolerance."""
     from studio.export import sidecar_files, verify
 
     exporter.write(source, folder)
@@ -45,8 +51,12 @@ def write_export(exporter: Exporter, source: ExportSource, folder: Path) -> Veri
     verification = verify.verify_export(exporter, source, folder)
     if not verification.passed:
         raise StudioError(
-            f"The {exporter.name} export was discarded: loaded again it differs from the run by "
-            f"{verification.largest_difference:.3g} in its scores, and {verification.tolerance:.3g} is allowed."
+            "export-differs",
+            "The {format} export was discarded: its scores differ from the run's by {difference:.3g}, and "
+            "{tolerance:.3g} is allowed. Choose another format.",
+            format=exporter.name,
+            difference=verification.largest_difference,
+            tolerance=verification.tolerance,
         )
     write_json(folder / "verification.json", {"format": exporter.name, **verification.as_json()})
     sidecar_files.write_model_card(exporter, source, folder, verification)
@@ -54,59 +64,58 @@ def write_export(exporter: Exporter, source: ExportSource, folder: Path) -> Veri
 
 
 def _check_packages(exporter: Exporter) -> None:
-    missing = [name for name in exporter.required_packages if find_spec(name) is None]
+    missing = missing_packages(exporter.packages)
     if missing:
+        wanted = f"'peft-studio[{exporter.extra}]'" if exporter.extra else " ".join(missing)
         raise StudioError(
-            f"The {exporter.name} export needs {', '.join(missing)}: pip install 'peft-studio[{exporter.name}]'."
+            "missing-package",
+            "Export to {format} needs {packages}. Install with: pip install {wanted}.",
+            format=exporter.name,
+            packages=", ".join(missing),
+            wanted=wanted,
         )
 
 
 def _check_output_folder(out: Path, overwrite: bool) -> None:
     if out.is_file():
-        raise StudioError(f"{out} is a file; name a folder to export to.")
+        raise StudioError("cannot-write", "Cannot export to {path}: it is a file. Choose a folder.", path=out)
     if not overwrite and out.exists() and any(out.iterdir()):
-        raise StudioError(f"{out} already exists and is not empty; name another folder, or have it replaced.")
+        raise StudioError(
+            "folder-not-empty",
+            "Cannot export to {path}: it already exists and is not empty. Choose another folder, or replace it.",
+            path=out,
+        )
 
 
 def _check_methods(exporter: Exporter, run: Run) -> None:
     from studio.peft.contract import METHODS
 
-    used = {a.method: METHODS.get(a.method) for a in run.recipe.attachments if a.enabled}
-    for method in used.values():
+    used = [METHODS.get(name) for name in dict.fromkeys(a.method for a in run.recipe.attachments if a.enabled)]
+    for method in used:
         reason = exporter.unsupported_reason(method)
         if reason:
-            able = sorted(name for name in formats_for(method) if all(name in formats_for(m) for m in used.values()))
-            raise StudioError(f"{reason.rstrip('.')}; this run can be exported as {', '.join(able)}.")
+            raise StudioError(
+                "unsupported-format",
+                "{reason} Choose another format: {formats}.",
+                reason=reason,
+                formats=", ".join(formats_for(*used)),
+            )
 
 
 def _load_source(run: Run) -> ExportSource:
     from studio.evaluation import restore
 
-    restored = restore.load_trained(run)
-    labels = tuple(restored.labels)
-    return ExportSource(run, run.recipe, restored.model, labels, restored.preprocessing, restored.weights_digest)
+    trained = restore.load_trained(run)
+    return ExportSource(
+        run, run.recipe, trained.model, tuple(trained.labels), trained.preprocessing, trained.weights_digest
+    )
 
 
 @contextlib.contextmanager
 def _staging_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside ``out`` that takes its place if all goes well, and is removed if not."""
-    out = out.absolute()
-    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    """Yield a temporary folder that replaces ``out`` if the block succeeds; StudioError if it cannot be written."""
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-        yield folder
-        _replace_folder(folder, out)
+        with replace_folder(out) as folder:
+            yield folder
     except OSError as error:
-        raise StudioError(f"The export cannot be written to {out}: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _replace_folder(folder: Path, out: Path) -> None:
-    """Move ``folder`` to ``out``; what was there goes only after the new one is in place."""
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.exists():
-        out.replace(old)
-    folder.replace(out)
-    shutil.rmtree(old, ignore_errors=True)
+        raise write_error(N_("the export"), out, error) from error

@@ -1,4 +1,4 @@
-"""A virtual environment that holds some packages, what they require, and nothing else: no studio above all."""
+"""A virtual environment with some packages and their requirements, and without this program."""
 
 import subprocess
 import sys
@@ -13,11 +13,11 @@ FORBIDDEN = ("studio", "peft_studio")
 
 
 def make(folder: Path, packages: Iterable[str]) -> Path:
-    """A new environment in ``folder`` with links to the installed files of ``packages``; returns its Python."""
+    """Create an environment in ``folder`` with links to the installed files of ``packages``; return its Python."""
     venv.create(folder, with_pip=False, symlinks=sys.platform != "win32")
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    asked = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip())
+    query = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = Path(subprocess.run([python, "-c", query], capture_output=True, text=True, check=True).stdout.strip())
     for name, source in sorted({entry for one in required(packages) for entry in entries(one)}):
         if not (site / name).exists() and name.partition("-")[0] not in FORBIDDEN:
             (site / name).symlink_to(source, target_is_directory=source.is_dir())
@@ -25,7 +25,7 @@ def make(folder: Path, packages: Iterable[str]) -> Path:
 
 
 def required(packages: Iterable[str]) -> Iterator[Distribution]:
-    """The distributions called so and all that they require on this machine."""
+    """Yield the named distributions and all that they require on this machine."""
     seen: set[str] = set()
     waiting = list(packages)
     while waiting:
@@ -43,7 +43,7 @@ def required(packages: Iterable[str]) -> Iterator[Distribution]:
 
 
 def entries(found: Distribution) -> Iterator[tuple[str, Path]]:
-    """The topmost files and folders of a distribution, and where they are."""
+    """Yield the top-level files and folders of a distribution, and their paths."""
     for file in found.files or ():
         top = file.parts[0]
         if top not in ("..", "__pycache__") and not top.endswith(".pth"):

@@ -1,4 +1,4 @@
-"""A run that was really trained, and subjects with any attachments whose tensors all matter."""
+"""A trained run, and export sources with any attachments, whose tensors all affect the output."""
 
 import subprocess
 import sys
@@ -11,14 +11,15 @@ import torch
 
 from studio.app.prediction import open_classifier
 from studio.backbones import loading
+from studio.core.messages import N_
 from studio.core.recipe import Recipe
 from studio.core.run import Run
 from studio.data.images.decode import read_image
-from studio.export import ExportSource, verify
+from studio.export import Exporter, ExportSource, verify
 from studio.peft import attach
 from tests.unit.conftest import MakeRecipe, trained
 
-MakeSubject = Callable[[Sequence[dict[str, Any]]], ExportSource]
+MakeSource = Callable[[Sequence[dict[str, Any]]], ExportSource]
 
 
 @pytest.fixture
@@ -28,26 +29,26 @@ def recipe(make_recipe: MakeRecipe) -> Recipe:
 
 @pytest.fixture
 def run(recipe: Recipe, tmp_path: Path) -> Run:
-    """A run of one epoch at a rate that moves the adapter well away from where it began."""
+    """A run of one epoch, at a learning rate that changes the adapter a lot."""
     return trained(recipe, tmp_path / "run")
 
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verify here, which is quicker, for tests that are not about the process."""
+    """Load exports in this process, which is quicker, in tests that are not about the process."""
 
-    def load(folder: Path, paths: Sequence[Path]) -> tuple[torch.Tensor, str]:
+    def load(exporter: Exporter, folder: Path, batches: Sequence[Sequence[Path]]) -> verify._ExportLogits:
         classifier = open_classifier(folder)
-        batch = torch.stack([classifier.preprocessing(read_image(path)) for path in paths])
+        images = [classifier.preprocessing(read_image(path)) for batch in batches for path in batch]
         with torch.inference_mode():
-            return classifier.logits(batch), "here"
+            return verify._ExportLogits(classifier.logits(torch.stack(images)), N_("this process"))
 
     monkeypatch.setattr(verify, "_run_predict_script", load)
 
 
 @pytest.fixture
-def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
-    """A subject with the given attachments on the small backbone, every adapter tensor moved at random."""
+def make_source(recipe: Recipe, tmp_path: Path) -> MakeSource:
+    """Return a source with these attachments on the small backbone, and random changes of every adapter tensor."""
 
     def make(attachments: Sequence[dict[str, Any]]) -> ExportSource:
         raw = recipe.model_dump(by_alias=True) | {"attachments": list(attachments)}
@@ -65,7 +66,7 @@ def make_subject(recipe: Recipe, tmp_path: Path) -> MakeSubject:
 
 
 def elsewhere(code: str) -> str:
-    """What Python code prints in a fresh process in which this program cannot be imported."""
+    """Return the output of Python code in a fresh process in which this program cannot be imported."""
     guarded = f"import sys; sys.modules['studio'] = None\n{code}"
     done = subprocess.run([sys.executable, "-I", "-c", guarded], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -73,5 +74,5 @@ def elsewhere(code: str) -> str:
 
 
 def images_of(recipe: Recipe) -> list[Path]:
-    """The images that the tests' recipe is about."""
+    """Return the images of the tests' recipe."""
     return sorted(Path(recipe.data.path).glob("*/*.png"))

@@ -1,6 +1,6 @@
-"""Every method in every format on one family of backbones, all answered for by one fresh process.
+"""Every method in every format on one family of backbones, all predicted in one fresh process.
 
-A program (onnx, torch) takes a second or two to trace, so these hold several methods each, and MobileNet with its many
+Slow formats take a second or two to trace, so that each such export holds several methods, and MobileNet with its many
 blocks is left out, unless ``FULL_MATRIX`` is set in the environment, as ``make proof`` does.
 """
 
@@ -22,9 +22,10 @@ from safetensors.torch import save_file
 
 from studio.backbones import layer_roles, loading
 from studio.core.errors import StudioError
+from studio.core.messages import N_
 from studio.core.recipe import Attachment, Backbone, Recipe
 from studio.core.run import Run
-from studio.export import Exporter, ExportSource, exporters, onnx, sidecar_files, torch_program, verify, write_export
+from studio.export import EXPORTERS, Exporter, ExportSource, onnx, sidecar_files, torch_program, verify, write_export
 from studio.export.contract import formats_for
 from studio.peft import METHODS, Method, attach
 from studio.peft.adapter_file import save_adapter
@@ -45,10 +46,7 @@ FAMILIES: Mapping[str, tuple[str, dict[str, Any]]] = {
 }
 WHOLE = "FULL_MATRIX" in os.environ
 LABELS = ("a", "b", "c")
-PROGRAMS, FILES = ("onnx", "torch"), ("adapter", "merged", "peft")
-EVERYWHERE = ("adapter", "torch", "onnx")
-"""Formats that take whatever goes on a family."""
-TOGETHER = 6
+GROUP_SIZE = 6
 CONVOLUTIONS = ("convnext", "resnet", "efficientnet", *(["mobilenet"] if WHOLE else []))
 TRANSFORMERS = ("vit", "beit", "eva", "swin")
 _CHILD = """
@@ -71,7 +69,7 @@ print(json.dumps(found))
 
 
 def backbone(family: str, folder: Path) -> Backbone:
-    """A small backbone of the family as a timm model folder, with weights that make every layer matter."""
+    """Create a small backbone of the family as a timm model folder, with random weights in every layer."""
     folder.mkdir()
     name, args = FAMILIES[family]
     torch.manual_seed(0)
@@ -85,7 +83,7 @@ def backbone(family: str, folder: Path) -> Backbone:
 
 
 def pictures(folder: Path) -> list[Path]:
-    """Four images of noise."""
+    """Create four images of noise."""
     draw = np.random.default_rng(0)
     paths = [folder / f"{number}.png" for number in range(4)]
     for path in paths:
@@ -95,7 +93,7 @@ def pictures(folder: Path) -> list[Path]:
 
 @dataclass
 class Matrix:
-    """One family's part of the matrix, kept in ``folder``."""
+    """One family's part of the matrix, in ``folder``."""
 
     family: str
     folder: Path
@@ -106,15 +104,15 @@ class Matrix:
         self.images = pictures(self.folder)
 
     def attachment(self, method: Method[Any]) -> Attachment | None:
-        """The method where it goes by default; None where it is refused."""
+        """Return the method at its default targets; None if it does not support the family."""
         fields = {"adapters": self.adapters()} if method.name == "fusion" else {}
         try:
             return default_attachment(method, self.layers, config=fields)
         except StudioError:
             return None
 
-    def subject(self, name: str, attachments: Sequence[Attachment]) -> ExportSource:
-        """The attachments, moved well away from where they begin."""
+    def source(self, name: str, attachments: Sequence[Attachment]) -> ExportSource:
+        """Return a source with the attachments, with random changes of all their tensors."""
         torch.manual_seed(1)
         module = loading.load_backbone(self.backbone, len(LABELS))
         identity, preprocessing = loading.weights_digest(module), loading.resolve_preprocessing(module)
@@ -127,7 +125,7 @@ class Matrix:
         return ExportSource(run, recipe, attached.eval(), LABELS, preprocessing, identity)
 
     def adapters(self) -> list[str]:
-        """Two trained adapters to fuse; none where the family takes none."""
+        """Return two trained adapters to fuse; none if the family supports no adapters."""
         return [str(path) for number in range(2) if (path := self._adapter(number))]
 
     def _adapter(self, number: int) -> Path | None:
@@ -137,28 +135,28 @@ class Matrix:
         except StudioError:
             return None
         if not folder.is_dir():
-            subject = self.subject(folder.name, [made])
+            source = self.source(folder.name, [made])
             folder.mkdir()
-            save_adapter(subject.model, subject.recipe.attachments, folder, subject.weights_digest, {})
+            save_adapter(source.model, source.recipe.attachments, folder, source.weights_digest, {})
         return folder
 
     def cells(self) -> "Iterator[Cell]":
-        """Every method that goes on the family, in every format."""
+        """Yield every method that supports the family, in every format."""
         made = {method.name: found for method in METHODS if (found := self.attachment(method))}
         together = [[name] for name in made] if WHOLE else list(_groups(sorted(made, key=_order)))
         for names in [[name] for name in made]:
-            yield from self._cells(names, [made[name] for name in names], exclude=PROGRAMS)
+            yield from self._cells(names, [made[name] for name in names], slow=False)
         for names in together:
-            yield from self._cells(names, [made[name] for name in names], exclude=FILES)
+            yield from self._cells(names, [made[name] for name in names], slow=True)
 
-    def _cells(self, names: list[str], attachments: list[Attachment], exclude: Sequence[str]) -> "Iterator[Cell]":
-        subject = self.subject(f"{'-'.join(names)}-{len(exclude)}", attachments)
-        for exporter in exporters:
-            if exporter.name not in exclude:
-                yield Cell(self, names, exporter, subject)
+    def _cells(self, names: list[str], attachments: list[Attachment], slow: bool) -> "Iterator[Cell]":
+        source = self.source(f"{'-'.join(names)}-{slow}", attachments)
+        for exporter in EXPORTERS:
+            if exporter.slow == slow:
+                yield Cell(self, names, exporter, source)
 
     def answers(self, folders: list[Path]) -> dict[str, Any]:
-        """Logits, or what went wrong, of each export's own predict.py; where it is not an adapter, without us."""
+        """Return the logits, or the error, of each export's predict.py; only adapters may import this program."""
         given = json.dumps([list(map(str, folders)), list(map(str, self.images))])
         done = subprocess.run(
             [sys.executable, "-c", _CHILD], input=given, capture_output=True, text=True, check=False, timeout=300
@@ -169,12 +167,12 @@ class Matrix:
 
 @dataclass
 class Cell:
-    """One method, or several at once, in one format on one family."""
+    """One or several methods in one format on one family."""
 
     matrix: Matrix
     methods: list[str]
     exporter: Exporter
-    subject: ExportSource
+    source: ExportSource
 
     def __str__(self) -> str:
         return f"{' + '.join(self.methods)} as {self.exporter.name} on {self.matrix.family}"
@@ -184,41 +182,42 @@ class Cell:
         return self.matrix.folder / f"{self.exporter.name}-{'-'.join(self.methods)}"
 
     def write(self) -> str:
-        """Write the export; the sentence of a refusal, or nothing."""
+        """Write the export; return the error text if it is refused."""
         self.folder.mkdir()
         try:
-            write_export._check_methods(self.exporter, self.subject.run)
-            self.exporter.write(self.subject, self.folder)
+            write_export._check_methods(self.exporter, self.source.run)
+            self.exporter.write(self.source, self.folder)
         except StudioError as error:
             return str(error)
-        sidecar_files.write_sidecar_files(self.exporter, self.subject, self.folder)
+        sidecar_files.write_sidecar_files(self.exporter, self.source, self.folder)
         return ""
 
     def names_formats_that_work(self, sentence: str) -> bool:
-        """Whether a refusal says where to go instead."""
-        able = {name for method in self.methods for name in formats_for(METHODS.get(method))}
-        return any(name in sentence for name in able - {self.exporter.name})
+        """Return whether an error names another format that supports the methods, or says to choose one."""
+        supported = {name for method in self.methods for name in formats_for(METHODS.get(method))}
+        return any(name in sentence for name in supported - {self.exporter.name})
 
     def problem(self, logits: Any) -> str:
-        """What is wrong with an export's answers; nothing where it answers as the live model."""
+        """Return how an export differs from the live model; empty if it does not."""
         if isinstance(logits, str):
             return f"{self}: {logits}"
-        live = verify._live_logits(self.subject, self.matrix.images)
-        found = verify._compare(self.exporter, self.subject, live, torch.tensor(logits), "")
+        live = verify._live_logits(self.source, [self.matrix.images], len(self.matrix.images))
+        exported = verify._ExportLogits(torch.tensor(logits), N_("a fresh process"))
+        found = verify._compare(self.exporter, self.source, live, exported)
         return "" if found.passed and found.agreement == 1 else f"{self}: {found}"
 
 
 def _order(method: str) -> tuple[bool, str]:
-    """DoRA wants weights as they are, and SSF norms, so these come first."""
+    """Sort DoRA, which needs unchanged weights, and SSF, which needs norms, first."""
     return method not in ("dora", "ssf"), method
 
 
 def _groups(names: list[str]) -> Iterator[list[str]]:
-    return (names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER))
+    return (names[start : start + GROUP_SIZE] for start in range(0, len(names), GROUP_SIZE))
 
 
 def check(family: str, folder: Path) -> None:
-    """Fail where an export of the family answers otherwise than the live model, or a refusal does not help."""
+    """Fail if an export of the family differs from the live model, or an error names no other format."""
     matrix, written, unhelpful = Matrix(family, folder), [], []
     for cell in matrix.cells():
         refusal = cell.write()
@@ -229,22 +228,24 @@ def check(family: str, folder: Path) -> None:
     assert not unhelpful
     answers = matrix.answers([cell.folder for cell in written])
     assert not [problem for cell in written if (problem := cell.problem(answers[str(cell.folder)]))]
-    alike = {name: {m for cell in written if cell.exporter.name == name for m in cell.methods} for name in EVERYWHERE}
-    assert alike["adapter"] == alike["torch"] == alike["onnx"]
-    assert len(alike["adapter"]) > len(list(METHODS)) // 3
+    general = set(formats_for(*METHODS))
+    methods = {name: {m for cell in written if cell.exporter.name == name for m in cell.methods} for name in general}
+    assert {"adapter", "torch", "onnx"} <= general
+    assert all(found == methods["adapter"] for found in methods.values())
+    assert len(methods["adapter"]) > len(list(METHODS)) // 3
 
 
 @pytest.fixture
 def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tracing of a subject, shared by the formats that need it."""
+    """Trace each source once for all formats that need it."""
     traces: dict[int, Any] = {}
     original = torch_program.trace_program
 
-    def trace(subject: ExportSource) -> Any:
-        if id(subject) not in traces:
+    def trace(source: ExportSource) -> Any:
+        if id(source) not in traces:
             traces.clear()
-            traces[id(subject)] = original(subject)
-        return traces[id(subject)]
+            traces[id(source)] = original(source)
+        return traces[id(source)]
 
     for place in (torch_program, onnx):
         monkeypatch.setattr(place, "trace_program", trace)

@@ -1,4 +1,4 @@
-"""Method x format x family: each export answers as the live model in a process without this program, or is refused."""
+"""Method x format x family: each export predicts as the live model in a fresh process, or is refused."""
 
 from pathlib import Path
 

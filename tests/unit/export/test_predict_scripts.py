@@ -1,8 +1,10 @@
-"""Each export in a clean environment that has only what it is said to need gives the same answers."""
+"""Each export predicts the same in an environment with only the packages that it names."""
 
+import ast
 import json
 import os
 import subprocess
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,35 +13,18 @@ import torch
 from studio.app.prediction import predict
 from studio.core.recipe import Recipe
 from studio.core.run import Run
-from studio.export import exporters, sidecar_files, write_export
+from studio.export import EXPORTERS, Exporter, sidecar_files, write_export
 from tests.unit.export import clean
 from tests.unit.export.conftest import images_of
 
-NEEDS = {
-    "merged": ("timm", ()),
-    "peft": ("peft", ("timm",)),
-    "onnx": ("onnxruntime", ("numpy",)),
-    "torch": ("torch", ("numpy",)),
-}
-"""What reads a format, and what else its predict.py says it needs; Pillow always."""
-PROOF = """
-import importlib.util, json, sys
-assert importlib.util.find_spec("studio") is None
-{load}
-
+INDEPENDENT = [exporter for exporter in EXPORTERS if "studio" not in exporter.predict_packages]
+"""Formats that do not need this program."""
+USAGE = """
+import importlib.util, sys
 assert not [name for name in {absent} if importlib.util.find_spec(name)], "the environment is not clean"
+{code}
+assert model is not None
 """
-LOADS = {
-    "merged": 'import timm; model = timm.create_model("local-dir:{folder}", pretrained=True)',
-    "peft": """
-import timm, peft
-model = peft.PeftModel.from_pretrained(
-    timm.create_model("local-dir:{folder}/backbone", pretrained=True, num_classes=3), "{folder}")
-""",
-    "onnx": 'import onnxruntime; model = onnxruntime.InferenceSession("{folder}/model.onnx")',
-    "torch": 'import torch; model = torch.export.load("{folder}/model.pt2")',
-}
-ABSENT = {"merged": ["peft", "onnxruntime"], "peft": ["onnxruntime"], "onnx": ["torch", "timm"], "torch": ["timm"]}
 SCRIPT = """
 import json, sys, runpy
 sys.path.insert(0, {folder!r})
@@ -56,26 +41,55 @@ def run_in(python: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("form", NEEDS)
+def absent_packages(packages: list[str]) -> list[str]:
+    """Packages of other formats that an environment with ``packages`` must not have, and this program."""
+    present = {found.metadata["Name"].lower() for found in clean.required(packages)}
+    others = {name for exporter in EXPORTERS for name in exporter.predict_packages}
+    distributions = packages_distributions()
+    return ["studio", *(name for name in others - {"studio"} if not present & _lower(distributions.get(name, [])))]
+
+
+def _lower(names: list[str]) -> set[str]:
+    return {name.lower() for name in names}
+
+
 @pytest.mark.slow
-def test_an_export_answers_in_an_environment_without_this_program(
-    form: str, run: Run, recipe: Recipe, tmp_path: Path
+@pytest.mark.parametrize("exporter", INDEPENDENT, ids=lambda exporter: exporter.name)
+def test_an_export_predicts_in_an_environment_without_this_program(
+    exporter: Exporter, run: Run, recipe: Recipe, tmp_path: Path
 ) -> None:
-    reader, others = NEEDS[form]
-    python = clean.make(tmp_path / "environment", (reader, *others, "pillow"))
+    packages = [*exporter.predict_packages, "numpy", "pillow"]
+    python = clean.make(tmp_path / "environment", packages)
     folder, images = tmp_path / "export", images_of(recipe)[::7]
-    subject = write_export._load_source(run)
+    source = write_export._load_source(run)
     folder.mkdir()
-    exporters.get(form).write(subject, folder)
-    sidecar_files.write_sidecar_files(exporters.get(form), subject, folder)
+    exporter.write(source, folder)
+    sidecar_files.write_sidecar_files(exporter, source, folder)
     moved = folder.rename(tmp_path / "moved elsewhere")
 
-    run_in(python, "-c", PROOF.format(load=LOADS[form].format(folder=moved), absent=ABSENT[form]))
+    usage = exporter.python_usage.replace("{folder}", str(moved))
+    run_in(python, "-c", USAGE.format(code=usage, absent=absent_packages(packages)))
     logits = json.loads(run_in(python, "-c", SCRIPT.format(folder=str(moved), images=list(map(str, images)))))
     live = predict(run.path, images)
-    said = run_in(python, str(moved / "predict.py"), *map(str, images)).strip().splitlines()
-    assert [line.split("\t")[1] for line in said] == [answer.top_k(1)[0][0] for answer in live]
-    odds = torch.tensor(logits).softmax(1)
-    for row, answer in zip(odds, live, strict=True):
-        expected = torch.tensor([answer.probabilities[label] for label in subject.labels])
+    printed = run_in(python, str(moved / "predict.py"), *map(str, images)).strip().splitlines()
+    assert [line.split("\t")[1] for line in printed] == [prediction.top_k(1)[0][0] for prediction in live]
+    probabilities = torch.tensor(logits).softmax(1)
+    for row, prediction in zip(probabilities, live, strict=True):
+        expected = torch.tensor([prediction.probabilities[label] for label in source.labels])
         assert float((row - expected).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("exporter", list(EXPORTERS), ids=lambda exporter: exporter.name)
+def test_a_script_is_at_most_sixteen_lines_of_code(exporter: Exporter) -> None:
+    source = exporter.predict_script.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    documented = [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))]
+    described = {number for node in documented for number in _docstring(node)}
+    lines = enumerate(source.splitlines(), 1)
+    code = [line for number, line in lines if line.strip() and line.strip()[0] != "#" and number not in described]
+    assert len(code) <= 16
+
+
+def _docstring(node: ast.Module | ast.FunctionDef) -> range:
+    first = node.body[0]
+    return range(first.lineno, (first.end_lineno or 0) + 1) if ast.get_docstring(node) else range(0)

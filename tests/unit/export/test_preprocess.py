@@ -1,4 +1,4 @@
-"""The preprocessing that goes into exports gives, bit for bit, what the program's own gives."""
+"""The preprocessing script of exports equals the program's own bit for bit."""
 
 import json
 import runpy
@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def pictures(folder: Path) -> list[Path]:
-    """One image of each kind that needs thought."""
+    """Create one image of each mode and shape that is handled differently."""
     draw = np.random.default_rng(0)
 
     def noise(*shape: int, high: int = 256, dtype: Any = np.uint8) -> Any:
@@ -35,7 +35,7 @@ def pictures(folder: Path) -> list[Path]:
     Image.fromarray(noise(20, 77, 3)).save(folder / "flat.png")
     Image.fromarray(noise(32, 32, 3)).save(folder / "exact.png")
     Image.fromarray(noise(5, 7, 3)).save(folder / "small.png")
-    Image.fromarray(noise(40, 40)).save(folder / "grey.png")
+    Image.fromarray(noise(40, 40)).save(folder / "gray.png")
     Image.fromarray(noise(40, 40, high=65_536, dtype=np.uint16)).save(folder / "deep.png")
     Image.fromarray(noise(40, 40, high=2000, dtype=np.int32)).save(folder / "deeper.tif")
     Image.fromarray(draw.random((40, 40)).astype(np.float32)).save(folder / "float.tif")
@@ -49,7 +49,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("preprocessing", SETTINGS.values(), ids=SETTINGS.keys())
-def test_the_shipped_preprocessing_is_the_programs_own(preprocessing: Preprocessing, tmp_path: Path) -> None:
+def test_the_exported_preprocessing_equals_the_programs_own(preprocessing: Preprocessing, tmp_path: Path) -> None:
     shutil.copyfile(resource("export", "preprocess.py"), tmp_path / "preprocess.py")
     (tmp_path / "preprocessing.json").write_text(json.dumps(preprocessing.as_json()))
     paths = pictures(tmp_path)

@@ -37,12 +37,12 @@ def load_export_options(run: Run) -> ExportOptions:
 
 def options_for_run(run: Run) -> tuple[ExportOption, ...]:
     """Return every export format, with the reason if the run does not support it."""
-    from studio.export.contract import exporters
+    from studio.export.contract import EXPORTERS
     from studio.peft.contract import METHODS
 
     used = dict.fromkeys(a.method for a in run.recipe.attachments if a.enabled)
     options = []
-    for exporter in exporters:
+    for exporter in EXPORTERS:
         try:
             reason = next((text for name in used if (text := exporter.unsupported_reason(METHODS.get(name)))), "")
         except StudioError as error:

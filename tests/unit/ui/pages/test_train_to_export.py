@@ -111,12 +111,12 @@ def test_closing_during_training_asks_and_stops(prepared, qtbot, monkeypatch):
 
 
 def test_exports_are_listed_and_verified(trained, qtbot):
-    from studio.export.contract import exporters
+    from studio.export.contract import EXPORTERS
 
     trained.show_export()
     page = trained.export
     qtbot.waitUntil(lambda: bool(page.cards), timeout=30_000)
-    assert set(page.cards) == {exporter.name for exporter in exporters}
+    assert set(page.cards) == {exporter.name for exporter in EXPORTERS}
     page.select_format("merged")
     page.export_button.click()
     qtbot.waitUntil(lambda: page.result_notice.property("tone") in ("good", "bad"), timeout=60_000)
