@@ -62,7 +62,7 @@ class BackboneDialog(QDialog):
         self.download_bar.finished.connect(self._download_finished)
         self._build()
         self.search.textChanged.connect(self._search)
-        workspace.engine.loaded.connect(lambda: self._search(self.search.text()))
+        workspace.engine.loaded.connect(self._search_again)
         self._search("")
         self.search.setFocus()
 
@@ -144,6 +144,9 @@ class BackboneDialog(QDialog):
         return HBox(self.pretrained, self.random, self.local, self.browse, (self.file_name, 1), gap=14)
 
     # search
+
+    def _search_again(self) -> None:
+        self._search(self.search.text())
 
     def _search(self, query: str) -> None:
         if self._engine.ready:

@@ -7,6 +7,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
+from studio.core.recipe import Recipe
 from studio.ui.i18n.language import localized, tr, tr_n
 from studio.ui.pages.adapters.annotations import attachment_label
 from studio.ui.pages.adapters.attachment_form import AttachmentForm
@@ -92,7 +93,7 @@ class Inspector(QWidget):
         self.rows: dict[str, _AttachmentRow] = {}
         self.selected_names: tuple[str, ...] = ()
         self._build()
-        workspace.document.changed.connect(lambda recipe: self._show())
+        workspace.document.changed.connect(self._show_recipe)
         workspace.engine.loaded.connect(self._show)  # the methods of an open recipe are unknown before
         self._show()
 
@@ -153,6 +154,9 @@ class Inspector(QWidget):
         self._counts = counts
         self._show_counts()
         self.settings.refresh()
+
+    def _show_recipe(self, recipe: Recipe) -> None:
+        self._show()
 
     def _show(self) -> None:
         attachments = self._workspace.recipe.attachments

@@ -88,7 +88,7 @@ class AdaptersPage(Page):
     def _connect(self) -> None:
         engine, workspace = self.workspace.engine, self.workspace
         engine.loaded.connect(self._show_methods)
-        engine.load_failed.connect(lambda error: self.banner.show_message(error, "bad"))
+        engine.load_failed.connect(self._show_load_error)
         engine.counted.connect(self._show_counts)
         workspace.grad_norms_changed.connect(self._tree_model.show_grad_norms)
         workspace.document.changed.connect(self._show_recipe)
@@ -151,6 +151,9 @@ class AdaptersPage(Page):
         name = self.palette_panel.list_view.selected_name
         self.workspace.chosen_method = name
         self.tree_panel.bulk_attach_bar.select_method(name)
+
+    def _show_load_error(self, error: str) -> None:
+        self.banner.show_message(error, "bad")
 
     def _show_methods(self) -> None:
         rows = self.workspace.engine.method_rows()

@@ -80,7 +80,7 @@ class TreePanel(Card):
         self.bulk_attach_bar.targets_changed.connect(self.model.show_targets)
         self._workspace.edit_rejected.connect(self.show_error)
         # an error is shown until the next edit
-        self._workspace.document.changed.connect(lambda recipe: self._selection_changed())
+        self._workspace.document.changed.connect(self._recipe_changed)
 
     # the tree
 
@@ -271,6 +271,9 @@ class TreePanel(Card):
 
     def _highlight_hovered(self, ref: NodeRef) -> None:
         self.model.highlight_same_kind(ref if ref.path else self.model.ref(self.tree.currentIndex()))
+
+    def _recipe_changed(self, recipe: Recipe) -> None:
+        self._selection_changed()
 
     def _selection_changed(self) -> None:
         count = self.model.highlight_same_kind(self.model.ref(self.tree.currentIndex()))

@@ -4,6 +4,7 @@ import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QFontMetrics
 from PySide6.QtWidgets import QApplication, QFileDialog
+from shiboken6 import delete
 
 from studio.core.paths import resource
 from studio.core.recipe import Attachment, Recipe
@@ -552,3 +553,16 @@ def test_a_rebuilt_page_looks_like_the_old_one(page, ready, settled, qtbot):
     before, after = page.view_state(), rebuilt.view_state()
     assert set(before["tree"].pop("expanded")) == set(after["tree"].pop("expanded"))
     assert after == before
+
+
+def test_a_deleted_page_does_not_listen_to_the_services(page, ready, settled, qtbot):
+    deleted = AdaptersPage(ready.workspace)
+    deleted.choose_backbone()
+    deleted.dialog.reject()
+    delete(deleted)
+    with qtbot.captureExceptions() as errors:
+        ready.workspace.attach("lora", (QKV,))
+        ready.workspace.engine.load_failed.emit("failed")
+        ready.workspace.engine.loaded.emit()
+        settled(ready)
+    assert errors == []
