@@ -8,7 +8,10 @@ from studio.ui.widgets.components import HBox, VBox, button, container, text_lab
 
 
 class CollapsibleSection(QWidget):
-    """Shows ``content`` when its heading is pressed; collapsed at first, and collapsed content takes no focus."""
+    """Shows ``content`` when its heading is pressed.
+
+    Collapsed at first, and collapsed content takes no focus.
+    """
 
     def __init__(self, heading: str, content: QLayout) -> None:
         super().__init__()
@@ -23,7 +26,7 @@ class CollapsibleSection(QWidget):
         self.setLayout(VBox(HBox(self.header, None, self._note), self._content, gap=8))
 
     def set_note(self, text: str) -> None:
-        """Show a note on the content beside the heading, such as the number of changed values."""
+        """Show a note beside the heading, such as the number of changed values."""
         self._note.setText(text)
 
     @property

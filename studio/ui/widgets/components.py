@@ -1,4 +1,4 @@
-"""The building blocks of every page: labels, buttons, cards, banners, and layouts with the same spacing."""
+"""The building blocks of pages: labels, buttons, cards, banners and layouts."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -24,7 +24,10 @@ from studio.ui.style.theme import theme
 
 
 def text_label(content: str = "", role: str = "", wrap: bool = False) -> QLabel:
-    """Return a label of plain text. Roles: title, heading, muted, caption, figure, field, good, bad."""
+    """Return a label of plain text.
+
+    Roles: title, heading, muted, caption, figure, field, good, bad.
+    """
     label = QLabel(content)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setProperty("role", role)
@@ -150,7 +153,7 @@ class Card(QFrame):
 
 
 def add_item(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
-    """Add one item to ``box`` by the rules of :func:`add_items`, without touching its spacing."""
+    """Add one item to ``box`` by the rules of :func:`add_items`."""
     item, stretch = item if isinstance(item, tuple) else (item, 0)
     if item is None:
         box.addStretch(1)
@@ -163,7 +166,10 @@ def add_item(box: QVBoxLayout | QHBoxLayout, item: object) -> None:
 
 
 class Banner(QFrame):
-    """One sentence on a colored ground with an icon, and buttons for what can be done; hidden while it is empty."""
+    """One sentence on a colored ground with an icon, and buttons for what can be done.
+
+    Hidden while it is empty.
+    """
 
     _ICONS: ClassVar[dict[str, tuple[str, str]]] = {
         "bad": ("error", "bad"),
@@ -186,7 +192,9 @@ class Banner(QFrame):
         self.show_message(message, tone)
 
     def show_message(self, message: str, tone: str = "info", *actions: QAction) -> None:
-        """Show a sentence with a button for each of ``actions``; an empty one hides the banner.
+        """Show a sentence with a button for each of ``actions``.
+
+        An empty one hides the banner.
 
         Tones: info, good, warn, bad.
         """
@@ -234,7 +242,7 @@ class Paragraph(QLabel):
 
 
 class EmptyState(QWidget):
-    """The content of a page while there is nothing to show: an icon, a heading, a sentence and buttons."""
+    """The content of an empty page: an icon, a heading, a sentence and buttons."""
 
     def __init__(self, icon: str, heading: str, description: str, *buttons: QWidget, width: int = 380) -> None:
         super().__init__()
@@ -271,7 +279,7 @@ def scroll_area(widget: QWidget) -> QScrollArea:
 
 
 def repolish(widget: QWidget) -> None:
-    """Apply the style sheet again after a property in one of its selectors has changed."""
+    """Apply the style sheet again after a change of a property in its selectors."""
     widget.style().unpolish(widget)
     widget.style().polish(widget)
 

@@ -10,12 +10,18 @@ from studio.ui.widgets.components import repolish
 
 
 def first_local_path(data: QMimeData) -> Path | None:
-    """Return the path of the first local file or folder in dragged or copied data; None without one."""
+    """Return the path of the first local file or folder in dragged or copied data.
+
+    None without one.
+    """
     return next((Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()), None)
 
 
 class FileDropFilter(QObject):
-    """Lets ``target`` accept files where no widget inside it does; ``dropped`` carries the path of the first."""
+    """Lets ``target`` accept files where no widget inside it does.
+
+    ``dropped`` carries the path of the first.
+    """
 
     dropped = Signal(object)
 

@@ -1,4 +1,4 @@
-"""Fields of forms: each shows one value and emits ``edited`` when the user has changed it."""
+"""Fields of forms: each shows a value and emits ``edited`` after a change."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _INSET = 5
 
 
 class _WheelGuard(QObject):
-    """Passes the wheel on to the widget below a field without the focus, so that scrolling changes no values."""
+    """Passes the wheel on unless the field has the focus: scrolling changes no values."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Qt: swallow the wheel."""
@@ -59,7 +59,7 @@ def _text_edited(field: "IntField | FloatField") -> None:
 
 
 def _editing_finished(field: "IntField | FloatField") -> None:
-    """Emit a number typed into a field of several values, even if it is the value that the field held unseen."""
+    """Emit a number typed into a field of several values, also an unchanged one."""
     if field.typed_is_valid:
         _emit_edited(field, field.value())
     elif field.typed_is_valid is not None:
@@ -99,7 +99,7 @@ class IntField(QSpinBox):
             self.setValue(value)
 
     def set_limit(self, maximum: float) -> None:
-        """Limit the values to ``maximum`` from the next shown value on, unless that value is higher."""
+        """Limit the values to ``maximum``, or to the next shown value if it is higher."""
         self._limit = max(_int_limit(maximum), self.minimum())
 
     def show_value(self, value: Any) -> None:
@@ -285,7 +285,10 @@ class TextField(QLineEdit):
 
 
 class ListField(TextField):
-    """Several texts separated by semicolons; with ``folders`` a button adds a chosen folder."""
+    """Several texts separated by semicolons.
+
+    With ``folders`` a button adds a chosen folder.
+    """
 
     def __init__(self, folders: bool = False) -> None:
         super().__init__()

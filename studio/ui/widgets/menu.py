@@ -12,7 +12,7 @@ _MARKED = re.compile(r"(?<!&)(?:&&)*&([^&\s])")
 
 
 class Menu(QMenu):
-    """A menu that gives each entry a mnemonic of its own when it opens, unless its text has one."""
+    """A menu that gives each entry without a mnemonic one of its own."""
 
     def __init__(self, parent: QWidget | None = None, title: str = "") -> None:
         super().__init__(title, parent)
@@ -23,7 +23,7 @@ class Menu(QMenu):
 
 
 def assign_mnemonics(actions: Iterable[QAction]) -> None:
-    """Give each action without a mnemonic a letter that no other one has, as long as there are letters."""
+    """Give each action without a mnemonic a letter that no other one has."""
     entries = [action for action in actions if action.text() and not action.isSeparator()]
     taken = {marked[1].upper() for action in entries if (marked := _MARKED.search(action.text()))}
     for action in entries:
@@ -41,7 +41,7 @@ def strip_mnemonic(text: str) -> str:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """Yield the letters to try: the first ones of words, then all others of the text, then any.
+    """Yield the letters to try: first letters of words, other letters, then any.
 
     A text in another script gets a number: the letters in it belong to names.
     """
@@ -57,7 +57,7 @@ def _is_ideograph(letter: str) -> bool:
 
 
 def _with_mnemonic(text: str, letter: str) -> str:
-    """Return ``&File``, or ``文件(&1)`` if the letter is not in the text or the text is in another script."""
+    """Return ``&File``, or ``文件(&1)`` for a letter that is not taken from the text."""
     found = re.search(rf"\b{letter}", text, re.IGNORECASE | re.ASCII) or re.search(letter, text, re.IGNORECASE)
     if found and not any(map(_is_ideograph, text)):
         return f"{text[: found.start()]}&{text[found.start() :]}"

@@ -39,7 +39,10 @@ def draw_badge(
     icon: str = "adapter",
     outlined: bool = False,
 ) -> int:
-    """Draw a badge at the left of ``area``, elided to its width; return the badge's width."""
+    """Draw a badge at the left of ``area``, elided to its width.
+
+    Return the badge's width.
+    """
     width = min(badge_width(text, icon), area.width())
     box = QRect(area.left(), area.center().y() - _BADGE_HEIGHT // 2 + 1, width, _BADGE_HEIGHT)
     painter.save()
@@ -61,7 +64,7 @@ def draw_badge(
 
 
 def drag_pixmap(text: str, device_pixel_ratio: float, icon: str = "adapter", tone: str = "adapter") -> QPixmap:
-    """Return the badge that follows the pointer during a drag, with ``device_pixel_ratio`` pixels a point."""
+    """Return the badge that follows the pointer during a drag."""
     image = QPixmap(round(240 * device_pixel_ratio), round(32 * device_pixel_ratio))
     image.setDevicePixelRatio(device_pixel_ratio)
     image.fill(Qt.GlobalColor.transparent)

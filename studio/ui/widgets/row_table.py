@@ -9,7 +9,7 @@ T = TypeVar("T", bound=QTableView)
 
 
 def set_up_row_table(table: T, model: QAbstractItemModel, name: str, height: int) -> T:
-    """Let ``table`` show ``model`` in rows of ``height`` pixels without a grid, and select whole rows.
+    """Let ``table`` show ``model`` in whole rows of ``height`` pixels without a grid.
 
     ``name`` is its accessible name.
     """

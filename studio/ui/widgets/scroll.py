@@ -4,7 +4,7 @@ from PySide6.QtWidgets import QAbstractScrollArea
 
 
 def restore_scroll(area: QAbstractScrollArea, value: int) -> None:
-    """Scroll ``area`` to ``value`` pixels, now or as soon as its content is laid out that high."""
+    """Scroll ``area`` to ``value`` pixels, as soon as its content is that high."""
     bar = area.verticalScrollBar()
     if bar.maximum() >= value:
         bar.setValue(value)

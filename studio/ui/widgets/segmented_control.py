@@ -10,7 +10,10 @@ from studio.ui.widgets.components import HBox
 
 
 class SegmentedControl(QWidget):
-    """One of several ``choices``, each a text and an icon name (empty for none); ``chosen`` carries its number."""
+    """One of several ``choices``, each a text and an icon name (empty for none).
+
+    ``chosen`` carries its number.
+    """
 
     chosen = Signal(object)
 

@@ -15,7 +15,10 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class RowTableModel(QAbstractTableModel, Generic[R]):
-    """A table of rows in the given order; a subclass defines the columns and the texts of a row's cells."""
+    """A table of rows in the given order.
+
+    A subclass defines the columns and the texts of a row's cells.
+    """
 
     columns: ClassVar[tuple[str, ...]]
 
@@ -73,7 +76,10 @@ class RowTableModel(QAbstractTableModel, Generic[R]):
 
 
 class RowListModel(QAbstractListModel, Generic[R]):
-    """A list of rows in the given order; a subclass defines the caption and the description of a row."""
+    """A list of rows in the given order.
+
+    A subclass defines the caption and the description of a row.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

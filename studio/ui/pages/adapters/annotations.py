@@ -25,12 +25,15 @@ _ROLE_LABELS = {
 
 
 def role_label(role: Role) -> str:
-    """Return the name of a role; those of single projections, such as qkv, are the same in all languages."""
+    """Return the name of a role.
+
+    The roles of single projections, such as qkv, are the same in all languages.
+    """
     return localized(_ROLE_LABELS.get(role, str(role)))
 
 
 def tree_annotations(recipe: Recipe, counts: RecipeCounts | None, engine: Engine) -> TreeAnnotations:
-    """Return the badges of the tree, with parameter counts if ``counts`` has them for the same attachment."""
+    """Return the badges of the tree, with the counts of unchanged attachments."""
     badges: dict[str, tuple[Badge, ...]] = {}
     parameter_counts = counts.parameter_counts if counts else None
     counted = {a.name: a for a in counts.recipe.attachments} if counts else {}

@@ -1,4 +1,4 @@
-"""The form of an attachment, or of the fields that several attachments share, with their targets."""
+"""The form of one or several attachments, with the targets."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ _MAX_LISTED = 6
 
 
 class AttachmentForm(QWidget):
-    """The form; of several attachments a field shows the common value, or that there are several.
+    """The form; a field shows the common value of several attachments.
 
     An edit applies to all of them.
     """
@@ -143,7 +143,7 @@ class AttachmentForm(QWidget):
             self.form_box.addWidget(text_label(tr("These methods have no settings in common."), "caption", wrap=True))
 
     def _field_limits(self, methods: Sequence[Any]) -> tuple[dict[str, int], frozenset[str]]:
-        """Return the maxima of fields at the attachments' layers, and the fields that have no effect there."""
+        """Return the maxima of fields at the layers, and the fields without effect there."""
         engine, max_values = self._workspace.engine, dict[str, int]()
         unused: list[frozenset[str]] = []
         for method, attachment in zip(methods, self._attachments, strict=True):
@@ -184,7 +184,7 @@ class AttachmentForm(QWidget):
                 switch.show_value(states.pop())
 
     def show_matches(self) -> None:
-        """Show which layers the patterns in the field match and skip, and draw the module at them."""
+        """Show which layers the patterns match and skip, and draw the module at them."""
         if not self._attachments or not self._workspace.engine.layers:
             return
         if len(self._attachments) > 1:
@@ -235,7 +235,7 @@ class AttachmentForm(QWidget):
     # editing
 
     def _edit_config(self, name: str, value: Any) -> None:
-        """Change a field; if no layer supports the value, show the reason and the old value."""
+        """Change a field, or show why no layer supports the value."""
         if reason := self._unsupported_reason(name, value):
             self.show_attachments(self._attachments)
             self._workspace.edit_rejected.emit(reason)
@@ -248,7 +248,7 @@ class AttachmentForm(QWidget):
             self._workspace.change_attachment(self._attachments[0].name, {"at": at})
 
     def _use_default_targets(self) -> None:
-        """Attach to the method's default layers: those of the old patterns have other names on another backbone."""
+        """Attach to the method's default layers, which differ between backbones."""
         if retargeted := self._workspace.attachment_editor.retargeted(self._attachments[0]):
             changes = {"at": retargeted.at, "slices": retargeted.slices}
             self._workspace.change_attachment(retargeted.name, changes)
@@ -278,7 +278,10 @@ def path_lines(layers: Sequence[Layer]) -> list[str]:
 
 
 def skipped_lines(result: "MatchResult") -> list[str]:
-    """Return the first skipped layers with reasons, one a line; nothing if no layer is skipped."""
+    """Return the first skipped layers with reasons, one a line.
+
+    Return nothing if no layer is skipped.
+    """
     if not result.skipped:
         return []
     head = tr_n("Skips {n:,} layer", "Skips {n:,} layers", len(result.skipped))

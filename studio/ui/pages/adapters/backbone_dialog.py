@@ -1,4 +1,4 @@
-"""The dialog to choose a backbone: search the catalog, download weights, or use a checkpoint."""
+"""The dialog to choose a backbone: search, download, or use a checkpoint."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +39,7 @@ _PARAMETER_LIMITS = ((10, 10_000_000), (30, 30_000_000), (100, 100_000_000), (40
 
 
 class BackboneDialog(QDialog):
-    """The dialog; ``chosen`` carries a backbone that can be built, whose checkpoint has been checked."""
+    """The dialog; ``chosen`` carries a backbone that can be built."""
 
     chosen = Signal(object)
 
@@ -159,7 +159,7 @@ class BackboneDialog(QDialog):
         self._apply_filters()
 
     def _apply_filters(self, entry: "CatalogEntry | None" = None) -> None:
-        """Show the found entries that pass the filters, and select ``entry`` if it is among them."""
+        """Show the found entries that pass the filters, and select ``entry``."""
         backbone_filter = BackboneFilter(
             self.downloaded_only.isChecked(),
             bool(self.license_filter.currentData()),
@@ -174,7 +174,7 @@ class BackboneDialog(QDialog):
         self._show_choice()
 
     def _result_text(self, count: int) -> str:
-        """Return the number of matches, and the corrected query if the typed one has a typo."""
+        """Return the number of matches, and the corrected query after a typo."""
         typed = self.search.text().strip()
         if not count:
             return tr("No matching backbones with these filters.") if self._entries else tr("No matching backbones.")
@@ -284,7 +284,10 @@ class BackboneDialog(QDialog):
             self.banner.show_message(words, "bad", self._downloaded_action)
 
     def _download_finished(self, error: str | None) -> None:
-        """Use the downloaded backbone, or show why the download failed; None if it was canceled."""
+        """Use the downloaded backbone, or show why the download failed.
+
+        ``error`` is None if it was canceled.
+        """
         self._show_choice()
         if error:
             self.banner.show_message(error, "bad", self._downloaded_action)

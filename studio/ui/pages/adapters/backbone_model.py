@@ -24,14 +24,20 @@ _UNKNOWN = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class BackboneFilter:
-    """The conditions on the entries to show, by default none; ``max_parameters`` 0 allows any size."""
+    """The conditions on the entries to show, by default none.
+
+    ``max_parameters`` 0 allows any size.
+    """
 
     downloaded: bool = False
     commercial_use: bool = False
     max_parameters: int = 0
 
     def accepts(self, entry: "CatalogEntry") -> bool:
-        """Return whether ``entry`` meets the conditions; a license that is not stated allows no commercial use."""
+        """Return whether ``entry`` meets the conditions.
+
+        A license that is not stated allows no commercial use.
+        """
         return (
             (entry.available or not self.downloaded)
             and (not self.commercial_use or not (entry.non_commercial or entry.license == "not stated"))
@@ -85,7 +91,7 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         return sorted(self._unsorted, key=_SORT_KEYS[column], reverse=order == Qt.SortOrder.DescendingOrder)
 
     def cells(self, row: "CatalogEntry") -> tuple[str, ...]:
-        """Return name, family, parameters, input size, GFLOPs, license and place of the weights."""
+        """Return the texts of the columns."""
         height, width = row.input_size
         return (
             row.name,
@@ -104,7 +110,7 @@ class BackboneModel(RowTableModel["CatalogEntry"]):
         return super().headerData(section, orientation, role)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: also a warning icon for a non-commercial license, and numbers aligned to the right."""
+        """Qt: also an icon for a non-commercial license, and the alignment of numbers."""
         if role == Qt.ItemDataRole.DecorationRole and index.column() == LICENSE:
             return icon("warning", "adapter") if self.rows[index.row()].non_commercial else None
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT_ALIGNED:

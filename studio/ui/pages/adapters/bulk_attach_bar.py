@@ -1,4 +1,4 @@
-"""The bulk attach bar: attach a method to a pattern in a range of blocks, with a live count of the matches."""
+"""The bulk attach bar: attach a method to a pattern in a range of blocks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,10 @@ _MIN_CAPTION_WIDTH = 500
 
 
 class BulkAttachBar(QWidget):
-    """Method, pattern and blocks; ``targets_changed`` carries the paths that they match now."""
+    """Method, pattern and blocks.
+
+    ``targets_changed`` carries the paths that they match now.
+    """
 
     targets_changed = Signal(object)
 

@@ -1,4 +1,4 @@
-"""The compare bar: the edited recipe as A and another recipe, or that of a run, as B, on the tree."""
+"""The compare bar: the edited recipe as A, another or that of a run as B."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -56,7 +56,10 @@ class CompareBar(QWidget):
             self.compare_file(Path(path))
 
     def compare_file(self, path: Path) -> None:
-        """Compare with the recipe in ``path``; show the error and change nothing if it cannot be read."""
+        """Compare with the recipe in ``path``.
+
+        Show the error and change nothing if it cannot be read.
+        """
         self._workspace.run_edit(
             lambda: self.compare(Recipe.load(path).with_absolute_paths(path.resolve().parent), path.name)
         )
@@ -67,7 +70,10 @@ class CompareBar(QWidget):
         self._workspace.run_edit(lambda: self.compare(Recipe.load(recipe), folder.name))
 
     def compare(self, recipe: Recipe, name: str) -> None:
-        """Show ``recipe``, called ``name``, as B; raise StudioError while there is no layer tree."""
+        """Show ``recipe``, called ``name``, as B.
+
+        Raise StudioError while there is no layer tree.
+        """
         if not self._workspace.engine.layers:
             raise StudioError("no-layers", "There is no layer tree yet. Choose a backbone first.")
         self.other_recipe, self.other_name = recipe, name

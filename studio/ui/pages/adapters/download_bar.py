@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class DownloadBar(QFrame):
     """Progress of a download, hidden while there is none.
 
-    ``finished`` carries "" if it is complete, the reason if it failed, and None if it was canceled.
+    ``finished`` carries "" if it is complete, the reason if it failed, and ``error`` is None if it was canceled.
     """
 
     finished = Signal(object)

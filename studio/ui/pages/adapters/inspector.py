@@ -84,7 +84,7 @@ class _AttachmentRow(QFrame):
 
 
 class Inspector(QWidget):
-    """Edits the selected attachments, also several at once, and shows which layers each matches and skips."""
+    """Edits the selected attachments, and shows which layers they match and skip."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -205,7 +205,7 @@ class Inspector(QWidget):
             repolish(row.count_label)
 
     def _count_text(self, name: str) -> tuple[str, str]:
-        """Return layers and parameters of the attachment ``name``, and the role of the label."""
+        """Return the counts of the attachment ``name``, and the role of the label."""
         counts = self._counts
         if counts is None or counts.parameter_counts is None:
             return name, "caption"

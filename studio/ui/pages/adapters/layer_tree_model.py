@@ -1,4 +1,4 @@
-"""The layer tree as a Qt item model of plain layer rows, on which methods are dropped."""
+"""The layer tree as a Qt item model of plain rows, on which methods are dropped."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +43,7 @@ _Index = QModelIndex | QPersistentModelIndex
 
 
 class LayerTree(QAbstractItemModel):
-    """The tree; ``attach_error(payload, refs)`` returns why a drop is impossible, ``attach(payload, refs)`` attaches.
+    """The tree; ``attach_error`` returns why a drop is impossible, ``attach`` does it.
 
     ``repaint_needed`` is emitted when rows look different although their data is the same, as during a drag.
     """
@@ -104,17 +104,14 @@ class LayerTree(QAbstractItemModel):
         self._notify_changed({path for path in paths if before.badges.get(path) != annotations.badges.get(path)})
 
     def show_filter(self, text: str, show_empty: bool = False) -> None:
-        """Keep only rows with ``text`` in path or type, and their ancestors.
-
-        Layers without parameters, such as dropout, are kept only with ``show_empty``.
-        """
+        """Keep rows with ``text`` in path or type, empty ones only with ``show_empty``."""
         self.beginResetModel()
         self._filter, self._show_empty = text.strip().lower(), show_empty
         self._apply_filter()
         self.endResetModel()
 
     def show_drag(self, payload: DragPayload) -> None:
-        """Dim the rows that do not support ``payload`` while it is dragged; an empty name ends the drag."""
+        """Dim rows that do not support the dragged ``payload``; an empty name ends it."""
         if payload != self._dragged:
             self._dragged = payload
             self._attach_errors.clear()
@@ -128,7 +125,7 @@ class LayerTree(QAbstractItemModel):
             self.repaint_needed.emit()
 
     def highlight_same_kind(self, ref: NodeRef | None) -> int:
-        """Mark the layers of the same kind as the one at ``ref``, itself included; return their number."""
+        """Mark all layers of the same kind as that at ``ref``; return their number."""
         paths = frozenset(self._same_kind_paths(ref.path)) if ref and ref.path else frozenset()
         paths = paths if len(paths) > 1 else frozenset()
         if paths != self._same_kind:
@@ -138,13 +135,13 @@ class LayerTree(QAbstractItemModel):
         return len(paths)
 
     def show_grad_norms(self, grad_norms: GradNorms) -> None:
-        """Show the gradient norm of each attachment during a training; empty ones end that."""
+        """Show the gradient norms of a training; empty ones end that."""
         if grad_norms != self.grad_norms:
             self.grad_norms = grad_norms
             self.repaint_needed.emit()
 
     def show_pairs(self, pairs: Mapping[str, LayerPair]) -> None:
-        """Show the attachments of another recipe, by layer path, beside the badges; no pairs end that."""
+        """Show the attachments of another recipe by layer path; no pairs end that."""
         self._pairs = pairs
         differing = [path for path, pair in pairs.items() if pair.differs]
         self._differing = Counter(ancestor for path in differing for ancestor in (*_ancestors(path), ""))
@@ -198,7 +195,7 @@ class LayerTree(QAbstractItemModel):
                 self.dataChanged.emit(index, self.createIndex(index.row(), len(COLUMNS) - 1, number))
 
     def widest_texts(self) -> tuple[list[tuple[int, str]], list[str], str]:
-        """Return the texts that columns must hold: (depth, name) pairs, types and shapes, and the largest number."""
+        """Return the widest texts: (depth, name) pairs, types and shapes, a number."""
         if not self._nodes:
             return [], [], ""
         names = [(depth, self._text(self._nodes[n], n, NAME)) for (depth, _), n in self._tree_data.names.items()]
@@ -237,11 +234,11 @@ class LayerTree(QAbstractItemModel):
         return self._tree_data.layers
 
     def is_frozen(self, number: int) -> bool:
-        """Return whether the node has weights of its own, frozen unless :meth:`highlighted_layers` has them."""
+        """Return whether the node has own weights that are not highlighted."""
         return self._nodes[number].layer.own_parameters > 0
 
     def highlighted_layers(self) -> list[tuple[int, str]]:
-        """Return the numbers of the highlighted nodes, each with a color name; the strongest come last."""
+        """Return the highlighted nodes with their color names, the strongest last."""
         heads = [(number, "head") for number in self._tree_data.heads if self._annotations.head_trainable]
         enabled = [path for path, badges in self._annotations.badges.items() if any(badge.enabled for badge in badges)]
         adapted = [(self._number_of.get(NodeRef(path), -1), "adapter") for path in (*enabled, *self._targets)]
@@ -302,7 +299,7 @@ class LayerTree(QAbstractItemModel):
         return localized(COLUMNS[section]) if role == Qt.ItemDataRole.DisplayRole else None
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Qt: the content of a cell. The delegate asks for ``NODE_ROLE``, ``BADGES_ROLE`` and ``DIM_ROLE``."""
+        """Qt: the content of a cell, under the roles of this module for the delegate."""
         node = self.node(index)
         if node is None:
             return None
@@ -354,7 +351,7 @@ class LayerTree(QAbstractItemModel):
         return "\n".join(filter(None, (*lines, localized(node.layer.bypass_reason))))
 
     def flags(self, index: _Index) -> Qt.ItemFlag:
-        """Qt: every row can be selected and dropped on; :meth:`accepts_drop` decides about a drop."""
+        """Qt: every row can be selected; :meth:`accepts_drop` decides about a drop."""
         return _ROW_FLAGS if index.isValid() else Qt.ItemFlag.ItemIsDropEnabled
 
     # dropping
@@ -389,7 +386,7 @@ class LayerTree(QAbstractItemModel):
         return True
 
     def attach_error_at(self, payload: DragPayload, ref: NodeRef) -> str:
-        """Return why ``payload`` cannot be attached at ``ref``, empty if it can; cached during a drag."""
+        """Return why ``payload`` cannot be attached at ``ref``; cached during a drag."""
         if payload != self._dragged:
             return self._attach_error(payload, (ref,))
         if ref not in self._attach_errors:

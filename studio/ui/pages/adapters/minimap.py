@@ -1,4 +1,4 @@
-"""The minimap beside the layer tree: the whole network from top to bottom, and the part in view."""
+"""The minimap beside the layer tree: the whole network, and the part in view."""
 
 from bisect import bisect_left
 
@@ -15,7 +15,10 @@ _WIDTH = 14
 
 
 class Minimap(QWidget):
-    """One line of pixels for one or more layers; ``node_pressed`` carries the pressed place."""
+    """One line of pixels for one or more layers.
+
+    ``node_pressed`` carries the pressed place.
+    """
 
     node_pressed = Signal(object)
 
@@ -39,7 +42,7 @@ class Minimap(QWidget):
         return QSize(_WIDTH, 80)
 
     def _line_tints(self) -> list[str]:
-        """Return the strongest tint of the layers in each line of pixels, from top to bottom."""
+        """Return the strongest tint of each line of pixels, from top to bottom."""
         model, height = self._view.layer_tree, max(1, self.height())
         numbers = model.layer_numbers
         if self._frozen_lines_key != (id(numbers), height):

@@ -35,7 +35,7 @@ from studio.ui.widgets.components import VBox, button
 
 
 class AdaptersPage(Page):
-    """The second step; an attachment whose badge is dropped beside the tree is removed."""
+    """The second step; a badge that is dropped beside the tree is removed."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__(
@@ -139,7 +139,10 @@ class AdaptersPage(Page):
         }
 
     def restore_view_state(self, state: Mapping[str, Any]) -> None:
-        """Restore the values of :meth:`view_state`; the selection in the tree precedes that in the inspector."""
+        """Restore the values of :meth:`view_state`.
+
+        The selection in the tree precedes that in the inspector.
+        """
         if "splitter" in state:
             self.splitter.setSizes(state["splitter"])
         self.compare_bar.restore_view_state(state.get("compare", {}))
@@ -189,7 +192,7 @@ class AdaptersPage(Page):
     # attaching
 
     def attach_selected(self, same_kind: bool = False) -> None:
-        """Attach the method selected in the palette to the selected rows, or to the whole backbone.
+        """Attach the selected method to the selected rows, or to the whole backbone.
 
         With ``same_kind`` to all layers of the rows' kinds.
         """
@@ -260,7 +263,7 @@ class AdaptersPage(Page):
         self.menu_at(position).popup(self._tree.viewport().mapToGlobal(position))
 
     def menu_at(self, position: QPoint) -> QMenu:
-        """Return the context menu for a position in the tree's viewport: attach, copy, paste and remove."""
+        """Return the context menu for a position in the tree's viewport."""
         node = self._tree_model.node(self._tree.indexAt(position))
         badges = self._tree_model.badges(node) if node else ()
         context = MenuContext(

@@ -14,13 +14,16 @@ UNSUPPORTED_ROLE = Qt.ItemDataRole.UserRole + 2
 
 
 def _search_text(row: MethodRow) -> str:
-    """Return the texts to search, in English and in the window's language, in lower case."""
+    """Return the texts to search, in English and the window's language, lower case."""
     texts = (row.label, row.family, row.summary)
     return " ".join((*texts, *map(localized, texts))).lower()
 
 
 class Palette(QAbstractListModel):
-    """The methods by family, or the presets; rows that the backbone does not support have the reason."""
+    """The methods by family, or the presets.
+
+    Rows that the backbone does not support have the reason.
+    """
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)

@@ -24,7 +24,7 @@ _BOTTOM = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignBottom)
 
 
 class _MethodDelegate(QStyledItemDelegate):
-    """Draws a method: label, two lines of summary and a grip, and the family above its first method."""
+    """Draws a method, and the family above its first method."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: two lines of summary, and room for the family if it is shown."""
@@ -96,7 +96,9 @@ def _starts_family(index: QModelIndex | QPersistentModelIndex) -> bool:
 
 
 class PaletteView(QListView):
-    """Methods and presets to drag; Enter or a double-click attaches the current one to the selection in the tree.
+    """Methods and presets to drag.
+
+    Enter or a double-click attaches the current one to the selection in the tree.
 
     ``method_activated`` carries the payload, and whether it is for all layers of the kind (with Ctrl).
     """

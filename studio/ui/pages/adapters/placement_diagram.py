@@ -1,4 +1,4 @@
-"""A diagram of where a method's module is placed at a layer: in its weights, beside it, after it, in front of it."""
+"""A diagram of the place of a method's module at a layer."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ _CENTER = int(Qt.AlignmentFlag.AlignCenter)
 
 
 class PlacementDiagram(QWidget):
-    """Draws one of :data:`studio.peft.method_info.DIAGRAMS`, with the name of the layer in its box."""
+    """Draws one of :data:`studio.peft.method_info.DIAGRAMS` around a layer."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from studio.ui.widgets.menu import Menu
 
 @dataclass(frozen=True)
 class MenuContext:
-    """The content of the menu at a place: rows of the palette, badges, and the copied attachment."""
+    """The content of the menu: palette rows, badges, and the copied attachment."""
 
     refs: tuple[NodeRef, ...]
     chosen: MethodRow | None
@@ -28,7 +28,10 @@ class MenuContext:
 
 
 class TreeContextMenu(Menu):
-    """Attach, copy, paste and remove; impossible actions are disabled, with the reason as tool tip."""
+    """Attach, copy, paste and remove.
+
+    Impossible actions are disabled, with the reason as tool tip.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Drawing of the rows of the layer tree: name with a state icon, numbers, badges or a summary."""
+"""Drawing of the layer tree: names with icons, numbers, badges or a summary."""
 
 from collections.abc import Iterable
 from typing import cast
@@ -37,7 +37,7 @@ _MIN_BADGE_WIDTH = 30
 
 
 class LayerDelegate(QStyledItemDelegate):
-    """Draws the cells: name with a state icon, type and shape, numbers, badges or a summary."""
+    """Draws the cells of the layer tree."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         """Qt: all rows have one height."""
@@ -76,7 +76,10 @@ class LayerDelegate(QStyledItemDelegate):
         index: QModelIndex | QPersistentModelIndex,
         is_open: bool,
     ) -> None:
-        """Fill the row by its state; an ancestor stands for the layers inside it while it is collapsed."""
+        """Fill the row by its state.
+
+        An ancestor stands for the layers inside it while it is collapsed.
+        """
         target = index.data(TARGET_ROLE)
         if target == "target" or (target == "target ancestor" and not is_open):
             painter.fillRect(option.rect, color("adapter_soft"))
@@ -134,7 +137,7 @@ class LayerDelegate(QStyledItemDelegate):
 
 
 def summary_text(summary: SubtreeSummary) -> str:
-    """Return ``4 adapters, +49k``, without the sum before it is counted, or that all are off."""
+    """Return ``4 adapters, +49k``, the number alone before the count, or "off"."""
     if not summary.any_enabled:
         return tr_n("{n} adapter off", "{n} adapters off", summary.badges)
     if not summary.adapter_parameters:
@@ -144,7 +147,10 @@ def summary_text(summary: SubtreeSummary) -> str:
 
 
 def draw_grad_norm(painter: QPainter, box: QRect, grad_norms: GradNorms, attachment: str, path: str) -> None:
-    """Draw the relative gradient norm as a line below a badge; nothing if it is unknown."""
+    """Draw the relative gradient norm as a line below a badge.
+
+    Draw nothing if it is unknown.
+    """
     if grad_norms.norm(attachment, path) is not None:
         line = QRect(box.left() + 4, box.center().y() + 11, box.width() - 8, 2)
         painter.fillRect(line, color("line"))
@@ -171,12 +177,12 @@ def area_after_tags(area: QRect, tags: Iterable[str]) -> QRect:
 
 
 def _tag_width(tag: str, area: QRect) -> int:
-    """Return the width of a tag, at most half of the cell: the row's own badges follow."""
+    """Return the width of a tag, at most half of the cell: badges follow."""
     return min(badge_width(tag, ""), area.width() // 2)
 
 
 def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:
-    """Return the boxes of the badges in a cell's ``area``, from left to right, as many as fit."""
+    """Return the boxes of the badges that fit into a cell's ``area``."""
     boxes: list[tuple[QRect, Badge]] = []
     left = area.left()
     for badge in badges:
@@ -195,7 +201,7 @@ def cell_area(rect: QRect) -> QRect:
 
 
 def state_icon(node: Node, summary: SubtreeSummary) -> tuple[str, str]:
-    """Return icon and color of a row: trained head, adapted, with trained layers, frozen, or without parameters."""
+    """Return icon and color of a row by what is trained in it."""
     if node.is_head and summary.head_parameters:
         return "head", "head"
     if summary.any_enabled:

@@ -1,4 +1,4 @@
-"""The tree panel: filter, bulk attach bar, the layer tree with its minimap, and a hint on the current action."""
+"""The tree panel: filter, bulk attach bar, layer tree with minimap, and a hint."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -85,7 +85,10 @@ class TreePanel(Card):
     # the tree
 
     def show_tree(self, layers: tuple[Layer, ...], tree_data: TreeData | None = None) -> None:
-        """Show ``layers``, with ``tree_data`` if it is built already; rows of the same layers stay expanded."""
+        """Show ``layers``, with ``tree_data`` if it is built already.
+
+        Rows of the same layers stay expanded.
+        """
         same = [layer.path for layer in layers] == [layer.path for layer in self._layers]
         expanded = self._expanded_refs() if same else set()
         self._layers = layers
@@ -178,7 +181,10 @@ class TreePanel(Card):
         self.tree.expand(self.model.index_of(NodeRef()))
 
     def _filter_changed(self, query: str) -> None:
-        """Show the matching rows, all expanded; without a filter, expand the rows that were expanded before it."""
+        """Show the matching rows, all expanded.
+
+        Without a filter, expand the rows that were expanded before it.
+        """
         if not self._is_filtered:
             self._expanded_before_filter = self._expanded_refs()
         self._is_filtered = bool(query.strip())

@@ -1,4 +1,4 @@
-"""The view of the layer tree: accepts drops, drags badges, and shows what a drop would do."""
+"""The view of the layer tree: accepts drops, and drags badges."""
 
 from collections.abc import Callable
 from typing import cast
@@ -44,7 +44,7 @@ _CTRL, _SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftMo
 
 
 class TreeView(QTreeView):
-    """The layer tree; drops go to the model, hovers, keys and menus are emitted as signals.
+    """The layer tree; drops go to the model, hovers and keys are signals.
 
     A drop with Ctrl is for all layers of the kind, which ``same_kind`` returns. ``lift`` returns the attachment of
     a name at a place, None if there is none.
@@ -144,7 +144,10 @@ class TreeView(QTreeView):
         return cast(LayerTree, self.model())
 
     def selected_refs(self) -> tuple[NodeRef, ...]:
-        """Return the selected places in the order of the tree; the backbone without a selection."""
+        """Return the selected places in the order of the tree.
+
+        Without a selection return the backbone.
+        """
         rows = sorted(self.selectionModel().selectedRows(), key=lambda index: index.internalId())
         return tuple(self.layer_tree.ref(index) for index in rows) or (NodeRef(),)
 
@@ -159,7 +162,7 @@ class TreeView(QTreeView):
         self.scrollTo(rows[0])
 
     def refs_at(self, position: QPoint) -> tuple[NodeRef, ...]:
-        """Return the row at a position, all selected rows if it is one of them, or the backbone."""
+        """Return the row at a position, the selection if it is in it, or the backbone."""
         index = self.indexAt(position)
         ref = self.layer_tree.ref(index)
         return self.selected_refs() if index.isValid() and ref in self.selected_refs() else (ref,)
@@ -181,7 +184,10 @@ class TreeView(QTreeView):
     # keys and mouse buttons
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Qt: Enter attaches the selected method, with Ctrl and Shift to all of the kind; Delete removes."""
+        """Qt: Enter attaches the selected method, with Ctrl and Shift to all of the kind.
+
+        Delete removes.
+        """
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.attach_requested.emit(event.modifiers() & _CTRL == _CTRL and event.modifiers() & _SHIFT == _SHIFT)
         elif event.key() in (Qt.Key.Key_Delete, Qt.Key.Key_Backspace):
@@ -244,7 +250,10 @@ class TreeView(QTreeView):
     # the note beside the pointer: what a drop would do
 
     def show_note(self, text: str) -> None:
-        """Show ``text`` beside the pointer during a drag over the tree; nothing if it is empty."""
+        """Show ``text`` beside the pointer during a drag over the tree.
+
+        An empty text ends that.
+        """
         self._note = text
         self.viewport().update()
 

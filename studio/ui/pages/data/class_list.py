@@ -1,4 +1,7 @@
-"""The list of classes, with a bar of the splits for each; images can be dropped on a class."""
+"""The list of classes, with a bar of the splits for each.
+
+Images can be dropped on a class.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +33,10 @@ _Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A class and its number of images in each split; the first row stands for all classes."""
+    """A class and its number of images in each split.
+
+    The first row stands for all classes.
+    """
 
     name: str
     label: int
@@ -87,7 +93,7 @@ class _ClassModel(RowListModel[ClassRow]):
 
 
 class _ClassDelegate(QStyledItemDelegate):
-    """Draws a class: its name and number of images, and below them a bar with a part for each split."""
+    """Draws a class: name, number of images, and a bar of its splits."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: _Index) -> QSize:
         """Qt: all rows have one height."""
@@ -125,7 +131,7 @@ class _ClassDelegate(QStyledItemDelegate):
 
 
 class ClassList(QListView):
-    """``chosen`` carries the index of a class or :data:`ALL_CLASSES`, ``dropped`` a class and the dropped data."""
+    """``chosen`` carries a class or :data:`ALL_CLASSES`, ``dropped`` a class and data."""
 
     chosen = Signal(int)
     dropped = Signal(int, object)
@@ -145,7 +151,10 @@ class ClassList(QListView):
         self.selectionModel().currentChanged.connect(lambda now, before: self._emit_chosen(now))
 
     def show_classes(self, names: Sequence[str], counts: Sequence[tuple[int, ...]]) -> None:
-        """Show classes with their counts by split; the selection stays while the classes are the same."""
+        """Show classes with their counts by split.
+
+        The selection stays while the classes are the same.
+        """
         totals = tuple(sum(column) for column in zip(*counts, strict=True)) or (0, 0, 0)
         rows = [ClassRow(name, label, its) for label, (name, its) in enumerate(zip(names, counts, strict=True))]
         if self._model.show_rows((ClassRow(tr("All classes"), ALL_CLASSES, totals), *rows)):

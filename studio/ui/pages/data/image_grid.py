@@ -58,7 +58,7 @@ def _elided(text: str, width: int) -> str:
 
 
 class ImageGrid(ThumbnailGrid):
-    """Requests for the selected images: exclude them (Delete), or open a menu at a position."""
+    """Requests for the selected images: exclude (Delete), or a menu at a position."""
 
     exclude_requested = Signal()
     menu_requested = Signal(QPoint)

@@ -29,7 +29,7 @@ class ImageModel(RowListModel["ImageFile"]):
         self.classes: Sequence[str] = ()
 
     def show_images(self, root: Path, classes: Sequence[str], rows: "Sequence[ImageFile]") -> None:
-        """Replace the list; scroll position and selection stay if it has the same path objects in the same order."""
+        """Replace the list; the same path objects keep scroll position and selection."""
         same = root == self.root and len(rows) == len(self.rows)
         same = same and all(map(is_, (row.path for row in rows), (row.path for row in self.rows)))
         if not same:

@@ -1,4 +1,4 @@
-"""The Images tab: classes with their counts, and a grid to filter, relabel and exclude images."""
+"""The Images tab: classes, and a grid to filter, relabel and exclude images."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ EXCLUDED = "excluded"
 
 @dataclass(frozen=True, slots=True)
 class _Filter:
-    """A choice of images to show: all, those of an issue (``kind``), or the excluded ones."""
+    """A choice of images: all, those of an issue (``kind``), or the excluded ones."""
 
     label: str
     kind: str = ""
@@ -192,7 +192,10 @@ class ImagesTab(QWidget):
             self._edit(step, lambda data: include(data, paths))
 
     def relabel(self, paths: Iterable[Path], name: str) -> None:
-        """Move ``paths`` to the class called ``name``, in the recipe only; the files stay in place."""
+        """Move ``paths`` to the class called ``name``, in the recipe only.
+
+        The files stay in place.
+        """
         from studio.data.checks.fixes import relabel
 
         listed = tuple(paths)

@@ -38,5 +38,8 @@ ISSUE_TITLES = {
 
 
 def issue_title(kind: str) -> str:
-    """Return the heading of an issue as a message; the name of the kind if it has no heading."""
+    """Return the heading of an issue as a message.
+
+    Return the name of the kind if it has no heading.
+    """
     return ISSUE_TITLES.get(kind) or kind.replace("-", " ").capitalize()

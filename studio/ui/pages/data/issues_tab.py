@@ -1,4 +1,4 @@
-"""The Issues tab: for each issue of the check a sentence, some of its images, and the fixes."""
+"""The Issues tab: a sentence, some images and the fixes of each issue."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -70,7 +70,7 @@ class ThumbnailStrip(QWidget):
 
 
 class IssueCard(QFrame):
-    """One issue; ``chosen`` carries the fix, ``images_requested`` the kind whose images are to be shown."""
+    """One issue; ``chosen`` carries the fix, ``images_requested`` the kind to show."""
 
     chosen = Signal(object)
     images_requested = Signal(str)
@@ -103,7 +103,7 @@ class IssueCard(QFrame):
 
 
 class IssuesTab(QWidget):
-    """All issues; ``images_requested`` carries the kind of the issue whose images are to be shown in the grid."""
+    """All issues; ``images_requested`` carries a kind whose images are to be shown."""
 
     images_requested = Signal(str)
 
@@ -120,7 +120,10 @@ class IssuesTab(QWidget):
         self.setLayout(VBox(self.banner, (self.scroll_area, 1), gap=10))
 
     def show_scan(self, scan: ScanResult) -> None:
-        """Show the issues of ``scan``; unchanged cards stay, and with them the keyboard focus."""
+        """Show the issues of ``scan``.
+
+        Unchanged cards stay, and with them the keyboard focus.
+        """
         summary, data = scan.summary, self._workspace.recipe.data
         self._show_status(scan)
         self.show_acknowledged_button.setVisible(bool(summary and summary.acknowledged))

@@ -14,7 +14,10 @@ _VALUE_WIDTH = 44
 
 
 class SliderField(QWidget):
-    """A number from 0 to ``high``, in degrees or as a percentage; ``edited`` carries it while the slider moves."""
+    """A number from 0 to ``high``, in degrees or as a percentage.
+
+    ``edited`` carries it while the slider moves.
+    """
 
     edited = Signal(object)
 

@@ -80,7 +80,10 @@ def file_source_text(source: Source) -> str:
 
 
 class ProgressRow(QWidget):
-    """A text, a progress bar and a button to stop; hidden while nothing is in progress."""
+    """A text, a progress bar and a button to stop.
+
+    Hidden while nothing is in progress.
+    """
 
     def __init__(self, stop: Callable[[], object]) -> None:
         super().__init__()
@@ -92,7 +95,7 @@ class ProgressRow(QWidget):
         self.hide()
 
     def show_progress(self, stage: str, done: int, total: int) -> None:
-        """Show the progress of a stage, "unpack" (in bytes or images) or "check" (in images)."""
+        """Show the progress of "unpack" (in bytes or images) or "check" (in images)."""
         self.label.setText(_progress_text(stage, done, total))
         self.bar.setRange(0, 1000)
         self.bar.setValue(round(1000 * done / max(1, total)))

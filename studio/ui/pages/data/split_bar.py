@@ -14,7 +14,10 @@ _HEIGHT = 12
 
 
 def draw_split_bar(painter: QPainter, area: QRectF, counts: Sequence[int], total: int) -> None:
-    """Fill ``area`` from the left with a part for each split; ``total`` images fill all of it."""
+    """Fill ``area`` from the left with a part for each split.
+
+    ``total`` images fill all of it.
+    """
     outline = QPainterPath()
     outline.addRoundedRect(area, area.height() / 2, area.height() / 2)
     painter.save()

@@ -1,4 +1,4 @@
-"""The Augmentation tab: presets and sliders of the transforms, and a preview on real images."""
+"""The Augmentation tab: presets and sliders, with a preview on real images."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
@@ -34,7 +34,7 @@ _COLUMNS = 2 + VARIANTS
 
 
 class PreviewView(QWidget):
-    """Rows of images: originals, as validation and export use them, and as training does."""
+    """Rows of images: originals, and as validation, export and training use them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +84,10 @@ class PreviewView(QWidget):
 
 
 def _column_left(column: int, side: float) -> float:
-    """Return the left edge of a column in pixels; a wider gap precedes the training columns."""
+    """Return the left edge of a column in pixels.
+
+    A wider gap precedes the training columns.
+    """
     return column * (side + _GAP) + (_GAP if column > 1 else 0)
 
 
