@@ -1,4 +1,4 @@
-"""The Qt application: theme, window, and what happens with an error that nobody expected."""
+"""The Qt application: theme, language, window, and the dialog for unexpected errors."""
 
 import faulthandler
 import gc
@@ -14,7 +14,7 @@ from PySide6.QtGui import QGuiApplication, QIcon
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from studio.core import paths
-from studio.ui.i18n.language import ENGLISH, language, tr
+from studio.ui.i18n.language import ENGLISH, language, localized, tr
 from studio.ui.services.app_log import app_log, log_message
 from studio.ui.services.error_text import error_message
 from studio.ui.services.settings import Settings
@@ -23,12 +23,11 @@ from studio.ui.window.focus_ring import FocusRing
 from studio.ui.window.main_window import MainWindow
 
 _GC_GENERATION_2_THRESHOLD = 50
-"""Of so many collections of younger objects one looks through all: that holds every thread, for 30 ms with a large
-folder of images listed."""
+"""Full collections hold every thread, for 30 ms with a large folder of images listed: one in 50 of the younger ones."""
 
 
 class ErrorReporter(QObject):
-    """Shows errors that reached the top, from any thread, in a dialog; one at a time."""
+    """Shows uncaught errors of any thread in a dialog, one at a time."""
 
     _error_caught = Signal(object)
 
@@ -39,43 +38,43 @@ class ErrorReporter(QObject):
         self._previous = sys.excepthook, threading.excepthook
 
     def install(self) -> None:
-        """Catch what nobody else catches."""
+        """Install the exception hooks."""
         sys.excepthook = self.handle_error
         threading.excepthook = lambda args: self.handle_error(args.exc_type, args.exc_value, args.exc_traceback)
 
     def remove(self) -> None:
-        """Put back what was there before."""
+        """Restore the hooks before."""
         sys.excepthook, threading.excepthook = self._previous
 
     def handle_error(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-        """Take an error from any thread."""
+        """Log an error of any thread, and show it on the window's thread."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             QTimer.singleShot(0, QApplication.closeAllWindows)
             return
         report = "".join(traceback.format_exception(kind, error, trace))
         if sys.stderr is not None:
             sys.stderr.write(report)
-        words = error_message(error or kind())
-        log_message(f"{words}\n{report}", CRITICAL)
-        self._error_caught.emit((words, report))
+        message = error_message(error or kind())
+        log_message(f"{message}\n{report}", CRITICAL)
+        self._error_caught.emit((message, report))
 
     def show(self, caught: tuple[str, str]) -> None:
-        """Say what happened; the report can be copied."""
+        """Show the error, with its report to copy."""
         if self._showing:
             return
         self._showing = True
-        words, report = caught
+        message, report = caught
         ok = QMessageBox.StandardButton.Ok
-        box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), tr(words), ok)
+        box = QMessageBox(QMessageBox.Icon.Critical, tr("Something went wrong"), localized(message), ok)
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setDefaultButton(ok)
         box.setEscapeButton(ok)
-        box.setInformativeText(tr("The window goes on. Save your recipe, and copy the report if you want to tell us."))
+        box.setInformativeText(tr("You can continue working. Save your recipe; use Copy report to report this error."))
         box.setDetailedText(report)
-        copy = box.addButton(tr("Copy the report"), QMessageBox.ButtonRole.ActionRole)
-        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(words)))
-        look = box.addButton(tr("Open the log"), QMessageBox.ButtonRole.AcceptRole)
-        look.clicked.connect(_show_log)
+        copy = box.addButton(tr("Copy report"), QMessageBox.ButtonRole.ActionRole)
+        copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(app_log().report(str(message))))
+        log_button = box.addButton(tr("Open the log"), QMessageBox.ButtonRole.AcceptRole)
+        log_button.clicked.connect(_show_log)
         box.exec()
         self._showing = False
 
@@ -87,7 +86,7 @@ def _show_log() -> None:
 
 
 def make_application(arguments: list[str], theme_choice: str = "light", language_choice: str = ENGLISH) -> QApplication:
-    """The application in its theme and language; the one that is there already where there is one."""
+    """Return the application in its theme and language; the existing one if there is one."""
     existing = QApplication.instance()
     application = existing if isinstance(existing, QApplication) else QApplication(arguments)
     application.setApplicationName("peft-studio")
@@ -106,7 +105,7 @@ def make_application(arguments: list[str], theme_choice: str = "light", language
 
 
 def run(path: str | None = None) -> int:
-    """Open the window, with the recipe or run at ``path``; return when it is closed."""
+    """Open the window, with the recipe or run at ``path``, and return the exit status when it is closed."""
     if sys.stderr is not None:
         faulthandler.enable()
     settings = Settings()
@@ -127,5 +126,5 @@ def run(path: str | None = None) -> int:
 
 
 def main() -> None:
-    """Entry point of the program without a console: the window, with the file named on the command line."""
+    """Open the window with the file of the command line; the entry point of the program without a console."""
     sys.exit(run(sys.argv[1] if len(sys.argv) > 1 else None))

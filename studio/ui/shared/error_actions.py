@@ -95,17 +95,31 @@ ACTIONS: dict[str, ErrorAction] = {
     "out-of-memory": HALVE_BATCH,
     "diverged": HALVE_RATE,
     "no-device": CHOOSE_DEVICE,
-    "no-source": CHOOSE_FOLDER,
-    "no-images": CHOOSE_FOLDER,
-    "no-data-path": CHOOSE_FOLDER,
-    "bad-manifest": CHOOSE_LIST,
-    "no-weights": CHOOSE_BACKBONE,
-    "no-layers": CHOOSE_BACKBONE,
+    "unknown-device": CHOOSE_DEVICE,
+    **dict.fromkeys(
+        (
+            "no-data",
+            "no-source",
+            "no-images",
+            "no-readable-images",
+            "one-class",
+            "unknown-source",
+            "damaged-source",
+            "unreadable-folder",
+        ),
+        CHOOSE_FOLDER,
+    ),
+    "no-class-folders": CHOOSE_LIST,
+    "unreadable-list": CHOOSE_LIST,
+    **dict.fromkeys(
+        ("no-layers", "missing-file", "checkpoint-mismatch", "unavailable-weights", "unsafe-file"), CHOOSE_BACKBONE
+    ),
     "nothing-to-train": SHOW_ADAPTERS,
     "disk-full": SHOW_RUNS,
     "cannot-write": SHOW_RUNS,
     UNEXPECTED: OPEN_LOG,
 }
+"""The action for each code of an error that one helps against."""
 
 
 def action_for(message: str) -> ErrorAction | None:

@@ -1,4 +1,4 @@
-"""Unsaved edits are kept in the user's folder a moment after each, and offered again after a crash."""
+"""Crash recovery: unsaved edits are saved a moment after each, and offered again after a crash."""
 
 import json
 import os
@@ -11,17 +11,18 @@ from PySide6.QtCore import QLockFile, QObject, QTimer
 
 from studio.core import paths
 from studio.core.errors import StudioError
+from studio.core.files import write_json
 from studio.core.recipe import Recipe
 from studio.ui.services.app_log import log_message
 from studio.ui.services.document import Document
 
 DELAY_MS = 800
-"""So long after an edit it is kept; edits in between put it off no further."""
+"""Time from the first unsaved edit until it is saved; further edits do not delay that."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveredEdits:
-    """Edits that a window which ended badly had not saved: ``path`` is the file of the recipe, None without one."""
+    """Unsaved edits of a window that crashed; ``path`` is the recipe's file, None without one."""
 
     file: Path
     recipe: Recipe
@@ -30,7 +31,7 @@ class RecoveredEdits:
 
 
 class CrashRecovery(QObject):
-    """Keeps the edits of one document in a file of its own, under a lock that ends with the process."""
+    """Saves the edits of one document to a file of its own, under a lock that ends with the process."""
 
     def __init__(self, document: Document) -> None:
         super().__init__(document)
@@ -42,27 +43,24 @@ class CrashRecovery(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.timeout.connect(self.save)
-        document.changed.connect(lambda recipe: self._schedule_save())
+        document.changed.connect(self._schedule_save)
         document.file_changed.connect(self._schedule_save)
 
-    def _schedule_save(self) -> None:
+    def _schedule_save(self, *_: object) -> None:
         if not self._timer.isActive():
             self._timer.start()
 
     def save(self) -> None:
-        """Write down what is not saved, or forget what was."""
+        """Save the unsaved edits, or remove the file if there are none."""
         if not self._document.modified:
             self.clear()
             return
         path = self._document.path
-        words = {"path": str(path) if path else "", "recipe": self._document.recipe.dumps()}
         try:
             self._acquire_lock()
-            beside = self._file.with_suffix(".new")
-            beside.write_text(json.dumps(words), encoding="utf-8")
-            beside.replace(self._file)
+            write_json(self._file, {"path": str(path) if path else "", "recipe": self._document.recipe.dumps()})
         except OSError as error:
-            log_message(f"Unsaved edits cannot be kept in {self._folder}: {error.strerror}.", WARNING)
+            log_message(f"Unsaved edits cannot be saved to {self._folder}: {error.strerror}.", WARNING)
 
     def _acquire_lock(self) -> None:
         if self._lock is None:
@@ -71,7 +69,7 @@ class CrashRecovery(QObject):
             self._lock.tryLock(0)
 
     def clear(self) -> None:
-        """There is nothing to keep: the recipe is saved, or the user does not want it."""
+        """Remove the file: the recipe is saved, or the user discards it."""
         self._timer.stop()
         with suppress(OSError):
             self._file.unlink()
@@ -80,24 +78,24 @@ class CrashRecovery(QObject):
             self._lock = None
 
     def find_orphans(self) -> list[RecoveredEdits]:
-        """What windows that ended badly had not saved, the newest first."""
-        found = [kept for file in self._folder.glob("*.json") if _is_orphan(file) and (kept := _read(file))]
-        return sorted(found, key=lambda kept: -kept.time)
+        """Return the unsaved edits of windows that crashed, the newest first."""
+        files = [file for file in self._folder.glob("*.json") if _is_orphan(file)]
+        return sorted((edits for file in files if (edits := _read(file))), key=lambda edits: -edits.time)
 
     def discard(self, edits: RecoveredEdits) -> None:
-        """Forget what was left behind."""
+        """Remove the file of ``edits``."""
         with suppress(OSError):
             edits.file.unlink()
 
 
 def _lock(file: Path) -> QLockFile:
     lock = QLockFile(str(file.with_suffix(".lock")))
-    lock.setStaleLockTime(0)  # an old lock is no proof of a crash: the window may have been open for days
+    lock.setStaleLockTime(0)  # a window may be open for days
     return lock
 
 
 def _is_orphan(file: Path) -> bool:
-    """Whether the process that wrote ``file`` is gone: then Qt gives us its lock."""
+    """Return whether the process that wrote ``file`` has ended: then its lock is free."""
     lock = _lock(file)
     free = lock.tryLock(0)
     if free:
@@ -107,9 +105,9 @@ def _is_orphan(file: Path) -> bool:
 
 def _read(file: Path) -> RecoveredEdits | None:
     try:
-        words = json.loads(file.read_text(encoding="utf-8"))
-        path = Path(words["path"]) if words["path"] else None
-        return RecoveredEdits(file, Recipe.loads(words["recipe"], str(file)), path, file.stat().st_mtime)
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        path = Path(saved["path"]) if saved["path"] else None
+        return RecoveredEdits(file, Recipe.loads(saved["recipe"], str(file)), path, file.stat().st_mtime)
     except (OSError, ValueError, KeyError, TypeError, StudioError) as error:
         log_message(f"The unsaved edits in {file} cannot be read: {error}.")
         return None
