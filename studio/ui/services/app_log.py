@@ -1,4 +1,4 @@
-"""The program's log: a file that is begun anew when it grows large, and its last lines for the window."""
+"""The log of the program: a rotating file, and the last lines for the window."""
 
 import logging
 import platform
@@ -13,7 +13,7 @@ from studio import __version__
 from studio.core import paths
 
 MAX_LINES = 2_000
-"""Lines that the window keeps."""
+"""Number of lines that the window keeps."""
 _MAX_BYTES = 1_000_000
 _REPORT_LINES = 50
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -29,7 +29,7 @@ _QT_LEVELS = {
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One entry: ``level`` as Python counts levels, ``time`` in seconds since 1970."""
+    """One entry: ``level`` as in ``logging``, ``time`` in seconds since 1970."""
 
     time: float
     level: int
@@ -38,7 +38,7 @@ class LogLine:
 
 
 class AppLog(QObject):
-    """The last lines, oldest first; ``line_added`` tells of each new one, on the window's thread."""
+    """The last lines, oldest first; ``line_added`` carries each new one, on the window's thread."""
 
     line_added = Signal(object)
 
@@ -54,7 +54,7 @@ class AppLog(QObject):
         return paths.log_dir() / "studio.log"
 
     def open(self) -> None:
-        """Begin to write: what the program, its libraries and Qt have to say; a folder that takes none is no error."""
+        """Start to log messages of the program, its libraries and Qt; a folder that cannot be written is no error."""
         logging.captureWarnings(True)
         for logger in (_LOGGER, logging.getLogger("py.warnings")):
             logger.addHandler(self._handler)
@@ -83,9 +83,9 @@ class AppLog(QObject):
         self._file = None
 
     def report(self, problem: str = "") -> str:
-        """What helps to find out about an error: ``problem`` happened, versions and the last lines.
+        """Return a report of ``problem``: versions and the last lines.
 
-        It is meant for others, so the user's own folder, and with it the name, is a tilde.
+        It is meant for others, so the home folder, and with it the user's name, is replaced by a tilde.
         """
         head = f"PEFT Studio {__version__}, Python {platform.python_version()}, {platform.platform()}"
         lines = (f"{logging.getLevelName(line.level)} {line.text}" for line in list(self.lines)[-_REPORT_LINES:])
@@ -93,7 +93,7 @@ class AppLog(QObject):
 
 
 class _LogHandler(logging.Handler):
-    """Hands records to the window, from whatever thread."""
+    """Passes records of any thread to the window."""
 
     def __init__(self, log: AppLog) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def _from_qt(kind: QtMsgType, context: QMessageLogContext, message: str) -> None
 
 
 def log_message(text: str, level: int = logging.INFO) -> None:
-    """Write a line; from any thread."""
+    """Log a line, from any thread."""
     _LOGGER.log(level, text)
 
 
@@ -121,7 +121,7 @@ _app_log: AppLog | None = None
 
 
 def app_log() -> AppLog:
-    """The application's log."""
+    """Return the log of the application."""
     global _app_log
     if _app_log is None:
         _app_log = AppLog()

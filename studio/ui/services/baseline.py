@@ -1,4 +1,4 @@
-"""The number to beat, measured in the background while the user is still choosing."""
+"""The baseline, measured in the background while the user edits the recipe."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from studio.core.control import TrainControl
 
 DELAY_MS = 1_200
-"""Nothing is measured while the recipe was changed less than this ago."""
+"""Pause after the last change of the recipe before a measurement."""
 _MAX_PARAMETERS = 200_000_000
-"""Backbones of more parameters than this are measured only when asked for."""
+"""Backbones with more parameters are measured on request only."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineStatus:
-    """Where the measurement stands: ``done`` of ``total`` images while ``busy``, then a baseline or an error.
+    """Progress of the measurement: ``done`` of ``total`` images while ``busy``, then a baseline or an error.
 
-    ``on_request`` where it has to be asked for.
+    ``on_request`` if it starts on request only.
     """
 
     baseline: Baseline | None = None
@@ -38,7 +38,7 @@ class BaselineStatus:
 
 
 class BaselineRunner(QObject):
-    """Follows images and backbone; ``changed`` carries a :class:`BaselineStatus`. It gives way to a training."""
+    """Measures the baseline of images and backbone; ``changed`` carries a :class:`BaselineStatus`."""
 
     changed = Signal(object)
     _progressed = Signal(object)
@@ -64,11 +64,11 @@ class BaselineRunner(QObject):
         self._recipe = Recipe()
 
     def measure(self) -> None:
-        """Measure now, also what would not be measured by itself."""
+        """Measure now, also if it would not start by itself."""
         self._start((self._recipe.data, self._recipe.backbone))
 
     def stop(self) -> None:
-        """Measure no more; it can be asked for."""
+        """Stop the measurement; it can be requested again."""
         self._timer.stop()
         if self._control is not None:
             self._control.stop()
@@ -76,7 +76,7 @@ class BaselineRunner(QObject):
             self._show(BaselineStatus(on_request=True))
 
     def _yield_to_training(self) -> None:
-        """Stop for a training, and begin again after it."""
+        """Stop for a training, and start again after it."""
         if self.status.busy or self._timer.isActive():
             self.stop()
             self._requested = None
@@ -91,15 +91,15 @@ class BaselineRunner(QObject):
         self._schedule()
 
     def _schedule(self) -> None:
-        """Begin after a pause where images or backbone are other than what was last measured."""
-        scan, wanted = self._images.scan, self._probe_inputs()
+        """Start after a pause if images or backbone differ from the last measurement."""
+        scan, inputs = self._images.scan, self._probe_inputs()
         ready = scan.summary is not None and not scan.busy and not self._trainer.running
         if not ready or self._engine.last_counts is None or scan.path != self._recipe.data.path:
             if not scan.path:
                 self._requested = None
                 self._show(BaselineStatus())
             return
-        if wanted != self._requested:
+        if inputs != self._requested:
             if self._control is not None:
                 self._control.stop()
                 self._control = None
@@ -107,21 +107,21 @@ class BaselineRunner(QObject):
             self._timer.start()
 
     def _probe_inputs(self) -> tuple[Data, Backbone]:
-        """What decides the number: how images are augmented does not."""
+        """Return the images and backbone that the baseline depends on; augmentation does not matter."""
         data = self._recipe.data
         return data.model_copy(
             update={"transforms": type(data.transforms)(), "acknowledged": {}}
         ), self._recipe.backbone
 
     def _start_scheduled(self) -> None:
-        wanted = self._requested = self._probe_inputs()
+        inputs = self._requested = self._probe_inputs()
         census = self._engine.last_counts.parameter_counts if self._engine.last_counts else None
         if census is None or self._trainer.running:
             return
         if census.total_parameters > _MAX_PARAMETERS:
             self._show(BaselineStatus(on_request=True))
             return
-        self._start(wanted, only_local=True)
+        self._start(inputs, only_local=True)
 
     def _start(self, inputs: tuple[Data, Backbone], only_local: bool = False) -> None:
         from studio.core.control import TrainControl
@@ -169,7 +169,7 @@ def _cancelled() -> Exception:
 
 
 def _has_local_weights(backbone: Backbone) -> bool:
-    """Whether the weights are on this machine, so that nothing is fetched that was not asked for."""
+    """Return whether the weights are on this machine, so that nothing is downloaded unasked."""
     from studio.backbones import catalog
 
     if backbone.source != "timm" or not backbone.pretrained:

@@ -1,4 +1,4 @@
-"""Fetching weights from the window: on a thread, with its progress told ten times a second."""
+"""Downloads of weights on a thread, with progress ten times a second."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 0.1
 JOIN_SECONDS = 2.0
-"""A thread that waits for a silent hub is left behind when the window closes; it holds nothing of worth."""
+"""Time to wait for the thread on closing; one that waits for a silent hub is abandoned."""
 
 
 class Downloads(QObject):
-    """Fetches one file at a time. ``finished`` carries an empty text, or why it failed; nothing of it was cancelled."""
+    """Downloads one file at a time. ``finished`` carries an empty text or the error; not emitted on cancel."""
 
     progressed = Signal(object)
     finished = Signal(object)
@@ -31,11 +31,11 @@ class Downloads(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is fetched."""
+        """Whether a download runs."""
         return self._control is not None
 
     def download(self, repository: str) -> None:
-        """Begin to fetch the weights of ``repository``."""
+        """Start to download the weights of ``repository``."""
         from studio.core.control import TrainControl
 
         control = self._control = TrainControl()
@@ -46,14 +46,14 @@ class Downloads(QObject):
         )
 
     def cancel(self) -> None:
-        """Give up; what came is kept for the next time."""
+        """Cancel the download; the received part is kept."""
         if self._control is not None:
             self._control.stop()
             self._control = None
             self.cancelled.emit()
 
     def close(self) -> None:
-        """Give up, and end the thread."""
+        """Cancel the download, and end the thread."""
         self.cancel()
         self._worker.close(JOIN_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What can be dragged, copied and put down on the tree: a method, a preset, or an attachment taken up somewhere."""
+"""Payloads of drags and of the clipboard: a method, a preset, or an attachment lifted from a layer."""
 
 import json
 from dataclasses import dataclass
@@ -19,24 +19,24 @@ MIMES = (METHOD_MIME, PRESET_MIME, ATTACHMENT_MIME)
 
 @dataclass(frozen=True)
 class LiftedAttachment:
-    """An attachment taken up at one place, to be put down with its settings at another."""
+    """An attachment lifted from one place, to be copied or moved to another with its settings."""
 
     attachment: Attachment
     ref: NodeRef
 
 
 DragPayload = str | Preset | LiftedAttachment
-"""A method by its name, a preset, or an attachment taken up; the empty name stands for nothing."""
+"""A method by its name, a preset, or a lifted attachment; the empty name stands for nothing."""
 
 
 def to_mime(payload: DragPayload) -> QMimeData:
-    """What a drag or the clipboard carries. No plain text: a field that takes text is no place to drop it on."""
+    """Return the MIME data of ``payload``; no plain text, so that text fields do not accept the drop."""
     data = QMimeData()
     if isinstance(payload, Preset):
         data.setData(PRESET_MIME, payload.name.encode())
     elif isinstance(payload, LiftedAttachment):
-        spot = payload.ref
-        raw = {"attachment": payload.attachment.model_dump(mode="json"), "path": spot.path, "part": spot.part}
+        ref = payload.ref
+        raw = {"attachment": payload.attachment.model_dump(mode="json"), "path": ref.path, "part": ref.part}
         data.setData(ATTACHMENT_MIME, json.dumps(raw).encode())
     else:
         data.setData(METHOD_MIME, payload.encode())
@@ -44,7 +44,7 @@ def to_mime(payload: DragPayload) -> QMimeData:
 
 
 def from_mime(data: QMimeData) -> DragPayload:
-    """What ``data`` carries; the empty name for anything else, or for what is damaged."""
+    """Return the payload in ``data``; the empty name for other or damaged data."""
     if data.hasFormat(METHOD_MIME):
         return _bytes(data, METHOD_MIME).decode("utf-8", "replace")
     try:
@@ -58,8 +58,8 @@ def from_mime(data: QMimeData) -> DragPayload:
 
 
 def _parse_attachment(raw: dict[str, object]) -> LiftedAttachment:
-    spot = NodeRef(str(raw["path"]), str(raw["part"]))
-    return LiftedAttachment(Attachment.model_validate(raw["attachment"]), spot)
+    ref = NodeRef(str(raw["path"]), str(raw["part"]))
+    return LiftedAttachment(Attachment.model_validate(raw["attachment"]), ref)
 
 
 def _bytes(data: QMimeData, kind: str) -> bytes:

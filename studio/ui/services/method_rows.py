@@ -8,7 +8,7 @@ from studio.ui.services.drag_payload import DragPayload
 
 @dataclass(frozen=True, slots=True)
 class MethodRow:
-    """What the palette shows of a method or of a preset. ``sits`` tells where in a block the module is drawn."""
+    """A method or preset as the palette shows it. ``diagram`` names the drawing of its place in a block."""
 
     name: str
     label: str
@@ -21,10 +21,10 @@ class MethodRow:
 
     @property
     def payload(self) -> DragPayload:
-        """What is attached when the row is put down."""
+        """What the row attaches."""
         return self.preset or self.name
 
 
 def preset_rows() -> tuple[MethodRow, ...]:
-    """The presets as rows."""
+    """Return the presets as rows."""
     return tuple(MethodRow(f"preset:{p.name}", p.label, "", p.summary, "", "", preset=p) for p in presets())

@@ -1,4 +1,4 @@
-"""What the window remembers from one time to the next."""
+"""The settings of the window, kept between sessions."""
 
 from PySide6.QtCore import QByteArray, QSettings
 
@@ -7,7 +7,7 @@ from studio.ui.i18n.language import LANGUAGES, SYSTEM
 
 
 class Settings:
-    """Kept in a file in the user's data folder."""
+    """Settings in a file of the user's data folder."""
 
     def __init__(self) -> None:
         self._file = QSettings(str(data_dir() / "window.ini"), QSettings.Format.IniFormat)
@@ -34,7 +34,7 @@ class Settings:
 
     @property
     def geometry(self) -> QByteArray:
-        """Size and place of the window; empty at first."""
+        """Size and position of the window; empty at first."""
         value = self._file.value("geometry")
         return value if isinstance(value, QByteArray) else QByteArray()
 
@@ -44,12 +44,12 @@ class Settings:
 
     @property
     def recent(self) -> list[str]:
-        """Recipe files opened or saved lately, the last one first."""
+        """The recipe files opened or saved last, the newest first."""
         value = self._file.value("recent", [])
         if isinstance(value, str):  # Qt writes a list of one as its item
             return [value]
         return [str(path) for path in value] if isinstance(value, list) else []
 
     def add_recent(self, path: str) -> None:
-        """Put ``path`` at the head of the recent files."""
+        """Put ``path`` first in the recent files."""
         self._file.setValue("recent", [path, *(p for p in self.recent if p != path)][:8])

@@ -1,10 +1,17 @@
-"""Numbers as text for people, in the language of the window."""
+"""Numbers as texts of the window."""
 
 from studio.core import formatting
-from studio.core.formatting import format_bytes as format_bytes
-from studio.core.formatting import format_count as format_count
-from studio.core.formatting import format_short_count as format_short_count
-from studio.ui.i18n.language import localized, tr
+from studio.core.formatting import format_bytes, format_count, format_short_count
+from studio.ui.i18n.language import localized
+
+__all__ = [
+    "format_bytes",
+    "format_count",
+    "format_duration",
+    "format_percent",
+    "format_short_count",
+    "format_small_percent",
+]
 
 
 def format_percent(share: float, digits: int = 1) -> str:
@@ -20,8 +27,3 @@ def format_small_percent(value: float) -> str:
 def format_duration(seconds: float) -> str:
     """Return seconds as 45 s, 3 min 20 s or 2 h 5 min."""
     return localized(formatting.format_duration(seconds))
-
-
-def pluralize(number: int, noun: str, many: str = "") -> str:
-    """``1 layer``, ``3 layers``."""
-    return tr(f"{{n}} {noun if number == 1 else many or noun + 's'}", n=format_count(number))

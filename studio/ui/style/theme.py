@@ -1,4 +1,4 @@
-"""The look: one table of colours for light and one for dark, from which the palette and the style sheet are made."""
+"""The theme: a table of colors each for light and dark, which palette and style sheet are made of."""
 
 from dataclasses import asdict, dataclass
 from string import Template
@@ -10,14 +10,13 @@ from PySide6.QtWidgets import QApplication
 from studio.core.paths import resource
 
 FONT_FAMILIES = ("Inter", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei")
-"""The shipped typeface, then those of the systems for letters that it has not."""
-GAP = 8
+"""The shipped typeface, then those of the systems for glyphs that it lacks."""
 RADIUS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The colours of one theme, by what they are for. A ``soft`` colour is the quiet ground under its strong one."""
+    """The colors of one theme by their use. A ``soft`` color is the background of its strong one."""
 
     dark: bool
     ground: str
@@ -46,7 +45,7 @@ class Tokens:
     second: str
 
     def color(self, name: str) -> QColor:
-        """The colour called ``name``."""
+        """Return the color called ``name``."""
         return QColor(getattr(self, name))
 
 
@@ -68,7 +67,7 @@ DARK = Tokens(
 
 
 def style_sheet(tokens: Tokens) -> str:
-    """The style sheet in ``tokens``' colours."""
+    """Return the style sheet in the colors of ``tokens``."""
     style = resource("style")
     check = style / ("check-dark.svg" if tokens.dark else "check-light.svg")
     values = {
@@ -81,9 +80,9 @@ def style_sheet(tokens: Tokens) -> str:
 
 
 def build_palette(tokens: Tokens) -> QPalette:
-    """The palette in ``tokens``' colours, for what style sheets do not reach."""
+    """Return the palette in the colors of ``tokens``, for widgets that the style sheet does not reach."""
     role = QPalette.ColorRole
-    made = QPalette()
+    palette = QPalette()
     pairs = {
         role.Window: "ground", role.WindowText: "text", role.Base: "surface", role.AlternateBase: "hover",
         role.Text: "text", role.Button: "surface", role.ButtonText: "text", role.BrightText: "bad",
@@ -92,10 +91,10 @@ def build_palette(tokens: Tokens) -> QPalette:
         role.Mid: "line", role.Midlight: "line", role.Dark: "line_strong", role.Light: "surface", role.Shadow: "line",
     }  # fmt: skip
     for which, name in pairs.items():
-        made.setColor(which, tokens.color(name))
+        palette.setColor(which, tokens.color(name))
     for which in (role.WindowText, role.Text, role.ButtonText):
-        made.setColor(QPalette.ColorGroup.Disabled, which, tokens.color("faint"))
-    return made
+        palette.setColor(QPalette.ColorGroup.Disabled, which, tokens.color("faint"))
+    return palette
 
 
 class Theme(QObject):
@@ -132,7 +131,7 @@ def _system_is_dark() -> bool:
 
 
 def load_fonts() -> None:
-    """Make the shipped typeface known and the application's default, with figures of equal width."""
+    """Load the shipped typeface and make it the default, with digits of equal width."""
     for path in sorted(resource("style", "fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(path))
     font = QFont()
@@ -146,7 +145,7 @@ _theme: Theme | None = None
 
 
 def theme() -> Theme:
-    """The application's theme."""
+    """Return the theme of the application."""
     global _theme
     if _theme is None:
         _theme = Theme()
@@ -154,5 +153,5 @@ def theme() -> Theme:
 
 
 def color(name: str) -> QColor:
-    """The colour called ``name`` in the theme in use; for painting."""
+    """Return the color called ``name`` in the theme in use, for painting."""
     return theme().tokens.color(name)

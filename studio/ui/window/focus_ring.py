@@ -1,4 +1,4 @@
-"""A ring around what has the keyboard's focus and does not draw one itself."""
+"""A ring around the widget with the keyboard focus, if it draws none itself."""
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt
 from PySide6.QtGui import QGuiApplication, QPainter, QPaintEvent, QPen
@@ -18,11 +18,11 @@ from shiboken6 import isValid
 from studio.ui.style.theme import RADIUS, color
 
 _DRAW_OWN_RING = (QAbstractSpinBox, QComboBox, QLineEdit, QPushButton, QSlider, QTabBar, QToolButton)
-"""Those whose look in the style sheet has a ring."""
+"""Widgets with a ring in the style sheet."""
 
 
 class FocusRing(QObject):
-    """Follows the focus through all windows; a click with the mouse needs no ring."""
+    """Follows the focus through all windows; focus by mouse shows no ring."""
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)
@@ -49,7 +49,7 @@ def _draws_own_ring(widget: QWidget) -> bool:
 
 
 class RingOverlay(QWidget):
-    """The ring itself, in the theme's accent, just inside the edge of ``around``: outside it might be cut off."""
+    """The ring, in the accent of the theme, inside the edge of ``target``: outside it may be clipped."""
 
     def __init__(self, target: QWidget) -> None:
         super().__init__(target)
@@ -59,13 +59,13 @@ class RingOverlay(QWidget):
         self.show()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Qt: keep to the size of what it is around."""
+        """Follow the size of the target."""
         if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
             self.setGeometry(watched.rect())
         return False
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Qt: draw."""
+        """Draw the ring."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(color("accent"), 1.5))

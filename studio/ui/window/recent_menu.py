@@ -1,4 +1,4 @@
-"""The recipes opened or saved lately, as a menu."""
+"""The menu of the recipes that were opened or saved last."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from studio.ui.widgets.menu import Menu
 
 
 class RecentMenu(Menu):
-    """Made anew whenever it opens: the last recipe first, without those that are gone."""
+    """Filled when it opens: the last recipe first, without deleted ones."""
 
     def __init__(self, settings: Settings, open_recipe: Callable[[Path], object], parent: QWidget) -> None:
         super().__init__(parent, tr("Open recent"))
@@ -29,6 +29,6 @@ class RecentMenu(Menu):
 
 
 def _display_path(path: Path) -> str:
-    """The path, from the home folder where it lies in there."""
+    """Return the path, relative to the home folder if it is inside."""
     home = Path.home()
     return str("~" / path.relative_to(home)) if path.is_relative_to(home) else str(path)

@@ -1,4 +1,4 @@
-"""The summary bar's right part: will it fit, how long will it take, when was that measured; and what makes it fit."""
+"""The right part of the status bar: memory and time of a training, measured, and edits that save memory."""
 
 from datetime import date, datetime
 from functools import partial
@@ -7,7 +7,7 @@ from PySide6.QtCore import QPoint, Qt, QTimer
 from PySide6.QtWidgets import QFrame, QPushButton, QWidget
 
 from studio.core.events import ResourceEstimate
-from studio.ui.i18n.language import tr
+from studio.ui.i18n.language import localized, tr
 from studio.ui.services.resource_estimator import MemorySaving, ResourceEstimator, memory_savings
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.error_banner import ErrorBanner
@@ -16,7 +16,7 @@ from studio.ui.widgets.components import HBox, Icon, VBox, button, clear_layout,
 
 
 class ResourceButton(QWidget):
-    """A line with the figures and their date, and a button that opens the panel with everything about them."""
+    """The estimate and its date in a line, and a button that opens the panel with the details."""
 
     def __init__(self, workspace: Workspace) -> None:
         super().__init__()
@@ -30,19 +30,19 @@ class ResourceButton(QWidget):
         self.refresh()
 
     def refresh(self) -> None:
-        """Say how things stand."""
-        needs, found = self.estimator, self.estimator.estimate
-        icon, tint = _status_icon(needs)
+        """Show the estimate as it is now."""
+        estimator, estimate = self.estimator, self.estimator.estimate
+        icon, tint = _status_icon(estimator)
         self._icon.show_icon(icon, tint)
-        self._icon.setVisible(found is not None or needs.measuring)
-        self.summary_label.setText(_summary_text(found) if found else "")
-        self.time_label.setText(_time_text(needs))
+        self._icon.setVisible(estimate is not None or estimator.measuring)
+        self.summary_label.setText(_summary_text(estimate) if estimate else "")
+        self.time_label.setText(_time_text(estimator))
         for label in (self.summary_label, self.time_label):
             label.setVisible(bool(label.text()))
         self.panel.refresh()
 
     def open_panel(self) -> None:
-        """Open the panel over the bar."""
+        """Open the panel above the bar."""
         self.panel.show_savings()
         self.panel.refresh()
         self.panel.place_above(self.mapToGlobal(QPoint(self.width(), 0)))
@@ -51,7 +51,7 @@ class ResourceButton(QWidget):
 
 
 class ResourcePanel(QFrame):
-    """Memory, time, date and device; measure and cancel; one button for each edit that makes it fit."""
+    """Memory, time, date and device of the estimate; measure and cancel; a button for each edit that saves memory."""
 
     def __init__(self, workspace: Workspace, parent: QWidget) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
@@ -68,14 +68,12 @@ class ResourcePanel(QFrame):
         self.setLayout(
             VBox(
                 text_label(tr("Will it fit?"), "heading"),
-                text_label(
-                    tr("A few real steps on this machine tell what the whole training takes."), "caption", wrap=True
-                ),
+                text_label(tr("Trains a few steps on this machine to estimate memory and time."), "caption", wrap=True),
                 self.banner,
                 self.details_label,
                 HBox(self.measure_button, None),
                 separator(),
-                text_label(tr("To need less memory"), "field"),
+                text_label(tr("Save memory"), "field"),
                 self.savings_layout,
                 gap=8,
                 margins=(16, 14, 16, 14),
@@ -84,34 +82,34 @@ class ResourcePanel(QFrame):
         self.setFixedWidth(400)
 
     def refresh(self) -> None:
-        """Say how things stand."""
-        needs, found = self.estimator, self.estimator.estimate
-        self.details_label.setText("\n".join(_detail_lines(found)) if found else tr("Not measured yet."))
-        self.banner.show_message(*_verdict_text(needs))
+        """Show the estimate as it is now."""
+        estimator, estimate = self.estimator, self.estimator.estimate
+        self.details_label.setText("\n".join(_detail_lines(estimate)) if estimate else tr("Not measured yet."))
+        self.banner.show_message(*_verdict_text(estimator))
         self.measure_button.setText(
-            tr("Cancel") if needs.measuring else tr("Measure again") if found else tr("Measure now")
+            tr("Cancel") if estimator.measuring else tr("Measure again") if estimate else tr("Measure now")
         )
         self._place_after_layout()
 
     def _place_after_layout(self) -> None:
-        """Once Qt has shown what was added: until then it takes no room."""
+        """Place the panel again once Qt has laid out the buttons that were added."""
         if self.isVisible():
             QTimer.singleShot(0, lambda: self.place_above(self._corner))
 
     def place_above(self, corner: QPoint) -> None:
-        """Put the panel above a point of the screen, its right edge there, as high as its content needs."""
+        """Place the panel above ``corner`` of the screen, aligned to its right edge, as high as its content needs."""
         self._corner = corner
         self.layout().activate()
         self.resize(self.width(), self.layout().totalHeightForWidth(self.width()))
         self.move(corner - QPoint(self.width(), self.height() + 14))
 
     def show_savings(self) -> None:
-        """Offer what makes the recipe as it is need less."""
+        """Offer the edits that save memory for the recipe as it is now."""
         clear_layout(self.savings_layout)
         self.buttons = []
         for saving in memory_savings(self._workspace.recipe, self._workspace.engine):
-            made = button(saving.label, partial(self._apply, saving))
-            made.setToolTip(saving.tool_tip)
+            made = button(localized(saving.label), partial(self._apply, saving))
+            made.setToolTip(localized(saving.tool_tip))
             made.setEnabled(saving.recipe is not None)
             self.buttons.append(made)
             self.savings_layout.addWidget(made)
@@ -137,7 +135,7 @@ def _status_icon(estimator: ResourceEstimator) -> tuple[str, str]:
 
 def _summary_text(estimate: ResourceEstimate) -> str:
     memory, seconds = format_bytes(estimate.peak_memory_bytes), format_duration(estimate.seconds_per_epoch)
-    return tr("{memory} memory · {time} an epoch", memory=memory, time=seconds)
+    return tr("{memory} memory · {time} per epoch", memory=memory, time=seconds)
 
 
 def _time_text(estimator: ResourceEstimator) -> str:
@@ -161,23 +159,23 @@ def _date_text(estimate: ResourceEstimate) -> str:
 def _detail_lines(estimate: ResourceEstimate) -> list[str]:
     free = format_bytes(estimate.available_memory_bytes)
     return [
-        tr("Memory: {memory} of {free} free", memory=format_bytes(estimate.peak_memory_bytes), free=free),
-        tr("Time: {epoch} an epoch, {step} s a step of {n} images", epoch=format_duration(estimate.seconds_per_epoch),
+        tr("Memory: {memory} of {free} available", memory=format_bytes(estimate.peak_memory_bytes), free=free),
+        tr("{time} per epoch, {step} s per step of {n} images", time=format_duration(estimate.seconds_per_epoch),
            step=f"{estimate.seconds_per_step:.3g}", n=estimate.batch_size),
         tr("Measured {when} on {device}", when=_date_text(estimate), device=estimate.device),
     ]  # fmt: skip
 
 
 def _verdict_text(estimator: ResourceEstimator) -> tuple[str, str]:
-    """What the notice says, and its tone."""
+    """Return the text of the banner, and its tone."""
     if estimator.measuring:
         return tr("Measuring a few steps…"), "info"
     if estimator.problem:
-        return tr(estimator.problem), "bad"
+        return estimator.problem, "bad"
     if estimator.estimate is None:
         return "", "info"
     if estimator.stale:
-        return tr("The recipe has changed since it was measured."), "warn"
+        return tr("The recipe has changed since the measurement."), "warn"
     if estimator.estimate.fits_in_memory:
-        return tr("It fits."), "good"
-    return tr("It does not fit into the memory that is free."), "bad"
+        return tr("It fits in the available memory."), "good"
+    return tr("It does not fit in the available memory."), "bad"
