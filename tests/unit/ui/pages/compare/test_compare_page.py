@@ -2,6 +2,7 @@
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QPushButton
 
 from studio.app import training
 from studio.app.sweeps.grid import expand_grid
@@ -135,7 +136,8 @@ def test_the_menu_and_the_results_page_lead_to_the_page(window, qtbot, train):
     assert window.pages.current_page is window.compare
     assert window.compare.selected_runs == (run.path,)
     window.show_results()
-    window.results.compare_requested.emit()
+    button = next(b for b in window.results.findChildren(QPushButton) if b.text() == "Compare runs")
+    qtbot.mouseClick(button, LEFT)
     assert window.pages.current_page is window.compare
     window.show_data()
     qtbot.waitUntil(lambda: not window.workspace.worker.busy, timeout=LONG)

@@ -8,6 +8,7 @@ from PySide6.QtCore import Qt
 from studio.ui.pages.guide import guide_model
 from studio.ui.pages.guide.page import GuidePage
 from studio.ui.services.workspace import Workspace
+from studio.ui.widgets.components import IconButton
 
 LONG = 60_000
 FIGURES = {
@@ -94,7 +95,8 @@ def test_without_measurements_there_are_no_conditions(monkeypatch, tmp_path):
 def test_the_palette_opens_the_guide_at_the_selected_method(ready, qtbot):
     palette = ready.adapters.palette_panel
     palette.list_view.setCurrentIndex(palette.model.index(palette.model.row_of("ssf"), 0))
-    palette.guide_requested.emit()
+    button = next(b for b in palette.findChildren(IconButton) if b.toolTip() == "Method guide")
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert ready.pages.current_page is ready.guide
     qtbot.waitUntil(lambda: bool(ready.guide.model.rows), timeout=LONG)
     assert ready.guide.name.text() == ready.workspace.engine.method("ssf").label
