@@ -26,7 +26,7 @@ class GuidePage(Page):
         super().__init__(workspace, tr("Method guide"), tr("When to use which method, and what it costs."))
         self.model = GuideModel(self)
         self._requested = False
-        self._pending_method = ""
+        self._pending_method = self._followed_method = ""
         splitter = QSplitter(Qt.Orientation.Horizontal)
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(self._table())
@@ -83,8 +83,9 @@ class GuidePage(Page):
         if not self._requested:
             self._requested = True
             self.workspace.worker.submit(read_guide, self._show, self._failed, "guide")
-        if self.workspace.chosen_method:
-            self.show_method(self.workspace.chosen_method)
+        if (chosen := self.workspace.chosen_method) and chosen != self._followed_method:
+            self.show_method(chosen)
+        self._followed_method = ""
 
     def show_method(self, name: str) -> None:
         """Select the method called ``name``, now or once the guide is read."""
@@ -123,12 +124,13 @@ class GuidePage(Page):
     # state that survives a rebuild of the window
 
     def view_state(self) -> dict[str, Any]:
-        """Return the selected method."""
+        """Return the selected method, and that of the palette, which it may differ from."""
         row: GuideRow | None = self.table.currentIndex().data(ROW_ROLE)
-        return {"method": row.name if row else self._pending_method}
+        return {"method": row.name if row else self._pending_method, "followed": self.workspace.chosen_method}
 
     def restore_view_state(self, state: Mapping[str, Any]) -> None:
         """Look like the page that returned ``state``."""
+        self._followed_method = state.get("followed", "")
         self.show_method(state.get("method", ""))
 
 
