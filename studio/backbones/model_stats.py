@@ -1,4 +1,4 @@
-"""Parameters and operations of timm's architectures, counted by ``packaging/catalogue/measure.py``."""
+"""Parameters and operations of timm's architectures, counted by ``packaging/catalog/measure.py``."""
 
 import json
 from collections.abc import Sequence

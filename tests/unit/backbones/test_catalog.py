@@ -61,7 +61,7 @@ def test_a_star_stands_for_anything():
 
 
 @pytest.mark.parametrize(
-    ("licence", "forbidden"),
+    ("license_id", "forbidden"),
     [
         ("cc-by-nc-4.0", True),
         ("CC-BY-NC-SA-4.0", True),
@@ -74,8 +74,8 @@ def test_a_star_stands_for_anything():
         ("incorporated-1.0", False),
     ],
 )
-def test_licences_that_forbid_commercial_use(licence, forbidden):
-    assert is_non_commercial(licence) is forbidden
+def test_licenses_that_forbid_commercial_use(license_id, forbidden):
+    assert is_non_commercial(license_id) is forbidden
 
 
 @pytest.mark.parametrize("license_id", [None, "", "unknown"])

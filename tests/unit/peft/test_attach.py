@@ -78,7 +78,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> None:
 REFUSED: dict[str, tuple[Attachment, str]] = {
     "unknown method": (Attachment(name="a", method="nope", at=("0",)), "There is no PEFT method called 'nope'"),
     "wrong field": (lora("0", rank=0), "rank"),
-    "unknown field": (lora("0", colour=1), "colour is not a known key"),
+    "unknown field": (lora("0", color=1), "color is not a known key"),
     "no layer": (lora("blocks.*.attn.qkv"), "No layer matches blocks"),
     "no accepted layer": (lora("1"), "lora does not support the layer that 1 matches"),
     "no slices": (

@@ -159,7 +159,7 @@ def test_convolutions_that_pad_as_needed(method: str, geometry: dict[str, int], 
 
 
 def test_slices_come_back_as_slices(tmp_path: Path) -> None:
-    """Where several were combined their scales went into B, so that alpha is the rank."""
+    """The scales of several combined adapters go into B, so that alpha is the rank."""
     _, attachments = OURS["slices of unequal ranks"]
     attached = attach(build_backbone("vit"), attachments)
     disturb(attached.module, attached)
@@ -369,7 +369,7 @@ def test_statistics_that_moved_are_refused(tmp_path: Path) -> None:
 
 
 def test_ten_lora_steps_equal_those_of_peft() -> None:
-    """Bar 7: the same start, ten optimiser steps, losses equal to within 1e-6."""
+    """Bar 7: the same start, ten optimizer steps, losses equal to within 1e-6."""
     make = lambda: timm.create_model("vit_tiny_patch16_224", img_size=64, depth=3, num_classes=7)  # noqa: E731
     start = make().state_dict()
     one, other = make(), make()
