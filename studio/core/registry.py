@@ -1,7 +1,9 @@
-"""Registries of named items that plugins can add to: methods, exporters."""
+"""Registries of named items that plugins can add to: methods, exporters, sources, pages."""
 
 import difflib
+import pkgutil
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, Protocol, TypeVar
 
@@ -23,12 +25,21 @@ class Named(Protocol):
 T = TypeVar("T", bound=Named)
 
 
+def import_package(package: str, entry: str = "") -> None:
+    """Import each module of ``package`` in alphabetical order, or the module ``entry`` of each of its subpackages."""
+    for module in sorted(pkgutil.iter_modules(import_module(package).__path__), key=lambda module: module.name):
+        if not entry:
+            import_module(f"{package}.{module.name}")
+        elif module.ispkg:
+            import_module(f"{package}.{module.name}.{entry}")
+
+
 class Registry(Generic[T]):
     """Items by name: the built-in ones, then those of plugins, as registered.
 
-    ``noun`` is used in error texts, ``import_builtin`` imports the modules that register the built-in items, ``group``
-    is the entry-point group of plugins. Nothing is imported before the first access. A plugin that fails to load is
-    reported in ``failures`` and never stops the program.
+    ``noun`` is used in error texts, ``import_builtin`` imports the modules that register the built-in items (such as
+    :func:`import_package`), ``group`` is the entry-point group of plugins. Nothing is imported before the first access.
+    A plugin that fails to load is reported in ``failures`` and never stops the program.
     """
 
     def __init__(self, noun: str, group: str, import_builtin: Callable[[], None]) -> None:

@@ -5,11 +5,10 @@ A plugin adds its own by an entry point in the group ``peft_studio.exporters``.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args
 from studio.core.errors import StudioError
 from studio.core.messages import N_
 from studio.core.paths import resource
-from studio.core.registry import Registry
+from studio.core.registry import Registry, import_package
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,13 +151,9 @@ class Exporter(ABC):
         """Return the export as a function from images (N, 3, height, width) to logits (N, classes)."""
 
 
-def _import_builtin() -> None:
-    package = __name__.rpartition(".")[0]
-    for module in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda m: m.name):
-        importlib.import_module(f"{package}.{module.name}")
-
-
-EXPORTERS: Registry[Exporter] = Registry(N_("export format"), "peft_studio.exporters", _import_builtin)
+EXPORTERS: Registry[Exporter] = Registry(
+    N_("export format"), "peft_studio.exporters", partial(import_package, "studio.export")
+)
 
 E = TypeVar("E", bound=type[Exporter])
 

@@ -11,6 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from studio.core.layers import Layer, Role
 from studio.core.messages import N_
-from studio.core.registry import Registry
+from studio.core.registry import Registry, import_package
 from studio.core.validation import bad_value
 from studio.peft.method_info import MethodInfo
 
@@ -285,17 +286,9 @@ class Method(ABC, Generic[C]):
         return 1.0
 
 
-def _import_builtin() -> None:
-    import importlib
-    import pkgutil
-
-    import studio.peft.methods as package
-
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-METHODS: Registry[Method[Any]] = Registry(N_("PEFT method"), "peft_studio.methods", _import_builtin)
+METHODS: Registry[Method[Any]] = Registry(
+    N_("PEFT method"), "peft_studio.methods", partial(import_package, "studio.peft.methods")
+)
 
 FAMILIES: tuple[str, ...] = (
     N_("low rank"),

@@ -90,10 +90,6 @@ def test_the_window_and_the_core_do_not_wait_for_torch(name: str) -> None:
     assert chain_to(name, TORCH) == []
 
 
-KNOWN_CIRCLES = {"studio.data.sources.contract": "studio.data.sources", "studio.export.contract": "studio.export."}
-"""Discovery of plugins that still imports its modules by name."""
-
-
 def imported_files(name: str) -> set[str]:
     """The modules of the package that ``name`` imports, in functions too: a submodule counts, not its package."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
@@ -101,8 +97,7 @@ def imported_files(name: str) -> set[str]:
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     pairs = [(node.module, alias.name) for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names]
     named = {f"{module}.{item}" if f"{module}.{item}" in MODULES else str(module) for module, item in pairs}
-    known = KNOWN_CIRCLES.get(name, " ")
-    return {target for target in (plain | named) & set(MODULES) - {name} if not target.startswith(known)}
+    return (plain | named) & set(MODULES) - {name}
 
 
 def test_no_two_files_import_each_other_even_in_functions() -> None:

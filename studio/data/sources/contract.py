@@ -3,16 +3,15 @@
 A plugin adds its own by an entry point in the group ``peft_studio.sources``.
 """
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from studio.core.errors import StudioError
-from studio.core.messages import Message
-from studio.core.registry import Registry
+from studio.core.messages import N_, Message
+from studio.core.registry import Registry, import_package
 from studio.data.images.file_index import FileIndex, ProgressCallback
 from studio.data.images.path_text import display_path
 
@@ -51,14 +50,9 @@ class Source(ABC):
         return path.name.lower().endswith(tuple(self.extensions)) and path.is_file()
 
 
-def _import_builtin() -> None:
-    import studio.data.sources as package
-
-    for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda m: m.name):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-SOURCES: Registry[Source] = Registry("image source", "peft_studio.sources", _import_builtin)
+SOURCES: Registry[Source] = Registry(
+    N_("image source"), "peft_studio.sources", partial(import_package, "studio.data.sources")
+)
 
 S = TypeVar("S", bound=type[Source])
 

@@ -3,13 +3,12 @@
 Step bar, menus, shortcuts and the list of keys follow from the registered pages.
 """
 
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from functools import partial
 
 from studio.core.messages import N_
-from studio.core.registry import Registry
+from studio.core.registry import Registry, import_package
 from studio.ui.pages.base import Page
 from studio.ui.services.workspace import Workspace
 
@@ -35,15 +34,7 @@ class PageSpec:
     is_done: Callable[[Workspace], bool] = lambda workspace: False
 
 
-def _import_builtin() -> None:
-    """Import the ``page`` module of each folder beside this file."""
-    package = __name__.rpartition(".")[0]
-    for module in pkgutil.iter_modules(import_module(package).__path__):
-        if module.ispkg:
-            import_module(f"{package}.{module.name}.page")
-
-
-PAGES: Registry[PageSpec] = Registry("page", PLUGIN_GROUP, _import_builtin)
+PAGES: Registry[PageSpec] = Registry(N_("page"), PLUGIN_GROUP, partial(import_package, "studio.ui.pages", "page"))
 
 
 def register(spec: PageSpec) -> PageSpec:
