@@ -1,11 +1,13 @@
 """The pytest hooks and fixtures of the contract tests: their cases, threads and seeds."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import pytest
 import torch
 
+from studio.core.registry import Registry
 from studio.peft import METHODS
 from studio.testing import cases
 from studio.testing.families import FAMILIES
@@ -22,10 +24,20 @@ _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
 }
 
 
+_REGISTRIES: Mapping[str, tuple[str, str]] = {
+    "exporter": ("studio.export.contract", "EXPORTERS"),
+    "source": ("studio.data.sources.contract", "SOURCES"),
+    "page": ("studio.ui.pages.registry", "PAGES"),
+}
+"""Module and name of the registry of each kind besides methods."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize each contract test by the cases that its arguments name."""
     for name in set(_PARAMETERS) & set(metafunc.fixturenames):
         metafunc.parametrize(name, _PARAMETERS[name](selected_methods(metafunc.config)), ids=_label)
+    for kind in set(_REGISTRIES) & set(metafunc.fixturenames):
+        metafunc.parametrize(kind, _selected_items(metafunc.config, kind), ids=_label)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -54,9 +66,28 @@ def fixed_seed() -> Iterator[None]:
 
 
 def selected_methods(config: pytest.Config) -> list[str]:
-    """Return the names of the methods to test: those of ``--method``, or all."""
-    names = config.getoption("--method", default=None)
-    return [METHODS.get(name).name for name in names] if names else [method.name for method in METHODS]
+    """Return the names of the methods to test: those of ``--method``, or all without any option that selects."""
+    if _selects(config):
+        return [METHODS.get(name).name for name in config.getoption("--method", default=None) or ()]
+    return [method.name for method in METHODS]
+
+
+def _selects(config: pytest.Config) -> bool:
+    """Return whether an option selects what to test; then nothing else is tested."""
+    return any(config.getoption(f"--{kind}", default=None) for kind in ("method", *_REGISTRIES))
+
+
+def _selected_items(config: pytest.Config, kind: str) -> list[Any]:
+    """Return the exporters, sources or pages to test; no pages on a machine without Qt."""
+    names = config.getoption(f"--{kind}", default=None) or ()
+    if not names and _selects(config):
+        return []
+    module, registry = _REGISTRIES[kind]
+    try:
+        items: Registry[Any] = getattr(import_module(module), registry)
+    except ImportError:
+        return []
+    return [items.get(name) for name in names] or list(items)
 
 
 def _label(value: Any) -> str:

@@ -1,7 +1,10 @@
-"""The contract of PEFT methods: every method on every family. The tests are those of the kit that plugins use."""
+"""The contracts of methods, exporters, sources and pages, by the tests of the kit that plugins use."""
 
 from studio.testing.test_attaching import *  # noqa: F403
 from studio.testing.test_describing import *  # noqa: F403
+from studio.testing.test_exporting import *  # noqa: F403
 from studio.testing.test_merging import *  # noqa: F403
+from studio.testing.test_pages import *  # noqa: F403
 from studio.testing.test_running import *  # noqa: F403
 from studio.testing.test_saving import *  # noqa: F403
+from studio.testing.test_sources import *  # noqa: F403
