@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from studio.core.paths import resource
 
-STATS_FILE = "catalogue.json"
+STATS_FILE = "catalog.json"
 
 
 class ModelStats(NamedTuple):
