@@ -79,7 +79,7 @@ class CrashRecovery(QObject):
 
     def find_orphans(self) -> list[RecoveredEdits]:
         """Return the unsaved edits of windows that crashed, the newest first."""
-        files = [file for file in self._folder.glob("*.json") if _is_orphan(file)]
+        files = [file for file in self._folder.glob("[0-9]*.json") if _is_orphan(file)]  # not the temporary ones
         return sorted((edits for file in files if (edits := _read(file))), key=lambda edits: -edits.time)
 
     def discard(self, edits: RecoveredEdits) -> None:

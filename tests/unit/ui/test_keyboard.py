@@ -177,7 +177,7 @@ def test_a_button_is_called_what_it_says(qtbot, words):
     made = button("Measure now")
     qtbot.addWidget(made)
     made.setText(words)
-    heard = QAccessible.queryAccessibleInterface(made).text(QAccessible.Text.AttachmentName)
+    heard = QAccessible.queryAccessibleInterface(made).text(QAccessible.Text.Name)
     assert heard == words
 
 
@@ -193,7 +193,7 @@ def test_every_action_of_the_menu_can_be_called_from_the_keyboard(filled):
 @pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
 def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
     language().set_language(spoken)
-    bar = filled.findChild(QMenuBar)
+    bar = filled.menuBar()
     menus = [action.menu() for action in bar.actions()]
     menus += [
         filled.data.images_tab.split_menu(),
@@ -209,7 +209,7 @@ def test_every_entry_of_a_menu_has_a_letter_of_its_own(filled, spoken):
         assert all(letters), words
         assert len({found[1].upper() for found in letters}) == len(letters), words
     language().set_language(ENGLISH)
-    assert [menu.title() for menu in menus[:5]] == ["&File", "&Edit", "&Run", "&View", "&Help"]
+    assert [action.text() for action in filled.menuBar().actions()] == ["&File", "&Edit", "&Run", "&View", "&Help"]
 
 
 def test_the_ampersand_of_a_name_is_not_taken_for_a_mnemonic(qtbot):

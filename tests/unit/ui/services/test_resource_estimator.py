@@ -38,58 +38,58 @@ def answer(monkeypatch):
             estimate_cache.save_estimate(recipe, found)
             return found
 
-        monkeypatch.setattr(estimate_cache, "measure", measure)
+        monkeypatch.setattr(estimate_cache, "estimate_in_subprocess", measure)
 
     return give
 
 
 def measured(bar, qtbot):
-    bar.panel.measure.click()
-    qtbot.waitUntil(lambda: not bar.needs.measuring, timeout=20_000)
+    bar.panel.measure_button.click()
+    qtbot.waitUntil(lambda: not bar.estimator.measuring, timeout=20_000)
 
 
 def test_a_measurement_is_shown_with_its_date_and_goes_stale_with_the_recipe(ready, bar, answer, qtbot):
     answer(figures())
-    assert bar.words.text() == ""
+    assert bar.summary_label.text() == ""
     measured(bar, qtbot)
-    assert bar.words.text() == "2 GB memory · 14 s an epoch"
-    assert bar.when.text().startswith("measured today ")
-    assert bar.panel.banner.words == "It fits."
+    assert bar.summary_label.text() == "2 GB memory · 14 s per epoch"
+    assert bar.time_label.text().startswith("measured today ")
+    assert bar.panel.banner.message == "It fits in the available memory."
     ready.workspace.set_value("training.learning_rate", 0.123)
-    assert bar.when.text().startswith("measured today ")
+    assert bar.time_label.text().startswith("measured today ")
     ready.workspace.set_value("training.epochs", 77)
-    assert bar.when.text().startswith("for an earlier recipe")
-    assert "changed" in bar.panel.banner.words
+    assert bar.time_label.text().startswith("for an earlier recipe")
+    assert "changed" in bar.panel.banner.message
     ready.undo()
-    assert bar.when.text().startswith("measured today ")
+    assert bar.time_label.text().startswith("measured today ")
 
 
 def test_what_does_not_fit_says_so(bar, answer, qtbot):
     answer(figures(memory=5 * GB))
     measured(bar, qtbot)
-    assert "does not fit" in bar.panel.banner.words
+    assert "does not fit" in bar.panel.banner.message
     assert bar.panel.banner.property("tone") == "bad"
 
 
 def test_a_measurement_that_fails_says_why(bar, answer, qtbot):
     answer(StudioError("There are no images; choose a folder."))
     measured(bar, qtbot)
-    assert bar.panel.banner.words == "There are no images; choose a folder."
-    assert bar.when.text() == "The measurement failed"
+    assert bar.panel.banner.message == "There are no images; choose a folder."
+    assert bar.time_label.text() == "The measurement failed"
 
 
 def test_a_measurement_can_be_cancelled(bar, monkeypatch, qtbot):
     def measure(recipe, control):
         while not control.stopping:
             time.sleep(0.01)
-        raise StudioError("The measurement was stopped.")
+        raise StudioError("stopped", "The measurement was stopped.")
 
-    monkeypatch.setattr(estimate_cache, "measure", measure)
-    bar.panel.measure.click()
-    assert bar.panel.measure.text() == "Cancel"
-    bar.panel.measure.click()
-    qtbot.waitUntil(lambda: not bar.needs.measuring, timeout=20_000)
-    assert bar.panel.banner.words == ""
+    monkeypatch.setattr(estimate_cache, "estimate_in_subprocess", measure)
+    bar.panel.measure_button.click()
+    assert bar.panel.measure_button.text() == "Cancel"
+    bar.panel.measure_button.click()
+    qtbot.waitUntil(lambda: not bar.estimator.measuring, timeout=20_000)
+    assert bar.panel.banner.message == ""
 
 
 def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(ready, bar, settled):
@@ -97,7 +97,7 @@ def test_each_button_makes_one_undoable_edit_and_is_off_where_nothing_is_gained(
     workspace.attach("lora", (NodeRef(),))
     settled(ready)
     before = workspace.recipe
-    bar.open()
+    bar.open_panel()
     for number in range(4):
         assert bar.panel.buttons[number].isEnabled()
         bar.panel.buttons[number].click()
@@ -120,7 +120,7 @@ def test_with_nothing_attached_there_are_no_blocks_to_leave_out(ready):
 def test_the_panel_stays_above_the_bar_when_its_buttons_change(ready, bar, settled, qtbot):
     ready.files.open_sample()
     settled(ready)
-    bar.open()
+    bar.open_panel()
     corner = bar.mapToGlobal(QPoint(bar.width(), 0)).y()
     bar.panel.buttons[0].click()
     qtbot.wait(50)

@@ -15,8 +15,6 @@ from studio.ui.i18n.language import CHINESE, ENGLISH, language
 from studio.ui.services import app_log as logs
 from studio.ui.services.app_log import MAX_LINES, app_log, log_message
 from studio.ui.services.error_text import error_message
-from studio.ui.shared import error_actions
-from studio.ui.widgets.components import Banner
 
 
 @pytest.fixture
@@ -44,17 +42,17 @@ def test_what_a_page_says_is_wrong_is_in_the_log_once(opened, window):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (MemoryError(), "There is not enough memory"),
+        (MemoryError(), "Not enough memory."),
         (
             OSError(errno.ENOSPC, "No space left on device", "x.json"),
-            "There is no room left on the disk to write x.json",
+            "Cannot write x.json: the disk is full.",
         ),
-        (PermissionError(errno.EACCES, "Permission denied", "x.json"), "This user may not read or write x.json"),
+        (PermissionError(errno.EACCES, "Permission denied", "x.json"), "No permission for x.json."),
         (OSError(errno.EIO, "Input/output error"), "Unexpected OSError"),
         (ValueError("odd"), "Unexpected ValueError: odd"),
     ],
 )
-def test_what_befalls_any_program_is_said_with_its_cause(qapp, error, words):
+def test_an_error_of_the_system_names_its_cause(qapp, error, words):
     assert error_message(error).startswith(words)
 
 
@@ -90,68 +88,32 @@ def test_what_qt_and_libraries_warn_of_is_in_the_log(opened):
     assert any("from Python" in words for words in texts)
 
 
-def test_refusals_are_in_the_log_in_english(opened, window):
+def test_rejected_edits_are_logged_in_english(opened, window):
     language().set_language(CHINESE)
     try:
-        window.workspace.edit_rejected.emit("没有文件夹")
-        window.workspace.run_edit(_refuse)
+        window.workspace.run_edit(_reject)
+        shown = window.status_bar.status
     finally:
         language().set_language(ENGLISH)
-    assert opened.lines[-1].text == "There is no folder x."
+    texts = [line.text for line in opened.lines]
+    assert "There is no layer tree yet. Choose a backbone first." in texts
+    assert shown not in texts
 
 
-def _refuse():
-    raise StudioError("There is no folder x.")
+def _reject():
+    raise StudioError("no-layers", "There is no layer tree yet. Choose a backbone first.")
 
 
-@pytest.mark.parametrize(
-    ("sentence", "words"),
-    [
-        (
-            "The memory is not enough for this training; lower training.batch_size, and train again.",
-            "Halve the batch size",
-        ),
-        ("There are no images in x; choose a folder with a folder of images for each class.", "Choose a folder…"),
-        ("This machine has no cuda; set training.device to auto or cpu.", "Choose the device by itself"),
-        (
-            "The run cannot be written any more (No space left on device); make room on the disk, then resume it from "
-            "its last checkpoint.",
-            "Show the folder of the runs",
-        ),
-        ("Unexpected ValueError: x", "Open the log"),
-        ("Something nobody knows a way out of.", None),
-    ],
-)
-@pytest.mark.parametrize("spoken", [ENGLISH, CHINESE])
-def test_an_error_comes_with_the_button_that_helps(qapp, sentence, words, spoken):
-    language().set_language(spoken)
-    try:
-        notice = Banner()
-        notice.show_message(sentence, "bad")
-        found = error_actions.action_for(notice.message)
-        assert (found.label if found else None) == words
-        assert notice._action_button.isVisibleTo(notice) == (words is not None)
-    finally:
-        language().set_language(ENGLISH)
-
-
-def test_every_remedy_is_something_the_window_can_do(window):
-    from operator import attrgetter
-
-    assert all(callable(attrgetter(row.slot)(window)) for row in error_actions.ERROR_ACTIONS)
-
-
-def test_the_button_does_what_it_says(window):
+def test_the_button_beside_an_error_acts(window):
     window.workspace.set_value("training.batch_size", 32)
-    notice = window.train.banner
-    window.show_train()
-    notice.show_message(
-        "The memory is not enough for this training; lower training.batch_size, and train again.", "bad"
-    )
-    notice._action_button.click()
+    window.show_page("train")
+    banner = window.page("train").banner
+    banner.show_message(error_message(StudioError("out-of-memory", "Out of memory.")), "bad")
+    halve, copy = banner.buttons
+    halve.click()
     assert window.workspace.recipe.training.batch_size == 16
-    notice._copy_button.click()
-    assert "batch_size" in QGuiApplication.clipboard().text()
+    copy.click()
+    assert "Out of memory." in QGuiApplication.clipboard().text()
 
 
 def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monkeypatch):
@@ -159,7 +121,7 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
 
     def run(box):
         buttons = {button.text(): button for button in box.buttons()}
-        buttons["Copy the report"].click()
+        buttons["Copy report"].click()
         buttons["Open the log"].click()
         pressed.extend(buttons)
         assert box.escapeButton() is buttons["OK"]
@@ -167,7 +129,7 @@ def test_an_unexpected_error_leads_to_the_log_and_a_report(opened, window, monke
     monkeypatch.setattr(QMessageBox, "exec", run)
     reporter = ErrorReporter()
     reporter.handle_error(ValueError, ValueError("of all things"), None)
-    assert {"Copy the report", "Open the log"} <= set(pressed)
+    assert {"Copy report", "Open the log"} <= set(pressed)
     assert "of all things" in QGuiApplication.clipboard().text()
     assert window.pages.current_page is window.log
     assert logs.app_log().lines[-1].text.startswith("Unexpected ValueError: of all things\n")  # what the list shows

@@ -29,7 +29,7 @@ app.exec()
 
 
 def kept(home):
-    return list((home / "recovery").glob("*.json"))
+    return [file for file in (home / "recovery").glob("*.json") if not file.name.startswith(".")]
 
 
 def kill_after_an_edit(home, *arguments):
@@ -123,3 +123,14 @@ def test_a_folder_that_takes_no_files_disturbs_nobody(home, window):
     window.workspace.set_value("training.epochs", 5)
     window.recovery.save()
     assert window.workspace.recipe.training.epochs == 5
+
+
+def test_unsaved_edits_are_flushed_to_the_disk_before_they_get_their_name(window, monkeypatch, home):
+    flushed = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (flushed.append(kept(home)), fsync(handle)))
+    window.workspace.set_value("training.epochs", 78)
+    window.recovery.save()
+    assert len(kept(home)) == 1
+    assert flushed
+    assert flushed[0] == []  # the file has its name only after it is flushed
