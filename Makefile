@@ -44,7 +44,8 @@ unit: libraries $(VENV)/.installed-test ## Run the tests
 # Whole rather than in the parts that make test has the time for.
 proof: libraries $(VENV)/.installed-test ## Every method in every format on every family, and each export without this program
 	FULL_MATRIX=1 $(PYTEST) --dist loadfile \
-		tests/unit/export/test_matrix.py tests/unit/export/test_matrix_convolutions.py tests/unit/export/test_predict_scripts.py
+		tests/unit/export/test_matrix.py tests/unit/export/test_matrix_convolutions.py tests/unit/export/test_predict_scripts.py \
+		tests/contract
 
 bench: libraries $(VENV)/.installed-test ## Measure speed and memory against HF peft, as ratios
 	$(QT) $(BIN)/python -m tests.benchmarks.run

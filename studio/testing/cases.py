@@ -1,5 +1,6 @@
 """The cases of the contract tests: methods, backbone families, and fields."""
 
+import os
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -96,6 +97,11 @@ def on_all_layers(methods: Iterable[str]) -> list[Case]:
 def first_accepted(methods: Iterable[str]) -> list[Case]:
     """Return the first family that each method supports."""
     return [case for method in methods for case in accepted([method])[:1]]
+
+
+def sampled(methods: Iterable[str]) -> list[Case]:
+    """Return one case per method, or all with ``FULL_MATRIX`` set: for properties that hardly depend on the family."""
+    return accepted(methods) if "FULL_MATRIX" in os.environ else first_accepted(methods)
 
 
 def variants(methods: Iterable[str]) -> list[Case]:

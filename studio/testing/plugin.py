@@ -20,6 +20,7 @@ _PARAMETERS: Mapping[str, Callable[[Iterable[str]], list[Any]]] = {
     "exported": lambda names: [c for c in cases.accepted(names) if FAMILIES[c.family].exported],
     "everywhere": cases.on_all_layers,
     "home": cases.first_accepted,
+    "sampled": cases.sampled,
     "variant": cases.variants,
 }
 

@@ -25,16 +25,16 @@ def test_bfloat16_autocast(case: Case) -> None:
     assert all(torch.isfinite(p.grad).all() for p in attached.parameters() if p.grad is not None)
 
 
-def test_deepcopy_is_independent(case: Case) -> None:
-    attached = case.trained()
-    before = observing.logits(attached.module, case.family)
+def test_deepcopy_is_independent(sampled: Case) -> None:
+    attached = sampled.trained()
+    before = observing.logits(attached.module, sampled.family)
     twin = copy.deepcopy(attached)
     assert twin.parameter_counts() == attached.parameter_counts()
-    assert observing.same_bytes(observing.logits(twin.module, case.family), before)
-    observing.train_briefly(twin, case.family)
-    assert not observing.same_bytes(observing.logits(twin.module, case.family), before)
+    assert observing.same_bytes(observing.logits(twin.module, sampled.family), before)
+    observing.train_briefly(twin, sampled.family)
+    assert not observing.same_bytes(observing.logits(twin.module, sampled.family), before)
     twin.detach()
-    assert observing.same_bytes(observing.logits(attached.module, case.family), before)
+    assert observing.same_bytes(observing.logits(attached.module, sampled.family), before)
 
 
 def test_gradient_checkpointing(case: Case) -> None:

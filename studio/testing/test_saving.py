@@ -19,8 +19,8 @@ from studio.testing.cases import Case
 from studio.testing.families import build_backbone
 
 
-def test_saved_and_loaded_bit_for_bit(case: Case, tmp_path: Path) -> None:
-    _check_round_trip(case, tmp_path)
+def test_saved_and_loaded_bit_for_bit(sampled: Case, tmp_path: Path) -> None:
+    _check_round_trip(sampled, tmp_path)
 
 
 def test_saved_and_loaded_with_any_choice(variant: Case, tmp_path: Path) -> None:
