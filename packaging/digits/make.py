@@ -2,7 +2,7 @@
 
     python packaging/digits/make.py --out resources/digits
 
-The 1,797 images are 8x8 with 17 levels of grey; they are written as they are, scaled to 0..255.
+The 1,797 images are 8x8 with 17 gray levels; they are written unchanged, scaled to 0..255.
 """
 
 import argparse
@@ -20,8 +20,8 @@ scikit-learn ships it. One folder for each digit; the file name is the image's p
 | | |
 |---|---|
 | Source | E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49 |
-| Licence | CC BY 4.0 |
-| Changes | 17 grey levels scaled to 0..255, written as PNG by `packaging/digits/make.py` |
+| License | CC BY 4.0 |
+| Changes | 17 gray levels scaled to 0..255, written as PNG by `packaging/digits/make.py` |
 """
 
 

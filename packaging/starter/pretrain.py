@@ -2,10 +2,10 @@
 
     python packaging/starter/pretrain.py --data /usr/share/datasets/fashion-mnist --out resources/starter
 
-Interrupt it at any time: it goes on from its last epoch. The recipe is that of small ViTs (AdamW, cosine schedule,
-label smoothing, averaged weights); half of the patches are dropped in all but the last epochs (FLIP, Li et al. 2023,
-https://arxiv.org/abs/2212.00794), which halves the cost of an epoch. The test split selects nothing: the weights of the
-last epoch are the ones that ship.
+It can be interrupted at any time; started again, it resumes after its last epoch. The recipe is that of small ViTs
+(AdamW, cosine schedule, label smoothing, averaged weights); half of the patches are dropped in all but the last epochs
+(FLIP, Li et al. 2023, https://arxiv.org/abs/2212.00794), which halves the cost of an epoch. The test split selects
+nothing: the weights of the last epoch are the ones that ship.
 """
 
 import argparse
@@ -159,7 +159,7 @@ stored as fp16.
 | | |
 |---|---|
 | Pretrained on | Fashion-MNIST, 60,000 training images (Zalando SE, https://github.com/zalandoresearch/fashion-mnist) |
-| Licence of data and weights | MIT |
+| License of data and weights | MIT |
 | Script | `packaging/starter/pretrain.py --epochs {epochs} --seed {seed}` |
 | Accuracy on the 10,000 test images (this fp16 file, float32 arithmetic) | {measured:.2%} |
 | SHA-256 of `model.safetensors` | `{digest}` |
