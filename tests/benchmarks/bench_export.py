@@ -1,4 +1,4 @@
-"""What a merged backbone costs at inference, and what changing the task of a pack takes."""
+"""Inference time of a merged backbone, and time to switch the adapter of an adapter set."""
 
 import copy
 import statistics
@@ -23,46 +23,46 @@ REPEATS = 5
 SWITCHES = 20
 
 
-@benchmark("Merged LoRA at inference on ViT-S/16: how far from the bare backbone's time", "of it", at_most=0.03)
+@benchmark("Merged LoRA at inference on ViT-S/16, difference from the plain backbone's time", "of it", at_most=0.03)
 def merged_latency() -> Measured:
-    bare = backbone().eval()
+    plain = backbone().eval()
     merged = attach(backbone(), [Attachment(name="a", method="lora", at=(QKV,))]).merge()
-    assert [type(layer) for layer in merged.modules()] == [type(layer) for layer in bare.modules()]
-    ratio = statistics.median(speed_ratio(forward(bare), forward(merged)) for _ in range(REPEATS))
-    return Measured(abs(ratio - 1), {"merged / bare": ratio})
+    assert [type(layer) for layer in merged.modules()] == [type(layer) for layer in plain.modules()]
+    ratio = statistics.median(speed_ratio(forward(plain), forward(merged)) for _ in range(REPEATS))
+    return Measured(abs(ratio - 1), {"merged / plain": ratio})
 
 
-@benchmark("Change the task of a pack on ViT-B/16, at worst", "milliseconds", at_most=50)
-def pack_switch() -> Measured:
+@benchmark("Switch the adapter of an adapter set on ViT-B/16, slowest", "milliseconds", at_most=50)
+def adapter_switch() -> Measured:
     module = timm.create_model("vit_base_patch16_224", num_classes=10).eval()
-    before = loading.weights_digest(module)
+    digest = loading.weights_digest(module)
     with tempfile.TemporaryDirectory() as folder:
-        pack = packed(module, Path(folder), before)
-    times = [milliseconds(pack, name) for name in ("one", "other") * SWITCHES]
-    assert loading.weights_digest(module) == before
+        adapters = two_adapters(module, Path(folder), digest)
+    times = [milliseconds(adapters, name) for name in ("one", "other") * SWITCHES]
+    assert loading.weights_digest(module) == digest
     return Measured(max(times), {"median": statistics.median(times), "switches": len(times)})
 
 
-def packed(module: nn.Module, folder: Path, identity: str) -> AdapterSet:
-    """Two adapters on q and v of every block, with heads of different sizes."""
+def two_adapters(module: nn.Module, folder: Path, digest: str) -> AdapterSet:
+    """Return two adapters on q and v of every block, with heads of different sizes."""
     attachment = Attachment(name="a", method="lora", at=(QKV,), slices=("q", "v"))
     for name, classes in (("one", 10), ("other", 3)):
-        bare = copy.deepcopy(module)
-        bare.reset_classifier(classes)  # type: ignore[operator]
+        backbone = copy.deepcopy(module)
+        backbone.reset_classifier(classes)  # type: ignore[operator]
         (folder / name).mkdir()
         labels = [str(number) for number in range(classes)]
-        save_adapter(attach(bare, [attachment]), [attachment], folder / name, identity, {"labels": labels})
-    pack = AdapterSet(module)
+        save_adapter(attach(backbone, [attachment]), [attachment], folder / name, digest, {"labels": labels})
+    adapters = AdapterSet(module)
     for name in ("one", "other"):
-        pack.add(name, folder / name)
-    return pack
+        adapters.add(name, folder / name)
+    return adapters
 
 
-def milliseconds(pack: AdapterSet, name: str) -> float:
-    """What one change takes by the clock."""
-    begun = time.perf_counter()
-    pack.activate(name)
-    return 1000 * (time.perf_counter() - begun)
+def milliseconds(adapters: AdapterSet, name: str) -> float:
+    """Return the wall time of one switch."""
+    start = time.perf_counter()
+    adapters.activate(name)
+    return 1000 * (time.perf_counter() - start)
 
 
 def forward(module: nn.Module) -> Step:

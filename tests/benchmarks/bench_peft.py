@@ -1,4 +1,4 @@
-"""Training steps of low-rank methods against HF peft's on ViT-S/16, and what attaching and counting take."""
+"""Training steps of low-rank methods against HF peft's on ViT-S/16, and the time to attach and to count."""
 
 from functools import cache
 
@@ -17,7 +17,7 @@ QKV = "blocks.*.attn.qkv"
 
 
 class Training:
-    """A backbone with its optimiser; :meth:`step` is one training step on random images."""
+    """A backbone with its optimizer; :meth:`step` is one training step on random images."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -35,7 +35,7 @@ class Training:
         self.optimizer.step()
 
     def half_step(self) -> None:
-        """The same under bfloat16 autocast."""
+        """One training step under bfloat16 autocast."""
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16):
             loss = self.loss()
@@ -43,25 +43,25 @@ class Training:
         self.optimizer.step()
 
     def activation_bytes(self) -> float:
-        """Bytes that a forward pass keeps for the backward pass for each image more."""
-        return (self._kept_bytes(4) - self._kept_bytes(2)) / 2
+        """Return the bytes that the forward pass saves for the backward pass, per image."""
+        return (self._saved_bytes(4) - self._saved_bytes(2)) / 2
 
-    def _kept_bytes(self, images: int) -> int:
-        """All that is kept, each storage once, without the weights."""
+    def _saved_bytes(self, images: int) -> int:
+        """Return the bytes of all saved tensors, each storage once, without the weights."""
         weights = {p.untyped_storage().data_ptr() for p in self.module.parameters()}
-        kept: dict[int, int] = {}
+        saved: dict[int, int] = {}
 
-        def keep(tensor: Tensor) -> Tensor:
+        def save(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in weights:
-                kept[storage.data_ptr()] = storage.nbytes()
+                saved[storage.data_ptr()] = storage.nbytes()
             alive.append(tensor)
             return tensor
 
         alive: list[Tensor] = []
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
             self.loss(images)
-        return sum(kept.values())
+        return sum(saved.values())
 
 
 def backbone() -> nn.Module:
@@ -95,7 +95,7 @@ def lora_slices() -> float:
     return speed_ratio(ours("lora", ("q", "v")).step, theirs().step)
 
 
-@benchmark("LoRA activations kept for the backward pass, against HF peft", "times as many bytes", at_most=1.0)
+@benchmark("LoRA activations saved for the backward pass, against HF peft", "times as many bytes", at_most=1.0)
 def lora_memory() -> float:
     return ours("lora").activation_bytes() / theirs().activation_bytes()
 
@@ -117,8 +117,8 @@ def attach_giant() -> float:
     return best_seconds(attaching(giant, Attachment(name="a", method="lora", at=paths)))
 
 
-@benchmark("Census of a backbone of a billion parameters", "seconds", at_most=0.1)
-def census_giant() -> float:
+@benchmark("Count the parameters of a backbone of a billion", "seconds", at_most=0.1)
+def count_giant() -> float:
     attached = attach(
         on_meta("vit_giant_patch14_224"), [Attachment(name="a", method="lora", at=(QKV, "blocks.*.mlp.*"))]
     )

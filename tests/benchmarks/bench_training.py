@@ -1,9 +1,8 @@
-"""Whole epochs of the program's own training against HF peft, full fine-tuning and itself without kept features.
+"""Epochs of training against HF peft, full fine-tuning and training without the feature cache.
 
-ViT-S/16 in batches of 16, on two threads; contenders take their epochs in turn in one process. The others get their
-images as tensors in memory, so that nothing but the training itself is compared; ours come from PNG files, which are
-decoded in the first epoch. ``STUDIO_BENCH_THREADS=1`` measures processor time on one thread, for a machine that does
-other things too.
+ViT-S/16 in batches of 16, on two threads; the compared trainings run their epochs in turn in one process. The others
+get their images as tensors in memory, so that only the training is compared; ours come from PNG files, which are
+decoded in the first epoch. ``STUDIO_BENCH_THREADS=1`` measures CPU time on one thread, for a busy machine.
 """
 
 import os
@@ -174,7 +173,7 @@ def all_blocks() -> dict[str, list[float]]:
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """The median ratio of neighbouring epochs."""
+    """Return the median ratio of epochs that ran one after the other."""
     return median(a / b for a, b in zip(slow, fast, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""What the window makes its user wait: for a count after a drop, and for the event loop while a run trains."""
+"""Delays of the window: of the counts after a drop, and of the event loop while a run trains."""
 
 import os
 import statistics

@@ -1,6 +1,6 @@
-"""What benchmarks are made of: a measured figure with a bar, and ratios that hold on a busy machine.
+"""Registration of benchmarks with their limits, and time ratios that are stable on a busy machine.
 
-Time is the processor's time of this process on one thread, so that what else runs on the machine counts little.
+Times are CPU time of this process on one thread, so that other processes have little effect.
 """
 
 import statistics
@@ -14,7 +14,7 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A figure with what it was made of, for the report."""
+    """A result with the measurements behind it, for the report."""
 
     value: float
     details: dict[str, Any]
@@ -22,7 +22,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A figure to measure. ``at_least`` says which side of ``bar`` is the good one; without a bar it is told alone."""
+    """A result to measure. ``bar`` is its lower limit if ``at_least``, else its upper limit; None is no limit."""
 
     name: str
     unit: str
@@ -31,7 +31,7 @@ class Benchmark:
     measure: Callable[[], float | Measured]
 
     def passes(self, value: float) -> bool:
-        """Whether ``value`` is on the good side of the bar."""
+        """Return whether ``value`` is within the limit."""
         if self.bar is None:
             return True
         return value >= self.bar if self.at_least else value <= self.bar
@@ -40,13 +40,13 @@ class Benchmark:
 Measure = TypeVar("Measure", bound=Callable[[], float | Measured])
 BENCHMARKS: list[Benchmark] = []
 ROUNDS = 5
-"""Calls of each contender that are timed."""
+"""Timed calls of each of the compared functions."""
 
 
 def benchmark(
     name: str, unit: str, *, at_least: float | None = None, at_most: float | None = None
 ) -> Callable[[Measure], Measure]:
-    """Decorator: register a function that measures a figure in ``unit``, with the bar that it is held to, if any."""
+    """Return a decorator that registers a function that measures a value in ``unit``, with its limit if any."""
     bar = at_least if at_most is None else at_most
 
     def registered(measure: Measure) -> Measure:
@@ -57,20 +57,23 @@ def benchmark(
 
 
 def seconds(step: Step) -> float:
-    """Processor time of one call."""
+    """Return the CPU time of one call."""
     start = time.process_time()
     step()
     return time.process_time() - start
 
 
 def speed_ratio(ours: Step, theirs: Step) -> float:
-    """How many times faster ``ours`` is: the median of the ratios of neighbouring calls, after one call of each."""
+    """Return how many times faster ``ours`` is.
+
+    It is the median of the ratios of adjacent calls, after one warm-up call of each.
+    """
     ours(), theirs()
-    return statistics.median(_neighbours(ours, theirs, ROUNDS))
+    return statistics.median(_adjacent_ratios(ours, theirs, ROUNDS))
 
 
-def _neighbours(ours: Step, theirs: Step, rounds: int) -> Iterator[float]:
-    """One ratio a round, each of two taking its turn to go first."""
+def _adjacent_ratios(ours: Step, theirs: Step, rounds: int) -> Iterator[float]:
+    """Yield the ratio of each round; the two alternate in running first."""
     for index in range(rounds):
         if index % 2:
             mine = seconds(ours)
@@ -81,6 +84,6 @@ def _neighbours(ours: Step, theirs: Step, rounds: int) -> Iterator[float]:
 
 
 def best_seconds(step: Step) -> float:
-    """The shortest of several calls, after a first one."""
+    """Return the CPU time of the fastest of several calls, after a warm-up call."""
     step()
     return min(seconds(step) for _ in range(ROUNDS))

@@ -1,6 +1,6 @@
 """``python -m tests.benchmarks.run [WORD...]``: measure, print a table, write ``artifacts/bench.json``.
 
-With words, only benchmarks that have one of them in their name. Exit status 1 where a bar is missed.
+With words, only benchmarks with one of them in their name are run. The exit status is 1 if a limit is missed.
 """
 
 import importlib
@@ -22,7 +22,7 @@ RESULTS = Path("artifacts/bench.json")
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the chosen benchmarks."""
+    """Run the chosen benchmarks; return 1 if one misses its limit."""
     torch.set_num_threads(1)
     for module in pkgutil.iter_modules(package.__path__):
         if module.name.startswith("bench_"):
@@ -35,14 +35,14 @@ def main(words: Sequence[str]) -> int:
 
 
 def measured(one: Benchmark) -> dict[str, Any]:
-    """Measure and print one."""
-    begun = time.perf_counter()
-    found = one.measure()
-    value, details = (found.value, found.details) if isinstance(found, Measured) else (found, {})
+    """Measure and print one benchmark; return its row of the report."""
+    start = time.perf_counter()
+    result = one.measure()
+    value, details = (result.value, result.details) if isinstance(result, Measured) else (result, {})
     passed = one.passes(value)
     side = "" if one.bar is None else "at least" if one.at_least else "at most"
-    held_to = f" ({side} {one.bar:g})" if side else ""
-    print(f"{'ok    ' if passed else 'MISSED'}  {value:8.3f} {one.unit}{held_to}  {one.name}", flush=True)
+    limit = f" ({side} {one.bar:g})" if side else ""
+    print(f"{'ok    ' if passed else 'MISSED'}  {value:8.3f} {one.unit}{limit}  {one.name}", flush=True)
     return {
         "name": one.name,
         "value": value,
@@ -51,12 +51,12 @@ def measured(one: Benchmark) -> dict[str, Any]:
         "side": side,
         "passed": passed,
         "details": details,
-        "seconds": time.perf_counter() - begun,
+        "seconds": time.perf_counter() - start,
     }
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return the processor and the versions that the results depend on."""
     return {
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
