@@ -1,6 +1,6 @@
-"""Every way of dragging on the layer tree, done by the real mouse of a real X server.
+"""Each way to drag on the layer tree, with the mouse of a real X server.
 
-Run by its test under Xvfb: drives one window with xdotool and prints as JSON what the recipe was after each gesture.
+Run by its test under Xvfb: drives one window with xdotool and prints the recipe after each gesture as JSON.
 """
 
 import json
@@ -22,30 +22,30 @@ STEPS = 12
 QKV = NodeRef("blocks.0.attn.qkv")
 
 
-def xdotool(*words: str) -> None:
-    subprocess.run(["xdotool", *words], check=True, timeout=20)
+def xdotool(*arguments: str) -> None:
+    subprocess.run(["xdotool", *arguments], check=True, timeout=20)
 
 
 class Hand:
-    """The mouse and the keyboard, while the window goes on working."""
+    """The mouse and the keyboard, driven by xdotool while the event loop runs."""
 
     def __init__(self, window: MainWindow) -> None:
         self.window, self.page = window, window.adapters
         self.seen: dict[str, object] = {}
 
     def at(self, widget: QWidget, point: QPoint) -> tuple[int, int]:
-        place = widget.mapToGlobal(point)
-        return place.x(), place.y()
+        position = widget.mapToGlobal(point)
+        return position.x(), position.y()
 
-    def row(self, spot: NodeRef) -> tuple[int, int]:
+    def row(self, ref: NodeRef) -> tuple[int, int]:
         tree = self.page.tree_panel.tree
-        tree.scrollTo(self.page.tree_panel.model.index_of(spot))
+        tree.scrollTo(self.page.tree_panel.model.index_of(ref))
         pause(60)
-        box = tree.visualRect(self.page.tree_panel.model.index_of(spot))
+        box = tree.visualRect(self.page.tree_panel.model.index_of(ref))
         return self.at(tree.viewport(), QPoint(box.left() + 40, box.center().y()))
 
     def card(self, name: str) -> tuple[int, int]:
-        """A method's or preset's card in the palette."""
+        """Return the position of a method's or preset's card in the palette."""
         palette = self.page.palette_panel
         palette.kind_switch.button_at(PRESETS_TAB if name.startswith("preset:") else METHODS_TAB).click()
         index = palette.model.index(palette.model.row_of(name))
@@ -53,9 +53,9 @@ class Hand:
         pause(60)
         return self.at(palette.list_view.viewport(), palette.list_view.visualRect(index).center())
 
-    def badge(self, spot: NodeRef, name: str) -> tuple[int, int]:
+    def badge(self, ref: NodeRef, name: str) -> tuple[int, int]:
         tree, model = self.page.tree_panel.tree, self.page.tree_panel.model
-        index = model.index_of(spot, ATTACHMENTS)
+        index = model.index_of(ref, ATTACHMENTS)
         boxes = tree._badge_boxes(index, model.node(index))
         box = next(box for box, badge in boxes if badge.attachment == name)
         return self.at(tree.viewport(), QPoint(box.left() + 14, box.center().y()))
@@ -63,7 +63,7 @@ class Hand:
     def drag(
         self, start: tuple[int, int], end: tuple[int, int], key: str = "", look: Callable[[], None] | None = None
     ) -> None:
-        """Press at ``start``, go to ``end`` in small steps, ``look``, and let go; ``key`` is held from half-way on."""
+        """Drag from ``start`` to ``end`` in small steps, calling ``look`` meanwhile; ``key`` is held from half-way."""
         moves = [
             (start[0] + (end[0] - start[0]) * n // STEPS, start[1] + (end[1] - start[1]) * n // STEPS)
             for n in range(1, STEPS + 1)
@@ -76,7 +76,7 @@ class Hand:
         script += ["mousemove", str(end[0] + 1), str(end[1]), "sleep", "0.7" if look else "0.15"]
         script += ["mouseup", "1", "sleep", "0.1"] + (["keyup", key] if key else [])
         child = subprocess.Popen(["xdotool", *script])
-        looking = QTimer()  # a drag has an event loop of its own, in which only timers go on
+        looking = QTimer()  # a drag has an event loop of its own, in which only timers run
         looking.timeout.connect(look or (lambda: None))
         looking.start(40)
         while child.poll() is None:
@@ -84,8 +84,8 @@ class Hand:
         looking.stop()
         pause(120)
 
-    def click(self, place: tuple[int, int], times: int = 1, key: str = "") -> None:
-        script = (["keydown", key] if key else []) + ["mousemove", *map(str, place), "sleep", "0.05"]
+    def click(self, position: tuple[int, int], times: int = 1, key: str = "") -> None:
+        script = (["keydown", key] if key else []) + ["mousemove", *map(str, position), "sleep", "0.05"]
         script += ["click", "--repeat", str(times), "--delay", "60", "1", "sleep", "0.05"]
         child = subprocess.Popen(["xdotool", *script, *(["keyup", key] if key else [])])
         while child.poll() is None:
@@ -100,7 +100,7 @@ class Hand:
 
 
 class Gestures:
-    """Each method is one gesture on a clean recipe; what it leaves is told by :meth:`state`."""
+    """Each public method is one gesture on a new recipe; :meth:`state` returns its result."""
 
     def __init__(self, hand: Hand) -> None:
         self.hand, self.page, self.workspace = hand, hand.page, hand.window.workspace
@@ -115,8 +115,8 @@ class Gestures:
         return self.state()
 
     def state(self) -> dict[str, object]:
-        told = {"attachments": [a.model_dump(mode="json") for a in self.workspace.recipe.attachments]}
-        return told | {"steps": self.workspace.document.undo_stack.count(), **self.hand.seen}
+        result = {"attachments": [a.model_dump(mode="json") for a in self.workspace.recipe.attachments]}
+        return result | {"steps": self.workspace.document.undo_stack.count(), **self.hand.seen}
 
     def _counted(self) -> bool:
         engine = self.workspace.engine
@@ -139,7 +139,7 @@ class Gestures:
             )
 
     def _attach(self) -> None:
-        """LoRA on the first qkv, as a start."""
+        """Attach LoRA to the first qkv layer."""
         self.workspace.attach("lora", (QKV,))
         wait(self._counted, "the counts")
         pause(100)
@@ -249,8 +249,8 @@ class Gestures:
 
     def by_menu(self) -> None:
         self.hand.card("lora")
-        place = self.hand.row(QKV)
-        child = subprocess.Popen(["xdotool", "mousemove", *map(str, place), "click", "3", "sleep", "0.4",
+        position = self.hand.row(QKV)
+        child = subprocess.Popen(["xdotool", "mousemove", *map(str, position), "click", "3", "sleep", "0.4",
                                   "key", "Down", "sleep", "0.1", "key", "Return"])  # fmt: skip
         while child.poll() is None:
             pause(20)
@@ -270,10 +270,10 @@ def main() -> None:
     window.adapters.tree_panel.tree.expand(window.adapters.tree_panel.model.index_of(NodeRef("blocks.0.mlp")))
     gestures = Gestures(Hand(window))
     chosen = sys.argv[1:] or gestures.names()
-    told = {name: gestures.run(name) for name in chosen}
+    results = {name: gestures.run(name) for name in chosen}
     window.workspace.document.undo_stack.setClean()
     window.close()
-    sys.stdout.write(json.dumps(told))
+    sys.stdout.write(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The whole main job through the window, page by page, with a picture of each page.
+"""The main workflow through the window, page by page, with a screenshot of each page.
 
-Run it by hand, ``make story`` or ``python tests/e2e/story.py [FOLDER]``, to look at the window in every language and
-theme; its test runs it too, in one.
+``make story`` or ``python tests/e2e/story.py [FOLDER]`` saves screenshots in every language and theme; its test runs it
+in one of each.
 """
 
 import os
@@ -29,23 +29,23 @@ ALL = tuple((spoken, shade) for spoken in LANGUAGES for shade in ("light", "dark
 
 
 def pause(milliseconds: int) -> None:
-    """Let the window work, without holding Python's lock as QTest's own wait does."""
+    """Run the event loop, without holding the GIL as QTest's wait does."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)
     loop.exec()
 
 
-def wait(until: Callable[[], object], what: str) -> None:
-    """Wait for something to come true."""
+def wait(until: Callable[[], object], event: str) -> None:
+    """Wait until ``until`` returns something true; fail with the name of the ``event`` after :data:`PATIENCE_S`."""
     for _ in range(PATIENCE_S * 50):
         if until():
             return
         pause(20)
-    raise AssertionError(f"waited in vain for {what}")
+    raise AssertionError(f"timed out waiting for {event}")
 
 
 class Story:
-    """Drives one window; pictures go to ``folder``, those of each look (language and theme) into one of its own."""
+    """Drives one window; screenshots go to a subfolder of ``folder`` for each look (language and theme)."""
 
     def __init__(self, window: MainWindow, folder: Path, epochs: int, looks: tuple[tuple[str, str], ...] = ONE) -> None:
         self.window, self.folder, self.epochs, self.looks = window, folder, epochs, looks
@@ -53,7 +53,7 @@ class Story:
         self.scenes = 0
 
     def picture(self, name: str, shown: QWidget | None = None) -> None:
-        """Save what the window, or another one, shows, in every look."""
+        """Save a screenshot of the window, or of ``shown``, in every look."""
         self.scenes += 1
         for spoken, shade in self.looks:
             language().set_language(spoken)
@@ -66,17 +66,17 @@ class Story:
         language().set_language(ENGLISH)
 
     def tell(self) -> None:
-        """Everything, from the first start to an export."""
+        """Run the workflow from the first start to an export."""
         self.begin()
         self.attach()
         self.train()
         self.look_at_results()
         self.compare()
         self.export()
-        self.look_around()
+        self.open_log()
 
     def begin(self) -> None:
-        """First start, engine, sample project."""
+        """Start for the first time, load the engine and open the sample project."""
         window = self.window
         self.picture("first-start")
         window.show_adapters()
@@ -94,12 +94,12 @@ class Story:
         self.browse()
 
     def browse(self) -> None:
-        """The catalogue of backbones and the guide to methods, looked at and left."""
+        """Open and close the catalog of backbones and the guide to methods."""
         window = self.window
         window.adapters.choose_backbone()
         assert window.adapters.dialog
         window.adapters.dialog.search.setText("vit_small")
-        wait(lambda: window.adapters.dialog.model.rowCount(), "the catalogue")
+        wait(lambda: window.adapters.dialog.model.rowCount(), "the catalog")
         self.picture("backbones", window.adapters.dialog)
         window.adapters.dialog.reject()
         window.show_guide()
@@ -111,7 +111,7 @@ class Story:
         return last is not None and last.recipe == self.window.workspace.recipe and last.parameter_counts is not None
 
     def attach(self) -> None:
-        """A refused drag, a drop on a block, a change of rank, and back again by undo."""
+        """Refuse a drag, drop a method on a layer, change its rank, and undo all."""
         page, workspace = self.window.adapters, self.window.workspace
         page.tree.scrollToTop()
         self.drag(QDragEnterEvent, NodeRef())
@@ -130,38 +130,38 @@ class Story:
             self.window.undo()
         wait(self._counted, "the counts")
 
-    def drag(self, kind: type[QDropEvent], spot: NodeRef, method: str = "lora") -> None:
-        """What the tree is told while ``method`` is dragged over, or dropped on, the row of ``spot``."""
+    def drag(self, kind: type[QDropEvent], ref: NodeRef, method: str = "lora") -> None:
+        """Send the tree the event of ``method`` being dragged over, or dropped on, the row of ``ref``."""
         tree = self.window.adapters.tree_panel.tree
         data = QMimeData()
         data.setData(METHOD_MIME, method.encode())
-        place = tree.visualRect(tree.layer_tree.index_of(spot)).center()
+        position = tree.visualRect(tree.layer_tree.index_of(ref)).center()
         event = kind(
-            place if kind is not QDropEvent else place.toPointF(),
+            position if kind is not QDropEvent else position.toPointF(),
             Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier,
         )  # fmt: skip
         QApplication.sendEvent(tree.viewport(), event)
 
     def train(self) -> None:
-        """Train for a few epochs and watch."""
+        """Train for a few epochs."""
         window = self.window
         window.show_train()
         window.workspace.resource_estimator.measure()
-        wait(lambda: window.workspace.resource_estimator.estimate, "what the training needs")
+        wait(lambda: window.workspace.resource_estimator.estimate, "the resource estimate")
         self.picture("before-training")
         window.train.form.fields["epochs"].setValue(self.epochs)
         window.train.start_button.click()
         wait(lambda: window.train.watcher.history.step > 20, "the first steps")
         self.picture("training")
-        self.speak_meanwhile()
+        self.change_language()
         wait(lambda: not window.workspace.trainer.running, "the end of training")
         assert not window.train.banner.message
         runs = window.workspace.runs
         wait(lambda: (row := runs.find(runs.selected)) and row.state == "completed", "the end in the list of runs")
         self.picture("trained")
 
-    def speak_meanwhile(self) -> None:
-        """Another language and back, while the run goes on."""
+    def change_language(self) -> None:
+        """Change the language and back while the run trains."""
         window = self.window
         step = window.train.watcher.history.step
         window.chinese()
@@ -172,35 +172,35 @@ class Story:
         assert window.workspace.trainer.running or window.train.watcher.history.step > step
 
     def look_at_results(self) -> None:
-        """Evaluate, try one image, and measure what the attachment is worth."""
+        """Evaluate, classify one image, and run the ablation."""
         window = self.window
         window.show_results()
         wait(lambda: window.results.stack.currentIndex() == 1, "the results")
         self.picture("mistakes")
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
-        wait(lambda: window.results.try_it_tab.has_predictions, "the answer")
+        wait(lambda: window.results.try_it_tab.has_predictions, "the predictions")
         self.picture("try-it")
         window.results.view_switch.button_at(2).click()
         window.results.ablation_tab.measure_button.click()
-        wait(lambda: window.results.ablation_tab.analysis, "what each attachment is worth")
-        self.picture("x-ray")
+        wait(lambda: window.results.ablation_tab.analysis, "the ablation")
+        self.picture("ablation")
 
     def compare(self) -> None:
-        """The page beside the steps that compares runs."""
+        """Open the page that compares runs."""
         self.window.show_compare()
         pause(500)
         self.picture("compare")
 
-    def look_around(self) -> None:
-        """The log beside the steps."""
+    def open_log(self) -> None:
+        """Open the log."""
         self.window.show_log()
         self.picture("log")
 
     def export(self) -> None:
-        """Export merged weights, verified."""
+        """Export merged weights and verify them."""
         page = self.window.export
         self.window.show_export()
-        wait(lambda: page.cards, "the kinds of export")
+        wait(lambda: page.cards, "the export formats")
         self.picture("export")
         page.select_format("merged")
         page.export_button.click()
@@ -209,13 +209,13 @@ class Story:
         assert page.result_notice.property("tone") == "good", page.result_notice.message
 
     def end(self) -> None:
-        """Close the window without a question."""
+        """Close the window without the question about unsaved changes."""
         self.window.workspace.document.undo_stack.setClean()
         self.window.close()
 
 
 def main(folder: str = "artifacts/story", *looks: str) -> None:
-    """Tell the story; ``looks`` such as ``en-light`` take the place of all."""
+    """Run the workflow in ``looks``, such as ``en-light``, or in all."""
     from studio.ui.application import make_application
 
     chosen = tuple(look for look in ALL if not looks or "-".join(look) in looks)
@@ -225,7 +225,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
         app_log().open()
         window = MainWindow()
         window.show()
-        began = time.monotonic()
+        start = time.monotonic()
         story = Story(window, Path(folder), epochs=3, looks=chosen)
         try:
             story.tell()
@@ -233,7 +233,7 @@ def main(folder: str = "artifacts/story", *looks: str) -> None:
             story.end()
             application.processEvents()
             app_log().close()
-    print(f"{len(story.pictures)} pictures in {folder}, {time.monotonic() - began:.0f} s")
+    print(f"{len(story.pictures)} screenshots in {folder}, {time.monotonic() - start:.0f} s")
 
 
 if __name__ == "__main__":
