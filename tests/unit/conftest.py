@@ -32,8 +32,8 @@ def trained(recipe: Recipe, path: Path) -> Run:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whatever is kept or cached goes to a folder of the tests' own."""
+def _temporary_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Put settings, runs and caches into a temporary folder."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PEFT_STUDIO_HOME", str(tmp_path_factory.mktemp("home")))
         yield
@@ -41,15 +41,15 @@ def _home_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 @pytest.fixture
 def make_images(tmp_path: Path) -> MakeImages:
-    """Make ``count`` images in a folder below ``tmp_path``: noise around a colour that the folder's name decides."""
+    """Make ``count`` images in a folder below ``tmp_path``: noise around a color that depends on its name."""
 
     def make(folder: str, count: int, size: int = 24) -> Path:
         target = tmp_path / folder
         target.mkdir(parents=True, exist_ok=True)
         draw = np.random.default_rng(sum(folder.encode()))
-        colour = draw.integers(0, 156, 3)
+        color = draw.integers(0, 156, 3)
         for number in range(count):
-            pixels = colour + draw.integers(0, 100, (size, size, 3))
+            pixels = color + draw.integers(0, 100, (size, size, 3))
             Image.fromarray(pixels.astype(np.uint8)).save(target / f"{number:03}.png")
         return target
 
@@ -58,7 +58,7 @@ def make_images(tmp_path: Path) -> MakeImages:
 
 @pytest.fixture(scope="session")
 def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A timm model folder: a ViT of two blocks of width 16 for images of 32 x 32, with random weights."""
+    """Return a timm model folder: a ViT of two blocks of width 16 for images of 32 x 32, with random weights."""
     folder = tmp_path_factory.mktemp("backbone") / "tiny"
     folder.mkdir()
     args = {"img_size": 32, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2}
@@ -74,7 +74,7 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) -> MakeRecipe:
-    """A recipe with LoRA, dropout included, for three classes of 8 images; keywords are training's."""
+    """Return a factory of recipes: LoRA with dropout, three classes of 8 images; keywords set ``training``."""
 
     def make(
         *,
@@ -118,12 +118,12 @@ def make_recipe(tmp_path: Path, tiny_backbone: Path, make_images: MakeImages) ->
 
 
 REMOTE = "test_vit.r160_in1k"
-"""timm's smallest network."""
+"""The smallest network of timm."""
 
 
 @pytest.fixture(scope="session")
 def remote_weights() -> bytes:
-    """Random weights of :data:`REMOTE`, 1.5 MB of safetensors."""
+    """Return random weights of :data:`REMOTE`, 1.5 MB of safetensors."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return save(timm.create_model(REMOTE).state_dict(), metadata={"format": "pt"})
@@ -131,7 +131,7 @@ def remote_weights() -> bytes:
 
 @pytest.fixture
 def hub(remote_weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub on loopback with the weights of :data:`REMOTE`, and an empty cache."""
+    """Serve a hub on loopback with the weights of :data:`REMOTE`, and an empty cache."""
     made = Hub(f"timm/{REMOTE}", remote_weights)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # the tests as a whole run without a hub
     with serve(made) as address:

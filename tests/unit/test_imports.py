@@ -1,4 +1,4 @@
-"""Who may import whom: the window is up in a second because nothing that it loads at first imports torch."""
+"""Allowed imports: the window opens in a second because its first imports do not include torch."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ LIGHT = ("studio.ui", "studio.cli", "studio.core", "studio.__main__")
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the package by its dotted name."""
+    """Return the path of each module of the package by its dotted name."""
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
     return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
@@ -33,7 +33,7 @@ def is_in(name: str, rooms: tuple[str, ...]) -> bool:
 
 @cache
 def imports(name: str, *, everywhere: bool = False) -> frozenset[str]:
-    """What a module imports when it is imported itself; with ``everywhere`` also what its functions import."""
+    """Return the imports that run when a module is imported; with ``everywhere`` those in its functions too."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     return frozenset(found for node in _statements(tree, everywhere) for found in _targets(node, name))
 
@@ -59,7 +59,7 @@ def _targets(node: ast.AST, name: str) -> Iterator[str]:
 
 
 def chain_to(name: str, forbidden: set[str]) -> list[str]:
-    """How importing ``name`` ends in one of the ``forbidden`` packages; empty where it does not."""
+    """Return the chain of imports from ``name`` to a ``forbidden`` package; empty if there is none."""
     seen, waiting = {name}, [[name]]
     while waiting:
         path = waiting.pop()
@@ -73,7 +73,7 @@ def chain_to(name: str, forbidden: set[str]) -> list[str]:
 
 
 def _parents(name: str) -> Iterator[str]:
-    """The packages that are imported before the module is."""
+    """Yield the packages that are imported before the module."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -91,7 +91,7 @@ def test_the_window_and_the_core_do_not_wait_for_torch(name: str) -> None:
 
 
 def imported_files(name: str) -> set[str]:
-    """The modules of the package that ``name`` imports, in functions too: a submodule counts, not its package."""
+    """Return the modules that ``name`` imports, in functions too: a submodule instead of its package."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     nodes = list(_statements(tree, everywhere=True))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
