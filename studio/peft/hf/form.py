@@ -76,8 +76,7 @@ class PeftForm:
         if any(config != configs[0] for config in configs):
             raise StudioError(
                 "no-peft-form",
-                "HF peft cannot store {type} with different settings in one folder. "
-                "Export as merged, adapter, onnx or torch.",
+                "HF peft cannot store {type} with different settings in one folder. Choose another format.",
                 type=self.peft_type,
             )
         tensors = {
@@ -91,7 +90,7 @@ class PeftForm:
         if len(chain) > 1:
             raise StudioError(
                 "no-peft-form",
-                "HF peft cannot store several {type} adapters in {layer}. Export as merged, adapter, onnx or torch.",
+                "HF peft cannot store several {type} adapters in {layer}. Choose another format.",
                 type=self.peft_type,
                 layer=path,
             )

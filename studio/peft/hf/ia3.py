@@ -78,8 +78,7 @@ def _scale(chain: Sequence[ScaledLayer]) -> Tensor:
     if len({layer.scales_input for layer in chain}) > 1:
         raise StudioError(
             "no-peft-form",
-            "HF peft cannot scale both the input and the output of one layer. "
-            "Export as merged, adapter, onnx or torch.",
+            "HF peft cannot scale both the input and the output of one layer. Choose another format.",
         )
     product = torch.stack([layer.full_scale() for layer in chain]).prod(0)
     if isinstance(chain[0].unwrapped, nn.Conv2d):

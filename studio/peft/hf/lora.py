@@ -190,8 +190,7 @@ def _check_dora_outermost(chain: Sequence[LowRank]) -> None:
         if above and layer.peft_magnitude() is not None:
             raise StudioError(
                 "no-peft-form",
-                "HF peft cannot store DoRA with another update on top of the same rows. "
-                "Export as merged, adapter, onnx or torch.",
+                "HF peft cannot store DoRA with another update on top of the same rows. Choose another format.",
             )
 
 
@@ -205,7 +204,7 @@ def _check_plain_convolution(layer: LowRank) -> None:
         raise StudioError(
             "no-peft-form",
             "HF peft cannot store LoRA on a convolution with groups, dilation or padding other than zeros. "
-            "Export as merged, adapter, onnx or torch.",
+            "Choose another format.",
         )
 
 

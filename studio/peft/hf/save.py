@@ -51,7 +51,7 @@ def _forms(model: AdaptedModel, patches: Sequence[Patch]) -> dict[str, PeftForm]
         if method is not None and method.peft_form is None:
             raise StudioError(
                 "no-peft-form",
-                "HF peft has no form for {method} on images. Export as merged, adapter, onnx or torch.",
+                "HF peft has no form for {method} on images. Choose another format.",
                 method=method.label,
             )
         if method is not None and method.peft_form is not None:
@@ -60,8 +60,7 @@ def _forms(model: AdaptedModel, patches: Sequence[Patch]) -> dict[str, PeftForm]
     if len(types) > 1:
         raise StudioError(
             "no-peft-form",
-            "HF peft stores one type in a folder, but the attachments have several: {types}. "
-            "Export as merged, adapter, onnx or torch.",
+            "HF peft stores one type in a folder, but the attachments have several: {types}. Choose another format.",
             types=", ".join(types),
         )
     return forms
@@ -92,7 +91,7 @@ def _parameter_state(
     if state is None:
         raise StudioError(
             "no-peft-form",
-            "HF peft has no form for a head that trains alone. Export as merged, adapter, onnx or torch.",
+            "HF peft has no form for a head that trains alone. Choose another format.",
         )
     return state
 
@@ -109,7 +108,7 @@ def _plain_state(layer: nn.Module, path: str) -> dict[str, Tensor]:
     if any(isinstance(inner, AdaptedLayer) for inner in layer.modules()):
         raise StudioError(
             "no-peft-form",
-            "HF peft would save {layer} as a whole, but it is adapted. Export as merged, adapter, onnx or torch.",
+            "HF peft would save {layer} as a whole, but it is adapted. Choose another format.",
             layer=path,
         )
     return layer.state_dict()

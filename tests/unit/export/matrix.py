@@ -196,7 +196,7 @@ class Cell:
     def names_formats_that_work(self, sentence: str) -> bool:
         """Return whether an error names another format that supports the methods, or says to choose one."""
         supported = {name for method in self.methods for name in formats_for(METHODS.get(method))}
-        return any(name in sentence for name in supported - {self.exporter.name})
+        return "Choose another format." in sentence or any(f in sentence for f in supported - {self.exporter.name})
 
     def problem(self, logits: Any) -> str:
         """Return how an export differs from the live model; empty if it does not."""
