@@ -356,7 +356,7 @@ def test_pickles_missing_files_and_endless_nesting_are_refused(tmp_path: Path) -
         load_peft(build_backbone("vit"), tmp_path)
     (tmp_path / CONFIG_NAME).write_text('{"peft_type": "LORA"}')
     (tmp_path / "adapter_model.bin").write_bytes(b"pickle")
-    with pytest.raises(StudioError, match="cannot be read"):
+    with pytest.raises(StudioError, match="Cannot read"):
         load_peft(build_backbone("vit"), tmp_path)
 
 

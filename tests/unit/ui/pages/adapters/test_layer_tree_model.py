@@ -97,7 +97,7 @@ def test_a_disabled_badge_is_marked_and_not_counted(tree):
 
 
 def test_counts_above_32_bits_are_shown_in_full(tree):
-    assert badge_text(Badge("a", "Full", 5_000_000_000)) == "Full +5.0B"
+    assert badge_text(Badge("a", "Full", 5_000_000_000)) == "Full +5B"
     tree.show_annotations(TreeAnnotations({QKV.path: (Badge("a", "Full", 5_000_000_000),)}, head_trainable=False))
     assert text(tree, NodeRef(), TRAINABLE) == "5,000,000,000"
 
