@@ -1,4 +1,4 @@
-"""Image files to the model's input, by preprocessing.json. Requires numpy and Pillow."""
+"""Image files to model input, by preprocessing.json. Requires numpy and Pillow."""
 
 import json
 import math
@@ -73,7 +73,7 @@ def batch(paths: list[str]) -> np.ndarray:
 
 
 def print_predictions(logits: Callable[[list[str]], list[list[float]]], paths: list[str]) -> None:
-    """Print the most probable class of each image and its probability, computed in batches."""
+    """Print the most probable class of each image and its probability."""
     labels = json.loads((HERE / "labels.json").read_text(encoding="utf-8"))
     for start in range(0, len(paths), BATCH_SIZE):
         files = paths[start : start + BATCH_SIZE]

@@ -50,7 +50,7 @@ class WeightChange:
 
 @dataclass(frozen=True, slots=True)
 class AdapterAnalysis:
-    """Accuracy of a split with all attachments and without each, and every weight change.
+    """Accuracy with all attachments and without each, and all weight changes.
 
     Methods that do not merge into weights (adapters, prompts) have no weight changes.
     """
@@ -90,7 +90,7 @@ def analyze_run(
 
 
 def weight_changes(model: AdaptedModel) -> Iterator[WeightChange]:
-    """Yield the change of each tensor by each attachment alone and by the head's training, without zero changes."""
+    """Yield the nonzero change of each tensor by each attachment and by the head."""
     for patch in model.patches:
         for name, before, after in _tensor_pairs(model, patch):
             if not torch.equal(before, after):
@@ -98,7 +98,10 @@ def weight_changes(model: AdaptedModel) -> Iterator[WeightChange]:
 
 
 def _tensor_pairs(model: AdaptedModel, patch: Patch) -> Iterator[tuple[str, Tensor, Tensor]]:
-    """Yield tensors before and after; merged in float64, because rounding looks like a change of full rank."""
+    """Yield tensors before and after training.
+
+    They are merged in float64, because rounding looks like a change of full rank.
+    """
     method = model.method(patch.attachment)
     if isinstance(patch, ParameterPatch) and (patch.attachment == HEAD or method):
         yield patch.name, patch.original, patch.trained
@@ -117,7 +120,10 @@ def _weight_change(patch: Patch, name: str, before: Tensor, after: Tensor) -> We
 
 
 def effective_rank(matrix: Tensor) -> float:
-    """Return exp of the entropy of the singular values of a nonzero matrix, between 1 and its rank."""
+    """Return the exponential of the entropy of a nonzero matrix's singular values.
+
+    It lies between 1 and the rank.
+    """
     values = torch.linalg.svdvals(matrix)
     shares = values / values.sum()
     return float(torch.special.entr(shares).sum().exp())

@@ -15,7 +15,7 @@ from studio.training.metrics import Metrics
 
 
 def evaluate(run: Run, split: str = "validation", control: TrainControl | None = None) -> Metrics:
-    """Compute metrics in float32 over the images that the run has recorded for ``split``.
+    """Compute metrics in float32 over the run's recorded images of ``split``.
 
     Unreadable images are skipped. Raises StudioError if the run has no adapter, or the split no images.
     """
@@ -26,7 +26,7 @@ def evaluate(run: Run, split: str = "validation", control: TrainControl | None =
 def evaluate_split(
     run: Run, trained: restore.TrainedModel, split: str = "validation", control: TrainControl | None = None
 ) -> Metrics:
-    """Compute the metrics of :func:`evaluate` for a loaded model, with its enabled attachments."""
+    """Compute these metrics for a loaded model with its enabled attachments."""
     name, recipe = _parse_split(split), run.recipe
     images = split_manifest.images_of_run(run.path, recipe.data)
     device = devices.resolve_device(recipe.training.device)

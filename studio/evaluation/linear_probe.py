@@ -28,7 +28,7 @@ _STEPS = 60
 def linear_probe(
     summary: DatasetIndex, backbone: Backbone, control: TrainControl, progress: ProgressCallback
 ) -> tuple[float, int]:
-    """Return the accuracy in [0, 1] on validation images, and the number of images used.
+    """Return the validation accuracy in [0, 1], and the number of images used.
 
     The features are standardized. The L2 penalty is chosen on a fifth of the training images, so that no choice
     depends on the validation images. Raises Cancelled if ``control`` requests a stop.
@@ -73,7 +73,7 @@ def _extract_features(
     on_progress: Callable[[int], object],
     offset: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return features (N, width) on the CPU and class indices (N,) of the readable images."""
+    """Return features (N, width) and class indices (N,) of readable images."""
     features, labels = [torch.empty(0)], [torch.empty(0, dtype=torch.int64)]
     with Loader(images, _BATCH) as loader, torch.no_grad():
         for number, batch in enumerate(loader.batches()):
@@ -88,13 +88,16 @@ def _extract_features(
 
 
 def _standardize(features: Tensor, training: Tensor) -> Tensor:
-    """Standardize by the training images' mean and deviation, and append a column of ones for the bias."""
+    """Standardize by the training images, and append ones for the bias."""
     scaled = (features - training.mean(dim=0)) / training.std(dim=0, correction=0).clamp_min(1e-6)
     return torch.cat([scaled, torch.ones(len(scaled), 1)], dim=1)
 
 
 def _fit_best(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return weights (width + 1, classes) fitted to all images, with the penalty that is best on a fifth of them."""
+    """Return weights (width + 1, classes) fitted to all images.
+
+    The penalty is the best one on a fifth of them.
+    """
     inputs = _standardize(features, features)
     held = torch.arange(len(labels)) % 5 == 0
     if len(labels) < 10:
@@ -108,7 +111,7 @@ def _fit_best(features: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def _fit(inputs: Tensor, labels: Tensor, classes: int, penalty: float) -> Tensor:
-    """Minimize the cross entropy plus ``penalty / (2 N)`` times the squared weights without the bias."""
+    """Minimize cross entropy + ``penalty / (2 N)`` * squared weights without bias."""
     weights = torch.zeros(inputs.shape[1], classes, requires_grad=True)
     search = torch.optim.LBFGS([weights], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
 

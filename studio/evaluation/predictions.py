@@ -23,7 +23,10 @@ from studio.training.metrics import MetricAccumulator, Metrics
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Prediction for one image: indices of its ``label`` and ``predicted`` class, cross entropy and probabilities."""
+    """Prediction for one image.
+
+    ``label`` and ``predicted`` are class indices, ``loss`` is the cross entropy.
+    """
 
     path: Path
     label: int
@@ -47,9 +50,10 @@ class Predictions:
 
 
 def predict_split(run: Run, split: SplitName = "validation", control: TrainControl | None = None) -> Predictions:
-    """Compute metrics in float32 and each image's prediction, over the run's recorded images of ``split``.
+    """Compute metrics in float32, and the prediction for each image of ``split``.
 
-    Unreadable images are skipped. Raises StudioError if the run has no adapter or the split no images.
+    The images are those that the run has recorded. Unreadable images are skipped. Raises StudioError if the run has no
+    adapter or the split no images.
     """
     trained, recipe = restore.load_trained(run), run.recipe
     dataset = dataset_for_split(split_manifest.images_of_run(run.path, recipe.data), trained.preprocessing, split)

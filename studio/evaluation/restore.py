@@ -21,7 +21,10 @@ AdapterVersion = Literal["best", "last"]
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A trained model in evaluation mode on the CPU; ``weights_digest`` is the hash of its base weights."""
+    """A trained model in evaluation mode on the CPU.
+
+    ``weights_digest`` is the hash of its base weights.
+    """
 
     model: AdaptedModel
     labels: list[str]
@@ -30,7 +33,10 @@ class TrainedModel:
 
 
 def load_trained(run: Run, version: AdapterVersion = "best") -> TrainedModel:
-    """Rebuild the model of a run with its best or last adapter; StudioError if there is none or it does not fit."""
+    """Rebuild the model of a run with its best or last adapter.
+
+    Raises StudioError if there is none or it does not fit.
+    """
     tensors = _load_tensors(run.path, version)
     labels = run.labels
     with torch.random.fork_rng(devices=[]):

@@ -25,10 +25,11 @@ ROLLOUT_UNSUPPORTED = N_(
 
 
 def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Layer]) -> Tensor:
-    """Return the Grad-CAM map (rows, columns) in [0, 1] of ``image`` (3, height, width) for the class ``label``.
+    """Return the Grad-CAM map (rows, columns) in [0, 1] for the class ``label``.
 
-    For transformers it uses the tokens that enter the last block, because the patch tokens that leave it may not reach
-    the output; otherwise the feature map that leaves the last block, or the last layer if there are no blocks.
+    ``image`` is (3, height, width). For transformers the map uses the tokens that enter the last block, because the
+    patch tokens that leave it may not reach the output; otherwise the feature map that leaves the last block, or the
+    last layer if there are no blocks.
     """
     features = _BlockFeatures(module, layers)
     with torch.enable_grad(), features:
@@ -41,10 +42,10 @@ def grad_cam(module: nn.Module, image: Tensor, label: int, layers: Sequence[Laye
 
 
 def attention_rollout(module: nn.Module, image: Tensor) -> Tensor:
-    """Return the attention rollout map (rows, columns) in [0, 1] of ``image`` (3, height, width).
+    """Return the attention rollout map (rows, columns) in [0, 1].
 
-    It is the product over blocks of (A + I) / 2, with A the attention's mean over heads. Raises StudioError for a
-    network without global attention in every block.
+    ``image`` is (3, height, width). The map is the product over blocks of (A + I) / 2, with A the attention's mean over
+    heads. Raises StudioError for a network without global attention in every block.
     """
     with torch.no_grad(), _AttentionRecorder() as recorder:
         module(image.unsqueeze(0))
@@ -64,14 +65,20 @@ def attention_rollout(module: nn.Module, image: Tensor) -> Tensor:
 
 
 def _output_attention(module: nn.Module, rollout: Tensor, last: Tensor) -> Tensor:
-    """Return each token's share of the output: of the class token, the mean of all, or a pooling attention."""
+    """Return each token's share of the output.
+
+    The output is the class token, the mean of all, or a pooling attention.
+    """
     if last.shape[0] == 1:
         return (last @ rollout)[0]
     return rollout[0] if getattr(module, "global_pool", "token") == "token" else rollout.mean(0)
 
 
 class _BlockFeatures:
-    """Features of a forward pass, detached at each block; gradients are taken of the last ones that form a map."""
+    """Features of a forward pass, detached at each block.
+
+    Gradients are taken of the last ones that form a map.
+    """
 
     def __init__(self, module: nn.Module, layers: Sequence[Layer]) -> None:
         self._module = module
@@ -103,7 +110,7 @@ class _BlockFeatures:
         return None
 
     def _capture_output(self, layer: Layer | None, module: nn.Module, args: Any, output: Any) -> Any:
-        """Capture a feature map (1, channels, rows, columns), or channels last, at the output."""
+        """Capture a feature map (1, C, rows, columns), or channels last, at the output."""
         if not isinstance(output, Tensor) or output.dim() != 4:
             return None
         last = layer is not None and bool(layer.width) and not layer.channels_first and output.shape[-1] == layer.width
@@ -123,7 +130,10 @@ class _BlockFeatures:
         return self._leaf
 
     def as_map(self, tensor: Tensor) -> Tensor:
-        """Return tokens (tokens, width) or a map as (channels, rows, columns), without tokens that are not patches."""
+        """Return tokens (tokens, width) or a map as (channels, rows, columns).
+
+        Tokens that are not patches are left out.
+        """
         if tensor.dim() == 3:
             return tensor.movedim(-1, 0) if self._channels_last else tensor
         side = math.isqrt(tensor.shape[0])
@@ -132,7 +142,7 @@ class _BlockFeatures:
 
 
 class _AttentionRecorder(TorchFunctionMode):
-    """Recorder of the attention weights (heads, queries, keys) of one image, on this thread only."""
+    """Recorder of the attention weights (heads, queries, keys) on this thread."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -160,14 +170,14 @@ def _attention_weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: f
 
 
 def _without_prefix_keys(weights: Tensor) -> Tensor:
-    """Remove the leading keys that belong to no token, such as a prefix, and normalize."""
+    """Remove leading keys that belong to no token (a prefix), and normalize."""
     queries, keys = weights.shape
     kept = weights[:, keys - queries :]
     return kept / kept.sum(-1, keepdim=True).clamp_min(1e-12)
 
 
 def _patch_grid(module: nn.Module) -> tuple[int, int] | None:
-    """Return rows and columns of the patch grid of a transformer, None for other networks."""
+    """Return rows and columns of a transformer's patch grid; None for others."""
     grid = getattr(getattr(module, "patch_embed", None), "grid_size", None)
     return (int(grid[0]), int(grid[1])) if grid else None
 

@@ -1,4 +1,4 @@
-"""Adapter format: the trained tensors alone, for the same backbone, for every method."""
+"""Adapter format: only the trained tensors, for every method."""
 
 import copy
 from collections.abc import Callable
@@ -17,7 +17,10 @@ from studio.peft.adapter_file import MANIFEST_NAME, load_adapter, read_manifest,
 
 @register
 class AdapterExporter(Exporter):
-    """``studio_adapter.json`` and ``studio_adapter.safetensors``, with exactly the live model's operations."""
+    """``studio_adapter.json`` and ``studio_adapter.safetensors``.
+
+    The loaded model has exactly the live model's operations.
+    """
 
     name = "adapter"
     label = N_("adapter")
@@ -49,7 +52,7 @@ class AdapterExporter(Exporter):
 
 
 def load(folder: Path) -> Callable[[Tensor], Tensor]:
-    """Return the adapter in a folder on its backbone, as a function from images to logits.
+    """Return the adapter on its backbone as a function from images to logits.
 
     The ``predict.py`` of every adapter export calls it.
     """
@@ -75,6 +78,6 @@ def load_bare_backbone(folder: Path) -> nn.Module:
 
 
 def read_backbone(folder: Path) -> Backbone:
-    """Return the backbone named in an adapter folder; StudioError if it cannot be read."""
+    """Return the backbone of an adapter folder; StudioError if it is unreadable."""
     raw = read_manifest(folder).metadata.get("backbone")
     return Recipe.from_mapping({"backbone": raw}, str(folder / MANIFEST_NAME)).backbone

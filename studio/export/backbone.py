@@ -64,7 +64,7 @@ def _layer_attributes(module: nn.Module, adapted: list[str]) -> list[tuple[str, 
 
 
 def rebuild_backbone(folder: Path) -> nn.Module:
-    """Create the backbone that :func:`write_backbone` described in ``folder``; StudioError if that fails."""
+    """Create the backbone described in ``folder``; StudioError if that fails."""
     import timm
 
     try:

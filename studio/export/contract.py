@@ -1,6 +1,7 @@
-"""Contract and registry of exporters: each file in this package may add one export format.
+"""Contract and registry of exporters.
 
-A plugin adds its own by an entry point in the group ``peft_studio.exporters``.
+Each file in this package may add one export format. A plugin adds its own by an entry point in the group
+``peft_studio.exporters``.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ def parse_precision(name: str) -> Precision:
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """Input of an export: a run's best adapter on its backbone in evaluation mode, with labels and preprocessing.
+    """Input of an export.
 
-    ``weights_digest`` is the hash of the backbone's own weights, ``precision`` the data type of the stored weights.
+    ``model`` is the run's best adapter on its backbone, in evaluation mode. ``weights_digest`` is the hash of the
+    backbone's own weights, ``precision`` the data type of the stored weights.
     """
 
     run: Run
@@ -65,17 +67,21 @@ class ExportSource:
     precision: Precision = "float32"
 
     def to_stored(self, tensor: Tensor) -> Tensor:
-        """Return the tensor as stored: contiguous, on the CPU, and in ``precision`` if it is floating-point."""
+        """Return the tensor as stored: contiguous and on the CPU.
+
+        Floating-point tensors are converted to ``precision``.
+        """
         plain = tensor.detach().cpu().contiguous()
         return plain.half() if self.precision == "float16" and plain.is_floating_point() else plain
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Comparison of an export, loaded from disk in a fresh process, with the live model on validation images.
+    """Comparison of an export with the live model on validation images.
 
-    ``largest_difference`` is over all logits of all images, ``agreement`` the share of images with the same top class,
-    ``largest_logit`` the live model's largest absolute logit, which ``tolerance`` is computed from.
+    The export is loaded from disk in a fresh process. ``largest_difference`` is over all logits of all images,
+    ``agreement`` the share of images with the same top class, ``largest_logit`` the live model's largest absolute
+    logit, which ``tolerance`` is computed from.
     """
 
     largest_difference: float
@@ -144,11 +150,14 @@ class Exporter(ABC):
 
     @abstractmethod
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the weights and their configuration into ``folder``; StudioError if the run does not allow it."""
+        """Write the weights and their configuration into ``folder``.
+
+        Raises StudioError if the run does not allow it.
+        """
 
     @abstractmethod
     def load(self, folder: Path) -> Callable[[Tensor], Tensor]:
-        """Return the export as a function from images (N, 3, height, width) to logits (N, classes)."""
+        """Return a function from images (N, 3, H, W) to logits (N, classes)."""
 
 
 EXPORTERS: Registry[Exporter] = Registry(

@@ -1,4 +1,7 @@
-"""Merged format: a plain timm model, ``timm.create_model("local-dir:DIR", pretrained=True)``."""
+"""Merged format: a plain timm model.
+
+``timm.create_model("local-dir:DIR", pretrained=True)`` loads it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,11 @@ from studio.peft.contract import Method
 
 @register
 class MergedExporter(Exporter):
-    """``config.json`` and ``model.safetensors`` for timm; needs neither this program nor peft.
+    """``config.json`` and ``model.safetensors`` for timm.
 
-    Merging rounds each weight once to float32, which through a deep network amounts to a few units in the seventh digit
-    of the logits; a tolerance of 1e-5 of the largest one allows that and little more.
+    They need neither this program nor peft. Merging rounds each weight once to float32, which through a deep network
+    amounts to a few units in the seventh digit of the logits; a tolerance of 1e-5 of the largest one allows that and
+    little more.
     """
 
     name = "merged"

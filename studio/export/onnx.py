@@ -18,9 +18,10 @@ OPSET = 18
 
 @register
 class OnnxExporter(Exporter):
-    """``model.onnx`` with its weights: "images" (N, 3, height, width) to "logits" (N, classes), for any N.
+    """``model.onnx`` with its weights, for batches of any size.
 
-    The tolerance is 1e-4 of the largest logit, because onnxruntime fuses operations and so adds in another order.
+    It maps "images" (N, 3, height, width) to "logits" (N, classes). The tolerance is 1e-4 of the largest logit, because
+    onnxruntime fuses operations and so adds in another order.
     """
 
     name = "onnx"
@@ -66,7 +67,7 @@ class OnnxExporter(Exporter):
 
 @contextlib.contextmanager
 def _suppress_warnings() -> Iterator[None]:
-    """Silence warnings and log records below errors, most of which concern the converter itself."""
+    """Silence warnings and log records, which concern the converter; keep errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)

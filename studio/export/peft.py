@@ -1,4 +1,7 @@
-"""HF peft format, ``peft.PeftModel.from_pretrained(timm_model, DIR)``, written without peft."""
+"""HF peft format, written without peft.
+
+``peft.PeftModel.from_pretrained(timm_model, DIR)`` loads it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +32,10 @@ model = PeftModel.from_pretrained(backbone, "{folder}").eval()"""
 
 @register
 class PeftExporter(Exporter):
-    """``adapter_config.json`` and ``adapter_model.safetensors``, with the head under ``modules_to_save``.
+    """``adapter_config.json`` and ``adapter_model.safetensors``.
 
-    The model adds in another order than the live one, as a merged one does, so the tolerance is the same.
+    The head is under ``modules_to_save``. The model adds in another order than the live one, as a merged one does,
+    so the tolerance is the same.
     """
 
     name = "peft"
@@ -46,7 +50,7 @@ class PeftExporter(Exporter):
         return "" if method.peft_form else N_("HF peft has no counterpart of {method}.", method=method.label)
 
     def write(self, source: ExportSource, folder: Path) -> None:
-        """Write the two files of HF peft, and ``backbone.json``, from which timm creates the backbone."""
+        """Write the two files of HF peft, and ``backbone.json`` for timm."""
         converted = to_peft(source.model)
         adapted = [patch.path for patch in source.model.patches if isinstance(patch, ModulePatch)]
         tensors = {name: source.to_stored(tensor) for name, tensor in converted.tensors.items()}

@@ -1,4 +1,4 @@
-"""Files beside the weights in every export: labels, preprocessing, prediction script, recipe and model card."""
+"""Files beside the weights in every export, such as labels and model card."""
 
 import shutil
 from pathlib import Path
@@ -12,7 +12,7 @@ from studio.export.contract import SCRIPTS_DIR, Exporter, ExportSource, Verifica
 
 
 def write_sidecar_files(exporter: Exporter, source: ExportSource, folder: Path) -> None:
-    """Write ``labels.json``, ``preprocessing.json``, ``preprocess.py``, ``predict.py`` and ``recipe.toml``."""
+    """Write labels, preprocessing with its script, ``predict.py`` and the recipe."""
     write_json(folder / "labels.json", list(source.labels))
     write_json(folder / "preprocessing.json", source.preprocessing.as_json())
     source.recipe.save(folder / "recipe.toml")

@@ -1,4 +1,4 @@
-"""torch format: the model as one torch.export program, which needs only torch, for every method."""
+"""torch format: one torch.export program, for every method."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from studio.export.contract import Exporter, ExportSource, register
 
 @register
 class TorchProgramExporter(Exporter):
-    """``model.pt2``, for batches of any size, with exactly the live model's operations."""
+    """``model.pt2``, for batches of any size, with the live model's operations."""
 
     name = "torch"
     label = N_("torch program")

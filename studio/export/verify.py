@@ -1,4 +1,4 @@
-"""Verification: an export, loaded from disk in a fresh process, predicts as the live model does."""
+"""Verification of an export, loaded in a fresh process, against the live model."""
 
 import json
 import math
@@ -34,18 +34,18 @@ for batch in json.load(sys.stdin):
 
 @dataclass(frozen=True, slots=True)
 class _ExportLogits:
-    """Logits (n, classes) of an export for the first n images, and a text on how they were computed."""
+    """Logits (n, classes) of an export for the first n images, and how it ran."""
 
     logits: torch.Tensor
     loaded_with: Message
 
 
 def verify_export(exporter: Exporter, source: ExportSource, folder: Path) -> Verification:
-    """Compare the live model with the folder's own ``predict.py`` on up to 64 validation images.
+    """Compare the live model with the folder's own ``predict.py``.
 
-    Both work in batches of at most the run's batch size. The live model sees the images through the program's
-    preprocessing, the export through its own, so that both are verified. If the export needs more than 10 minutes,
-    fewer images are compared.
+    They predict up to 64 validation images. Both work in batches of at most the run's batch size. The live model sees
+    the images through the program's preprocessing, the export through its own, so that both are verified. If the export
+    needs more than 10 minutes, fewer images are compared.
     """
     batches = list(_batches(validation_images(source), source.recipe.training.batch_size))
     missing = missing_packages(exporter.predict_packages)
@@ -66,7 +66,10 @@ def validation_images(source: ExportSource) -> list[Path]:
 
 
 def _batches(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
-    """Yield the first image alone, so that a slow export still has a result, then batches of ``size``."""
+    """Yield the first image alone, then batches of ``size``.
+
+    Even a slow export then has a result in time.
+    """
     yield list(paths[:1])
     yield from (list(paths[start : start + size]) for start in range(1, len(paths), size))
 
@@ -88,7 +91,10 @@ def _read_batch(source: ExportSource, paths: Sequence[Path]) -> torch.Tensor:
 
 
 def _run_predict_script(exporter: Exporter, folder: Path, batches: Sequence[Sequence[Path]]) -> _ExportLogits:
-    """Run ``predict.py`` in a fresh process, which has none of our modules except those that the script imports."""
+    """Run ``predict.py`` in a fresh process.
+
+    It has none of our modules except those that the script imports.
+    """
     results = [json.loads(line) for line in _script_output(folder, batches)]
     modules = {name for result in results for name in result["modules"]}
     packages = ", ".join(f"{name} {_version(name)}" for name in exporter.predict_packages if name in modules)
@@ -99,7 +105,7 @@ def _run_predict_script(exporter: Exporter, folder: Path, batches: Sequence[Sequ
 
 
 def _script_output(folder: Path, batches: Sequence[Sequence[Path]]) -> list[str]:
-    """Return one line of JSON for each batch that was finished in time; StudioError if there is none."""
+    """Return a line of JSON for each batch finished in time; StudioError if none."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _CHILD_SCRIPT, str(folder)],
@@ -122,7 +128,7 @@ def _script_output(folder: Path, batches: Sequence[Sequence[Path]]) -> list[str]
 
 
 def _complete_lines(output: bytes) -> list[str]:
-    """Return the lines of JSON objects in the output of a process that may have been killed while writing one."""
+    """Return the complete lines of JSON objects in the output of a process."""
     lines = output.decode("utf-8", "replace").split("\n")[:-1]
     return [line for line in lines if line.startswith('{"logits"')]
 

@@ -1,4 +1,4 @@
-"""Export of a run: written to a temporary folder, verified there, then moved into place."""
+"""Export of a run: written to a temporary folder, verified, then moved."""
 
 import contextlib
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def export(
 
 
 def write_export(exporter: Exporter, source: ExportSource, folder: Path) -> Verification:
-    """Write a complete export into ``folder`` and verify it; StudioError if it exceeds the tolerance."""
+    """Write and verify an export; StudioError if it exceeds the tolerance."""
     from studio.export import sidecar_files, verify
 
     exporter.write(source, folder)
@@ -113,7 +113,10 @@ def _load_source(run: Run) -> ExportSource:
 
 @contextlib.contextmanager
 def _staging_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder that replaces ``out`` if the block succeeds; StudioError if it cannot be written."""
+    """Yield a temporary folder that replaces ``out`` if the block succeeds.
+
+    Raises StudioError if it cannot be written.
+    """
     try:
         with replace_folder(out) as folder:
             yield folder

@@ -67,7 +67,7 @@ def fixed_seed() -> Iterator[None]:
 
 
 def selected_methods(config: pytest.Config) -> list[str]:
-    """Return the names of the methods to test: those of ``--method``, or all without any option that selects."""
+    """Return the names of the methods to test: all, unless options select some."""
     if _selects(config):
         return [METHODS.get(name).name for name in config.getoption("--method", default=None) or ()]
     return [method.name for method in METHODS]
@@ -79,7 +79,7 @@ def _selects(config: pytest.Config) -> bool:
 
 
 def _selected_items(config: pytest.Config, kind: str) -> list[Any]:
-    """Return the exporters, sources or pages to test; no pages on a machine without Qt."""
+    """Return the exporters, sources or pages to test; no pages without Qt."""
     names = config.getoption(f"--{kind}", default=None) or ()
     if not names and _selects(config):
         return []

@@ -1,4 +1,4 @@
-"""The contract of exporters: description, script, and a complete, verified export of a small model."""
+"""The contract of exporters: description, script, and a verified export."""
 
 import ast
 from pathlib import Path
@@ -72,7 +72,7 @@ def test_an_export_is_verified_in_a_fresh_process(exporter: Exporter, tmp_path: 
 
 
 def _make_source(exporter: Exporter, folder: Path) -> ExportSource:
-    """Return a small transformer with a supported method and random changes of every adapter tensor."""
+    """Return a small transformer with a supported method and random tensors."""
     backbone = _make_backbone(folder / "backbone")
     module = loading.load_backbone(backbone, len(_LABELS))
     attachments = (_supported_attachment(exporter, backbone),)
