@@ -172,7 +172,7 @@ def test_a_missing_network_is_an_error_and_the_dialog_stays(hub, dialog, qtbot, 
     qtbot.waitUntil(lambda: bool(dialog.banner.message), timeout=5_000)
     assert "HF_HUB_OFFLINE" in dialog.banner.message
     assert dialog.accept_button.isEnabled()
-    dialog.banner._action_button.click()  # shows what is on this machine
+    dialog.banner.buttons[0].click()  # shows downloaded backbones only
     qtbot.waitUntil(lambda: dialog.selected_entry is not None and dialog.selected_entry.available)
     dialog.downloaded_only.setChecked(False)
     find(dialog, qtbot, REMOTE)

@@ -536,7 +536,7 @@ def test_a_rebuilt_page_looks_like_the_old_one(window, qtbot, pets):
     page.images_tab.show_issue("duplicate")
     select(page, 1)
     page.tabs.setCurrentIndex(2)
-    rebuilt = DataPage(window.workspace, lambda: None)
+    rebuilt = DataPage(window.workspace)
     qtbot.addWidget(rebuilt)
     rebuilt.refresh()
     rebuilt.restore_view_state(page.view_state())
