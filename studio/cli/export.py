@@ -1,26 +1,35 @@
 """``peft-studio export``: export a run and verify the export."""
 
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from studio.cli.console import PATH_TYPE, json_option, print_json
+from studio.core.paths import resource
 
 if TYPE_CHECKING:
     from studio.export.contract import Verification
 
 
 class _FormatName(click.ParamType):  # type: ignore[type-arg]  # not generic in older click
-    """Name of an export format; the registry is imported only to show the names in the help."""
+    """Name of an export format."""
 
     name = "format"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return the names of all formats, those of plugins too."""
-        from studio.export.contract import EXPORTERS
+        """Return the names of all formats."""
+        return "|".join(format_names())
 
-        return "|".join(exporter.name for exporter in EXPORTERS)
+
+def format_names() -> list[str]:
+    """Return the names of all export formats without importing the exporters.
+
+    Built-in ones are named by their script, those of plugins by their entry point: the help must not import torch.
+    """
+    scripts = (path.stem.removeprefix("predict_") for path in resource("export").glob("predict_*.py"))
+    return sorted({*scripts, *entry_points(group="peft_studio.exporters").names})
 
 
 @click.command()

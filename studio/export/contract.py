@@ -1,7 +1,7 @@
 """Contract and registry of exporters.
 
 Each file in this package may add one export format. A plugin adds its own by an entry point in the group
-``peft_studio.exporters``.
+``peft_studio.exporters``, which has the name of the format.
 """
 
 from __future__ import annotations
