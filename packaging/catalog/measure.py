@@ -4,6 +4,7 @@ Takes some minutes. Both are counted on networks without weights, on the meta de
 are left out of the file that it writes (``STATS_FILE`` in ``resources``).
 """
 
+import argparse
 import json
 import platform
 import sys
@@ -65,6 +66,7 @@ def count_flops(key: str, module: nn.Module) -> int | None:
 
 def main() -> None:
     """Count all backbones and write the file."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(1)
     set_fused_attn(False)  # a fused kernel hides its matrix products from the counter
     stats = {key: measure(key, build) for key, build in backbones()}
