@@ -277,11 +277,11 @@ def _linear(path: str, role: Role, out: int, slices: tuple[str, ...] = ()) -> La
 
 def busy_seconds(made: MainWindow, work: Callable[[], object]) -> float:
     """Seconds that the window's own thread is busy with ``work`` and with drawing what it led to."""
-    page, begun = made.adapters, time.thread_time()
+    panel, start = made.adapters.tree_panel, time.thread_time()
     work()
-    for widget in (page.tree.viewport(), page.tree_panel.minimap, made.status_bar):
+    for widget in (panel.tree.viewport(), panel.minimap, made.status_bar):
         widget.repaint()
-    return time.thread_time() - begun
+    return time.thread_time() - start
 
 
 @contextmanager

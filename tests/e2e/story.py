@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from studio.core.paths import resource
 from studio.ui.i18n.language import ENGLISH, LANGUAGES, language
+from studio.ui.pages.results.try_it_tab import TryItTab
 from studio.ui.services.app_log import app_log
 from studio.ui.services.drag_payload import METHOD_MIME
 from studio.ui.services.tree_data import NodeRef
@@ -42,6 +43,11 @@ def wait(until: Callable[[], object], event: str) -> None:
             return
         pause(20)
     raise AssertionError(f"timed out waiting for {event}")
+
+
+def has_predictions(tab: TryItTab) -> bool:
+    """Return whether every adapter has a prediction for the image."""
+    return bool(tab.cards) and all(card.probability_bars.rows for card in tab.cards.values())
 
 
 class Story:
@@ -113,14 +119,15 @@ class Story:
     def attach(self) -> None:
         """Refuse a drag, drop a method on a layer, change its rank, and undo all."""
         page, workspace = self.window.adapters, self.window.workspace
-        page.tree.scrollToTop()
+        tree_panel = page.tree_panel
+        tree_panel.tree.scrollToTop()
         self.drag(QDragEnterEvent, NodeRef())
         self.drag(QDragMoveEvent, NodeRef("blocks.0.norm1"))
         self.picture("drag-refused")
         self.drag(QDragMoveEvent, NodeRef("blocks.0.mlp"))
-        wait(lambda: "parameters" in page.hint.text(), "the count before the drop")
+        wait(lambda: "parameters" in tree_panel.hint.text(), "the count before the drop")
         self.picture("drag-accepted")
-        page.tree.expand(page.tree_model.index_of(NodeRef("blocks.0.mlp")))
+        tree_panel.tree.expand(tree_panel.model.index_of(NodeRef("blocks.0.mlp")))
         self.drag(QDropEvent, NodeRef("blocks.0.mlp.fc1"))
         wait(self._counted, "the counts")
         page.inspector.settings._form.fields["rank"].setValue(16)
@@ -178,7 +185,7 @@ class Story:
         wait(lambda: window.results.stack.currentIndex() == 1, "the results")
         self.picture("mistakes")
         window.results.try_image(sorted(resource("digits", "7").glob("*.png"))[0])
-        wait(lambda: window.results.try_it_tab.has_predictions, "the predictions")
+        wait(lambda: has_predictions(window.results.try_it_tab), "the predictions")
         self.picture("try-it")
         window.results.view_switch.button_at(2).click()
         window.results.ablation_tab.measure_button.click()
