@@ -61,9 +61,8 @@ def build_attachments(
         for site in chosen[0]:
             found.add(site, (slices or chosen[1]) if site.slices or method.allows_mixed_slices else ())
     if not found.sites:
-        raise StudioError(
-            "unsupported-layer", next(iter(found.reasons), N_("This backbone has none of the chosen layers."))
-        )
+        reason = next(iter(found.reasons), N_("This backbone has none of the chosen layers."))
+        raise StudioError("unsupported-layer", reason)
     return _make_attachments(method, found, layers, taken_names, values.model_dump())
 
 
