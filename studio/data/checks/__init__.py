@@ -91,23 +91,27 @@ def _duplicate_issues(scan: SourceScan, index: DatasetIndex) -> Iterator[Issue]:
 
 
 def _duplicate_message(n: int) -> Message:
-    return N_n("{n} image has an exact copy.", "{n} images have an exact copy; each copy counts as one more image.", n)
+    return N_n(
+        "{n:,} image has an exact copy.", "{n:,} images have an exact copy; each copy counts as one more image.", n
+    )
 
 
 def _near_duplicate_message(n: int) -> Message:
-    return N_n("{n} image looks almost like another one.", "{n} images look almost like another one.", n)
+    return N_n("{n:,} image looks almost like another one.", "{n:,} images look almost like another one.", n)
 
 
 def _two_labels_message(n: int) -> Message:
     return N_n(
-        "{n} image is a duplicate in another class.", "{n} images are equal or similar, but in different classes.", n
+        "{n:,} image is a duplicate in another class.",
+        "{n:,} images are equal or similar, but in different classes.",
+        n,
     )
 
 
 def _leakage_message(n: int) -> Message:
     return N_n(
-        "{n} image is a duplicate in another split.",
-        "{n} images are equal or similar, but in different splits, so the accuracy will be overestimated.",
+        "{n:,} image is a duplicate in another split.",
+        "{n:,} images are equal or similar, but in different splits, so the accuracy will be overestimated.",
         n,
     )
 

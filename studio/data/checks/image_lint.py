@@ -16,26 +16,26 @@ _MIN_EDGE, _MAX_EDGE, _MAX_ASPECT_RATIO = 16, 8_192, 8
 _MAX_NAME_BYTES, _MAX_PATH_LENGTH = 200, 240
 _EQUIVALENT_FORMATS = {"MPO": "JPEG", "DIB": "BMP"}
 _ERROR_MESSAGES: dict[str, Callable[[int], Message]] = {
-    "empty": lambda n: N_n("{n} image is empty and is ignored.", "{n} images are empty and are ignored.", n),
+    "empty": lambda n: N_n("{n:,} image is empty and is ignored.", "{n:,} images are empty and are ignored.", n),
     "truncated": lambda n: N_n(
-        "{n} image is truncated and is ignored.", "{n} images are truncated and are ignored.", n
+        "{n:,} image is truncated and is ignored.", "{n:,} images are truncated and are ignored.", n
     ),
     "vanished": lambda n: N_n(
-        "{n} image does not exist and is ignored.", "{n} images do not exist and are ignored.", n
+        "{n:,} image does not exist and is ignored.", "{n:,} images do not exist and are ignored.", n
     ),
     "bomb": lambda n: N_n(
-        "{n} image has too many pixels to be opened safely and is ignored.",
-        "{n} images have too many pixels to be opened safely and are ignored.",
+        "{n:,} image has too many pixels to be opened safely and is ignored.",
+        "{n:,} images have too many pixels to be opened safely and are ignored.",
         n,
     ),
     "extreme-shape": lambda n: N_n(
-        "{n} image is a line rather than an image and is ignored.",
-        "{n} images are lines rather than images and are ignored.",
+        "{n:,} image is a line rather than an image and is ignored.",
+        "{n:,} images are lines rather than images and are ignored.",
         n,
     ),
     "unreadable": lambda n: N_n(
-        "{n} image is damaged or of an unknown format and is ignored.",
-        "{n} images are damaged or of an unknown format and are ignored.",
+        "{n:,} image is damaged or of an unknown format and is ignored.",
+        "{n:,} images are damaged or of an unknown format and are ignored.",
         n,
     ),
 }
@@ -77,64 +77,64 @@ _UNUSUAL_KINDS: dict[str, tuple[Callable[[Path, ImageMetadata], bool], Callable[
     "wrong-extension": (
         _is_misnamed,
         lambda n: N_n(
-            "{n} image has another format than its suffix says; it is read by its content.",
-            "{n} images have other formats than their suffixes say; they are read by their content.",
+            "{n:,} image has another format than its suffix says; it is read by its content.",
+            "{n:,} images have other formats than their suffixes say; they are read by their content.",
             n,
         ),
     ),
     "animated": (
         lambda path, image: image.animated,
         lambda n: N_n(
-            "{n} image is animated or has several pages; only the first is used.",
-            "{n} images are animated or have several pages; only the first of each is used.",
+            "{n:,} image is animated or has several pages; only the first is used.",
+            "{n:,} images are animated or have several pages; only the first of each is used.",
             n,
         ),
     ),
     "rotated": (
         lambda path, image: image.exif_rotated,
         lambda n: N_n(
-            "{n} image has an EXIF rotation, which is applied.",
-            "{n} images have an EXIF rotation, which is applied.",
+            "{n:,} image has an EXIF rotation, which is applied.",
+            "{n:,} images have an EXIF rotation, which is applied.",
             n,
         ),
     ),
     "transparent": (
         lambda path, image: image.transparent,
         lambda n: N_n(
-            "{n} image is partly transparent; it is blended with white.",
-            "{n} images are partly transparent; they are blended with white.",
+            "{n:,} image is partly transparent; it is blended with white.",
+            "{n:,} images are partly transparent; they are blended with white.",
             n,
         ),
     ),
     "palette": (
         lambda path, image: image.mode in ("P", "PA"),
         lambda n: N_n(
-            "{n} image has a palette; it is converted to RGB.",
-            "{n} images have a palette; they are converted to RGB.",
+            "{n:,} image has a palette; it is converted to RGB.",
+            "{n:,} images have a palette; they are converted to RGB.",
             n,
         ),
     ),
     "cmyk": (
         lambda path, image: image.mode == "CMYK",
         lambda n: N_n(
-            "{n} image is in CMYK; its colors may change slightly in RGB.",
-            "{n} images are in CMYK; their colors may change slightly in RGB.",
+            "{n:,} image is in CMYK; its colors may change slightly in RGB.",
+            "{n:,} images are in CMYK; their colors may change slightly in RGB.",
             n,
         ),
     ),
     "deep": (
         lambda path, image: image.mode.startswith("I") or image.mode == "F",
         lambda n: N_n(
-            "{n} image has more than 8 bits per channel; it is scaled to 8 bits.",
-            "{n} images have more than 8 bits per channel; they are scaled to 8 bits.",
+            "{n:,} image has more than 8 bits per channel; it is scaled to 8 bits.",
+            "{n:,} images have more than 8 bits per channel; they are scaled to 8 bits.",
             n,
         ),
     ),
     "tiny": (
         lambda path, image: min(image.width, image.height) < _MIN_EDGE,
         lambda n: N_n(
-            "{n} image is smaller than {edge} pixels and will be blurred.",
-            "{n} images are smaller than {edge} pixels and will be blurred.",
+            "{n:,} image is smaller than {edge} pixels and will be blurred.",
+            "{n:,} images are smaller than {edge} pixels and will be blurred.",
             n,
             edge=_MIN_EDGE,
         ),
@@ -142,8 +142,8 @@ _UNUSUAL_KINDS: dict[str, tuple[Callable[[Path, ImageMetadata], bool], Callable[
     "huge": (
         _is_large,
         lambda n: N_n(
-            "{n} image is larger than {edge} pixels and slow to read.",
-            "{n} images are larger than {edge} pixels and slow to read.",
+            "{n:,} image is larger than {edge} pixels and slow to read.",
+            "{n:,} images are larger than {edge} pixels and slow to read.",
             n,
             edge=f"{_MAX_EDGE:,}",
         ),
@@ -151,8 +151,8 @@ _UNUSUAL_KINDS: dict[str, tuple[Callable[[Path, ImageMetadata], bool], Callable[
     "elongated": (
         _is_elongated,
         lambda n: N_n(
-            "{n} image is more than {ratio} times as long as wide; most of it may be cropped.",
-            "{n} images are more than {ratio} times as long as wide; most of each may be cropped.",
+            "{n:,} image is more than {ratio} times as long as wide; most of it may be cropped.",
+            "{n:,} images are more than {ratio} times as long as wide; most of each may be cropped.",
             n,
             ratio=_MAX_ASPECT_RATIO,
         ),
@@ -166,16 +166,16 @@ def portability_issues(paths: Iterable[Path]) -> Iterator[Issue]:
     invalid = tuple(path for path in listed if not _is_unicode(path))
     if invalid:
         text = N_n(
-            "The name of {n} image is not valid Unicode; it may not be found after copying.",
-            "The names of {n} images are not valid Unicode; they may not be found after copying.",
+            "The name of {n:,} image is not valid Unicode; it may not be found after copying.",
+            "The names of {n:,} images are not valid Unicode; they may not be found after copying.",
             len(invalid),
         )
         yield Issue(text, invalid, "name-not-unicode")
     long = tuple(path for path in listed if _is_long_name(path))
     if long:
         text = N_n(
-            "The name of {n} image is very long; it may not be found after copying.",
-            "The names of {n} images are very long; they may not be found after copying.",
+            "The name of {n:,} image is very long; it may not be found after copying.",
+            "The names of {n:,} images are very long; they may not be found after copying.",
             len(long),
         )
         yield Issue(text, long, "long-name")
@@ -199,7 +199,7 @@ def symlink_loops(root: Path) -> Iterator[Issue]:
     if loops:
         text = N_n(
             "The linked folder {path} leads back to a folder that it is in; remove the link.",
-            "{n} linked folders, such as {path}, lead back to a folder that they are in; remove the links.",
+            "{n:,} linked folders, such as {path}, lead back to a folder that they are in; remove the links.",
             len(loops),
             path=display_path(loops[0]),
         )

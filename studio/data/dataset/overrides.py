@@ -38,8 +38,8 @@ def apply_image_overrides(file_index: FileIndex, data: Data) -> FileIndex:
 def _missing_image_issues(names: set[str]) -> Iterable[Issue]:
     if names:
         text = N_n(
-            "{n} image named in the recipe does not exist; it was moved or renamed.",
-            "{n} images named in the recipe do not exist; they were moved or renamed.",
+            "{n:,} image named in the recipe does not exist; it was moved or renamed.",
+            "{n:,} images named in the recipe do not exist; they were moved or renamed.",
             len(names),
         )
         yield Issue(text, tuple(sorted(Path(name) for name in names)), "missing-choice")

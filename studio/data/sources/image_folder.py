@@ -78,13 +78,15 @@ def _add_class_folders(root: Path, folder: Path, split: SplitName | None, listin
         listing.files += [(image, name, split) for image in images]
     if loose:
         text = N_n(
-            "{n} image is in no class folder and is ignored.",
-            "{n} images are in no class folder and are ignored.",
+            "{n:,} image is in no class folder and is ignored.",
+            "{n:,} images are in no class folder and are ignored.",
             len(loose),
         )
         listing.issues.append(Issue(text, tuple(loose), "outside-classes"))
     if other:
-        text = N_n("{n} file is not an image and is ignored.", "{n} files are not images and are ignored.", len(other))
+        text = N_n(
+            "{n:,} file is not an image and is ignored.", "{n:,} files are not images and are ignored.", len(other)
+        )
         listing.issues.append(Issue(text, tuple(other), "not-image"))
 
 

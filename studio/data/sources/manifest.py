@@ -79,8 +79,8 @@ def _rows(path: Path, listing: FileIndex) -> Iterator[_Row]:
             incomplete.append(line)
     if incomplete:
         text = N_n(
-            "{n} row without a path or a label is ignored (line {line}).",
-            "{n} rows without a path or a label are ignored (the first in line {line}).",
+            "{n:,} row without a path or a label is ignored (line {line}).",
+            "{n:,} rows without a path or a label are ignored (the first in line {line}).",
             len(incomplete),
             line=incomplete[0],
         )
