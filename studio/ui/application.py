@@ -115,6 +115,7 @@ def run(path: str | None = None) -> int:
     reporter.install()
     QGuiApplication.styleHints().colorSchemeChanged.connect(lambda scheme: theme().apply(theme().choice))
     window = MainWindow(settings)
+    window.resize(window.size().boundedTo(window.screen().availableSize()))
     window.restoreGeometry(settings.geometry)
     window.show()
     window.start(Path(path) if path else None)
