@@ -182,14 +182,17 @@ def _tag_width(tag: str, area: QRect) -> int:
 
 
 def badge_boxes(area: QRect, badges: Iterable[Badge], part: str) -> list[tuple[QRect, Badge]]:
-    """Return the boxes of the badges that fit into a cell's ``area``."""
+    """Return the boxes of the badges that fit into a cell's ``area``; each leaves room for those after it."""
     boxes: list[tuple[QRect, Badge]] = []
     left = area.left()
-    for badge in badges:
+    waiting = len(shown := tuple(badges))
+    for badge in shown:
+        waiting -= 1
         room = area.right() - left
         if boxes and room < _MIN_BADGE_WIDTH:
             break
-        width = min(badge_width(badge_text(badge, part)), room)
+        spare = max(_MIN_BADGE_WIDTH, room - waiting * (_MIN_BADGE_WIDTH + _GAP))
+        width = min(badge_width(badge_text(badge, part)), spare, room)
         boxes.append((QRect(left, area.top(), width, area.height()), badge))
         left += width + _GAP
     return boxes
