@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
 from PySide6.QtWidgets import QCheckBox, QFrame, QStackedWidget, QWidget
 
@@ -178,6 +178,13 @@ class Inspector(QWidget):
         self.stack.setCurrentIndex(1 if shown else 0)
         if shown:
             self.settings.show_attachments(shown)
+        if added:
+            QTimer.singleShot(0, self, self._reveal_selected)
+
+    def _reveal_selected(self) -> None:
+        """Scroll the list to the attachment that was added, once it has its place."""
+        if row := self.rows.get(self.last_selected):
+            self._list_area.ensureWidgetVisible(row, 0, 0)
 
     def _rebuild(self, names: list[str]) -> None:
         clear_layout(self.list)
