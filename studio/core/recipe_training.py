@@ -101,7 +101,7 @@ class Training(RecipeModel):
     precision: Literal["float32", "bfloat16", "auto"] = Field(
         "float32", title=N_("Precision"), description=N_("number format of the computation")
     )
-    device: str = Field("auto", title=N_("Device"), description=N_("auto, cpu, cuda, cuda:1 or mps"))
+    device: str = Field("auto", title=N_("Device"), description=N_("compute device: auto, cpu, cuda, cuda:1 or mps"))
     gradient_checkpointing: StrictBool = Field(
         False,
         title=N_("Gradient checkpointing"),
