@@ -188,6 +188,8 @@ class ExportPage(Page):
         self._show_running()
 
     def _show_running(self) -> None:
+        if self.export_button.hasFocus():
+            self.cards[self.format].setFocus()  # Qt would move the focus of a disabled button to the first format
         self._show_button()
         self._show_result(tr("Exporting, loading the export and comparing it with the run…"), "info")
 
