@@ -48,8 +48,8 @@ class ParetoPlot(QWidget):
         self.plot.setAccessibleName(tr("Accuracy over trainable parameters"))
         self.item = self.plot.getPlotItem()
         self.item.setLogMode(x=True)
-        # Accuracies with room for half a point, and room for one label at the bottom even with a single point.
-        self.item.getViewBox().setLimits(yMin=-0.03, yMax=1.03, minXRange=2 * np.log10(_X_MARGIN_FACTOR))
+        # Room for half a point at the top, and for one label at the bottom even with a single point.
+        self.item.getViewBox().setLimits(yMin=-0.08, yMax=1.08, minXRange=2 * np.log10(_X_MARGIN_FACTOR))
         self.item.getAxis("left").setWidth(56)
         self.item.getAxis("bottom").setHeight(24)
         self.front = self.item.plot([], [])
