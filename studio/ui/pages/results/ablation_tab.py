@@ -151,6 +151,8 @@ class AblationTab(QWidget):
         splitter.setChildrenCollapsible(False)
         splitter.addWidget(drops)
         splitter.addWidget(changes)
+        for side in (0, 1):
+            splitter.setStretchFactor(side, 1)
         splitter.setSizes([560, 520])
         return container(VBox((splitter, 1)))
 
@@ -179,6 +181,8 @@ class AblationTab(QWidget):
         )
 
     def _show_measuring(self, on: bool) -> None:
+        if on and self.measure_button.hasFocus():
+            self.setFocus()  # Qt would move the focus of a hidden button to another page
         self.measure_button.setVisible(not on)
         self.bar.setVisible(on)
         self.bar.setRange(0, 0)
@@ -215,6 +219,8 @@ class AblationTab(QWidget):
         self._fill_tree(analysis.changes)
         self._show_prune()
         self.stack.setCurrentIndex(1)
+        if self.hasFocus():
+            self.table.setFocus()
 
     def _fill_tree(self, changes: "Sequence[WeightChange]") -> None:
         self.tree.clear()
