@@ -12,6 +12,7 @@ from studio.ui.services.resource_estimator import MemorySaving, ResourceEstimato
 from studio.ui.services.workspace import Workspace
 from studio.ui.shared.error_banner import ErrorBanner
 from studio.ui.style.formatting import format_bytes, format_duration
+from studio.ui.style.icons import IconTint
 from studio.ui.widgets.components import HBox, Icon, VBox, button, clear_layout, separator, text_label
 
 
@@ -62,6 +63,7 @@ class ResourcePanel(QFrame):
         self.banner = ErrorBanner()
         self.details_label = text_label("", wrap=True)
         self.measure_button = button(tr("Measure now"), self._measure, "refresh")
+        (self._measure_icon,) = self.measure_button.findChildren(IconTint)
         self.savings_layout = VBox(gap=6)
         self.buttons: list[QPushButton] = []
         self._corner = QPoint()
@@ -89,6 +91,7 @@ class ResourcePanel(QFrame):
         self.measure_button.setText(
             tr("Cancel") if estimator.measuring else tr("Measure again") if estimate else tr("Measure now")
         )
+        self._measure_icon.show("stop" if estimator.measuring else "refresh")
         self._place_after_layout()
 
     def _place_after_layout(self) -> None:
