@@ -84,7 +84,7 @@ class FileActions(QObject):
                 self._window,
                 tr("Restore unsaved edits?"),
                 tr(
-                    "PEFT Studio ended before edits of {name} were saved, made {time}. Restore them?",
+                    "PEFT Studio ended unexpectedly. Restore the unsaved edits of {name} from {time}?",
                     name=edits.path.name if edits.path else tr("Untitled recipe"),
                     time=strftime("%Y-%m-%d %H:%M", localtime(edits.time)),
                 ),
