@@ -63,7 +63,7 @@ def type_and_shape(node: Node) -> str:
     """Return ``Linear 288 × 96``: outputs first, as torch stores the weight."""
     if node.part:
         rows, *rest = node.layer.shape
-        return tr("rows of qkv  {shape}", shape=" × ".join(map(str, (rows // 3, *rest))))
+        return tr("rows  {shape}", shape=" × ".join(map(str, (rows // 3, *rest))))
     shape = " × ".join(map(str, node.layer.shape))
     return f"{node.layer.type}  {shape}" if shape else node.layer.type
 

@@ -57,7 +57,7 @@ def test_a_row_shows_type_shape_parameters_and_that_it_is_frozen(tree):
     assert text(tree, QKV, TYPE) == "Linear  48 × 16"
     assert text(tree, QKV, PARAMETERS) == "816"
     assert text(tree, QKV, TRAINABLE) == "frozen"
-    assert text(tree, NodeRef(QKV.path, "q"), TYPE) == "rows of qkv  16 × 16"
+    assert text(tree, NodeRef(QKV.path, "q"), TYPE) == "rows  16 × 16"
 
 
 def test_layers_without_parameters_are_shown_only_when_asked_for(tree):
