@@ -39,6 +39,7 @@ def adapter_switch() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         adapters = two_adapters(module, Path(folder), digest)
     times = [milliseconds(adapters, name) for name in ("one", "other") * SWITCHES]
+    adapters.deactivate()
     assert loading.weights_digest(module) == digest
     return Measured(max(times), {"median": statistics.median(times), "switches": len(times)})
 

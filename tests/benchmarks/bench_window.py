@@ -118,9 +118,9 @@ def loop_in(made: MainWindow, page: str) -> float:
 
 @benchmark("Longest work in one go while language or theme change in training", "CPU seconds", at_most=0.3)
 def look_changes_while_training() -> Measured:
-    """What the window's thread computes between two ticks of a 16 ms timer at most: the median of five changes.
+    """Return the longest CPU time between two ticks of a 16 ms timer in the window's thread, median of five changes.
 
-    The processor's time, because the training and whatever else runs take the processor in between.
+    CPU time, because the training and other processes use the processor in between.
     """
     with window(None) as made:
         wait_until(lambda: made.workspace.images.scan.summary is not None, seconds=60)
