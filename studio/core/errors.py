@@ -16,9 +16,7 @@ class StudioError(Exception):
     The command line prints the text and exits with 2; the window shows it translated.
     """
 
-    def __init__(self, code: str, template: str = "", /, **values: object) -> None:
-        if not template:
-            code, template = "", code
+    def __init__(self, code: str, template: str, /, **values: object) -> None:
         self.code = code
         self.message = template if isinstance(template, Message) else N_(template, **values)
         super().__init__(code, self.message)

@@ -45,7 +45,7 @@ def test_a_run_that_fails_after_its_first_steps_stays(
     def failing(*given):
         for count, event in enumerate(real(*given)):
             if count == 6:
-                raise StudioError("The disk is full.")
+                raise StudioError("disk-full", "The disk is full.")
             yield event
 
     monkeypatch.setattr(loop, "train", failing)

@@ -41,7 +41,7 @@ def test_errors_are_answered_too(lane, qtbot):
     failures = []
 
     def fail():
-        raise StudioError("No.")
+        raise StudioError("refused", "No.")
 
     lane.submit(fail, failed=failures.append)
     qtbot.waitUntil(lambda: bool(failures))

@@ -1,4 +1,4 @@
-"""What a training needs: measured in the background, marked stale, cancelled, and made to fit."""
+"""The resource estimate: measured in the background, marked as outdated, canceled, and reduced by memory savings."""
 
 import time
 
@@ -72,7 +72,7 @@ def test_what_does_not_fit_says_so(bar, answer, qtbot):
 
 
 def test_a_measurement_that_fails_says_why(bar, answer, qtbot):
-    answer(StudioError("There are no images; choose a folder."))
+    answer(StudioError("no-images", "There are no images; choose a folder."))
     measured(bar, qtbot)
     assert bar.panel.banner.message == "There are no images; choose a folder."
     assert bar.time_label.text() == "The measurement failed"
