@@ -127,7 +127,7 @@ class Document(QObject):
         self.file_changed.emit()
 
     def close(self) -> None:
-        """Emit no more signals; Qt's undo stack still would while it is destroyed."""
+        """Stop all signals; Qt's undo stack would still emit some while it is destroyed."""
         self.undo_stack.blockSignals(True)
 
     def _reset(self, recipe: Recipe, path: Path | None) -> None:

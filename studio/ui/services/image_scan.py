@@ -1,4 +1,4 @@
-"""The recipe's images: listed, checked in the background, and judged again whenever the recipe decides otherwise."""
+"""The images of the recipe: listed, checked in the background, and checked again after changes of the recipe."""
 
 import threading
 import time
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from studio.data.dataset.index import DatasetIndex
 
 _PROGRESS_SECONDS = 0.1
-"""Progress is shown no more often than this."""
+"""Shortest time between two updates of the progress."""
 _DRAW_WAIT_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What is known of the source at ``path``.
+    """Images, issues and progress of the source at ``path``.
 
-    While ``busy`` the summary is that of before, or of the list alone; ``checked`` where every image was opened, so
-    that all findings are there; ``stopped`` where the user did not want to wait for that.
+    While ``busy`` the summary is the previous one or that of the list of files. ``checked`` is True if every image was
+    opened, so that all issues are known, and ``stopped`` if the user stopped the check.
     """
 
     path: str = ""
@@ -47,14 +47,14 @@ class ScanResult:
 
 @dataclass(frozen=True, slots=True)
 class _ScanRequest:
-    """One look at a source. ``stopped`` is set by the window and read by the lane."""
+    """One scan of a source. ``stopped`` is set by the window and read by the worker thread."""
 
     data: Data
     stopped: list[bool]
 
 
 class ImageScanner(QObject):
-    """Follows the recipe; tells what is in its source, and how far the check is (what is done, how much, of what)."""
+    """Scans the source of the recipe; emits results and the progress of the check (activity, done, total)."""
 
     changed = Signal(object)
     progressed = Signal(str, int, int)
@@ -75,7 +75,7 @@ class ImageScanner(QObject):
         self.scan = ScanResult()
 
     def update_recipe(self, recipe: Recipe) -> None:
-        """Look at the images of ``recipe`` where they, or what it decides about them, are other than before."""
+        """Scan the images of ``recipe`` if its source or its settings for images have changed."""
         before, self._data = self._data, recipe.data
         if before is None or _scan_inputs(before) != _scan_inputs(recipe.data):
             if before is None or before.path != recipe.data.path:
@@ -83,13 +83,13 @@ class ImageScanner(QObject):
             self._start_scan()
 
     def rescan(self) -> None:
-        """Look again: the folder may have changed."""
+        """Scan again, because the folder may have changed."""
         self._source_scan = None
         self.thumbnails.clear()
         self._start_scan(force=True)
 
     def stop(self) -> None:
-        """Do without the check; what is listed can be used."""
+        """Stop the check; the listed images can be used."""
         self._request.stopped[0] = True
 
     def close(self) -> None:
@@ -101,19 +101,19 @@ class ImageScanner(QObject):
 
     def _start_scan(self, force: bool = False) -> None:
         data = self._data
-        goes_on = data is not None and not force and self.scan.busy and self._request.data.path == data.path
-        if not goes_on:
+        continues = data is not None and not force and self.scan.busy and self._request.data.path == data.path
+        if not continues:
             self.stop()
         if data is None or not data.path:
             self._show(ScanResult())
             return
-        wanted = self._request = _ScanRequest(data, self._request.stopped if goes_on else [False])
+        request = self._request = _ScanRequest(data, self._request.stopped if continues else [False])
         summary = self.scan.summary if self.scan.path == data.path else None
         self._show(ScanResult(data.path, busy=True, checked=self._source_scan is not None, summary=summary))
         self._worker.submit(
-            lambda: self._run_scan(wanted),
-            lambda scan: self._end(wanted, scan),
-            lambda error: self._end(wanted, self._failed(error)),
+            lambda: self._run_scan(request),
+            lambda scan: self._end(request, scan),
+            lambda error: self._end(request, self._failed(error)),
             key="scan",
         )
 
@@ -129,8 +129,8 @@ class ImageScanner(QObject):
         return ScanResult(self.scan.path, error=error_message(error))
 
     def _show_list(self, listed: tuple[_ScanRequest, "DatasetIndex"]) -> None:
-        wanted, summary = listed
-        if wanted is self._request and self.scan.busy:
+        request, summary = listed
+        if request is self._request and self.scan.busy:
             self._show(replace(self.scan, summary=summary, checked=False))
         QTimer.singleShot(0, self._list_drawn.set)
 
@@ -142,50 +142,49 @@ class ImageScanner(QObject):
         self.scan = scan
         self.changed.emit(scan)
 
-    # on the lane's thread
+    # in the worker thread
 
     def _run_scan(self, request: _ScanRequest) -> ScanResult:
         from studio.data.checks import check_scan, scan_source
         from studio.data.dataset.index import index_source
 
         source, data = resolve_path(request.data.path), request.data
-        looked = self._source_scan
-        if looked is None or looked.source != source:
+        scan = self._source_scan
+        if scan is None or scan.source != source:
             progress = self._progress_callback(request)
             quick = data.model_copy(update={"split": data.split.model_copy(update={"copies_together": False})})
             summary = _with_cached_counts(index_source(source, quick, progress))
             self._list_drawn.clear()
             self._listed.emit((request, summary))
-            self._list_drawn.wait(
-                _DRAW_WAIT_SECONDS
-            )  # a list is drawn faster by a window that has Python's lock to itself
-            looked = scan_source(source, progress)
+            # The window draws the list faster while this thread does not compete for the GIL.
+            self._list_drawn.wait(_DRAW_WAIT_SECONDS)
+            scan = scan_source(source, progress)
             if not request.stopped[0]:
-                self._source_scan = looked
-        return ScanResult(data.path, checked=True, summary=_with_cached_counts(check_scan(looked, data)))
+                self._source_scan = scan
+        return ScanResult(data.path, checked=True, summary=_with_cached_counts(check_scan(scan, data)))
 
     def _progress_callback(self, request: _ScanRequest) -> Callable[[str, int, int], None]:
         from studio.data.images.file_index import Cancelled
 
-        told = 0.0
+        last = 0.0
 
-        def tell(doing: str, done: int, total: int) -> None:
-            nonlocal told
+        def report(activity: str, done: int, total: int) -> None:
+            nonlocal last
             if request.stopped[0]:
                 raise Cancelled
-            if time.monotonic() - told > _PROGRESS_SECONDS:
-                told = time.monotonic()
-                self._progressed.emit((request, doing, done, total))
+            if time.monotonic() - last > _PROGRESS_SECONDS:
+                last = time.monotonic()
+                self._progressed.emit((request, activity, done, total))
 
-        return tell
+        return report
 
 
 def _with_cached_counts(summary: "DatasetIndex") -> "DatasetIndex":
-    """With what the window shows of it counted already: for very many images that takes longer than it may wait."""
+    """Return ``summary`` with its cached counts computed, which takes too long in the window for many images."""
     _ = summary.class_splits, summary.by_path
     return summary
 
 
 def _scan_inputs(data: Data) -> tuple[object, ...]:
-    """All that decides which images are used, in which class and split, and what is said of them."""
+    """Return the settings that decide the used images, their classes and splits, and the shown issues."""
     return data.path, data.split, data.excluded, data.labels, data.split_overrides, data.acknowledged

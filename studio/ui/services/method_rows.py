@@ -21,7 +21,7 @@ class MethodRow:
 
     @property
     def payload(self) -> DragPayload:
-        """What the row attaches."""
+        """The preset or name of the method that the row attaches."""
         return self.preset or self.name
 
 

@@ -43,7 +43,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewRequest:
-    """What a preview is made from; ``page`` brings other images."""
+    """Input of a preview; another ``page`` selects other images."""
 
     root: Path
     paths: tuple[Path, ...]
@@ -92,7 +92,7 @@ def choose_images(
 
 
 def render_preview(request: PreviewRequest) -> Preview:
-    """The preview itself, as training, validation and export would do it; StudioError where that cannot be."""
+    """Return the preview with the transforms of training, validation and export; StudioError if they fail."""
     from studio.data.transforms.augmentation import Augmentation
 
     preprocessing = _preprocessing(request.backbone)
@@ -104,7 +104,7 @@ def render_preview(request: PreviewRequest) -> Preview:
 def _render_row(
     request: PreviewRequest, position: int, preprocessing: "Preprocessing", augmentation: "Augmentation | None"
 ) -> PreviewRow | None:
-    """One row; None where the image cannot be read, which the findings say."""
+    """Return one row; None if the image cannot be read, which is one of the issues."""
     from studio.data.images.decode import UnreadableImageError
 
     path, index = request.paths[position], request.page * PREVIEW_ROWS + position

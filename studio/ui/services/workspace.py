@@ -66,7 +66,7 @@ class Workspace(QObject):
         self._recipe_changed(self.document.recipe)
 
     def close(self) -> None:
-        """Stop all work and end all threads; emit no more signals, because listeners may be gone."""
+        """Stop all work, threads and signals; listeners may be gone already."""
         self.trainer.close()
         self.runs.close()
         self.downloads.close()

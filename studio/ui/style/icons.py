@@ -1,4 +1,4 @@
-"""Icons: shipped SVG drawings, tinted with a colour of the theme when asked for."""
+"""Icons: shipped SVG drawings, optionally tinted with a color of the theme."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""What pages have in common to look like before: sizes of splitters, scroll positions, and the focus."""
+"""Layout that is restored on every page: sizes of splitters, scroll positions, and the focus."""
 
 from collections.abc import Iterator
 from typing import Any, TypeVar

@@ -16,7 +16,7 @@ IDLE_MS = 120
 """Pause between the pages that are built before anybody asks for them."""
 
 ViewState = dict[str, dict[str, Any]]
-"""What each page that was built looks like, by its name."""
+"""The view state of each page that was built, by its name."""
 
 
 class PageStack(QStackedWidget):

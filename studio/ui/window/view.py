@@ -24,7 +24,7 @@ FIRST_PAGE = "data"
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
-    """What a content built anew looks like: the page in view, the state of the pages, and the status."""
+    """State that a rebuilt view restores: the page in view, the state of the pages, and the status."""
 
     page: str = FIRST_PAGE
     pages: ViewState = field(default_factory=dict)

@@ -153,7 +153,7 @@ def check_model() -> Callable[[object], None]:
 
 @pytest.fixture
 def drag() -> Callable[[str], QMimeData]:
-    """What a drag of the method called so carries."""
+    """Return a factory of the data that a drag of the named method carries."""
 
     def make(method: str) -> QMimeData:
         data = QMimeData()

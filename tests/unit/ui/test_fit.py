@@ -21,7 +21,7 @@ def _as_it_was(qapp):
 
 
 def clipped(window: QWidget) -> list[str]:
-    """What cannot be read to its end, and does not say it anew in a tool tip."""
+    """Return the texts that are cut off and not repeated in a tool tip."""
     found = []
     for widget in window.findChildren(QWidget):
         if not widget.isVisible():

@@ -1,4 +1,4 @@
-"""Whoever uses no mouse reaches everything, and whoever does not see is told what it is."""
+"""Every control is reachable by keyboard and has a name for screen readers."""
 
 import re
 import warnings
@@ -62,7 +62,7 @@ def pages(window):
 
 
 def name_of(widget):
-    """What a screen reader says."""
+    """Return the name that a screen reader speaks."""
     buddy = next((label.text() for label in widget.window().findChildren(QLabel) if label.buddy() is widget), "")
     text = widget.text() if isinstance(widget, QAbstractButton) else ""
     return widget.accessibleName() or text or buddy
@@ -123,7 +123,7 @@ def test_each_dialog_is_worked_with_keys_alone(filled, qtbot):
 
 
 def walked(dialog):
-    """What Tab leads to, from the first control on, until it comes round."""
+    """Return the controls that Tab reaches from the first one, until one repeats."""
     order, widget = [], dialog
     while (widget := widget.nextInFocusChain()) is not dialog:
         order.append(widget)
@@ -140,12 +140,12 @@ def _is_passed_with_arrows(widget):
 
 
 def steps_back(dialog, path):
-    """Where the focus goes against the order of reading."""
+    """Return the moves of the focus that run against the reading order."""
     return [(name_of(a), name_of(b)) for a, b in pairwise([*path, path[0]]) if not reads_on(a, b, dialog)]
 
 
 def reads_on(before, after, dialog):
-    """Whether ``after`` stands below ``before``, or in the same line further on."""
+    """Return whether ``after`` is below ``before``, or further right in the same line."""
     a, b = (QRect(w.mapTo(dialog, QPoint()), w.size()) for w in (before, after))
     same_line = a.top() <= b.center().y() <= a.bottom() or b.top() <= a.center().y() <= b.bottom()
     return b.left() > a.left() if same_line else b.top() > a.top()
@@ -160,11 +160,11 @@ def escapes(dialog, widget):
 
 
 def enters(dialog, widget):
-    """Whether Enter presses the button that has the focus, and elsewhere the main one; nothing is done by it."""
+    """Return whether Enter presses the focused button, or else the default one; the buttons do nothing."""
     default = next(b for b in dialog.findChildren(QPushButton) if b.property("kind") == "primary")
     wanted, pressed = widget if isinstance(widget, QPushButton) else default, []
     for each in dialog.findChildren(QPushButton):
-        with warnings.catch_warnings(action="ignore"):  # one that was taken off already
+        with warnings.catch_warnings(action="ignore"):  # the button may have no connection left
             each.clicked.disconnect()
         each.clicked.connect(lambda checked=False, each=each: pressed.append(each))
     widget.setFocus()

@@ -22,7 +22,7 @@ from tests.unit.ui.dialogs import dialogs
 HAN = re.compile("[\u4e00-\u9fff]")
 OWN_NAME = LANGUAGES[CHINESE]
 NAMES = {"norm", "head", "tiny", "Block"}
-"""What the network calls its layers, its types and itself: that is said in no language."""
+"""Names of layers and types of the network, which are not translated."""
 READ = ("text", "toolTip", "placeholderText", "accessibleName", "accessibleDescription", "windowTitle", "title")
 ROLES = (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole, Qt.ItemDataRole.AccessibleTextRole)
 FIRST_ROWS = 40

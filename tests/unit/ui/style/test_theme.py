@@ -1,4 +1,4 @@
-"""The colours of both themes: what is written can be read on every ground that it stands on."""
+"""The colors of both themes: text is readable on each background that it appears on."""
 
 import itertools
 
@@ -6,11 +6,11 @@ import pytest
 
 from studio.ui.style.theme import DARK, LIGHT, Tokens
 
-LEAST = 4.5
-"""What the accessibility guidelines ask of text."""
+MIN_CONTRAST = 4.5
+"""Contrast that WCAG 2 requires of text."""
 GROUNDS = ("ground", "surface", "sunken", "hover", "accent_soft")
 WRITTEN = ("text", "muted", "accent", "frozen", "adapter", "head", "good", "bad")
-"""Not among them: ``faint``, for what is disabled, and for drawings."""
+"""Without ``faint``, the color of disabled controls and drawings."""
 PAIRS = (
     *itertools.product(WRITTEN, GROUNDS),
     *((tone, f"{tone}_soft") for tone in ("frozen", "adapter", "head", "good", "bad")),
@@ -28,13 +28,13 @@ def contrast(tokens: Tokens, ink: str, ground: str) -> float:
 
 
 def brightness(tokens: Tokens, name: str) -> float:
-    colour = tokens.color(name)
-    parts = (colour.redF(), colour.greenF(), colour.blueF())
+    color = tokens.color(name)
+    parts = (color.redF(), color.greenF(), color.blueF())
     linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 @pytest.mark.parametrize("tokens", [LIGHT, DARK], ids=["light", "dark"])
-def test_what_is_written_can_be_read(tokens):
-    low = {pair: round(found, 2) for pair in PAIRS if (found := contrast(tokens, *pair)) < LEAST}
+def test_text_is_readable_on_its_background(tokens):
+    low = {pair: round(found, 2) for pair in PAIRS if (found := contrast(tokens, *pair)) < MIN_CONTRAST}
     assert low == {}

@@ -140,11 +140,11 @@ def test_a_plugin_that_cannot_be_loaded_is_said(window, monkeypatch):
     assert any("could not be loaded" in label.text() for label in window.status_bar.findChildren(QLabel))
 
 
-def luminance(colour):
+def luminance(color):
     def linear(value):
         return value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
 
-    return sum(w * linear(v) for w, v in zip((0.2126, 0.7152, 0.0722), QColor(colour).getRgbF()[:3], strict=True))
+    return sum(w * linear(v) for w, v in zip((0.2126, 0.7152, 0.0722), QColor(color).getRgbF()[:3], strict=True))
 
 
 def contrast(one, other):
@@ -177,7 +177,7 @@ def test_text_can_be_read_on_its_ground(tokens: Tokens, ink, ground):
     assert contrast(getattr(tokens, ink), getattr(tokens, ground)) >= 4.5
 
 
-def test_the_style_sheet_uses_no_colour_that_is_not_in_the_table():
+def test_the_style_sheet_uses_only_colors_of_the_theme():
     assert "$" not in style_sheet(LIGHT)
     assert style_sheet(LIGHT).count("#") > 50
     assert {c for c in style_sheet(DARK).split() if c.startswith("#")}.isdisjoint({"#ffffff;", "#000000;"})
