@@ -27,12 +27,13 @@ libraries:
 
 test: libraries $(VENV)/.installed-test check unit ## Check the code and run every test
 
-check: $(VENV)/.installed-test ## Lint, format, types, layers and workflows
+check: $(VENV)/.installed-test ## Lint, format, types, layers, language and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/python packaging/translations.py check
+	$(BIN)/python packaging/check_language.py
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/test.yml
 
 quick: libraries $(VENV)/.installed-test ## Run the unit tests without the slow ones
