@@ -43,7 +43,7 @@ def too_few_steps_warning(recipe: Recipe, num_images: int) -> Message | None:
         return None
     better = suggest_training(recipe, num_images)
     return N_(
-        "The number of optimizer steps is low: {steps}. Suggested for {images} training images: batch size "
+        "The number of optimizer steps is low: {steps:,}. Suggested for {images:,} training images: batch size "
         "{batch_size}, {epochs} epochs and learning rate {learning_rate}.",
         steps=steps,
         images=num_images,
