@@ -148,10 +148,11 @@ def _load_measurements() -> dict[str, Any]:
 
 def _conditions_text(measurements: dict[str, Any]) -> str:
     return tr(
-        "Measured on {date} with {backbone}: {data}; epochs: {epochs}. Training steps are relative to full "
-        "fine-tuning, predictions to the bare backbone.",
+        "Measured on {date} with {backbone}: {images} sample digits of each class, {share} of them for validation; "
+        "{epochs} epochs. Training steps are relative to full fine-tuning, predictions to the bare backbone.",
         date=measurements.get("measured", ""),
         backbone=measurements.get("backbone", ""),
-        data=measurements.get("data", ""),
+        images=measurements.get("images_per_class", ""),
+        share=format_percent(measurements.get("validation_fraction", 0.0), 0),
         epochs=measurements.get("epochs", ""),
     )

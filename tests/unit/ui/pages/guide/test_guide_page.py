@@ -14,7 +14,8 @@ LONG = 60_000
 FIGURES = {
     "measured": "2026-01-02",
     "backbone": "starter",
-    "data": "some digits",
+    "images_per_class": 100,
+    "validation_fraction": 0.4,
     "epochs": 3,
     "methods": {
         "lora": {
