@@ -31,6 +31,8 @@ from studio.ui.window.view import WindowState, WindowView, title
 
 _RETRY_MS = 200
 """Pause before the window is built anew, while a dialog or a task of a page must not be interrupted."""
+_PAINT_MS = 20
+"""Pause until the new content is painted: building and painting together would block the window for too long."""
 
 
 class MainWindow(QMainWindow):
@@ -115,7 +117,7 @@ class MainWindow(QMainWindow):
         reopen = self._close_dialogs()
         self.setUpdatesEnabled(False)
         self._build(state)
-        self.setUpdatesEnabled(True)
+        QTimer.singleShot(_PAINT_MS, self, lambda: self.setUpdatesEnabled(True))
         if reopen:
             self.show_settings()
 

@@ -50,11 +50,18 @@ class PageStack(QStackedWidget):
             self._pages[name] = self._build(next(spec for spec in self._specs if spec.name == name))
         return self._pages[name]
 
-    def show_page(self, name: str) -> Page:
+    def show_page(self, name: str) -> None:
         """Bring the page called ``name`` into view."""
-        page = self.page(name)
+        self.page(name)
+        self._select(name)
+
+    def show_page_soon(self, name: str) -> None:
+        """Bring the empty place of the page called ``name`` into view, and build the page in a turn of its own."""
+        self._select(name)
+        QTimer.singleShot(0, self, lambda: self.page(name))
+
+    def _select(self, name: str) -> None:
         self.setCurrentIndex(next(n for n, spec in enumerate(self._specs) if spec.name == name))
-        return page
 
     def build_when_idle(self) -> None:
         """Build the other pages one at a time, so that none makes its user wait."""

@@ -52,7 +52,9 @@ class WindowView(QWidget):
         self._connect()
         self._update_undo_actions()
         self._update_training_actions()
-        self.show_page(state.page)
+        self.steps.show_step(state.page)
+        self.pages.show_page_soon(state.page) if state.pages else self.pages.show_page(state.page)
+        self._update_done_steps()
         self.status_bar.show_status(state.status)
         if workspace.engine.last_counts is not None:
             self._show_counts(workspace.engine.last_counts)

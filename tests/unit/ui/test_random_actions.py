@@ -107,12 +107,12 @@ class Person(RuleBasedStateMachine):
         if not self.layers():
             return
         page = self.window.adapters
-        page.tree.clearSelection()
+        page.tree_panel.tree.clearSelection()
         for part in where:
-            index = page.tree_model.index_of(NodeRef(pick(self.layers(), part).path))
+            index = page.tree_panel.model.index_of(NodeRef(pick(self.layers(), part).path))
             flags = QItemSelectionModel.SelectionFlag
-            page.tree.selectionModel().select(index, flags.Select | flags.Rows)
-            page.tree.setCurrentIndex(index)
+            page.tree_panel.tree.selectionModel().select(index, flags.Select | flags.Rows)
+            page.tree_panel.tree.setCurrentIndex(index)
 
     @rule(alike=st.booleans())
     def attach_to_selection(self, alike):
@@ -132,8 +132,8 @@ class Person(RuleBasedStateMachine):
     def context_menu(self, where):
         if self.layers():
             page = self.window.adapters
-            index = page.tree_model.index_of(NodeRef(pick(self.layers(), where).path))
-            menu = page.menu_at(page.tree.visualRect(index).center())
+            index = page.tree_panel.model.index_of(NodeRef(pick(self.layers(), where).path))
+            menu = page.menu_at(page.tree_panel.tree.visualRect(index).center())
             menu.aboutToShow.emit()
             actions = [
                 action for action in menu.actions() if action.isEnabled() and not action.menu() and action.text()
