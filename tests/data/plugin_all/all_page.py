@@ -2,7 +2,7 @@
 
 from PySide6.QtWidgets import QLabel
 
-from studio.ui.api import Page, PageSpec, Workspace, register_page
+from studio.page_api import Page, PageSpec, Workspace, register_page
 
 
 class NotesPage(Page):
