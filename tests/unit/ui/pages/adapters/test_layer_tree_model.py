@@ -1,7 +1,9 @@
 """The models of the layer tree and of the palette over plain rows."""
 
+from itertools import pairwise
+
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt
 
 from studio.ui.pages.adapters.annotations import badge_text
 from studio.ui.pages.adapters.layer_tree_model import (
@@ -15,6 +17,7 @@ from studio.ui.pages.adapters.layer_tree_model import (
     LayerTree,
 )
 from studio.ui.pages.adapters.palette_model import METHOD_ROLE, Palette
+from studio.ui.pages.adapters.tree_delegate import badge_boxes
 from studio.ui.services.method_rows import MethodRow
 from studio.ui.services.tree_data import Badge, NodeRef, TreeAnnotations
 
@@ -169,3 +172,12 @@ def test_the_palette_filters_by_words_of_the_summary(palette):
 def test_a_drag_from_the_palette_carries_the_methods_name(palette):
     data = palette.mimeData([palette.index(0)])
     assert bytes(data.data("application/x-peft-studio-method").data()) == b"lora"
+
+
+def test_every_badge_of_a_layer_has_room_in_a_narrow_cell(qapp):
+    badges = [Badge(f"lora-{number}", "LoRA r8", 3072, True, ("q", "v")) for number in range(3)]
+    cell = QRect(0, 0, 180, 28)
+    boxes = [box for box, _ in badge_boxes(cell, badges, "")]
+    assert len(boxes) == 3
+    assert all(cell.contains(box) and box.width() >= 30 for box in boxes)
+    assert not any(left.intersects(right) for left, right in pairwise(boxes))

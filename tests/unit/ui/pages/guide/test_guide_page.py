@@ -56,6 +56,7 @@ def test_every_method_is_listed_with_its_measurements(page, qtbot):
     assert rows["lora"] == ("LoRA", "1,234  (0.50 %)", "87.5 %", "× 0.70", "× 1.21", "× 1.00", "5 kB")
     assert rows["pfeiffer"][1:] == ("–", "–", "–", "–", "not mergeable", "–")
     assert "2026-01-02" in page.conditions.text()
+    assert "100 sample digits of each class, 40 % of them" in page.conditions.text()
     assert {row.family for row in page.model.rows} == set(guide_model.FAMILY_ADVICE)
 
 
