@@ -1,4 +1,4 @@
-"""How smoothly the plots of a long run move, and what drawing one costs."""
+"""Frame rate of the plots of a long run, and time to redraw one."""
 
 import os
 import time
@@ -15,7 +15,7 @@ SMOOTHING = 0.6
 
 
 def long_run() -> tuple:
-    """A noisy training loss of so many steps, and a validation loss once an epoch."""
+    """Return a noisy training loss of :data:`POINTS` steps, and a validation loss once an epoch."""
     from studio.ui.shared.line_plot import PlotSeries
 
     x = np.arange(POINTS) / STEPS_PER_EPOCH
@@ -28,7 +28,7 @@ def long_run() -> tuple:
 
 
 def long_plot():
-    """A plot of the long run, in view."""
+    """Return a visible plot of the long run."""
     from studio.ui.shared.line_plot import LinePlot
 
     application()
@@ -43,7 +43,7 @@ def long_plot():
 
 @benchmark("Frames a second while a plot of 1,000,000 points is panned", "frames", at_least=30)
 def panning() -> Measured:
-    """At three widths of the window onto the run; the slowest counts. Drawn raw and smoothed, as the page does."""
+    """Measure at three zoom levels, raw and smoothed as on the page; the slowest counts."""
     plot = long_plot()
     rates = {f"{share:.0%} in view": frames(plot, share) for share in (1.0, 0.3, 0.01)}
     plot.close()
@@ -52,20 +52,20 @@ def panning() -> Measured:
 
 def frames(plot, share: float) -> float:
     view = plot.item.getViewBox()
-    wide = POINTS / STEPS_PER_EPOCH * share
-    view.setXRange(0, wide, padding=0)
+    width = POINTS / STEPS_PER_EPOCH * share
+    view.setXRange(0, width, padding=0)
     application().processEvents()
     start = time.process_time()
     for number in range(FRAMES):
-        view.translateBy(x=wide / FRAMES * (1 if number < FRAMES / 2 else -1))
+        view.translateBy(x=width / FRAMES * (1 if number < FRAMES / 2 else -1))
         application().processEvents()
         plot.plot.viewport().repaint()
     return FRAMES / (time.process_time() - start)
 
 
-@benchmark("Drawing a plot of 1,000,000 points anew, smoothed", "seconds", at_most=0.25)
+@benchmark("Redraw a plot of 1,000,000 points, smoothed", "seconds", at_most=0.25)
 def drawing() -> float:
     plot = long_plot()
-    taken = best_seconds(lambda: plot.set_smoothing(SMOOTHING))
+    duration = best_seconds(lambda: plot.set_smoothing(SMOOTHING))
     plot.close()
-    return taken
+    return duration

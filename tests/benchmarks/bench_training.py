@@ -50,7 +50,7 @@ def two_threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# the contenders
+# the trainings
 
 
 @dataclass
@@ -98,7 +98,7 @@ def png_files(folder: Path, count: int, size: int) -> None:
 
 
 def ours(folder: Path, blocks: str, precision: str, *, keep: bool = True, batch: int = BATCH) -> Ours:
-    """LoRA on qkv of ``blocks`` (a pattern), or the classifier alone; ``keep`` frozen features or compute them anew."""
+    """LoRA on qkv of ``blocks`` (a pattern), or the classifier alone; ``keep`` uses the feature cache."""
     lora = {"name": "lora", "method": "lora", "at": [f"blocks.{blocks}.attn.qkv"], "rank": RANK}
     recipe = Recipe.from_mapping(
         {
@@ -139,37 +139,37 @@ def noise(images: int) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def images_on_disk(count: int, size: int = SIZE) -> Iterator[Path]:
-    """The folder of the images, in a home of its own: features that another run has kept would not be computed."""
+    """Yield the folder of the images, with an empty home, so that no cached features of another run are used."""
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, {"PEFT_STUDIO_HOME": f"{folder}/home"}):
         png_files(Path(folder) / "images", count, size)
         yield Path(folder) / "images"
 
 
-def race(epochs: int, contenders: Sequence[Epoch]) -> list[list[float]]:
-    """Seconds of each contender's epochs, which they take in turn, each of them first once."""
-    times: list[list[float]] = [[] for _ in contenders]
+def race(epochs: int, trainings: Sequence[Epoch]) -> list[list[float]]:
+    """Return the seconds of each training's epochs; the trainings alternate, and so does the first one."""
+    times: list[list[float]] = [[] for _ in trainings]
     for number in range(epochs):
-        order = [(place + number) % len(contenders) for place in range(len(contenders))]
+        order = [(place + number) % len(trainings) for place in range(len(trainings))]
         for place in order:
-            begun = clock()
-            contenders[place]()
-            times[place].append(clock() - begun)
+            start = clock()
+            trainings[place]()
+            times[place].append(clock() - start)
     return times
 
 
 @cache
 def all_blocks() -> dict[str, list[float]]:
-    """Seconds of single-batch epochs with LoRA in all blocks, after one to warm up."""
+    """Return the seconds of single-batch epochs with LoRA in all blocks, after a warm-up epoch."""
     with two_threads(), images_on_disk(BATCH) as folder:
         names = ("ours bfloat16", "ours float32", "peft float32", "full fine-tuning float32")
-        contenders = (
+        trainings = (
             ours(folder, "*", "bfloat16"),
             ours(folder, "*", "float32"),
             theirs(r"\d+", BATCH),
             full_fine_tuning(BATCH),
         )
-        race(1, [one.epoch for one in contenders])
-        return dict(zip(names, race(6, [one.epoch for one in contenders]), strict=True))
+        race(1, [one.epoch for one in trainings])
+        return dict(zip(names, race(6, [one.epoch for one in trainings]), strict=True))
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
@@ -196,7 +196,10 @@ def all_blocks_against_full() -> float:
 
 @cache
 def last_four() -> list[list[float]]:
-    """Five epochs over 48 images with LoRA in the last 4 of 12 blocks: kept, computed anew, and HF peft in float32."""
+    """Return the seconds of five epochs over 48 images with LoRA in the last 4 of 12 blocks.
+
+    One list each: with the feature cache, without it, and HF peft in float32.
+    """
     images = 3 * BATCH
     with two_threads(), images_on_disk(images) as folder:
         warm_up(ours(folder, "*", "bfloat16", batch=BATCH))
@@ -211,65 +214,65 @@ def last_four() -> list[list[float]]:
 
 
 def warm_up(one: Ours) -> None:
-    """One step, for what happens once in a process."""
+    """Run one step, for the work that happens once in a process."""
     for _ in one.session.step(next(one.session.batches())):
         pass
 
 
 @benchmark(
-    "Training the last 4 blocks for 5 epochs in bfloat16, against the same without kept features",
+    "Training the last 4 blocks for 5 epochs in bfloat16, against the same without the feature cache",
     "times as fast",
     at_least=1.5,
 )
 def last_four_against_uncached() -> Measured:
-    kept, anew, peft32 = last_four()
-    seconds = {"kept": kept, "computed anew": anew, "peft float32": peft32}
-    return Measured(sum(anew) / sum(kept), {"images": 3 * BATCH, "seconds an epoch": seconds})
+    cached, uncached, peft32 = last_four()
+    seconds = {"cached": cached, "uncached": uncached, "peft float32": peft32}
+    return Measured(sum(uncached) / sum(cached), {"images": 3 * BATCH, "seconds an epoch": seconds})
 
 
 @benchmark(
     "Training the last 4 blocks for 5 epochs in bfloat16, against HF peft in float32", "times as fast", at_least=2.5
 )
 def last_four_against_peft() -> float:
-    kept, _, peft32 = last_four()
-    return sum(peft32) / sum(kept)
+    cached, _, peft32 = last_four()
+    return sum(peft32) / sum(cached)
 
 
-def kept_against_anew(blocks: str, epochs: int, batches: int) -> Measured:
-    """How many times faster ``epochs`` epochs are with kept features, computing them included; both in bfloat16."""
+def cached_against_uncached(blocks: str, epochs: int, batches: int) -> Measured:
+    """Return how many times faster ``epochs`` epochs are with the feature cache, filling included; both in bfloat16."""
     images = batches * BATCH
     with two_threads(), images_on_disk(images) as folder:
         warm_up(ours(folder, "*", "bfloat16"))
-        kept, anew = race(epochs, [ours(folder, blocks, "bfloat16", keep=keep).epoch for keep in (True, False)])
-    return Measured(sum(anew) / sum(kept), {"images": images, "kept": kept, "computed anew": anew})
+        cached, uncached = race(epochs, [ours(folder, blocks, "bfloat16", keep=keep).epoch for keep in (True, False)])
+    return Measured(sum(uncached) / sum(cached), {"images": images, "cached": cached, "uncached": uncached})
 
 
 @benchmark(
-    "Training the last block for 20 epochs, against the same without kept features", "times as fast", at_least=4.5
+    "Training the last block for 20 epochs, against the same without the feature cache", "times as fast", at_least=4.5
 )
 def last_block() -> Measured:
-    return kept_against_anew("11", 20, batches=3)
+    return cached_against_uncached("11", 20, batches=3)
 
 
 @benchmark(
-    "Training the classifier for 10 epochs, against the same without kept features", "times as fast", at_least=9.0
+    "Training the classifier for 10 epochs, against the same without the feature cache", "times as fast", at_least=9.0
 )
 def linear_probe() -> Measured:
-    return kept_against_anew("", 10, batches=10)
+    return cached_against_uncached("", 10, batches=10)
 
 
 # arithmetic
 
 
 def gemm_flops(precision: torch.dtype, seconds: float = 2.0) -> float:
-    """The most multiplications and additions a second of this network's largest product, over some seconds."""
+    """Return the peak FLOP/s of the largest matrix product of this network, measured for some seconds."""
     tokens = torch.randn(BATCH * TOKENS, WIDTH).to(precision)
     weight = torch.randn(HIDDEN, WIDTH).to(precision)
     times, until = [], time.perf_counter() + seconds
     while time.perf_counter() < until:
-        begun = clock()
+        start = clock()
         nn.functional.linear(tokens, weight)
-        times.append(clock() - begun)
+        times.append(clock() - start)
     return 2 * BATCH * TOKENS * WIDTH * HIDDEN / min(times)
 
 
@@ -309,12 +312,12 @@ ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward_flops,
 }
-"""torch's own formulas for the operators that it counts on a GPU alone."""
+"""The formulas of torch for operators that it counts only on a GPU."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """A step's arithmetic as counted by torch and by the formula, and its seconds."""
+    """FLOPs of a step as counted by torch and by the formula, and its seconds."""
 
     counted: int
     expected: int
@@ -322,7 +325,7 @@ class Work:
 
 
 def work(blocks: str, precision: str, first: int, computed: int, keep: bool = True) -> Work:
-    """Measure steps after the epoch in which features are made."""
+    """Measure steps after the epoch that fills the feature cache."""
     with two_threads(), images_on_disk(BATCH) as folder:
         one = ours(folder, blocks, precision, keep=keep)
         for _ in range(2):
@@ -333,13 +336,13 @@ def work(blocks: str, precision: str, first: int, computed: int, keep: bool = Tr
     return Work(counter.get_total_flops(), step_flops(first, computed, precision), median(seconds))
 
 
-PROBE = "classifier on kept features, bfloat16"
-"""Held to no share: its one small product is over before the loop around it is."""
+PROBE = "classifier on cached features, bfloat16"
+"""Without a limit: its one small product takes less time than the loop around it."""
 CASES = {
     "all blocks, float32": ("*", "float32", 0, DEPTH),
     "all blocks, bfloat16": ("*", "bfloat16", 0, DEPTH),
-    "last 4 blocks kept, bfloat16": ("{8..11}", "bfloat16", 8, 4),
-    "last block kept, bfloat16": ("11", "bfloat16", 11, 1),
+    "last 4 blocks cached, bfloat16": ("{8..11}", "bfloat16", 8, 4),
+    "last block cached, bfloat16": ("11", "bfloat16", 11, 1),
     PROBE: ("", "bfloat16", DEPTH, 0),
 }
 
@@ -386,7 +389,7 @@ def memory_against_peft() -> Measured:
 
 
 def most_bytes(make: Callable[[], Epoch]) -> int:
-    """The most memory that making a training and two of its epochs add to the process."""
+    """Return the peak memory that a new training and two of its epochs add to the process."""
     peak = memory.PeakMemory(CPU)
     epoch = make()
     for _ in range(2):
@@ -408,7 +411,7 @@ def linear_in_images() -> Measured:
 
 
 def small_training(folder: Path) -> float:
-    """Listing small images, and two epochs of LoRA in the starter backbone's last block."""
+    """Return the seconds to list small images and train LoRA in the starter's last block for two epochs."""
     recipe = Recipe.from_mapping(
         {
             "backbone": {"name": "starter"},
@@ -417,9 +420,9 @@ def small_training(folder: Path) -> float:
             "training": {"batch_size": 32, "epochs": 2, "device": "cpu"},
         }
     )
-    begun = clock()
+    start = clock()
     with Trainer.prepare(Run.create(recipe, folder.parent / "run"), resume=False) as session:
         one = Ours(session)
         for _ in range(2):
             one.epoch()
-    return clock() - begun
+    return clock() - start

@@ -45,7 +45,7 @@ def application() -> QApplication:
 
 @contextmanager
 def window(recipe: Recipe | None) -> Iterator[MainWindow]:
-    """The window with its engine loaded, showing ``recipe`` or else the sample project, in a home of its own."""
+    """Yield the window with its engine loaded and ``recipe`` or the sample project open, in a temporary home."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["PEFT_STUDIO_HOME"] = home
         application()
@@ -62,7 +62,7 @@ def window(recipe: Recipe | None) -> Iterator[MainWindow]:
 
 
 def counted(made: MainWindow) -> bool:
-    """Whether the counts on screen are those of the recipe as it is."""
+    """Return whether the shown counts are those of the current recipe."""
     last = made.workspace.engine.last_counts
     return last is not None and last.recipe == made.workspace.recipe
 
@@ -70,7 +70,7 @@ def counted(made: MainWindow) -> bool:
 def wait_until(holds: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "the window did not get there in time"
+        assert time.monotonic() < deadline, "timed out waiting for the window"
         application().processEvents()
 
 
@@ -85,7 +85,7 @@ def drop_to_count() -> float:
 
 
 def drop(made: MainWindow, data: QMimeData) -> float:
-    """Seconds from the drop until the bar shows and has painted another number; undone afterwards."""
+    """Return the seconds from a drop until the status bar has painted another number, then undo it."""
     before = made.status_bar.trainable.value.text()
     start = time.perf_counter()
     assert made.adapters.tree_panel.model.dropMimeData(data, Qt.DropAction.CopyAction, -1, -1, QModelIndex())
@@ -109,7 +109,7 @@ def loop_while_training() -> Measured:
 
 
 def loop_in(made: MainWindow, page: str) -> float:
-    """The 99th percentile while a page is in view, from when it has had a second to settle."""
+    """Return the 99th percentile while a page is in view, after a second to settle."""
     made.show_page(page)
     settled = time.monotonic() + 1
     wait_until(lambda: time.monotonic() > settled, seconds=10)
@@ -143,7 +143,7 @@ def longest_wait(change: Callable[[], None]) -> float:
     "99th percentile of a 16 ms timer's interval beside other work, in the slowest case", "seconds", at_most=0.05
 )
 def loop_beside_work() -> Measured:
-    """Images are checked, the needs measured, a run evaluated and exported, each with its own page in view."""
+    """Check images, estimate resources, evaluate a run and export it, each with its page in view."""
     with window(None) as made, empty_cache() as images:
         space = made.workspace
         wait_until(lambda: space.images.scan.summary is not None, seconds=60)
@@ -151,7 +151,7 @@ def loop_beside_work() -> Measured:
         made.start_training()
         wait_until(lambda: space.runs.selected is not None and not space.trainer.running, seconds=120)
         took = {
-            "a training is tried": loop_during(
+            "resources are estimated": loop_during(
                 made.show_train, space.resource_estimator.measure, lambda: space.resource_estimator.measuring
             ),
             "a run is evaluated": loop_during(
@@ -166,7 +166,7 @@ def loop_beside_work() -> Measured:
 
 
 def loop_during(show: Callable[[], None], begin: Callable[[], object], busy: Callable[[], bool]) -> float:
-    """The 99th percentile from when a page is in view and some work has begun until the work is done."""
+    """Return the 99th percentile while some work runs and a page is in view."""
     show()
     begin()
     return statistics.quantiles(intervals(busy), n=100)[98]
@@ -190,7 +190,7 @@ def loop_while_scrolling() -> float:
         bar = grid.verticalScrollBar()
 
         def scroll() -> None:
-            """Three rows a tick, and every second a jump to elsewhere."""
+            """Scroll by three rows a tick, and jump far once a second."""
             scroll.ticks += 1
             by = bar.maximum() // 7 if scroll.ticks % 60 == 0 else 360
             bar.setValue((bar.value() + by) % bar.maximum())
@@ -204,7 +204,7 @@ def loop_while_scrolling() -> float:
 
 @contextmanager
 def many_images(root: Path) -> Iterator[ImageGrid]:
-    """A grid of as many photographs: a folder of real files under many names, none of them opened before."""
+    """Yield a grid of :data:`LISTED` photographs: :data:`REAL` files under many names, none opened before."""
     os.environ["PEFT_STUDIO_HOME"] = str(root.parent)
     (root / "real").mkdir(parents=True)
     draw = np.random.default_rng(0)
@@ -247,7 +247,7 @@ MANY = 10_000
 
 
 def many_layers() -> tuple[Layer, ...]:
-    """Rows of a network of 10,000 layers: blocks of ten, as in a vision transformer."""
+    """Return the layers of a network of 10,000: blocks of ten, as in a vision transformer."""
     one = Layer("", "Block", "", Role.BLOCK, 3248, 0)
     inner = (
         one,
@@ -276,7 +276,7 @@ def _linear(path: str, role: Role, out: int, slices: tuple[str, ...] = ()) -> La
 
 
 def busy_seconds(made: MainWindow, work: Callable[[], object]) -> float:
-    """Seconds that the window's own thread is busy with ``work`` and with drawing what it led to."""
+    """Return the CPU seconds of the window's thread for ``work`` and the repaint after it."""
     panel, start = made.adapters.tree_panel, time.thread_time()
     work()
     for widget in (panel.tree.viewport(), panel.minimap, made.status_bar):
@@ -286,7 +286,7 @@ def busy_seconds(made: MainWindow, work: Callable[[], object]) -> float:
 
 @contextmanager
 def window_of_many() -> Iterator[tuple[MainWindow, Callable[[], None], Callable[[], None]]]:
-    """The window with LoRA on every qkv, what makes 10,000 new layers, and what shows them."""
+    """Yield the window with LoRA on every qkv, and functions that make 10,000 new layers and show them."""
     with window(None) as made:
         made.show_adapters()
 
@@ -304,7 +304,7 @@ def window_of_many() -> Iterator[tuple[MainWindow, Callable[[], None], Callable[
         yield made, prepare, show
 
 
-@benchmark("A tree of 10,000 layers opens, LoRA on each of its 1,000 qkv", "seconds", at_most=0.1)
+@benchmark("Open a tree of 10,000 layers with LoRA on each of its 1,000 qkv", "seconds", at_most=0.1)
 def open_many() -> float:
     times = []
     with window_of_many() as (made, prepare, show):
@@ -314,7 +314,7 @@ def open_many() -> float:
     return statistics.median(times)
 
 
-@benchmark("A tree of 10,000 layers filters while one types: the slowest of five words", "seconds", at_most=0.1)
+@benchmark("Filter a tree of 10,000 layers while typing, slowest of five words", "seconds", at_most=0.1)
 def filter_many() -> float:
     with window_of_many() as (made, prepare, show):
         prepare()
