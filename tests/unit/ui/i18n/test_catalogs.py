@@ -14,7 +14,7 @@ def texts():
     return translations.extract()
 
 
-@pytest.mark.parametrize("path", translations.catalogs(), ids=lambda path: path.parents[1].name)
+@pytest.mark.parametrize("path", list(translations.catalogs()), ids=lambda path: path.parents[1].name)
 def test_a_catalog_matches_the_texts_of_the_code(texts, path):
     assert list(translations.problems(path, texts)) == []
 
