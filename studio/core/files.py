@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_UMASK = os.umask(0)
+os.umask(_UMASK)  # it can only be read by setting it
+
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
@@ -21,6 +24,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = _temporary_beside(path)
     try:
         yield temporary
+        _share(temporary)
         _flush(temporary)
         temporary.replace(path)
         _flush_folder(path.parent)
@@ -57,6 +61,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
         yield new
         for file in new.rglob("*"):
             if file.is_file() and not file.is_symlink():
+                _share(file)
                 _flush(file)
         _swap_folder(new, path)
     finally:
@@ -86,6 +91,11 @@ def _swap_folder(new: Path, path: Path) -> None:
 
 def _temporary_beside(path: Path) -> Path:
     return path.absolute().with_name(f".{secrets.token_hex(4)}.{path.name}")
+
+
+def _share(file: Path) -> None:
+    """Give a file the permissions of any new file; safetensors lets only the owner read it."""
+    file.chmod(file.stat().st_mode | 0o666 & ~_UMASK)
 
 
 def _flush(file: Path) -> None:

@@ -98,3 +98,14 @@ def test_a_folder_that_cannot_be_made_leaves_the_old_one(tmp_path: Path, monkeyp
 def test_a_file_has_a_digest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    expected = (tmp_path / "plain").stat().st_mode
+    with files.atomic_write(tmp_path / "alone") as temporary:
+        temporary.touch(mode=0o600)
+    with files.replace_folder(tmp_path / "folder") as new:
+        (new / "inside").touch(mode=0o600)
+    assert [(tmp_path / name).stat().st_mode for name in ("alone", "folder/inside")] == [expected, expected]
