@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from PySide6.QtCore import QEvent, QEventLoop, QItemSelectionModel, Qt, QTimer
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QDialog, QFileDialog, QMessageBox, QWidget
 
@@ -216,13 +222,15 @@ class Person(RuleBasedStateMachine):
     def turn_to_a_page(self, which):
         self.window.show_step(int(which * self.window.pages.count()))
 
-    @rule(code=st.sampled_from(sorted(LANGUAGES)))
-    def speak(self, code):
-        self.window.english() if code == "en" else self.window.chinese()
+    @rule(code=st.sampled_from(sorted(LANGUAGES)), chance=st.integers(0, 7))
+    def speak(self, code, chance):
+        if chance == 0:  # all pages are built anew, which takes as long as many other actions
+            self.window.english() if code == "en" else self.window.chinese()
 
-    @rule(dark=st.booleans())
-    def paint(self, dark):
-        self.window.dark() if dark else self.window.light()
+    @rule(dark=st.booleans(), chance=st.integers(0, 7))
+    def paint(self, dark, chance):
+        if chance == 0:
+            self.window.dark() if dark else self.window.light()
 
     @rule(words=st.sampled_from(["qkv", "norm", "", "blocks.1", "zzz", "("]))
     def filter_the_tree(self, words):
