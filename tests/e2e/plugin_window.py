@@ -31,7 +31,7 @@ def offered(window: StudioWindow, run: Path) -> dict[str, object]:
     keys = ShortcutsDialog(window)
     chooser = window.data.chooser.build_button(lambda: None)
     window.export._show_options(load_export_options(Run.open(run)))
-    shown = window.view.pages.show_page("notes")
+    window.view.show_page("notes")
     QApplication.processEvents()
     return {
         "steps": [button.text().strip() for button in window.steps.findChildren(QToolButton)],
@@ -40,7 +40,7 @@ def offered(window: StudioWindow, run: Path) -> dict[str, object]:
         "sources": [action.text().replace("&", "") for action in chooser.menu().actions()],
         "exports": list(window.export.cards),
         "methods": [row.name for row in window.workspace.engine.method_rows()],
-        "page": shown.text.text(),
+        "page": window.view.pages.current_page.text.text(),
         "backbone": window.workspace.document.recipe.backbone.name,
     }
 
