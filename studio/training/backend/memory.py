@@ -26,12 +26,12 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        _release_free_memory()
-        self._baseline_bytes = self._allocated_bytes()
         self.reset()
+        self._baseline_bytes = self._allocated_bytes()
 
     def reset(self) -> None:
-        """Restart the peak counter; the baseline stays."""
+        """Restart the peak counter at the memory in use; the baseline stays."""
+        _release_free_memory()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         elif _CLEAR_REFS.exists():
@@ -62,7 +62,7 @@ def available_bytes(device: torch.device) -> int:
 
 
 def _release_free_memory() -> None:
-    """Return free memory to the system, so that the baseline is memory in use."""
+    """Return free memory to the system, so that only memory in use counts."""
     gc.collect()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
