@@ -12,7 +12,7 @@ from torch import Tensor
 
 from studio.backbones.layer_roles import classifier_paths
 from studio.peft import AdaptedModel
-from studio.training.feature_cache.sequential import as_sequential
+from studio.training.feature_cache.sequential import as_sequential, is_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def _split_before_head(model: AdaptedModel) -> ModelSplit | None:
     """Split any timm model of which nothing but the single classifier trains."""
     module = model.module
     heads = classifier_paths(module)
-    if len(heads) != 1 or not all(_is_within(path, heads[0]) for path in _patched_paths(model)):
+    if len(heads) != 1 or not all(is_below(path, heads[0]) for path in _patched_paths(model)):
         return None
 
     def prefix(images: Tensor) -> Tensor:
@@ -68,10 +68,6 @@ def _split_before_block(model: AdaptedModel, images: Tensor) -> ModelSplit | Non
 
 def _patched_paths(model: AdaptedModel) -> set[str]:
     return {patch.path for patch in model.patches}
-
-
-def _is_within(path: str, layer: str) -> bool:
-    return path == layer or path.startswith(f"{layer}.")
 
 
 def _run_parts(parts: Iterable[Callable[[Tensor], Tensor]], x: Tensor) -> Tensor:

@@ -29,9 +29,9 @@ class SequentialView:
 
     def first_affected(self, path: str) -> int:
         """Return the first part that depends on a layer; 0 if that is unknown."""
-        if any(_is_within(path, after) for after in self.head_paths):
+        if any(is_below(path, after) for after in self.head_paths):
             return len(self.parts)
-        touched = (i for i, (own, _) in enumerate(self.parts) if i and (_is_within(path, own) or _is_within(own, path)))
+        touched = (i for i, (own, _) in enumerate(self.parts) if i and (is_below(path, own) or is_below(own, path)))
         return next(touched, 0) if path else 0
 
     def path_at(self, index: int) -> str:
@@ -52,7 +52,8 @@ def as_sequential(module: nn.Module, images: Tensor) -> SequentialView | None:
     return make(module, images) if make else None
 
 
-def _is_within(path: str, layer: str) -> bool:
+def is_below(path: str, layer: str) -> bool:
+    """Return whether ``path`` is ``layer`` or in it; unlike in core, the empty path holds nothing."""
     return path == layer or path.startswith(f"{layer}.")
 
 
